@@ -1,0 +1,139 @@
+"""The command line: what can be asked, and the exit code. Heavy imports wait until a command needs them.
+
+Exit codes: 0 converged (plan: nothing to do) · 1 not converged · 2 usage or invalid desired state · 3 plan: something to do
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+
+from reconciler.errors import ReconcileError
+
+DESCRIPTION = """From a commit to a converged server: releases from tarballs, slots under systemd, routes in Traefik, over SSH.
+
+Without a command: watch, and converge on every commit and on drift, until stopped.
+With --once: one pass, then exit."""
+
+EPILOG = """exit codes: 0 converged (plan: nothing to do), 1 not converged, 2 usage or invalid desired state,
+3 plan with something to do"""
+
+COMMANDS = {
+    "plan": "what a pass would do and why; changes nothing",
+    "status": "per app and host: git wants X, host runs Y since T, because Z",
+    "validate": "check the desired state; asks no host",
+    "set": "write a new version of an app into its YAML file",
+    "logs": "the journal of an app",
+    "demo": "a whole rollout on this machine, without root, systemd or a server",
+    "schema": "print the JSON Schemas for editors",
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line. Options may stand before or after the command."""
+    top = argparse.ArgumentParser(
+        prog="reconcile",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.set_defaults(
+        command=None, desired_state=Path("desired-state"), app=None, host=None, json=False, verbose=False, ref=None,
+        working_tree=False, once=False, interval=60,
+    )  # fmt: skip
+    top.add_argument("--version", action="store_true", default=False, help="print the version of reconcile")
+    top.add_argument("--once", action="store_true", default=argparse.SUPPRESS, help="one pass, then exit")
+    top.add_argument(
+        "--interval", type=int, metavar="SECONDS", default=argparse.SUPPRESS,
+        help="watch: look again after this long without a change (60)",
+    )  # fmt: skip
+    _common(top)
+    commands = top.add_subparsers(title="commands", metavar="", dest="command")
+    for name, text in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text)
+        _common(command)
+        _own(name, command)
+    return top
+
+
+def _common(to: argparse.ArgumentParser) -> None:
+    group = to.add_argument_group("what and where")
+    none = argparse.SUPPRESS
+    group.add_argument(
+        "--desired-state", type=Path, metavar="DIR", default=none, help="folder (desired-state)"
+    )
+    group.add_argument("--ref", metavar="REF", default=none, help="the commit to use (HEAD)")
+    group.add_argument(
+        "--working-tree", action="store_true", default=none, help="use the files, committed or not"
+    )
+    group.add_argument(
+        "--app", metavar="APP", action="append", default=none, help="only this app; can be repeated"
+    )
+    group.add_argument(
+        "--host", metavar="HOST", action="append", default=none, help="only this host; can be repeated"
+    )
+    group.add_argument("--json", action="store_true", default=none, help="machine-readable result on stdout")
+    group.add_argument(
+        "--verbose", action="store_true", default=none, help="more about what is done; full errors"
+    )
+
+
+def _own(name: str, command: argparse.ArgumentParser) -> None:
+    if name == "set":
+        command.add_argument("app_name", metavar="APP")
+        command.add_argument("version", metavar="VERSION")
+        command.add_argument(
+            "--sha256", metavar="HEX", default=None, help="digest of the artifact, if it is not a local file"
+        )
+    if name == "logs":
+        command.add_argument("app_name", metavar="APP")
+        command.add_argument(
+            "--lines", type=int, default=100, metavar="N", help="newest lines of each host (100)"
+        )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; its exit code. Errors of ours are told in words, with the next step."""
+    args = parser().parse_args(argv)
+    if args.version is True and args.command is None:
+        return _print_version()
+    name = args.command or ("once" if args.once else "watch")
+    try:
+        run = importlib.import_module(f"reconciler.commands.{name}").run
+        return int(run(args))
+    except ReconcileError as error:
+        return _told(error, args)
+    except KeyboardInterrupt:
+        print("stopped; the next pass goes on from what it sees", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+
+
+def _told(error: ReconcileError, args: argparse.Namespace) -> int:
+    if args.verbose:
+        import traceback
+
+        traceback.print_exception(error)
+    if args.json:
+        import json
+
+        print(json.dumps({"outcome": "error", "error": str(error), "next": error.next_step}))
+    print(error, file=sys.stderr)
+    if error.next_step:
+        print(f"next: {error.next_step}", file=sys.stderr)
+    return error.exit_code
+
+
+def _print_version() -> int:
+    from importlib.metadata import version
+
+    print(f"reconcile {version('reconcile-servers')}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

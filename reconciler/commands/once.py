@@ -1,0 +1,63 @@
+"""`reconcile --once`: one pass, then exit."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+
+from reconciler.clock import now_seconds
+from reconciler.loop import Outcome, run_pass
+from reconciler.model.action import Blocked, Converged
+from reconciler.progress import Progress
+from reconciler.report import end_json, outcome_text
+from reconciler.session import Session, session
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 when everything is converged, else 1."""
+    return asyncio.run(_once(args))
+
+
+async def _once(args: argparse.Namespace) -> int:
+    async with session(args) as opened:
+        return await one_pass(opened, args)
+
+
+async def one_pass(opened: Session, args: argparse.Namespace) -> int:
+    """A pass and its report; the exit code."""
+    from reconciler.logs import log
+
+    started = now_seconds()
+    progress = Progress(log, terminal=sys.stderr.isatty())
+    outcomes = await run_pass(opened.hosts, opened.targets, progress) if opened.targets else []
+    outcomes += [Outcome(refused) for refused in opened.refused]
+    ends = [outcome.end for outcome in outcomes]
+    converged = all(isinstance(end, Converged) for end in ends)
+    actions = sum(len(outcome.actions) for outcome in outcomes)
+    _print(outcomes, as_json=args.json)
+    if actions or args.verbose or not converged:
+        log(
+            "pass.finished",
+            outcome="converged" if converged else "not converged",
+            actions=actions,
+            round_trips={name: host.round_trips.count for name, host in opened.hosts.items()},
+            seconds=round(now_seconds() - started, 2),
+            revision=opened.desired.revision,
+        )
+    return 0 if converged else 1
+
+
+def _print(outcomes: list[Outcome], *, as_json: bool) -> None:
+    if as_json:
+        rows = [
+            {"host": o.end.host, "app": o.end.app, "actions": [a.verb for a in o.actions], **end_json(o.end)}
+            for o in outcomes
+        ]
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    ends = [outcome.end for outcome in outcomes]
+    print(outcome_text([end for end in ends if isinstance(end, Converged)]), end="")
+    sys.stdout.flush()
+    print(outcome_text([end for end in ends if isinstance(end, Blocked)]), end="", file=sys.stderr)

@@ -1,0 +1,28 @@
+"""`reconcile schema`: the JSON Schemas of the desired-state files, for editors."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from reconciler.errors import UsageError
+from reconciler.source.schema import schemas
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints the schema `args.name` ("app" or "fleet"), or writes both into the folder `args.write`."""
+    texts = schemas()
+    folder: Path | None = getattr(args, "write", None)
+    if folder is None:
+        print(texts[f"{getattr(args, 'name', None) or 'app'}.schema.json"], end="")
+        return 0
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            (folder / name).write_text(text, encoding="utf-8")
+            print(folder / name)
+    except OSError as error:
+        raise UsageError(
+            f"{folder} cannot be written: {error.strerror or error}", "name another folder"
+        ) from error
+    return 0

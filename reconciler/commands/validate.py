@@ -1,0 +1,67 @@
+"""`reconcile validate`: may this desired state be used? Every problem with its place; nothing is touched."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from typing import Any
+
+from reconciler.errors import InvalidDesiredState, ReconcileError
+from reconciler.load import load
+from reconciler.model.desired import Desired
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 when it may be used, 2 when not."""
+    try:
+        desired = load(args.desired_state, ref=args.ref, working_tree=args.working_tree)
+    except ReconcileError as error:
+        _report_error(error, as_json=args.json)
+        return error.exit_code
+    if args.json:
+        _print_json({"ok": True, **_summary(desired)})
+        return 0
+    _print_notes(desired.notes)
+    print(_sentence(desired))
+    return 0
+
+
+def _summary(desired: Desired) -> dict[str, Any]:
+    return {
+        "apps": [app.app for app in desired.apps],
+        "hosts": list(desired.host_names()),
+        "commit": desired.revision,
+        "notes": list(desired.notes),
+        "problems": [],
+    }
+
+
+def _sentence(desired: Desired) -> str:
+    apps, hosts = len(desired.apps), len(list(desired.host_names()))
+    source = f"commit {desired.revision[:7]}" if desired.revision else "files on disk"
+    return f"ok: {_count(apps, 'app')} on {_count(hosts, 'host')} ({source})"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _report_error(error: ReconcileError, *, as_json: bool) -> None:
+    problems = error.problems if isinstance(error, InvalidDesiredState) else ()
+    if as_json:
+        listed = [asdict(problem) for problem in problems]
+        _print_json({"ok": False, "error": str(error), "next_step": error.next_step, "problems": listed})
+        return
+    print(error, file=sys.stderr)
+    _print_notes((f"next: {error.next_step}",) if error.next_step else ())
+
+
+def _print_notes(notes: tuple[str, ...]) -> None:
+    for note in notes:
+        print(note, file=sys.stderr)
+
+
+def _print_json(report: dict[str, Any]) -> None:
+    print(json.dumps(report, indent=2, ensure_ascii=False))

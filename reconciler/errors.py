@@ -1,0 +1,111 @@
+"""Every exception of the project. Each says what, where and what to do next.
+
+ReconcileError
+├── InvalidDesiredState     what people wrote cannot be used; nothing was touched      exit 2
+├── UsageError              the command line cannot be used; nothing was touched       exit 2
+├── GitError                the repository could not be read                           exit 2
+├── ArtifactError           the artifact is missing, altered, unsafe or does not fit   exit 1
+│   ├── ArtifactUnavailable     it may be there later                                  retryable
+│   └── ArtifactRefused         these bytes will never do
+└── HostError               one host could not be looked at or changed                 exit 1
+    ├── HostUnreachable         no connection, or it broke                             retryable
+    ├── HostKeyRefused          the host's key is unknown or changed
+    ├── HostRefused             login, sudo or a needed program is refused or missing
+    └── ActionFailed            a remote action ended with an error it explained       retryable
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class ReconcileError(Exception):
+    """What went wrong (`str(error)`) and, in `next_step`, what the reader can do about it."""
+
+    retryable = False
+    exit_code = 1
+
+    def __init__(self, message: str, next_step: str = "") -> None:
+        super().__init__(message)
+        self.next_step = next_step
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One fault in what people wrote: where (`line` and `column` count from 1, 0 = unknown), which key, the way out."""
+
+    file: str
+    line: int
+    column: int
+    key: str
+    message: str
+    next_step: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        key = f"{self.key}: " if self.key else ""
+        return f"{where}  {key}{self.message}" + (f"; {self.next_step}" if self.next_step else "")
+
+
+class InvalidDesiredState(ReconcileError):
+    """The desired state cannot be used; `problems` names each fault with its place."""
+
+    exit_code = 2
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+class UsageError(ReconcileError):
+    """The command line asks for something that cannot be."""
+
+    exit_code = 2
+
+
+class GitError(ReconcileError):
+    """git could not be asked, or has not what was asked for."""
+
+    exit_code = 2
+
+
+class ArtifactError(ReconcileError):
+    """The artifact cannot be turned into a release."""
+
+
+class ArtifactUnavailable(ArtifactError):
+    """The artifact could not be had this time."""
+
+    retryable = True
+
+
+class ArtifactRefused(ArtifactError):
+    """These bytes are not what was asked for, not safe to unpack, or do not run on the host."""
+
+
+class HostError(ReconcileError):
+    """Something about one host; `host` is the name people gave it."""
+
+    def __init__(self, host: str, message: str, next_step: str = "") -> None:
+        super().__init__(f"host {host}: {message}", next_step)
+        self.host = host
+
+
+class HostUnreachable(HostError):
+    """No connection could be made, or it broke; what was under way may still be running there."""
+
+    retryable = True
+
+
+class HostKeyRefused(HostError):
+    """The host showed a key that is unknown or differs from the known one."""
+
+
+class HostRefused(HostError):
+    """The host lets us in but not do the work: no root, no sudo, a program missing."""
+
+
+class ActionFailed(HostError):
+    """A remote action stopped with an error that it explained."""
+
+    retryable = True

@@ -1,0 +1,134 @@
+"""expected(observed, action): what an action is meant to change, as a host would show it afterwards. Pure.
+
+The plan is the decision unfolded over this, and the simulator's world is this plus faults; the real hosts keep it honest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import assert_never
+
+from reconciler.model.action import (
+    AnyAction,
+    ConfirmRoute,
+    Cutover,
+    Drain,
+    EnableInstance,
+    InstallRelease,
+    Migrate,
+    PruneReleases,
+    RejectRelease,
+    RemoveRoute,
+    RepairFiles,
+    StartAgain,
+    StartInstance,
+    StopInstance,
+    WaitHealthy,
+)
+from reconciler.model.observed import (
+    AppliedRoute,
+    Identity,
+    ObservedApp,
+    ObservedHost,
+    Quarantine,
+    RouteFile,
+    Slot,
+)
+from reconciler.model.wanted import Wanted
+
+
+def expected(seen: ObservedHost, action: AnyAction, want: Wanted) -> ObservedHost:
+    """The observation after `action` went as meant. Evidence of earlier looks is gone, as after a real one."""
+    app = forget_evidence(seen.app(action.app))
+    return seen.with_app(action.app, _changed(app, action, want))
+
+
+def forget_evidence(app: ObservedApp) -> ObservedApp:
+    """The same app as a fresh look shows it: without what was only watched."""
+    slots = tuple(replace(slot, healthy_for_seconds=None, failure="", drained=False) for slot in app.slots)
+    return replace(app, slots=slots, unconfirmed="")
+
+
+def _changed(app: ObservedApp, action: AnyAction, want: Wanted) -> ObservedApp:  # noqa: C901 - one line a case
+    match action:
+        case InstallRelease():
+            return replace(app, releases=(*app.releases, action.release))
+        case Migrate():
+            return replace(app, migrated=(*app.migrated, action.identity.release))
+        case StartInstance():
+            return _with_unit(app.with_slot(_started(app.slot(action.slot), action, want)), want)
+        case StartAgain():
+            slot = app.slot(action.slot)
+            return app.with_slot(
+                replace(slot, state="active", running=slot.prepared, invocation=f"{slot.invocation}+")
+            )
+        case RepairFiles():
+            return _with_unit(app.with_slot(_written(app.slot(action.slot), action.identity, want)), want)
+        case WaitHealthy():
+            seconds = want.minimum_healthy_seconds
+            slot = replace(app.slot(action.slot), state="active", health="200", healthy=True)
+            return app.with_slot(replace(slot, healthy_for_seconds=seconds, listening=bool(want.health_path)))
+        case Cutover():
+            digest = want.route.digests[action.slot] if want.route else ""
+            return replace(_enabled(app, action.slot), route=RouteFile(action.slot, digest, intact=True))
+        case EnableInstance():
+            return _enabled(app, action.slot)
+        case ConfirmRoute():
+            return replace(app, applied=AppliedRoute(action.slot, action.digest))
+        case RemoveRoute():
+            return replace(app, route=None, applied=None)
+        case Drain():
+            return app.with_slot(replace(app.slot(action.slot), open_connections=0, drained=True))
+        case StopInstance():
+            return app.with_slot(Slot(action.slot))
+        case RejectRelease():
+            return _rejected(app, action, seen_at=0)
+        case PruneReleases():
+            kept = tuple(each for each in app.releases if each not in action.releases)
+            return replace(app, releases=kept, leftovers=())
+        case _:
+            assert_never(action)
+
+
+def _with_unit(app: ObservedApp, want: Wanted) -> ObservedApp:
+    return replace(app, unit=want.unit, unit_intact=True)
+
+
+def _enabled(app: ObservedApp, slot: str) -> ObservedApp:
+    return app.with_slot(replace(app.slot(slot), enabled=True, previous=None))
+
+
+def _written(slot: Slot, identity: Identity, want: Wanted) -> Slot:
+    return replace(slot, prepared=identity, env_keys=want.env_keys, files_intact=True)
+
+
+def _started(slot: Slot, action: StartInstance, want: Wanted) -> Slot:
+    written = _written(slot, action.identity, want)
+    return replace(
+        written,
+        previous=action.replaces,
+        state="active",
+        running=action.identity,
+        invocation=f"{slot.invocation}+",
+        restarts=0,
+        listening=False,
+        open_connections=0,
+        health="",
+        healthy=None,
+    )
+
+
+def _rejected(app: ObservedApp, action: RejectRelease, seen_at: int) -> ObservedApp:
+    entry = Quarantine(action.identity, action.why, seen_at)
+    before = app.slot(action.slot)
+    after = Slot(action.slot)
+    if before.previous:
+        after = replace(
+            after,
+            prepared=before.previous,
+            running=before.previous,
+            state="active",
+            enabled=before.enabled,
+            invocation=f"{before.invocation}+",
+        )
+    return replace(app.with_slot(after), quarantined=(*app.quarantined, entry))

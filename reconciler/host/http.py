@@ -1,0 +1,91 @@
+"""A GET to a port of the host, through the seam. h11 does the HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from reconciler.host.transport import Reader, Transport, Writer
+
+if TYPE_CHECKING:
+    import h11
+
+LONGEST_BODY = 64 * 1024 * 1024  # Traefik's raw data of a host with thousands of routes
+
+
+class NoAnswer(Exception):
+    """No HTTP answer came; `str()` says what happened instead: `connection refused`, `no answer within 5 s`."""
+
+
+class HttpConnection:
+    """GETs to one port, one after the other, on one connection as long as the other side keeps it open."""
+
+    def __init__(self, host: Transport, port: int) -> None:
+        self._host, self._port = host, port
+        self._streams: tuple[Reader, Writer] | None = None
+        self._state: h11.Connection | None = None
+
+    async def get(self, path: str, timeout_seconds: float = 5) -> tuple[int, bytes]:
+        """(status, body). Raises NoAnswer; HostUnreachable and HostRefused pass through."""
+        try:
+            with self._host.round_trips:
+                async with asyncio.timeout(timeout_seconds):
+                    return await self._exchange(path)
+        except TimeoutError:
+            self.close()
+            raise NoAnswer(f"no answer within {timeout_seconds:g} s") from None
+        except ConnectionRefusedError:
+            self.close()
+            raise NoAnswer("connection refused") from None
+        except OSError as error:
+            self.close()
+            raise NoAnswer(f"the connection broke ({type(error).__name__})") from None
+
+    async def _exchange(self, path: str) -> tuple[int, bytes]:
+        import h11
+
+        if self._streams is None or self._state is None:
+            self._streams = await self._host.connect(self._port)
+            self._state = h11.Connection(h11.CLIENT)
+        reader, writer = self._streams
+        state = self._state
+        headers = [("Host", f"127.0.0.1:{self._port}"), ("User-Agent", "reconcile"), ("Accept", "*/*")]
+        try:
+            writer.write(state.send(h11.Request(method="GET", target=path, headers=headers)) or b"")
+            writer.write(state.send(h11.EndOfMessage()) or b"")
+            status, body = await _answer(state, reader)
+        except h11.ProtocolError as error:
+            self.close()
+            raise NoAnswer(f"what answers is not HTTP ({error})") from None
+        if state.our_state is h11.DONE and state.their_state is h11.DONE:
+            state.start_next_cycle()
+        else:
+            self.close()
+        return status, body
+
+    def close(self) -> None:
+        """End the connection; the next GET makes a new one."""
+        streams, self._streams, self._state = self._streams, None, None
+        if streams:
+            streams[1].close()
+
+
+async def _answer(state: h11.Connection, reader: Reader) -> tuple[int, bytes]:
+    import h11
+
+    status, parts, size = 0, [], 0
+    while True:
+        event = state.next_event()
+        if event is h11.NEED_DATA:
+            state.receive_data(await reader.read(65536))
+        elif isinstance(event, h11.Response):
+            status = event.status_code
+        elif isinstance(event, h11.Data):
+            size += len(event.data)
+            if size > LONGEST_BODY:
+                raise NoAnswer("the answer is too long")
+            parts.append(bytes(event.data))
+        elif isinstance(event, h11.EndOfMessage):
+            return status, b"".join(parts)
+        elif isinstance(event, h11.ConnectionClosed):
+            raise NoAnswer("the connection was closed without an answer")

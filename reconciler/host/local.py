@@ -1,0 +1,67 @@
+"""This machine behind the seam."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+
+from reconciler.errors import HostRefused, HostUnreachable
+from reconciler.host.transport import Command, Completed, Reader, RoundTrips, Stdin, Writer
+
+
+class LocalHost:
+    """Runs scripts here, with sudo when we are not root."""
+
+    def __init__(self, name: str, *, needs_root: bool = True) -> None:
+        self.name = name
+        self.round_trips = RoundTrips()
+        self._sudo = needs_root and os.geteuid() != 0
+
+    async def run(self, command: Command, stdin: Stdin = b"", timeout_seconds: float = 60) -> Completed:
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(
+            *command.words(self._sudo), stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
+        )
+        try:
+            with self.round_trips:
+                async with asyncio.timeout(timeout_seconds):
+                    stdout, stderr, _ = await asyncio.gather(
+                        _all_of(process.stdout), _all_of(process.stderr), _feed(process.stdin, stdin)
+                    )
+                    status = await process.wait()
+        except TimeoutError:
+            raise HostUnreachable(self.name, f"a command did not end within {timeout_seconds:g} s") from None
+        completed = Completed(status, stdout.decode(errors="replace"), stderr.decode(errors="replace"))
+        if self._sudo and status == 1 and completed.stderr.startswith("sudo:"):
+            raise HostRefused(
+                self.name, completed.stderr.strip(), "run as root, or allow this user sudo without password"
+            )
+        return completed
+
+    async def connect(self, port: int) -> tuple[Reader, Writer]:
+        with self.round_trips:
+            return await asyncio.open_connection("127.0.0.1", port)
+
+    async def close(self) -> None:
+        return
+
+
+async def _all_of(reader: asyncio.StreamReader | None) -> bytes:
+    assert reader is not None
+    return await reader.read()
+
+
+async def _feed(writer: asyncio.StreamWriter | None, stdin: Stdin) -> None:
+    assert writer is not None
+    with contextlib.suppress(
+        BrokenPipeError, ConnectionResetError
+    ):  # the command ended early and says why itself
+        if isinstance(stdin, bytes):
+            writer.write(stdin)
+        else:
+            async for block in stdin:
+                writer.write(block)
+                await writer.drain()
+        writer.write_eof()
+    writer.close()

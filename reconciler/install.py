@@ -1,0 +1,107 @@
+"""Install a release: have the artifact, judge it against the host, send it as one stream."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
+
+from reconciler.artifact.archive import Prepared, load_prepared, prepare
+from reconciler.artifact.source import digest_of, fetch
+from reconciler.errors import ArtifactRefused, ArtifactUnavailable
+from reconciler.host.transport import Command, Stdin, Transport
+from reconciler.model.action import InstallRelease
+from reconciler.resolve import Target
+from reconciler.tools import scripts
+from reconciler.tools.elf import HostAbi, unmet
+from reconciler.tools.look import Reply
+
+BLOCK_BYTES = 256 * 1024
+SLOWEST_BYTES_PER_SECOND = 50_000  # slower than this is a broken line
+DISK_RESERVE_KIB = 64 * 1024
+
+
+class Run(Protocol):
+    """Runs an action's script on the host."""
+
+    async def __call__(
+        self, script: str, words: tuple[str, ...], stdin: Stdin = b"", seconds: float = 90
+    ) -> Reply: ...
+
+
+async def install(
+    target: Target, action: InstallRelease, run: Run, host: Transport, tell: Callable[[str], None]
+) -> Reply:
+    """The look after the upload. Raises ArtifactError before anything is sent when the release cannot run there."""
+    prepared, abi = await asyncio.gather(have(target, tell), read_abi(host))
+    refuse_unfit(target, prepared, abi, host.name)
+    sums, tree = prepared.sums.encode(), prepared.tree.encode()
+    needed_kib = prepared.unpacked_size // 1024 + DISK_RESERVE_KIB
+    words = (action.app, action.release, str(len(sums)), str(len(tree)), str(needed_kib))
+    seconds = 120 + prepared.packed_size / SLOWEST_BYTES_PER_SECOND
+    return await run("install", words, _stream(sums + tree, prepared, tell), seconds)
+
+
+async def have(target: Target, tell: Callable[[str], None]) -> Prepared:
+    """The judged release of this target, from the cache or fetched now."""
+    app = target.app
+    digest = await digest_of(app.artifact.source, app.artifact.sha256, app.version, target.folder)
+    if digest is None:
+        raise ArtifactUnavailable(
+            f"{app.artifact.at(app.version)} is not there", "build it, or correct artifact.source"
+        )
+    if ready := await asyncio.to_thread(load_prepared, digest):
+        return ready
+    tell(f"fetching {app.artifact.at(app.version)}")
+    path = await fetch(
+        app.artifact.source, digest, app.version, target.folder, lambda done, total: tell(_share(done, total))
+    )
+    tell("checking the archive")
+    return await asyncio.to_thread(prepare, path, digest, label=app.artifact.at(app.version))
+
+
+async def read_abi(host: Transport) -> HostAbi:
+    """What a release can rely on there; what could not be found out stays empty."""
+    text = (await host.run(Command(scripts.plain_script("abi")))).stdout
+    words = [line.split(" ", 2) for line in text.splitlines()]
+    first = {line[0]: " ".join(line[1:]) for line in words}
+    runtime = first.get("libstdcxx", "").rpartition(".so.6.0.")[2]
+    return HostAbi(
+        machine=first.get("machine", ""),
+        libc=first.get("libc", ""),
+        libraries=frozenset(line[1] for line in words if line[0] == "library"),
+        libstdcxx=f"3.4.{runtime}" if runtime.isdigit() else "",
+    )
+
+
+def refuse_unfit(target: Target, prepared: Prepared, abi: HostAbi, host: str) -> None:
+    """Raises ArtifactRefused when the release cannot run on the host, or has not what starts it."""
+    label = f"{target.app.app} {target.app.version}"
+    refusals, _ = unmet(prepared.requirements, abi)
+    if refusals:
+        raise ArtifactRefused(
+            f"{label} cannot run on host {host}: {'; '.join(refusals)}",
+            "build it on the distribution of the host",
+        )
+    program = target.app.start_command.split()[0]
+    paths = {entry.path for entry in prepared.entries}
+    if "/" in program and not program.startswith("/") and program.removeprefix("./") not in paths:
+        found = ", ".join(prepared.executables[:5]) or "nothing in bin/"
+        raise ArtifactRefused(
+            f"{label} has no {program}; it has {found}", f"set start: in apps/{target.app.app}.yaml"
+        )
+
+
+async def _stream(head: bytes, prepared: Prepared, tell: Callable[[str], None]) -> AsyncIterator[bytes]:
+    yield head
+    sent = 0
+    with prepared.packed.open("rb") as file:
+        while block := await asyncio.to_thread(file.read, BLOCK_BYTES):
+            yield block
+            sent += len(block)
+            tell(f"uploaded {_share(sent, prepared.packed_size)}")
+
+
+def _share(done: int, total: int | None) -> str:
+    megabytes = f"{done / 1e6:.1f}"
+    return f"{megabytes} of {total / 1e6:.1f} MB" if total else f"{megabytes} MB"

@@ -1,0 +1,114 @@
+"""A pass: observe, ask for the next action, apply it, until nothing is left to do; then wait for a reason to look again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from reconciler.apply import Applier
+from reconciler.decide import next_action
+from reconciler.errors import ReconcileError
+from reconciler.host.transport import Transport
+from reconciler.model.action import AnyAction, Blocked, Converged
+from reconciler.model.observed import ObservedHost, Unreachable
+from reconciler.observe import observe
+from reconciler.progress import Progress
+from reconciler.resolve import Target
+
+MOST_ACTIONS = 60  # far above any rollout: a pass that gets there goes round in circles, and says so
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a pass ended for one app on one host, and what it did."""
+
+    end: Converged | Blocked
+    actions: tuple[AnyAction, ...] = ()
+
+
+async def run_pass(hosts: dict[str, Transport], targets: list[Target], progress: Progress) -> list[Outcome]:
+    """One pass over everything. Hosts and apps go side by side: a dead host or a failing app delays no other."""
+    seen = await look_at_all(hosts, targets)
+    first: dict[str, asyncio.Future[Outcome]] = {}
+    jobs = []
+    for target in targets:
+        app, host = target.wanted.app, target.wanted.host
+        job = asyncio.ensure_future(_converge(hosts[host], target, seen[host], progress, first.get(app)))
+        first.setdefault(app, job)
+        jobs.append(job)
+    return list(await asyncio.gather(*jobs))
+
+
+async def look_at_all(
+    hosts: dict[str, Transport], targets: list[Target]
+) -> dict[str, ObservedHost | Unreachable]:
+    """One look at each host, all at once."""
+    on_host = {name: [target for target in targets if target.wanted.host == name] for name in sorted(hosts)}
+    looks = await asyncio.gather(*(observe(hosts[name], on_host[name]) for name in on_host))
+    return dict(zip(on_host, looks, strict=True))
+
+
+async def _converge(
+    host: Transport,
+    target: Target,
+    seen: ObservedHost | Unreachable,
+    progress: Progress,
+    first: asyncio.Future[Outcome] | None,
+) -> Outcome:
+    """One app on one host, after its first host has proven the version (and run its migration)."""
+    wanted = target.wanted
+    if first is not None:
+        proven = (await asyncio.shield(first)).end
+        if isinstance(proven, Blocked):
+            return Outcome(
+                Blocked(wanted.host, wanted.app, f"waits for host {proven.host}, where it is not converged")
+            )
+        target = replace(target, wanted=replace(wanted, migrates=False))
+    done: list[AnyAction] = []
+    applier = Applier(host, target, progress.teller(wanted.host, wanted.app))
+    try:
+        while len(done) < MOST_ACTIONS:
+            step = next_action(target.wanted, seen)
+            if isinstance(step, Converged | Blocked):
+                return Outcome(step, tuple(done))
+            assert isinstance(seen, ObservedHost)
+            with progress.action(step):
+                seen = await applier.apply(step, seen)
+            done.append(step)
+    except ReconcileError as error:
+        return Outcome(_failed(target, seen, error), tuple(done))
+    again = f"the same actions come up again and again, the last one: {done[-1].verb} {done[-1].subject}"
+    return Outcome(
+        Blocked(wanted.host, wanted.app, again, "please report this with the output of --verbose"),
+        tuple(done),
+    )
+
+
+def _failed(target: Target, seen: ObservedHost | Unreachable, error: ReconcileError) -> Blocked:
+    wanted = target.wanted
+    app = seen.app(wanted.app) if isinstance(seen, ObservedHost) else None
+    names = [slot.running.version for slot in app.slots if slot.running_now and slot.running] if app else []
+    return Blocked(
+        wanted.host, wanted.app, target.masked(str(error)), error.next_step, names[0] if names else ""
+    )
+
+
+async def changes(folder: Path, every_seconds: float) -> AsyncIterator[None]:
+    """Wakes when a file below the folder or a ref of its repository changes, and after `every_seconds` at the latest.
+
+    An event only wakes: what changed is read afresh.
+    """
+    import watchfiles
+
+    yield
+    repository = next(
+        (each / ".git" for each in (folder.resolve(), *folder.resolve().parents) if (each / ".git").is_dir()),
+        None,
+    )
+    places = [folder] + ([repository] if repository else [])
+    async for _ in watchfiles.awatch(
+        *places, rust_timeout=int(every_seconds * 1000), yield_on_timeout=True, debounce=300
+    ):
+        yield

@@ -1,0 +1,206 @@
+"""What can be done to a host: a closed family. Each action carries why it is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from reconciler.model.observed import Identity
+
+
+@dataclass(frozen=True)
+class Action:
+    """One thing done to one app on one host."""
+
+    host: str
+    app: str
+    reason: str
+
+    verb: ClassVar[str] = ""
+
+    @property
+    def subject(self) -> str:
+        """The noun of the plan line, without the app."""
+        return ""
+
+
+@dataclass(frozen=True)
+class InstallRelease(Action):
+    """Upload the release and make it visible by one rename."""
+
+    release: str
+    verb = "install"
+
+    @property
+    def subject(self) -> str:
+        return self.release
+
+
+@dataclass(frozen=True)
+class SlotAction(Action):
+    """An action on one slot."""
+
+    slot: str
+
+    @property
+    def subject(self) -> str:
+        return f"slot {self.slot}"
+
+
+@dataclass(frozen=True)
+class Migrate(Action):
+    """Run the migration once per release, with the new code and the new env, before any slot is touched."""
+
+    identity: Identity
+    verb = "migrate"
+
+    @property
+    def subject(self) -> str:
+        return self.identity.release
+
+
+@dataclass(frozen=True)
+class StartInstance(SlotAction):
+    """Write the slot's files and start its unit. With `replaces`, what runs in the slot is stopped first and kept."""
+
+    identity: Identity
+    replaces: Identity | None = None
+    verb = "start"
+
+    @property
+    def subject(self) -> str:
+        return f"slot {self.slot}, {self.identity.version}"
+
+
+@dataclass(frozen=True)
+class StartAgain(SlotAction):
+    """Start what the slot's files say already: the version that served before."""
+
+    verb = "restart"
+
+
+@dataclass(frozen=True)
+class RepairFiles(SlotAction):
+    """Write the slot's files again; the process goes on."""
+
+    identity: Identity
+    verb = "repair"
+
+
+@dataclass(frozen=True)
+class WaitHealthy(SlotAction):
+    """Ask the instance itself until it has been healthy for long enough, or there is no hope left."""
+
+    verb = "wait"
+
+
+@dataclass(frozen=True)
+class Cutover(SlotAction):
+    """Enable the slot for boot, then write the route that names it."""
+
+    invocation: str
+    from_slot: str = ""
+    verb = "cutover"
+
+    @property
+    def subject(self) -> str:
+        return f"slot {self.from_slot} → {self.slot}" if self.from_slot else f"slot {self.slot}"
+
+
+@dataclass(frozen=True)
+class EnableInstance(SlotAction):
+    """Enable the slot for boot: from now on it is the one that counts. No route is involved."""
+
+    invocation: str
+    verb = "enable"
+
+
+@dataclass(frozen=True)
+class ConfirmRoute(SlotAction):
+    """See that Traefik has applied the route and holds the router enabled."""
+
+    digest: str
+    verb = "confirm"
+
+
+@dataclass(frozen=True)
+class RemoveRoute(Action):
+    """Take the app out of Traefik: nothing is to be routed to it any more."""
+
+    verb = "unroute"
+
+
+@dataclass(frozen=True)
+class Drain(SlotAction):
+    """Let open requests of the old slot end."""
+
+    verb = "drain"
+
+
+@dataclass(frozen=True)
+class StopInstance(SlotAction):
+    """Disable and stop a slot that serves nobody, and clear its files."""
+
+    verb = "stop"
+
+
+@dataclass(frozen=True)
+class RejectRelease(SlotAction):
+    """Remember that this identity failed here, stop it, and bring back what a stop-first start replaced."""
+
+    identity: Identity
+    why: str
+    verb = "reject"
+
+
+@dataclass(frozen=True)
+class PruneReleases(Action):
+    """Remove releases nothing needs any more, and unfinished uploads."""
+
+    releases: tuple[str, ...]
+    verb = "prune"
+
+    @property
+    def subject(self) -> str:
+        return ", ".join(self.releases)
+
+
+@dataclass(frozen=True)
+class Converged:
+    """Nothing is left to do: a fresh look matched."""
+
+    host: str
+    app: str
+    version: str
+    slot: str
+
+
+@dataclass(frozen=True)
+class Blocked:
+    """Nothing more can be done now; `reason` says what was seen, `next_step` what to do about it."""
+
+    host: str
+    app: str
+    reason: str
+    next_step: str = ""
+    serving: str = ""  # the version that still serves, "" when none does
+    log_tail: tuple[str, ...] = ()
+
+
+AnyAction = (
+    InstallRelease
+    | Migrate
+    | StartInstance
+    | StartAgain
+    | RepairFiles
+    | WaitHealthy
+    | Cutover
+    | EnableInstance
+    | ConfirmRoute
+    | RemoveRoute
+    | Drain
+    | StopInstance
+    | RejectRelease
+    | PruneReleases
+)
+Step = AnyAction | Converged | Blocked

@@ -1,0 +1,271 @@
+"""Desired state: what people write. Frozen and strict; each description is what an editor shows at that key.
+
+The definitions here are the only ones: the loader fills them, `schemas/` is printed from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+
+from reconciler.errors import UsageError
+from reconciler.model import values
+from reconciler.model.fields import AtLeastOne, EachOnce, MayBeEmpty, Whole, refuse
+from reconciler.model.machine import HostSpec, Layout, Strict, Traefik, read_host
+
+__all__ = [
+    "App",
+    "Artifact",
+    "Defaults",
+    "Desired",
+    "Fleet",
+    "HealthCheck",
+    "HostSpec",
+    "Layout",
+    "Route",
+    "Sandbox",
+    "SecretRef",
+    "Traefik",
+    "read_host",
+]
+
+
+class SecretRef(Strict):
+    """A value that is looked up when it is needed and never written into git."""
+
+    secret: values.SecretName = Field(description="Name of the secret, such as my_app/secret_key_base.")
+
+
+def _kind_of_env_value(value: object) -> str:
+    return "SecretRef" if isinstance(value, (dict, SecretRef)) else "text"
+
+
+EnvValue = Annotated[
+    Annotated[values.EnvText, Tag("text")] | Annotated[SecretRef, Tag("SecretRef")],
+    Discriminator(_kind_of_env_value),
+]
+Env = Annotated[dict[values.EnvKey, EnvValue], MayBeEmpty(dict)]
+
+
+class Artifact(Strict):
+    """Where the release archive of a version is found."""
+
+    source: values.ArtifactSource = Field(
+        description="Path from the desired-state folder, or an https:// address; {version} is filled in."
+    )
+    sha256: values.Sha256 | None = Field(
+        default=None,
+        description="Digest of the archive. A SHA256SUMS beside it will do; a local path may go without.",
+    )
+
+    def at(self, version: str) -> str:
+        """The source of this version."""
+        return self.source.replace("{version}", version)
+
+
+class HealthCheck(Strict):
+    """When an instance counts as healthy; we ask it on its own port, before any visitor reaches it."""
+
+    path: values.HealthPath = Field(
+        default="/", description="Path that answers 2xx when the app can serve. Redirects are not followed."
+    )
+    healthy_within_seconds: Annotated[int, Whole(1, 3600)] = Field(
+        default=60, description="Time from the start of an instance until it must be healthy."
+    )
+    minimum_healthy_seconds: Annotated[int, Whole(0, 600)] = Field(
+        default=2, description="How long it must stay healthy, without a break, before it gets traffic."
+    )
+
+    @model_validator(mode="after")
+    def _can_be_met(self) -> Self:
+        if self.minimum_healthy_seconds > self.healthy_within_seconds:
+            raise refuse(
+                f"{self.minimum_healthy_seconds} is more than healthy_within_seconds ({self.healthy_within_seconds})",
+                "lower it or raise healthy_within_seconds",
+                at=("minimum_healthy_seconds",),
+            )
+        return self
+
+
+class Route(Strict):
+    """Which visitors reach the app through Traefik."""
+
+    domains: Annotated[tuple[values.Domain, ...], EachOnce, AtLeastOne] = Field(
+        description="Host names that lead to this app, such as example.com."
+    )
+    tls: values.Flag = Field(
+        default=True, description="Serve over https, on the https entry point of fleet.yaml."
+    )
+
+
+class Sandbox(Strict):
+    """Protections to switch off for an app that cannot live with them. Everything left out stays protected."""
+
+    write_execute_memory: values.Flag = Field(
+        default=False,
+        description="Allow memory both writable and executable (MemoryDenyWriteExecute=no); some JITs need it.",
+    )
+    devices: values.Flag = Field(
+        default=False, description="Show the host's devices (PrivateDevices=no, DevicePolicy=auto)."
+    )
+    home: values.Flag = Field(default=False, description="Show /home, /root and /run/user (ProtectHome=no).")
+    namespaces: values.Flag = Field(
+        default=False,
+        description="Allow making namespaces, as browsers and sandboxes do (RestrictNamespaces=no).",
+    )
+    extra_writable_paths: Annotated[tuple[values.AbsolutePath, ...], EachOnce, MayBeEmpty(tuple)] = Field(
+        default=(),
+        description="Absolute paths the app may write to besides its own folders (ReadWritePaths=).",
+    )
+    capabilities: Annotated[tuple[values.Capability, ...], EachOnce, MayBeEmpty(tuple)] = Field(
+        default=(),
+        description="Kept capabilities (CapabilityBoundingSet=, AmbientCapabilities=, PrivateUsers=no).",
+    )
+
+
+class Common(Strict):
+    """What an app says for itself or gets from `defaults` in fleet.yaml."""
+
+    env: Env = Field(
+        default_factory=dict,
+        description="Environment. Every string arrives unchanged; {secret: name} is looked up.",
+    )
+    health: HealthCheck | None = Field(
+        default=None, description="Health check; asks / if nothing is written."
+    )
+    drain_seconds: Annotated[int, Whole(0, 3600)] = Field(
+        default=10,
+        description="Longest wait for open requests of the old instance after traffic has left it.",
+    )
+    stop_seconds: Annotated[int, Whole(1, 3600)] = Field(
+        default=30, description="Time to end after SIGTERM, then SIGKILL (TimeoutStopSec)."
+    )
+    migrate_within_seconds: Annotated[int, Whole(1, 86_400)] = Field(
+        default=300, description="Longest run of `migrate`; past it the rollout has failed."
+    )
+    keep_releases: Annotated[int, Whole(2, 100)] = Field(
+        default=3, description="Releases kept on a host, the running one included."
+    )
+    memory_max: values.Memory | None = Field(
+        default=None, description="Memory limit of one instance: 512M, 2G or a share such as 40% (MemoryMax)."
+    )
+    sandbox: Annotated[Sandbox, MayBeEmpty(dict)] = Field(
+        default_factory=Sandbox, description="Protections to switch off, by name."
+    )
+    distribution: Literal["none", "sname", "name"] = Field(
+        default="none",
+        description="Erlang distribution (RELEASE_DISTRIBUTION); with none no epmd runs and no port is opened.",
+    )
+
+
+class Defaults(Common):
+    """Settings for every app of the fleet. An app that has the key wins; `env` is joined key by key."""
+
+
+class App(Common):
+    """One app: what runs, in which version, and where."""
+
+    app: values.AppName = Field(
+        description="Name of the app: the file's name, the unit's, and the user it runs as."
+    )
+    version: values.Version = Field(description="The version to run. Taken literally: 1.10 is not 1.1.")
+    artifact: Artifact = Field(description="Where the release archive is.")
+    hosts: Annotated[tuple[values.HostTarget, ...], EachOnce, AtLeastOne] = Field(
+        description="Where it runs: names from fleet.yaml or ~/.ssh/config, user@address:port, or local."
+    )
+    ports: Annotated[tuple[values.Port, ...], EachOnce, MayBeEmpty(tuple)] = Field(
+        default=(),
+        description="The slots: two ports, used in turn, for a swap without downtime; one means stop first.",
+    )
+    start: values.Command | None = Field(
+        default=None, description="Start command, from the release folder; bin/<app> start."
+    )
+    route: Route | None = Field(
+        default=None, description="Visitors through Traefik; leave it out for a worker."
+    )
+    migrate: values.Command | None = Field(
+        default=None,
+        description="Runs once per release, with the new code and env, before the new instance starts.",
+    )
+
+    @property
+    def start_command(self) -> str:
+        return self.start or f"bin/{self.app} start"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _ports_are_asked(cls, written: Any) -> Any:
+        if isinstance(written, dict) and written.get("ports") and written.get("health") is None:
+            return {**written, "health": {}}
+        return written
+
+    @field_validator("ports")
+    @classmethod
+    def _two_slots(cls, ports: tuple[int, ...]) -> tuple[int, ...]:
+        if len(ports) > 2:
+            raise refuse(
+                f"names {len(ports)} ports", "two are enough: one serves, the other is the next to start"
+            )
+        return ports
+
+    @model_validator(mode="after")
+    def _needs_ports(self) -> Self:
+        for key in ("route", "health"):
+            if getattr(self, key) is not None and not self.ports:
+                raise refuse("needs a port to ask", "write ports: [4000, 4001]", at=(key,))
+        return self
+
+
+class Fleet(Strict):
+    """All machines, and what holds for every app. The file is optional: an app may name user@address:port."""
+
+    hosts: Annotated[dict[values.HostName, HostSpec], MayBeEmpty(dict)] = Field(
+        default_factory=dict, description="Machines by the name that apps use."
+    )
+    defaults: Annotated[Defaults, MayBeEmpty(dict)] = Field(
+        default_factory=Defaults, description="Settings for every app that does not say otherwise."
+    )
+    traefik: Annotated[Traefik, MayBeEmpty(dict)] = Field(
+        default_factory=Traefik, description="Names and port of the Traefik on the hosts."
+    )
+
+    @model_validator(mode="after")
+    def _one_name_a_machine(self) -> Self:
+        names: dict[tuple[str, int], str] = {}
+        for name, host in self.hosts.items():
+            if name == "local" and not host.local:
+                raise refuse("local always means this machine", "choose another name", at=("hosts", name))
+            if other := names.get(host.machine):
+                raise refuse(f"is the same machine as {other}", "keep one of them", at=("hosts", name))
+            names[host.machine] = name
+        return self
+
+
+@dataclass(frozen=True)
+class Desired:
+    """All that people want, at one commit (`revision`; None for files as they lie on disk)."""
+
+    fleet: Fleet
+    apps: tuple[App, ...]
+    revision: str | None
+    folder: Path
+    notes: tuple[str, ...] = ()
+
+    def host(self, name: str) -> HostSpec:
+        """The host of that name: one from fleet.yaml, else what the name says by itself."""
+        if name in self.fleet.hosts:
+            return self.fleet.hosts[name]
+        try:
+            return read_host(name)
+        except ValueError:
+            raise UsageError(
+                f"{name!r} is not a host", "name one from fleet.yaml, or user@address:port"
+            ) from None
+
+    def host_names(self) -> Iterator[str]:
+        """Every host that an app names, each once, in order."""
+        yield from sorted({name for app in self.apps for name in app.hosts})

@@ -1,0 +1,115 @@
+"""The machines of a fleet and what lies where on them: the part of the desired state that `fleet.yaml` holds."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from reconciler.model import values
+from reconciler.model.fields import MayBeEmpty, Whole, refuse
+
+
+class Strict(BaseModel):
+    """Frozen, and every key must be known. Refused values are not repeated by pydantic: they may be secrets."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Layout(Strict):
+    """Where things lie on a host. Each folder is for one purpose; Traefik reads everything in its own."""
+
+    releases: values.AbsolutePath = Field(
+        default="/srv", description="Apps: <here>/<app>/releases and <here>/<app>/slots."
+    )
+    env: values.AbsolutePath = Field(
+        default="/etc/reconcile", description="Env files of the slots, readable by root only."
+    )
+    units: values.AbsolutePath = Field(default="/etc/systemd/system", description="systemd's unit files.")
+    state: values.AbsolutePath = Field(
+        default="/var/lib/reconcile", description="Inventory, history, quarantine, lease."
+    )
+    traefik: values.AbsolutePath = Field(
+        default="/etc/traefik/dynamic", description="The folder Traefik's file provider reads."
+    )
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        seen: dict[str, str] = {}
+        for key in type(self).model_fields:
+            path = getattr(self, key)
+            if path in seen:
+                raise refuse(f"{path} is also the folder for {seen[path]}", "give each its own", at=(key,))
+            if path.startswith(self.traefik + "/"):
+                raise refuse(
+                    f"{path} lies in {self.traefik}, where Traefik reads every file", "move it out", at=(key,)
+                )
+            seen[path] = key
+        return self
+
+
+class HostSpec(Strict):
+    """One machine and how to reach it. What is left out, ~/.ssh/config decides."""
+
+    address: values.Address = Field(
+        description="Name or IP address, a name from ~/.ssh/config, or local (no SSH)."
+    )
+    user: values.Login | None = Field(default=None, description="Who logs in: root, or a user with sudo.")
+    port: Annotated[int, Whole(1, 65535)] | None = Field(default=None, description="SSH port.")
+    scope: Literal["system"] = Field(
+        default="system", description="Whose systemd runs the apps: the system's."
+    )
+    host_key: values.HostKey | None = Field(
+        default=None,
+        description="The host's public key, `ssh-ed25519 AAAA...`; without it ~/.ssh/known_hosts decides.",
+    )
+    paths: Annotated[Layout, MayBeEmpty(dict)] = Field(
+        default_factory=Layout, description="Folders on the host."
+    )
+
+    @property
+    def local(self) -> bool:
+        """This machine itself, without SSH."""
+        return self.address == "local"
+
+    @property
+    def machine(self) -> tuple[str, int]:
+        """The same for two names of one machine, as far as can be told without asking ~/.ssh/config."""
+        return self.address.lower(), self.port or 22
+
+    @field_validator("scope", mode="before")
+    @classmethod
+    def _system_for_now(cls, scope: object) -> object:
+        if scope == "user":
+            raise refuse(
+                "user comes later", "leave it out: apps run as system units, each as a user of its own"
+            )
+        return scope
+
+    @model_validator(mode="after")
+    def _local_needs_no_login(self) -> Self:
+        for key in ("user", "port", "host_key"):
+            if self.local and getattr(self, key) is not None:
+                raise refuse(
+                    "local is this machine; nobody logs in", f"delete {key}, or write localhost", at=(key,)
+                )
+        return self
+
+
+class Traefik(Strict):
+    """What we need to know of the Traefik on the hosts."""
+
+    http_entry_point: values.Name = Field(default="web", description="Entry point for plain http.")
+    https_entry_point: values.Name = Field(default="websecure", description="Entry point for https.")
+    cert_resolver: values.Name | None = Field(
+        default=None, description="Certificate resolver; without it Traefik's default."
+    )
+    api_port: Annotated[int, Whole(1, 65535)] = Field(
+        default=8080, description="Port of Traefik's API on 127.0.0.1."
+    )
+
+
+def read_host(target: str) -> HostSpec:
+    """The host that `user@address:port`, a name from ~/.ssh/config, or `local` stands for."""
+    user, address, port = values.split_target(target)
+    return HostSpec(address=address, user=user, port=port)

@@ -1,0 +1,162 @@
+"""What one look at a host showed. It may be old already; it is never guessed.
+
+Two kinds of facts stand side by side. Most are read off the host in one look. A few are *evidence*: something watched
+over time in this pass (`healthy_for_seconds`, `failure`, `drained`, `unconfirmed`). Evidence is bound to the
+invocation it was seen on, lives only until the next look, and is gathered anew by whoever comes after a crash.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+UnitState = Literal["inactive", "active", "activating", "deactivating", "failed"]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What an instance is made of: three digests that say whether it is the one wanted. No name, no port."""
+
+    release: str  # release id, <version>-<first 12 of the artifact's sha256>
+    env: str  # digest of every variable and of the start command
+    unit: str  # digest of the unit template
+
+    def __str__(self) -> str:
+        return f"{self.release}/{self.env}/{self.unit}"
+
+    @property
+    def version(self) -> str:
+        return self.release.rpartition("-")[0]
+
+    @classmethod
+    def read(cls, text: str) -> Identity | None:
+        parts = text.strip().split("/")
+        return cls(*parts) if len(parts) == 3 and all(parts) else None
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A fixed place on a host, one unit name and one port, and the instance in it."""
+
+    name: str
+    prepared: Identity | None = None  # what its files say the next start will run
+    env_keys: tuple[tuple[str, str], ...] = ()  # (variable, digest of its value) as in the env file
+    files_intact: bool = True  # env file and link are as we wrote them
+    previous: Identity | None = None  # kept while a stop-first replacement is unproven
+    state: UnitState = "inactive"
+    running: Identity | None = None  # what the main process was started from
+    invocation: str = ""  # systemd's id of this start
+    restarts: int = 0
+    since: str = ""  # when the unit became active, in the host's words
+    last_exit: str = ""  # how its last process ended
+    memory_kib: int = 0
+    enabled: bool = False
+    listening: bool = False  # a process of this unit listens on the slot's port
+    stranger: str = ""  # somebody else listens there
+    open_connections: int = 0
+    health: str = ""  # what the health path answered at the look: "200", "503", "connection refused"
+    healthy: bool | None = None  # None: not asked
+    healthy_for_seconds: float | None = None  # evidence
+    failure: str = ""  # evidence: why waiting for health was given up
+    log_tail: tuple[str, ...] = ()
+    drained: bool = False  # evidence
+
+    @property
+    def occupied(self) -> bool:
+        """Something runs here, would run at boot, or has files here."""
+        return (
+            self.state != "inactive" or self.enabled or self.prepared is not None or self.previous is not None
+        )
+
+    @property
+    def running_now(self) -> bool:
+        return self.state in ("active", "activating") and self.running is not None
+
+
+@dataclass(frozen=True)
+class Quarantine:
+    """A release and env that failed on this host, and why; not tried again until the desired state changes."""
+
+    identity: Identity
+    reason: str
+    at_epoch_seconds: int
+
+
+@dataclass(frozen=True)
+class RouteFile:
+    """Our Traefik file of an app: the slot it names and the digest of what it says."""
+
+    slot: str
+    digest: str
+    intact: bool  # byte for byte what we wrote
+
+
+@dataclass(frozen=True)
+class AppliedRoute:
+    """What Traefik holds for the app, asked of its API."""
+
+    slot: str
+    digest: str
+    problem: str = ""  # Traefik disabled the router, and why
+
+
+@dataclass(frozen=True)
+class ObservedApp:
+    """Everything of one app on one host."""
+
+    slots: tuple[Slot, ...] = ()
+    releases: tuple[str, ...] = ()  # complete ones, sorted
+    leftovers: tuple[str, ...] = ()  # unfinished uploads
+    migrated: tuple[str, ...] = ()
+    quarantined: tuple[Quarantine, ...] = ()
+    unit: str = ""  # digest of the template on disk, "" when absent
+    unit_intact: bool = True
+    foreign: tuple[str, ...] = ()  # files at our places that we did not write
+    route: RouteFile | None = None
+    applied: AppliedRoute | None = None
+    unconfirmed: str = ""  # evidence: how long Traefik was asked in vain
+
+    def slot(self, name: str) -> Slot:
+        """The slot of that name; an empty one when nothing of it was seen."""
+        return next((slot for slot in self.slots if slot.name == name), Slot(name))
+
+    def with_slot(self, slot: Slot) -> ObservedApp:
+        others = [other for other in self.slots if other.name != slot.name]
+        return replace(self, slots=tuple(sorted([*others, slot], key=lambda each: each.name)))
+
+
+@dataclass(frozen=True)
+class HostFacts:
+    """The machine itself."""
+
+    boot_id: str = ""
+    now_epoch_seconds: int = 0
+    machine: str = ""
+    libc: str = ""
+    memory_available_kib: int = 0
+    releases_free_kib: int = 0
+
+
+@dataclass(frozen=True)
+class ObservedHost:
+    """One look at one host. `traefik` is "" when it answered, else what was seen instead."""
+
+    host: str
+    facts: HostFacts = HostFacts()
+    apps: dict[str, ObservedApp] = field(default_factory=dict)
+    traefik: str = ""
+
+    def app(self, name: str) -> ObservedApp:
+        return self.apps.get(name, ObservedApp())
+
+    def with_app(self, name: str, app: ObservedApp) -> ObservedHost:
+        return replace(self, apps={**self.apps, name: app})
+
+
+@dataclass(frozen=True)
+class Unreachable:
+    """A host that could not be seen. It is not an empty host: nothing is decided about it."""
+
+    host: str
+    reason: str
+    next_step: str = ""

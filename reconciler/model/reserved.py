@@ -1,0 +1,71 @@
+"""Names that are taken on a Debian server, and environment keys that somebody else sets; each with whom.
+
+An app's name becomes a user (DynamicUser), a unit `<name>@.service`, and the folders /var/lib/<name> and /run/<name>.
+A name from here would take over what is there: systemd moves an existing /var/lib/<name> aside for a dynamic user,
+`getty@.service` in /etc hides Debian's own, and an app called `docker` would belong to the group of that name.
+"""
+
+from __future__ import annotations
+
+_USERS_AND_GROUPS = """
+    root daemon bin sys sync games man lp mail news uucp proxy www-data backup list irc gnats nobody nogroup messagebus
+    polkitd sshd ssh adm tty disk kmem dialout fax voice cdrom floppy tape sudo audio dip operator src shadow utmp video
+    sasl plugdev staff users input kvm render sgx crontab netdev docker tss uuidd ntp ntpsec chrony tcpdump avahi
+    postgres mysql redis memcache mongodb rabbitmq nginx apache haproxy caddy postfix postdrop opendkim dovecot dovenull
+    exim debian-exim bind named unbound epmd git gitlab jenkins prometheus grafana munin zabbix nagios fwupd-refresh
+    landscape lxd libvirt libvirt-qemu ubuntu debian admin vagrant ec2-user pollinate syslog tor ftp tftp rtkit statd
+"""
+_UNITS = """
+    getty serial-getty console-getty container-getty autovt modprobe user user-runtime-dir ifup quotaon wg-quick openvpn
+    openvpn-client openvpn-server postgresql redis-server mariadb lvm2-pvscan e2scrub dpkg-db-backup initrd cron dbus
+    container containerd init runlevel usb
+"""
+_FOLDERS = """
+    apt dpkg logrotate pam ucf python private misc aptitude apparmor ca-certificates initramfs-tools grub os-prober vim
+    polkit-1 nfs rpcbind snapd swap cloud ieee-data lock log mount network shm udev credentials resolvconf sendsigs
+    lost-found
+"""
+_OURS = "traefik reconcile reconciler local"
+
+APP_NAMES: dict[str, str] = {
+    **dict.fromkeys(_FOLDERS.split(), "a folder of the system in /var/lib or /run"),
+    **dict.fromkeys(_UNITS.split(), "a unit of the system"),
+    **dict.fromkeys(_USERS_AND_GROUPS.split(), "a user or group of the system"),
+    **dict.fromkeys(_OURS.split(), "a name this tool uses itself"),
+}
+
+_SYSTEMD = "systemd sets it"
+_ENV_KEYS: dict[str, str] = {
+    "PORT": "it is the slot's port; see `ports`",
+    "RELEASE_DISTRIBUTION": "set `distribution` instead",
+    **dict.fromkeys(["RELEASE_NODE", "RELEASE_TMP"], "it differs from slot to slot, so we set it"),
+    **dict.fromkeys(
+        ["RELEASE_ROOT", "RELEASE_NAME", "RELEASE_VSN"], "it would start another release than `version` says"
+    ),
+    **dict.fromkeys(
+        ["LD_PRELOAD", "LD_AUDIT"], "it loads code into every program of the unit; set it inside `start`"
+    ),
+    "PATH": "the unit's own commands need it; set it inside `start`, as in `env PATH=... bin/app start`",
+    **dict.fromkeys(["HOME", "USER", "LOGNAME", "SHELL"], _SYSTEMD),
+    **dict.fromkeys(
+        ["INVOCATION_ID", "JOURNAL_STREAM", "SYSTEMD_EXEC_PID", "MAINPID", "MANAGERPID"], _SYSTEMD
+    ),
+    **dict.fromkeys(["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"], _SYSTEMD),
+    **dict.fromkeys(["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "CREDENTIALS_DIRECTORY"], _SYSTEMD),
+    **dict.fromkeys(["RUNTIME_DIRECTORY", "STATE_DIRECTORY", "CACHE_DIRECTORY"], _SYSTEMD),
+    **dict.fromkeys(["LOGS_DIRECTORY", "CONFIGURATION_DIRECTORY"], _SYSTEMD),
+}
+
+
+def why_app_name_is_taken(name: str) -> str | None:
+    """Whose name it is, or None for a free one."""
+    if name.startswith("systemd"):
+        return "a name of systemd"
+    return APP_NAMES.get(name)
+
+
+def why_env_key_is_taken(key: str) -> str | None:
+    """Who sets this key, or None for a free one."""
+    if key.startswith("RECONCILE_"):
+        return "keys that start with RECONCILE_ are ours"
+    return _ENV_KEYS.get(key)

@@ -1,0 +1,47 @@
+"""What one app shall be on one host, with every digest worked out: what the pure core decides on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from reconciler.model.observed import Identity
+
+
+@dataclass(frozen=True)
+class WantedRoute:
+    """Who may be served by the app. `digests` says, a slot, which digest its route file must carry."""
+
+    domains: tuple[str, ...]
+    digests: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One app on one host, as desired.
+
+    `release` is None when the version has no known digest (a local artifact that is gone): then a release of that
+    version that is on the host already is the one meant, and if there is none the rollout is blocked.
+    """
+
+    host: str
+    app: str
+    version: str
+    release: str | None
+    env: str
+    unit: str
+    slots: tuple[str, ...]
+    env_keys: tuple[tuple[str, str], ...] = ()
+    route: WantedRoute | None = None
+    health_path: str | None = None  # None: running is all that is asked
+    healthy_within_seconds: float = 60.0
+    minimum_healthy_seconds: float = 2.0
+    drain_seconds: float = 10.0
+    migrates: bool = False
+    keep_releases: int = 3
+
+    def identity(self, release: str) -> Identity:
+        return Identity(release, self.env, self.unit)
+
+    @property
+    def stop_first(self) -> bool:
+        return len(self.slots) == 1

@@ -1,0 +1,103 @@
+"""hosts → Observed: one look each, everything asked at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+
+from reconciler.errors import HostError, HostRefused
+from reconciler.host.http import HttpConnection, NoAnswer
+from reconciler.host.transport import Command, Transport
+from reconciler.model.observed import ObservedApp, ObservedHost, Unreachable
+from reconciler.resolve import Target
+from reconciler.tools import scripts, traefik
+from reconciler.tools.look import Reply, Unreadable, layout_words, read_reply
+
+Health = tuple[bool, str]
+
+
+async def observe(host: Transport, targets: list[Target]) -> ObservedHost | Unreachable:
+    """Everything of these apps on this host. A host that cannot be seen is a value, not an error."""
+    ports = sorted(
+        {(slot, t.wanted.health_path) for t in targets for slot in t.wanted.slots if t.wanted.health_path}
+    )
+    routed = any(target.wanted.route for target in targets)
+    try:
+        asked = asyncio.gather(*(ask_health(host, int(slot), path or "/") for slot, path in ports))
+        traefik_asked = ask_traefik(host, targets[0].api_port) if routed else _nothing()
+        reply, held, answers = await asyncio.gather(_look(host, targets), traefik_asked, asked)
+    except HostError as error:
+        return Unreachable(host.name, str(error).removeprefix(f"host {host.name}: "), error.next_step)
+    health = {slot: answer for (slot, _), answer in zip(ports, answers, strict=True)}
+    seen = ObservedHost(host.name, reply.facts, reply.apps, held if isinstance(held, str) else "")
+    for name, app in reply.apps.items():
+        seen = seen.with_app(name, _with_answers(name, app, held, health))
+    return seen
+
+
+async def _look(host: Transport, targets: list[Target]) -> Reply:
+    layout = targets[0].layout
+    words = [*layout_words(layout), *(target.word for target in targets)]
+    completed = await host.run(Command(scripts.look_script(), tuple(words)))
+    try:
+        return read_reply(completed.stdout, layout)
+    except Unreadable as error:
+        raise HostRefused(
+            host.name,
+            f"what it answers cannot be read ({error}): {completed.stderr.strip()[-300:] or 'no message'}",
+            "the host needs sh, systemd, tar, GNU coreutils and findutils, util-linux",
+        ) from error
+
+
+async def _nothing() -> dict[str, object] | str:
+    return {}
+
+
+async def ask_traefik(
+    host: Transport, port: int, connection: HttpConnection | None = None
+) -> dict[str, object] | str:
+    """Traefik's raw data; a sentence when it does not answer as it should."""
+    http = connection or HttpConnection(host, port)
+    try:
+        status, body = await http.get(traefik.API_PATH)
+        data = json.loads(body) if status == 200 else None
+    except NoAnswer as error:
+        return f"its API on 127.0.0.1:{port}: {error}"
+    except ValueError:
+        data = None
+    finally:
+        if connection is None:
+            http.close()
+    return data if isinstance(data, dict) else f"its API on 127.0.0.1:{port} answers {status}, not its data"
+
+
+async def ask_health(host: Transport, port: int, path: str) -> Health:
+    """(healthy, what was answered) of one GET to the slot itself."""
+    http = HttpConnection(host, port)
+    try:
+        return read_health((await http.get(path))[0])
+    except NoAnswer as error:
+        return False, str(error)
+    finally:
+        http.close()
+
+
+def read_health(status: int) -> Health:
+    """Any 2xx is healthy; a redirect is not followed and is not."""
+    return 200 <= status < 300, str(status)
+
+
+def _with_answers(
+    name: str, app: ObservedApp, held: dict[str, object] | str, health: dict[str, Health]
+) -> ObservedApp:
+    slots = []
+    for slot in app.slots:
+        if slot.running_now and slot.name in health:
+            healthy, answer = health[slot.name]
+            slot = replace(
+                slot, healthy=healthy and slot.listening, health=answer if slot.listening else "port not open"
+            )
+        slots.append(slot)
+    applied = traefik.read_applied(name, held) if isinstance(held, dict) else None
+    return replace(app, slots=tuple(slots), applied=applied)

@@ -1,0 +1,310 @@
+"""One app on one host: the next action. The order of the functions is the order of a rollout.
+
+    come up → be accepted (healthy, then named by the route) → be confirmed by Traefik → the others leave → prune
+
+Each function returns the step it wants, or None when its part is already so. Nothing is remembered between calls.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reconciler.model.action import (
+    Blocked,
+    ConfirmRoute,
+    Converged,
+    Cutover,
+    Drain,
+    EnableInstance,
+    InstallRelease,
+    Migrate,
+    PruneReleases,
+    RejectRelease,
+    RemoveRoute,
+    RepairFiles,
+    StartAgain,
+    StartInstance,
+    Step,
+    StopInstance,
+    WaitHealthy,
+)
+from reconciler.model.observed import Identity, ObservedApp, ObservedHost, Quarantine, Slot
+from reconciler.model.wanted import Wanted
+from reconciler.policy.reasons import difference
+from reconciler.policy.slots import carries, chosen_slot, live_slot, wanted_identity
+
+MEMORY_HEADROOM = 1.2  # a second copy may need a little more than the first has now
+
+
+@dataclass(frozen=True)
+class Case:
+    """What every part of the decision looks at."""
+
+    want: Wanted
+    seen: ObservedHost
+    app: ObservedApp
+    live: Slot | None
+    slot: Slot  # where the wanted release runs or shall run
+    identity: Identity
+
+    @property
+    def serving(self) -> str:
+        live = self.live
+        return live.running.version if live and live.running_now and live.running else ""
+
+    @property
+    def accepted(self) -> bool:
+        """This slot was proven once: the route names it, or without a route it is the enabled one."""
+        if self.slot.previous:
+            return False
+        if self.want.route:
+            return self.app.route is not None and self.app.route.slot == self.slot.name
+        return self.slot.enabled
+
+    def blocked(self, reason: str, next_step: str = "", log_tail: tuple[str, ...] = ()) -> Blocked:
+        return Blocked(self.want.host, self.want.app, reason, next_step, self.serving, log_tail)
+
+    @property
+    def where(self) -> tuple[str, str]:
+        return self.want.host, self.want.app
+
+
+def next_step(want: Wanted, seen: ObservedHost) -> Step:
+    """The one thing to do now for this app on this host, Converged, or Blocked with the reason."""
+    app = seen.app(want.app)
+    if app.foreign:
+        return Blocked(
+            want.host,
+            want.app,
+            f"{', '.join(app.foreign)} was not written by reconcile and is left alone",
+            "move it away, or choose another app name",
+        )
+    live = live_slot(want, app)
+    identity = wanted_identity(want, app)
+    if identity is None:
+        return _without_release(want, live)
+    case = Case(want, seen, app, live, chosen_slot(want, app, live), identity)
+    for part in (
+        _keep_quarantine,
+        _come_up,
+        _be_as_written,
+        _be_accepted,
+        _be_confirmed,
+        _others_leave,
+        _prune,
+    ):
+        if step := part(case):
+            return step
+    return Converged(want.host, want.app, identity.version, case.slot.name)
+
+
+def _without_release(want: Wanted, live: Slot | None) -> Blocked:
+    serving = live.running.version if live and live.running_now and live.running else ""
+    reason = (
+        f"the artifact of version {want.version} is not there, and no host release of that version either"
+    )
+    return Blocked(want.host, want.app, reason, "build the artifact, or correct artifact.source", serving)
+
+
+def _keep_quarantine(case: Case) -> Step | None:
+    entry = next((each for each in case.app.quarantined if each.identity == case.identity), None)
+    if entry is None or (case.accepted and carries(case.slot, case.want, case.app)):
+        return None
+    for slot in case.app.slots:
+        if slot.previous:  # the return to the version before was cut off
+            return RejectRelease(*case.where, entry.reason, slot.name, case.identity, entry.reason)
+        if slot.occupied and not _serves(case, slot):
+            return _leave(case, slot, "its release failed here")
+        if (
+            slot.prepared
+            and slot.prepared != case.identity
+            and not slot.running_now
+            and slot.state != "failed"
+        ):
+            return StartAgain(*case.where, f"{slot.prepared.version} served before", slot.name)
+    return _quarantined(case, entry)
+
+
+def _quarantined(case: Case, entry: Quarantine) -> Blocked:
+    log_tail = next((slot.log_tail for slot in case.app.slots if slot.log_tail), ())
+    return case.blocked(
+        f"version {case.identity.version} failed here: {entry.reason}",
+        f"reconcile logs {case.want.app}; then commit another version or env (these digests are not tried again)",
+        log_tail,
+    )
+
+
+def _come_up(case: Case) -> Step | None:
+    """The wanted release runs in its slot."""
+    slot, want = case.slot, case.want
+    if slot.running_now and slot.running == case.identity:
+        return None
+    if blocked := _may_not_start(case):
+        return blocked
+    reason = _why_start(case)
+    if case.identity.release not in case.app.releases:
+        return InstallRelease(*case.where, "not on the host", case.identity.release)
+    if (
+        not want.stop_first
+        and slot is not case.live
+        and slot.running_now
+        and not carries(slot, want, case.app)
+    ):
+        return _leave(case, slot, "left over from another rollout")
+    if want.migrates and case.identity.release not in case.app.migrated:
+        return Migrate(*case.where, "once per release, before it starts", case.identity)
+    replaces = _replaced(case)
+    if replaces:
+        reason += "; stop-first, only one slot: no service until it is healthy"
+    return StartInstance(*case.where, reason, slot.name, case.identity, replaces)
+
+
+def _replaced(case: Case) -> Identity | None:
+    before = case.slot.previous or case.slot.running or case.slot.prepared
+    return before if case.want.stop_first and before and before != case.identity else None
+
+
+def _may_not_start(case: Case) -> Blocked | None:
+    slot, seen, live = case.slot, case.seen, case.live
+    if slot.stranger:
+        return case.blocked(
+            f"port {slot.name} is taken by {slot.stranger}", "stop that program or give the app other ports"
+        )
+    rollout = live is not None and live.running_now and live is not slot
+    if case.want.route and seen.traefik and not (live is slot):
+        return case.blocked(
+            f"Traefik does not answer: {seen.traefik}", "systemctl status traefik on the host"
+        )
+    needed_kib = int((live.memory_kib if live else 0) * MEMORY_HEADROOM)
+    if rollout and needed_kib > seen.facts.memory_available_kib:
+        return case.blocked(
+            f"a second copy needs about {needed_kib // 1024} MiB of memory, "
+            f"{seen.facts.memory_available_kib // 1024} MiB are available",
+            "free memory, or give the app one port only (stop-first)",
+        )
+    return None
+
+
+def _why_start(case: Case) -> str:
+    if carries(case.slot, case.want, case.app):
+        return {"failed": "failed", "deactivating": "was stopped"}.get(case.slot.state, "not running")
+    return difference(
+        case.live.running or case.live.prepared if case.live else None, case.identity, case.want, case.app
+    )
+
+
+def _be_as_written(case: Case) -> Step | None:
+    """Its files say what it runs, so that a restart or a reboot brings back the same."""
+    slot, app = case.slot, case.app
+    if slot.prepared != case.identity or not slot.files_intact:
+        what = "its env file or link was changed on the host"
+    elif app.unit != case.want.unit or not app.unit_intact:
+        what = "the unit file was changed on the host"
+    else:
+        return None
+    return RepairFiles(*case.where, what, slot.name, case.identity)
+
+
+def _be_accepted(case: Case) -> Step | None:
+    """It is healthy by our own asking, and only then the one that counts."""
+    slot, want = case.slot, case.want
+    proven = slot.healthy_for_seconds is not None and slot.healthy_for_seconds >= want.minimum_healthy_seconds
+    if case.accepted and (proven or slot.healthy is not False):
+        return None
+    if slot.failure:
+        return _give_up(case)
+    if not proven:
+        what = f"health path answers {slot.health}" if case.accepted else _within(want)
+        return WaitHealthy(*case.where, what, slot.name)
+    return _accept(case, "healthy")
+
+
+def _within(want: Wanted) -> str:
+    asked = f"{want.health_path} healthy" if want.health_path else "running"
+    return f"{asked} for {want.minimum_healthy_seconds:g} s, within {want.healthy_within_seconds:g} s"
+
+
+def _give_up(case: Case) -> Step:
+    slot = case.slot
+    if case.accepted:
+        return case.blocked(
+            f"slot {slot.name} ({case.identity.version}) serves but is not healthy: {slot.failure}",
+            f"reconcile logs {case.want.app}",
+            slot.log_tail,
+        )
+    return RejectRelease(*case.where, slot.failure, slot.name, case.identity, slot.failure)
+
+
+def _accept(case: Case, reason: str) -> Step:
+    slot = case.slot
+    if not case.want.route:
+        return EnableInstance(*case.where, reason, slot.name, slot.invocation)
+    before = case.live.name if case.live and case.live.name != slot.name and case.live.occupied else ""
+    return Cutover(*case.where, reason, slot.name, slot.invocation, before)
+
+
+def _be_confirmed(case: Case) -> Step | None:
+    """Boot and route name the slot, and Traefik has applied it."""
+    slot, app, want = case.slot, case.app, case.want
+    if not want.route:
+        return RemoveRoute(*case.where, "no route is desired") if app.route else None
+    digest = want.route.digests[slot.name]
+    if app.route is None or app.route.digest != digest or not app.route.intact:
+        return _accept(case, "the route file differs")
+    if not slot.enabled:
+        return _accept(case, "not enabled for boot")
+    if app.applied and app.applied.digest == digest and not app.applied.problem:
+        return None
+    return _confirm(case, slot.name, digest)
+
+
+def _confirm(case: Case, slot: str, digest: str) -> Step:
+    app = case.app
+    if case.seen.traefik:
+        return case.blocked(
+            f"Traefik does not answer: {case.seen.traefik}", "systemctl status traefik on the host"
+        )
+    if app.unconfirmed:
+        problem = app.applied.problem if app.applied and app.applied.problem else app.unconfirmed
+        return case.blocked(
+            f"Traefik has not applied the route: {problem}",
+            "journalctl -u traefik on the host; one bad file in its directory freezes all of them",
+        )
+    return ConfirmRoute(*case.where, "Traefik must have applied the route", slot, digest)
+
+
+def _serves(case: Case, slot: Slot) -> bool:
+    app = case.app
+    routed = {app.route.slot if app.route else "", app.applied.slot if app.applied else ""}
+    return slot.name in routed or (case.live is not None and slot.name == case.live.name)
+
+
+def _others_leave(case: Case) -> Step | None:
+    for slot in case.app.slots:
+        if slot.name == case.slot.name or not slot.occupied:
+            continue
+        return _leave(case, slot, f"replaced by slot {case.slot.name}")
+    return None
+
+
+def _leave(case: Case, slot: Slot, reason: str) -> Step:
+    """Traffic first, then the requests still open, then the instance."""
+    route, applied = case.app.route, case.app.applied
+    if route and applied and applied.slot == slot.name != route.slot:
+        return _confirm(case, route.slot, route.digest)
+    if slot.running_now and slot.open_connections and not slot.drained:
+        return Drain(*case.where, f"{case.want.drain_seconds:g} s at most for open requests", slot.name)
+    return StopInstance(*case.where, reason, slot.name)
+
+
+def _prune(case: Case) -> Step | None:
+    """Only what no slot needs and is older than the newest `keep_releases`."""
+    app = case.app
+    needed = {case.identity.release}
+    for slot in app.slots:
+        needed |= {each.release for each in (slot.prepared, slot.running, slot.previous) if each}
+    kept = needed | set(app.releases[-case.want.keep_releases :])
+    old = tuple(release for release in app.releases if release not in kept) + app.leftovers
+    if not old:
+        return None
+    return PruneReleases(*case.where, f"the newest {case.want.keep_releases} are kept", old)

@@ -1,0 +1,49 @@
+"""Which slot serves, and which one the next instance gets."""
+
+from __future__ import annotations
+
+from reconciler.model.observed import Identity, ObservedApp, Slot
+from reconciler.model.wanted import Wanted
+
+
+def live_slot(want: Wanted, app: ObservedApp) -> Slot | None:
+    """The slot that serves: the one the route names, else what Traefik still holds, else the enabled one.
+
+    Between two enabled slots (a cut just before the old one was disabled) the one that runs the wanted release
+    counts, since a slot is enabled only after it was proven.
+    """
+    if app.route and app.route.slot:
+        return app.slot(app.route.slot)
+    if app.applied and app.applied.slot:
+        return app.slot(app.applied.slot)
+    enabled = [slot for slot in app.slots if slot.enabled]
+    wanted_first = sorted(enabled, key=lambda slot: (not carries(slot, want, app), slot.name))
+    return wanted_first[0] if wanted_first else None
+
+
+def carries(slot: Slot, want: Wanted, app: ObservedApp) -> bool:
+    """The slot runs what is wanted, or, when it runs nothing, would."""
+    identity = wanted_identity(want, app)
+    return identity is not None and (slot.running if slot.running_now else slot.prepared) == identity
+
+
+def chosen_slot(want: Wanted, app: ObservedApp, live: Slot | None) -> Slot:
+    """Where the wanted release runs or shall run: where it is already, else a slot that does not serve."""
+    if live and carries(live, want, app):
+        return live
+    idle = [app.slot(name) for name in want.slots if live is None or want.stop_first or name != live.name]
+    return next((slot for slot in idle if carries(slot, want, app)), None) or idle[0]
+
+
+def wanted_identity(want: Wanted, app: ObservedApp) -> Identity | None:
+    """What shall run, or None when no release of the wanted version can be named."""
+    release = want.release or _release_on_host(want.version, app)
+    return want.identity(release) if release else None
+
+
+def _release_on_host(version: str, app: ObservedApp) -> str | None:
+    running = [slot.running.release for slot in app.slots if slot.running]
+    candidates = [
+        each for each in running + list(reversed(app.releases)) if each.rpartition("-")[0] == version
+    ]
+    return candidates[0] if candidates else None

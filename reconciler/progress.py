@@ -1,0 +1,64 @@
+"""What can be seen while a pass works: a live line in a terminal, one log event an action otherwise."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from reconciler.clock import now_seconds
+from reconciler.model.action import AnyAction
+
+
+class Log(Protocol):
+    """A past-tense event with its fields."""
+
+    def __call__(self, event: str, **fields: object) -> None: ...
+
+
+class Progress:
+    """Tells about actions as they go. In a terminal long ones show how far they are on one line that is written over."""
+
+    def __init__(self, log: Log, *, terminal: bool) -> None:
+        self._log = log
+        self._terminal = terminal
+        self._shown_at = 0.0
+
+    def teller(self, host: str, app: str) -> Callable[[str], None]:
+        """Takes how far the current action of this app has come."""
+
+        def tell(text: str) -> None:
+            now = now_seconds()
+            if self._terminal and now - self._shown_at > 0.1:
+                self._shown_at = now
+                sys.stderr.write(f"\r\033[K  {host}  {app}: {text}")
+                sys.stderr.flush()
+
+        return tell
+
+    @contextmanager
+    def action(self, action: AnyAction) -> Iterator[None]:
+        """Around one action: says that it began (in a terminal), and logs how it ended and how long it took."""
+        started = now_seconds()
+        self.teller(action.host, action.app)(f"{action.verb} {action.subject}")
+        try:
+            yield
+        except BaseException:
+            self._clear()
+            raise
+        self._clear()
+        self._log(
+            f"{action.verb}.finished",
+            host=action.host,
+            app=action.app,
+            subject=action.subject,
+            reason=action.reason,
+            seconds=round(now_seconds() - started, 2),
+        )
+
+    def _clear(self) -> None:
+        self._shown_at = 0.0
+        if self._terminal:
+            sys.stderr.write("\r\033[K")
+            sys.stderr.flush()

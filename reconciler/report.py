@@ -1,0 +1,134 @@
+"""plan, outcome, status → text or JSON. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reconciler.model.action import Blocked, Converged
+from reconciler.model.observed import ObservedHost, Unreachable
+from reconciler.model.wanted import Wanted
+from reconciler.plan import AppPlan
+
+
+def table(rows: list[list[str]]) -> str:
+    """Rows as columns, two spaces apart, no trailing blanks."""
+    if not rows:
+        return ""
+    widths = [max(len(row[i]) for row in rows if i < len(row)) for i in range(max(map(len, rows)))]
+    return "".join(
+        "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=False)).rstrip() + "\n" for row in rows
+    )
+
+
+def plan_text(plans: list[AppPlan]) -> str:
+    """One line an action, then how each app would end where that is not simply converged."""
+    rows = [
+        [a.host, a.verb, " ".join([a.app, a.subject]).strip(), a.reason] for p in plans for a in p.actions
+    ]
+    ends = "".join(blocked_text(p.end) for p in plans if isinstance(p.end, Blocked))
+    return (table(rows) + ends) or "nothing to do\n"
+
+
+def plan_json(plans: list[AppPlan]) -> list[dict[str, Any]]:
+    return [
+        {
+            "host": p.host,
+            "app": p.app,
+            "actions": [{"verb": a.verb, "subject": a.subject, "reason": a.reason} for a in p.actions],
+            **end_json(p.end),
+        }
+        for p in plans
+    ]
+
+
+def blocked_text(end: Blocked) -> str:
+    """What was seen, what still serves, the tail of the log, what to do next."""
+    lines = [f"host {end.host}: {end.app}: {end.reason.removeprefix(f'host {end.host}: ')}"]
+    if end.serving:
+        lines.append(f"  version {end.serving} still runs")
+    lines += [f"  | {line}" for line in end.log_tail]
+    if end.next_step:
+        lines.append(f"  next: {end.next_step}")
+    return "\n".join(lines) + "\n"
+
+
+def end_json(end: Converged | Blocked) -> dict[str, Any]:
+    if isinstance(end, Converged):
+        return {"outcome": "converged", "version": end.version, "slot": end.slot}
+    return {
+        "outcome": "blocked",
+        "reason": end.reason,
+        "next": end.next_step,
+        "serving": end.serving,
+        "log": list(end.log_tail),
+    }
+
+
+def outcome_text(ends: list[Converged | Blocked]) -> str:
+    """One line a converged app, a paragraph for every other."""
+    rows = [
+        [e.host, e.app, e.version, f"slot {e.slot}", "converged"] for e in ends if isinstance(e, Converged)
+    ]
+    return table(rows) + "".join(blocked_text(e) for e in ends if isinstance(e, Blocked))
+
+
+def status_row(want: Wanted, seen: ObservedHost | Unreachable, plan: AppPlan) -> dict[str, Any]:
+    """git wants X, host runs Y since T, because Z."""
+    row: dict[str, Any] = {
+        "host": want.host,
+        "app": want.app,
+        "wants": want.version,
+        "runs": None,
+        "since": None,
+    }
+    if isinstance(seen, Unreachable):
+        return {
+            **row,
+            "slot": None,
+            "ready": False,
+            "because": f"unreachable: {seen.reason}",
+            "quarantined": [],
+        }
+    app = seen.app(want.app)
+    running = [slot for slot in app.slots if slot.running_now and slot.running]
+    routed = app.route.slot if app.route else ""
+    live = next((s for s in running if s.name == routed), next((s for s in running if s.enabled), None))
+    live = live or (running[0] if running else None)
+    if live and live.running:
+        row |= {"runs": live.running.version, "since": live.since or None}
+    quarantined = [{"version": q.identity.version, "reason": q.reason} for q in app.quarantined]
+    ready = isinstance(plan.end, Converged) and not plan.actions
+    return {
+        **row,
+        "slot": live.name if live else None,
+        "ready": ready,
+        "because": _because(plan),
+        "quarantined": quarantined,
+    }
+
+
+def _because(plan: AppPlan) -> str:
+    if plan.actions:
+        return f"{plan.actions[0].verb}: {plan.actions[0].reason}"
+    return plan.end.reason if isinstance(plan.end, Blocked) else "as wanted"
+
+
+def status_text(rows: list[dict[str, Any]]) -> str:
+    head = ["host", "app", "git wants", "host runs", "slot", "since", "because"]
+    cells = [
+        [
+            r["host"],
+            r["app"],
+            r["wants"],
+            r["runs"] or "nothing",
+            r["slot"] or "-",
+            r["since"] or "-",
+            r["because"],
+        ]
+        for r in rows
+    ]
+    lines = table([head, *cells])
+    for row in rows:
+        for entry in row["quarantined"]:
+            lines += f"{row['host']}: {row['app']} {entry['version']} is quarantined: {entry['reason']}\n"
+    return lines

@@ -1,0 +1,122 @@
+"""One app on one host, worked out in full: every digest, every variable, every text it takes. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from reconciler.model.desired import App, SecretRef
+from reconciler.model.machine import HostSpec, Layout, Traefik
+from reconciler.model.observed import Identity
+from reconciler.model.wanted import Wanted, WantedRoute
+from reconciler.tools.digests import digest
+from reconciler.tools.release import release_id
+from reconciler.tools.systemd import UnitSettings, env_file, unit_text
+from reconciler.tools.traefik import RouteSettings, route_text
+
+WORKER_SLOT = ("worker",)  # the only slot of an app without ports
+
+
+@dataclass(frozen=True)
+class Target:
+    """What to decide on (`wanted`) and what to write. Values of variables never show in a repr."""
+
+    wanted: Wanted
+    app: App
+    spec: HostSpec
+    unit: UnitSettings
+    route: RouteSettings | None
+    api_port: int
+    folder: Path  # the desired-state folder; artifact paths count from there
+    variables: dict[str, str] = field(repr=False)
+    secrets: frozenset[str] = field(repr=False)  # values to mask wherever text of the app is shown
+
+    @property
+    def layout(self) -> Layout:
+        return self.spec.paths
+
+    @property
+    def word(self) -> str:
+        """The app and its slots, as the look script takes them."""
+        return f"{self.wanted.app}:{','.join(self.wanted.slots)}"
+
+    def env_text(self, identity: Identity) -> str:
+        return env_file(identity, self.variables, self.wanted.env_keys)
+
+    def migrate_env_text(self, identity: Identity) -> str:
+        """The same env, and the migration command beside the start command."""
+        return env_file(identity, {**self.variables, "RECONCILE_MIGRATE": self.app.migrate or ""}, ())
+
+    def unit_text(self) -> str:
+        return unit_text(self.unit)
+
+    def route_text(self, slot: str) -> str:
+        assert self.route is not None
+        return route_text(self.route, slot)
+
+    def masked(self, text: str) -> str:
+        """The text without the values of secrets."""
+        for secret in sorted(self.secrets, key=len, reverse=True):
+            text = text.replace(secret, "***")
+        return text
+
+
+def resolve(
+    app: App,
+    host: str,
+    spec: HostSpec,
+    traefik: Traefik,
+    folder: Path,
+    artifact_digest: str | None,
+    secret: Callable[[str], str],
+) -> Target:
+    """The target of one app on one host. `secret(name)` gives a value or raises what it has to say."""
+    values = {
+        key: secret(value.secret) if isinstance(value, SecretRef) else value for key, value in app.env.items()
+    }
+    secrets = frozenset(
+        values[key] for key, value in app.env.items() if isinstance(value, SecretRef) and values[key]
+    )
+    variables = {**values, "RECONCILE_START": app.start_command}
+    keys = tuple((key, digest(value)) for key, value in sorted(variables.items()))
+    unit = _unit_settings(app, spec)
+    route = _route_settings(app, traefik)
+    slots = tuple(str(port) for port in app.ports) or WORKER_SLOT
+    wanted = Wanted(
+        host=host,
+        app=app.app,
+        version=app.version,
+        release=release_id(app.version, artifact_digest) if artifact_digest else None,
+        env=digest(variables),
+        unit=unit.digest,
+        slots=slots,
+        env_keys=keys,
+        route=WantedRoute(route.domains, {slot: route.digest(slot) for slot in slots}) if route else None,
+        health_path=app.health.path if app.health else None,
+        healthy_within_seconds=app.health.healthy_within_seconds if app.health else 30,
+        minimum_healthy_seconds=app.health.minimum_healthy_seconds if app.health else 2,
+        drain_seconds=app.drain_seconds,
+        migrates=bool(app.migrate),
+        keep_releases=app.keep_releases,
+    )
+    return Target(wanted, app, spec, unit, route, traefik.api_port, folder, variables, secrets)
+
+
+def _unit_settings(app: App, spec: HostSpec) -> UnitSettings:
+    return UnitSettings(
+        app=app.app,
+        layout=spec.paths.model_dump(),
+        sandbox=app.sandbox.model_dump(),
+        stop_seconds=app.stop_seconds,
+        memory_max=app.memory_max,
+        distribution=app.distribution,
+        has_port=bool(app.ports),
+    )
+
+
+def _route_settings(app: App, traefik: Traefik) -> RouteSettings | None:
+    if app.route is None:
+        return None
+    entry_point = traefik.https_entry_point if app.route.tls else traefik.http_entry_point
+    return RouteSettings(app.app, app.route.domains, (entry_point,), app.route.tls, traefik.cert_resolver)

@@ -1,0 +1,116 @@
+"""What every command over hosts begins with: the desired state, worked out into targets, and the hosts behind the seam."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import re
+import sys
+from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from reconciler.artifact.source import digest_of
+from reconciler.errors import ArtifactError, ArtifactUnavailable, ReconcileError, UsageError
+from reconciler.host.local import LocalHost
+from reconciler.host.ssh import SshHost
+from reconciler.host.transport import Transport
+from reconciler.load import load
+from reconciler.model.action import Blocked
+from reconciler.model.desired import App, Desired
+from reconciler.model.machine import HostSpec
+from reconciler.resolve import Target, resolve
+
+
+@dataclass
+class Session:
+    """Targets by app and host in order; `refused` are those that cannot even be worked out, with the reason."""
+
+    desired: Desired
+    targets: list[Target] = field(default_factory=list)
+    refused: list[Blocked] = field(default_factory=list)
+    hosts: dict[str, Transport] = field(default_factory=dict)
+
+
+class SecretMissing(ReconcileError):
+    """A secret that a variable refers to is not to be had."""
+
+
+@asynccontextmanager
+async def session(args: argparse.Namespace) -> AsyncIterator[Session]:
+    """The session of one command. Raises InvalidDesiredState, GitError or UsageError before any host is asked."""
+    desired = load(args.desired_state, ref=args.ref, working_tree=args.working_tree)
+    for note in desired.notes:
+        print(note, file=sys.stderr)
+    opened = await work_out(desired, args.app, args.host)
+    try:
+        yield opened
+    finally:
+        for host in opened.hosts.values():
+            await host.close()
+
+
+async def work_out(desired: Desired, apps: list[str] | None, hosts: list[str] | None) -> Session:
+    """Targets for the chosen apps and hosts (all when None), with a transport for each host."""
+    _refuse_unknown("app", apps, {app.app for app in desired.apps})
+    _refuse_unknown("host", hosts, {host for app in desired.apps for host in app.hosts})
+    opened = Session(desired)
+    chosen = [app for app in desired.apps if not apps or app.app in apps]
+    results = await asyncio.gather(*(_digest(app, desired) for app in chosen))
+    for app, result in zip(chosen, results, strict=True):
+        for host in app.hosts:
+            if hosts and host not in hosts:
+                continue
+            _add(opened, app, host, result)
+    for target in opened.targets:
+        opened.hosts.setdefault(target.wanted.host, open_host(target.wanted.host, target.spec))
+    return opened
+
+
+def _add(opened: Session, app: App, host: str, result: str | ReconcileError | None) -> None:
+    desired = opened.desired
+    try:
+        if isinstance(result, ReconcileError):
+            raise result
+        spec = desired.host(host)
+        target = resolve(app, host, spec, desired.fleet.traefik, desired.folder, result, secret)
+    except ReconcileError as error:
+        opened.refused.append(Blocked(host, app.app, str(error), error.next_step))
+    else:
+        opened.targets.append(target)
+
+
+async def _digest(app: App, desired: Desired) -> str | ReconcileError | None:
+    try:
+        return await digest_of(app.artifact.source, app.artifact.sha256, app.version, desired.folder)
+    except ArtifactUnavailable:
+        return None  # a host that has the release already needs no artifact
+    except ArtifactError as error:
+        return error
+
+
+def _refuse_unknown(what: str, names: list[str] | None, known: set[str]) -> None:
+    for name in names or []:
+        if name not in known:
+            raise UsageError(
+                f"no {what} {name} in the desired state", f"known: {', '.join(sorted(known)) or 'none'}"
+            )
+
+
+def open_host(name: str, spec: HostSpec) -> Transport:
+    """The host behind the seam; nothing is connected yet."""
+    if spec.local:
+        return LocalHost(name)
+    return SshHost(name, spec.address, user=spec.user, port=spec.port, host_key=spec.host_key)
+
+
+def secret(name: str) -> str:
+    """The value of a secret, from this process's environment. Raises SecretMissing, which names the variable, not a value."""
+    variable = "RECONCILE_SECRET_" + re.sub(r"[^A-Za-z0-9]", "_", name).upper()
+    value = os.environ.get(variable)
+    if value is None:
+        raise SecretMissing(
+            f"the secret {name} is not known", f"set {variable} in the environment of reconcile"
+        )
+    return value

@@ -1,0 +1,234 @@
+"""Reading what `scripts/look.sh` prints: one look at a host. Pure; tested on output saved from real hosts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from reconciler.model.machine import Layout
+from reconciler.model.observed import HostFacts, Identity, ObservedApp, Quarantine, RouteFile, Slot, UnitState
+from reconciler.tools import systemd
+from reconciler.tools.traefik import read_route_head
+
+STATES: dict[str, UnitState] = {
+    "active": "active",
+    "reloading": "active",
+    "activating": "activating",
+    "deactivating": "deactivating",
+    "failed": "failed",
+}
+
+
+def layout_words(layout: Layout) -> tuple[str, ...]:
+    """The folders in the order in which every script takes them."""
+    return layout.releases, layout.env, layout.units, layout.state, layout.traefik
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a script sent back: how its change ended (0 when it only looked), its journal lines, and the look."""
+
+    status: int
+    log: tuple[str, ...]
+    facts: HostFacts
+    apps: dict[str, ObservedApp]
+    said: str = ""  # on stderr
+
+
+class Unreadable(ValueError):
+    """The text is not a whole look: cut off, or not from our script."""
+
+
+def read_reply(text: str, layout: Layout) -> Reply:
+    """One reply. Raises Unreadable when it was cut off: half a look is no look."""
+    before, begin, after = text.partition("@@begin\n")
+    body, end, _ = after.rpartition("@@end")
+    if not begin or not end:
+        raise Unreadable("the reply is not whole")
+    status = next((int(line.split()[1]) for line in before.splitlines() if line.startswith("@@result ")), 0)
+    log_text = before.partition("@@log\n")[2].partition("@@result ")[0]
+    sections = _Sections(body)
+    apps = {name: _read_app(name, lines, sections, layout) for name, lines in sections.apps.items()}
+    return Reply(status, tuple(log_text.splitlines()), _read_facts(sections.host), apps)
+
+
+@dataclass
+class _Sections:
+    """The look, cut into its parts and indexed."""
+
+    body: str
+    host: dict[str, str] = field(default_factory=dict)
+    apps: dict[str, list[list[str]]] = field(default_factory=dict)
+    sums: dict[str, str] = field(default_factory=dict)  # path → sha256
+    heads: dict[str, list[str]] = field(default_factory=dict)  # path → its first comment lines
+    units: dict[str, dict[str, str]] = field(default_factory=dict)
+    processes: list[list[str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        rest, _, processes = self.body.partition("@@processes\n")
+        rest, _, units = rest.partition("@@units\n")
+        rest, _, files = rest.partition("@@files\n")
+        host, *apps = rest.split("@@app ")
+        self.host = dict(line.partition(" ")[::2] for line in host.splitlines())
+        for text in apps:
+            name, _, lines = text.partition("\n")
+            self.apps[name] = [line.split(" ", 3) for line in lines.splitlines()]
+        for line in files.splitlines():
+            kind, first, second = (*line.split(" ", 2), "", "")[:3]
+            if kind == "sum":
+                self.sums[second.strip()] = first
+            elif kind == "head":
+                self.heads.setdefault(first, []).append(second)
+        self.units = systemd.read_show(units)
+        self.processes = [line.split(" ") for line in processes.splitlines()]
+
+
+def _read_facts(host: dict[str, str]) -> HostFacts:
+    return HostFacts(
+        boot_id=host.get("boot", ""),
+        now_epoch_seconds=int(host.get("now", 0)),
+        machine=host.get("machine", ""),
+        libc=host.get("libc", ""),
+        memory_available_kib=int(host.get("memory", 0)),
+        releases_free_kib=int(host.get("free", 0)),
+    )
+
+
+def _read_app(name: str, lines: list[list[str]], sections: _Sections, layout: Layout) -> ObservedApp:
+    inventory = {
+        path.strip(): sha
+        for kind, sha, *rest in lines
+        if kind == "inventory"
+        for path in rest
+        if path.strip()
+    }
+    places = _Places(name, layout)
+    named = {
+        unit.partition("@")[2].removesuffix(".service")
+        for unit in sections.units
+        if unit.startswith(f"{name}@")
+    }
+    slots = tuple(_read_slot(slot, lines, sections, places, inventory) for slot in sorted(named))
+    released = sorted((float(line[1]), line[2]) for line in lines if line[0] == "release")
+    names = [release for _, release in released]
+    ours = [path for path in (places.unit, places.route) if path in sections.sums]
+    ours += [places.env(slot.name) for slot in slots if places.env(slot.name) in sections.sums]
+    return ObservedApp(
+        slots=slots,
+        releases=tuple(each for each in names if not each.startswith(".")),
+        leftovers=tuple(each for each in names if each.startswith(".")),
+        migrated=tuple(line[1] for line in lines if line[0] == "migrated"),
+        quarantined=tuple(
+            _read_quarantine(line) for line in lines if line[0] == "quarantine" and len(line) > 2
+        ),
+        unit=systemd.read_unit_head((sections.heads.get(places.unit) or [""])[0]),
+        unit_intact=sections.sums.get(places.unit) == inventory.get(places.unit),
+        foreign=tuple(path for path in ours if path not in inventory),
+        route=_read_route(sections, places, inventory),
+    )
+
+
+@dataclass(frozen=True)
+class _Places:
+    app: str
+    layout: Layout
+
+    @property
+    def unit(self) -> str:
+        return f"{self.layout.units}/{self.app}@.service"
+
+    @property
+    def route(self) -> str:
+        return f"{self.layout.traefik}/{self.app}.yml"
+
+    def env(self, slot: str) -> str:
+        return f"{self.layout.env}/{self.app}/{slot}.env"
+
+    def previous(self, slot: str) -> str:
+        return f"{self.layout.env}/{self.app}/{slot}.previous"
+
+
+def _read_route(sections: _Sections, places: _Places, inventory: dict[str, str]) -> RouteFile | None:
+    if places.route not in sections.sums:
+        return None
+    slot, route_digest = read_route_head((sections.heads.get(places.route) or [""])[0])
+    return RouteFile(slot, route_digest, sections.sums[places.route] == inventory.get(places.route))
+
+
+def _read_quarantine(words: list[str]) -> Quarantine:
+    identity = Identity.read(words[2]) or Identity(words[2], "", "")
+    return Quarantine(identity, words[3].strip() if len(words) > 3 else "", int(words[1]))
+
+
+def _read_slot(
+    name: str, lines: list[list[str]], sections: _Sections, places: _Places, inventory: dict[str, str]
+) -> Slot:
+    unit = f"{places.app}@{name}.service"
+    link = next((line[2] for line in lines if line[0] == "link" and line[1] == name), "").rpartition("/")[2]
+    env_path = places.env(name)
+    prepared, keys = systemd.read_env_head(sections.heads.get(env_path, []))
+    previous, _ = systemd.read_env_head(sections.heads.get(places.previous(name), []))
+    intact = sections.sums.get(env_path) == inventory.get(env_path) and (
+        not prepared or link == prepared.release
+    )
+    slot = Slot(
+        name=name,
+        prepared=prepared if link else None,
+        env_keys=keys,
+        files_intact=intact,
+        previous=previous,
+        enabled=any(line[0] == "enabled" and line[1] == unit for line in lines),
+    )
+    return _with_processes(_with_unit(slot, sections.units.get(unit, {})), unit, sections)
+
+
+def _with_unit(slot: Slot, show: dict[str, str]) -> Slot:
+    return replace(
+        slot,
+        state=STATES.get(show.get("ActiveState", ""), "inactive"),
+        invocation=show.get("InvocationID", ""),
+        restarts=int(show.get("NRestarts") or 0),
+        since=show.get("ActiveEnterTimestamp", ""),
+        last_exit=_last_exit(show),
+    )
+
+
+def _last_exit(show: dict[str, str]) -> str:
+    return f"{show.get('Result', '')}, status {show.get('ExecMainStatus', '')}" if show.get("Result") else ""
+
+
+def _with_processes(slot: Slot, unit: str, sections: _Sections) -> Slot:
+    pids = {words[1] for words in sections.processes if words[0] == unit}
+    port = f"{int(slot.name):04X}" if slot.name.isdigit() else ""
+    inodes = {words[2] for words in sections.processes if words[0] == "listen" and words[1] == port}
+    held = {
+        words[2].removeprefix("socket:[").removesuffix("]")
+        for words in sections.processes
+        if words[0] == "socket" and words[1].split("/")[2] in pids
+    }
+    opened = [int(words[2]) for words in sections.processes if words[0] == "open" and words[1] == port]
+    return replace(
+        slot,
+        running=_running(slot, pids, sections),
+        listening=bool(inodes & held),
+        stranger="another program" if inodes - held else "",
+        open_connections=sum(opened),
+        memory_kib=_memory(pids, sections),
+    )
+
+
+def _running(slot: Slot, pids: set[str], sections: _Sections) -> Identity | None:
+    """What the processes were started with. A program that wiped its own environment is taken at its files' word."""
+    if not pids:
+        return None
+    for words in sections.processes:
+        if words[0] == "environ" and words[1].split("/")[2] in pids:
+            return Identity.read(words[1].partition("RECONCILE_INSTANCE=")[2])
+    return slot.prepared
+
+
+def _memory(pids: set[str], sections: _Sections) -> int:
+    total = 0
+    for words in sections.processes:
+        if words[0] == "memory" and words[1].split("/")[2] in pids:
+            total += int("".join(filter(str.isdigit, " ".join(words[1:]).partition("VmRSS:")[2])) or 0)
+    return total

@@ -1,0 +1,145 @@
+"""What a release is: its id, which names may lie in it, and the manifest a host checks it against. PURE.
+
+A host needs coreutils and findutils only. Inside the unpacked release these two say whether it is whole:
+
+    sha256sum --check --strict --quiet SUMS                                 every file has its bytes
+    find . -mindepth 1 -printf FIND_FORMAT | LC_ALL=C sort | cmp - TREE     nothing missing, nothing else
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Kind = Literal["d", "f", "l"]
+
+DIRECTORY_MODE: Final = 0o755
+FILE_MODE: Final = 0o644
+PROGRAM_MODE: Final = 0o755
+LINK_MODE: Final = 0o777  # what find prints for every symbolic link on Linux
+
+FIND_FORMAT: Final = r"%y %m %p\t%l\n"
+"""What `find -printf` prints; sorted, it equals `manifest_tree`. No name holds the tab before the target."""
+
+MAX_COMPONENT_BYTES: Final = 255
+MAX_PATH_BYTES: Final = 1024
+
+_DIGEST_LENGTH: Final = 12
+_RELEASE_ID = re.compile(rf"([^\s/.\-][^\s/]*)-([0-9a-f]{{{_DIGEST_LENGTH}}})")
+_HEX_DIGEST = re.compile(rf"[0-9a-f]{{{_DIGEST_LENGTH},64}}")
+_SUMS_LINE = re.compile(r"([0-9a-f]{64})  \./([^\n]+)")
+_TREE_LINE = re.compile(
+    r"(?:d (?P<d>755)|f (?P<f>644|755)|l (?P<l>777)) \./(?P<path>[^\t\n]+)\t(?P<target>[^\t\n]*)"
+)
+# Control characters would break a line of the manifest or a terminal, two line ends of Unicode some readers;
+# sha256sum escapes a backslash in a way of its own. A lone surrogate stands for a byte that is not UTF-8.
+_UNSAFE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\\\\u2028\u2029\ud800-\udfff]")
+
+
+@dataclass(frozen=True, order=True)
+class Entry:
+    """One file (`f`), directory (`d`) or symbolic link (`l`) of a release; `path` has no leading `./`."""
+
+    path: str
+    kind: Kind
+    mode: int
+    sha256: str = ""  # of a file
+    target: str = ""  # of a link
+
+
+def release_id(version: str, digest: str) -> str:
+    """The name of a release: its version and the first 12 hex digits of its artifact's sha256."""
+    if not _HEX_DIGEST.fullmatch(digest):
+        raise ValueError(f"a digest is lower-case hex, not {digest[:64]!r}")
+    return f"{version}-{digest[:_DIGEST_LENGTH]}"
+
+
+def parse_release_id(text: str) -> tuple[str, str] | None:
+    """(version, first 12 digits of the digest), or None when `text` does not name a release."""
+    found = _RELEASE_ID.fullmatch(text)
+    return (found[1], found[2]) if found else None
+
+
+def name_problem(path: str) -> str:
+    """Why `path` may name nothing in a release, nor be the target of a link; empty when it may."""
+    if unsafe := _UNSAFE.search(path):
+        if "\ud800" <= unsafe[0] <= "\udfff":
+            return "its name is not UTF-8"
+        if unsafe[0] == "\\":
+            return "its name holds a backslash"
+        return (
+            "its name holds a line break"
+            if unsafe[0] in "\n\r\u2028\u2029"
+            else "its name holds a control character"
+        )
+    if (
+        len(path) * 4 > MAX_COMPONENT_BYTES
+    ):  # four bytes a character at most, so a short name needs no encoding
+        if len(path.encode()) > MAX_PATH_BYTES:
+            return f"its path is longer than {MAX_PATH_BYTES} bytes"
+        if any(len(part.encode()) > MAX_COMPONENT_BYTES for part in path.split("/")):
+            return f"a name in its path is longer than {MAX_COMPONENT_BYTES} bytes"
+    return ""
+
+
+def printable(name: str) -> str:
+    """`name` for a message: what could move a cursor or break a line is escaped, and its length bounded."""
+    shown = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name[:200])
+    return shown + ("…" if len(name) > 200 else "")
+
+
+def manifest_sums(entries: Iterable[Entry]) -> str:
+    """The files as `sha256sum --check` reads them, sorted by path."""
+    return "".join(
+        f"{entry.sha256}  ./{_safe(entry.path)}\n" for entry in sorted(entries) if entry.kind == "f"
+    )
+
+
+def manifest_tree(entries: Iterable[Entry]) -> str:
+    """Every entry with kind, mode and link target, as `find` with FIND_FORMAT prints them, sorted."""
+    lines = (f"{entry.kind} {entry.mode:o} ./{_safe(entry.path)}\t{_safe(entry.target)}" for entry in entries)
+    # Sorting characters sorts their UTF-8 bytes too, since no surrogate gets past _safe.
+    return "".join(f"{line}\n" for line in sorted(lines))
+
+
+def read_manifest(sums: str, tree: str) -> tuple[Entry, ...] | None:
+    """The entries, sorted by path, that were written as these texts; None for any other texts."""
+    if any(text and not text.endswith("\n") for text in (sums, tree)):
+        return None
+    digests: dict[str, str] = {}
+    for line in _lines(sums):
+        if not (found := _SUMS_LINE.fullmatch(line)) or found[2] in digests:
+            return None
+        digests[found[2]] = found[1]
+    entries: dict[str, Entry] = {}
+    for line in _lines(tree):
+        entry = _read_tree_line(line, digests)
+        if entry is None or entry.path in entries:
+            return None
+        entries[entry.path] = entry
+    files = {path for path, entry in entries.items() if entry.kind == "f"}
+    return tuple(sorted(entries.values())) if files == digests.keys() else None
+
+
+def _read_tree_line(line: str, digests: dict[str, str]) -> Entry | None:
+    found = _TREE_LINE.fullmatch(line)
+    if not found or name_problem(found["path"]) or name_problem(found["target"]):
+        return None
+    path, target = found["path"], found["target"]
+    if bool(target) != bool(found["l"]):
+        return None
+    if found["f"]:
+        return Entry(path, "f", int(found["f"], 8), sha256=digests[path]) if path in digests else None
+    return Entry(path, "l", LINK_MODE, target=target) if found["l"] else Entry(path, "d", DIRECTORY_MODE)
+
+
+def _lines(text: str) -> list[str]:
+    return text.split("\n")[:-1]
+
+
+def _safe(name: str) -> str:
+    if problem := name_problem(name):
+        raise ValueError(f"{printable(name)}: {problem}")
+    return name

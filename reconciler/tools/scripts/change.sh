@@ -1,0 +1,8 @@
+# The frame of an action: do it, say how it ended, then look. $1 = app:slots for the look, the rest is the action's own.
+word=$1
+shift
+(
+  change "$@"
+)
+echo "@@result $?"
+look "$word"

@@ -1,0 +1,19 @@
+# change app release bytes-of-sums bytes-of-tree needed-KiB; stdin: sums, tree, then a tar.gz
+change() {
+  app=$1 release=$2
+  begin_change "$app"
+  final=$R/$app/releases/$release new=$R/$app/releases/.incoming-$release
+  [ ! -d "$final" ] || { cat >/dev/null; return 0; }
+  trap 'rm -rf "$new" "$new.sums" "$new.tree"' EXIT
+  trap 'exit 1' HUP INT TERM PIPE
+  rm -rf "$new"
+  free=$(df -Pk "$R" | awk 'NR==2{print $4}')
+  [ "$free" -gt "$5" ] || fail 28 "$(($5 / 1024)) MiB are needed below $R, $((free / 1024)) MiB are free"
+  mkdir "$new" || fail 28 "cannot write below $R/$app/releases"
+  { head -c "$3" >"$new.sums" && head -c "$4" >"$new.tree" && tar -xzf - -p --no-same-owner -C "$new"; } ||
+    fail 1 "the upload of $release broke off or could not be written"
+  (cd "$new" && sha256sum --check --strict --quiet "$new.sums") || fail 1 "the uploaded files of $release do not match their digests"
+  (cd "$new" && find . -mindepth 1 -printf '%y %m %p\t%l\n' | sort | cmp - "$new.tree") ||
+    fail 1 "the uploaded tree of $release does not match its manifest"
+  sync -f "$new" && mv -T "$new" "$final" && sync -f "$final"
+}

@@ -1,0 +1,69 @@
+# Every remote script begins here. Constant text; all that varies comes as arguments (names and paths that were
+# checked against a strict pattern) or on stdin. Needs POSIX sh and utilities, tar, GNU coreutils and find, util-linux.
+LC_ALL=C; export LC_ALL
+PATH=$PATH:/usr/sbin:/sbin; export PATH
+umask 022
+R=$1 E=$2 U=$3 S=$4 T=$5
+shift 5
+
+fail() { echo "$2" >&2; exit "$1"; }
+STALE=75 # the host is no longer as the controller saw it: nothing was done, look again
+
+begin_change() { # app: one writer an app; root; its folders
+  mkdir -p "$S/$1/migrated" "$E/$1" "$R/$1/releases" "$R/$1/slots" || fail 1 "cannot write below $S, $E and $R"
+  chmod 0700 "$S" "$E" "$S/$1" "$E/$1"
+  exec 9>>"$S/$1/lock"
+  flock -w 30 9 || fail $STALE "another reconcile is changing $1 on this host"
+}
+
+invocation_is() { # app slot expected
+  [ "$(systemctl show -P InvocationID "$1@$2.service")" = "$3" ] ||
+    fail $STALE "slot $2 was started anew meanwhile"
+}
+
+routed_slot() { sed -n '1s/^# reconcile route slot=\([^ ]*\) .*/\1/p' "$T/$1.yml" 2>/dev/null; }
+
+record() { # app path file-with-the-new-content: it is ours, and this is what we wrote
+  inventory=$S/$1/inventory
+  { grep -v "  $2\$" "$inventory" 2>/dev/null; echo "$(sha256sum <"$3" | cut -d' ' -f1)  $2"; } >"$inventory.new" &&
+    sync "$inventory.new" && mv -T "$inventory.new" "$inventory"
+}
+
+forget() { # app path
+  inventory=$S/$1/inventory
+  [ -e "$inventory" ] || return 0
+  { grep -v "  $2\$" "$inventory" || :; } >"$inventory.new" && sync "$inventory.new" && mv -T "$inventory.new" "$inventory"
+}
+
+staged() { # unpack the tar on stdin into a private folder and print its name
+  stage=$E/$1/.stage
+  rm -rf "$stage" && mkdir -m 0700 "$stage" && tar -xf - -C "$stage" --no-same-owner && echo "$stage"
+}
+
+publish() { # app staged-file target mode: synced, recorded, then one rename
+  [ -e "$3" ] && cmp -s "$2" "$3" && { record "$1" "$3" "$3"; rm -f "$2"; return; }
+  new=$(dirname "$3")/.$(basename "$3").new
+  cp "$2" "$new" && chmod "$4" "$new" && sync "$new" && record "$1" "$3" "$new" && mv -T "$new" "$3" && rm -f "$2"
+}
+
+write_slot() { # app slot release stage: the unit template, the slot's env and its link to the release
+  [ -d "$R/$1/releases/$3" ] || fail $STALE "release $3 is not on this host"
+  publish "$1" "$4/unit" "$U/$1@.service" 0644
+  publish "$1" "$4/env" "$E/$1/$2.env" 0600
+  link_slot "$1" "$2" "$3"
+  rm -rf "$4"
+  systemctl daemon-reload
+}
+
+link_slot() { # app slot release
+  rm -f "$R/$1/slots/.$2.new"
+  ln -s "../releases/$3" "$R/$1/slots/.$2.new" && mv -T "$R/$1/slots/.$2.new" "$R/$1/slots/$2"
+}
+
+clear_slot() { # app slot: not enabled, not running, no files
+  systemctl disable --quiet "$1@$2.service" 2>/dev/null
+  systemctl stop "$1@$2.service" 2>/dev/null
+  systemctl reset-failed "$1@$2.service" 2>/dev/null
+  rm -f "$E/$1/$2.env" "$E/$1/$2.previous" "$R/$1/slots/$2" "$R/$1/slots/.$2.new"
+  forget "$1" "$E/$1/$2.env"
+}

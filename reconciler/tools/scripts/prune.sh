@@ -1,0 +1,17 @@
+# change app name …: releases and unfinished uploads. Renamed first: a release is there whole or not at all.
+change() {
+  app=$1
+  begin_change "$app"
+  shift
+  for name; do
+    folder=$R/$app/releases/$name
+    for slot in "$R/$app/slots"/*; do
+      [ "$(readlink "$slot")" != "../releases/$name" ] || fail $STALE "slot ${slot##*/} needs $name"
+    done
+    case $name in
+      .*) rm -rf "$folder" ;;
+      *) [ ! -d "$folder" ] || { mv -T "$folder" "$R/$app/releases/.old-$name" && rm -rf "$R/$app/releases/.old-$name"; } ;;
+    esac
+    rm -f "$S/$app/migrated/$name"
+  done
+}

@@ -1,0 +1,7 @@
+# change app slot release invocation; stdin: tar of env, unit. The process goes on.
+change() {
+  begin_change "$1"
+  invocation_is "$1" "$2" "$4"
+  stage=$(staged "$1") || fail 28 "cannot write below $E"
+  write_slot "$1" "$2" "$3" "$stage" || fail 28 "cannot write the files of slot $2"
+}

@@ -1,0 +1,109 @@
+"""Traefik's file provider: the dynamic file of an app, and what the API says of it. Pure.
+
+Facts this rests on, measured on 3.7: one unreadable file freezes the whole directory, so text is re-parsed and compared
+before it is used; `{{` is run as a Go template, so it is refused; equal content bumps nothing, so a marker service
+carries the digest, and `/api/rawdata` showing the marker means that requests go by this file from now on.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from reconciler.model.observed import AppliedRoute
+from reconciler.tools.digests import digest, package_text
+
+API_PATH = "/api/rawdata"
+
+
+@dataclass(frozen=True)
+class RouteSettings:
+    """All that a route file says, but the slot."""
+
+    app: str
+    domains: tuple[str, ...]
+    entry_points: tuple[str, ...]
+    tls: bool
+    cert_resolver: str | None
+
+    def digest(self, slot: str) -> str:
+        return digest([package_text("templates/route.yml.j2"), self.content(slot, "")])
+
+    def marker(self, slot: str, route_digest: str) -> str:
+        return f"{self.app}-route-{slot}-{route_digest}"
+
+    def content(self, slot: str, marker: str) -> dict[str, Any]:
+        """The file as the values Traefik must read from it."""
+        server = {"loadBalancer": {"servers": [{"url": f"http://127.0.0.1:{slot}"}]}}
+        router: dict[str, Any] = {
+            "rule": " || ".join(f"Host(`{domain}`)" for domain in self.domains),
+            "entryPoints": list(self.entry_points),
+            "service": self.app,
+        }
+        if self.tls:
+            router["tls"] = {"certResolver": self.cert_resolver} if self.cert_resolver else {}
+        return {"http": {"routers": {self.app: router}, "services": {self.app: server, marker: server}}}
+
+
+def route_text(settings: RouteSettings, slot: str) -> str:
+    """The dynamic file that sends the app's visitors to one slot. Raises ValueError when it would not read back."""
+    import yaml
+    from jinja2 import Environment, StrictUndefined
+
+    route_digest = settings.digest(slot)
+    marker = settings.marker(slot, route_digest)
+    content = settings.content(slot, marker)
+    router = content["http"]["routers"][settings.app]
+    environment = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
+    environment.policies["json.dumps_function"] = _plain_json
+    text = environment.from_string(package_text("templates/route.yml.j2")).render(
+        app=settings.app,
+        slot=slot,
+        digest=route_digest,
+        rule=router["rule"],
+        entry_points=router["entryPoints"],
+        tls=router.get("tls"),
+        url=f"http://127.0.0.1:{slot}",
+        marker=marker,
+    )
+    if "{{" in text or yaml.safe_load(text) != content:
+        raise ValueError(f"the route of {settings.app} would not read back as it is meant")
+    return text
+
+
+def _plain_json(value: object, **options: object) -> str:
+    # jinja2 escapes for HTML by default (a backtick is safe, < > & ' are not): YAML wants the characters themselves.
+    return json.dumps(value, ensure_ascii=False)
+
+
+def read_route_head(head: str) -> tuple[str, str]:
+    """(slot, digest) of the first line of a route file; ("", "") when it is not one of ours."""
+    words = dict(word.partition("=")[::2] for word in head.removeprefix("# reconcile route ").split())
+    return (
+        (words.get("slot", ""), words.get("digest", ""))
+        if head.startswith("# reconcile route ")
+        else ("", "")
+    )
+
+
+def read_applied(app: str, rawdata: dict[str, Any]) -> AppliedRoute | None:
+    """What Traefik holds for the app, from `/api/rawdata`; None when it holds neither router nor marker."""
+    router = rawdata.get("routers", {}).get(f"{app}@file")
+    prefix = f"{app}-route-"
+    markers = [
+        name for name in rawdata.get("services", {}) if name.startswith(prefix) and name.endswith("@file")
+    ]
+    if router is None and not markers:
+        return None
+    slot, _, route_digest = (
+        markers[0].removesuffix("@file").removeprefix(prefix).partition("-") if markers else ("", "", "")
+    )
+    if router is None:
+        return AppliedRoute(slot, route_digest, "the router is not there")
+    problem = (
+        ""
+        if router.get("status") == "enabled"
+        else "; ".join(router.get("error", [])) or "the router is disabled"
+    )
+    return AppliedRoute(slot, route_digest, problem)

@@ -1,0 +1,179 @@
+"""The pure core in the model world: any history, cut anywhere, ends where it should."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reconciler.model.action import Blocked, Converged, StartInstance
+from reconciler.model.observed import ObservedHost
+from tests.world import World, run_pass, wanted
+
+
+def verbs(world: World) -> list[str]:
+    return [action.verb for action in world.actions]
+
+
+def test_a_first_rollout_ends_converged_and_a_second_pass_does_nothing() -> None:
+    """Install, start, wait, cutover, confirm; then quiet."""
+    world = World()
+
+    assert isinstance(run_pass(world, wanted()), Converged)
+    assert verbs(world) == ["install", "start", "wait", "cutover", "confirm"]
+    world.actions.clear()
+    assert isinstance(run_pass(world, wanted()), Converged)
+    assert world.actions == []
+
+
+def test_a_new_version_starts_beside_the_old_one_which_leaves_last() -> None:
+    world = World()
+    run_pass(world, wanted("1"))
+    world.actions.clear()
+
+    assert isinstance(run_pass(world, wanted("2")), Converged)
+    assert verbs(world) == ["install", "start", "wait", "cutover", "confirm", "drain", "stop"]
+
+
+def test_an_env_change_needs_no_upload() -> None:
+    world = World()
+    run_pass(world, wanted("1", env="e1"))
+    world.actions.clear()
+
+    run_pass(world, wanted("1", env="e2"))
+    assert "install" not in verbs(world)
+    assert world.actions[0].reason == "env GREETING changed"
+
+
+def test_an_unhealthy_release_never_gets_the_route_and_is_not_tried_again() -> None:
+    world = World(behaviour={"2-000000000000": "crashes"})
+    run_pass(world, wanted("1"))
+
+    end = run_pass(world, wanted("2"))
+    assert isinstance(end, Blocked)
+    assert end.serving == "1"
+    world.actions.clear()
+    assert isinstance(run_pass(world, wanted("2")), Blocked)
+    assert world.actions == []
+    assert isinstance(run_pass(world, wanted("1")), Converged)
+
+
+def test_with_one_slot_a_bad_release_brings_the_old_one_back() -> None:
+    world = World(behaviour={"2-000000000000": "crashes"})
+    run_pass(world, wanted("1", slots=("4000",)))
+    world.actions.clear()
+
+    end = run_pass(world, wanted("2", slots=("4000",)))
+    assert isinstance(end, Blocked)
+    assert end.serving == "1"
+    assert "stop-first" in next(a.reason for a in world.actions if isinstance(a, StartInstance))
+
+
+def test_a_broken_traefik_stops_a_rollout_before_it_starts_anything() -> None:
+    world = World()
+    run_pass(world, wanted("1"))
+    world.actions.clear()
+    world.seen = replace(world.seen, traefik="connection refused")
+
+    assert isinstance(run_pass(world, wanted("2")), Blocked)
+    assert world.actions == []
+
+
+def test_an_instance_stopped_by_hand_is_started_again_in_its_slot() -> None:
+    world = World()
+    run_pass(world, wanted("1"))
+    live = world.app.slot("4000")
+    stopped = replace(live, state="inactive", running=None)
+    world.once_served = False
+    world.seen = world.seen.with_app("hello", world.app.with_slot(stopped))
+    world.actions.clear()
+
+    assert isinstance(run_pass(world, wanted("1")), Converged)
+    assert verbs(world)[0] == "start"
+
+
+def test_old_releases_are_pruned_but_never_one_that_runs() -> None:
+    world = World()
+    for version in "123456":
+        assert isinstance(run_pass(world, wanted(version, keep_releases=3)), Converged)
+
+    assert world.app.releases == tuple(f"{v}-000000000000" for v in "456")
+
+
+def test_a_worker_without_route_is_enabled_once_it_is_healthy() -> None:
+    world = World()
+    want = wanted("1", slots=("worker",), route=None, health_path=None)
+
+    assert isinstance(run_pass(world, want), Converged)
+    assert verbs(world) == ["install", "start", "wait", "enable"]
+
+
+def test_a_stranger_on_the_port_blocks_with_its_name() -> None:
+    world = World()
+    stranger = replace(world.app.slot("4000"), stranger="nginx (pid 7)")
+    world.seen = world.seen.with_app("hello", world.app.with_slot(stranger))
+
+    end = run_pass(world, wanted("1"))
+    assert isinstance(end, Blocked)
+    assert "nginx (pid 7)" in end.reason
+
+
+CHANGES = st.sampled_from(["1", "2", "3", "bad", "1:e2", "2:bad-env", "3:e2"])
+STEP = st.tuples(CHANGES, st.one_of(st.none(), st.integers(0, 9)), st.booleans())
+
+
+def desire(text: str, slots: tuple[str, ...], routed: bool, migrates: bool) -> object:
+    version, _, env = text.partition(":")
+    route = wanted(slots=slots).route if routed else None
+    return wanted(version, env=env or "e1", slots=slots, route=route, migrates=migrates)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    history=st.lists(STEP, min_size=1, max_size=8),
+    slots=st.sampled_from([("4000", "4001"), ("4000",)]),
+    routed=st.booleans(),
+    migrates=st.booleans(),
+)
+def test_any_history_cut_anywhere_ends_converged_with_nothing_left_over(
+    history: list[tuple[str, int | None, bool]], slots: tuple[str, ...], routed: bool, migrates: bool
+) -> None:
+    """Versions and envs change while passes are cut and the host reboots; the invariants hold at every state (World)."""
+    world = World(behaviour={"bad-000000000000": "crashes", "bad-env": "crashes"})
+    for change, cut_after, reboots in history:
+        want = desire(change, slots, routed, migrates)
+        run_pass(world, want, cut_after)  # type: ignore[arg-type]
+        if reboots:
+            world.reboot(want)  # type: ignore[arg-type]
+
+    final = wanted("9", slots=slots, route=desire("1", slots, routed, migrates).route, migrates=migrates)  # type: ignore[attr-defined]
+    end = run_pass(world, final)
+    assert isinstance(end, Converged), end
+    assert [slot.name for slot in world.app.slots if slot.occupied] == [end.slot]
+    assert world.app.slot(end.slot).enabled
+    world.actions.clear()
+    assert isinstance(run_pass(world, final), Converged)
+    assert world.actions == []
+
+
+def test_a_host_that_could_not_be_seen_is_left_alone() -> None:
+    from reconciler.decide import next_action
+    from reconciler.model.observed import Unreachable
+
+    step = next_action(wanted(), Unreachable("a", "no route to host"))
+    assert isinstance(step, Blocked)
+
+
+def test_the_world_starts_empty() -> None:
+    assert World().look() == ObservedHost("a").with_app("hello", World().app)
+
+
+@pytest.mark.parametrize("cut", range(8))
+def test_a_rollout_cut_after_any_action_is_finished_by_the_next_pass(cut: int) -> None:
+    world = World()
+    run_pass(world, wanted("1"))
+    run_pass(world, wanted("2"), cut_after=cut)
+
+    assert isinstance(run_pass(world, wanted("2")), Converged)
