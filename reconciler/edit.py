@@ -1,4 +1,4 @@
-"""Changing one version in an app's file and nothing else: comments, quotes, order and line ends stay as they are."""
+"""Changing one version in an app's file and nothing else: comments, quotes and line ends stay."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def _rename_over(path: Path, content: bytes) -> None:
             os.fchmod(handle, status.st_mode & 0o7777)
             file.flush()
             os.fsync(handle)
-        os.replace(staged, path)
+        staged.replace(path)
     except BaseException:
         staged.unlink(missing_ok=True)
         raise

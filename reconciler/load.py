@@ -1,4 +1,4 @@
-"""Desired-state files or a commit → Desired. Every fault of every file is reported at once, each with its place.
+"""Desired-state files or a commit → Desired. Every fault of every file is reported at once.
 
 Inside a git repository the commit counts (HEAD, or `ref`): what nobody committed is named and left out.
 """
@@ -131,7 +131,7 @@ def _read_app(
 
 
 def _with_defaults(value: object, defaults: Mapping[str, object]) -> object:
-    """The app's own keys over the fleet's; of `env` each key by itself. A worker has no port to ask for health."""
+    """The app's keys over the fleet's; of `env` each key by itself. A worker has no port to ask."""
     if not isinstance(value, dict):
         return value
     joined = {

@@ -67,16 +67,21 @@ async def _converge(
             )
         target = replace(target, wanted=replace(wanted, migrates=False))
     done: list[AnyAction] = []
+    log_tail: tuple[str, ...] = ()
     applier = Applier(host, target, progress.teller(wanted.host, wanted.app))
     try:
         while len(done) < MOST_ACTIONS:
             step = next_action(target.wanted, seen)
-            if isinstance(step, Converged | Blocked):
+            if isinstance(step, Blocked):
+                return Outcome(replace(step, log_tail=step.log_tail or log_tail), tuple(done))
+            if isinstance(step, Converged):
                 return Outcome(step, tuple(done))
             assert isinstance(seen, ObservedHost)
             with progress.action(step):
                 seen = await applier.apply(step, seen)
             done.append(step)
+            # A rejected release's slot is cleared; what its log said is still worth telling at the end.
+            log_tail = next((slot.log_tail for slot in seen.app(wanted.app).slots if slot.log_tail), log_tail)
     except ReconcileError as error:
         return Outcome(_failed(target, seen, error), tuple(done))
     again = f"the same actions come up again and again, the last one: {done[-1].verb} {done[-1].subject}"

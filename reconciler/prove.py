@@ -75,7 +75,8 @@ async def wait_healthy(
         if target.wanted.health_path is None:
             proven = watch.minimum if slot.running_now else None
         else:
-            proven = await _probe(host, target, slot, watch) if slot.listening else None
+            ours = slot.listening and not slot.stranger  # an answer of somebody else proves nothing
+            proven = await _probe(host, target, slot, watch) if ours else await _pause()
         if proven is not None:
             return app.with_slot(replace(slot, healthy=True, health=watch.answer, healthy_for_seconds=proven))
         if watch.left <= 0:
@@ -85,6 +86,10 @@ async def wait_healthy(
                 slot, failure=_too_late(watch, slot), healthy=False, log_tail=_tail(target, reply)
             )
             return reply.apps[action.app].with_slot(failed)
+
+
+async def _pause() -> None:
+    await sleep_seconds(0.2)
 
 
 async def _probe(host: Transport, target: Target, slot: Slot, watch: _Watch) -> float | None:
@@ -113,8 +118,6 @@ async def _probe(host: Transport, target: Target, slot: Slot, watch: _Watch) -> 
 
 
 def _hopeless(slot: Slot, before: Slot) -> str:
-    if slot.stranger and not slot.listening and slot.running_now:
-        return f"port {slot.name} is held by {slot.stranger}"
     crashes = slot.restarts - (before.restarts if before.invocation == slot.invocation else 0)
     if slot.state == "failed":
         return f"its unit failed ({slot.last_exit})"

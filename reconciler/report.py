@@ -96,7 +96,15 @@ def status_row(want: Wanted, seen: ObservedHost | Unreachable, plan: AppPlan) ->
     live = live or (running[0] if running else None)
     if live and live.running:
         row |= {"runs": live.running.version, "since": live.since or None}
-    quarantined = [{"version": q.identity.version, "reason": q.reason} for q in app.quarantined]
+    quarantined = [
+        {
+            "version": q.identity.version,
+            "identity": str(q.identity),
+            "reason": q.reason,
+            "at": q.at_epoch_seconds,
+        }
+        for q in app.quarantined
+    ]
     ready = isinstance(plan.end, Converged) and not plan.actions
     return {
         **row,
@@ -127,8 +135,4 @@ def status_text(rows: list[dict[str, Any]]) -> str:
         ]
         for r in rows
     ]
-    lines = table([head, *cells])
-    for row in rows:
-        for entry in row["quarantined"]:
-            lines += f"{row['host']}: {row['app']} {entry['version']} is quarantined: {entry['reason']}\n"
-    return lines
+    return table([head, *cells])

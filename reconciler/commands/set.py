@@ -1,4 +1,4 @@
-"""`reconcile set APP VERSION`: the next version in an app's file, its digest with it. Committing stays with people."""
+"""`reconcile set APP VERSION`: the next version in an app's file, and its digest. People commit it."""
 
 from __future__ import annotations
 

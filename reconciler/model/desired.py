@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
@@ -84,8 +84,8 @@ class HealthCheck(Strict):
     def _can_be_met(self) -> Self:
         if self.minimum_healthy_seconds > self.healthy_within_seconds:
             raise refuse(
-                f"{self.minimum_healthy_seconds} is more than healthy_within_seconds ({self.healthy_within_seconds})",
-                "lower it or raise healthy_within_seconds",
+                f"{self.minimum_healthy_seconds} is more than healthy_within_seconds",
+                f"lower it, or raise healthy_within_seconds ({self.healthy_within_seconds})",
                 at=("minimum_healthy_seconds",),
             )
         return self
@@ -103,11 +103,11 @@ class Route(Strict):
 
 
 class Sandbox(Strict):
-    """Protections to switch off for an app that cannot live with them. Everything left out stays protected."""
+    """Protections to switch off for an app that cannot live with them. What is left out stays protected."""
 
     write_execute_memory: values.Flag = Field(
         default=False,
-        description="Allow memory both writable and executable (MemoryDenyWriteExecute=no); some JITs need it.",
+        description="Allow memory both writable and executable (MemoryDenyWriteExecute=no); for some JITs.",
     )
     devices: values.Flag = Field(
         default=False, description="Show the host's devices (PrivateDevices=no, DevicePolicy=auto)."
@@ -158,7 +158,7 @@ class Common(Strict):
     )
     distribution: Literal["none", "sname", "name"] = Field(
         default="none",
-        description="Erlang distribution (RELEASE_DISTRIBUTION); with none no epmd runs and no port is opened.",
+        description="Erlang distribution (RELEASE_DISTRIBUTION). With none, no epmd runs and no port opens.",
     )
 
 
@@ -198,7 +198,7 @@ class App(Common):
 
     @model_validator(mode="before")
     @classmethod
-    def _ports_are_asked(cls, written: Any) -> Any:
+    def _ports_are_asked(cls, written: object) -> object:
         if isinstance(written, dict) and written.get("ports") and written.get("health") is None:
             return {**written, "health": {}}
         return written

@@ -1,7 +1,8 @@
-"""What one value may be. Each kind reads YAML source text (or the Python value) and refuses the rest with a way out.
+"""The kinds of values: each reads YAML source text (or the Python value) and refuses the rest with a way out.
 
-YAML never decides a type here: the loader hands over source text, so `1.10` stays "1.10" and only a yes-or-no field
-reads `true`. Every kind also describes itself to the JSON Schema, which has to accept whatever the loader accepts.
+YAML never decides a type here: the loader hands over source text, so `1.10` stays "1.10" and only a yes-or-no
+field reads `true`. Every kind also describes itself to the JSON Schema, which has to accept all that the
+loader accepts.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def shown(value: str) -> str:
 
 @dataclass(frozen=True)
 class Text:
-    """Text of one shape. `says` completes the sentence "version ..."; `secret` text is never shown in an error."""
+    """Text of one shape. `says` completes the sentence "version ..."; a `secret` one is never shown."""
 
     pattern: str
     says: str
@@ -69,7 +70,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Whole:
-    """A whole number in plain decimal digits, between two bounds. YAML's 0x, 0o, 1_000 and 22:22 are refused."""
+    """A whole number in plain decimal digits, between two bounds. 0x10, 0o7, 1_000 and 22:22 are refused."""
 
     least: int
     most: int
@@ -102,7 +103,7 @@ class Whole:
 
 
 class Truth:
-    """`true` or `false` and nothing else: `yes`, `on` and `True` mean different things to different YAML readers."""
+    """`true` or `false` and nothing else: YAML readers differ about `yes`, `on` and `True`."""
 
     def read(self, value: object) -> bool:
         if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""The machines of a fleet and what lies where on them: the part of the desired state that `fleet.yaml` holds."""
+"""The machines of a fleet and what lies where on them: the nouns of `fleet.yaml`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from reconciler.model.fields import MayBeEmpty, Whole, refuse
 
 
 class Strict(BaseModel):
-    """Frozen, and every key must be known. Refused values are not repeated by pydantic: they may be secrets."""
+    """Frozen, and every key must be known. pydantic repeats no refused value: it may be a secret."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 

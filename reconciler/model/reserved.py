@@ -1,29 +1,31 @@
 """Names that are taken on a Debian server, and environment keys that somebody else sets; each with whom.
 
-An app's name becomes a user (DynamicUser), a unit `<name>@.service`, and the folders /var/lib/<name> and /run/<name>.
-A name from here would take over what is there: systemd moves an existing /var/lib/<name> aside for a dynamic user,
-`getty@.service` in /etc hides Debian's own, and an app called `docker` would belong to the group of that name.
+An app's name becomes a user (DynamicUser), a unit `<name>@.service`, and the folders /var/lib/<name> and
+/run/<name>. A name from here would take over what is there: systemd moves an existing /var/lib/<name> aside
+for a dynamic user, `getty@.service` in /etc hides Debian's own, and an app called `docker` would be in that
+group.
 """
 
 from __future__ import annotations
 
 _USERS_AND_GROUPS = """
-    root daemon bin sys sync games man lp mail news uucp proxy www-data backup list irc gnats nobody nogroup messagebus
-    polkitd sshd ssh adm tty disk kmem dialout fax voice cdrom floppy tape sudo audio dip operator src shadow utmp video
-    sasl plugdev staff users input kvm render sgx crontab netdev docker tss uuidd ntp ntpsec chrony tcpdump avahi
-    postgres mysql redis memcache mongodb rabbitmq nginx apache haproxy caddy postfix postdrop opendkim dovecot dovenull
-    exim debian-exim bind named unbound epmd git gitlab jenkins prometheus grafana munin zabbix nagios fwupd-refresh
-    landscape lxd libvirt libvirt-qemu ubuntu debian admin vagrant ec2-user pollinate syslog tor ftp tftp rtkit statd
+    root daemon bin sys sync games man lp mail news uucp proxy www-data backup list irc gnats nobody nogroup
+    messagebus polkitd sshd ssh adm tty disk kmem dialout fax voice cdrom floppy tape sudo audio dip operator
+    src shadow utmp video sasl plugdev staff users input kvm render sgx crontab netdev docker tss uuidd ntp
+    ntpsec chrony tcpdump avahi postgres mysql redis memcache mongodb rabbitmq nginx apache haproxy caddy
+    postfix postdrop opendkim dovecot dovenull exim debian-exim bind named unbound epmd git gitlab jenkins
+    prometheus grafana munin zabbix nagios fwupd-refresh landscape lxd libvirt libvirt-qemu ubuntu debian
+    admin vagrant ec2-user pollinate syslog tor ftp tftp rtkit statd
 """
 _UNITS = """
-    getty serial-getty console-getty container-getty autovt modprobe user user-runtime-dir ifup quotaon wg-quick openvpn
-    openvpn-client openvpn-server postgresql redis-server mariadb lvm2-pvscan e2scrub dpkg-db-backup initrd cron dbus
-    container containerd init runlevel usb
+    getty serial-getty console-getty container-getty autovt modprobe user user-runtime-dir ifup quotaon
+    wg-quick openvpn openvpn-client openvpn-server postgresql redis-server mariadb lvm2-pvscan e2scrub
+    dpkg-db-backup initrd cron dbus container containerd init runlevel usb
 """
 _FOLDERS = """
-    apt dpkg logrotate pam ucf python private misc aptitude apparmor ca-certificates initramfs-tools grub os-prober vim
-    polkit-1 nfs rpcbind snapd swap cloud ieee-data lock log mount network shm udev credentials resolvconf sendsigs
-    lost-found
+    apt dpkg logrotate pam ucf python private misc aptitude apparmor ca-certificates initramfs-tools grub
+    os-prober vim polkit-1 nfs rpcbind snapd swap cloud ieee-data lock log mount network shm udev credentials
+    resolvconf sendsigs lost-found
 """
 _OURS = "traefik reconcile reconciler local"
 

@@ -189,11 +189,15 @@ EnvText = Annotated[
     AfterValidator(_fits_the_environment),
 ]
 
-_TARGET = r"(?:([A-Za-z_][A-Za-z0-9_.-]*)@)?(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9_][A-Za-z0-9_.-]*))(?::([0-9]{1,5}))?"
+_TARGET = (
+    r"(?:([A-Za-z_][A-Za-z0-9_.-]*)@)?"
+    r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9_][A-Za-z0-9_.-]*))"
+    r"(?::([0-9]{1,5}))?"
+)
 
 
 def split_target(target: str) -> tuple[str | None, str, int | None]:
-    """User, address and port of `user@address:port`; what is left out is None. The address may be an [IPv6] one."""
+    """User, address and port of `user@address:port`; what is left out is None. An IPv6 address is in [ ]."""
     found = re.fullmatch(_TARGET, target)
     if found is None:
         raise ValueError(f"{shown(target)} is not a host")
@@ -260,7 +264,8 @@ def _sound_host_key(line: str) -> str:
 HostKey = Annotated[
     str,
     Text(
-        r"(ssh-(ed25519|rsa)|ecdsa-sha2-nistp(256|384|521)|sk-[a-z0-9@.-]+) [A-Za-z0-9+/]+={0,2}( [^\x00-\x1f\x7f]*)?",
+        r"(ssh-(ed25519|rsa)|ecdsa-sha2-nistp(256|384|521)|sk-[a-z0-9@.-]+)"
+        r" [A-Za-z0-9+/]+={0,2}( [^\x00-\x1f\x7f]*)?",
         "is not an OpenSSH public key",
         "write it like `ssh-ed25519 AAAA...`, one line of /etc/ssh/ssh_host_ed25519_key.pub on the host",
         longest=4096,

@@ -68,7 +68,7 @@ look() {
       folders="$folders /proc/$pid/fd" environs="$environs /proc/$pid/environ" statuses="$statuses /proc/$pid/status"
     done
     set -f
-    [ -z "$names" ] || find $folders -false $names -printf 'socket %h %l\n' 2>/dev/null
+    [ -z "$names" ] || find $folders "(" -false $names ")" -printf 'socket %h %l\n' 2>/dev/null
     set +f
     grep -szH '^RECONCILE_INSTANCE=' $environs | tr '\0' '\n' | sed 's/^/environ /'
     grep -sH '^VmRSS:' $statuses | sed 's/^/memory /'

@@ -4,7 +4,7 @@ change() {
   begin_change "$app"
   [ -e "$E/$app/$slot.previous" ] || [ "$(routed_slot "$app")" != "$slot" ] || fail $STALE "the route names slot $slot"
   reason=$(tr '\n' ' ')
-  { grep -vF " $3 " "$S/$app/quarantine" 2>/dev/null; echo "$(date +%s) $3 $reason"; } >"$S/$app/quarantine.new" &&
+  { grep -vF " $3 " "$S/$app/quarantine" 2>/dev/null | tail -n 19; echo "$(date +%s) $3 $reason"; } >"$S/$app/quarantine.new" &&
     sync "$S/$app/quarantine.new" && mv -T "$S/$app/quarantine.new" "$S/$app/quarantine" ||
     fail 28 "cannot write below $S"
   systemctl kill -s KILL "$unit" 2>/dev/null # it serves nobody: no need to wait for it

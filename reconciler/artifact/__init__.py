@@ -1,0 +1,12 @@
+"""From an artifact to a release that is safe to unpack: where its bytes come from, and what may be in them.
+
+    source.py     which digest is wanted, and the bytes that have it: from a path or an address
+    download.py   an address read over HTTPS, within limits
+    archive.py    prepare(): the bytes are judged and packed again; a host unpacks only what we packed
+    spool.py      decompression within limits
+    members.py    what an archive may hold, and why the rest is refused
+    pack.py       the canonical archive, with its manifest and what its programs need
+    cache.py      files of ours under ~/.cache/reconcile, each whole or absent
+
+Nothing here knows a host: unpacking and checking the manifest there is for `apply`.
+"""

@@ -1,0 +1,235 @@
+"""prepare(): an artifact becomes a release that is safe to unpack, or is refused with a reason.
+
+The artifact is opened once. Its bytes are hashed while they are unpacked into a nameless file, judged there,
+and written again in one fixed form. The new archive and what was learned are kept in the cache by the
+artifact's digest, so the next pass, and the next host, take milliseconds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from reconciler.artifact.cache import (
+    cache_errors,
+    cache_folder,
+    digest_of_file,
+    forget_old,
+    mark_used,
+    open_regular,
+    write_whole,
+    wrong_digest,
+)
+from reconciler.artifact.members import Member, read_members
+from reconciler.artifact.pack import pack
+from reconciler.artifact.spool import Limits, size_text, spool
+from reconciler.errors import ArtifactError, ArtifactRefused
+from reconciler.tools.elf import ElfFile, Requirements
+from reconciler.tools.release import Entry, manifest_sums, manifest_tree, read_manifest
+
+LIMITS: Final = Limits()
+# Raise it whenever members.py, pack.py or the notes change: what was cached by older rules is then ignored.
+_RULES: Final = "v1"
+_START_ERL: Final = "releases/start_erl.data"
+_CHUNK: Final = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A judged release: `packed` is the .tar.gz to send; unpacked, it must equal `sums` and `tree`."""
+
+    sha256: str  # of the artifact as it was published
+    packed: Path
+    packed_sha256: str
+    packed_size: int
+    unpacked_size: int
+    entries: tuple[Entry, ...]
+    requirements: Requirements
+    start_erl: str = ""  # "13.1.5 0.2.0", runtime and release version, in an Erlang or Elixir release
+    top_folder: str = ""  # the one folder everything lay in, taken off; empty if there was none
+
+    @property
+    def file_count(self) -> int:
+        return sum(entry.kind == "f" for entry in self.entries)
+
+    @cached_property
+    def sums(self) -> str:
+        """For `sha256sum --check`."""
+        return manifest_sums(self.entries)
+
+    @cached_property
+    def tree(self) -> str:
+        """For comparison with `find`, see FIND_FORMAT."""
+        return manifest_tree(self.entries)
+
+    @property
+    def executables(self) -> tuple[str, ...]:
+        """What could be started in `bin/`: ("bin/hello",)."""
+        return tuple(
+            entry.path
+            for entry in self.entries
+            if re.fullmatch(r"bin/[^/]+", entry.path)
+            and not entry.path.endswith(".bat")  # mix writes one for Windows
+            and (entry.kind == "l" or (entry.kind == "f" and entry.mode & 0o100))
+        )
+
+
+def prepare(artifact: Path, sha256: str, *, label: str = "", limits: Limits = LIMITS) -> Prepared:
+    """The release in `artifact`, whose bytes must have this sha256. Blocks: call it in a thread.
+
+    Refusals begin with `label`, or else with the name of the file.
+    """
+    if ready := load_prepared(sha256, limits=limits):
+        return ready
+    try:
+        with open_regular(artifact) as file, _spooled(file, sha256, limits) as tar:
+            return _prepare(tar, sha256, limits)
+    except ArtifactError as error:
+        raise type(error)(f"{label or artifact.name}: {error}", error.next_step) from error
+
+
+def load_prepared(sha256: str, *, limits: Limits = LIMITS) -> Prepared | None:
+    """What prepare() left for this artifact, if it is still whole; the artifact itself is not needed then."""
+    packed, notes = _places(sha256)
+    try:
+        ready = _read_notes(json.loads(notes.read_bytes()), packed)
+        if ready.sha256 != sha256 or digest_of_file(packed) != ready.packed_sha256:
+            return None
+    except (OSError, ArtifactError, ValueError, LookupError, TypeError):
+        return None
+    if ready.unpacked_size > limits.unpacked_bytes or len(ready.entries) > limits.members:
+        return None
+    mark_used(packed)
+    mark_used(notes)
+    return ready
+
+
+class _Hashed:
+    """A file read from its start, with the digest of what was read."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._digest, self.taken = file, hashlib.sha256(), 0
+
+    def read(self, size: int) -> bytes:
+        piece = self._file.read(size)
+        self._digest.update(piece)
+        self.taken += len(piece)
+        return piece
+
+    def digest(self, limit: int) -> str:
+        """The digest of the whole file; what is left of it is read now."""
+        while self.taken <= limit and self.read(_CHUNK):
+            pass
+        return self._digest.hexdigest()
+
+
+def _spooled(file: BinaryIO, sha256: str, limits: Limits) -> BinaryIO:
+    source = _Hashed(file)
+    folder = cache_folder("prepared")
+    refused: ArtifactRefused | None = None
+    with cache_errors():
+        try:
+            tar = spool(source, limits, folder)
+        except ArtifactRefused as error:
+            refused = error
+        # Bytes that nobody asked for are the first thing to say, whatever else is wrong with them.
+        found = source.digest(limits.artifact_bytes)
+    if source.taken > limits.artifact_bytes:
+        raise ArtifactRefused(
+            f"it is larger than {size_text(limits.artifact_bytes)}", "leave out what is not needed"
+        )
+    if found != sha256:
+        raise wrong_digest(sha256, found)
+    if refused:
+        raise refused
+    return tar
+
+
+def _prepare(tar: BinaryIO, sha256: str, limits: Limits) -> Prepared:
+    packed_path, notes_path = _places(sha256)
+    # Never closed by hand: an error on its way up may still hold a slice. It goes when the last of them does.
+    content = memoryview(mmap.mmap(tar.fileno(), 0, access=mmap.ACCESS_READ))
+    members, top = read_members(content, limits)
+    with cache_errors(), write_whole(packed_path) as file:
+        packed = pack(members, content, file)
+    ready = Prepared(
+        sha256=sha256,
+        packed=packed_path,
+        packed_sha256=packed.sha256,
+        packed_size=packed.size,
+        unpacked_size=sum(member.size for member in members),
+        entries=packed.entries,
+        requirements=packed.requirements,
+        start_erl=_start_erl(members, content),
+        top_folder=top,
+    )
+    with cache_errors():
+        with write_whole(notes_path) as file:
+            file.write(json.dumps(_notes(ready)).encode())
+        forget_old(packed_path.parent)
+    return ready
+
+
+def _start_erl(members: tuple[Member, ...], content: memoryview) -> str:
+    for member in members:
+        if member.path == _START_ERL and member.size <= 256:
+            text = (
+                bytes(content[member.offset : member.offset + member.size]).decode("utf-8", "replace").strip()
+            )
+            return text if re.fullmatch(r"[\w.+~-]+ [\w.+~-]+", text) else ""
+    return ""
+
+
+def _places(sha256: str) -> tuple[Path, Path]:
+    if not re.fullmatch(r"[0-9a-f]{64}", sha256):
+        raise ValueError("a digest is 64 lower-case hex digits")
+    folder = cache_folder("prepared")
+    return folder / f"{sha256}-{_RULES}.tar.gz", folder / f"{sha256}-{_RULES}.json"
+
+
+def _notes(ready: Prepared) -> dict[str, Any]:
+    body = {
+        "sha256": ready.sha256,
+        "packed_sha256": ready.packed_sha256,
+        "packed_size": ready.packed_size,
+        "unpacked_size": ready.unpacked_size,
+        "start_erl": ready.start_erl,
+        "top_folder": ready.top_folder,
+        "sums": ready.sums,
+        "tree": ready.tree,
+        "requirements": asdict(ready.requirements),
+    }
+    return {"body": body, "check": _check_of(body)}
+
+
+def _read_notes(notes: Mapping[str, Any], packed: Path) -> Prepared:
+    """Raises for notes that are not exactly what _notes wrote."""
+    body = notes["body"]
+    entries = read_manifest(body["sums"], body["tree"])
+    if notes["check"] != _check_of(body) or entries is None:
+        raise ValueError("damaged")
+    needs = body["requirements"]
+    files = tuple(
+        ElfFile(
+            **{**file, "libraries": tuple(file["libraries"]), "versions": tuple(map(tuple, file["versions"]))}
+        )
+        for file in needs["files"]
+    )
+    same = ("sha256", "packed_sha256", "packed_size", "unpacked_size", "start_erl", "top_folder")
+    return Prepared(
+        packed=packed,
+        entries=entries,
+        requirements=Requirements(files, tuple(needs["shipped"])),
+        **{key: body[key] for key in same},
+    )
+
+
+def _check_of(body: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()

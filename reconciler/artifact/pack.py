@@ -1,0 +1,91 @@
+"""The archive a host gets: the judged members, sorted, in one fixed form, with their manifest and needs.
+
+The same members give the same bytes. Any tar reads it alike: short ustar headers, GNU ones for long names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import BinaryIO, Final
+
+from reconciler.artifact.members import Member
+from reconciler.tools.elf import ElfFile, Requirements, read_elf
+from reconciler.tools.release import Entry
+
+# Measured on an Elixir release of 11.5 MB: level 5 takes 70 % of the time of level 6 and is 0.6 % larger.
+_LEVEL: Final = 5
+_CHUNK: Final = 1024 * 1024
+_ELF_FILES: Final = 5_000  # of more than that the needs stay unknown
+_TYPES: Final = {"f": tarfile.REGTYPE, "d": tarfile.DIRTYPE, "l": tarfile.SYMTYPE}
+
+
+@dataclass(frozen=True)
+class Packed:
+    """What was written, and what was learned on the way."""
+
+    sha256: str
+    size: int
+    entries: tuple[Entry, ...]
+    requirements: Requirements
+
+
+class _Gzip:
+    """Writes a gzip stream without name or date, and knows its digest."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._zlib = file, zlib.compressobj(_LEVEL, zlib.DEFLATED, 31)
+        self._digest, self.size = hashlib.sha256(), 0
+
+    def write(self, content: bytes | memoryview) -> None:
+        self._emit(self._zlib.compress(content))
+
+    def finish(self) -> str:
+        self._emit(self._zlib.flush())
+        return self._digest.hexdigest()
+
+    def _emit(self, piece: bytes) -> None:
+        self._digest.update(piece)
+        self.size += self._file.write(piece)
+
+
+def pack(members: Sequence[Member], tar: memoryview, file: BinaryIO) -> Packed:
+    """Write the members, whose content lies in `tar`, to `file`."""
+    gzip = _Gzip(file)
+    entries: list[Entry] = []
+    programs: list[ElfFile] = []
+    for member in members:
+        gzip.write(_header(member))
+        digest = hashlib.sha256()
+        for start in range(member.offset, member.offset + member.size, _CHUNK):
+            piece = tar[start : min(start + _CHUNK, member.offset + member.size)]
+            digest.update(piece)
+            gzip.write(piece)
+        gzip.write(bytes(-member.size % tarfile.BLOCKSIZE))
+        sha256 = digest.hexdigest() if member.kind == "f" else ""
+        entries.append(Entry(member.path, member.kind, member.mode, sha256, member.target))
+        if member.size and len(programs) < _ELF_FILES:
+            elf = read_elf(member.path, tar[member.offset : member.offset + member.size])
+            programs += [elf] if elf else []
+    gzip.write(bytes(2 * tarfile.BLOCKSIZE))
+    return Packed(
+        gzip.finish(), gzip.size, tuple(entries), Requirements(tuple(programs), _shipped(entries, programs))
+    )
+
+
+def _header(member: Member) -> bytes:
+    info = tarfile.TarInfo(member.path)
+    info.type, info.mode, info.mtime = _TYPES[member.kind], member.mode, member.modified
+    info.size, info.linkname = member.size, member.target
+    return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "strict")
+
+
+def _shipped(entries: Sequence[Entry], programs: Sequence[ElfFile]) -> tuple[str, ...]:
+    """The names under which the release itself offers shared libraries."""
+    names = {PurePosixPath(entry.path).name for entry in entries if entry.kind != "d"}
+    libraries = {name for name in names if name.endswith(".so") or ".so." in name}
+    return tuple(sorted(libraries | {file.soname for file in programs if file.soname}))

@@ -1,0 +1,183 @@
+"""Reading the desired state out of a commit. The only place that runs git, and it runs it once.
+
+One `git cat-file --batch` answers everything: what the commit is, what the folder held, each file. It reads
+the object store as it is: no index, hook, filter, submodule or `.gitattributes` has a say, and nothing is
+fetched.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
+from typing import IO, cast
+
+from reconciler.errors import GitError
+from reconciler.source.files import Kind
+from reconciler.source.yaml_text import LARGEST_FILE
+
+_KINDS: dict[bytes, Kind] = {
+    b"100644": "file",
+    b"100755": "file",
+    b"100664": "file",
+    b"40000": "folder",
+    b"120000": "link",
+}
+
+
+def find_repository(folder: Path) -> Path | None:
+    """The nearest folder at or above this one that holds a `.git`."""
+    folder = Path(os.path.realpath(folder))
+    return next((path for path in (folder, *folder.parents) if os.path.lexists(path / ".git")), None)
+
+
+@contextmanager
+def open_commit(folder: Path, ref: str | None) -> Iterator[CommitTree]:
+    """The folder as it is in the commit that `ref` names (HEAD without one)."""
+    if ref is not None and (not ref or ref.startswith("-") or not ref.isprintable()):
+        raise GitError(f"{ref!r} is not a name for a commit", "name a branch, a tag or a commit id")
+    with _start_git(Path(os.path.realpath(folder))) as (objects, path):
+        commit = objects.read(f"{ref or 'HEAD'}^{{commit}}")
+        if commit is None and ref is None:
+            next_step = "git add the folder and git commit, or pass --working-tree"
+            raise GitError(f"the repository of {folder} has no commit yet", next_step)
+        if commit is None:
+            raise GitError(
+                f"there is no commit {ref} in the repository of {folder}", "see git branch -a and git tag"
+            )
+        yield CommitTree(objects, commit[0], path)
+
+
+class CommitTree:
+    """The folder in one commit; `id` is the commit's whole id."""
+
+    def __init__(self, objects: _Objects, commit: str, path: PurePosixPath) -> None:
+        self.id = commit
+        self._objects = objects
+        self._path = path
+
+    def entries(self, folder: str) -> dict[str, Kind] | None:
+        found = self._objects.read(self._name(folder))
+        if found is None:
+            return None
+        _, kind, content = found
+        if kind != "tree":
+            raise OSError("it is not a folder")
+        if len(content) > LARGEST_FILE:
+            raise OSError("it holds too many files")
+        return dict(_tree_entries(content, len(self.id) // 2))
+
+    def read(self, name: str) -> bytes:
+        found = self._objects.read(self._name(name))
+        if found is None:
+            raise OSError("git has no such object; is the clone complete?")
+        return found[2]
+
+    def _name(self, name: str) -> str:
+        return f"{self.id}:./{self._path / name}" if str(self._path / name) != "." else f"{self.id}:./"
+
+
+def _tree_entries(content: bytes, id_bytes: int) -> Iterator[tuple[str, Kind]]:
+    """A git tree: `<mode> <name> NUL <raw id>`, again and again."""
+    position = 0
+    while position < len(content):
+        end = content.index(b"\0", position)
+        mode, _, name = content[position:end].partition(b" ")
+        yield os.fsdecode(name), _KINDS.get(mode, "other")
+        position = end + 1 + id_bytes
+
+
+class _Objects:
+    """A conversation with one `git cat-file --batch`."""
+
+    def __init__(self, git: subprocess.Popen[bytes], root: str) -> None:
+        self._git = git
+        self._root = root
+        self._ask = cast(IO[bytes], git.stdin)
+        self._answer = cast(IO[bytes], git.stdout)
+
+    def read(self, name: str) -> tuple[str, str, bytes] | None:
+        """Id, kind and bytes of an object, or None when there is none. A very large one comes cut short."""
+        if "\n" in name:
+            raise GitError(
+                f"{name!r} holds a line break, which git cannot be asked about", "rename the folder"
+            )
+        try:
+            self._ask.write(os.fsencode(name) + b"\n")
+            self._ask.flush()
+        except BrokenPipeError:
+            raise self._failure() from None
+        header = self._answer.readline()
+        if not header:
+            raise self._failure()
+        words = header.rsplit(b" ", 2)
+        if len(words) != 3 or not words[2].strip().isdigit():
+            if header.endswith(b" ambiguous\n"):
+                raise GitError(
+                    f"{name.partition('^')[0]} is the beginning of several commit ids", "write more digits"
+                )
+            return None
+        size = int(words[2])
+        content = self._answer.read(min(size, LARGEST_FILE + 1))
+        left = size - len(content) + 1  # and the line feed that ends each answer
+        while left > 0 and (skipped := self._answer.read(min(left, 1 << 16))):
+            left -= len(skipped)
+        if left > 0:
+            raise self._failure()
+        return words[0].decode(), words[1].decode(), content
+
+    def _failure(self) -> GitError:
+        with suppress(BrokenPipeError):
+            self._ask.close()
+        said = cast(IO[bytes], self._git.stderr).read().decode("utf-8", "replace").strip()
+        if "dubious ownership" in said:
+            next_step = f"run as its owner, or git config --global --add safe.directory {self._root}"
+            return GitError(f"git does not read {self._root}: it belongs to another user", next_step)
+        said = said.removeprefix("fatal: ").splitlines()[0] if said else "git ended without an answer"
+        return GitError(f"git cannot read {self._root}: {said}", "try git log there, or pass --working-tree")
+
+
+@contextmanager
+def _start_git(folder: Path) -> Iterator[tuple[_Objects, PurePosixPath]]:
+    """git, run in the nearest folder that exists, and the way from there to the wanted one."""
+    where = next(path for path in (folder, *folder.parents) if _is_folder(path))
+    root = str(find_repository(folder) or where)
+    try:
+        git = subprocess.Popen(
+            ["git", "-C", str(where), "cat-file", "--batch"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment(),
+        )  # fmt: skip
+    except OSError as error:
+        next_step = "install git, or pass --working-tree to read the files as they are"
+        raise GitError(
+            f"{root} is a git repository, but git cannot be run: {error.strerror}", next_step
+        ) from error
+    with git:
+        try:
+            yield _Objects(git, root), PurePosixPath(folder.relative_to(where).as_posix())
+        finally:
+            git.kill()
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except PermissionError:  # until Python 3.14 asking raises
+        return False
+
+
+def _environment() -> dict[str, str]:
+    """Ours, without what would point git at another repository or let it ask, wait or fetch."""
+    kept = {
+        key: value for key, value in os.environ.items() if not key.startswith("GIT_") or "_CONFIG_" in key
+    }
+    return kept | {
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_NO_REPLACE_OBJECTS": "1",
+        "GIT_ALLOW_PROTOCOL": "none",
+        "LC_ALL": "C",
+    }

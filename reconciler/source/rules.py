@@ -1,0 +1,76 @@
+"""What must be true between files: one name a machine, no two apps at one port or domain of it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from reconciler.errors import Problem
+from reconciler.model.desired import App, Fleet, HostSpec, read_host
+from reconciler.source.yaml_text import Document, KeyPath, dotted
+
+
+@dataclass(frozen=True)
+class AppFile:
+    """An app and the file it was written in."""
+
+    document: Document
+    app: App
+
+    def problem(self, path: KeyPath, message: str, next_step: str) -> Problem:
+        place = self.document.places[path]
+        return Problem(self.document.file, place.line, place.column, dotted(path), message, next_step)
+
+
+def problems_between(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
+    """Every clash, named in the later of the two files."""
+    yield from _two_names(files, fleet)
+    yield from _taken_ports(files, fleet)
+    yield from _shared(files, fleet)
+
+
+def _machines(file: AppFile, fleet: Fleet) -> list[tuple[str, HostSpec]]:
+    return [(name, fleet.hosts[name] if name in fleet.hosts else read_host(name)) for name in file.app.hosts]
+
+
+def _two_names(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
+    # Under two names one machine would be two hosts, and each would prune what the other wants.
+    names = {spec.machine: name for name, spec in fleet.hosts.items()}
+    for file in files:
+        for index, (name, spec) in enumerate(_machines(file, fleet)):
+            first = names.setdefault(spec.machine, name)
+            if first != name:
+                yield file.problem(
+                    ("hosts", index), f"{name} is the same machine as {first}", f"write {first} everywhere"
+                )
+
+
+def _taken_ports(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
+    for file in files:
+        for index, port in enumerate(file.app.ports):
+            if port == fleet.traefik.api_port:
+                yield file.problem(
+                    ("ports", index), f"{port} is the port of Traefik's API", "choose another port"
+                )
+            for name, spec in _machines(file, fleet):
+                if port == spec.port:
+                    yield file.problem(
+                        ("ports", index), f"{port} is the SSH port of {name}", "choose another port"
+                    )
+
+
+def _shared(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
+    owners: dict[tuple[object, ...], str] = {}
+    for file in files:
+        wanted: list[tuple[KeyPath, str, object]] = [
+            (("ports", index), "port", port) for index, port in enumerate(file.app.ports)
+        ]
+        domains = file.app.route.domains if file.app.route else ()
+        wanted += [(("route", "domains", index), "domain", domain) for index, domain in enumerate(domains)]
+        for name, spec in _machines(file, fleet):
+            for path, what, value in wanted:
+                owner = owners.setdefault((spec.machine, what, value), file.app.app)
+                if owner != file.app.app:
+                    yield file.problem(
+                        path, f"{value} is also a {what} of {owner}, on host {name}", "change one of the two"
+                    )

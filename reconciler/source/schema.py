@@ -1,0 +1,37 @@
+"""The JSON Schemas for editors, printed from the models. They accept every file that the loader accepts."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pydantic import BaseModel
+
+from reconciler.model.desired import App, Fleet
+
+_DRAFT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def schemas() -> dict[str, str]:
+    """File name → text, as it lies in `schemas/`."""
+    return {"app.schema.json": _text(App, "apps/<app>.yaml"), "fleet.schema.json": _text(Fleet, "fleet.yaml")}
+
+
+def _text(model: type[BaseModel], title: str) -> str:
+    schema = {"$schema": _DRAFT} | _without_titles(model.model_json_schema()) | {"title": title}
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def _without_titles(node: object) -> Any:  # noqa: ANN401 -- JSON in, JSON out
+    """pydantic repeats each key as its own title, which an editor would show above the description."""
+    if isinstance(node, list):
+        return [_without_titles(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        key: {name: _without_titles(inner) for name, inner in value.items()}
+        if key in ("properties", "$defs")
+        else _without_titles(value)
+        for key, value in node.items()
+        if key != "title"
+    }

@@ -1,0 +1,271 @@
+"""YAML text → a tree with the place of every key and value. No type is guessed: text stays text.
+
+Only the plain part of YAML is taken. Aliases, anchors, tags, merge keys and duplicate keys make a file say
+something else than it seems to; they are refused here, each with its place.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+import yaml
+
+from reconciler.errors import Problem
+
+KeyPath = tuple[str | int, ...]
+
+LARGEST_FILE = 1 << 20
+DEEPEST = 20
+MOST_PROBLEMS = 100  # of one file: past that the file is something else than desired state
+_NULLS = frozenset(("", "~", "null", "Null", "NULL"))
+# What YAML calls non-printable; a BOM is one only inside the text.
+_CONTROL = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+
+
+class Place(NamedTuple):
+    """Where a key and its value stand. Lines and columns count from 1; `start` and `end` are offsets."""
+
+    key_line: int
+    key_column: int
+    line: int
+    column: int
+    start: int
+    end: int
+    form: str  # plain, quoted, folded (| and >), block or flow
+
+
+@dataclass(frozen=True)
+class Document:
+    """One file as written. `problems` is empty for a file that may be used."""
+
+    file: str
+    value: object = None
+    places: Mapping[KeyPath, Place] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+    refused: frozenset[KeyPath] = frozenset()
+
+
+class Mark(Protocol):
+    """A place in the text, as either of PyYAML's parsers notes it; counts from 0."""
+
+    line: int
+    column: int
+    index: int
+
+
+class _Unreadable(Exception):
+    """Nothing after this point can be understood."""
+
+
+def dotted(path: KeyPath) -> str:
+    """`env.KEY`, `ports[0]`: the way an error names a key. One that could garble a terminal is escaped."""
+    parts = (f"[{part}]" if isinstance(part, int) else f".{_word(part)}" for part in path)
+    return "".join(parts).removeprefix(".")
+
+
+def _word(part: str) -> str:
+    part = part if len(part) <= 60 else f"{part[:57]}..."
+    return part if part.isprintable() else ascii(part)
+
+
+def read_yaml(content: bytes, file: str, *, pure: bool = False) -> Document:
+    """Never raises: what cannot be used is in `problems`.
+
+    `pure` takes PyYAML's parser written in Python, which is there when libyaml is not. What both accept, both
+    read alike; some texts with odd tabs only one of them accepts.
+    """
+    text, problem = _decode(content, file)
+    if problem:
+        return Document(file, problems=(problem,))
+    reader = _Reader(file, text)
+    parser = yaml.BaseLoader if pure or not yaml.__with_libyaml__ else yaml.CBaseLoader
+    value: object = None
+    try:
+        value = reader.document(yaml.parse(text, Loader=parser))
+    except _Unreadable:
+        value = None
+    except yaml.MarkedYAMLError as error:
+        reader.problems.append(_syntax_problem(error, text, file))
+    except (yaml.YAMLError, RecursionError) as error:
+        reader.problems.append(Problem(file, 0, 0, "", f"is not YAML: {error}"))
+    return Document(file, value, reader.places, tuple(reader.problems), frozenset(reader.refused))
+
+
+def _decode(content: bytes, file: str) -> tuple[str, Problem | None]:
+    if len(content) > LARGEST_FILE:
+        return "", Problem(
+            file, 0, 0, "", "is larger than 1 MiB", "desired state is short text; split the file"
+        )
+    try:
+        text = content.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        column = len(content[: error.start].rpartition(b"\n")[2].decode("utf-8", "replace")) + 1
+        return "", Problem(file, line, column, "", "is not UTF-8 text", "save the file as UTF-8")
+    if found := _CONTROL.search(text):
+        line, column = (
+            text.count("\n", 0, found.start()) + 1,
+            found.start() - text.rfind("\n", 0, found.start()),
+        )
+        message = f"holds the character U+{ord(found[0]):04X}, which YAML does not allow"
+        return "", Problem(
+            file, line, column, "", message, r'delete it, or write it as an escape such as "\x1b"'
+        )
+    return text, None
+
+
+class _Reader:
+    """Builds the tree from parser events and notes the place of each node."""
+
+    def __init__(self, file: str, text: str) -> None:
+        self.file = file
+        self.text = text
+        self.places: dict[KeyPath, Place] = {}
+        self.problems: list[Problem] = []
+        self.refused: set[KeyPath] = set()
+
+    def document(self, events: Iterator[yaml.Event]) -> object:
+        value: object = None
+        documents = 0
+        for event in events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                documents += 1
+                if documents > 1:
+                    self._refuse(event, (), "a second document starts here", "use one file for each app")
+                    raise _Unreadable
+            elif isinstance(event, yaml.NodeEvent):
+                value = self._node(event, events, (), None)
+        return value
+
+    def _node(
+        self, event: yaml.Event, events: Iterator[yaml.Event], path: KeyPath, key: yaml.Event | None
+    ) -> object:
+        if len(path) > DEEPEST:
+            self._refuse(event, path, f"is nested deeper than {DEEPEST} levels")
+            raise _Unreadable
+        self.places[path] = _place(event, key, self.text)
+        if isinstance(event, yaml.AliasEvent):
+            self._refuse(event, path, "aliases (*name) are not read", "write the value out")
+            return None
+        if isinstance(event, yaml.NodeEvent) and event.anchor:
+            self._refuse(event, path, "anchors (&name) are not read", "write the value out at each place")
+        if isinstance(event, (yaml.ScalarEvent, yaml.CollectionStartEvent)) and event.tag:
+            self._refuse(event, path, "tags (!name) are not read", "delete the tag")
+        if isinstance(event, yaml.ScalarEvent):
+            if not event.style and "\t" in event.value:  # where the two parsers differ
+                self._refuse(event, path, "a tab stands here", "use a space, or put the value into quotes")
+            return None if not event.style and event.value in _NULLS else event.value
+        if isinstance(event, yaml.SequenceStartEvent):
+            return self._list(events, path)
+        return self._block(events, path)
+
+    def _list(self, events: Iterator[yaml.Event], path: KeyPath) -> list[object]:
+        items: list[object] = []
+        for event in events:
+            if isinstance(event, yaml.SequenceEndEvent):
+                break
+            items.append(self._node(event, events, (*path, len(items)), None))
+        return items
+
+    def _block(self, events: Iterator[yaml.Event], path: KeyPath) -> dict[str, object]:
+        block: dict[str, object] = {}
+        for key in events:
+            if isinstance(key, yaml.MappingEndEvent):
+                break
+            name = self._key(key, path)
+            again = name in block
+            if again:
+                first = self.places[(*path, name)].key_line
+                self._refuse(
+                    key, (*path, name), "stands here twice", f"keep this one or the one in line {first}"
+                )
+            value = self._node(next(events), events, (*path, f"{name} (again)" if again else name), key)
+            block.setdefault(name, value)
+        return block
+
+    def _key(self, event: yaml.Event, path: KeyPath) -> str:
+        if not isinstance(event, yaml.ScalarEvent):
+            self._refuse(
+                event, path, "a key must be one word of text", "start the line with the name of a key"
+            )
+            raise _Unreadable
+        if event.anchor or event.tag:
+            self._refuse(
+                event, (*path, event.value), "anchors and tags are not read", "delete what is before the key"
+            )
+        if not event.style and event.value in _NULLS:
+            self._refuse(
+                event,
+                (*path, event.value),
+                "a key is missing here",
+                "write the name of a key before the colon",
+            )
+        if not event.style and event.value == "<<":
+            self._refuse(
+                event,
+                (*path, "<<"),
+                "merge keys are not read",
+                "write the keys out, or use defaults: in fleet.yaml",
+            )
+        return str(event.value)
+
+    def _refuse(self, event: yaml.Event, path: KeyPath, message: str, next_step: str = "") -> None:
+        mark = _start(event)
+        self.problems.append(
+            Problem(self.file, mark.line + 1, mark.column + 1, dotted(path), message, next_step)
+        )
+        self.refused.add(path)
+        if len(self.problems) >= MOST_PROBLEMS:
+            raise _Unreadable
+
+
+def _start(event: yaml.Event) -> Mark:
+    assert event.start_mark is not None  # both parsers always set it
+    return event.start_mark
+
+
+def _end(event: yaml.Event) -> int:
+    assert event.end_mark is not None
+    return event.end_mark.index
+
+
+def _place(event: yaml.Event, key: yaml.Event | None, text: str) -> Place:
+    start, end = _start(event), _end(event)
+    at = _start(key) if key else start
+    form = "block"
+    if isinstance(event, yaml.ScalarEvent):
+        form = {"'": "quoted", '"': "quoted", "|": "folded", ">": "folded"}.get(event.style or "", "plain")
+    elif isinstance(event, yaml.CollectionStartEvent) and event.flow_style:
+        form = "flow"
+    if key and form == "plain" and start.index == end:
+        # The two parsers disagree where an empty value stands; say: at its key, right after the colon.
+        colon = re.compile(r"\s*:").match(text, _end(key))
+        after = colon.end() if colon else _end(key)
+        return Place(at.line + 1, at.column + 1, at.line + 1, at.column + 1, after, after, form)
+    return Place(at.line + 1, at.column + 1, start.line + 1, start.column + 1, start.index, end, form)
+
+
+_HINTS = {
+    "mapping values are not allowed": 'put a value that holds ": " into quotes, or check the indentation',
+    "could not find expected ':'": "a key needs a colon and a space after it",
+    "found character": "put the value into quotes",
+    "found unexpected end of stream": "a quote or bracket is not closed",
+    "found unknown escape character": r"in double quotes \ starts an escape; use single quotes",
+    "did not find expected key": "check the indentation, and that quotes and brackets are closed",
+    "did not find expected ',' or": "close the bracket, or put a value that holds { } [ ] into quotes",
+}
+
+
+def _syntax_problem(error: yaml.MarkedYAMLError, text: str, file: str) -> Problem:
+    mark = error.problem_mark or error.context_mark
+    if mark is None:
+        return Problem(file, 0, 0, "", f"is not YAML: {error.problem}")
+    place = (file, mark.line + 1, mark.column + 1, "")
+    if text[mark.index : mark.index + 1] == "\t":
+        return Problem(*place, "a tab stands here", "YAML is indented with spaces")
+    problem = error.problem or "cannot be read"
+    hint = next((hint for start, hint in _HINTS.items() if problem.startswith(start)), "")
+    return Problem(*place, f"is not YAML: {problem}", hint)

@@ -1,0 +1,129 @@
+"""The Debian root file system under every host: built once by `mmdebstrap`, kept, never changed.
+
+It holds what a small real server holds for certain and nothing more: no Python, no curl, no iproute2, no apt.
+What works here needs only sshd, systemd, tar, coreutils and util-linux.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from .process import HostsError, command, locked
+
+SUITE = "bookworm"
+SUITES = rf"{SUITE}(?:-updates|-security)?"
+PACKAGES = (
+    "systemd",
+    "systemd-sysv",
+    "dbus",
+    "openssh-server",
+    "libpam-systemd",
+    "sudo",
+    "ca-certificates",
+    "util-linux",
+    # What an Elixir release built on this Debian is linked with.
+    "libncurses6",
+    "libtinfo6",
+    "libssl3",
+    "libsystemd0",
+    "libstdc++6",
+    "zlib1g",
+)
+LEFT_OUT = (
+    "/usr/share/doc/*",
+    "/usr/share/man/*",
+    "/usr/share/info/*",
+    "/usr/share/locale/*",
+    "/usr/share/lintian/*",
+)
+DEPLOY_USER = "deploy"
+HOOKS = (
+    # Whoever logs in as `deploy` becomes root by sudo without a password, as on a cloud server.
+    f'chroot "$1" useradd --create-home --shell /bin/bash {DEPLOY_USER}',
+    f"printf '{DEPLOY_USER} ALL=(ALL:ALL) NOPASSWD: ALL\\n' >\"$1/etc/sudoers.d/{DEPLOY_USER}\"",
+    f'chmod 0440 "$1/etc/sudoers.d/{DEPLOY_USER}"',
+    # Each host brings its own identity and names; the mirrors of the machine that built this are nobody's
+    # business.
+    'rm -f "$1"/etc/ssh/ssh_host_* "$1/etc/machine-id" "$1/etc/hostname" "$1/etc/resolv.conf"',
+    'rm -rf "$1"/etc/apt/sources.list "$1"/etc/apt/sources.list.d/* "$1"/etc/apt/apt.conf.d/99mmdebstrap',
+    # Nothing here has a screen, and nothing should wake up in the middle of a measurement.
+    'rm -f "$1"/etc/systemd/system/getty.target.wants/* "$1"/etc/systemd/system/timers.target.wants/*',
+    'chroot "$1" systemctl set-default multi-user.target',
+    # A log that survives a reboot is what a failed test needs first.
+    'mkdir -p "$1/var/log/journal"',
+)
+# The ways to reach a mirror that hold for this machine; everything else apt decides afresh.
+ACQUIRE_OPTION = re.compile(
+    r"^Acquire::(\S*::)?(Proxy|Check-Valid-Until|Check-Date|CaInfo|Verify-\w+|Retries|Timeout)\b",
+    re.IGNORECASE,
+)
+
+
+def root_filesystem() -> Path:
+    """The folder with the root file system; built first if there is none for this recipe. Needs root."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "reconcile-test-hosts"
+    image = cache / f"debian-{SUITE}-{recipe_digest()}"
+    with locked(cache / "build.lock"):
+        if not image.is_dir():
+            # Nothing half-built is ever seen under the final name.
+            building = Path(tempfile.mkdtemp(prefix="building-", dir=cache))
+            try:
+                _build(building / "root")
+                (building / "root").rename(image)
+            finally:
+                shutil.rmtree(building, ignore_errors=True)
+    return image
+
+
+def recipe_digest() -> str:
+    recipe = repr((SUITE, PACKAGES, LEFT_OUT, HOOKS, os.uname().machine))
+    return hashlib.sha256(recipe.encode()).hexdigest()[:12]
+
+
+def _build(root: Path) -> None:
+    words = ["mmdebstrap", "--mode=root", "--variant=essential", f"--include={','.join(PACKAGES)}"]
+    words += [f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT]
+    words += [f"--aptopt={option}" for option in _apt_options()]
+    words += [f"--customize-hook={hook}" for hook in HOOKS]
+    sources = _apt_sources()
+    words += [SUITE, str(root)] + (["-"] if sources else [])
+    done = subprocess.run(
+        words, input=sources or None, check=False, capture_output=True, text=True, timeout=1800
+    )
+    if done.returncode != 0:
+        raise HostsError(f"mmdebstrap could not build {SUITE}: {done.stderr[-2000:].strip()}")
+
+
+def _apt_sources() -> str:
+    """This machine's own sources for this suite, or nothing: then mmdebstrap asks Debian's usual mirror."""
+    folder = Path("/etc/apt/sources.list.d")
+    stanzas = [
+        stanza
+        for file in sorted(folder.glob("*.sources"))
+        for stanza in re.split(r"\n\s*\n", file.read_text())
+        if re.search(rf"^Suites:(\s+{SUITES})+\s*$", stanza, re.MULTILINE)
+        and re.search(r"^Components:.*\bmain\b", stanza, re.MULTILINE)
+    ]
+    if stanzas:
+        return "\n\n".join(stanzas) + "\n"
+    lines = [
+        line
+        for file in [Path("/etc/apt/sources.list"), *sorted(folder.glob("*.list"))]
+        if file.is_file()
+        for line in file.read_text().splitlines()
+        if re.match(rf"deb\s+(\[.*?\]\s*)?\S+\s+{SUITES}\s+main\b", line)
+    ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _apt_options() -> list[str]:
+    dump = command(["apt-config", "dump", "Acquire"]).stdout.splitlines()
+    return [
+        line.removesuffix(";") for line in dump if ACQUIRE_OPTION.match(line) and not line.endswith('"";')
+    ]
