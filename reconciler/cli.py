@@ -1,6 +1,6 @@
 """The command line: what can be asked, and the exit code. Heavy imports wait until a command needs them.
 
-Exit codes: 0 converged (plan: nothing to do) · 1 not converged · 2 usage or invalid desired state · 3 plan: something to do
+Exit codes stand in EPILOG.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from reconciler.errors import ReconcileError
 
-DESCRIPTION = """From a commit to a converged server: releases from tarballs, slots under systemd, routes in Traefik, over SSH.
+DESCRIPTION = """From a commit to a converged server: tarball releases, slots under systemd, routes in Traefik, over SSH.
 
 Without a command: watch, and converge on every commit and on drift, until stopped.
 With --once: one pass, then exit."""

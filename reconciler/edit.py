@@ -54,9 +54,7 @@ def open_app(folder: Path, name: str) -> AppText:
         if not written.files and written.problems:
             raise InvalidDesiredState(written.problems)
         apps = sorted(Path(path).stem for path in written.files if path.startswith("apps/"))
-        raise UsageError(
-            f"there is no app {name!r} in {label(folder)}", f"apps here: {', '.join(apps) or 'none'}"
-        )
+        raise UsageError(f"there is no app {name!r} in {label(folder)}", f"apps here: {', '.join(apps) or 'none'}")
     file = f"{label(folder)}/apps/{name}.yaml"
     content = written.files[f"apps/{name}.yaml"]
     return AppText(folder, name, _sound(read_yaml(content, file)), written)
@@ -70,9 +68,7 @@ def set_version(text: str, version: str, sha256: str | None = None, *, file: str
     changes = [_replacement(before, text, VERSION_KEY, version)]
     if sha256 is not None:
         known = SHA256_KEY in before.places
-        changes.append(
-            _replacement(before, text, SHA256_KEY, sha256) if known else _new_digest(before, text, sha256)
-        )
+        changes.append(_replacement(before, text, SHA256_KEY, sha256) if known else _new_digest(before, text, sha256))
     edited = text
     for start, end, new in sorted(changes, reverse=True):
         edited = edited[:start] + new + edited[end:]
@@ -121,9 +117,7 @@ def _one_line(document: Document, text: str, path: KeyPath) -> Place:
     if place is None:
         raise UsageError(f"{document.file} has no {dotted(path)}", "add it by hand")
     if place.form not in ("plain", "quoted") or "\n" in text[place.start : place.end]:
-        raise UsageError(
-            f"{document.file}:{place.line}: {dotted(path)} {_NO_PLACE}", f"write {path[-1]}: and the text"
-        )
+        raise UsageError(f"{document.file}:{place.line}: {dotted(path)} {_NO_PLACE}", f"write {path[-1]}: and the text")
     return place
 
 
@@ -135,9 +129,7 @@ def _prove(before: Document, after: Document, version: str, sha256: str | None) 
         if sha256 is not None and isinstance(wanted.get("artifact"), dict):
             wanted["artifact"] = {**wanted["artifact"], "sha256": sha256}
     if after.value != wanted:
-        raise UsageError(
-            f"{before.file} cannot be edited without changing more than the version", "edit it by hand"
-        )
+        raise UsageError(f"{before.file} cannot be edited without changing more than the version", "edit it by hand")
 
 
 def _replace(path: Path, content: bytes) -> None:
@@ -145,9 +137,7 @@ def _replace(path: Path, content: bytes) -> None:
     try:
         _rename_over(path, content)
     except OSError as error:
-        raise UsageError(
-            f"{path} cannot be written: {error.strerror or error}", "nothing was changed"
-        ) from error
+        raise UsageError(f"{path} cannot be written: {error.strerror or error}", "nothing was changed") from error
 
 
 def _rename_over(path: Path, content: bytes) -> None:

@@ -1,6 +1,6 @@
 """expected(observed, action): what an action is meant to change, as a host would show it afterwards. Pure.
 
-The plan is the decision unfolded over this, and the simulator's world is this plus faults; the real hosts keep it honest.
+The plan is the decision unfolded over this; the simulator's world is this plus faults; real hosts keep it honest.
 """
 
 from __future__ import annotations

@@ -74,20 +74,14 @@ def _lines(content: bytes | None) -> bytes | None:
     return content.replace(b"\r\n", b"\n") if content is not None else None
 
 
-def build(
-    written: Written, folder: Path, revision: str | None = None, notes: tuple[str, ...] = ()
-) -> Desired:
+def build(written: Written, folder: Path, revision: str | None = None, notes: tuple[str, ...] = ()) -> Desired:
     """The models of all files, or InvalidDesiredState with every problem in the order of the files."""
     where = label(folder)
     documents = {name: read_yaml(content, f"{where}/{name}") for name, content in written.files.items()}
     problems = list(written.problems)
     fleet = _read_fleet(documents.pop(FLEET, None), problems)
     defaults = fleet.defaults if fleet else {}
-    files = [
-        file
-        for name, document in documents.items()
-        if (file := _read_app(name, document, defaults, problems))
-    ]
+    files = [file for name, document in documents.items() if (file := _read_app(name, document, defaults, problems))]
     files.sort(key=lambda file: file.app.app)
     if fleet:  # without one nobody knows which machines the names mean
         problems += problems_between(files, fleet.model)
@@ -114,9 +108,7 @@ def _read_fleet(document: Document | None, problems: list[Problem]) -> _Fleet | 
     return _Fleet(model, document.value.get("defaults") or {})
 
 
-def _read_app(
-    name: str, document: Document, defaults: Mapping[str, object], problems: list[Problem]
-) -> AppFile | None:
+def _read_app(name: str, document: Document, defaults: Mapping[str, object], problems: list[Problem]) -> AppFile | None:
     app, found = fill(App, document, _with_defaults(document.value, defaults))
     problems += found
     if app is None:
@@ -134,9 +126,7 @@ def _with_defaults(value: object, defaults: Mapping[str, object]) -> object:
     """The app's keys over the fleet's; of `env` each key by itself. A worker has no port to ask."""
     if not isinstance(value, dict):
         return value
-    joined = {
-        key: default for key, default in defaults.items() if key != "health" or value.get("ports")
-    } | value
+    joined = {key: default for key, default in defaults.items() if key != "health" or value.get("ports")} | value
     own, common = value.get("env"), defaults.get("env")
     if isinstance(common, dict) and (own is None or isinstance(own, dict)):
         joined["env"] = common | (own or {})

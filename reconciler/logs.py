@@ -8,7 +8,7 @@ from typing import Any
 
 
 @cache
-def _logger() -> Any:
+def _logger() -> Any:  # noqa: ANN401 - structlog types it so
     import structlog
 
     terminal = sys.stderr.isatty()

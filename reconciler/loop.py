@@ -1,4 +1,4 @@
-"""A pass: observe, ask for the next action, apply it, until nothing is left to do; then wait for a reason to look again."""
+"""A pass: observe, ask for the next action, apply it, until nothing is left to do. Then wait for a reason to look."""
 
 from __future__ import annotations
 
@@ -100,20 +100,14 @@ def _failed(target: Target, seen: ObservedHost | Unreachable, error: ReconcileEr
     )
 
 
-async def changes(folder: Path, every_seconds: float) -> AsyncIterator[None]:
-    """Wakes when a file below the folder or a ref of its repository changes, and after `every_seconds` at the latest.
+async def changes(*places: Path, every_seconds: float) -> AsyncIterator[None]:
+    """Wakes at once, when a file below these places changes, and after `every_seconds` at the latest.
 
     An event only wakes: what changed is read afresh.
     """
     import watchfiles
 
     yield
-    repository = next(
-        (each / ".git" for each in (folder.resolve(), *folder.resolve().parents) if (each / ".git").is_dir()),
-        None,
-    )
-    places = [folder] + ([repository] if repository else [])
-    async for _ in watchfiles.awatch(
-        *places, rust_timeout=int(every_seconds * 1000), yield_on_timeout=True, debounce=300
-    ):
+    timeout_milliseconds = int(every_seconds * 1000)
+    async for _ in watchfiles.awatch(*places, rust_timeout=timeout_milliseconds, yield_on_timeout=True, debounce=300):
         yield

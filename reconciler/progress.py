@@ -18,7 +18,7 @@ class Log(Protocol):
 
 
 class Progress:
-    """Tells about actions as they go. In a terminal long ones show how far they are on one line that is written over."""
+    """Tells about actions as they go. In a terminal, long ones show how far they are on one line."""
 
     def __init__(self, log: Log, *, terminal: bool) -> None:
         self._log = log

@@ -88,8 +88,9 @@ async def wait_healthy(
             return reply.apps[action.app].with_slot(failed)
 
 
-async def _pause() -> None:
+async def _pause() -> float | None:
     await sleep_seconds(0.2)
+    return None
 
 
 async def _probe(host: Transport, target: Target, slot: Slot, watch: _Watch) -> float | None:

@@ -1,4 +1,4 @@
-"""What every command over hosts begins with: the desired state, worked out into targets, and the hosts behind the seam."""
+"""What every command over hosts begins with: the desired state worked out into targets, and the hosts."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import asyncio
 import os
 import re
 import sys
-from contextlib import asynccontextmanager
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from reconciler.artifact.source import digest_of
@@ -106,7 +106,7 @@ def open_host(name: str, spec: HostSpec) -> Transport:
 
 
 def secret(name: str) -> str:
-    """The value of a secret, from this process's environment. Raises SecretMissing, which names the variable, not a value."""
+    """The value of a secret, from this process's environment. Raises SecretMissing, which names the variable only."""
     variable = "RECONCILE_SECRET_" + re.sub(r"[^A-Za-z0-9]", "_", name).upper()
     value = os.environ.get(variable)
     if value is None:

@@ -136,12 +136,17 @@ def desire(text: str, slots: tuple[str, ...], routed: bool, migrates: bool) -> o
     slots=st.sampled_from([("4000", "4001"), ("4000",)]),
     routed=st.booleans(),
     migrates=st.booleans(),
+    traefik_lags=st.booleans(),
 )
 def test_any_history_cut_anywhere_ends_converged_with_nothing_left_over(
-    history: list[tuple[str, int | None, bool]], slots: tuple[str, ...], routed: bool, migrates: bool
+    history: list[tuple[str, int | None, bool]],
+    slots: tuple[str, ...],
+    routed: bool,
+    migrates: bool,
+    traefik_lags: bool,
 ) -> None:
     """Versions and envs change while passes are cut and the host reboots; the invariants hold at every state (World)."""
-    world = World(behaviour={"bad-000000000000": "crashes", "bad-env": "crashes"})
+    world = World(behaviour={"bad-000000000000": "crashes", "bad-env": "crashes"}, traefik_lags=traefik_lags)
     for change, cut_after, reboots in history:
         want = desire(change, slots, routed, migrates)
         run_pass(world, want, cut_after)  # type: ignore[arg-type]

@@ -56,9 +56,7 @@ def test_places_of_keys_and_values_are_known(pure: bool, line_end: str) -> None:
     text = line_end.join(["# é", "a: '\U0001f600'   # c", "b:", "  - {c: d}", "e:   # empty", ""])
     document = read(text, pure)
     places = {path: (p.key_line, p.key_column, p.line, p.column) for path, p in document.places.items()}
-    cut = {
-        path: text[p.start : p.end] for path, p in document.places.items() if p.form in ("plain", "quoted")
-    }
+    cut = {path: text[p.start : p.end] for path, p in document.places.items() if p.form in ("plain", "quoted")}
 
     assert places == {
         (): (2, 1, 2, 1),

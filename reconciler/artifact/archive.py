@@ -142,9 +142,7 @@ def _spooled(file: BinaryIO, sha256: str, limits: Limits) -> BinaryIO:
         # Bytes that nobody asked for are the first thing to say, whatever else is wrong with them.
         found = source.digest(limits.artifact_bytes)
     if source.taken > limits.artifact_bytes:
-        raise ArtifactRefused(
-            f"it is larger than {size_text(limits.artifact_bytes)}", "leave out what is not needed"
-        )
+        raise ArtifactRefused(f"it is larger than {size_text(limits.artifact_bytes)}", "leave out what is not needed")
     if found != sha256:
         raise wrong_digest(sha256, found)
     if refused:
@@ -180,9 +178,7 @@ def _prepare(tar: BinaryIO, sha256: str, limits: Limits) -> Prepared:
 def _start_erl(members: tuple[Member, ...], content: memoryview) -> str:
     for member in members:
         if member.path == _START_ERL and member.size <= 256:
-            text = (
-                bytes(content[member.offset : member.offset + member.size]).decode("utf-8", "replace").strip()
-            )
+            text = bytes(content[member.offset : member.offset + member.size]).decode("utf-8", "replace").strip()
             return text if re.fullmatch(r"[\w.+~-]+ [\w.+~-]+", text) else ""
     return ""
 
@@ -217,9 +213,7 @@ def _read_notes(notes: Mapping[str, Any], packed: Path) -> Prepared:
         raise ValueError("damaged")
     needs = body["requirements"]
     files = tuple(
-        ElfFile(
-            **{**file, "libraries": tuple(file["libraries"]), "versions": tuple(map(tuple, file["versions"]))}
-        )
+        ElfFile(**{**file, "libraries": tuple(file["libraries"]), "versions": tuple(map(tuple, file["versions"]))})
         for file in needs["files"]
     )
     same = ("sha256", "packed_sha256", "packed_size", "unpacked_size", "start_erl", "top_folder")

@@ -25,11 +25,11 @@ _TEMPORARY_SECONDS: Final = 24 * 3600  # longer than any download may take
 
 def cache_folder(name: str) -> Path:
     """Our folder of that name, made if need be; nobody else may look in, an artifact can hold secrets."""
-    stated = os.environ.get("XDG_CACHE_HOME", "")
+    stated = Path(os.environ.get("XDG_CACHE_HOME", ""))
     with cache_errors():
         try:
             # The XDG specification says to ignore a path that is not absolute.
-            base = Path(stated) if os.path.isabs(stated) else Path.home() / ".cache"
+            base = stated if stated.is_absolute() else Path.home() / ".cache"
         except RuntimeError as error:
             raise OSError("no home directory is known") from error
         folder = base / "reconcile" / name
@@ -100,16 +100,16 @@ def open_regular(path: Path) -> FileIO:
     """`path` open for reading. A folder, pipe or device is refused; one that cannot be read may be later."""
     try:
         # Without O_NONBLOCK, opening a pipe would wait for its writer for ever.
-        file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0)
+        number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ArtifactUnavailable(
             f"the artifact {path} cannot be read: {reason}", "build it, or set artifact.source to where it is"
         ) from error
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
         raise ArtifactRefused(f"the artifact {path} is not a file", "set artifact.source to a .tar.gz file")
-    return file
+    return FileIO(number)
 
 
 def digest_of_file(path: Path) -> str:

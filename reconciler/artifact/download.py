@@ -39,9 +39,7 @@ def check_address(address: str) -> SplitResult:
     if not host or any(not letter.isprintable() or letter.isspace() for letter in address):
         raise ArtifactRefused("the artifact address cannot be read", "correct artifact.source")
     if parts.scheme.lower() != "https" and not _is_loopback(host):
-        raise ArtifactRefused(
-            f"{shown(address)} is not an https:// address", "publish the artifact over https"
-        )
+        raise ArtifactRefused(f"{shown(address)} is not an https:// address", "publish the artifact over https")
     return parts
 
 
@@ -66,9 +64,7 @@ def file_name(address: str) -> str:
     return unquote(urlsplit(address).path.rpartition("/")[2])
 
 
-async def download(
-    address: str, keep: Callable[[bytes], None], progress: Callable[[int, int | None], None]
-) -> str:
+async def download(address: str, keep: Callable[[bytes], None], progress: Callable[[int, int | None], None]) -> str:
     """Hand every piece to `keep`; the sha256 of them all."""
     digest, done = hashlib.sha256(), 0
     async with _within(LONGEST_SECONDS, address), _opened(address) as response:
@@ -137,9 +133,7 @@ async def _opened(address: str) -> AsyncIterator[httpx2.Response]:
             f"{shown(address)} could not be read: {reason}",
             "check the address and the network, then try again",
         ) from error
-    raise ArtifactUnavailable(
-        f"{shown(address)}: more than {_MOST_REDIRECTS} redirects", "correct artifact.source"
-    )
+    raise ArtifactUnavailable(f"{shown(address)}: more than {_MOST_REDIRECTS} redirects", "correct artifact.source")
 
 
 def _redirected(address: str, location: str) -> str:
@@ -170,9 +164,7 @@ def _check_status(status: int, address: str) -> None:
         403: "check that the artifact may be read from here",
         404: "publish it there, or correct artifact.source",
     }
-    step = steps.get(
-        status, "try again later" if status >= 500 or status == 429 else "correct artifact.source"
-    )
+    step = steps.get(status, "try again later" if status >= 500 or status == 429 else "correct artifact.source")
     raise ArtifactUnavailable(f"{shown(address)} answers {status}", step)
 
 
@@ -182,9 +174,7 @@ def _length(response: httpx2.Response) -> int | None:
 
 
 def _too_large(address: str, largest: int) -> ArtifactRefused:
-    return ArtifactRefused(
-        f"{shown(address)} is larger than {size_text(largest)}", "leave out what is not needed"
-    )
+    return ArtifactRefused(f"{shown(address)} is larger than {size_text(largest)}", "leave out what is not needed")
 
 
 def _is_loopback(host: str) -> bool:

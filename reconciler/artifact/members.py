@@ -71,9 +71,7 @@ def read_members(tar: memoryview, limits: Limits) -> tuple[tuple[Member, ...], s
         members[member.path] = member
         unpacked += member.size
         if len(members) > limits.members:
-            raise ArtifactRefused(
-                f"it holds more than {limits.members} members", "leave out what is not needed"
-            )
+            raise ArtifactRefused(f"it holds more than {limits.members} members", "leave out what is not needed")
         if unpacked > limits.unpacked_bytes:
             raise ArtifactRefused(f"it unpacks to more than {size_text(limits.unpacked_bytes)}", _AGAIN)
     _add_folders(members, limits)
@@ -159,9 +157,7 @@ def _member(info: tarfile.TarInfo, tar: memoryview, before: dict[str, Member]) -
     if info.islnk():
         origin = before.get(_clean(info.linkname, path, "the name it is a hard link to"))
         if origin is None or origin.kind != "f":
-            _refuse(
-                path, f"it is a hard link to {printable(info.linkname)}, which is no file further up in it"
-            )
+            _refuse(path, f"it is a hard link to {printable(info.linkname)}, which is no file further up in it")
         return replace(origin, path=path, modified=modified)
     _check_size(info, tar, path)
     mode = PROGRAM_MODE if info.mode & 0o111 else FILE_MODE
@@ -227,9 +223,7 @@ def _add_folders(members: dict[str, Member], limits: Limits) -> None:
             else:
                 break
         if len(members) > limits.members:
-            raise ArtifactRefused(
-                f"it holds more than {limits.members} members", "leave out what is not needed"
-            )
+            raise ArtifactRefused(f"it holds more than {limits.members} members", "leave out what is not needed")
 
 
 def _without_top(members: dict[str, Member]) -> tuple[dict[str, Member], str]:

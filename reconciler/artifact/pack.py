@@ -72,9 +72,7 @@ def pack(members: Sequence[Member], tar: memoryview, file: BinaryIO) -> Packed:
             elf = read_elf(member.path, tar[member.offset : member.offset + member.size])
             programs += [elf] if elf else []
     gzip.write(bytes(2 * tarfile.BLOCKSIZE))
-    return Packed(
-        gzip.finish(), gzip.size, tuple(entries), Requirements(tuple(programs), _shipped(entries, programs))
-    )
+    return Packed(gzip.finish(), gzip.size, tuple(entries), Requirements(tuple(programs), _shipped(entries, programs)))
 
 
 def _header(member: Member) -> bytes:

@@ -47,9 +47,7 @@ def locate(source: str, version: str, folder: Path) -> Path | str:
     text = source.replace("{version}", version)
     scheme = _SCHEME.match(text)
     if not text.strip() or "\0" in text:
-        raise ArtifactRefused(
-            "the artifact source is empty or holds a NUL", "set artifact.source to a path or address"
-        )
+        raise ArtifactRefused("the artifact source is empty or holds a NUL", "set artifact.source to a path or address")
     if scheme is None:
         return folder / text
     name = scheme[1].lower()
@@ -71,14 +69,10 @@ async def digest_of(source: str, sha256: str | None, version: str, folder: Path)
     place = locate(source, version, folder)
     if sha256:
         if not re.fullmatch(r"[0-9A-Fa-f]{64}", sha256):
-            raise ArtifactRefused(
-                "artifact.sha256 is not 64 hex digits", "copy it from the output of sha256sum"
-            )
+            raise ArtifactRefused("artifact.sha256 is not 64 hex digits", "copy it from the output of sha256sum")
         return sha256.lower()
     if isinstance(place, Path):
-        return await asyncio.to_thread(_stated_beside, place) or await asyncio.to_thread(
-            _digest_of_path, place
-        )
+        return await asyncio.to_thread(_stated_beside, place) or await asyncio.to_thread(_digest_of_path, place)
     if stated := digest_in_sums(await _published_list(place) or "", file_name(place)):
         return stated
     raise ArtifactRefused(
@@ -100,9 +94,7 @@ async def fetch(
         return await _fetch_address(place, sha256, progress)
     found = await asyncio.to_thread(_digest_of_path, place)
     if found is None:
-        raise ArtifactUnavailable(
-            f"the artifact {place} is not there", "build it, or correct artifact.source"
-        )
+        raise ArtifactUnavailable(f"the artifact {place} is not there", "build it, or correct artifact.source")
     if found != sha256:
         raise _about(str(place), wrong_digest(sha256, found))
     return place
@@ -110,9 +102,7 @@ async def fetch(
 
 def digest_in_sums(text: str, name: str) -> str | None:
     """The digest that a list as `sha256sum` writes it gives for `name`; refused when it gives two."""
-    found = {
-        line[1].lower() for line in map(_SUMS_LINE.fullmatch, text.splitlines()) if line and line[2] == name
-    }
+    found = {line[1].lower() for line in map(_SUMS_LINE.fullmatch, text.splitlines()) if line and line[2] == name}
     if len(found) > 1:
         raise ArtifactRefused(f"{_SUMS_NAME} gives two digests for {name}", "keep one line for each file")
     return found.pop() if found else None
@@ -184,9 +174,7 @@ def _digest_of_path(path: Path) -> str | None:
             return known
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         if _identity(path, os.fstat(file.fileno())) != before:
-            raise ArtifactUnavailable(
-                f"the artifact {path} changed while it was read", "try again when it is built"
-            )
+            raise ArtifactUnavailable(f"the artifact {path} changed while it was read", "try again when it is built")
     _digests[before] = digest
     return digest
 

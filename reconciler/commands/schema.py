@@ -22,7 +22,5 @@ def run(args: argparse.Namespace) -> int:
             (folder / name).write_text(text, encoding="utf-8")
             print(folder / name)
     except OSError as error:
-        raise UsageError(
-            f"{folder} cannot be written: {error.strerror or error}", "name another folder"
-        ) from error
+        raise UsageError(f"{folder} cannot be written: {error.strerror or error}", "name another folder") from error
     return 0

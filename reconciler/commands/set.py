@@ -51,9 +51,7 @@ def _check(shape: Text, what: str, value: str) -> None:
     try:
         shape.read(value)
     except PydanticCustomError as error:
-        raise UsageError(
-            f"{what} {error.message()}", str((error.context or {}).get("next_step", ""))
-        ) from None
+        raise UsageError(f"{what} {error.message()}", str((error.context or {}).get("next_step", ""))) from None
 
 
 def _digest(app: AppText, version: str, given: str | None) -> str | None:
@@ -79,6 +77,4 @@ def _digest_of(archive: Path, version: str) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         next_step = "build it first, or pass --sha256"
-        raise UsageError(
-            f"the archive of {version}, {archive}, cannot be read: {error.strerror}", next_step
-        ) from error
+        raise UsageError(f"the archive of {version}, {archive}, cannot be read: {error.strerror}", next_step) from error

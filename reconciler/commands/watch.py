@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from pathlib import Path
 
 from reconciler.commands.once import one_pass
 from reconciler.errors import ReconcileError
@@ -18,7 +19,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _watch(args: argparse.Namespace) -> int:
-    async for _ in changes(args.desired_state, args.interval):
+    async for _ in changes(*_places(args.desired_state), every_seconds=args.interval):
         try:
             async with session(args) as opened:
                 await one_pass(opened, args)
@@ -26,3 +27,9 @@ async def _watch(args: argparse.Namespace) -> int:
             print(error, file=sys.stderr)
             print(f"next: {error.next_step}", file=sys.stderr)
     return 0
+
+
+def _places(folder: Path) -> list[Path]:
+    """The folder, and the repository it lies in: a commit shows there."""
+    parents = (folder.resolve(), *folder.resolve().parents)
+    return [folder, *(each / ".git" for each in parents if (each / ".git").is_dir())][:2]

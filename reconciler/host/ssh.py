@@ -130,7 +130,7 @@ class SshHost:
         except (asyncssh.Error, OSError) as error:
             raise HostUnreachable(self.name, _plainly(error), f"ssh {self._address}") from error
 
-    def _options(self) -> Any:
+    def _options(self) -> asyncssh.SSHClientConnectionOptions:
         import asyncssh
 
         given: dict[str, Any] = {"host": self._address}

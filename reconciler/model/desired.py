@@ -97,9 +97,7 @@ class Route(Strict):
     domains: Annotated[tuple[values.Domain, ...], EachOnce, AtLeastOne] = Field(
         description="Host names that lead to this app, such as example.com."
     )
-    tls: values.Flag = Field(
-        default=True, description="Serve over https, on the https entry point of fleet.yaml."
-    )
+    tls: values.Flag = Field(default=True, description="Serve over https, on the https entry point of fleet.yaml.")
 
 
 class Sandbox(Strict):
@@ -134,9 +132,7 @@ class Common(Strict):
         default_factory=dict,
         description="Environment. Every string arrives unchanged; {secret: name} is looked up.",
     )
-    health: HealthCheck | None = Field(
-        default=None, description="Health check; asks / if nothing is written."
-    )
+    health: HealthCheck | None = Field(default=None, description="Health check; asks / if nothing is written.")
     drain_seconds: Annotated[int, Whole(0, 3600)] = Field(
         default=10,
         description="Longest wait for open requests of the old instance after traffic has left it.",
@@ -169,9 +165,7 @@ class Defaults(Common):
 class App(Common):
     """One app: what runs, in which version, and where."""
 
-    app: values.AppName = Field(
-        description="Name of the app: the file's name, the unit's, and the user it runs as."
-    )
+    app: values.AppName = Field(description="Name of the app: the file's name, the unit's, and the user it runs as.")
     version: values.Version = Field(description="The version to run. Taken literally: 1.10 is not 1.1.")
     artifact: Artifact = Field(description="Where the release archive is.")
     hosts: Annotated[tuple[values.HostTarget, ...], EachOnce, AtLeastOne] = Field(
@@ -184,9 +178,7 @@ class App(Common):
     start: values.Command | None = Field(
         default=None, description="Start command, from the release folder; bin/<app> start."
     )
-    route: Route | None = Field(
-        default=None, description="Visitors through Traefik; leave it out for a worker."
-    )
+    route: Route | None = Field(default=None, description="Visitors through Traefik; leave it out for a worker.")
     migrate: values.Command | None = Field(
         default=None,
         description="Runs once per release, with the new code and env, before the new instance starts.",
@@ -207,9 +199,7 @@ class App(Common):
     @classmethod
     def _two_slots(cls, ports: tuple[int, ...]) -> tuple[int, ...]:
         if len(ports) > 2:
-            raise refuse(
-                f"names {len(ports)} ports", "two are enough: one serves, the other is the next to start"
-            )
+            raise refuse(f"names {len(ports)} ports", "two are enough: one serves, the other is the next to start")
         return ports
 
     @model_validator(mode="after")
@@ -262,9 +252,7 @@ class Desired:
         try:
             return read_host(name)
         except ValueError:
-            raise UsageError(
-                f"{name!r} is not a host", "name one from fleet.yaml, or user@address:port"
-            ) from None
+            raise UsageError(f"{name!r} is not a host", "name one from fleet.yaml, or user@address:port") from None
 
     def host_names(self) -> Iterator[str]:
         """Every host that an app names, each once, in order."""

@@ -43,9 +43,7 @@ class Text:
 
     def read(self, value: object) -> str:
         if value is None:
-            raise refuse(
-                "has no value", 'write one, or "" if you mean empty text' if self._takes("") else "write one"
-            )
+            raise refuse("has no value", 'write one, or "" if you mean empty text' if self._takes("") else "write one")
         if isinstance(value, (dict, list, tuple)) or not isinstance(value, str):
             raise refuse("must be text", self.next_step)
         if len(value) > self.longest:
@@ -60,9 +58,7 @@ class Text:
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_before_validator_function(self.read, core_schema.str_schema())
 
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         types = ["string"]
         types += ["number"] * any(map(self._takes, _NUMBERS)) + ["boolean"] * any(map(self._takes, _TRUTHS))
         return {"type": types if len(types) > 1 else "string", "pattern": f"^(?:{self.pattern})$"}
@@ -82,11 +78,7 @@ class Whole:
         if isinstance(value, str) and value.isdecimal() and not value.startswith("0"):
             raise refuse(f"is too large: must be {self.least} to {self.most}")
         if not isinstance(value, int) or isinstance(value, bool):
-            what = (
-                f"{shown(value)} is not a whole number"
-                if isinstance(value, str)
-                else "must be a whole number"
-            )
+            what = f"{shown(value)} is not a whole number" if isinstance(value, str) else "must be a whole number"
             raise refuse(what, f"write plain decimal digits, {self.least} to {self.most}")
         if not self.least <= value <= self.most:
             raise refuse(f"{value} is outside {self.least} to {self.most}", self.why)
@@ -95,9 +87,7 @@ class Whole:
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_before_validator_function(self.read, core_schema.int_schema())
 
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         digits = "^-?(0|[1-9][0-9]*)$"
         return {"type": ["integer", "string"], "minimum": self.least, "maximum": self.most, "pattern": digits}
 
@@ -110,25 +100,15 @@ class Truth:
             return value
         if value in ("true", "false"):
             return value == "true"
-        what = (
-            f"{shown(value)} is neither true nor false" if isinstance(value, str) else "must be true or false"
-        )
+        what = f"{shown(value)} is neither true nor false" if isinstance(value, str) else "must be true or false"
         word = str(value).lower() if isinstance(value, str) else ""
-        guess = (
-            "true"
-            if word in ("true", "yes", "on", "y")
-            else "false"
-            if word in ("false", "no", "off", "n")
-            else ""
-        )
+        guess = "true" if word in ("true", "yes", "on", "y") else "false" if word in ("false", "no", "off", "n") else ""
         raise refuse(what, f"write {guess}" if guess else "write true or false")
 
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_before_validator_function(self.read, core_schema.bool_schema())
 
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return {"enum": [True, False, "true", "false"]}
 
 
@@ -143,9 +123,7 @@ class MayBeEmpty:
             lambda value: self.empty() if value is None else value, handler(source)
         )
 
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return {"anyOf": [handler(schema), {"type": "null"}]}
 
 

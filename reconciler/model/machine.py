@@ -41,9 +41,7 @@ class Layout(Strict):
             if path in seen:
                 raise refuse(f"{path} is also the folder for {seen[path]}", "give each its own", at=(key,))
             if path.startswith(self.traefik + "/"):
-                raise refuse(
-                    f"{path} lies in {self.traefik}, where Traefik reads every file", "move it out", at=(key,)
-                )
+                raise refuse(f"{path} lies in {self.traefik}, where Traefik reads every file", "move it out", at=(key,))
             seen[path] = key
         return self
 
@@ -51,21 +49,15 @@ class Layout(Strict):
 class HostSpec(Strict):
     """One machine and how to reach it. What is left out, ~/.ssh/config decides."""
 
-    address: values.Address = Field(
-        description="Name or IP address, a name from ~/.ssh/config, or local (no SSH)."
-    )
+    address: values.Address = Field(description="Name or IP address, a name from ~/.ssh/config, or local (no SSH).")
     user: values.Login | None = Field(default=None, description="Who logs in: root, or a user with sudo.")
     port: Annotated[int, Whole(1, 65535)] | None = Field(default=None, description="SSH port.")
-    scope: Literal["system"] = Field(
-        default="system", description="Whose systemd runs the apps: the system's."
-    )
+    scope: Literal["system"] = Field(default="system", description="Whose systemd runs the apps: the system's.")
     host_key: values.HostKey | None = Field(
         default=None,
         description="The host's public key, `ssh-ed25519 AAAA...`; without it ~/.ssh/known_hosts decides.",
     )
-    paths: Annotated[Layout, MayBeEmpty(dict)] = Field(
-        default_factory=Layout, description="Folders on the host."
-    )
+    paths: Annotated[Layout, MayBeEmpty(dict)] = Field(default_factory=Layout, description="Folders on the host.")
 
     @property
     def local(self) -> bool:
@@ -81,18 +73,14 @@ class HostSpec(Strict):
     @classmethod
     def _system_for_now(cls, scope: object) -> object:
         if scope == "user":
-            raise refuse(
-                "user comes later", "leave it out: apps run as system units, each as a user of its own"
-            )
+            raise refuse("user comes later", "leave it out: apps run as system units, each as a user of its own")
         return scope
 
     @model_validator(mode="after")
     def _local_needs_no_login(self) -> Self:
         for key in ("user", "port", "host_key"):
             if self.local and getattr(self, key) is not None:
-                raise refuse(
-                    "local is this machine; nobody logs in", f"delete {key}, or write localhost", at=(key,)
-                )
+                raise refuse("local is this machine; nobody logs in", f"delete {key}, or write localhost", at=(key,))
         return self
 
 
@@ -104,9 +92,7 @@ class Traefik(Strict):
     cert_resolver: values.Name | None = Field(
         default=None, description="Certificate resolver; without it Traefik's default."
     )
-    api_port: Annotated[int, Whole(1, 65535)] = Field(
-        default=8080, description="Port of Traefik's API on 127.0.0.1."
-    )
+    api_port: Annotated[int, Whole(1, 65535)] = Field(default=8080, description="Port of Traefik's API on 127.0.0.1.")
 
 
 def read_host(target: str) -> HostSpec:

@@ -44,14 +44,10 @@ _ENV_KEYS: dict[str, str] = {
     **dict.fromkeys(
         ["RELEASE_ROOT", "RELEASE_NAME", "RELEASE_VSN"], "it would start another release than `version` says"
     ),
-    **dict.fromkeys(
-        ["LD_PRELOAD", "LD_AUDIT"], "it loads code into every program of the unit; set it inside `start`"
-    ),
+    **dict.fromkeys(["LD_PRELOAD", "LD_AUDIT"], "it loads code into every program of the unit; set it inside `start`"),
     "PATH": "the unit's own commands need it; set it inside `start`, as in `env PATH=... bin/app start`",
     **dict.fromkeys(["HOME", "USER", "LOGNAME", "SHELL"], _SYSTEMD),
-    **dict.fromkeys(
-        ["INVOCATION_ID", "JOURNAL_STREAM", "SYSTEMD_EXEC_PID", "MAINPID", "MANAGERPID"], _SYSTEMD
-    ),
+    **dict.fromkeys(["INVOCATION_ID", "JOURNAL_STREAM", "SYSTEMD_EXEC_PID", "MAINPID", "MANAGERPID"], _SYSTEMD),
     **dict.fromkeys(["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"], _SYSTEMD),
     **dict.fromkeys(["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "CREDENTIALS_DIRECTORY"], _SYSTEMD),
     **dict.fromkeys(["RUNTIME_DIRECTORY", "STATE_DIRECTORY", "CACHE_DIRECTORY"], _SYSTEMD),

@@ -125,9 +125,7 @@ def _known_source(source: str) -> str:
         if scheme[0] != "https://":
             raise refuse(f"{name}: is not a kind of source", "use a path or an https:// address")
         if "@" in re.split(r"[/?#]", source.removeprefix("https://"), maxsplit=1)[0]:
-            raise refuse(
-                "holds a login, which does not belong in git", "take user and password out of the address"
-            )
+            raise refuse("holds a login, which does not belong in git", "take user and password out of the address")
     for place in re.findall(r"\{[^{}]*\}", source):
         if place != "{version}":
             raise refuse(f"{shown(place)} stands for nothing", "only {version} is filled in")
@@ -178,9 +176,7 @@ def _fits_the_environment(value: str) -> str:
 
 EnvKey = Annotated[
     str,
-    Text(
-        r"[A-Za-z_][A-Za-z0-9_]*", "is not a name for a variable", "use letters, digits and _, no digit first"
-    ),
+    Text(r"[A-Za-z_][A-Za-z0-9_]*", "is not a name for a variable", "use letters, digits and _, no digit first"),
     AfterValidator(_free_env_key),
 ]
 EnvText = Annotated[
@@ -255,9 +251,7 @@ def _sound_host_key(line: str) -> str:
         blob = b""
     # The blob opens with the length of its own kind's name, then the name.
     if blob[:4] != len(kind).to_bytes(4, "big") or blob[4 : 4 + len(kind)] != kind.encode():
-        raise refuse(
-            "is damaged", "copy the whole line that `ssh-keyscan HOST` prints, without the host in front"
-        )
+        raise refuse("is damaged", "copy the whole line that `ssh-keyscan HOST` prints, without the host in front")
     return line
 
 

@@ -171,7 +171,7 @@ def _may_not_start(case: Case) -> Blocked | None:
             f"port {slot.name} is taken by {slot.stranger}", "stop that program or give the app other ports"
         )
     rollout = live is not None and live.running_now and live is not slot
-    if case.want.route and seen.traefik and not (live is slot):
+    if case.want.route and seen.traefik and live is not slot:
         return case.blocked(
             f"Traefik does not answer: {seen.traefik}", "systemctl status traefik on the host"
         )
@@ -292,7 +292,8 @@ def _leave(case: Case, slot: Slot, reason: str) -> Step:
     route, applied = case.app.route, case.app.applied
     if route and applied and applied.slot == slot.name != route.slot:
         return _confirm(case, route.slot, route.digest)
-    if slot.running_now and slot.open_connections and not slot.drained:
+    # Whatever the look before the cutover counted: requests may have come in since then.
+    if slot.running_now and slot.enabled and case.want.route and not slot.drained:
         return Drain(*case.where, f"{case.want.drain_seconds:g} s at most for open requests", slot.name)
     return StopInstance(*case.where, reason, slot.name)
 

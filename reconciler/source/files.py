@@ -88,9 +88,7 @@ def collect(tree: Tree, label: str) -> Written:
         try:
             files[name] = tree.read(name)
         except OSError as error:
-            problems.append(
-                Problem(f"{label}/{name}", 0, 0, "", f"cannot be read: {error.strerror or error}")
-            )
+            problems.append(Problem(f"{label}/{name}", 0, 0, "", f"cannot be read: {error.strerror or error}"))
     return Written(files, tuple(problems))
 
 
@@ -131,7 +129,5 @@ def _counts(name: str, entries: dict[str, Kind], label: str, problems: list[Prob
 
 def _not_a(wanted: str, path: str, kind: Kind) -> Problem:
     if kind == "link":
-        return Problem(
-            path, 0, 0, "", "is a symbolic link, which is not followed", f"put the {wanted} itself here"
-        )
+        return Problem(path, 0, 0, "", "is a symbolic link, which is not followed", f"put the {wanted} itself here")
     return Problem(path, 0, 0, "", f"is not a {wanted}", "move it away")

@@ -44,9 +44,7 @@ def open_commit(folder: Path, ref: str | None) -> Iterator[CommitTree]:
             next_step = "git add the folder and git commit, or pass --working-tree"
             raise GitError(f"the repository of {folder} has no commit yet", next_step)
         if commit is None:
-            raise GitError(
-                f"there is no commit {ref} in the repository of {folder}", "see git branch -a and git tag"
-            )
+            raise GitError(f"there is no commit {ref} in the repository of {folder}", "see git branch -a and git tag")
         yield CommitTree(objects, commit[0], path)
 
 
@@ -101,9 +99,7 @@ class _Objects:
     def read(self, name: str) -> tuple[str, str, bytes] | None:
         """Id, kind and bytes of an object, or None when there is none. A very large one comes cut short."""
         if "\n" in name:
-            raise GitError(
-                f"{name!r} holds a line break, which git cannot be asked about", "rename the folder"
-            )
+            raise GitError(f"{name!r} holds a line break, which git cannot be asked about", "rename the folder")
         try:
             self._ask.write(os.fsencode(name) + b"\n")
             self._ask.flush()
@@ -115,9 +111,7 @@ class _Objects:
         words = header.rsplit(b" ", 2)
         if len(words) != 3 or not words[2].strip().isdigit():
             if header.endswith(b" ambiguous\n"):
-                raise GitError(
-                    f"{name.partition('^')[0]} is the beginning of several commit ids", "write more digits"
-                )
+                raise GitError(f"{name.partition('^')[0]} is the beginning of several commit ids", "write more digits")
             return None
         size = int(words[2])
         content = self._answer.read(min(size, LARGEST_FILE + 1))
@@ -151,9 +145,7 @@ def _start_git(folder: Path) -> Iterator[tuple[_Objects, PurePosixPath]]:
         )  # fmt: skip
     except OSError as error:
         next_step = "install git, or pass --working-tree to read the files as they are"
-        raise GitError(
-            f"{root} is a git repository, but git cannot be run: {error.strerror}", next_step
-        ) from error
+        raise GitError(f"{root} is a git repository, but git cannot be run: {error.strerror}", next_step) from error
     with git:
         try:
             yield _Objects(git, root), PurePosixPath(folder.relative_to(where).as_posix())
@@ -170,9 +162,7 @@ def _is_folder(path: Path) -> bool:
 
 def _environment() -> dict[str, str]:
     """Ours, without what would point git at another repository or let it ask, wait or fetch."""
-    kept = {
-        key: value for key, value in os.environ.items() if not key.startswith("GIT_") or "_CONFIG_" in key
-    }
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("GIT_") or "_CONFIG_" in key}
     return kept | {
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_TERMINAL_PROMPT": "0",

@@ -37,9 +37,7 @@ def fill(model: type[M], document: Document, value: object) -> tuple[M | None, t
     try:
         filled = model.model_validate(value)
     except ValidationError as error:
-        found = [
-            found for each in error.errors(include_url=False) if (found := _explain(each, model, document))
-        ]
+        found = [found for each in error.errors(include_url=False) if (found := _explain(each, model, document))]
         return None, document.problems + tuple(found[:MOST_PROBLEMS])
     return (None if document.problems else filled), document.problems
 

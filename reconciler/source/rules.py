@@ -49,14 +49,10 @@ def _taken_ports(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
     for file in files:
         for index, port in enumerate(file.app.ports):
             if port == fleet.traefik.api_port:
-                yield file.problem(
-                    ("ports", index), f"{port} is the port of Traefik's API", "choose another port"
-                )
+                yield file.problem(("ports", index), f"{port} is the port of Traefik's API", "choose another port")
             for name, spec in _machines(file, fleet):
                 if port == spec.port:
-                    yield file.problem(
-                        ("ports", index), f"{port} is the SSH port of {name}", "choose another port"
-                    )
+                    yield file.problem(("ports", index), f"{port} is the SSH port of {name}", "choose another port")
 
 
 def _shared(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:

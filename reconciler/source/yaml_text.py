@@ -96,9 +96,7 @@ def read_yaml(content: bytes, file: str, *, pure: bool = False) -> Document:
 
 def _decode(content: bytes, file: str) -> tuple[str, Problem | None]:
     if len(content) > LARGEST_FILE:
-        return "", Problem(
-            file, 0, 0, "", "is larger than 1 MiB", "desired state is short text; split the file"
-        )
+        return "", Problem(file, 0, 0, "", "is larger than 1 MiB", "desired state is short text; split the file")
     try:
         text = content.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
@@ -111,9 +109,7 @@ def _decode(content: bytes, file: str) -> tuple[str, Problem | None]:
             found.start() - text.rfind("\n", 0, found.start()),
         )
         message = f"holds the character U+{ord(found[0]):04X}, which YAML does not allow"
-        return "", Problem(
-            file, line, column, "", message, r'delete it, or write it as an escape such as "\x1b"'
-        )
+        return "", Problem(file, line, column, "", message, r'delete it, or write it as an escape such as "\x1b"')
     return text, None
 
 
@@ -140,9 +136,7 @@ class _Reader:
                 value = self._node(event, events, (), None)
         return value
 
-    def _node(
-        self, event: yaml.Event, events: Iterator[yaml.Event], path: KeyPath, key: yaml.Event | None
-    ) -> object:
+    def _node(self, event: yaml.Event, events: Iterator[yaml.Event], path: KeyPath, key: yaml.Event | None) -> object:
         if len(path) > DEEPEST:
             self._refuse(event, path, f"is nested deeper than {DEEPEST} levels")
             raise _Unreadable
@@ -179,23 +173,17 @@ class _Reader:
             again = name in block
             if again:
                 first = self.places[(*path, name)].key_line
-                self._refuse(
-                    key, (*path, name), "stands here twice", f"keep this one or the one in line {first}"
-                )
+                self._refuse(key, (*path, name), "stands here twice", f"keep this one or the one in line {first}")
             value = self._node(next(events), events, (*path, f"{name} (again)" if again else name), key)
             block.setdefault(name, value)
         return block
 
     def _key(self, event: yaml.Event, path: KeyPath) -> str:
         if not isinstance(event, yaml.ScalarEvent):
-            self._refuse(
-                event, path, "a key must be one word of text", "start the line with the name of a key"
-            )
+            self._refuse(event, path, "a key must be one word of text", "start the line with the name of a key")
             raise _Unreadable
         if event.anchor or event.tag:
-            self._refuse(
-                event, (*path, event.value), "anchors and tags are not read", "delete what is before the key"
-            )
+            self._refuse(event, (*path, event.value), "anchors and tags are not read", "delete what is before the key")
         if not event.style and event.value in _NULLS:
             self._refuse(
                 event,
@@ -214,9 +202,7 @@ class _Reader:
 
     def _refuse(self, event: yaml.Event, path: KeyPath, message: str, next_step: str = "") -> None:
         mark = _start(event)
-        self.problems.append(
-            Problem(self.file, mark.line + 1, mark.column + 1, dotted(path), message, next_step)
-        )
+        self.problems.append(Problem(self.file, mark.line + 1, mark.column + 1, dotted(path), message, next_step))
         self.refused.add(path)
         if len(self.problems) >= MOST_PROBLEMS:
             raise _Unreadable

@@ -11,9 +11,3 @@ def digest(value: object) -> str:
     text = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
-
-def package_text(name: str) -> str:
-    """A text that ships with the package, such as `templates/route.yml.j2`."""
-    from pathlib import Path
-
-    return (Path(__file__).parent / name).read_text(encoding="utf-8")

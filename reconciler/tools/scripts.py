@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from reconciler.tools.digests import package_text
+from reconciler.tools.rendering import package_text
 
 
 @cache

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from reconciler.model.observed import Identity
-from reconciler.tools.digests import digest, package_text
+from reconciler.tools.digests import digest
+from reconciler.tools.rendering import package_text, render
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,7 @@ class UnitSettings:
 
 def unit_text(settings: UnitSettings) -> str:
     """The template unit `<app>@.service`; its first line carries the digest of what it was made from."""
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
-    template = environment.from_string(package_text("templates/app@.service.j2"))
-    return template.render(digest=settings.digest, **vars(settings))
+    return render("templates/app@.service.j2", digest=settings.digest, **vars(settings))
 
 
 def env_file(identity: Identity, variables: dict[str, str], keys: tuple[tuple[str, str], ...]) -> str:

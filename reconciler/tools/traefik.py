@@ -7,12 +7,12 @@ carries the digest, and `/api/rawdata` showing the marker means that requests go
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
 from reconciler.model.observed import AppliedRoute
-from reconciler.tools.digests import digest, package_text
+from reconciler.tools.digests import digest
+from reconciler.tools.rendering import package_text, render
 
 API_PATH = "/api/rawdata"
 
@@ -49,15 +49,13 @@ class RouteSettings:
 def route_text(settings: RouteSettings, slot: str) -> str:
     """The dynamic file that sends the app's visitors to one slot. Raises ValueError when it would not read back."""
     import yaml
-    from jinja2 import Environment, StrictUndefined
 
     route_digest = settings.digest(slot)
     marker = settings.marker(slot, route_digest)
     content = settings.content(slot, marker)
     router = content["http"]["routers"][settings.app]
-    environment = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
-    environment.policies["json.dumps_function"] = _plain_json
-    text = environment.from_string(package_text("templates/route.yml.j2")).render(
+    text = render(
+        "templates/route.yml.j2",
         app=settings.app,
         slot=slot,
         digest=route_digest,
@@ -71,10 +69,6 @@ def route_text(settings: RouteSettings, slot: str) -> str:
         raise ValueError(f"the route of {settings.app} would not read back as it is meant")
     return text
 
-
-def _plain_json(value: object, **options: object) -> str:
-    # jinja2 escapes for HTML by default (a backtick is safe, < > & ' are not): YAML wants the characters themselves.
-    return json.dumps(value, ensure_ascii=False)
 
 
 def read_route_head(head: str) -> tuple[str, str]:

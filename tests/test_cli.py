@@ -1,0 +1,54 @@
+"""The command line as a user meets it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+HEAVY = ("asyncssh", "structlog", "jinja2", "httpx2", "pydantic", "watchfiles", "asyncio", "yaml")
+
+
+def reconcile(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "reconciler.cli", *words], cwd=cwd, capture_output=True, text=True)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """--help must answer within a quarter of a second."""
+    code = "import sys; from reconciler.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
+    code += f"print('HEAVY', [name for name in {HEAVY!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.splitlines()[-1] == "HEAVY []"
+
+
+def test_a_missing_folder_is_said_in_words_with_exit_2(tmp_path: Path) -> None:
+    done = reconcile("--once", cwd=tmp_path)
+
+    assert done.returncode == 2
+    assert "desired-state" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_options_may_stand_before_or_after_the_command(tmp_path: Path) -> None:
+    before = reconcile("--desired-state", "nowhere", "plan", cwd=tmp_path)
+    after = reconcile("plan", "--desired-state", "nowhere", cwd=tmp_path)
+
+    assert before.returncode == after.returncode == 2
+    assert before.stderr == after.stderr
+
+
+def test_an_unknown_command_is_exit_2(tmp_path: Path) -> None:
+    assert reconcile("deploy", cwd=tmp_path).returncode == 2
+
+
+def test_an_app_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
+    apps = tmp_path / "desired-state" / "apps"
+    apps.mkdir(parents=True)
+    text = "app: hello\nversion: '1'\nartifact: {source: ../hello.tar.gz}\nhosts: [local]\nports: [4000]\n"
+    (apps / "hello.yaml").write_text(text)
+
+    done = reconcile("plan", "--app", "helo", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "no app helo" in done.stderr
+    assert "known: hello" in done.stderr

@@ -1,0 +1,69 @@
+"""Unit and env files as text, and reading `systemctl show`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from reconciler.model.observed import Identity
+from reconciler.tools.systemd import UnitSettings, env_file, read_env_head, read_show, read_unit_head, unit_text
+
+IDENTITY = Identity("0.2.0-0123456789ab", "env1", "unit1")
+SANDBOX = {
+    "write_execute_memory": False,
+    "devices": False,
+    "home": False,
+    "namespaces": False,
+    "extra_writable_paths": [],
+    "capabilities": [],
+}
+LAYOUT = {"releases": "/srv", "env": "/etc/reconcile", "units": "/u", "state": "/var/lib/reconcile", "traefik": "/t"}
+SETTINGS = UnitSettings("my-app", LAYOUT, SANDBOX, 30, None, "none", True)
+
+
+def test_an_env_file_escapes_what_systemd_reads_and_nothing_else() -> None:
+    text = env_file(IDENTITY, {"A": 'a"b\\c$d`e%f#g\nh'}, (("A", "d1"),))
+
+    assert text == (
+        "# reconcile 0.2.0-0123456789ab/env1/unit1\n"
+        "# key A d1\n"
+        'RECONCILE_INSTANCE="0.2.0-0123456789ab/env1/unit1"\n'
+        'A="a\\"b\\\\c\\$d\\`e%f#g\nh"\n'
+    )
+
+
+def test_the_head_of_an_env_file_tells_identity_and_keys_without_values() -> None:
+    head = [line for line in env_file(IDENTITY, {"A": "secret"}, (("A", "d1"),)).splitlines() if line.startswith("#")]
+
+    assert read_env_head(head) == (IDENTITY, (("A", "d1"),))
+
+
+def test_a_unit_carries_the_digest_of_its_settings() -> None:
+    assert read_unit_head(unit_text(SETTINGS).splitlines()[0]) == SETTINGS.digest
+    assert read_unit_head("# somebody else's unit") == ""
+
+
+def test_a_sandbox_opt_out_changes_just_its_directive() -> None:
+    jit = replace(SETTINGS, sandbox={**SANDBOX, "write_execute_memory": True})
+    changed = set(unit_text(jit).splitlines()) ^ set(unit_text(SETTINGS).splitlines())
+
+    assert {line for line in changed if not line.startswith("#")} == {
+        "MemoryDenyWriteExecute=no",
+        "MemoryDenyWriteExecute=yes",
+    }
+
+
+def test_a_node_name_has_no_dash_since_erlang_takes_none() -> None:
+    assert "RELEASE_NODE=my_app_%i" in unit_text(SETTINGS)
+
+
+def test_a_worker_gets_no_port() -> None:
+    assert "PORT=" not in unit_text(replace(SETTINGS, has_port=False))
+
+
+def test_show_of_several_units_is_keyed_by_id_whatever_the_order() -> None:
+    text = "MainPID=7\nId=a@1.service\nResult=success\n\nId=a@2.service\nMainPID=0\n"
+
+    assert read_show(text) == {
+        "a@1.service": {"MainPID": "7", "Id": "a@1.service", "Result": "success"},
+        "a@2.service": {"Id": "a@2.service", "MainPID": "0"},
+    }

@@ -1,0 +1,84 @@
+"""`reconcile validate` says whether the desired state may be used, and where it may not."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from reconciler.commands.validate import run
+
+HELLO = "app: hello\nversion: 1.10\nartifact: {source: x}\nhosts: [web1, local]\n"
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("ds/apps").mkdir(parents=True)
+    Path("ds/apps/hello.yaml").write_text(HELLO)
+
+
+def validate(as_json: bool = False, ref: str | None = None) -> int:
+    return run(argparse.Namespace(desired_state=Path("ds"), ref=ref, working_tree=False, json=as_json))
+
+
+def test_a_sound_state_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    assert validate() == 0
+    assert capsys.readouterr() == ("ok: 1 app on 2 hosts (files on disk)\n", "")
+
+
+def test_a_commit_is_named_and_what_it_leaves_out(capsys: pytest.CaptureFixture[str]) -> None:
+    script = "git init -q . && git add . && git -c user.name=t -c user.email=t@example.com commit -qm x"
+    subprocess.run(["sh", "-c", script], check=True)
+    revision = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    Path("ds/apps/hello.yaml").write_text("broken: [")
+
+    assert validate() == 0
+    note = "uncommitted edits in ds/apps/hello.yaml are ignored; commit them or pass --working-tree"
+    assert capsys.readouterr() == (f"ok: 1 app on 2 hosts (commit {revision[:7]})\n", note + "\n")
+    assert validate(as_json=True) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "ok": True,
+        "apps": ["hello"],
+        "hosts": ["local", "web1"],
+        "commit": revision,
+        "notes": [note],
+        "problems": [],
+    }
+
+
+def test_problems_go_to_stderr_one_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("ds/apps/hello.yaml").write_text(HELLO + "x: 1\nroute: 2\n")
+
+    assert validate() == 2
+    out, err = capsys.readouterr()
+    assert (out, [line.partition(";")[0] for line in err.splitlines()]) == (
+        "",
+        ["ds/apps/hello.yaml:5:1  x: is not a key", "ds/apps/hello.yaml:6:8  route: must be a block of keys"],
+    )
+
+
+def test_problems_come_as_json_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("ds/apps/hello.yaml").write_text(HELLO + "verison: 1\n")
+
+    assert validate(as_json=True) == 2
+    out, err = capsys.readouterr()
+    assert (json.loads(out)["ok"], err) == (False, "")
+    assert json.loads(out)["problems"] == [
+        {
+            "file": "ds/apps/hello.yaml",
+            "line": 5,
+            "column": 1,
+            "key": "verison",
+            "message": "is not a key",
+            "next_step": "did you mean version?",
+        }
+    ]
+
+
+def test_a_fault_of_git_has_its_way_out(capsys: pytest.CaptureFixture[str]) -> None:
+    assert validate(ref="main") == 2
+    assert capsys.readouterr().err == "ds is not in a git repository, so there is no main\nnext: leave --ref out\n"
