@@ -1,10 +1,14 @@
-"""Logs go to stderr: pretty in a terminal, JSON lines otherwise. structlog is imported with the first event."""
+"""Logs go to stderr: a line to read in a terminal, JSON lines otherwise. structlog is imported with the first event."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import MutableMapping
 from functools import cache
 from typing import Any
+
+# What an action's line shows in columns; every other field follows as name=value.
+COLUMNS = (("host", 0), ("verb", 8), ("app", 0), ("subject", 24), ("seconds", 6), ("reason", 0))
 
 
 @cache
@@ -12,15 +16,31 @@ def _logger() -> Any:  # noqa: ANN401 - structlog types it so
     import structlog
 
     terminal = sys.stderr.isatty()
-    renderer: Any = (
-        structlog.dev.ConsoleRenderer(pad_event_to=0) if terminal else structlog.processors.JSONRenderer()
-    )
+    renderer: Any = _readable if terminal else structlog.processors.JSONRenderer(ensure_ascii=False)
     stamp = structlog.processors.TimeStamper(fmt="%H:%M:%S" if terminal else "iso", utc=not terminal)
     structlog.configure(
         processors=[structlog.processors.add_log_level, stamp, renderer],
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
     )
     return structlog.get_logger()
+
+
+def _readable(_logger: object, _method: str, fields: MutableMapping[str, Any]) -> str:
+    stamp, event = fields.pop("timestamp"), fields.pop("event")
+    fields.pop("level", None)
+    if "subject" in fields:
+        fields["verb"] = event.partition(".")[0]
+        fields["seconds"] = f"{fields['seconds']:.1f} s"
+        return f"{stamp}  " + "  ".join(str(fields[name]).ljust(width) for name, width in COLUMNS).rstrip()
+    told = "  ".join(f"{name}={_short(value)}" for name, value in fields.items() if value not in (None, "", {}))
+    return f"{stamp}  {event}  {told}"
+
+
+def _short(value: object) -> str:
+    if isinstance(value, dict):
+        return ",".join(f"{key}:{each}" for key, each in value.items())
+    text = str(value)
+    return text[:8] if len(text) == 40 and " " not in text else text  # a commit id
 
 
 def log(event: str, **fields: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import sys
 
 from reconciler.errors import HostError, UsageError
 from reconciler.host.transport import Command
@@ -28,7 +29,7 @@ async def _logs(args: argparse.Namespace) -> int:
                 completed = await host.run(command)
             except HostError as error:
                 failed = 1
-                print(f"{error}\n  next: {error.next_step}")
+                print(f"{error}\nnext: {error.next_step}", file=sys.stderr)
                 continue
             if len(opened.hosts) > 1:
                 print(f"== {name}")
