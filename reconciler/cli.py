@@ -87,6 +87,9 @@ def _own(name: str, command: argparse.ArgumentParser) -> None:
         command.add_argument(
             "--sha256", metavar="HEX", default=None, help="digest of the artifact, if it is not a local file"
         )
+    if name == "schema":
+        command.add_argument("name", choices=["app", "fleet"], nargs="?", default="app", help="which one to print (app)")
+        command.add_argument("--write", type=Path, metavar="DIR", default=None, help="write both into this folder")
     if name == "logs":
         command.add_argument("app_name", metavar="APP")
         command.add_argument(

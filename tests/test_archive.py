@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.artifact.archive import Prepared, prepare
+from reconciler.artifact.members import _Headers
 from reconciler.artifact.spool import Limits
 from reconciler.errors import ArtifactRefused, ArtifactUnavailable
 from tests.archives import Named, file, folder, link, special, tar_bytes
@@ -97,9 +98,7 @@ def test_a_gzip_of_several_streams_and_zeros_at_the_end_is_whole() -> None:
 
 
 def test_one_top_folder_is_taken_off_unless_it_is_bin() -> None:
-    stripped = prepared_members(
-        folder("app-1.0"), file("app-1.0/bin/app", mode=0o755), link("app-1.0/a", "bin/app")
-    )
+    stripped = prepared_members(folder("app-1.0"), file("app-1.0/bin/app", mode=0o755), link("app-1.0/a", "bin/app"))
     kept = prepared_members(file("bin/app", mode=0o755))
     beside = prepared_members(file("app/run", mode=0o755), file("README"))
 
@@ -115,9 +114,7 @@ def test_a_link_may_not_use_the_folder_that_is_taken_off() -> None:
 
 
 def test_hard_links_become_files() -> None:
-    ready = prepared_members(
-        file("bin/app", b"abc", 0o755), special("bin/again", tarfile.LNKTYPE, "./bin/app")
-    )
+    ready = prepared_members(file("bin/app", b"abc", 0o755), special("bin/again", tarfile.LNKTYPE, "./bin/app"))
 
     assert [(entry.path, entry.kind, entry.mode) for entry in ready.entries if entry.kind == "f"] == [
         ("bin/again", "f", 0o755),
@@ -208,14 +205,37 @@ def test_two_sizes_of_one_member_are_refused() -> None:
     assert refusal_of((info, content)) == "app: its two headers state two sizes"
 
 
+def with_size(header: bytes, size: bytes, kind: bytes = tarfile.REGTYPE) -> bytes:
+    """The header with another size and type, and the checksum set right."""
+    changed = bytearray(header)
+    changed[124:136], changed[156:157], changed[148:156] = size, kind, b" " * 8
+    changed[148:156] = b"%06o\0 " % sum(changed)
+    return bytes(changed)
+
+
 @pytest.mark.parametrize("size", [b"\xff" * 12, b"\x80" + b"\xff" * 11, b"77777777777\0"])
 def test_impossible_sizes_are_refused_at_once(size: bytes) -> None:
-    header = bytearray(tar_bytes([file("app")])[:512])
-    header[124:136] = size
-    header[148:156] = b" " * 8
-    header[148:156] = b"%06o\0 " % sum(header)
+    header = with_size(file("app")[0].tobuf(tarfile.GNU_FORMAT), size)
 
-    refusal(gzip.compress(tar_bytes([file("a")])[:1024] + bytes(header) + bytes(2048)))
+    refusal(gzip.compress(tar_bytes([file("a")])[:1024] + header + bytes(2048)))
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE])
+@pytest.mark.parametrize("size", [b"\xff" * 12, b"00010000000\0"])
+def test_a_header_that_claims_to_be_huge_is_not_read(kind: bytes, size: bytes) -> None:
+    """2 MiB of a name; or a negative length, which would read the whole archive into memory."""
+    header = with_size(file("app")[0].tobuf(tarfile.GNU_FORMAT), size, kind)
+
+    assert refusal(gzip.compress(header + bytes(3 * 1024**2))) == "it holds a header of an impossible size"
+
+
+def test_the_headers_are_read_forward_only() -> None:
+    """A negative size sent tarfile back to headers it had read, for ever (CVE-2025-8194)."""
+    headers = _Headers(memoryview(bytes(2048)))
+    headers.read(512)
+
+    with pytest.raises(ArtifactRefused, match="impossible size"):
+        headers.seek(511)
 
 
 def test_nothing_at_all_is_refused() -> None:
@@ -246,14 +266,9 @@ def test_a_truncated_archive_is_refused(squeeze: type[bytes], share: float) -> N
 def test_what_follows_the_end_is_refused() -> None:
     tar = tar_bytes([file("bin/app")])
 
-    assert (
-        refusal(gzip.compress(tar + tar_bytes([file("bin/more")])))
-        == "it goes on after the end mark of the tar"
-    )
+    assert refusal(gzip.compress(tar + tar_bytes([file("bin/more")]))) == "it goes on after the end mark of the tar"
     assert refusal(gzip.compress(tar) + b"garbage").startswith("it is damaged")
-    assert (
-        refusal(gzip.compress(tar[:1024] + b"garbage!" * 128)) == "it is damaged: no tar header at byte 1024"
-    )
+    assert refusal(gzip.compress(tar[:1024] + b"garbage!" * 128)) == "it is damaged: no tar header at byte 1024"
     assert refusal(gzip.compress(tar[:1024])) == "it is cut short: the end mark of the tar is missing"
 
 
@@ -269,15 +284,12 @@ def test_bombs_are_refused_while_they_are_read() -> None:
 def test_limits_count_members_and_what_hard_links_would_fill() -> None:
     many = gzip.compress(tar_bytes([file(f"f{number}") for number in range(11)]))
     deep = gzip.compress(tar_bytes([file("a/" * 20 + "b")]))
-    linked = [file("big", bytes(4000))] + [
-        special(f"l{number}", tarfile.LNKTYPE, "big") for number in range(9)
-    ]
+    linked = [file("big", bytes(4000))] + [special(f"l{number}", tarfile.LNKTYPE, "big") for number in range(9)]
 
     assert refusal(many, Limits(members=10)) == "it holds more than 10 members"
     assert refusal(deep, Limits(members=10)) == "it holds more than 10 members"
     assert (
-        refusal(gzip.compress(tar_bytes(linked)), Limits(unpacked_bytes=20_000))
-        == "it unpacks to more than 19.53 KiB"
+        refusal(gzip.compress(tar_bytes(linked)), Limits(unpacked_bytes=20_000)) == "it unpacks to more than 19.53 KiB"
     )
     assert refusal(many, Limits(artifact_bytes=100)).startswith("it is larger than 100 bytes")
 

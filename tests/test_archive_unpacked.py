@@ -52,9 +52,7 @@ def prepare_here(path: Path) -> Prepared:
 parts = st.text(st.characters(codec="utf-8", exclude_characters="/"), min_size=1, max_size=12).filter(
     lambda part: part not in (".", "..") and not name_problem(part)
 )
-paths = st.lists(parts | st.sampled_from(["a", "b", "-n", " x ", "A" * 200]), min_size=1, max_size=4).map(
-    "/".join
-)
+paths = st.lists(parts | st.sampled_from(["a", "b", "-n", " x ", "A" * 200]), min_size=1, max_size=4).map("/".join)
 modes = st.sampled_from([0o644, 0o755, 0o600, 0o711, 0o777, 0o000, 0o444])
 files = st.builds(file, paths, st.binary(max_size=1500), modes)
 members = files | st.builds(folder, paths, modes) | st.builds(link, paths, paths | st.just("."))
@@ -186,6 +184,16 @@ def test_a_damaged_cache_is_made_anew(artifact: Path, cache: Path, suffix: str, 
     assert kept.read_bytes() == content
 
 
+@pytest.mark.parametrize(("was", "becomes"), [('"start_erl": ""', '"start_erl": "1 2"'), ("libc.so.6", "libd.so.6")])
+def test_notes_that_somebody_edited_are_made_anew(artifact: Path, cache: Path, was: str, becomes: str) -> None:
+    ready = prepare_here(artifact)
+    (notes,) = cache.glob("*.json")
+    notes.write_text(notes.read_text().replace(was, becomes))
+
+    assert load_prepared(ready.sha256) is None
+    assert prepare_here(artifact) == ready
+
+
 def test_notes_of_one_artifact_do_not_serve_another(artifact: Path, cache: Path) -> None:
     ready = prepare_here(artifact)
     for kept in cache.iterdir():
@@ -230,9 +238,7 @@ def test_a_cache_that_cannot_be_written_says_what_to_do(
     assert "XDG_CACHE_HOME" in caught.value.next_step
 
 
-def test_a_full_disk_is_not_the_fault_of_the_artifact(
-    artifact: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_is_not_the_fault_of_the_artifact(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with tempfile.TemporaryDirectory() as place:
         full = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place]
         if os.geteuid() != 0 or subprocess.run(full, capture_output=True, check=False).returncode != 0:

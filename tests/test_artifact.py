@@ -41,7 +41,7 @@ class Server:
 def gives(content: bytes, **headers: str) -> Answer:
     def answer(request: BaseHTTPRequestHandler) -> None:
         request.send_response(200)
-        for name, value in {"Content-Length": str(len(content)), **headers}.items():
+        for name, value in {"Content_Length": str(len(content)), **headers}.items():
             if value:
                 request.send_header(name.replace("_", "-"), value)
         request.end_headers()

@@ -184,6 +184,30 @@ def test_a_library_that_its_own_search_path_may_have_only_warns() -> None:
     assert unmet(needs(app), HOST) == ((), ("missing libfoo.so.1 (needed by app)",))
 
 
+def test_libraries_in_the_release_are_followed_as_deep_as_they_go() -> None:
+    app = ElfFile("bin/app", "x86_64", LOADER, libraries=("liba.so",))
+    a = ElfFile("lib/liba.so", "x86_64", libraries=("libb.so",))
+    b = ElfFile("lib/libb.so", "x86_64", libraries=("libnone.so",))
+
+    assert unmet(needs(app, a, b, shipped=("liba.so", "libb.so")), HOST) == (
+        ("missing libnone.so (needed by libb.so)",),
+        (),
+    )
+
+
+def test_the_version_of_a_library_in_the_release_is_not_asked_of_the_host() -> None:
+    old = HostAbi("x86_64", "glibc 2.36", LIBRARIES, "3.4.20")
+
+    assert unmet(needs(BEAM, shipped=("libstdc++.so.6",)), old) == ((), ())
+
+
+def test_programs_for_several_machines_side_by_side_are_only_warned_about() -> None:
+    fits, other = ElfFile("bin/app-amd64", "x86_64"), ElfFile("bin/app-arm64", "aarch64")
+
+    assert unmet(needs(fits, other), HOST) == ((), ("1 file is built for aarch64, the host is x86_64",))
+    assert unmet(needs(other), HOST) == (("1 file is built for aarch64, the host is x86_64",), ())
+
+
 def test_musl_and_glibc_refuse_each_other() -> None:
     musl = ElfFile("bin/app", "x86_64", "/lib/ld-musl-x86_64.so.1", libraries=("libc.musl-x86_64.so.1",))
 

@@ -52,7 +52,7 @@ def load_hello(more: str = "", fleet: str | None = None) -> App:
 def problems(apps: dict[str, str], fleet: str | None = None) -> list[str]:
     with pytest.raises(InvalidDesiredState) as refused:
         load(write(apps, fleet))
-    assert all(problem.message for problem in refused.value.problems)
+    assert all(problem.message and problem.next_step for problem in refused.value.problems)
     return [str(problem).removeprefix("ds/") for problem in refused.value.problems]
 
 
@@ -161,7 +161,7 @@ def test_all_problems_of_all_files_come_at_once_in_order() -> None:
     assert [problem.partition(";")[0] for problem in found] == [
         "apps/a.yaml:2:4  is not YAML: mapping values are not allowed in this context",
         "apps/b.yaml:7:1  x: stands here twice",
-        "apps/c.yaml  is empty",
+        "apps/c.yaml:1:1  is empty",
         "fleet.yaml:1:25  hosts.web1.address: '-x' is not an address",
         "fleet.yaml:2:1  traffic: is not a key",
     ]
@@ -247,7 +247,7 @@ def test_a_linked_apps_folder_is_refused(tmp_path: Path) -> None:
 
 def test_too_many_files_and_too_large_ones_are_refused() -> None:
     write({f"a{number}": "x" for number in range(2001)})
-    assert problems({}) == ["apps  holds 2001 app files (at most 2000)"]
+    assert problems({}) == ["apps  holds 2001 app files (at most 2000); keep one file for each app"]
 
 
 def test_a_large_file_is_refused_without_reading_it_whole() -> None:

@@ -36,7 +36,7 @@ def write(apps: dict[str, str], fleet: str | None = None) -> Path:
 def problems(apps: dict[str, str], fleet: str | None = None) -> list[str]:
     with pytest.raises(InvalidDesiredState) as refused:
         load(write(apps, fleet))
-    assert all(problem.message for problem in refused.value.problems)
+    assert all(problem.message and problem.next_step for problem in refused.value.problems)
     return [str(problem).removeprefix("ds/") for problem in refused.value.problems]
 
 

@@ -47,7 +47,7 @@ class Text:
         if isinstance(value, (dict, list, tuple)) or not isinstance(value, str):
             raise refuse("must be text", self.next_step)
         if len(value) > self.longest:
-            raise refuse(f"is {len(value)} characters long (at most {self.longest})")
+            raise refuse(f"is {len(value)} characters long (at most {self.longest})", "shorten it")
         if not self._takes(value):
             raise refuse(self.says if self.secret else f"{shown(value)} {self.says}", self.next_step)
         return value
@@ -76,13 +76,17 @@ class Whole:
         if isinstance(value, str) and re.fullmatch(r"-?(0|[1-9][0-9]{0,17})", value):
             value = int(value)
         if isinstance(value, str) and value.isdecimal() and not value.startswith("0"):
-            raise refuse(f"is too large: must be {self.least} to {self.most}")
+            raise refuse("is too large", self._range)
         if not isinstance(value, int) or isinstance(value, bool):
             what = f"{shown(value)} is not a whole number" if isinstance(value, str) else "must be a whole number"
             raise refuse(what, f"write plain decimal digits, {self.least} to {self.most}")
         if not self.least <= value <= self.most:
-            raise refuse(f"{value} is outside {self.least} to {self.most}", self.why)
+            raise refuse(f"{value} is outside {self.least} to {self.most}", self.why or self._range)
         return value
+
+    @property
+    def _range(self) -> str:
+        return f"use one from {self.least} to {self.most}"
 
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_before_validator_function(self.read, core_schema.int_schema())

@@ -88,7 +88,9 @@ Capability = Annotated[
     str,
     Text(r"CAP_[A-Z][A-Z_0-9]*", "is not a capability", "write it like CAP_NET_BIND_SERVICE"),
 ]
-Login = Annotated[str, Text(r"[A-Za-z_][A-Za-z0-9_.-]*", "is not a user name", longest=64)]
+Login = Annotated[
+    str, Text(r"[A-Za-z_][A-Za-z0-9_.-]*", "is not a user name", "write it like root or deploy", longest=64)
+]
 Flag = Annotated[bool, Truth()]
 Port = Annotated[
     int,
@@ -134,7 +136,7 @@ def _known_source(source: str) -> str:
 
 ArtifactSource = Annotated[
     str,
-    Text(rf"{_LINE}+", "must be one line of text", longest=2048, secret=True),
+    Text(rf"{_LINE}+", "must be one line of text", "write a path or an https:// address", longest=2048, secret=True),
     AfterValidator(_known_source),
 ]
 
@@ -168,7 +170,7 @@ def _fits_the_environment(value: str) -> str:
     try:
         size = len(value.encode())
     except UnicodeEncodeError:
-        raise refuse("holds half of a surrogate pair, which is not text") from None
+        raise refuse("holds half of a surrogate pair, which is not text", "write the whole character") from None
     if size > 131_000:
         raise refuse(f"is {size} bytes long (at most 131000)", "put it into a file of the release")
     return value
@@ -181,7 +183,13 @@ EnvKey = Annotated[
 ]
 EnvText = Annotated[
     str,
-    Text(r"[^\x00]*", "holds a NUL character, which no environment can carry", longest=131_000, secret=True),
+    Text(
+        r"[^\x00]*",
+        "holds a NUL character, which no environment can carry",
+        "take it out",
+        longest=131_000,
+        secret=True,
+    ),
     AfterValidator(_fits_the_environment),
 ]
 
@@ -205,7 +213,7 @@ def _sound_target(target: str) -> str:
     _, address, port = split_target(target)
     _sound_address(address)
     if port is not None and not 1 <= port <= 65535:
-        raise refuse(f"{shown(target)} has a port outside 1 to 65535")
+        raise refuse(f"{shown(target)} has a port outside 1 to 65535", "22 is the usual one")
     if address == "local" and target != "local":
         raise refuse(
             "local is this machine and takes no user or port",

@@ -18,6 +18,7 @@ from reconciler.source.yaml_text import LARGEST_FILE
 
 FLEET = "fleet.yaml"
 MOST_FILES = 2000
+_CHECK = "check who may read it, and that it is an ordinary file or folder"
 
 Kind = Literal["file", "folder", "link", "other"]
 
@@ -83,12 +84,12 @@ def collect(tree: Tree, label: str) -> Written:
         names = [name for name in (FLEET, "fleet.yml") if name in top and _counts(name, top, label, problems)]
         names += _app_files(tree, top, label, problems)
     except OSError as error:
-        return Written({}, (Problem(label, 0, 0, "", f"cannot be read: {error.strerror or error}"),))
+        return Written({}, (Problem(label, 0, 0, "", f"cannot be read: {error.strerror or error}", _CHECK),))
     for name in names:
         try:
             files[name] = tree.read(name)
         except OSError as error:
-            problems.append(Problem(f"{label}/{name}", 0, 0, "", f"cannot be read: {error.strerror or error}"))
+            problems.append(Problem(f"{label}/{name}", 0, 0, "", f"cannot be read: {error.strerror or error}", _CHECK))
     return Written(files, tuple(problems))
 
 
@@ -100,7 +101,7 @@ def _app_files(tree: Tree, top: dict[str, Kind], label: str, problems: list[Prob
     names = sorted(name for name in apps if _counts(name, apps, f"{label}/apps", problems))
     if len(names) > MOST_FILES:
         message = f"holds {len(names)} app files (at most {MOST_FILES})"
-        problems.append(Problem(f"{label}/apps", 0, 0, "", message))
+        problems.append(Problem(f"{label}/apps", 0, 0, "", message, "keep one file for each app"))
         return []
     if not names and not problems:
         # An empty desired state would mean: remove everything. Nobody writes that by accident here.

@@ -30,10 +30,10 @@ def fill(model: type[M], document: Document, value: object) -> tuple[M | None, t
         if document.problems:
             return None, document.problems
         if value is None:
-            return None, (Problem(document.file, 0, 0, "", "is empty", "write its keys, or delete the file"),)
+            return None, (Problem(document.file, 1, 1, "", "is empty", "write its keys, or delete the file"),)
         top = document.places[()]
-        message = "must be a block of keys, like `key: value`"
-        return None, (Problem(document.file, top.line, top.column, "", message),)
+        next_step = _list_of(_keys_at(model, ()))
+        return None, (Problem(document.file, top.line, top.column, "", _WORDS["model_type"], next_step),)
     try:
         filled = model.model_validate(value)
     except ValidationError as error:
@@ -71,7 +71,7 @@ def _say(error: ErrorDetails, model: type[BaseModel], path: KeyPath) -> tuple[st
     if kind == "refused":
         return str(context["message"]), str(context["next_step"])
     if kind == "literal_error":
-        return f"must be {context['expected']}", ""
+        return f"must be {context['expected']}", "write one of these, or leave the key out"
     keys = _keys_at(model, path[:-1])
     if kind == "extra_forbidden":
         return _WORDS[kind], _guess(str(path[-1]), keys)
@@ -79,7 +79,9 @@ def _say(error: ErrorDetails, model: type[BaseModel], path: KeyPath) -> tuple[st
         return _WORDS[kind], f"add it: {_about(keys.get(str(path[-1])))}"
     if error["input"] is None:
         return "has no value", "write one, or delete the line"
-    return _WORDS.get(kind, error["msg"]), ""
+    if kind == "tuple_type":
+        return _WORDS[kind], "put it into [ ], even a single one"
+    return _WORDS.get(kind, error["msg"]), _list_of(_keys_at(model, path)) or "write `key: value` lines below it"
 
 
 def _about(field: FieldInfo | None) -> str:
@@ -94,7 +96,11 @@ def _guess(key: str, keys: dict[str, FieldInfo]) -> str:
     for name, field in keys.items():
         if any(key in inner.model_fields for inner in _models(field.annotation)):
             return f"did you mean {name}.{key}?"
-    return f"keys here: {', '.join(keys)}"
+    return _list_of(keys)
+
+
+def _list_of(keys: dict[str, FieldInfo]) -> str:
+    return f"keys here: {', '.join(keys)}" if keys else ""
 
 
 def _keys_at(model: type[BaseModel], path: KeyPath) -> dict[str, FieldInfo]:

@@ -90,7 +90,7 @@ def read_yaml(content: bytes, file: str, *, pure: bool = False) -> Document:
     except yaml.MarkedYAMLError as error:
         reader.problems.append(_syntax_problem(error, text, file))
     except (yaml.YAMLError, RecursionError) as error:
-        reader.problems.append(Problem(file, 0, 0, "", f"is not YAML: {error}"))
+        reader.problems.append(Problem(file, 0, 0, "", f"is not YAML: {error}", "write it anew"))
     return Document(file, value, reader.places, tuple(reader.problems), frozenset(reader.refused))
 
 
@@ -138,7 +138,7 @@ class _Reader:
 
     def _node(self, event: yaml.Event, events: Iterator[yaml.Event], path: KeyPath, key: yaml.Event | None) -> object:
         if len(path) > DEEPEST:
-            self._refuse(event, path, f"is nested deeper than {DEEPEST} levels")
+            self._refuse(event, path, f"is nested deeper than {DEEPEST} levels", "no key here goes that deep")
             raise _Unreadable
         self.places[path] = _place(event, key, self.text)
         if isinstance(event, yaml.AliasEvent):
@@ -248,10 +248,12 @@ _HINTS = {
 def _syntax_problem(error: yaml.MarkedYAMLError, text: str, file: str) -> Problem:
     mark = error.problem_mark or error.context_mark
     if mark is None:
-        return Problem(file, 0, 0, "", f"is not YAML: {error.problem}")
+        return Problem(file, 0, 0, "", f"is not YAML: {error.problem}", "check quotes, brackets and indentation")
     place = (file, mark.line + 1, mark.column + 1, "")
     if text[mark.index : mark.index + 1] == "\t":
         return Problem(*place, "a tab stands here", "YAML is indented with spaces")
     problem = error.problem or "cannot be read"
-    hint = next((hint for start, hint in _HINTS.items() if problem.startswith(start)), "")
+    hint = next(
+        (hint for start, hint in _HINTS.items() if problem.startswith(start)), "check quotes, brackets and indentation"
+    )
     return Problem(*place, f"is not YAML: {problem}", hint)
