@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import assert_never
 
 from reconciler import prove
-from reconciler.errors import ActionFailed
+from reconciler.errors import ActionFailed, HostLocked
 from reconciler.expect import forget_evidence
-from reconciler.host.transport import Command, Stdin, Transport
+from reconciler.host.transport import Transport
 from reconciler.install import install
 from reconciler.model.action import (
     AnyAction,
@@ -19,24 +17,30 @@ from reconciler.model.action import (
     Cutover,
     Drain,
     EnableInstance,
+    GoBack,
     InstallRelease,
     Migrate,
     PruneReleases,
     RejectRelease,
+    RemoveApp,
     RemoveRoute,
     RepairFiles,
+    Soak,
     StartAgain,
     StartInstance,
     StopInstance,
     WaitHealthy,
 )
 from reconciler.model.observed import ObservedApp, ObservedHost
+from reconciler.model.wanted import Controller
 from reconciler.resolve import Target
-from reconciler.tools import scripts
-from reconciler.tools.look import Reply, Unreadable, layout_words, read_reply
+from reconciler.run import Runner, tar_of
+from reconciler.tools.look import Reply
 
 STALE = 75  # prelude.sh: the host was no longer as seen; nothing was done
-LOCK_AND_STOP_SECONDS = 60
+LOCKED = 76  # prelude.sh: another controller has the host, or had it since we looked; nothing was done
+NO_SPACE = 28
+LOCK_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class Applier:
 
     host: Transport
     target: Target
+    controller: Controller
     tell: Callable[[str], None]
 
     async def apply(self, action: AnyAction, seen: ObservedHost) -> ObservedHost:
@@ -54,110 +59,96 @@ class Applier:
         """
         if isinstance(action, ConfirmRoute):
             return await prove.confirm_route(self.host, self.target, action, _forgotten(seen, action.app))
-        if isinstance(action, WaitHealthy):
-            before = seen.app(action.app).slot(action.slot)
-            app = await prove.wait_healthy(
-                self.host, self.target, action, before, self._waiter(action, before), self.tell
-            )
-            return self._merged(seen, app)
-        if isinstance(action, InstallRelease):
-            reply = await install(self.target, action, self._run, self.host, self.tell)
-        else:
-            reply = await self._change(action, seen.app(action.app))
+        runner = Runner(
+            self.host, self.target.layout, self.controller, self.target.word, seen.lease.generation
+        )
+        reply, app = await self._done(action, seen.app(action.app), runner)
+        if reply.status == LOCKED:
+            raise HostLocked(self.host.name, reply.said or "another controller has it", "--wait-lock waits for it")
         if reply.status not in (0, STALE):
             raise ActionFailed(self.host.name, f"{action.app}: {self._explained(reply)}", _next_step(reply))
-        app = reply.apps[action.app]
-        if isinstance(action, Drain) and reply.status == 0:
-            app = app.with_slot(replace(app.slot(action.slot), drained=True))
-        return self._merged(seen, app)
+        # Traefik is asked again only by ConfirmRoute; what it held before still stands.
+        app = replace(app, applied=seen.app(action.app).applied)
+        return replace(seen, lease=reply.lease, facts=reply.facts).with_app(action.app, app)
 
-    async def _change(self, action: AnyAction, app: ObservedApp) -> Reply:  # noqa: C901 - one line a case
-        name, release, run = action.app, getattr(getattr(action, "identity", None), "release", ""), self._run
-        slot = getattr(action, "slot", "")
-        invocation = app.slot(slot).invocation
-        stop_seconds = LOCK_AND_STOP_SECONDS + 2.0 * self.target.app.stop_seconds
+    async def _done(self, action: AnyAction, app: ObservedApp, runner: Runner) -> tuple[Reply, ObservedApp]:
+        """The last reply, and the app with what was only watched put into it."""
         match action:
-            case StartInstance():
-                replaces = "yes" if action.replaces else "no"
-                started = (name, slot, release, invocation, replaces)
-                return await run("start", started, self._slot_files(action), stop_seconds)
-            case RepairFiles():
-                return await run("repair", (name, slot, release, invocation), self._slot_files(action))
-            case StartAgain():
-                return await run("again", (name, slot, invocation))
+            case WaitHealthy():
+                return await prove.wait_healthy(self.host, self.target, action, app, runner, self.tell)
+            case Soak():
+                return await prove.soak(self.host, self.target, action, app, runner, self.tell)
+            case InstallRelease():
+                reply = await install(self.target, action, runner, self.host, self.tell)
+            case _:
+                reply = await self._changed(action, app, runner)
+        after = reply.apps.get(action.app, ObservedApp())
+        if isinstance(action, Drain) and reply.status == 0:
+            after = after.with_slot(replace(after.slot(action.slot), drained=True))
+        return reply, after
+
+    async def _changed(self, action: AnyAction, app: ObservedApp, runner: Runner) -> Reply:
+        match action:
+            case StartInstance() | StartAgain() | RepairFiles() | StopInstance() | RejectRelease() | Migrate():
+                return await self._instance_changed(action, app, runner)
             case Cutover():
-                route = _tar({"route": self.target.route_text(slot)})
-                return await run("cutover", (name, slot, action.invocation), route)
+                words = (action.app, action.slot, action.invocation)
+                return await runner.run("cutover", words, self.target.route_text(action.slot).encode())
+            case GoBack():
+                words = (action.app, action.slot, action.invocation, str(action.failed))
+                route, reason = self.target.route_text(action.slot), self.target.masked(action.why)
+                return await runner.run("goback", words, tar_of({"route": route, "reason": reason}))
             case EnableInstance():
-                return await run("enable", (name, slot, action.invocation))
+                return await runner.run("enable", (action.app, action.slot, action.invocation))
             case RemoveRoute():
-                return await run("unroute", (name,))
+                return await runner.run("unroute", (action.app,))
             case Drain():
-                milliseconds = str(int(self.target.wanted.drain_seconds * 1000))
-                return await run(
-                    "drain", (name, slot, milliseconds), b"", 60 + self.target.wanted.drain_seconds
-                )
-            case StopInstance():
-                return await run("stop", (name, slot, invocation), b"", stop_seconds)
-            case RejectRelease():
-                words = (name, slot, str(action.identity))
-                return await run("reject", words, self.target.masked(action.why).encode(), stop_seconds)
-            case Migrate():
-                seconds = self.target.app.migrate_within_seconds
-                env = _tar({"env": self.target.migrate_env_text(action.identity)})
-                return await run("migrate", (name, release, str(seconds)), env, 60.0 + seconds)
+                seconds = self.target.wanted.drain_seconds
+                words = (action.app, action.slot, str(int(seconds * 1000)))
+                return await runner.run("drain", words, b"", LOCK_SECONDS + seconds)
             case PruneReleases():
-                return await run("prune", (name, *action.releases))
-            case WaitHealthy() | ConfirmRoute() | InstallRelease():
+                return await runner.run("prune", (action.app, *action.releases))
+            case RemoveApp():
+                return await runner.run("remove", (action.app,))
+            case WaitHealthy() | ConfirmRoute() | InstallRelease() | Soak():
                 raise AssertionError(f"{action.verb} is applied elsewhere")
             case _:
                 assert_never(action)
 
-    async def _run(
-        self, script: str, words: tuple[str, ...], stdin: Stdin = b"", seconds: float = 90
+    async def _instance_changed(
+        self,
+        action: StartInstance | StartAgain | RepairFiles | StopInstance | RejectRelease | Migrate,
+        app: ObservedApp,
+        runner: Runner,
     ) -> Reply:
-        arguments = (*layout_words(self.target.layout), self.target.word, *words)
-        completed = await self.host.run(Command(scripts.change_script(script), arguments), stdin, seconds)
-        try:
-            reply = read_reply(completed.stdout, self.target.layout)
-        except Unreadable as error:
-            said = completed.stderr.strip()[-300:]
-            raise ActionFailed(
-                self.host.name, f"{script}: {error}: {said or 'no message'}", "look again"
-            ) from error
-        return replace(reply, said=completed.stderr.strip())
-
-    def _waiter(self, action: WaitHealthy, before: object) -> prove.Wait:
-        restarts = str(getattr(before, "restarts", 0))
-        mode = "port" if self.target.wanted.health_path else "steady"
-
-        async def wait(seconds: float, log: bool) -> Reply:
-            words = (
-                action.app,
-                action.slot,
-                str(int(seconds * 1000)),
-                restarts,
-                mode,
-                "yes" if log else "no",
-            )
-            return await self._run("await", words, b"", 60 + seconds)
-
-        return wait
+        name, stop_seconds = action.app, LOCK_SECONDS + 2.0 * self.target.stop_seconds
+        if isinstance(action, Migrate):
+            seconds = self.target.migrate_within_seconds
+            env = tar_of({"env": self.target.migrate_env_text(action.identity)})
+            words: tuple[str, ...] = (name, action.identity.release, str(seconds))
+            return await runner.run("migrate", words, env, LOCK_SECONDS + seconds)
+        slot, invocation = action.slot, app.slot(action.slot).invocation
+        match action:
+            case StartInstance():
+                words = (name, slot, action.identity.release, invocation, "yes" if action.replaces else "no")
+                return await runner.run("start", words, self._slot_files(action), stop_seconds)
+            case RepairFiles():
+                words = (name, slot, action.identity.release, invocation)
+                return await runner.run("repair", words, self._slot_files(action))
+            case StartAgain():
+                return await runner.run("again", (name, slot, invocation))
+            case StopInstance():
+                return await runner.run("stop", (name, slot, invocation), b"", stop_seconds)
+            case RejectRelease():
+                words = (name, slot, str(action.identity), invocation)
+                return await runner.run("reject", words, self.target.masked(action.why).encode(), stop_seconds)
 
     def _slot_files(self, action: StartInstance | RepairFiles) -> bytes:
-        return _tar({"env": self.target.env_text(action.identity), "unit": self.target.unit_text()})
-
-    def _merged(self, seen: ObservedHost, app: ObservedApp) -> ObservedHost:
-        """The fresh look, with what Traefik said before: only ConfirmRoute asks it again."""
-        return seen.with_app(
-            self.target.wanted.app, replace(app, applied=seen.app(self.target.wanted.app).applied)
-        )
+        return tar_of({"env": self.target.env_text(action.identity), "unit": self.target.unit_text()})
 
     def _explained(self, reply: Reply) -> str:
         log = "".join(f"\n    {self.target.masked(line)}" for line in reply.log[-15:])
-        return (
-            self.target.masked(reply.said.splitlines()[-1]) if reply.said else f"exit {reply.status}"
-        ) + log
+        return (self.target.masked(reply.said.splitlines()[-1]) if reply.said else f"exit {reply.status}") + log
 
 
 def _forgotten(seen: ObservedHost, app: str) -> ObservedHost:
@@ -165,18 +156,6 @@ def _forgotten(seen: ObservedHost, app: str) -> ObservedHost:
 
 
 def _next_step(reply: Reply) -> str:
-    if reply.status == 28:
+    if reply.status == NO_SPACE:
         return "make room on the host; the next pass goes on from here"
     return "correct the cause; the next pass goes on from here"
-
-
-def _tar(files: dict[str, str]) -> bytes:
-    """The files as a tar, for stdin: data never travels in arguments."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
-        for name, text in files.items():
-            data = text.encode()
-            member = tarfile.TarInfo(name)
-            member.size, member.mode = len(data), 0o600
-            archive.addfile(member, io.BytesIO(data))
-    return buffer.getvalue()

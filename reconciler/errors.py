@@ -11,6 +11,7 @@ ReconcileError
     ├── HostUnreachable         no connection, or it broke                             retryable
     ├── HostKeyRefused          the host's key is unknown or changed
     ├── HostRefused             login, sudo or a needed program is refused or missing
+    ├── HostLocked              another controller has the host                        retryable
     └── ActionFailed            a remote action ended with an error it explained       retryable
 """
 
@@ -103,6 +104,12 @@ class HostKeyRefused(HostError):
 
 class HostRefused(HostError):
     """The host lets us in but not do the work: no root, no sudo, a program missing."""
+
+
+class HostLocked(HostError):
+    """Another controller holds the host's lease, or changed the host since we looked; nothing was done."""
+
+    retryable = True
 
 
 class ActionFailed(HostError):

@@ -13,13 +13,16 @@ from reconciler.model.action import (
     ConfirmRoute,
     Cutover,
     Drain,
+    GoBack,
     EnableInstance,
     InstallRelease,
     Migrate,
     PruneReleases,
     RejectRelease,
+    RemoveApp,
     RemoveRoute,
     RepairFiles,
+    Soak,
     StartAgain,
     StartInstance,
     StopInstance,
@@ -52,7 +55,8 @@ def forget_evidence(app: ObservedApp) -> ObservedApp:
 def _changed(app: ObservedApp, action: AnyAction, want: Wanted) -> ObservedApp:  # noqa: C901 - one line a case
     match action:
         case InstallRelease():
-            return replace(app, releases=(*app.releases, action.release))
+            others = tuple(each for each in app.releases if each != action.release)
+            return replace(app, releases=(*others, action.release), damaged=())
         case Migrate():
             return replace(app, migrated=(*app.migrated, action.identity.release))
         case StartInstance():
@@ -74,11 +78,21 @@ def _changed(app: ObservedApp, action: AnyAction, want: Wanted) -> ObservedApp: 
         case EnableInstance():
             return _enabled(app, action.slot)
         case ConfirmRoute():
-            return replace(app, applied=AppliedRoute(action.slot, action.digest))
+            return replace(app, applied=AppliedRoute(action.slot, action.digest) if action.digest else None)
         case RemoveRoute():
-            return replace(app, route=None, applied=None)
+            return replace(app, route=None)
         case Drain():
             return app.with_slot(replace(app.slot(action.slot), open_connections=0, drained=True))
+        case Soak():
+            route = replace(app.route, age_seconds=int(want.soak_seconds) + 1) if app.route else None
+            return replace(app, route=route)
+        case GoBack():
+            entry = Quarantine(action.failed, action.why, 0)
+            digest = want.route.digests[action.slot] if want.route else ""
+            route = RouteFile(action.slot, digest, intact=True)
+            return replace(_enabled(app, action.slot), route=route, quarantined=(*app.quarantined, entry))
+        case RemoveApp():
+            return ObservedApp()
         case StopInstance():
             return app.with_slot(Slot(action.slot))
         case RejectRelease():

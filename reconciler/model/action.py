@@ -29,6 +29,7 @@ class InstallRelease(Action):
     """Upload the release and make it visible by one rename."""
 
     release: str
+    replaces_damaged: bool = False
     verb = "install"
 
     @property
@@ -131,6 +132,35 @@ class RemoveRoute(Action):
 
 
 @dataclass(frozen=True)
+class Soak(SlotAction):
+    """Watch the new instance for a while, with the old one kept warm."""
+
+    verb = "soak"
+
+
+@dataclass(frozen=True)
+class GoBack(SlotAction):
+    """The version before takes over again, and what failed after its cutover is remembered."""
+
+    invocation: str
+    failed: Identity
+    why: str
+    from_slot: str
+    verb = "goback"
+
+    @property
+    def subject(self) -> str:
+        return f"slot {self.from_slot} → {self.slot}"
+
+
+@dataclass(frozen=True)
+class RemoveApp(Action):
+    """Take away all files of an app that neither runs nor is routed."""
+
+    verb = "remove"
+
+
+@dataclass(frozen=True)
 class Drain(SlotAction):
     """Let open requests of the old slot end."""
 
@@ -167,7 +197,7 @@ class PruneReleases(Action):
 
 @dataclass(frozen=True)
 class Converged:
-    """Nothing is left to do: a fresh look matched."""
+    """Nothing is left to do: a fresh look matched. Without a version: the app is gone, as wanted."""
 
     host: str
     app: str
@@ -185,6 +215,7 @@ class Blocked:
     next_step: str = ""
     serving: str = ""  # the version that still serves, "" when none does
     log_tail: tuple[str, ...] = ()
+    locked: bool = False  # only by another controller: it may be free in a moment
 
 
 AnyAction = (
@@ -198,6 +229,9 @@ AnyAction = (
     | EnableInstance
     | ConfirmRoute
     | RemoveRoute
+    | Soak
+    | GoBack
+    | RemoveApp
     | Drain
     | StopInstance
     | RejectRelease

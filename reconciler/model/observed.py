@@ -89,6 +89,7 @@ class RouteFile:
     slot: str
     digest: str
     intact: bool  # byte for byte what we wrote
+    age_seconds: int = 0  # since it was written, on the host's clock
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,8 @@ class ObservedApp:
     unit: str = ""  # digest of the template on disk, "" when absent
     unit_intact: bool = True
     foreign: tuple[str, ...] = ()  # files at our places that we did not write
+    damaged: tuple[str, ...] = ()  # releases in use whose tree is not what was installed
+    suspended: str = ""  # who, until when and why; nothing is changed meanwhile
     route: RouteFile | None = None
     applied: AppliedRoute | None = None
     unconfirmed: str = ""  # evidence: how long Traefik was asked in vain
@@ -138,11 +141,29 @@ class HostFacts:
 
 
 @dataclass(frozen=True)
+class Lease:
+    """Who may change the host. The generation grows with every new holder: a stale look cannot take it over."""
+
+    generation: int = 0
+    token: str = "-"
+    left_seconds: int = 0
+    holder: str = "-"
+
+    def held_by_other(self, token: str) -> bool:
+        return self.left_seconds > 0 and self.token != token
+
+
+@dataclass(frozen=True)
 class ObservedHost:
-    """One look at one host. `traefik` is "" when it answered, else what was seen instead."""
+    """One look at one host. `traefik` is "" when it answered, else what was seen instead.
+
+    `locked` says that another controller has the host: nothing may be changed now.
+    """
 
     host: str
     facts: HostFacts = HostFacts()
+    lease: Lease = Lease()
+    locked: str = ""
     apps: dict[str, ObservedApp] = field(default_factory=dict)
     traefik: str = ""
 

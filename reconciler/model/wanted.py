@@ -8,6 +8,14 @@ from reconciler.model.observed import Identity
 
 
 @dataclass(frozen=True)
+class Controller:
+    """Who changes hosts: the token tells our own lease from another's, the holder is shown to people."""
+
+    token: str
+    holder: str
+
+
+@dataclass(frozen=True)
 class WantedRoute:
     """Who may be served by the app. `digests` says, a slot, which digest its route file must carry."""
 
@@ -38,6 +46,15 @@ class Wanted:
     drain_seconds: float = 10.0
     migrates: bool = False
     keep_releases: int = 3
+    soak_seconds: float = 0.0  # the old instance is kept warm for so long after the cutover
+    only_report_drift: bool = False
+    gone: bool = False  # the desired state names it no more: it is to be removed from this host
+    waits_for: str = ""  # why it may not be removed yet
+
+    @classmethod
+    def removed(cls, host: str, app: str, waits_for: str = "") -> Wanted:
+        """An app that shall not be on this host any more."""
+        return cls(host, app, "", None, "", "", (), gone=True, waits_for=waits_for)
 
     def identity(self, release: str) -> Identity:
         return Identity(release, self.env, self.unit)

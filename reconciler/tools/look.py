@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from reconciler.model.machine import Layout
-from reconciler.model.observed import HostFacts, Identity, ObservedApp, Quarantine, RouteFile, Slot, UnitState
+from reconciler.model.observed import HostFacts, Identity, Lease, ObservedApp, Quarantine, RouteFile, Slot, UnitState
 from reconciler.tools import systemd
 from reconciler.tools.traefik import read_route_head
 
@@ -30,6 +30,7 @@ class Reply:
     status: int
     log: tuple[str, ...]
     facts: HostFacts
+    lease: Lease
     apps: dict[str, ObservedApp]
     said: str = ""  # on stderr
 
@@ -48,7 +49,7 @@ def read_reply(text: str, layout: Layout) -> Reply:
     log_text = before.partition("@@log\n")[2].partition("@@result ")[0]
     sections = _Sections(body)
     apps = {name: _read_app(name, lines, sections, layout) for name, lines in sections.apps.items()}
-    return Reply(status, tuple(log_text.splitlines()), _read_facts(sections.host), apps)
+    return Reply(status, tuple(log_text.splitlines()), _read_facts(sections.host), _read_lease(sections.host), apps)
 
 
 @dataclass
@@ -93,6 +94,11 @@ def _read_facts(host: dict[str, str]) -> HostFacts:
     )
 
 
+def _read_lease(host: dict[str, str]) -> Lease:
+    generation, token, left, holder = (*host.get("lease", "").split(" "), "", "", "", "")[:4]
+    return Lease(int(generation or 0), token or "-", int(left or 0), holder or "-")
+
+
 def _read_app(name: str, lines: list[list[str]], sections: _Sections, layout: Layout) -> ObservedApp:
     inventory = {
         path.strip(): sha
@@ -123,7 +129,9 @@ def _read_app(name: str, lines: list[list[str]], sections: _Sections, layout: La
         unit=systemd.read_unit_head((sections.heads.get(places.unit) or [""])[0]),
         unit_intact=sections.sums.get(places.unit) == inventory.get(places.unit),
         foreign=tuple(path for path in ours if path not in inventory),
-        route=_read_route(sections, places, inventory),
+        damaged=tuple(line[1] for line in lines if line[0] == "damaged"),
+        suspended=next((" ".join(line[1:]) for line in lines if line[0] == "suspended"), ""),
+        route=_read_route(lines, sections, places, inventory),
     )
 
 
@@ -147,11 +155,13 @@ class _Places:
         return f"{self.layout.env}/{self.app}/{slot}.previous"
 
 
-def _read_route(sections: _Sections, places: _Places, inventory: dict[str, str]) -> RouteFile | None:
+def _read_route(lines: list[list[str]], sections: _Sections, places: _Places, inventory: dict[str, str]) -> RouteFile | None:
     if places.route not in sections.sums:
         return None
     slot, route_digest = read_route_head((sections.heads.get(places.route) or [""])[0])
-    return RouteFile(slot, route_digest, sections.sums[places.route] == inventory.get(places.route))
+    written = next((int(line[1]) for line in lines if line[0] == "routed"), 0)
+    intact = sections.sums[places.route] == inventory.get(places.route)
+    return RouteFile(slot, route_digest, intact, max(0, int(sections.host.get("now", 0)) - written))
 
 
 def _read_quarantine(words: list[str]) -> Quarantine:

@@ -20,7 +20,7 @@ def change_script(name: str) -> str:
 @cache
 def look_script() -> str:
     """Only look."""
-    return _joined("prelude", "look") + 'look "$@"\n'
+    return _joined("prelude", "look") + 'ONLY=$1 TREES=yes\nshift\nlook "$@"\n'
 
 
 @cache

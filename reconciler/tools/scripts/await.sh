@@ -1,6 +1,7 @@
 # change app slot seconds restarts mode(port|steady) log(yes|no): wait until the port is open, or for mode steady all the
-# seconds; less when it fails. No lock is held: nothing is changed.
+# seconds; less when it fails. The lease is renewed: waiting is part of a rollout.
 change() {
+  take_lease
   unit=$1@$2.service hex=$(printf '%04X' "$2" 2>/dev/null)
   stop=$(($(date +%s%3N) + $3))
   while :; do

@@ -5,4 +5,5 @@ shift
   change "$@"
 )
 echo "@@result $?"
+ONLY=yes TREES=no
 look "$word"

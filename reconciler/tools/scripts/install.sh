@@ -1,9 +1,9 @@
-# change app release bytes-of-sums bytes-of-tree needed-KiB; stdin: sums, tree, then a tar.gz
+# change app release bytes-of-sums bytes-of-tree needed-KiB new|replace; stdin: sums, tree, then a tar.gz
 change() {
   app=$1 release=$2
   begin_change "$app"
   final=$R/$app/releases/$release new=$R/$app/releases/.incoming-$release
-  [ ! -d "$final" ] || { cat >/dev/null; return 0; }
+  [ ! -d "$final" ] || [ "$6" = replace ] || { cat >/dev/null; return 0; }
   trap 'rm -rf "$new" "$new.sums" "$new.tree"' EXIT
   trap 'exit 1' HUP INT TERM PIPE
   rm -rf "$new"
@@ -15,5 +15,8 @@ change() {
   (cd "$new" && sha256sum --check --strict --quiet "$new.sums") || fail 1 "the uploaded files of $release do not match their digests"
   (cd "$new" && find . -mindepth 1 -printf '%y %m %p\t%l\n' | sort | cmp - "$new.tree") ||
     fail 1 "the uploaded tree of $release does not match its manifest"
-  sync -f "$new" && mv -T "$new" "$final" && sync -f "$final"
+  mkdir -p "$S/$app/trees" && tree_digest "$new" >"$S/$app/trees/$release" || fail 28 "cannot write below $S"
+  sync -f "$new"
+  if [ -d "$final" ]; then rm -rf "$new.old"; mv -T "$final" "$new.old"; fi # damaged: what runs keeps its open files
+  mv -T "$new" "$final" && sync -f "$final" && rm -rf "$new.old"
 }

@@ -7,6 +7,21 @@ look_files() { # app: what is on disk
   find "$S/$1/migrated" -mindepth 1 -printf 'migrated %f\n' 2>/dev/null
   sed 's/^/inventory /' "$S/$1/inventory" 2>/dev/null
   sed 's/^/quarantine /' "$S/$1/quarantine" 2>/dev/null
+  sed 's/^/suspended /' "$S/$1/suspended" 2>/dev/null
+  stat -c 'routed %Y' "$T/$1.yml" 2>/dev/null
+  [ "$TREES" != yes ] || look_trees "$1"
+}
+
+tree_digest() { # folder: changes with every change of a name, size, time, mode or link below it
+  (cd "$1" && find . -printf '%y %m %s %T@ %p\t%l\n' | sort | sha256sum | cut -d' ' -f1)
+}
+
+look_trees() { # app: is each release that a slot links to still the tree that was installed?
+  for each in $(find "$R/$1/slots" -type l -printf '%l\n' 2>/dev/null | sort -u); do
+    release=${each##*/}
+    [ ! -r "$S/$1/trees/$release" ] ||
+      [ "$(tree_digest "$R/$1/releases/$release" 2>/dev/null)" = "$(cat "$S/$1/trees/$release")" ] || echo "damaged $release"
+  done
 }
 
 look_slots() { # app slot,slot: the wanted ones and those with a file or a link
@@ -31,6 +46,8 @@ look_ports() { # hex ports, separated by |: "listen PORT INODE" and "open PORT C
 
 look() {
   echo '@@begin'
+  read_lease
+  echo "lease $generation $token $left $holder"
   echo "boot $(cat /proc/sys/kernel/random/boot_id)"
   echo "now $(date +%s)"
   echo "machine $(uname -m)"
@@ -38,6 +55,10 @@ look() {
   sed -n 's/^MemAvailable: *\([0-9]*\) kB/memory \1/p' /proc/meminfo
   df -Pk "$R" 2>/dev/null | awk 'NR==2{print "free", $4}'
   units= files= hex=
+  for folder in "$S"/*/; do # apps that are ours and that nobody named
+    app=${folder%/} app=${app##*/}
+    case " $* " in *" $app:"*) ;; *) [ "$app" = "*" ] || [ "$ONLY" = yes ] || set -- "$@" "$app:" ;; esac
+  done
   for word; do
     app=${word%%:*}
     look_files "$app"

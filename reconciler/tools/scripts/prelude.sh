@@ -3,13 +3,42 @@
 LC_ALL=C; export LC_ALL
 PATH=$PATH:/usr/sbin:/sbin; export PATH
 umask 022
-R=$1 E=$2 U=$3 S=$4 T=$5
-shift 5
+R=$1 E=$2 U=$3 S=$4 T=$5 TOKEN=$6 SEEN=$7 HOLDER=$8
+shift 8
 
 fail() { echo "$2" >&2; exit "$1"; }
-STALE=75 # the host is no longer as the controller saw it: nothing was done, look again
+STALE=75  # the host is no longer as the controller saw it: nothing was done, look again
+LOCKED=76 # another controller has the host, or had it since this one looked
+LEASE_SECONDS=30
 
-begin_change() { # app: one writer an app; root; its folders
+read_lease() { # sets generation token expires boot holder; the clock is the host's own and never goes back
+  generation=0 token=- expires=0 boot=- holder=-
+  [ ! -r "$S/lease" ] || read -r generation token expires boot holder <"$S/lease"
+  now=$(cut -d. -f1 /proc/uptime)
+  [ "$boot" = "$(cat /proc/sys/kernel/random/boot_id)" ] || expires=0
+  left=$((expires > now ? expires - now : 0))
+  [ "$token" != - ] || left=0
+}
+
+write_lease() { # token seconds holder
+  echo "$generation $1 $((now + $2)) $(cat /proc/sys/kernel/random/boot_id) $3" >"$S/lease.new" &&
+    mv -T "$S/lease.new" "$S/lease"
+}
+
+take_lease() { # ours, free, or run out; and nobody else had it since we looked: a controller that slept changes nothing
+  mkdir -p "$S" && exec 8>>"$S/lease.lock" && flock -w 30 8 || fail $LOCKED "the lease of this host cannot be had"
+  read_lease
+  if [ "$token" != "$TOKEN" ]; then
+    [ "$left" = 0 ] || fail $LOCKED "$holder has this host for another $left s at most"
+    [ "$generation" = "$SEEN" ] || fail $LOCKED "$holder changed this host since it was looked at"
+    generation=$((generation + 1))
+  fi
+  write_lease "$TOKEN" $LEASE_SECONDS "$HOLDER" || fail 28 "cannot write below $S"
+  exec 8>&-
+}
+
+begin_change() { # app: one writer a host; root; its folders
+  take_lease
   mkdir -p "$S/$1/migrated" "$E/$1" "$R/$1/releases" "$R/$1/slots" || fail 1 "cannot write below $S, $E and $R"
   chmod 0700 "$S" "$E" "$S/$1" "$E/$1"
   exec 9>>"$S/$1/lock"
@@ -53,6 +82,24 @@ write_slot() { # app slot release stage: the unit template, the slot's env and i
   link_slot "$1" "$2" "$3"
   rm -rf "$4"
   systemctl daemon-reload
+}
+
+route() { # app slot; stdin: the text. Outside the watched folder first, then one rename.
+  [ -d "$T" ] || fail 1 "there is no $T: Traefik's dynamic directory must exist"
+  systemctl is-enabled --quiet "$1@$2.service" 2>/dev/null || systemctl enable --quiet "$1@$2.service"
+  outside=$(dirname "$T")/.reconcile
+  mkdir -p -m 0700 "$outside"
+  # Another file system would turn the rename into a copy, and the watched folder would see it half-written.
+  [ "$(stat -c %d "$outside")" = "$(stat -c %d "$T")" ] || outside=$T
+  new=$outside/.$1.new
+  cat >"$new" && chmod 0644 "$new" && sync -f "$new" || fail 28 "cannot write below $outside"
+  record "$1" "$T/$1.yml" "$new" && mv -T "$new" "$T/$1.yml" || fail 28 "cannot write below $T and $S"
+  sync -f "$T"
+}
+
+quarantine() { # app identity; stdin: the reason
+  { grep -vF " $2 " "$S/$1/quarantine" 2>/dev/null | tail -n 19; echo "$(date +%s) $2 $(tr '\n' ' ')"; } >"$S/$1/quarantine.new" &&
+    sync "$S/$1/quarantine.new" && mv -T "$S/$1/quarantine.new" "$S/$1/quarantine"
 }
 
 link_slot() { # app slot release

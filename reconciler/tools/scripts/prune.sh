@@ -12,6 +12,6 @@ change() {
       .*) rm -rf "$folder" ;;
       *) [ ! -d "$folder" ] || { mv -T "$folder" "$R/$app/releases/.old-$name" && rm -rf "$R/$app/releases/.old-$name"; } ;;
     esac
-    rm -f "$S/$app/migrated/$name"
+    rm -f "$S/$app/migrated/$name" "$S/$app/trees/$name"
   done
 }

@@ -1,0 +1,53 @@
+"""Runs an action's script: who we are and what we saw goes in front, the reply is read."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from dataclasses import dataclass, replace
+
+from reconciler.errors import ActionFailed
+from reconciler.host.transport import Command, Stdin, Transport
+from reconciler.model.machine import Layout
+from reconciler.model.wanted import Controller
+from reconciler.tools import scripts
+from reconciler.tools.look import Reply, Unreadable, layout_words, read_reply
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Scripts for one app on one host. `generation` is that of the lease at the look the decision rests on."""
+
+    host: Transport
+    layout: Layout
+    controller: Controller
+    word: str  # the app and its slots, as the look takes them
+    generation: int = 0
+
+    async def run(self, script: str, words: tuple[str, ...], stdin: Stdin = b"", seconds: float = 90) -> Reply:
+        """The reply of `scripts/<script>.sh`. Raises ActionFailed when it is not whole, HostError."""
+        arguments = (*lease_words(self.layout, self.controller, self.generation), self.word, *words)
+        completed = await self.host.run(Command(scripts.change_script(script), arguments), stdin, seconds)
+        try:
+            reply = read_reply(completed.stdout, self.layout)
+        except Unreadable as error:
+            said = completed.stderr.strip()[-300:]
+            raise ActionFailed(self.host.name, f"{script}: {error}: {said or 'no message'}", "look again") from error
+        return replace(reply, said=completed.stderr.strip())
+
+
+def lease_words(layout: Layout, controller: Controller, generation: int) -> tuple[str, ...]:
+    """What every script takes first: where things lie, who asks, and which holder of the lease was seen."""
+    return (*layout_words(layout), controller.token, str(generation), controller.holder)
+
+
+def tar_of(files: dict[str, str]) -> bytes:
+    """The files as a tar, for stdin: data never travels in arguments."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        for name, text in files.items():
+            data = text.encode()
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(data), 0o600
+            archive.addfile(member, io.BytesIO(data))
+    return buffer.getvalue()

@@ -1,0 +1,1 @@
+cat "$S/$1/history" 2>/dev/null
