@@ -36,9 +36,7 @@ def folder(name: str, mode: int = 0o755) -> Named:
 
 def tar_bytes(members: Iterable[Named], form: int = tarfile.PAX_FORMAT) -> bytes:
     buffer = io.BytesIO()
-    with tarfile.open(
-        fileobj=buffer, mode="w", format=form, encoding="utf-8", errors="surrogateescape"
-    ) as tar:
+    with tarfile.open(fileobj=buffer, mode="w", format=form, encoding="utf-8", errors="surrogateescape") as tar:
         for info, content in members:
             tar.addfile(info, io.BytesIO(content))
     return buffer.getvalue()
@@ -61,9 +59,7 @@ def unpacked_as_on_a_host(ready: Prepared, place: Path) -> tuple[str, str, int]:
     tar = subprocess.run(words, cwd=place, capture_output=True, text=True, check=False, umask=0o077)
     find = ["find", ".", "-mindepth", "1", "-printf", FIND_FORMAT]
     tree = subprocess.run(find, cwd=place, capture_output=True, check=True).stdout
-    ordered = subprocess.run(
-        ["sort"], input=tree, capture_output=True, check=True, env={"LC_ALL": "C"}
-    ).stdout
+    ordered = subprocess.run(["sort"], input=tree, capture_output=True, check=True, env={"LC_ALL": "C"}).stdout
     check = ["sha256sum", "--check", "--strict", "--quiet", str(place.parent / "SUMS")]
     sums = subprocess.run(check, cwd=place, capture_output=True, text=True, check=False)
     return ordered.decode(), sums.stdout + sums.stderr + tar.stderr, tar.returncode

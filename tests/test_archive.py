@@ -221,7 +221,7 @@ def test_impossible_sizes_are_refused_at_once(size: bytes) -> None:
 
 
 @pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE])
-@pytest.mark.parametrize("size", [b"\xff" * 12, b"00010000000\0"])
+@pytest.mark.parametrize("size", [b"\xff" * 8 + bytes(4), b"00010000000\0"])
 def test_a_header_that_claims_to_be_huge_is_not_read(kind: bytes, size: bytes) -> None:
     """2 MiB of a name; or a negative length, which would read the whole archive into memory."""
     header = with_size(file("app")[0].tobuf(tarfile.GNU_FORMAT), size, kind)
@@ -276,7 +276,8 @@ def test_bombs_are_refused_while_they_are_read() -> None:
     zeros = gzip.compress(bytes(80 * 1024**2), 9)
     started = time.monotonic()
 
-    assert refusal(zeros) == "it unpacks to more than 200 times its size"
+    assert refusal(zeros) == "a part of it unpacks to more than 200 times its size"
+    assert refusal(gzip.compress(random.Random(1).randbytes(6_000_000), 1) + zeros) == refusal(zeros)
     assert refusal(zeros, Limits(unpacked_bytes=1024**2, members=10)) == "it unpacks to more than 1 MiB"
     assert time.monotonic() - started < 20
 

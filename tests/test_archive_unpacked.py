@@ -149,7 +149,7 @@ def test_needs_of_programs_are_found(artifact: Path) -> None:
 
     assert [elf.path for elf in ready.requirements.files] == ["bin/hello"]
     assert unmet(ready.requirements, HostAbi("riscv64"))[0] == (
-        f"1 file is built for {os.uname().machine}, the host is riscv64",
+        f"hello is built for {os.uname().machine}, the host is riscv64",
     )
 
 

@@ -15,7 +15,7 @@ from reconciler.errors import ArtifactRefused
 
 GIB: Final = 1024**3
 _CHUNK: Final = 256 * 1024
-_RATIO_FROM_BYTES: Final = 64 * 1024**2  # a small archive may be as empty as it likes
+_EMPTY_BYTES: Final = 64 * 1024**2  # so much of an archive may be as empty as it likes
 _XZ_MEMORY_BYTES: Final = 256 * 1024**2  # `xz -9` needs 65 MiB; a header can ask for 4 GiB
 _PACK_AGAIN: Final = "pack it as a .tar.gz"
 _SMALLER: Final = "leave out what the release does not need"
@@ -100,13 +100,16 @@ def spool(source: Source, limits: Limits, folder: Path) -> BinaryIO:
     """The tar inside `source`, in a file of `folder` that vanishes when closed."""
     file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by the caller
     try:
-        written = 0
+        written = taken = excess = 0
         for piece in _plain(source):
             written += len(piece)
+            # Counted as it flows, so that a bomb inside of an ordinary archive is one too.
+            excess = max(0, excess - limits.ratio * (source.taken - taken)) + len(piece)
+            taken = source.taken
             if written > limits.tar_bytes:
                 raise ArtifactRefused(f"it unpacks to more than {size_text(limits.unpacked_bytes)}", _SMALLER)
-            if written > _RATIO_FROM_BYTES and written > limits.ratio * source.taken:
-                raise ArtifactRefused(f"it unpacks to more than {limits.ratio} times its size", _SMALLER)
+            if excess > _EMPTY_BYTES:
+                raise ArtifactRefused(f"a part of it unpacks to more than {limits.ratio} times its size", _SMALLER)
             file.write(piece)
         if not written:
             raise ArtifactRefused("it is empty", "build the artifact again")

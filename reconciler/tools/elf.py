@@ -87,10 +87,8 @@ def _for_machine(
         strange = [file for file in files if file.machine == other]
         # Bundles for several machines exist, so a file that fits excuses the rest; not in an Erlang runtime.
         fatal = any(file.path in vital and file.path.startswith("erts-") for file in strange)
-        fatal = fatal or (
-            any(file.path in vital for file in strange) and not any(f.path in vital for f in fitting)
-        )
-        count = "1 file is" if len(strange) == 1 else f"{len(strange)} files are"
+        fatal = fatal or (any(file.path in vital for file in strange) and not any(f.path in vital for f in fitting))
+        count = f"{_named(strange)} is" if len(strange) == 1 else f"{len(strange)} files are"
         known = fatal and (machine, other) not in _MAY_ALSO_RUN
         (refusals if known else warnings).append(f"{count} built for {other}, the host is {host.machine}")
     return fitting, refusals, warnings
@@ -113,10 +111,7 @@ def _too_old(files: Sequence[ElfFile], prefix: str, offered: str, shipped: froze
         (version_number(version), version, file)
         for file in files
         for library, version in file.versions
-        if version.startswith(f"{prefix}_")
-        and library not in shipped
-        and has
-        and version_number(version) > has
+        if version.startswith(f"{prefix}_") and library not in shipped and has and version_number(version) > has
     ]
     if not asked:
         return []

@@ -30,9 +30,7 @@ _DIGEST_LENGTH: Final = 12
 _RELEASE_ID = re.compile(rf"([^\s/.\-][^\s/]*)-([0-9a-f]{{{_DIGEST_LENGTH}}})")
 _HEX_DIGEST = re.compile(rf"[0-9a-f]{{{_DIGEST_LENGTH},64}}")
 _SUMS_LINE = re.compile(r"([0-9a-f]{64})  \./([^\n]+)")
-_TREE_LINE = re.compile(
-    r"(?:d (?P<d>755)|f (?P<f>644|755)|l (?P<l>777)) \./(?P<path>[^\t\n]+)\t(?P<target>[^\t\n]*)"
-)
+_TREE_LINE = re.compile(r"(?:d (?P<d>755)|f (?P<f>644|755)|l (?P<l>777)) \./(?P<path>[^\t\n]+)\t(?P<target>[^\t\n]*)")
 # Control characters would break a line of the manifest or a terminal, two line ends of Unicode some readers;
 # sha256sum escapes a backslash in a way of its own. A lone surrogate stands for a byte that is not UTF-8.
 _UNSAFE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\\\\u2028\u2029\ud800-\udfff]")
@@ -70,13 +68,9 @@ def name_problem(path: str) -> str:
         if unsafe[0] == "\\":
             return "its name holds a backslash"
         return (
-            "its name holds a line break"
-            if unsafe[0] in "\n\r\u2028\u2029"
-            else "its name holds a control character"
+            "its name holds a line break" if unsafe[0] in "\n\r\u2028\u2029" else "its name holds a control character"
         )
-    if (
-        len(path) * 4 > MAX_COMPONENT_BYTES
-    ):  # four bytes a character at most, so a short name needs no encoding
+    if len(path) * 4 > MAX_COMPONENT_BYTES:  # four bytes a character at most, so a short name needs no encoding
         if len(path.encode()) > MAX_PATH_BYTES:
             return f"its path is longer than {MAX_PATH_BYTES} bytes"
         if any(len(part.encode()) > MAX_COMPONENT_BYTES for part in path.split("/")):
@@ -92,9 +86,7 @@ def printable(name: str) -> str:
 
 def manifest_sums(entries: Iterable[Entry]) -> str:
     """The files as `sha256sum --check` reads them, sorted by path."""
-    return "".join(
-        f"{entry.sha256}  ./{_safe(entry.path)}\n" for entry in sorted(entries) if entry.kind == "f"
-    )
+    return "".join(f"{entry.sha256}  ./{_safe(entry.path)}\n" for entry in sorted(entries) if entry.kind == "f")
 
 
 def manifest_tree(entries: Iterable[Entry]) -> str:
