@@ -61,23 +61,13 @@ def parser() -> argparse.ArgumentParser:
 def _common(to: argparse.ArgumentParser) -> None:
     group = to.add_argument_group("what and where")
     none = argparse.SUPPRESS
-    group.add_argument(
-        "--desired-state", type=Path, metavar="DIR", default=none, help="folder (desired-state)"
-    )
+    group.add_argument("--desired-state", type=Path, metavar="DIR", default=none, help="folder (desired-state)")
     group.add_argument("--ref", metavar="REF", default=none, help="the commit to use (HEAD)")
-    group.add_argument(
-        "--working-tree", action="store_true", default=none, help="use the files, committed or not"
-    )
-    group.add_argument(
-        "--app", metavar="APP", action="append", default=none, help="only this app; can be repeated"
-    )
-    group.add_argument(
-        "--host", metavar="HOST", action="append", default=none, help="only this host; can be repeated"
-    )
+    group.add_argument("--working-tree", action="store_true", default=none, help="use the files, committed or not")
+    group.add_argument("--app", metavar="APP", action="append", default=none, help="only this app; can be repeated")
+    group.add_argument("--host", metavar="HOST", action="append", default=none, help="only this host; can be repeated")
     group.add_argument("--json", action="store_true", default=none, help="machine-readable result on stdout")
-    group.add_argument(
-        "--verbose", action="store_true", default=none, help="more about what is done; full errors"
-    )
+    group.add_argument("--verbose", action="store_true", default=none, help="more about what is done; full errors")
 
 
 def _own(name: str, command: argparse.ArgumentParser) -> None:
@@ -88,13 +78,13 @@ def _own(name: str, command: argparse.ArgumentParser) -> None:
             "--sha256", metavar="HEX", default=None, help="digest of the artifact, if it is not a local file"
         )
     if name == "schema":
-        command.add_argument("name", choices=["app", "fleet"], nargs="?", default="app", help="which one to print (app)")
+        command.add_argument(
+            "name", choices=["app", "fleet"], nargs="?", default="app", help="which one to print (app)"
+        )
         command.add_argument("--write", type=Path, metavar="DIR", default=None, help="write both into this folder")
     if name == "logs":
         command.add_argument("app_name", metavar="APP")
-        command.add_argument(
-            "--lines", type=int, default=100, metavar="N", help="newest lines of each host (100)"
-        )
+        command.add_argument("--lines", type=int, default=100, metavar="N", help="newest lines of each host (100)")
 
 
 def main(argv: list[str] | None = None) -> int:

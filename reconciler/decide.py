@@ -18,9 +18,7 @@ def next_action(want: Wanted, seen: ObservedHost | Unreachable) -> Step:
 
 def _refused(step: Step, want: Wanted, seen: ObservedHost) -> Blocked | None:
     """A routed instance is never stopped, whatever the policy says; stop-first apps are replaced, not stopped."""
-    if not isinstance(step, StopInstance | RejectRelease) or (
-        isinstance(step, RejectRelease) and want.stop_first
-    ):
+    if not isinstance(step, StopInstance | RejectRelease) or (isinstance(step, RejectRelease) and want.stop_first):
         return None
     app = seen.app(want.app)
     routed = {app.route.slot if app.route else "", app.applied.slot if app.applied else ""}

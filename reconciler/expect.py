@@ -63,9 +63,7 @@ def _changed(app: ObservedApp, action: AnyAction, want: Wanted) -> ObservedApp: 
             return _with_unit(app.with_slot(_started(app.slot(action.slot), action, want)), want)
         case StartAgain():
             slot = app.slot(action.slot)
-            return app.with_slot(
-                replace(slot, state="active", running=slot.prepared, invocation=f"{slot.invocation}+")
-            )
+            return app.with_slot(replace(slot, state="active", running=slot.prepared, invocation=f"{slot.invocation}+"))
         case RepairFiles():
             return _with_unit(app.with_slot(_written(app.slot(action.slot), action.identity, want)), want)
         case WaitHealthy():

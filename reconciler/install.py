@@ -24,9 +24,7 @@ DISK_RESERVE_KIB = 64 * 1024
 class Run(Protocol):
     """Runs an action's script on the host."""
 
-    async def __call__(
-        self, script: str, words: tuple[str, ...], stdin: Stdin = b"", seconds: float = 90
-    ) -> Reply: ...
+    async def __call__(self, script: str, words: tuple[str, ...], stdin: Stdin = b"", seconds: float = 90) -> Reply: ...
 
 
 async def install(
@@ -87,9 +85,7 @@ def refuse_unfit(target: Target, prepared: Prepared, abi: HostAbi, host: str) ->
     paths = {entry.path for entry in prepared.entries}
     if "/" in program and not program.startswith("/") and program.removeprefix("./") not in paths:
         found = ", ".join(prepared.executables[:5]) or "nothing in bin/"
-        raise ArtifactRefused(
-            f"{label} has no {program}; it has {found}", f"set start: in apps/{target.app.app}.yaml"
-        )
+        raise ArtifactRefused(f"{label} has no {program}; it has {found}", f"set start: in apps/{target.app.app}.yaml")
 
 
 async def _stream(head: bytes, prepared: Prepared, tell: Callable[[str], None]) -> AsyncIterator[bytes]:

@@ -41,9 +41,7 @@ async def run_pass(hosts: dict[str, Transport], targets: list[Target], progress:
     return list(await asyncio.gather(*jobs))
 
 
-async def look_at_all(
-    hosts: dict[str, Transport], targets: list[Target]
-) -> dict[str, ObservedHost | Unreachable]:
+async def look_at_all(hosts: dict[str, Transport], targets: list[Target]) -> dict[str, ObservedHost | Unreachable]:
     """One look at each host, all at once."""
     on_host = {name: [target for target in targets if target.wanted.host == name] for name in sorted(hosts)}
     looks = await asyncio.gather(*(observe(hosts[name], on_host[name]) for name in on_host))
@@ -62,9 +60,7 @@ async def _converge(
     if first is not None:
         proven = (await asyncio.shield(first)).end
         if isinstance(proven, Blocked):
-            return Outcome(
-                Blocked(wanted.host, wanted.app, f"waits for host {proven.host}, where it is not converged")
-            )
+            return Outcome(Blocked(wanted.host, wanted.app, f"waits for host {proven.host}, where it is not converged"))
         target = replace(target, wanted=replace(wanted, migrates=False))
     done: list[AnyAction] = []
     log_tail: tuple[str, ...] = ()
@@ -95,9 +91,7 @@ def _failed(target: Target, seen: ObservedHost | Unreachable, error: ReconcileEr
     wanted = target.wanted
     app = seen.app(wanted.app) if isinstance(seen, ObservedHost) else None
     names = [slot.running.version for slot in app.slots if slot.running_now and slot.running] if app else []
-    return Blocked(
-        wanted.host, wanted.app, target.masked(str(error)), error.next_step, names[0] if names else ""
-    )
+    return Blocked(wanted.host, wanted.app, target.masked(str(error)), error.next_step, names[0] if names else "")
 
 
 async def changes(*places: Path, every_seconds: float) -> AsyncIterator[None]:

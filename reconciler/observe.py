@@ -19,9 +19,7 @@ Health = tuple[bool, str]
 
 async def observe(host: Transport, targets: list[Target]) -> ObservedHost | Unreachable:
     """Everything of these apps on this host. A host that cannot be seen is a value, not an error."""
-    ports = sorted(
-        {(slot, t.wanted.health_path) for t in targets for slot in t.wanted.slots if t.wanted.health_path}
-    )
+    ports = sorted({(slot, t.wanted.health_path) for t in targets for slot in t.wanted.slots if t.wanted.health_path})
     routed = any(target.wanted.route for target in targets)
     try:
         asked = asyncio.gather(*(ask_health(host, int(slot), path or "/") for slot, path in ports))
@@ -54,9 +52,7 @@ async def _nothing() -> dict[str, object] | str:
     return {}
 
 
-async def ask_traefik(
-    host: Transport, port: int, connection: HttpConnection | None = None
-) -> dict[str, object] | str:
+async def ask_traefik(host: Transport, port: int, connection: HttpConnection | None = None) -> dict[str, object] | str:
     """Traefik's raw data; a sentence when it does not answer as it should."""
     http = connection or HttpConnection(host, port)
     try:
@@ -88,9 +84,7 @@ def read_health(status: int) -> Health:
     return 200 <= status < 300, str(status)
 
 
-def _with_answers(
-    name: str, app: ObservedApp, held: dict[str, object] | str, health: dict[str, Health]
-) -> ObservedApp:
+def _with_answers(name: str, app: ObservedApp, held: dict[str, object] | str, health: dict[str, Health]) -> ObservedApp:
     slots = []
     for slot in app.slots:
         if slot.running_now and slot.name in health:

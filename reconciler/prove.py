@@ -82,9 +82,7 @@ async def wait_healthy(
         if watch.left <= 0:
             reply = await wait(0.0, True)
             slot = reply.apps[action.app].slot(action.slot)
-            failed = replace(
-                slot, failure=_too_late(watch, slot), healthy=False, log_tail=_tail(target, reply)
-            )
+            failed = replace(slot, failure=_too_late(watch, slot), healthy=False, log_tail=_tail(target, reply))
             return reply.apps[action.app].with_slot(failed)
 
 
@@ -130,11 +128,7 @@ def _hopeless(slot: Slot, before: Slot) -> str:
 def _too_late(watch: _Watch, slot: Slot) -> str:
     within = f"within {watch.target.wanted.healthy_within_seconds:g} s"
     if not watch.answer:
-        return (
-            f"it did not open port {slot.name} {within}"
-            if slot.running_now
-            else f"it was not running {within}"
-        )
+        return f"it did not open port {slot.name} {within}" if slot.running_now else f"it was not running {within}"
     return f"{watch.target.wanted.health_path} was not healthy {within}; the last answer was {watch.answer}"
 
 
@@ -142,9 +136,7 @@ def _tail(target: Target, reply: Reply) -> tuple[str, ...]:
     return tuple(target.masked(line) for line in reply.log[-15:])
 
 
-async def confirm_route(
-    host: Transport, target: Target, action: ConfirmRoute, seen: ObservedHost
-) -> ObservedHost:
+async def confirm_route(host: Transport, target: Target, action: ConfirmRoute, seen: ObservedHost) -> ObservedHost:
     """What Traefik holds once it has applied the route, or `unconfirmed` when it has not in good time."""
     app = seen.app(action.app)
     http = HttpConnection(host, target.api_port)
@@ -155,9 +147,7 @@ async def confirm_route(
             held = await ask_traefik(host, target.api_port, http)
             applied = read_applied(action.app, held) if isinstance(held, dict) else None
             if applied and applied.digest == action.digest and not applied.problem:
-                return replace(seen, traefik="").with_app(
-                    action.app, replace(app, applied=applied, unconfirmed="")
-                )
+                return replace(seen, traefik="").with_app(action.app, replace(app, applied=applied, unconfirmed=""))
             await sleep_seconds(pause)
             pause = min(pause * 1.5, 0.5)
     finally:
@@ -165,6 +155,4 @@ async def confirm_route(
     applied = read_applied(action.app, held) if isinstance(held, dict) else app.applied
     traefik = held if isinstance(held, str) else ""
     waited = f"not within {CONFIRM_WITHIN_SECONDS:g} s"
-    return replace(seen, traefik=traefik).with_app(
-        action.app, replace(app, applied=applied, unconfirmed=waited)
-    )
+    return replace(seen, traefik=traefik).with_app(action.app, replace(app, applied=applied, unconfirmed=waited))

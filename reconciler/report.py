@@ -22,9 +22,7 @@ def table(rows: list[list[str]]) -> str:
 
 def plan_text(plans: list[AppPlan]) -> str:
     """One line an action, then how each app would end where that is not simply converged."""
-    rows = [
-        [a.host, a.verb, " ".join([a.app, a.subject]).strip(), a.reason] for p in plans for a in p.actions
-    ]
+    rows = [[a.host, a.verb, " ".join([a.app, a.subject]).strip(), a.reason] for p in plans for a in p.actions]
     ends = "".join(blocked_text(p.end) for p in plans if isinstance(p.end, Blocked))
     return (table(rows) + ends) or "nothing to do\n"
 
@@ -66,9 +64,7 @@ def end_json(end: Converged | Blocked) -> dict[str, Any]:
 
 def outcome_text(ends: list[Converged | Blocked]) -> str:
     """One line a converged app, a paragraph for every other."""
-    rows = [
-        [e.host, e.app, e.version, f"slot {e.slot}", "converged"] for e in ends if isinstance(e, Converged)
-    ]
+    rows = [[e.host, e.app, e.version, f"slot {e.slot}", "converged"] for e in ends if isinstance(e, Converged)]
     return table(rows) + "".join(blocked_text(e) for e in ends if isinstance(e, Blocked))
 
 

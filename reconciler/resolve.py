@@ -72,12 +72,8 @@ def resolve(
     secret: Callable[[str], str],
 ) -> Target:
     """The target of one app on one host. `secret(name)` gives a value or raises what it has to say."""
-    values = {
-        key: secret(value.secret) if isinstance(value, SecretRef) else value for key, value in app.env.items()
-    }
-    secrets = frozenset(
-        values[key] for key, value in app.env.items() if isinstance(value, SecretRef) and values[key]
-    )
+    values = {key: secret(value.secret) if isinstance(value, SecretRef) else value for key, value in app.env.items()}
+    secrets = frozenset(values[key] for key, value in app.env.items() if isinstance(value, SecretRef) and values[key])
     variables = {**values, "RECONCILE_START": app.start_command}
     keys = tuple((key, digest(value)) for key, value in sorted(variables.items()))
     unit = _unit_settings(app, spec)

@@ -93,9 +93,7 @@ async def _digest(app: App, desired: Desired) -> str | ReconcileError | None:
 def _refuse_unknown(what: str, names: list[str] | None, known: set[str]) -> None:
     for name in names or []:
         if name not in known:
-            raise UsageError(
-                f"no {what} {name} in the desired state", f"known: {', '.join(sorted(known)) or 'none'}"
-            )
+            raise UsageError(f"no {what} {name} in the desired state", f"known: {', '.join(sorted(known)) or 'none'}")
 
 
 def open_host(name: str, spec: HostSpec) -> Transport:
@@ -110,7 +108,5 @@ def secret(name: str) -> str:
     variable = "RECONCILE_SECRET_" + re.sub(r"[^A-Za-z0-9]", "_", name).upper()
     value = os.environ.get(variable)
     if value is None:
-        raise SecretMissing(
-            f"the secret {name} is not known", f"set {variable} in the environment of reconcile"
-        )
+        raise SecretMissing(f"the secret {name} is not known", f"set {variable} in the environment of reconcile")
     return value

@@ -44,9 +44,7 @@ def bad_release(kind: Kind, version: str = "0.2.0", base: Base = "python") -> Pa
             good = build_release(version)
         case _:
             good = release(version)
-    return cached(
-        good.name, lambda path: _spoil(kind, good, path), kind, good.parent.name, Path(__file__).read_bytes()
-    )
+    return cached(good.name, lambda path: _spoil(kind, good, path), kind, good.parent.name, Path(__file__).read_bytes())
 
 
 def _spoil(kind: Kind, good: Path, path: Path) -> None:

@@ -129,8 +129,7 @@ def replace(members: Members, suffix: str, change: Callable[[bytes], bytes]) -> 
 
 def _settings(behaviour: dict[str, Behaviour]) -> dict[str, str]:
     texts = {
-        name.upper(): str(int(value)) if isinstance(value, bool) else str(value)
-        for name, value in behaviour.items()
+        name.upper(): str(int(value)) if isinstance(value, bool) else str(value) for name, value in behaviour.items()
     }
     if wrong := [name for name, text in texts.items() if "\n" in text]:
         raise ValueError(f"{wrong} must be one line each")
@@ -193,9 +192,7 @@ def _build_with_mix(version: str) -> Path:
 def _mix_release(version: str, folder: Path, path: Path) -> None:
     """Runs `mix release` in a copy of the sources and writes its tarball without times and random bytes."""
     build = folder / "build"
-    shutil.copytree(
-        ELIXIR_APP, build, ignore=shutil.ignore_patterns("_build", "deps", "test"), dirs_exist_ok=True
-    )
+    shutil.copytree(ELIXIR_APP, build, ignore=shutil.ignore_patterns("_build", "deps", "test"), dirs_exist_ok=True)
     cookie = build / "_build" / "prod" / "rel" / "my_application" / "releases" / "COOKIE"
     cookie.parent.mkdir(parents=True, exist_ok=True)
     cookie.write_text("for-tests-only")  # mix would make a random one
@@ -212,9 +209,7 @@ def _mix_release(version: str, folder: Path, path: Path) -> None:
     )
     made = build / "_build" / "prod" / path.name
     if run.returncode != 0 or not made.exists():
-        raise RuntimeError(
-            f"mix release in {build} ended with {run.returncode}:\n{run.stdout.decode()[-4000:]}"
-        )
+        raise RuntimeError(f"mix release in {build} ended with {run.returncode}:\n{run.stdout.decode()[-4000:]}")
     members = sorted(read_members(made), key=lambda pair: pair[0].name)
     write_members(path, [member(info.name, data=data, mode=info.mode) for info, data in members])
     made.unlink()
@@ -226,9 +221,7 @@ def _sources_digest() -> str:
     if reason := elixir_missing():
         raise RuntimeError(reason)
     digest = hashlib.sha256(Path(__file__).read_bytes())
-    for path in sorted(
-        [ELIXIR_APP / "mix.exs", *ELIXIR_APP.glob("config/*"), *ELIXIR_APP.glob("lib/**/*.ex")]
-    ):
+    for path in sorted([ELIXIR_APP / "mix.exs", *ELIXIR_APP.glob("config/*"), *ELIXIR_APP.glob("lib/**/*.ex")]):
         digest.update(f"{path.relative_to(ELIXIR_APP)} {sha256(path)}\n".encode())
     for program in ("mix", "erl"):
         real = Path(shutil.which(program) or program).resolve()

@@ -82,16 +82,11 @@ class World:
                 failed = replace(slot, healthy=False, healthy_for_seconds=None, failure="exited 2 times")
                 return self.seen.with_app("hello", forget_evidence(self.app).with_slot(failed))
         if isinstance(action, ConfirmRoute) and self.seen.traefik:
-            return self.seen.with_app(
-                "hello", replace(forget_evidence(self.app), unconfirmed="not within 10 s")
-            )
+            return self.seen.with_app("hello", replace(forget_evidence(self.app), unconfirmed="not within 10 s"))
         return after
 
     def _bad(self, identity: Identity) -> bool:
-        return (
-            self.behaviour.get(identity.release, "ok") != "ok"
-            or self.behaviour.get(identity.env, "ok") != "ok"
-        )
+        return self.behaviour.get(identity.release, "ok") != "ok" or self.behaviour.get(identity.env, "ok") != "ok"
 
     # What must be true of every action and of every state.
 
@@ -102,9 +97,7 @@ class World:
             assert action.slot not in routed, f"stops what is routed: {action}"
         if isinstance(action, Cutover | EnableInstance):
             slot = app.slot(action.slot)
-            was_accepted = slot.previous is None and (
-                slot.enabled or (app.route and app.route.slot == slot.name)
-            )
+            was_accepted = slot.previous is None and (slot.enabled or (app.route and app.route.slot == slot.name))
             assert was_accepted or slot.healthy_for_seconds, f"accepts the unproven: {action}"
 
     def check(self, want: Wanted) -> None:
@@ -132,9 +125,7 @@ class World:
             slots.append(replace(slot, state=state, running=running, open_connections=0, healthy=None))
         route = self.app.route
         applied = AppliedRoute(route.slot, route.digest) if route else None
-        self.seen = self.seen.with_app(
-            "hello", replace(forget_evidence(self.app), slots=tuple(slots), applied=applied)
-        )
+        self.seen = self.seen.with_app("hello", replace(forget_evidence(self.app), slots=tuple(slots), applied=applied))
         self.check(want)
 
 

@@ -54,9 +54,7 @@ async def _all_of(reader: asyncio.StreamReader | None) -> bytes:
 
 async def _feed(writer: asyncio.StreamWriter | None, stdin: Stdin) -> None:
     assert writer is not None
-    with contextlib.suppress(
-        BrokenPipeError, ConnectionResetError
-    ):  # the command ended early and says why itself
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the command ended early and says why itself
         if isinstance(stdin, bytes):
             writer.write(stdin)
         else:

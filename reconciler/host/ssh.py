@@ -20,9 +20,7 @@ KEEPALIVE_SECONDS = 5  # three unanswered ones end the connection: a dead link i
 class SshHost:
     """One host over SSH. Nothing is connected before the first use; a broken connection is made anew at the next."""
 
-    def __init__(
-        self, name: str, address: str, *, user: str | None, port: int | None, host_key: str | None
-    ) -> None:
+    def __init__(self, name: str, address: str, *, user: str | None, port: int | None, host_key: str | None) -> None:
         self.name = name
         self.round_trips = RoundTrips()
         self._address, self._user, self._port, self._host_key = address, user, port, host_key
@@ -53,9 +51,7 @@ class SshHost:
             raise await self._lost(error) from error
         if process.exit_status is None or process.exit_status < 0:
             raise await self._lost(ConnectionError("the connection broke during a command"))
-        completed = Completed(
-            process.exit_status, stdout.decode(errors="replace"), stderr.decode(errors="replace")
-        )
+        completed = Completed(process.exit_status, stdout.decode(errors="replace"), stderr.decode(errors="replace"))
         self._refuse_without_root(completed, sudo)
         return completed
 
@@ -165,9 +161,7 @@ def _plainly(error: Exception) -> str:
 
 
 async def _feed(writer: asyncssh.SSHWriter[bytes], stdin: Stdin) -> None:
-    with contextlib.suppress(
-        BrokenPipeError, ConnectionResetError
-    ):  # the command ended early and says why itself
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the command ended early and says why itself
         if isinstance(stdin, bytes):
             writer.write(stdin)
         else:

@@ -64,9 +64,7 @@ class Slot:
     @property
     def occupied(self) -> bool:
         """Something runs here, would run at boot, or has files here."""
-        return (
-            self.state != "inactive" or self.enabled or self.prepared is not None or self.previous is not None
-        )
+        return self.state != "inactive" or self.enabled or self.prepared is not None or self.previous is not None
 
     @property
     def running_now(self) -> bool:

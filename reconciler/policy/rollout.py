@@ -100,9 +100,7 @@ def next_step(want: Wanted, seen: ObservedHost) -> Step:
 
 def _without_release(want: Wanted, live: Slot | None) -> Blocked:
     serving = live.running.version if live and live.running_now and live.running else ""
-    reason = (
-        f"the artifact of version {want.version} is not there, and no host release of that version either"
-    )
+    reason = f"the artifact of version {want.version} is not there, and no host release of that version either"
     return Blocked(want.host, want.app, reason, "build the artifact, or correct artifact.source", serving)
 
 
@@ -115,12 +113,7 @@ def _keep_quarantine(case: Case) -> Step | None:
             return RejectRelease(*case.where, entry.reason, slot.name, case.identity, entry.reason)
         if slot.occupied and not _serves(case, slot):
             return _leave(case, slot, "its release failed here")
-        if (
-            slot.prepared
-            and slot.prepared != case.identity
-            and not slot.running_now
-            and slot.state != "failed"
-        ):
+        if slot.prepared and slot.prepared != case.identity and not slot.running_now and slot.state != "failed":
             return StartAgain(*case.where, f"{slot.prepared.version} served before", slot.name)
     return _quarantined(case, entry)
 
@@ -144,12 +137,7 @@ def _come_up(case: Case) -> Step | None:
     reason = _why_start(case)
     if case.identity.release not in case.app.releases:
         return InstallRelease(*case.where, "not on the host", case.identity.release)
-    if (
-        not want.stop_first
-        and slot is not case.live
-        and slot.running_now
-        and not carries(slot, want, case.app)
-    ):
+    if not want.stop_first and slot is not case.live and slot.running_now and not carries(slot, want, case.app):
         return _leave(case, slot, "left over from another rollout")
     if want.migrates and case.identity.release not in case.app.migrated:
         return Migrate(*case.where, "once per release, before it starts", case.identity)
@@ -172,9 +160,7 @@ def _may_not_start(case: Case) -> Blocked | None:
         )
     rollout = live is not None and live.running_now and live is not slot
     if case.want.route and seen.traefik and live is not slot:
-        return case.blocked(
-            f"Traefik does not answer: {seen.traefik}", "systemctl status traefik on the host"
-        )
+        return case.blocked(f"Traefik does not answer: {seen.traefik}", "systemctl status traefik on the host")
     needed_kib = int((live.memory_kib if live else 0) * MEMORY_HEADROOM)
     if rollout and needed_kib > seen.facts.memory_available_kib:
         return case.blocked(
@@ -261,9 +247,7 @@ def _be_confirmed(case: Case) -> Step | None:
 def _confirm(case: Case, slot: str, digest: str) -> Step:
     app = case.app
     if case.seen.traefik:
-        return case.blocked(
-            f"Traefik does not answer: {case.seen.traefik}", "systemctl status traefik on the host"
-        )
+        return case.blocked(f"Traefik does not answer: {case.seen.traefik}", "systemctl status traefik on the host")
     if app.unconfirmed:
         problem = app.applied.problem if app.applied and app.applied.problem else app.unconfirmed
         return case.blocked(

@@ -43,7 +43,5 @@ def wanted_identity(want: Wanted, app: ObservedApp) -> Identity | None:
 
 def _release_on_host(version: str, app: ObservedApp) -> str | None:
     running = [slot.running.release for slot in app.slots if slot.running]
-    candidates = [
-        each for each in running + list(reversed(app.releases)) if each.rpartition("-")[0] == version
-    ]
+    candidates = [each for each in running + list(reversed(app.releases)) if each.rpartition("-")[0] == version]
     return candidates[0] if candidates else None

@@ -101,18 +101,10 @@ def _read_lease(host: dict[str, str]) -> Lease:
 
 def _read_app(name: str, lines: list[list[str]], sections: _Sections, layout: Layout) -> ObservedApp:
     inventory = {
-        path.strip(): sha
-        for kind, sha, *rest in lines
-        if kind == "inventory"
-        for path in rest
-        if path.strip()
+        path.strip(): sha for kind, sha, *rest in lines if kind == "inventory" for path in rest if path.strip()
     }
     places = _Places(name, layout)
-    named = {
-        unit.partition("@")[2].removesuffix(".service")
-        for unit in sections.units
-        if unit.startswith(f"{name}@")
-    }
+    named = {unit.partition("@")[2].removesuffix(".service") for unit in sections.units if unit.startswith(f"{name}@")}
     slots = tuple(_read_slot(slot, lines, sections, places, inventory) for slot in sorted(named))
     released = sorted((float(line[1]), line[2]) for line in lines if line[0] == "release")
     names = [release for _, release in released]
@@ -123,9 +115,7 @@ def _read_app(name: str, lines: list[list[str]], sections: _Sections, layout: La
         releases=tuple(each for each in names if not each.startswith(".")),
         leftovers=tuple(each for each in names if each.startswith(".")),
         migrated=tuple(line[1] for line in lines if line[0] == "migrated"),
-        quarantined=tuple(
-            _read_quarantine(line) for line in lines if line[0] == "quarantine" and len(line) > 2
-        ),
+        quarantined=tuple(_read_quarantine(line) for line in lines if line[0] == "quarantine" and len(line) > 2),
         unit=systemd.read_unit_head((sections.heads.get(places.unit) or [""])[0]),
         unit_intact=sections.sums.get(places.unit) == inventory.get(places.unit),
         foreign=tuple(path for path in ours if path not in inventory),
@@ -155,7 +145,9 @@ class _Places:
         return f"{self.layout.env}/{self.app}/{slot}.previous"
 
 
-def _read_route(lines: list[list[str]], sections: _Sections, places: _Places, inventory: dict[str, str]) -> RouteFile | None:
+def _read_route(
+    lines: list[list[str]], sections: _Sections, places: _Places, inventory: dict[str, str]
+) -> RouteFile | None:
     if places.route not in sections.sums:
         return None
     slot, route_digest = read_route_head((sections.heads.get(places.route) or [""])[0])
@@ -177,9 +169,7 @@ def _read_slot(
     env_path = places.env(name)
     prepared, keys = systemd.read_env_head(sections.heads.get(env_path, []))
     previous, _ = systemd.read_env_head(sections.heads.get(places.previous(name), []))
-    intact = sections.sums.get(env_path) == inventory.get(env_path) and (
-        not prepared or link == prepared.release
-    )
+    intact = sections.sums.get(env_path) == inventory.get(env_path) and (not prepared or link == prepared.release)
     slot = Slot(
         name=name,
         prepared=prepared if link else None,

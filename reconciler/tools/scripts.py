@@ -31,6 +31,4 @@ def plain_script(name: str) -> str:
 
 def _joined(*names: str) -> str:
     texts = (package_text(f"scripts/{name}.sh") for name in names)
-    return "".join(
-        line for text in texts for line in text.splitlines(keepends=True) if not line.startswith("#")
-    )
+    return "".join(line for text in texts for line in text.splitlines(keepends=True) if not line.startswith("#"))

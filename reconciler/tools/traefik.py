@@ -70,24 +70,17 @@ def route_text(settings: RouteSettings, slot: str) -> str:
     return text
 
 
-
 def read_route_head(head: str) -> tuple[str, str]:
     """(slot, digest) of the first line of a route file; ("", "") when it is not one of ours."""
     words = dict(word.partition("=")[::2] for word in head.removeprefix("# reconcile route ").split())
-    return (
-        (words.get("slot", ""), words.get("digest", ""))
-        if head.startswith("# reconcile route ")
-        else ("", "")
-    )
+    return (words.get("slot", ""), words.get("digest", "")) if head.startswith("# reconcile route ") else ("", "")
 
 
 def read_applied(app: str, rawdata: dict[str, Any]) -> AppliedRoute | None:
     """What Traefik holds for the app, from `/api/rawdata`; None when it holds neither router nor marker."""
     router = rawdata.get("routers", {}).get(f"{app}@file")
     prefix = f"{app}-route-"
-    markers = [
-        name for name in rawdata.get("services", {}) if name.startswith(prefix) and name.endswith("@file")
-    ]
+    markers = [name for name in rawdata.get("services", {}) if name.startswith(prefix) and name.endswith("@file")]
     if router is None and not markers:
         return None
     slot, _, route_digest = (
@@ -96,8 +89,6 @@ def read_applied(app: str, rawdata: dict[str, Any]) -> AppliedRoute | None:
     if router is None:
         return AppliedRoute(slot, route_digest, "the router is not there")
     problem = (
-        ""
-        if router.get("status") == "enabled"
-        else "; ".join(router.get("error", [])) or "the router is disabled"
+        "" if router.get("status") == "enabled" else "; ".join(router.get("error", [])) or "the router is disabled"
     )
     return AppliedRoute(slot, route_digest, problem)

@@ -90,9 +90,7 @@ class Container:
         """Remove what systemd-nspawn and the kernel keep about an ended host."""
         for group in self._control_groups():
             if group.is_dir():
-                command(
-                    ["find", str(group), "-depth", "-type", "d", "-exec", "rmdir", "{}", ";"], check=False
-                )
+                command(["find", str(group), "-depth", "-type", "d", "-exec", "rmdir", "{}", ";"], check=False)
         propagated = Path("/run/systemd/nspawn/propagate") / self.name
         if propagated.is_dir():
             propagated.rmdir()

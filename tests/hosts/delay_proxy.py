@@ -53,9 +53,7 @@ class DelayProxy:
     def running(self) -> Iterator[DelayProxy]:
         """Run in a thread of its own; every connection is reset at the end."""
         ready = threading.Event()
-        thread = threading.Thread(
-            target=lambda: asyncio.run(self._serve(ready)), name="delay-proxy", daemon=True
-        )
+        thread = threading.Thread(target=lambda: asyncio.run(self._serve(ready)), name="delay-proxy", daemon=True)
         thread.start()
         if not ready.wait(10):
             raise RuntimeError("the delay proxy did not start")

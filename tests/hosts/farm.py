@@ -48,9 +48,7 @@ def missing_requirements() -> str:
     if os.geteuid() != 0:
         return "real hosts need root: run the tests as root, or leave them to CI"
     search = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    packages = sorted(
-        {package for name, package in NEEDED_PROGRAMS.items() if not shutil.which(name, path=search)}
-    )
+    packages = sorted({package for name, package in NEEDED_PROGRAMS.items() if not shutil.which(name, path=search)})
     if packages:
         return f"real hosts need more programs: apt-get install {' '.join(packages)}"
     if "overlay" not in Path("/proc/filesystems").read_text():
@@ -116,18 +114,14 @@ class Farm:
         return {record["name"]: self._machine(**record) for record in records}
 
     def _machine(self, name: str, place: int, binds: list[str]) -> Machine:
-        return Machine(
-            name, self.folder / "machines" / name, Link(self.bridge, place), self.key_path, tuple(binds)
-        )
+        return Machine(name, self.folder / "machines" / name, Link(self.bridge, place), self.key_path, tuple(binds))
 
     def add(self, name: str, binds: Mapping[Path, str] | None = None) -> Machine:
         """A new host, booted and reachable; `binds` shows files of this machine in it, read-only."""
         image, machines = root_filesystem(), self.machines()
         if name in machines:
             raise HostsError(f"there is a host {name} already")
-        place = next(
-            place for place in range(2, 255) if place not in {m.link.place for m in machines.values()}
-        )
+        place = next(place for place in range(2, 255) if place not in {m.link.place for m in machines.values()})
         shown = [f"{source}:{path}" for source, path in (binds or {}).items()]
         record = {"name": name, "place": place, "binds": shown}
         machine = self._machine(**record)  # type: ignore[arg-type]
@@ -156,9 +150,7 @@ class Farm:
     def _write_ssh_files(self) -> None:
         # OpenSSH takes its home from the user database, not from HOME: hence full paths, and a small `ssh`
         # that names the file.
-        machines = [
-            machine for machine in self.machines().values() if (machine.folder / "host_key.pub").exists()
-        ]
+        machines = [machine for machine in self.machines().values() if (machine.folder / "host_key.pub").exists()]
         named = "".join(f"Host {machine.name}\n    HostName {machine.address}\n" for machine in machines)
         folder, program = self.home / ".ssh", self.home / "bin/ssh"
         _replace(folder / "config", named + SSH_CONFIG.format(home=self.home))

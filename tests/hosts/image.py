@@ -93,9 +93,7 @@ def _build(root: Path) -> None:
     words += [f"--customize-hook={hook}" for hook in HOOKS]
     sources = _apt_sources()
     words += [SUITE, str(root)] + (["-"] if sources else [])
-    done = subprocess.run(
-        words, input=sources or None, check=False, capture_output=True, text=True, timeout=1800
-    )
+    done = subprocess.run(words, input=sources or None, check=False, capture_output=True, text=True, timeout=1800)
     if done.returncode != 0:
         raise HostsError(f"mmdebstrap could not build {SUITE}: {done.stderr[-2000:].strip()}")
 
@@ -124,6 +122,4 @@ def _apt_sources() -> str:
 
 def _apt_options() -> list[str]:
     dump = command(["apt-config", "dump", "Acquire"]).stdout.splitlines()
-    return [
-        line.removesuffix(";") for line in dump if ACQUIRE_OPTION.match(line) and not line.endswith('"";')
-    ]
+    return [line.removesuffix(";") for line in dump if ACQUIRE_OPTION.match(line) and not line.endswith('"";')]

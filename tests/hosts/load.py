@@ -147,9 +147,7 @@ class Load:
             error = "closed before the whole answer"
         except Exception as failure:  # whatever it was, a visitor would have seen it
             error = f"{type(failure).__name__}: {failure}"
-        self.samples.append(
-            Sample(begin, self._now() - begin, stream.name, status, error, body[:BODY_KEPT_BYTES])
-        )
+        self.samples.append(Sample(begin, self._now() - begin, stream.name, status, error, body[:BODY_KEPT_BYTES]))
 
     async def _exchange(self, stream: Stream, idle: list[_Connection]) -> tuple[int, bytes]:
         connection = next((kept for kept in _popped(idle) if kept.usable), None)
@@ -174,9 +172,7 @@ class Load:
 
     def first_answer(self, body_part: bytes) -> float | None:
         """When the first complete answer holding these bytes was there, in seconds after the start."""
-        return min(
-            (s.at + s.seconds for s in self.samples if not s.failed and body_part in s.body), default=None
-        )
+        return min((s.at + s.seconds for s in self.samples if not s.failed and body_part in s.body), default=None)
 
     def summary(self) -> str:
         """Counts and times for each stream, then what failed, in a few lines."""

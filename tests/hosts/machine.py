@@ -168,9 +168,7 @@ class Machine:
             *(stream.decode(errors="replace") for stream in (done.stdout, done.stderr)),
         )
         if check and said.returncode != 0:
-            raise HostsError(
-                f"{self.name}: `{script}` ended with {said.returncode}: {said.stderr or said.stdout}"
-            )
+            raise HostsError(f"{self.name}: `{script}` ended with {said.returncode}: {said.stderr or said.stdout}")
         return said
 
     def write(self, path: str, content: str | bytes, mode: int = 0o644) -> None:

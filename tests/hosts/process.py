@@ -71,9 +71,7 @@ def wait_until(condition: Callable[[], object], seconds: float, what: str) -> No
         time.sleep(POLL_SECONDS)
 
 
-def command(
-    words: Sequence[str], *, check: bool = True, seconds: float = 60
-) -> subprocess.CompletedProcess[str]:
+def command(words: Sequence[str], *, check: bool = True, seconds: float = 60) -> subprocess.CompletedProcess[str]:
     """Run words on this machine; with `check`, a failure raises and shows what the program said."""
     done = subprocess.run(
         words,

@@ -205,9 +205,7 @@ def parse_head(head: bytes) -> tuple[str, str, bool, dict[str, str]]:
     return words[0], words[1], keep, headers
 
 
-async def read_body(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, headers: dict[str, str]
-) -> bytes:
+async def read_body(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, headers: dict[str, str]) -> bytes:
     if "transfer-encoding" in headers:
         raise Refused(411, "send a Content-Length instead of a transfer coding")
     text = headers.get("content-length", "0")
