@@ -18,7 +18,7 @@ def stop_before_traefik_has_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     """The classic: stop the old instance as soon as the file is written."""
     monkeypatch.setattr(rollout, "_be_confirmed", lambda case: None)
     monkeypatch.setattr(rollout, "_leave", lambda case, slot, why: StopInstance(*case.where, why, slot.name))
-    monkeypatch.setattr("reconciler.decide._refused", lambda step, want, seen: None)
+    monkeypatch.setattr("reconciler.policy.guards.refused", lambda step, want, seen: None)
 
 
 def trust_that_it_will_be_healthy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,12 +16,14 @@ from reconciler.model.action import (
     Cutover,
     Drain,
     EnableInstance,
+    GoBack,
     InstallRelease,
     Migrate,
     PruneReleases,
     RejectRelease,
     RemoveRoute,
     RepairFiles,
+    Soak,
     StartAgain,
     StartInstance,
     Step,
@@ -90,6 +92,7 @@ def next_step(want: Wanted, seen: ObservedHost) -> Step:
         _be_as_written,
         _be_accepted,
         _be_confirmed,
+        _soak,
         _others_leave,
         _prune,
     ):
@@ -111,7 +114,7 @@ def _keep_quarantine(case: Case) -> Step | None:
     for slot in case.app.slots:
         if slot.previous:  # the return to the version before was cut off
             return RejectRelease(*case.where, entry.reason, slot.name, case.identity, entry.reason)
-        if slot.occupied and not _serves(case, slot):
+        if slot.occupied and (case.live is None or slot.name != case.live.name):
             return _leave(case, slot, "its release failed here")
         if slot.prepared and slot.prepared != case.identity and not slot.running_now and slot.state != "failed":
             return StartAgain(*case.where, f"{slot.prepared.version} served before", slot.name)
@@ -131,12 +134,12 @@ def _come_up(case: Case) -> Step | None:
     """The wanted release runs in its slot."""
     slot, want = case.slot, case.want
     if slot.running_now and slot.running == case.identity:
-        return None
+        return _installed(case)
     if blocked := _may_not_start(case):
         return blocked
     reason = _why_start(case)
-    if case.identity.release not in case.app.releases:
-        return InstallRelease(*case.where, "not on the host", case.identity.release)
+    if installed := _installed(case):
+        return installed
     if not want.stop_first and slot is not case.live and slot.running_now and not carries(slot, want, case.app):
         return _leave(case, slot, "left over from another rollout")
     if want.migrates and case.identity.release not in case.app.migrated:
@@ -147,6 +150,13 @@ def _come_up(case: Case) -> Step | None:
     return StartInstance(*case.where, reason, slot.name, case.identity, replaces)
 
 
+def _installed(case: Case) -> Step | None:
+    release = case.identity.release
+    if release in case.app.damaged:
+        return InstallRelease(*case.where, "its files were changed on the host", release, replaces_damaged=True)
+    return None if release in case.app.releases else InstallRelease(*case.where, "not on the host", release)
+
+
 def _replaced(case: Case) -> Identity | None:
     before = case.slot.previous or case.slot.running or case.slot.prepared
     return before if case.want.stop_first and before and before != case.identity else None
@@ -154,6 +164,11 @@ def _replaced(case: Case) -> Identity | None:
 
 def _may_not_start(case: Case) -> Blocked | None:
     slot, seen, live = case.slot, case.seen, case.live
+    if slot is live and slot.state == "failed" and carries(slot, case.want, case.app):
+        return case.blocked(
+            f"slot {slot.name} ({case.identity.version}) exits again and again; systemd gave it up ({slot.last_exit})",
+            f"reconcile logs {case.want.app}; then commit a fix, or start it anew with reconcile retry {case.want.app}",
+        )
     if slot.stranger:
         return case.blocked(
             f"port {slot.name} is taken by {slot.stranger}", "stop that program or give the app other ports"
@@ -198,7 +213,7 @@ def _be_accepted(case: Case) -> Step | None:
     if case.accepted and (proven or slot.healthy is not False):
         return None
     if slot.failure:
-        return _give_up(case)
+        return (_soak(case) if case.accepted else None) or _give_up(case)
     if not proven:
         what = f"health path answers {slot.health}" if case.accepted else _within(want)
         return WaitHealthy(*case.where, what, slot.name)
@@ -257,10 +272,17 @@ def _confirm(case: Case, slot: str, digest: str) -> Step:
     return ConfirmRoute(*case.where, "Traefik must have applied the route", slot, digest)
 
 
-def _serves(case: Case, slot: Slot) -> bool:
-    app = case.app
-    routed = {app.route.slot if app.route else "", app.applied.slot if app.applied else ""}
-    return slot.name in routed or (case.live is not None and slot.name == case.live.name)
+def _soak(case: Case) -> Step | None:
+    """The old instance stays warm for a while; if the new one does not stay healthy, the old one takes over again."""
+    app, want, slot = case.app, case.want, case.slot
+    warm = next((each for each in app.slots if each.name != slot.name and each.running_now and each.enabled), None)
+    if not want.soak_seconds or not want.route or not app.route or warm is None:
+        return None
+    if slot.failure and warm.running:
+        return GoBack(*case.where, slot.failure, warm.name, warm.invocation, case.identity, slot.failure, slot.name)
+    if app.route.age_seconds >= want.soak_seconds:
+        return None
+    return Soak(*case.where, f"{want.soak_seconds:g} s with slot {warm.name} kept warm", slot.name)
 
 
 def _others_leave(case: Case) -> Step | None:

@@ -1,0 +1,66 @@
+"""Rules that may refuse what the policy wants, each with the way through."""
+
+from __future__ import annotations
+
+from reconciler.model.action import AnyAction, Blocked, RejectRelease, StopInstance
+from reconciler.model.observed import ObservedHost
+from reconciler.model.wanted import Wanted
+from reconciler.policy.slots import carries, live_slot
+
+LARGEST_SHARE_REMOVED = 1 / 3
+
+
+def refused(step: AnyAction, want: Wanted, seen: ObservedHost) -> Blocked | None:
+    """Why this action may not be taken now; None when it may."""
+    guards = (_suspended, _routed_is_never_stopped, _drift_is_only_reported, _another_controller)
+    return next((blocked for guard in guards if (blocked := guard(step, want, seen))), None)
+
+
+def too_many_removals(removed: list[str], apps_seen: int) -> str:
+    """Why these apps may not be removed at once; "" when they may."""
+    if not removed or len(removed) <= apps_seen * LARGEST_SHARE_REMOVED:
+        return ""
+    names = ", ".join(sorted(removed)[:5]) + (" and more" if len(removed) > 5 else "")
+    return f"{len(removed)} of {apps_seen} apps at once ({names}) is more than a third; --allow-prune lets it happen"
+
+
+def _suspended(step: AnyAction, want: Wanted, seen: ObservedHost) -> Blocked | None:
+    entry = seen.app(want.app).suspended
+    if not entry:
+        return None
+    reason = f"suspended {entry}; waiting to {step.verb}: {step.reason}"
+    return Blocked(want.host, want.app, reason, f"reconcile resume {want.app}", _serving(want, seen))
+
+
+def _routed_is_never_stopped(step: AnyAction, want: Wanted, seen: ObservedHost) -> Blocked | None:
+    if not isinstance(step, StopInstance | RejectRelease) or (isinstance(step, RejectRelease) and want.stop_first):
+        return None
+    app = seen.app(want.app)
+    routed = {app.route.slot if app.route else "", app.applied.slot if app.applied else ""}
+    if step.slot not in routed:
+        return None
+    reason = f"slot {step.slot} is still routed and is not stopped ({step.reason})"
+    return Blocked(want.host, want.app, reason, "reconcile status shows the route; correct it in the desired state")
+
+
+def _drift_is_only_reported(step: AnyAction, want: Wanted, seen: ObservedHost) -> Blocked | None:
+    """Drift is what differs although the wanted release serves already, and no rollout is still under way."""
+    app = seen.app(want.app)
+    live = live_slot(want, app)
+    if not want.only_report_drift or want.gone or live is None or not carries(live, want, app) or live.previous:
+        return None
+    if any(slot.name != live.name and slot.enabled and slot.running_now for slot in app.slots):
+        return None
+    reason = f"drift, only reported: would {step.verb} {step.subject}, {step.reason}"
+    return Blocked(want.host, want.app, reason, "write drift: correct to have it put back", _serving(want, seen))
+
+
+def _another_controller(step: AnyAction, want: Wanted, seen: ObservedHost) -> Blocked | None:
+    if not seen.locked:
+        return None
+    return Blocked(want.host, want.app, seen.locked, "--wait-lock waits for it", _serving(want, seen), locked=True)
+
+
+def _serving(want: Wanted, seen: ObservedHost) -> str:
+    live = live_slot(want, seen.app(want.app))
+    return live.running.version if live and live.running_now and live.running else ""

@@ -1,0 +1,41 @@
+"""An app that the desired state names no more: traffic leaves, then its instances, then its files."""
+
+from __future__ import annotations
+
+from reconciler.model.action import (
+    Blocked,
+    ConfirmRoute,
+    Converged,
+    Drain,
+    RemoveApp,
+    RemoveRoute,
+    Step,
+    StopInstance,
+)
+from reconciler.model.observed import ObservedHost
+from reconciler.model.wanted import Wanted
+
+REASON = "the desired state names it no more"
+
+
+def next_step(want: Wanted, seen: ObservedHost) -> Step:
+    """The next action towards nothing of the app being left on the host."""
+    app = seen.app(want.app)
+    where = (want.host, want.app)
+    if want.app not in seen.apps or app == type(app)():
+        return Converged(*where, "", "")
+    if want.waits_for:
+        return Blocked(*where, f"is to be removed, and waits: {want.waits_for}")
+    if app.route:
+        return RemoveRoute(*where, REASON)
+    if app.applied:
+        if seen.traefik or app.unconfirmed:
+            problem = seen.traefik or app.unconfirmed
+            return Blocked(*where, f"Traefik still holds its route: {problem}", "systemctl status traefik on the host")
+        return ConfirmRoute(*where, "Traefik must have let go of it", "", "")
+    for slot in app.slots:
+        if slot.running_now and slot.open_connections and not slot.drained:
+            return Drain(*where, f"{want.drain_seconds:g} s at most for open requests", slot.name)
+        if slot.occupied:
+            return StopInstance(*where, REASON, slot.name)
+    return RemoveApp(*where, REASON)
