@@ -93,9 +93,9 @@ class Applier:
                 words = (action.app, action.slot, action.invocation)
                 return await runner.run("cutover", words, self.target.route_text(action.slot).encode())
             case GoBack():
-                words = (action.app, action.slot, action.invocation, str(action.failed))
                 route, reason = self.target.route_text(action.slot), self.target.masked(action.why)
-                return await runner.run("goback", words, tar_of({"route": route, "reason": reason}))
+                back = (action.app, action.slot, action.invocation, str(action.failed))
+                return await runner.run("goback", back, tar_of({"route": route, "reason": reason}))
             case EnableInstance():
                 return await runner.run("enable", (action.app, action.slot, action.invocation))
             case RemoveRoute():

@@ -26,6 +26,10 @@ COMMANDS = {
     "validate": "check the desired state; asks no host",
     "set": "write a new version of an app into its YAML file",
     "logs": "the journal of an app",
+    "history": "who changed an app, from which commit, why, how long it took and how it ended",
+    "retry": "forget what failed of an app, and try it again at once",
+    "suspend": "change nothing about an app for a while",
+    "resume": "the end of a suspension",
     "demo": "a whole rollout on this machine, without root, systemd or a server",
     "schema": "print the JSON Schemas for editors",
 }
@@ -41,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.set_defaults(
         command=None, desired_state=Path("desired-state"), app=None, host=None, json=False, verbose=False, ref=None,
-        working_tree=False, once=False, interval=60,
+        working_tree=False, once=False, interval=60, wait_lock=0, allow_prune=False,
     )  # fmt: skip
     top.add_argument("--version", action="store_true", default=False, help="print the version of reconcile")
     top.add_argument("--once", action="store_true", default=argparse.SUPPRESS, help="one pass, then exit")
@@ -66,6 +70,14 @@ def _common(to: argparse.ArgumentParser) -> None:
     group.add_argument("--working-tree", action="store_true", default=none, help="use the files, committed or not")
     group.add_argument("--app", metavar="APP", action="append", default=none, help="only this app; can be repeated")
     group.add_argument("--host", metavar="HOST", action="append", default=none, help="only this host; can be repeated")
+    group.add_argument(
+        "--wait-lock",
+        type=int,
+        metavar="SECONDS",
+        default=none,
+        help="wait so long for a host that another controller has",
+    )
+    group.add_argument("--allow-prune", action="store_true", default=none, help="let more than a third of the apps go")
     group.add_argument("--json", action="store_true", default=none, help="machine-readable result on stdout")
     group.add_argument("--verbose", action="store_true", default=none, help="more about what is done; full errors")
 
@@ -82,8 +94,14 @@ def _own(name: str, command: argparse.ArgumentParser) -> None:
             "name", choices=["app", "fleet"], nargs="?", default="app", help="which one to print (app)"
         )
         command.add_argument("--write", type=Path, metavar="DIR", default=None, help="write both into this folder")
-    if name == "logs":
+    if name in ("logs", "history", "retry", "suspend", "resume"):
         command.add_argument("app_name", metavar="APP")
+    if name == "suspend":
+        command.add_argument("--reason", required=True, help="why; shown by status")
+        command.add_argument(
+            "--for", dest="duration", metavar="TIME", default=None, help="30m, 2h or 7d; else until resumed"
+        )
+    if name == "logs":
         command.add_argument("--lines", type=int, default=100, metavar="N", help="newest lines of each host (100)")
 
 

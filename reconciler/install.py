@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import Protocol
 
 from reconciler.artifact.archive import Prepared, load_prepared, prepare
 from reconciler.artifact.source import digest_of, fetch
 from reconciler.errors import ArtifactRefused, ArtifactUnavailable
-from reconciler.host.transport import Command, Stdin, Transport
+from reconciler.host.transport import Command, Transport
 from reconciler.model.action import InstallRelease
 from reconciler.resolve import Target
+from reconciler.run import Runner
 from reconciler.tools import scripts
 from reconciler.tools.elf import HostAbi, unmet
 from reconciler.tools.look import Reply
@@ -21,28 +21,24 @@ SLOWEST_BYTES_PER_SECOND = 50_000  # slower than this is a broken line
 DISK_RESERVE_KIB = 64 * 1024
 
 
-class Run(Protocol):
-    """Runs an action's script on the host."""
-
-    async def __call__(self, script: str, words: tuple[str, ...], stdin: Stdin = b"", seconds: float = 90) -> Reply: ...
-
-
 async def install(
-    target: Target, action: InstallRelease, run: Run, host: Transport, tell: Callable[[str], None]
+    target: Target, action: InstallRelease, runner: Runner, host: Transport, tell: Callable[[str], None]
 ) -> Reply:
     """The look after the upload. Raises ArtifactError before anything is sent when the release cannot run there."""
     prepared, abi = await asyncio.gather(have(target, tell), read_abi(host))
     refuse_unfit(target, prepared, abi, host.name)
     sums, tree = prepared.sums.encode(), prepared.tree.encode()
     needed_kib = prepared.unpacked_size // 1024 + DISK_RESERVE_KIB
-    words = (action.app, action.release, str(len(sums)), str(len(tree)), str(needed_kib))
+    mode = "replace" if action.replaces_damaged else "new"
+    words = (action.app, action.release, str(len(sums)), str(len(tree)), str(needed_kib), mode)
     seconds = 120 + prepared.packed_size / SLOWEST_BYTES_PER_SECOND
-    return await run("install", words, _stream(sums + tree, prepared, tell), seconds)
+    return await runner.run("install", words, _stream(sums + tree, prepared, tell), seconds)
 
 
 async def have(target: Target, tell: Callable[[str], None]) -> Prepared:
     """The judged release of this target, from the cache or fetched now."""
     app = target.app
+    assert app is not None
     digest = await digest_of(app.artifact.source, app.artifact.sha256, app.version, target.folder)
     if digest is None:
         raise ArtifactUnavailable(
@@ -74,6 +70,7 @@ async def read_abi(host: Transport) -> HostAbi:
 
 def refuse_unfit(target: Target, prepared: Prepared, abi: HostAbi, host: str) -> None:
     """Raises ArtifactRefused when the release cannot run on the host, or has not what starts it."""
+    assert target.app is not None
     label = f"{target.app.app} {target.app.version}"
     refusals, _ = unmet(prepared.requirements, abi)
     if refusals:

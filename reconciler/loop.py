@@ -1,107 +1,138 @@
-"""A pass: observe, ask for the next action, apply it, until nothing is left to do. Then wait for a reason to look."""
+"""A pass: look at every host, ask for the next action, apply it, until nothing is left to do.
+
+Hosts and apps go side by side; what must wait for what is in `order`. Nothing is remembered from one pass to the next.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 
 from reconciler.apply import Applier
+from reconciler.clock import now_seconds, sleep_seconds
 from reconciler.decide import next_action
-from reconciler.errors import ReconcileError
+from reconciler.errors import HostLocked, ReconcileError
+from reconciler.finish import finish
 from reconciler.host.transport import Transport
 from reconciler.model.action import AnyAction, Blocked, Converged
 from reconciler.model.observed import ObservedHost, Unreachable
+from reconciler.model.wanted import Controller
 from reconciler.observe import observe
+from reconciler.order import Order
 from reconciler.progress import Progress
-from reconciler.resolve import Target
+from reconciler.resolve import Site, Target
 
 MOST_ACTIONS = 60  # far above any rollout: a pass that gets there goes round in circles, and says so
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a pass ended for one app on one host, and what it did."""
+    """How a pass ended for one app on one host, what it did, how long it took, and what it began with."""
 
     end: Converged | Blocked
     actions: tuple[AnyAction, ...] = ()
+    seconds: float = 0.0
+    before: str = ""  # the version that ran when it began
 
 
-async def run_pass(hosts: dict[str, Transport], targets: list[Target], progress: Progress) -> list[Outcome]:
-    """One pass over everything. Hosts and apps go side by side: a dead host or a failing app delays no other."""
-    seen = await look_at_all(hosts, targets)
-    first: dict[str, asyncio.Future[Outcome]] = {}
-    jobs = []
-    for target in targets:
-        app, host = target.wanted.app, target.wanted.host
-        job = asyncio.ensure_future(_converge(hosts[host], target, seen[host], progress, first.get(app)))
-        first.setdefault(app, job)
-        jobs.append(job)
-    return list(await asyncio.gather(*jobs))
+@dataclass
+class Pass:
+    """One pass over some hosts and targets."""
 
+    hosts: dict[str, Transport]
+    sites: dict[str, Site]
+    targets: list[Target]
+    controller: Controller
+    progress: Progress
+    revision: str | None = None
+    wait_lock_seconds: float = 0.0
+    prunes: bool = False  # the targets are all there is: what else is ours is to go
+    allow_prune: bool = False
+    looks: dict[str, asyncio.Task[ObservedHost | Unreachable]] = field(default_factory=dict)
+    changed: set[str] = field(default_factory=set)  # hosts on which an action was begun
 
-async def look_at_all(hosts: dict[str, Transport], targets: list[Target]) -> dict[str, ObservedHost | Unreachable]:
-    """One look at each host, all at once."""
-    on_host = {name: [target for target in targets if target.wanted.host == name] for name in sorted(hosts)}
-    looks = await asyncio.gather(*(observe(hosts[name], on_host[name]) for name in on_host))
-    return dict(zip(on_host, looks, strict=True))
+    async def run(self) -> list[Outcome]:
+        """Every outcome, in the order of the targets, removals last."""
+        deadline = now_seconds() + self.wait_lock_seconds
+        self.looks = {name: asyncio.create_task(self.look(name)) for name in sorted(self.hosts)}
+        order = Order(self.targets, self.controller.owner, self.looks)
+        for target in self.targets:
+            order.start(target, self._converge(target, order, deadline))
+        named = {(target.wanted.app, target.wanted.host) for target in self.targets}
+        removals = await order.removals(self.sites, named, allow_prune=self.allow_prune) if self.prunes else []
+        for target in removals:
+            order.start(target, self._converge(target, order, deadline))
+        await asyncio.gather(*(self._finish(name, order) for name in sorted(self.hosts)))
+        return [outcome for outcome in order.outcomes() if not _absent_as_wanted(outcome)]
 
+    async def look(self, name: str) -> ObservedHost | Unreachable:
+        on_host = [target for target in self.targets if target.wanted.host == name]
+        return await observe(self.hosts[name], self.sites[name], on_host, self.controller)
 
-async def _converge(
-    host: Transport,
-    target: Target,
-    seen: ObservedHost | Unreachable,
-    progress: Progress,
-    first: asyncio.Future[Outcome] | None,
-) -> Outcome:
-    """One app on one host, after its first host has proven the version (and run its migration)."""
-    wanted = target.wanted
-    if first is not None:
-        proven = (await asyncio.shield(first)).end
-        if isinstance(proven, Blocked):
-            return Outcome(Blocked(wanted.host, wanted.app, f"waits for host {proven.host}, where it is not converged"))
-        target = replace(target, wanted=replace(wanted, migrates=False))
-    done: list[AnyAction] = []
-    log_tail: tuple[str, ...] = ()
-    applier = Applier(host, target, progress.teller(wanted.host, wanted.app))
-    try:
+    async def _converge(self, target: Target, order: Order, deadline: float) -> Outcome:
+        wanted = target.wanted
+        seen = await self.looks[wanted.host]
+        if why := await order.reason_to_wait(target, seen):
+            return Outcome(Blocked(wanted.host, wanted.app, why))
+        target = await order.without_second_migration(target)
+        outcome = await self._rollout(target, seen)
+        while isinstance(outcome.end, Blocked) and outcome.end.locked and now_seconds() < deadline:
+            self.progress.teller(wanted.host, wanted.app)(f"waits: {outcome.end.reason}")
+            await sleep_seconds(1)
+            outcome = await self._rollout(target, await self.look(wanted.host))
+        return outcome
+
+    async def _rollout(self, target: Target, seen: ObservedHost | Unreachable) -> Outcome:
+        started, wanted = now_seconds(), target.wanted
+        done: list[AnyAction] = []
+        before = _running(seen, wanted.app)
+        try:
+            end = await self._until_done(target, seen, done)
+        except ReconcileError as error:
+            locked = isinstance(error, HostLocked)
+            message = target.masked(str(error))
+            end = Blocked(wanted.host, wanted.app, message, error.next_step, _running(seen, wanted.app), (), locked)
+        return Outcome(end, tuple(done), now_seconds() - started, before)
+
+    async def _until_done(
+        self, target: Target, seen: ObservedHost | Unreachable, done: list[AnyAction]
+    ) -> Converged | Blocked:
+        wanted = target.wanted
+        applier = Applier(
+            self.hosts[wanted.host], target, self.controller, self.progress.teller(wanted.host, wanted.app)
+        )
+        log_tail: tuple[str, ...] = ()
         while len(done) < MOST_ACTIONS:
-            step = next_action(target.wanted, seen)
+            step = next_action(wanted, seen)
             if isinstance(step, Blocked):
-                return Outcome(replace(step, log_tail=step.log_tail or log_tail), tuple(done))
+                return replace(step, log_tail=step.log_tail or log_tail)
             if isinstance(step, Converged):
-                return Outcome(step, tuple(done))
+                return step
             assert isinstance(seen, ObservedHost)
-            with progress.action(step):
+            self.changed.add(wanted.host)
+            with self.progress.action(step):
                 seen = await applier.apply(step, seen)
             done.append(step)
             # A rejected release's slot is cleared; what its log said is still worth telling at the end.
             log_tail = next((slot.log_tail for slot in seen.app(wanted.app).slots if slot.log_tail), log_tail)
-    except ReconcileError as error:
-        return Outcome(_failed(target, seen, error), tuple(done))
-    again = f"the same actions come up again and again, the last one: {done[-1].verb} {done[-1].subject}"
-    return Outcome(
-        Blocked(wanted.host, wanted.app, again, "please report this with the output of --verbose"),
-        tuple(done),
-    )
+        again = f"the same actions come up again and again, the last one: {done[-1].verb} {done[-1].subject}"
+        return Blocked(wanted.host, wanted.app, again, "please report this with the output of --verbose")
+
+    async def _finish(self, name: str, order: Order) -> None:
+        """History and the lease, once all apps of the host are done; also when the pass is called off."""
+        try:
+            await order.ended(name)
+        finally:
+            if name in self.changed:
+                outcomes = [outcome for outcome in order.finished(name) if outcome.actions]
+                work = finish(self.hosts[name], self.sites[name], self.controller, outcomes, self.revision)
+                await asyncio.shield(work)
 
 
-def _failed(target: Target, seen: ObservedHost | Unreachable, error: ReconcileError) -> Blocked:
-    wanted = target.wanted
-    app = seen.app(wanted.app) if isinstance(seen, ObservedHost) else None
-    names = [slot.running.version for slot in app.slots if slot.running_now and slot.running] if app else []
-    return Blocked(wanted.host, wanted.app, target.masked(str(error)), error.next_step, names[0] if names else "")
+def _running(seen: ObservedHost | Unreachable, app: str) -> str:
+    slots = seen.app(app).slots if isinstance(seen, ObservedHost) else ()
+    return next((slot.running.version for slot in slots if slot.running_now and slot.running), "")
 
 
-async def changes(*places: Path, every_seconds: float) -> AsyncIterator[None]:
-    """Wakes at once, when a file below these places changes, and after `every_seconds` at the latest.
-
-    An event only wakes: what changed is read afresh.
-    """
-    import watchfiles
-
-    yield
-    timeout_milliseconds = int(every_seconds * 1000)
-    async for _ in watchfiles.awatch(*places, rust_timeout=timeout_milliseconds, yield_on_timeout=True, debounce=300):
-        yield
+def _absent_as_wanted(outcome: Outcome) -> bool:
+    return isinstance(outcome.end, Converged) and not outcome.end.version and not outcome.actions

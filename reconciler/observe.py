@@ -4,52 +4,66 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Coroutine
 from dataclasses import replace
+from typing import Any
 
 from reconciler.errors import HostError, HostRefused
 from reconciler.host.http import HttpConnection, NoAnswer
 from reconciler.host.transport import Command, Transport
 from reconciler.model.observed import ObservedApp, ObservedHost, Unreachable
-from reconciler.resolve import Target
+from reconciler.model.wanted import Controller
+from reconciler.resolve import Site, Target
+from reconciler.run import lease_words
 from reconciler.tools import scripts, traefik
-from reconciler.tools.look import Reply, Unreadable, layout_words, read_reply
+from reconciler.tools.look import Reply, Unreadable, read_reply
 
 Health = tuple[bool, str]
 
 
-async def observe(host: Transport, targets: list[Target]) -> ObservedHost | Unreachable:
-    """Everything of these apps on this host. A host that cannot be seen is a value, not an error."""
+async def observe(
+    host: Transport, site: Site, targets: list[Target], controller: Controller
+) -> ObservedHost | Unreachable:
+    """Everything of these apps on this host, and of apps of ours that nobody named.
+
+    A host that cannot be seen is a value, not an error.
+    """
     ports = sorted({(slot, t.wanted.health_path) for t in targets for slot in t.wanted.slots if t.wanted.health_path})
-    routed = any(target.wanted.route for target in targets)
     try:
-        asked = asyncio.gather(*(ask_health(host, int(slot), path or "/") for slot, path in ports))
-        traefik_asked = ask_traefik(host, targets[0].api_port) if routed else _nothing()
-        reply, held, answers = await asyncio.gather(_look(host, targets), traefik_asked, asked)
+        reply, held, *answers = await _all(
+            _look(host, site, targets, controller),
+            ask_traefik(host, site.api_port),
+            *(ask_health(host, int(slot), path or "/") for slot, path in ports),
+        )
     except HostError as error:
         return Unreachable(host.name, str(error).removeprefix(f"host {host.name}: "), error.next_step)
     health = {slot: answer for (slot, _), answer in zip(ports, answers, strict=True)}
-    seen = ObservedHost(host.name, reply.facts, reply.apps, held if isinstance(held, str) else "")
-    for name, app in reply.apps.items():
-        seen = seen.with_app(name, _with_answers(name, app, held, health))
-    return seen
+    apps = {name: _with_answers(name, app, held, health) for name, app in reply.apps.items()}
+    locked = f"{reply.lease.holder} changes this host" if reply.lease.held_by_other(controller.token) else ""
+    traefik_trouble = held if isinstance(held, str) else ""
+    return ObservedHost(host.name, reply.facts, reply.lease, locked, apps, traefik_trouble)
 
 
-async def _look(host: Transport, targets: list[Target]) -> Reply:
-    layout = targets[0].layout
-    words = [*layout_words(layout), *(target.word for target in targets)]
-    completed = await host.run(Command(scripts.look_script(), tuple(words)))
+async def _all(*asked: Coroutine[Any, Any, Any]) -> list[Any]:
+    """The answers, or the first failure once all have ended: nothing goes on unwatched."""
+    results = await asyncio.gather(*asked, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return results
+
+
+async def _look(host: Transport, site: Site, targets: list[Target], controller: Controller) -> Reply:
+    words = (*lease_words(site.layout, controller, 0), "no", *(target.word for target in targets))
+    completed = await host.run(Command(scripts.look_script(), words))
     try:
-        return read_reply(completed.stdout, layout)
+        return read_reply(completed.stdout, site.layout)
     except Unreadable as error:
         raise HostRefused(
             host.name,
             f"what it answers cannot be read ({error}): {completed.stderr.strip()[-300:] or 'no message'}",
             "the host needs sh, systemd, tar, GNU coreutils and findutils, util-linux",
         ) from error
-
-
-async def _nothing() -> dict[str, object] | str:
-    return {}
 
 
 async def ask_traefik(host: Transport, port: int, connection: HttpConnection | None = None) -> dict[str, object] | str:

@@ -1,123 +1,165 @@
 """Watching over time: an instance until it is healthy for long enough, Traefik until it has applied a route.
 
-What is found is evidence: it is put into the observation and lives until the next look.
+What is found is evidence: it is put into the observation and lives until the next look. A watch renews the lease as it
+goes, since waiting is part of a rollout.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from reconciler.clock import now_seconds, sleep_seconds
 from reconciler.host.http import HttpConnection, NoAnswer
 from reconciler.host.transport import Transport
-from reconciler.model.action import ConfirmRoute, WaitHealthy
+from reconciler.model.action import ConfirmRoute, Soak, WaitHealthy
 from reconciler.model.observed import ObservedApp, ObservedHost, Slot
 from reconciler.observe import ask_traefik, read_health
 from reconciler.resolve import Target
+from reconciler.run import Runner
 from reconciler.tools.look import Reply
 from reconciler.tools.traefik import read_applied
 
-LONGEST_CHUNK_SECONDS = 5.0
+LOOK_EVERY_SECONDS = 5.0  # also how often the lease is renewed, and how late a crash can be noticed
 CONFIRM_WITHIN_SECONDS = 10.0
 CRASHES = 2  # exits of a candidate that are enough to give it up
+MISSES = 3  # unhealthy answers in a row that end a soak
 
-
-class Wait(Protocol):
-    """Runs the await script: (seconds, with the journal) → its reply."""
-
-    async def __call__(self, seconds: float, log: bool) -> Reply: ...
+Proven = tuple[Reply, ObservedApp]
 
 
 @dataclass
 class _Watch:
-    """One wait: since when healthy, and what the last answer was."""
+    """One instance under watch: since when it is healthy, and what its last answer was."""
 
+    host: Transport
     target: Target
-    before: Slot
+    runner: Runner
+    slot: Slot
     deadline: float
-    wait: Wait
     tell: Callable[[str], None]
     healthy_since: float | None = None
     answer: str = ""
-
-    @property
-    def minimum(self) -> float:
-        return self.target.wanted.minimum_healthy_seconds
+    misses: int = 0
 
     @property
     def left(self) -> float:
         return self.deadline - now_seconds()
 
-    def told(self, what: str) -> None:
-        self.tell(f"{what}, {max(0, self.left):.0f} s left")
+    @property
+    def healthy_for(self) -> float:
+        return now_seconds() - self.healthy_since if self.healthy_since is not None else 0.0
+
+    def told(self) -> None:
+        self.tell(f"{f'answers {self.answer}' if self.answer else 'starting'}, {max(0.0, self.left):.0f} s left")
+
+    async def look(self, seconds: float, mode: str, *, log: bool = False) -> Reply:
+        """Look after at most `seconds`: earlier when the port is open (mode port) or the unit has failed."""
+        self.told()
+        app, milliseconds = self.target.wanted.app, str(int(max(0.0, seconds) * 1000))
+        words = (app, self.slot.name, milliseconds, str(self.slot.restarts), mode, "yes" if log else "no")
+        reply = await self.runner.run("await", words, b"", 60 + seconds)
+        slot = reply.apps[app].slot(self.slot.name)
+        if slot.invocation != self.slot.invocation:
+            self.healthy_since = None  # it was started anew: what it answered before counts no more
+        return reply
+
+    async def probe(self, until: float) -> None:
+        """Ask the health path until it was healthy for long enough, gives no answer, or it is time to look again."""
+        http = HttpConnection(self.host, int(self.slot.name))
+        minimum = self.target.wanted.minimum_healthy_seconds
+        try:
+            while True:
+                try:
+                    healthy, self.answer = read_health((await http.get(self.target.wanted.health_path or "/"))[0])
+                except NoAnswer as error:
+                    healthy, self.answer = False, str(error)
+                now = now_seconds()
+                self.misses = 0 if healthy else self.misses + 1
+                self.healthy_since = (self.healthy_since or now) if healthy else None
+                self.told()
+                if now >= until or not self.answer.isdigit() or (healthy and self.healthy_for >= minimum):
+                    return
+                pause = min(max(minimum / 2, 0.1), 2.0) if healthy else 0.5
+                due = minimum - self.healthy_for if healthy else pause
+                await sleep_seconds(min(pause, max(due, 0.01), max(until - now, 0.05)))
+        finally:
+            http.close()
+
+    def gave_up(self, reply: Reply, failure: str) -> Proven:
+        app = reply.apps[self.target.wanted.app]
+        tail = tuple(self.target.masked(line) for line in reply.log[-15:])
+        return reply, app.with_slot(replace(app.slot(self.slot.name), failure=failure, healthy=False, log_tail=tail))
+
+    async def gave_up_late(self, why: Callable[[Slot], str]) -> Proven:
+        """Look once more, with the journal."""
+        reply = await self.look(0.0, "port", log=True)
+        return self.gave_up(reply, why(reply.apps[self.target.wanted.app].slot(self.slot.name)))
 
 
 async def wait_healthy(
-    host: Transport,
-    target: Target,
-    action: WaitHealthy,
-    before: Slot,
-    wait: Wait,
-    tell: Callable[[str], None],
-) -> ObservedApp:
+    host: Transport, target: Target, action: WaitHealthy, app: ObservedApp, runner: Runner, tell: Callable[[str], None]
+) -> Proven:
     """The app as seen afterwards, with `healthy_for_seconds` or `failure` and the log's tail on the slot."""
-    watch = _Watch(target, before, now_seconds() + target.wanted.healthy_within_seconds, wait, tell)
+    wanted, before = target.wanted, app.slot(action.slot)
+    watch = _Watch(host, target, runner, before, now_seconds() + wanted.healthy_within_seconds, tell)
     while True:
-        watch.told(f"last answer: {watch.answer}" if watch.answer else "starting")
-        chunk = LONGEST_CHUNK_SECONDS if target.wanted.health_path else watch.minimum
-        reply = await wait(min(max(watch.left, 0.0), chunk), False)
-        app = reply.apps[action.app]
-        slot = app.slot(action.slot)
+        asked = min(watch.left, LOOK_EVERY_SECONDS) if wanted.health_path else wanted.minimum_healthy_seconds
+        reply = await watch.look(asked, "port" if wanted.health_path else "steady")
+        after = reply.apps[action.app]
+        if reply.status:
+            return reply, after
+        slot = watch.slot = after.slot(action.slot)
         if failure := _hopeless(slot, before):
-            return app.with_slot(replace(slot, failure=failure, healthy=False, log_tail=_tail(target, reply)))
-        if target.wanted.health_path is None:
-            proven = watch.minimum if slot.running_now else None
-        else:
-            ours = slot.listening and not slot.stranger  # an answer of somebody else proves nothing
-            proven = await _probe(host, target, slot, watch) if ours else await _pause()
+            return watch.gave_up(reply, failure)
+        proven = await _proven_for(watch)
         if proven is not None:
-            return app.with_slot(replace(slot, healthy=True, health=watch.answer, healthy_for_seconds=proven))
+            done = replace(slot, healthy=True, health=watch.answer, healthy_for_seconds=proven)
+            return reply, after.with_slot(done)
         if watch.left <= 0:
-            reply = await wait(0.0, True)
-            slot = reply.apps[action.app].slot(action.slot)
-            failed = replace(slot, failure=_too_late(watch, slot), healthy=False, log_tail=_tail(target, reply))
-            return reply.apps[action.app].with_slot(failed)
+            return await watch.gave_up_late(lambda late: _too_late(watch, late))
 
 
-async def _pause() -> float | None:
-    await sleep_seconds(0.2)
-    return None
+async def _proven_for(watch: _Watch) -> float | None:
+    """Seconds the instance was healthy when that is enough; None when it must be looked at again."""
+    wanted, slot = watch.target.wanted, watch.slot
+    if wanted.health_path is None:
+        return wanted.minimum_healthy_seconds if slot.running_now else None
+    if not slot.listening or slot.stranger:  # an answer of somebody else would prove nothing
+        await sleep_seconds(0.2)
+        return None
+    await watch.probe(min(watch.deadline, now_seconds() + LOOK_EVERY_SECONDS))
+    enough = watch.healthy_since is not None and watch.healthy_for >= wanted.minimum_healthy_seconds
+    return watch.healthy_for if enough else None
 
 
-async def _probe(host: Transport, target: Target, slot: Slot, watch: _Watch) -> float | None:
-    """Seconds it was healthy when that is enough; None when it must be looked at again."""
-    http = HttpConnection(host, int(slot.name))
-    interval = min(max(watch.minimum / 2, 0.1), 5.0)
-    watch.healthy_since = None
-    try:
-        while True:
-            try:
-                healthy, watch.answer = read_health((await http.get(target.wanted.health_path or "/"))[0])
-            except NoAnswer as error:
-                watch.answer, watch.healthy_since = str(error), None
-                return None
-            now = now_seconds()
-            watch.healthy_since = (watch.healthy_since or now) if healthy else None
-            if watch.healthy_since is not None and now - watch.healthy_since >= watch.minimum:
-                return now - watch.healthy_since
-            if watch.left <= 0:
-                return None
-            watch.told(f"answers {watch.answer}")
-            due = watch.minimum - (now - watch.healthy_since) if watch.healthy_since is not None else 0.5
-            await sleep_seconds(min(interval, due, max(watch.left, 0.05)) if due > 0 else 0.05)
-    finally:
-        http.close()
+async def soak(
+    host: Transport, target: Target, action: Soak, app: ObservedApp, runner: Runner, tell: Callable[[str], None]
+) -> Proven:
+    """Watch what serves since the cutover until `soak_seconds` are over; `failure` when it does not stay healthy."""
+    age = app.route.age_seconds if app.route else 0
+    before = app.slot(action.slot)
+    watch = _Watch(host, target, runner, before, now_seconds() + target.wanted.soak_seconds - age + 1, tell)
+    while True:
+        reply = await watch.look(0.0, "port")
+        slot = reply.apps[action.app].slot(action.slot)
+        if reply.status or watch.left <= 0:
+            return reply, reply.apps[action.app]
+        if slot.restarts > before.restarts or not slot.running_now:
+            return await watch.gave_up_late(lambda late: "it exited after the cutover")
+        until = min(watch.deadline, now_seconds() + LOOK_EVERY_SECONDS)
+        while now_seconds() < until and watch.misses < MISSES:
+            await watch.probe(now_seconds())
+            await sleep_seconds(min(1.0, max(until - now_seconds(), 0.0)))
+        if watch.misses >= MISSES:
+            path = target.wanted.health_path
+            return await watch.gave_up_late(
+                lambda late: f"after the cutover {path} answered {watch.answer}, {MISSES} times in a row"
+            )
 
 
 def _hopeless(slot: Slot, before: Slot) -> str:
-    crashes = slot.restarts - (before.restarts if before.invocation == slot.invocation else 0)
+    crashes = slot.restarts - min(before.restarts, slot.restarts)
     if slot.state == "failed":
         return f"its unit failed ({slot.last_exit})"
     if crashes >= CRASHES:
@@ -127,32 +169,34 @@ def _hopeless(slot: Slot, before: Slot) -> str:
 
 def _too_late(watch: _Watch, slot: Slot) -> str:
     within = f"within {watch.target.wanted.healthy_within_seconds:g} s"
+    if slot.stranger:
+        return f"port {slot.name} is held by {slot.stranger}"
     if not watch.answer:
         return f"it did not open port {slot.name} {within}" if slot.running_now else f"it was not running {within}"
     return f"{watch.target.wanted.health_path} was not healthy {within}; the last answer was {watch.answer}"
 
 
-def _tail(target: Target, reply: Reply) -> tuple[str, ...]:
-    return tuple(target.masked(line) for line in reply.log[-15:])
-
-
 async def confirm_route(host: Transport, target: Target, action: ConfirmRoute, seen: ObservedHost) -> ObservedHost:
-    """What Traefik holds once it has applied the route, or `unconfirmed` when it has not in good time."""
+    """What Traefik holds once it has applied the route, or `unconfirmed` when it has not in good time.
+
+    An action without a digest waits until Traefik holds nothing of the app.
+    """
     app = seen.app(action.app)
     http = HttpConnection(host, target.api_port)
     started, pause = now_seconds(), 0.005
     held: dict[str, object] | str = ""
+    applied = app.applied
     try:
         while now_seconds() - started < CONFIRM_WITHIN_SECONDS:
             held = await ask_traefik(host, target.api_port, http)
-            applied = read_applied(action.app, held) if isinstance(held, dict) else None
-            if applied and applied.digest == action.digest and not applied.problem:
+            applied = read_applied(action.app, held) if isinstance(held, dict) else app.applied
+            as_meant = applied.digest == action.digest and not applied.problem if applied else not action.digest
+            if isinstance(held, dict) and as_meant:
                 return replace(seen, traefik="").with_app(action.app, replace(app, applied=applied, unconfirmed=""))
             await sleep_seconds(pause)
             pause = min(pause * 1.5, 0.5)
     finally:
         http.close()
-    applied = read_applied(action.app, held) if isinstance(held, dict) else app.applied
     traefik = held if isinstance(held, str) else ""
     waited = f"not within {CONFIRM_WITHIN_SECONDS:g} s"
     return replace(seen, traefik=traefik).with_app(action.app, replace(app, applied=applied, unconfirmed=waited))

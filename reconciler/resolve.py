@@ -19,22 +19,46 @@ WORKER_SLOT = ("worker",)  # the only slot of an app without ports
 
 
 @dataclass(frozen=True)
+class Site:
+    """A host of the fleet: how to reach it, where things lie on it, where its Traefik is asked."""
+
+    name: str
+    spec: HostSpec
+    api_port: int
+
+    @property
+    def layout(self) -> Layout:
+        return self.spec.paths
+
+
+@dataclass(frozen=True)
 class Target:
     """What to decide on (`wanted`) and what to write. Values of variables never show in a repr."""
 
     wanted: Wanted
-    app: App
-    spec: HostSpec
-    unit: UnitSettings
+    app: App | None  # None: the app is to be removed
+    site: Site
+    unit: UnitSettings | None
     route: RouteSettings | None
-    api_port: int
     folder: Path  # the desired-state folder; artifact paths count from there
     variables: dict[str, str] = field(repr=False)
     secrets: frozenset[str] = field(repr=False)  # values to mask wherever text of the app is shown
 
     @property
+    def stop_seconds(self) -> int:
+        return self.app.stop_seconds if self.app else 30
+
+    @property
+    def migrate_within_seconds(self) -> int:
+        return self.app.migrate_within_seconds if self.app else 0
+
+    @property
     def layout(self) -> Layout:
-        return self.spec.paths
+        return self.site.layout
+
+    @property
+    def api_port(self) -> int:
+        return self.site.api_port
 
     @property
     def word(self) -> str:
@@ -46,9 +70,10 @@ class Target:
 
     def migrate_env_text(self, identity: Identity) -> str:
         """The same env, and the migration command beside the start command."""
-        return env_file(identity, {**self.variables, "RECONCILE_MIGRATE": self.app.migrate or ""}, ())
+        return env_file(identity, {**self.variables, "RECONCILE_MIGRATE": (self.app and self.app.migrate) or ""}, ())
 
     def unit_text(self) -> str:
+        assert self.unit is not None
         return unit_text(self.unit)
 
     def route_text(self, slot: str) -> str:
@@ -62,10 +87,15 @@ class Target:
         return text
 
 
+def removal(site: Site, app: str, waits_for: str = "") -> Target:
+    """The target of an app that shall not be on this host any more."""
+    wanted = Wanted.removed(site.name, app, waits_for)
+    return Target(wanted, None, site, None, None, Path(), {}, frozenset())
+
+
 def resolve(
     app: App,
-    host: str,
-    spec: HostSpec,
+    site: Site,
     traefik: Traefik,
     folder: Path,
     artifact_digest: str | None,
@@ -76,11 +106,11 @@ def resolve(
     secrets = frozenset(values[key] for key, value in app.env.items() if isinstance(value, SecretRef) and values[key])
     variables = {**values, "RECONCILE_START": app.start_command}
     keys = tuple((key, digest(value)) for key, value in sorted(variables.items()))
-    unit = _unit_settings(app, spec)
+    unit = _unit_settings(app, site.spec)
     route = _route_settings(app, traefik)
     slots = tuple(str(port) for port in app.ports) or WORKER_SLOT
     wanted = Wanted(
-        host=host,
+        host=site.name,
         app=app.app,
         version=app.version,
         release=release_id(app.version, artifact_digest) if artifact_digest else None,
@@ -95,8 +125,10 @@ def resolve(
         drain_seconds=app.drain_seconds,
         migrates=bool(app.migrate),
         keep_releases=app.keep_releases,
+        soak_seconds=app.soak_seconds,
+        only_report_drift=app.drift == "warn",
     )
-    return Target(wanted, app, spec, unit, route, traefik.api_port, folder, variables, secrets)
+    return Target(wanted, app, site, unit, route, folder, variables, secrets)
 
 
 def _unit_settings(app: App, spec: HostSpec) -> UnitSettings:

@@ -35,10 +35,15 @@ class Runner:
             raise ActionFailed(self.host.name, f"{script}: {error}: {said or 'no message'}", "look again") from error
         return replace(reply, said=completed.stderr.strip())
 
+    async def release(self) -> None:
+        """Give the lease back before it runs out."""
+        words = lease_words(self.layout, self.controller, self.generation)
+        await self.host.run(Command(scripts.finish_script(), words), tar_of({}), 30)
+
 
 def lease_words(layout: Layout, controller: Controller, generation: int) -> tuple[str, ...]:
     """What every script takes first: where things lie, who asks, and which holder of the lease was seen."""
-    return (*layout_words(layout), controller.token, str(generation), controller.holder)
+    return (*layout_words(layout), controller.token, str(generation), controller.holder, controller.owner)
 
 
 def tar_of(files: dict[str, str]) -> bytes:

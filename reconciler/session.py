@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import platform
 import re
+import secrets
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,21 +22,34 @@ from reconciler.load import load
 from reconciler.model.action import Blocked
 from reconciler.model.desired import App, Desired
 from reconciler.model.machine import HostSpec
-from reconciler.resolve import Target, resolve
+from reconciler.model.wanted import Controller
+from reconciler.resolve import Site, Target, resolve
 
 
 @dataclass
 class Session:
-    """Targets by app and host in order; `refused` are those that cannot even be worked out, with the reason."""
+    """Targets by app and host in order; `refused` are those that cannot even be worked out, with the reason.
+
+    `sites` and `hosts` are all machines to be looked at: those of the apps, and those that fleet.yaml only names.
+    """
 
     desired: Desired
     targets: list[Target] = field(default_factory=list)
     refused: list[Blocked] = field(default_factory=list)
+    sites: dict[str, Site] = field(default_factory=dict)
     hosts: dict[str, Transport] = field(default_factory=dict)
+    whole: bool = True  # every app and host is in it: only then can be told what is ours and no longer wanted
 
 
 class SecretMissing(ReconcileError):
     """A secret that a variable refers to is not to be had."""
+
+
+def controller(owner: str) -> Controller:
+    """Who we are to the hosts: a token for this process, and a name for people."""
+    login = os.environ.get("USER") or os.environ.get("LOGNAME") or "root"
+    name = re.sub(r"[^A-Za-z0-9@.:_-]", "_", f"{login}@{platform.node()}:{os.getpid()}")
+    return Controller(secrets.token_hex(8), name, owner)
 
 
 @asynccontextmanager
@@ -47,25 +62,38 @@ async def session(args: argparse.Namespace) -> AsyncIterator[Session]:
     try:
         yield opened
     finally:
-        for host in opened.hosts.values():
-            await host.close()
+        await close(opened)
 
 
-async def work_out(desired: Desired, apps: list[str] | None, hosts: list[str] | None) -> Session:
-    """Targets for the chosen apps and hosts (all when None), with a transport for each host."""
+async def close(opened: Session) -> None:
+    """Let go of every connection."""
+    for host in opened.hosts.values():
+        await host.close()
+
+
+async def work_out(
+    desired: Desired, apps: list[str] | None, hosts: list[str] | None, kept: dict[str, Transport] | None = None
+) -> Session:
+    """Targets for the chosen apps and hosts (all when None). Connections in `kept` are used again."""
+    known = {host for app in desired.apps for host in app.hosts} | desired.fleet.hosts.keys()
     _refuse_unknown("app", apps, {app.app for app in desired.apps})
-    _refuse_unknown("host", hosts, {host for app in desired.apps for host in app.hosts})
-    opened = Session(desired)
+    _refuse_unknown("host", hosts, known)
+    opened = Session(desired, whole=not apps and not hosts)
     chosen = [app for app in desired.apps if not apps or app.app in apps]
     results = await asyncio.gather(*(_digest(app, desired) for app in chosen))
     for app, result in zip(chosen, results, strict=True):
         for host in app.hosts:
-            if hosts and host not in hosts:
-                continue
-            _add(opened, app, host, result)
-    for target in opened.targets:
-        opened.hosts.setdefault(target.wanted.host, open_host(target.wanted.host, target.spec))
+            if not hosts or host in hosts:
+                _add(opened, app, host, result)
+    needed = known if opened.whole else {target.wanted.host for target in opened.targets}
+    for name in sorted(needed):
+        site = opened.sites.setdefault(name, _site(desired, name))
+        opened.hosts[name] = (kept or {}).get(name) or open_host(name, site.spec)
     return opened
+
+
+def _site(desired: Desired, name: str) -> Site:
+    return Site(name, desired.host(name), desired.fleet.traefik.api_port)
 
 
 def _add(opened: Session, app: App, host: str, result: str | ReconcileError | None) -> None:
@@ -73,10 +101,10 @@ def _add(opened: Session, app: App, host: str, result: str | ReconcileError | No
     try:
         if isinstance(result, ReconcileError):
             raise result
-        spec = desired.host(host)
-        target = resolve(app, host, spec, desired.fleet.traefik, desired.folder, result, secret)
+        target = resolve(app, _site(desired, host), desired.fleet.traefik, desired.folder, result, secret)
     except ReconcileError as error:
         opened.refused.append(Blocked(host, app.app, str(error), error.next_step))
+        opened.whole = False  # an app that cannot be worked out is still wanted
     else:
         opened.targets.append(target)
 

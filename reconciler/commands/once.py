@@ -8,11 +8,12 @@ import json
 import sys
 
 from reconciler.clock import now_seconds
-from reconciler.loop import Outcome, run_pass
+from reconciler.loop import Outcome, Pass
 from reconciler.model.action import Blocked, Converged
+from reconciler.model.wanted import Controller
 from reconciler.progress import Progress
 from reconciler.report import end_json, outcome_text
-from reconciler.session import Session, session
+from reconciler.session import Session, controller, session
 
 
 def run(args: argparse.Namespace) -> int:
@@ -25,13 +26,24 @@ async def _once(args: argparse.Namespace) -> int:
         return await one_pass(opened, args)
 
 
-async def one_pass(opened: Session, args: argparse.Namespace) -> int:
+async def one_pass(opened: Session, args: argparse.Namespace, who: Controller | None = None) -> int:
     """A pass and its report; the exit code."""
     from reconciler.logs import log
 
     started = now_seconds()
     progress = Progress(log, terminal=sys.stderr.isatty())
-    outcomes = await run_pass(opened.hosts, opened.targets, progress) if opened.targets else []
+    work = Pass(
+        opened.hosts,
+        opened.sites,
+        opened.targets,
+        who or controller(opened.desired.fleet.owner),
+        progress,
+        opened.desired.revision,
+        wait_lock_seconds=args.wait_lock,
+        prunes=opened.whole,
+        allow_prune=args.allow_prune,
+    )
+    outcomes = await work.run()
     outcomes += [Outcome(refused) for refused in opened.refused]
     ends = [outcome.end for outcome in outcomes]
     converged = all(isinstance(end, Converged) for end in ends)

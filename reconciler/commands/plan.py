@@ -6,9 +6,9 @@ import argparse
 import asyncio
 import json
 
-from reconciler.loop import look_at_all
-from reconciler.model.action import Blocked
-from reconciler.plan import AppPlan, plan
+from reconciler.model.action import Blocked, Converged
+from reconciler.plan import AppPlan
+from reconciler.preview import preview
 from reconciler.report import plan_json, plan_text
 from reconciler.session import session
 
@@ -20,8 +20,8 @@ def run(args: argparse.Namespace) -> int:
 
 async def _plan(args: argparse.Namespace) -> int:
     async with session(args) as opened:
-        seen = await look_at_all(opened.hosts, opened.targets)
-        plans = [plan(target.wanted, seen[target.wanted.host]) for target in opened.targets]
+        foreseen = await preview(opened, allow_prune=args.allow_prune)
+        plans = [each for _, _, each in foreseen if each.actions or not _absent(each)]
         plans += [AppPlan(refused.host, refused.app, (), refused) for refused in opened.refused]
     print(
         json.dumps(plan_json(plans), indent=2, ensure_ascii=False) if args.json else plan_text(plans),
@@ -30,3 +30,7 @@ async def _plan(args: argparse.Namespace) -> int:
     if any(isinstance(each.end, Blocked) for each in plans):
         return 1
     return 3 if any(each.actions for each in plans) else 0
+
+
+def _absent(each: AppPlan) -> bool:
+    return isinstance(each.end, Converged) and not each.end.version

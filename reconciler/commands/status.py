@@ -6,8 +6,9 @@ import argparse
 import asyncio
 import json
 
-from reconciler.loop import look_at_all
-from reconciler.plan import plan
+from reconciler.model.observed import ObservedHost, Unreachable
+from reconciler.model.wanted import Wanted
+from reconciler.preview import preview
 from reconciler.report import status_row, status_text
 from reconciler.session import session
 
@@ -19,11 +20,10 @@ def run(args: argparse.Namespace) -> int:
 
 async def _status(args: argparse.Namespace) -> int:
     async with session(args) as opened:
-        seen = await look_at_all(opened.hosts, opened.targets)
-        rows = []
-        for target in opened.targets:
-            on_host = seen[target.wanted.host]
-            rows.append(status_row(target.wanted, on_host, plan(target.wanted, on_host)))
+        foreseen = await preview(opened, allow_prune=args.allow_prune)
+        rows = [
+            status_row(target.wanted, seen, plan) for target, seen, plan in foreseen if not _gone(target.wanted, seen)
+        ]
         for refused in opened.refused:
             rows.append(
                 {
@@ -41,3 +41,7 @@ async def _status(args: argparse.Namespace) -> int:
         end="\n" * args.json,
     )
     return 0 if all(row["ready"] for row in rows) else 1
+
+
+def _gone(want: Wanted, seen: ObservedHost | Unreachable) -> bool:
+    return want.gone and (isinstance(seen, Unreachable) or want.app not in seen.apps)

@@ -125,6 +125,14 @@ class Sandbox(Strict):
     )
 
 
+class Rollout(Strict):
+    """The first host proves a version; then it goes on in batches. A host where it fails stops the rest."""
+
+    batch: values.Batch = Field(
+        default="1", description="Hosts at a time after the first: a number, or a share such as 25%."
+    )
+
+
 class Common(Strict):
     """What an app says for itself or gets from `defaults` in fleet.yaml."""
 
@@ -137,6 +145,14 @@ class Common(Strict):
         default=10,
         description="Longest wait for open requests of the old instance after traffic has left it.",
     )
+    soak_seconds: Annotated[int, Whole(0, 86_400)] = Field(
+        default=0,
+        description="After the cutover the old instance stays warm for so long, and takes over again if the new one fails.",
+    )
+    drift: Literal["correct", "warn"] = Field(
+        default="correct", description="What somebody changed on a host is put back (correct) or only reported (warn)."
+    )
+    rollout: Rollout = Field(default_factory=lambda: Rollout(), description="How a version goes over several hosts.")
     stop_seconds: Annotated[int, Whole(1, 3600)] = Field(
         default=30, description="Time to end after SIGTERM, then SIGKILL (TimeoutStopSec)."
     )
@@ -178,6 +194,12 @@ class App(Common):
     start: values.Command | None = Field(
         default=None, description="Start command, from the release folder; bin/<app> start."
     )
+    moved_from: values.AppName | None = Field(
+        default=None, description="The app's former name: that app is removed only when this one serves."
+    )
+    after: Annotated[tuple[values.AppName, ...], EachOnce, MayBeEmpty(tuple)] = Field(
+        default=(), description="Apps that must be converged everywhere before this one is changed."
+    )
     route: Route | None = Field(default=None, description="Visitors through Traefik; leave it out for a worker.")
     migrate: values.Command | None = Field(
         default=None,
@@ -213,6 +235,10 @@ class App(Common):
 class Fleet(Strict):
     """All machines, and what holds for every app. The file is optional: an app may name user@address:port."""
 
+    owner: values.Name = Field(
+        default="reconcile",
+        description="Name of this desired state on the hosts. Two repositories for one host need two names.",
+    )
     hosts: Annotated[dict[values.HostName, HostSpec], MayBeEmpty(dict)] = Field(
         default_factory=dict, description="Machines by the name that apps use."
     )

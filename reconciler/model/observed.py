@@ -112,6 +112,7 @@ class ObservedApp:
     unit_intact: bool = True
     foreign: tuple[str, ...] = ()  # files at our places that we did not write
     damaged: tuple[str, ...] = ()  # releases in use whose tree is not what was installed
+    owner: str = ""  # whose desired state it belongs to, "" before the first change
     suspended: str = ""  # who, until when and why; nothing is changed meanwhile
     route: RouteFile | None = None
     applied: AppliedRoute | None = None

@@ -108,6 +108,10 @@ def _free_app_name(name: str) -> str:
     return name
 
 
+Batch = Annotated[
+    str,
+    Text(r"[1-9][0-9]{0,2}|100%|[1-9][0-9]?%", "is not a batch of hosts", "write a number, or a share such as 25%"),
+]
 AppName = Annotated[
     str,
     Text(

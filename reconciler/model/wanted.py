@@ -13,6 +13,7 @@ class Controller:
 
     token: str
     holder: str
+    owner: str = "reconcile"  # whose desired state: apps of another owner on the same host are left alone
 
 
 @dataclass(frozen=True)

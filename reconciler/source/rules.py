@@ -27,6 +27,8 @@ def problems_between(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem
     yield from _two_names(files, fleet)
     yield from _taken_ports(files, fleet)
     yield from _shared(files, fleet)
+    yield from _unknown_order(files)
+    yield from _circles(files)
 
 
 def _machines(file: AppFile, fleet: Fleet) -> list[tuple[str, HostSpec]]:
@@ -53,6 +55,31 @@ def _taken_ports(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
             for name, spec in _machines(file, fleet):
                 if port == spec.port:
                     yield file.problem(("ports", index), f"{port} is the SSH port of {name}", "choose another port")
+
+
+def _unknown_order(files: Sequence[AppFile]) -> Iterator[Problem]:
+    names = {file.app.app for file in files}
+    for file in files:
+        for index, name in enumerate(file.app.after):
+            if name not in names:
+                yield file.problem(("after", index), f"there is no app {name}", "name an app of this desired state")
+        if file.app.moved_from in names:
+            yield file.problem(
+                ("moved_from",), f"{file.app.moved_from} is still an app", "delete its file, or this key"
+            )
+
+
+def _circles(files: Sequence[AppFile]) -> Iterator[Problem]:
+    after = {file.app.app: file.app.after for file in files}
+
+    def reaches(start: str, goal: str, seen: frozenset[str]) -> bool:
+        return any(
+            name == goal or (name not in seen and reaches(name, goal, seen | {name})) for name in after.get(start, ())
+        )
+
+    for file in files:
+        if reaches(file.app.app, file.app.app, frozenset()):
+            yield file.problem(("after",), f"{file.app.app} waits for itself", "break the circle")
 
 
 def _shared(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:

@@ -120,6 +120,7 @@ def _read_app(name: str, lines: list[list[str]], sections: _Sections, layout: La
         unit_intact=sections.sums.get(places.unit) == inventory.get(places.unit),
         foreign=tuple(path for path in ours if path not in inventory),
         damaged=tuple(line[1] for line in lines if line[0] == "damaged"),
+        owner=next((" ".join(line[1:]) for line in lines if line[0] == "owner"), ""),
         suspended=next((" ".join(line[1:]) for line in lines if line[0] == "suspended"), ""),
         route=_read_route(lines, sections, places, inventory),
     )

@@ -24,6 +24,12 @@ def look_script() -> str:
 
 
 @cache
+def finish_script() -> str:
+    """The end of a pass."""
+    return _joined("prelude", "finish")
+
+
+@cache
 def plain_script(name: str) -> str:
     """A script that stands alone, such as "logs"."""
     return _joined(name)

@@ -7,6 +7,7 @@ look_files() { # app: what is on disk
   find "$S/$1/migrated" -mindepth 1 -printf 'migrated %f\n' 2>/dev/null
   sed 's/^/inventory /' "$S/$1/inventory" 2>/dev/null
   sed 's/^/quarantine /' "$S/$1/quarantine" 2>/dev/null
+  sed 's/^/owner /' "$S/$1/owner" 2>/dev/null
   sed 's/^/suspended /' "$S/$1/suspended" 2>/dev/null
   stat -c 'routed %Y' "$T/$1.yml" 2>/dev/null
   [ "$TREES" != yes ] || look_trees "$1"

@@ -3,8 +3,8 @@
 LC_ALL=C; export LC_ALL
 PATH=$PATH:/usr/sbin:/sbin; export PATH
 umask 022
-R=$1 E=$2 U=$3 S=$4 T=$5 TOKEN=$6 SEEN=$7 HOLDER=$8
-shift 8
+R=$1 E=$2 U=$3 S=$4 T=$5 TOKEN=$6 SEEN=$7 HOLDER=$8 OWNER=$9
+shift 9
 
 fail() { echo "$2" >&2; exit "$1"; }
 STALE=75  # the host is no longer as the controller saw it: nothing was done, look again
@@ -43,6 +43,8 @@ begin_change() { # app: one writer a host; root; its folders
   chmod 0700 "$S" "$E" "$S/$1" "$E/$1"
   exec 9>>"$S/$1/lock"
   flock -w 30 9 || fail $STALE "another reconcile is changing $1 on this host"
+  [ -e "$S/$1/owner" ] || echo "$OWNER" >"$S/$1/owner"
+  [ "$(cat "$S/$1/owner")" = "$OWNER" ] || fail 1 "$1 belongs to $(cat "$S/$1/owner"), another desired state"
 }
 
 invocation_is() { # app slot expected

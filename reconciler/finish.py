@@ -1,0 +1,45 @@
+"""The end of a pass on a host: what was done goes into its history, and the lease is given back. One round trip."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from reconciler.errors import HostError
+from reconciler.host.transport import Command, Transport
+from reconciler.model.action import Converged
+from reconciler.model.wanted import Controller
+from reconciler.resolve import Site
+from reconciler.run import lease_words, tar_of
+from reconciler.tools import scripts
+
+if TYPE_CHECKING:
+    from reconciler.loop import Outcome
+
+
+async def finish(
+    host: Transport, site: Site, controller: Controller, outcomes: list[Outcome], revision: str | None
+) -> None:
+    """Write the history of what was done. A host that is gone by now gets none: the lease runs out by itself."""
+    lines = {outcome.end.app: _line(outcome, controller, revision) for outcome in outcomes}
+    words = lease_words(site.layout, controller, 0)
+    try:
+        await host.run(Command(scripts.finish_script(), words), tar_of(lines), 30)
+    except HostError:
+        return
+
+
+def _line(outcome: Outcome, controller: Controller, revision: str | None) -> str:
+    end = outcome.end
+    entry = {
+        "who": controller.holder,
+        "commit": revision,
+        "from": outcome.before,
+        "to": end.version if isinstance(end, Converged) else end.serving,
+        "actions": [action.verb for action in outcome.actions],
+        "why": outcome.actions[0].reason,
+        "seconds": round(outcome.seconds, 1),
+        "outcome": "converged" if isinstance(end, Converged) else "not converged",
+        "reason": "" if isinstance(end, Converged) else end.reason,
+    }
+    return json.dumps(entry, ensure_ascii=False) + "\n"

@@ -1,0 +1,35 @@
+"""What people say of an app on its hosts: suspend it, let it go on, try again. Kept on the host, seen by everybody."""
+
+from __future__ import annotations
+
+from reconciler.errors import ActionFailed, HostLocked
+from reconciler.model.observed import Unreachable
+from reconciler.model.wanted import Controller
+from reconciler.observe import observe
+from reconciler.run import Runner
+from reconciler.session import Session, controller
+
+
+async def mark(opened: Session, app: str, verb: str, seconds: int, reason: str) -> list[str]:
+    """The hosts that were told. Raises HostUnreachable, HostLocked or ActionFailed at the first that could not be."""
+    who = controller(opened.desired.fleet.owner)
+    told = []
+    for target in opened.targets:
+        if target.wanted.app == app:
+            await _mark(opened, target.wanted.host, app, (verb, str(seconds)), reason, who)
+            told.append(target.wanted.host)
+    return told
+
+
+async def _mark(opened: Session, host: str, app: str, words: tuple[str, ...], reason: str, who: Controller) -> None:
+    transport, site = opened.hosts[host], opened.sites[host]
+    seen = await observe(transport, site, [], who)
+    if isinstance(seen, Unreachable):
+        raise ActionFailed(host, seen.reason, seen.next_step)
+    if seen.locked:
+        raise HostLocked(host, seen.locked, "try again in half a minute")
+    runner = Runner(transport, site.layout, who, f"{app}:", seen.lease.generation)
+    reply = await runner.run("mark", (app, *words), reason.encode())
+    if reply.status:
+        raise ActionFailed(host, reply.said or f"exit {reply.status}", "look again")
+    await runner.release()

@@ -1,0 +1,34 @@
+"""A look at everything, and what a pass would do about it. Changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+
+from reconciler.loop import Pass
+from reconciler.model.observed import ObservedHost, Unreachable
+from reconciler.order import Order
+from reconciler.plan import AppPlan, plan
+from reconciler.progress import Progress
+from reconciler.resolve import Target
+from reconciler.session import Session, controller
+
+Foreseen = tuple[Target, ObservedHost | Unreachable, AppPlan]
+
+
+async def preview(opened: Session, *, allow_prune: bool = False) -> list[Foreseen]:
+    """For each target, removals last: what was seen and what would be done."""
+    who = controller(opened.desired.fleet.owner)
+    quiet = Progress(lambda event, **fields: None, terminal=False)
+    work = Pass(opened.hosts, opened.sites, opened.targets, who, quiet)
+    looks = {name: asyncio.create_task(work.look(name)) for name in sorted(opened.hosts)}
+    order = Order(opened.targets, who.owner, looks)
+    targets = list(opened.targets)
+    if opened.whole:
+        named = {(target.wanted.app, target.wanted.host) for target in targets}
+        targets += await order.removals(opened.sites, named, allow_prune=allow_prune)
+    foreseen: list[Foreseen] = []
+    for target in targets:
+        seen = await looks[target.wanted.host]
+        foreseen.append((target, seen, plan((await order.without_second_migration(target)).wanted, seen)))
+    await asyncio.gather(*looks.values())
+    return foreseen
