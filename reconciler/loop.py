@@ -6,6 +6,7 @@ Hosts and apps go side by side; what must wait for what is in `order`. Nothing i
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
 
 from reconciler.apply import Applier
@@ -14,7 +15,16 @@ from reconciler.decide import next_action
 from reconciler.errors import HostLocked, ReconcileError
 from reconciler.finish import finish
 from reconciler.host.transport import Transport
-from reconciler.model.action import AnyAction, Blocked, Converged
+from reconciler.model.action import (
+    AnyAction,
+    Blocked,
+    ConfirmRoute,
+    Converged,
+    Drain,
+    InstallRelease,
+    Soak,
+    WaitHealthy,
+)
 from reconciler.model.observed import ObservedHost, Unreachable
 from reconciler.model.wanted import Controller
 from reconciler.observe import observe
@@ -22,7 +32,12 @@ from reconciler.order import Order
 from reconciler.progress import Progress
 from reconciler.resolve import Site, Target
 
+INTERRUPTIBLE = (WaitHealthy, Soak, Drain, ConfirmRoute, InstallRelease)
 MOST_ACTIONS = 60  # far above any rollout: a pass that gets there goes round in circles, and says so
+
+
+class _CalledOff(Exception):
+    """There is something newer to do than what this pass was about."""
 
 
 @dataclass(frozen=True)
@@ -49,21 +64,31 @@ class Pass:
     prunes: bool = False  # the targets are all there is: what else is ours is to go
     allow_prune: bool = False
     looks: dict[str, asyncio.Task[ObservedHost | Unreachable]] = field(default_factory=dict)
+    called_off: asyncio.Event = field(default_factory=asyncio.Event)
+    jobs: dict[tuple[str, str], asyncio.Task[Outcome]] = field(default_factory=dict)
     changed: set[str] = field(default_factory=set)  # hosts on which an action was begun
 
     async def run(self) -> list[Outcome]:
         """Every outcome, in the order of the targets, removals last."""
         deadline = now_seconds() + self.wait_lock_seconds
         self.looks = {name: asyncio.create_task(self.look(name)) for name in sorted(self.hosts)}
-        order = Order(self.targets, self.controller.owner, self.looks)
+        order = Order(self.targets, self.controller.owner, self.looks, self.jobs)
         for target in self.targets:
             order.start(target, self._converge(target, order, deadline))
-        named = {(target.wanted.app, target.wanted.host) for target in self.targets}
-        removals = await order.removals(self.sites, named, allow_prune=self.allow_prune) if self.prunes else []
+        removals = await order.removals(self.sites, self._keys, allow_prune=self.allow_prune) if self.prunes else []
         for target in removals:
             order.start(target, self._converge(target, order, deadline))
         await asyncio.gather(*(self._finish(name, order) for name in sorted(self.hosts)))
         return [outcome for outcome in order.outcomes() if not _absent_as_wanted(outcome)]
+
+    @property
+    def _keys(self) -> set[tuple[str, str]]:
+        return {(target.wanted.app, target.wanted.host) for target in self.targets}
+
+    @property
+    def busy(self) -> set[tuple[str, str]]:
+        """(app, host) of what is still under way."""
+        return {key for key, job in self.jobs.items() if not job.done()} if self.jobs else set(self._keys)
 
     async def look(self, name: str) -> ObservedHost | Unreachable:
         on_host = [target for target in self.targets if target.wanted.host == name]
@@ -89,9 +114,15 @@ class Pass:
         try:
             end = await self._until_done(target, seen, done)
         except ReconcileError as error:
-            locked = isinstance(error, HostLocked)
-            message = target.masked(str(error))
-            end = Blocked(wanted.host, wanted.app, message, error.next_step, _running(seen, wanted.app), (), locked)
+            end = Blocked(
+                wanted.host,
+                wanted.app,
+                target.masked(str(error)),
+                error.next_step,
+                _running(seen, wanted.app),
+                locked=isinstance(error, HostLocked),
+                retryable=error.retryable,
+            )
         return Outcome(end, tuple(done), now_seconds() - started, before)
 
     async def _until_done(
@@ -110,13 +141,35 @@ class Pass:
                 return step
             assert isinstance(seen, ObservedHost)
             self.changed.add(wanted.host)
-            with self.progress.action(step):
-                seen = await applier.apply(step, seen)
+            try:
+                with self.progress.action(step):
+                    seen = await self._unless_called_off(step, applier.apply(step, seen))
+            except _CalledOff:
+                serving = _running(seen, wanted.app)
+                return Blocked(wanted.host, wanted.app, "called off: there is something newer to do", serving=serving)
             done.append(step)
             # A rejected release's slot is cleared; what its log said is still worth telling at the end.
             log_tail = next((slot.log_tail for slot in seen.app(wanted.app).slots if slot.log_tail), log_tail)
         again = f"the same actions come up again and again, the last one: {done[-1].verb} {done[-1].subject}"
         return Blocked(wanted.host, wanted.app, again, "please report this with the output of --verbose")
+
+    async def _unless_called_off(self, step: AnyAction, work: Coroutine[None, None, ObservedHost]) -> ObservedHost:
+        """What came of it. Raises _CalledOff when the pass was called off. Waits end at once, changes are let finish."""
+        if self.called_off.is_set():
+            work.close()
+            raise _CalledOff
+        if not isinstance(step, INTERRUPTIBLE):
+            return await work
+        job = asyncio.ensure_future(work)
+        off = asyncio.ensure_future(self.called_off.wait())
+        try:
+            await asyncio.wait({job, off}, return_when=asyncio.FIRST_COMPLETED)
+            if not job.done():
+                raise _CalledOff
+            return job.result()
+        finally:
+            off.cancel()
+            job.cancel()
 
     async def _finish(self, name: str, order: Order) -> None:
         """History and the lease, once all apps of the host are done; also when the pass is called off."""

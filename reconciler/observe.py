@@ -36,7 +36,7 @@ async def observe(
             *(ask_health(host, int(slot), path or "/") for slot, path in ports),
         )
     except HostError as error:
-        return Unreachable(host.name, str(error).removeprefix(f"host {host.name}: "), error.next_step)
+        return Unreachable(host.name, str(error).removeprefix(f"host {host.name}: "), error.next_step, error.retryable)
     health = {slot: answer for (slot, _), answer in zip(ports, answers, strict=True)}
     apps = {name: _with_answers(name, app, held, health) for name, app in reply.apps.items()}
     locked = f"{reply.lease.holder} changes this host" if reply.lease.held_by_other(controller.token) else ""

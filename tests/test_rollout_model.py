@@ -182,3 +182,127 @@ def test_a_rollout_cut_after_any_action_is_finished_by_the_next_pass(cut: int) -
     run_pass(world, wanted("2"), cut_after=cut)
 
     assert isinstance(run_pass(world, wanted("2")), Converged)
+
+
+def live(world: World, **changes: object) -> None:
+    """Somebody changes the live slot by hand."""
+    slot = next(slot for slot in world.app.slots if slot.enabled)
+    world.once_served = False
+    world.seen = world.seen.with_app("hello", world.app.with_slot(replace(slot, **changes)))  # type: ignore[arg-type]
+    world.actions.clear()
+
+
+def test_a_deleted_route_file_is_written_again_at_once() -> None:
+    world = World()
+    run_pass(world, wanted("1"))
+    world.seen = world.seen.with_app("hello", replace(world.app, route=None, applied=None))
+    world.once_served = False
+    world.actions.clear()
+
+    assert isinstance(run_pass(world, wanted("1")), Converged)
+    assert verbs(world) == ["cutover", "confirm"]
+
+
+def test_a_unit_that_systemd_gave_up_is_reported_and_not_restarted() -> None:
+    world = World()
+    run_pass(world, wanted("1"))
+    live(world, state="failed", running=None, last_exit="exit-code, status 1")
+
+    end = run_pass(world, wanted("1"))
+    assert isinstance(end, Blocked)
+    assert "gave it up" in end.reason
+    assert world.actions == []
+    assert isinstance(run_pass(world, wanted("2")), Converged)
+
+
+def test_drift_is_only_reported_where_that_is_asked_for_but_a_new_version_still_rolls_out() -> None:
+    world = World()
+    run_pass(world, wanted("1"))
+    live(world, state="inactive", running=None)
+
+    end = run_pass(world, wanted("1", only_report_drift=True))
+    assert isinstance(end, Blocked)
+    assert end.reason == "drift, only reported: would start slot 4000, 1, not running"
+    assert world.actions == []
+    assert isinstance(run_pass(world, wanted("2", only_report_drift=True)), Converged)
+
+
+def test_a_damaged_release_is_installed_again() -> None:
+    world = World()
+    run_pass(world, wanted("1"))
+    world.seen = world.seen.with_app("hello", replace(world.app, damaged=("1-000000000000",)))
+    world.actions.clear()
+
+    assert isinstance(run_pass(world, wanted("1")), Converged)
+    assert verbs(world) == ["install"]
+
+
+def test_a_suspended_app_is_not_changed_and_says_what_it_would_do() -> None:
+    world = World()
+    run_pass(world, wanted("1"))
+    world.seen = world.seen.with_app("hello", replace(world.app, suspended="by ann: freeze"))
+    world.actions.clear()
+
+    end = run_pass(world, wanted("2"))
+    assert isinstance(end, Blocked)
+    assert end.reason == "suspended by ann: freeze; it would install: not on the host"
+    assert world.actions == []
+
+
+def test_a_host_that_another_controller_has_is_left_alone() -> None:
+    world = World()
+    world.seen = replace(world.seen, locked="bob@ci:7 changes this host")
+
+    end = run_pass(world, wanted("1"))
+    assert isinstance(end, Blocked)
+    assert end.locked
+    assert world.actions == []
+
+
+def test_after_the_cutover_the_old_instance_stays_warm_until_the_soak_is_over() -> None:
+    world = World()
+    run_pass(world, wanted("1"))
+    world.actions.clear()
+
+    assert isinstance(run_pass(world, wanted("2", soak_seconds=60.0)), Converged)
+    assert verbs(world)[-3:] == ["soak", "drain", "stop"]
+
+
+def test_a_release_that_fails_in_its_soak_gives_way_to_the_old_one_and_stays_away() -> None:
+    world = World(dies_in_soak={"2-000000000000"})
+    run_pass(world, wanted("1"))
+    world.actions.clear()
+
+    end = run_pass(world, wanted("2", soak_seconds=60.0))
+    assert isinstance(end, Blocked)
+    assert end.serving == "1"
+    assert verbs(world)[-4:] == ["goback", "confirm", "drain", "stop"]
+    assert [slot.name for slot in world.app.slots if slot.occupied] == ["4000"]
+    world.actions.clear()
+    assert isinstance(run_pass(world, wanted("2", soak_seconds=60.0)), Blocked)
+    assert world.actions == []
+
+
+def test_an_app_that_is_wanted_no_more_leaves_traffic_first_and_files_last() -> None:
+    from reconciler.model.wanted import Wanted
+
+    world = World()
+    run_pass(world, wanted("1"))
+    world.actions.clear()
+    world.once_served = False
+
+    assert isinstance(run_pass(world, Wanted.removed("a", "hello")), Converged)
+    assert verbs(world) == ["unroute", "confirm", "stop", "remove"]
+    assert world.app == type(world.app)()
+
+
+def test_a_removal_waits_for_what_takes_its_place() -> None:
+    from reconciler.model.wanted import Wanted
+
+    world = World()
+    run_pass(world, wanted("1"))
+    world.actions.clear()
+
+    end = run_pass(world, Wanted.removed("a", "hello", "hello2 is not converged on a"))
+    assert isinstance(end, Blocked)
+    assert world.actions == []

@@ -17,6 +17,7 @@ from reconciler.model.action import (
     Converged,
     Cutover,
     EnableInstance,
+    Soak,
     Step,
     StopInstance,
     WaitHealthy,
@@ -55,6 +56,7 @@ class World:
     actions: list[AnyAction] = field(default_factory=list)
     once_served: bool = False
     traefik_lags: bool = False
+    dies_in_soak: set[str] = field(default_factory=set)  # releases that fail after their cutover
 
     @property
     def app(self) -> ObservedApp:
@@ -80,6 +82,11 @@ class World:
             slot = self.app.slot(action.slot)
             if slot.running and self._bad(slot.running):
                 failed = replace(slot, healthy=False, healthy_for_seconds=None, failure="exited 2 times")
+                return self.seen.with_app("hello", forget_evidence(self.app).with_slot(failed))
+        if isinstance(action, Soak):
+            slot = self.app.slot(action.slot)
+            if slot.running and slot.running.release in self.dies_in_soak:
+                failed = replace(slot, healthy=False, failure="it exited after the cutover")
                 return self.seen.with_app("hello", forget_evidence(self.app).with_slot(failed))
         if isinstance(action, ConfirmRoute) and self.seen.traefik:
             return self.seen.with_app("hello", replace(forget_evidence(self.app), unconfirmed="not within 10 s"))

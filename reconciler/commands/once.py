@@ -43,19 +43,25 @@ async def one_pass(opened: Session, args: argparse.Namespace, who: Controller | 
         prunes=opened.whole,
         allow_prune=args.allow_prune,
     )
-    outcomes = await work.run()
-    outcomes += [Outcome(refused) for refused in opened.refused]
-    ends = [outcome.end for outcome in outcomes]
-    converged = all(isinstance(end, Converged) for end in ends)
+    outcomes = await work.run() + [Outcome(refused) for refused in opened.refused]
+    return report(opened, outcomes, now_seconds() - started, args)
+
+
+def report(opened: Session, outcomes: list[Outcome], seconds: float, args: argparse.Namespace) -> int:
+    """Tell how a pass ended; the exit code. A pass that did nothing and had nothing to do logs nothing."""
+    converged = all(isinstance(outcome.end, Converged) for outcome in outcomes)
     actions = sum(len(outcome.actions) for outcome in outcomes)
-    _print(outcomes, as_json=args.json)
+    if args.command or args.once or actions or not converged:
+        _print(outcomes, as_json=args.json)
     if actions or args.verbose or not converged:
+        from reconciler.logs import log
+
         log(
             "pass.finished",
             outcome="converged" if converged else "not converged",
             actions=actions,
             round_trips={name: host.round_trips.count for name, host in opened.hosts.items()},
-            seconds=round(now_seconds() - started, 2),
+            seconds=round(seconds, 2),
             revision=opened.desired.revision,
         )
     return 0 if converged else 1

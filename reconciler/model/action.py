@@ -216,6 +216,7 @@ class Blocked:
     serving: str = ""  # the version that still serves, "" when none does
     log_tail: tuple[str, ...] = ()
     locked: bool = False  # only by another controller: it may be free in a moment
+    retryable: bool = False  # the cause can pass by itself
 
 
 AnyAction = (

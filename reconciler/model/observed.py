@@ -180,3 +180,4 @@ class Unreachable:
     host: str
     reason: str
     next_step: str = ""
+    retryable: bool = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reconciler.model.action import AnyAction, Blocked, RejectRelease, StopInstance
+from reconciler.model.action import AnyAction, Blocked, ConfirmRoute, PruneReleases, RejectRelease, StopInstance
 from reconciler.model.observed import ObservedHost
 from reconciler.model.wanted import Wanted
 from reconciler.policy.slots import carries, live_slot
@@ -28,7 +28,7 @@ def _suspended(step: AnyAction, want: Wanted, seen: ObservedHost) -> Blocked | N
     entry = seen.app(want.app).suspended
     if not entry:
         return None
-    reason = f"suspended {entry}; waiting to {step.verb}: {step.reason}"
+    reason = f"suspended {entry}; it would {step.verb}: {step.reason}"
     return Blocked(want.host, want.app, reason, f"reconcile resume {want.app}", _serving(want, seen))
 
 
@@ -49,7 +49,8 @@ def _drift_is_only_reported(step: AnyAction, want: Wanted, seen: ObservedHost) -
     live = live_slot(want, app)
     if not want.only_report_drift or want.gone or live is None or not carries(live, want, app) or live.previous:
         return None
-    if any(slot.name != live.name and slot.enabled and slot.running_now for slot in app.slots):
+    unfinished = any(slot.name != live.name and slot.occupied for slot in app.slots)
+    if unfinished or isinstance(step, ConfirmRoute | PruneReleases):
         return None
     reason = f"drift, only reported: would {step.verb} {step.subject}, {step.reason}"
     return Blocked(want.host, want.app, reason, "write drift: correct to have it put back", _serving(want, seen))
@@ -58,7 +59,9 @@ def _drift_is_only_reported(step: AnyAction, want: Wanted, seen: ObservedHost) -
 def _another_controller(step: AnyAction, want: Wanted, seen: ObservedHost) -> Blocked | None:
     if not seen.locked:
         return None
-    return Blocked(want.host, want.app, seen.locked, "--wait-lock waits for it", _serving(want, seen), locked=True)
+    return Blocked(
+        want.host, want.app, seen.locked, "--wait-lock waits for it", _serving(want, seen), locked=True, retryable=True
+    )
 
 
 def _serving(want: Wanted, seen: ObservedHost) -> str:

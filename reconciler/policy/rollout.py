@@ -56,11 +56,15 @@ class Case:
 
     @property
     def accepted(self) -> bool:
-        """This slot was proven once: the route names it, or without a route it is the enabled one."""
+        """This slot was proven once: the route names it, or without a route it is the enabled one.
+
+        A slot is enabled only after it was proven, so a route file that somebody deleted is written again at once.
+        """
         if self.slot.previous:
             return False
-        if self.want.route:
-            return self.app.route is not None and self.app.route.slot == self.slot.name
+        route = self.app.route
+        if self.want.route and route and route.slot:
+            return route.slot == self.slot.name
         return self.slot.enabled
 
     def blocked(self, reason: str, next_step: str = "", log_tail: tuple[str, ...] = ()) -> Blocked:

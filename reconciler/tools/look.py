@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from reconciler.model.machine import Layout
 from reconciler.model.observed import HostFacts, Identity, Lease, ObservedApp, Quarantine, RouteFile, Slot, UnitState
@@ -121,7 +122,7 @@ def _read_app(name: str, lines: list[list[str]], sections: _Sections, layout: La
         foreign=tuple(path for path in ours if path not in inventory),
         damaged=tuple(line[1] for line in lines if line[0] == "damaged"),
         owner=next((" ".join(line[1:]) for line in lines if line[0] == "owner"), ""),
-        suspended=next((" ".join(line[1:]) for line in lines if line[0] == "suspended"), ""),
+        suspended=next((_read_suspension(line, sections) for line in lines if line[0] == "suspended"), ""),
         route=_read_route(lines, sections, places, inventory),
     )
 
@@ -160,6 +161,15 @@ def _read_route(
 def _read_quarantine(words: list[str]) -> Quarantine:
     identity = Identity.read(words[2]) or Identity(words[2], "", "")
     return Quarantine(identity, words[3].strip() if len(words) > 3 else "", int(words[1]))
+
+
+def _read_suspension(words: list[str], sections: _Sections) -> str:
+    """`by WHO until WHEN: WHY`; "" when it is over."""
+    until, who, reason = int(words[1]), words[2], " ".join(words[3:]).strip()
+    if until and until <= int(sections.host.get("now", 0)):
+        return ""
+    end = f" until {datetime.fromtimestamp(until, UTC):%Y-%m-%d %H:%M} UTC" if until else ""
+    return f"by {who}{end}: {reason}"
 
 
 def _read_slot(

@@ -1,0 +1,101 @@
+"""Where one app on one host stands, in words that stay the same for as long as it does. Pure."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from reconciler.model.action import AnyAction, Converged
+from reconciler.notify.problems import WORDLESS, problem_class
+
+if TYPE_CHECKING:
+    from reconciler.loop import Outcome
+
+LONGEST_TEXT: Final = 300
+
+_UNITS = (
+    r"ms|s|sec|seconds?|min|minutes?|h|hours?|d|days?|times|bytes|[KMGT]i?B|attempts?|requests?|connections?|restarts?"
+)
+_VARIES = re.compile(
+    r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?"  # points in time
+    r"|\b\d\d:\d\d:\d\d\b"
+    r"|\b0x[0-9a-fA-F]+\b|\b[0-9a-f]{32,}\b"  # addresses in memory, ids of one start
+    rf"|(?<![\w.])\d+(?:\.\d+)?(?=\s?(?:{_UNITS})\b|\s?%)"  # quantities, but not versions
+    r"|(?<=\bpid )\d+|(?<=\bPID )\d+|(?<=\battempt )\d+"
+)
+# An action that belongs to a rollout, rather than to putting something back.
+_ROLLOUT: Final = frozenset({"migrate", "start", "enable", "goback", "reject"})
+# What a pass does behind the scenes of a state that people know already.
+_HOUSEKEEPING: Final = frozenset({"prune", "confirm", "drain", "stop"})
+
+
+@dataclass(frozen=True)
+class State:
+    """Two that are equal are one and the same news; what explains them does not count."""
+
+    version: str  # the version that runs as wanted; "" when something is in the way, or the app is gone as wanted
+    problem: str = ""  # class of what is in the way
+    digest: str = ""  # of its fixed text
+    text: str = field(default="", compare=False)
+    next_step: str = field(default="", compare=False)
+    serving: str = field(default="", compare=False)  # the version that serves although something is in the way
+    changed: str = field(default="", compare=False)  # what this pass did to get there; "" when nothing worth telling
+    rolled_out: bool = field(default=False, compare=False)  # this pass moved the app, or tried to
+
+    @property
+    def name(self) -> str:
+        """In one word or a short sentence, without free text."""
+        return self.problem or (f"runs {self.version}" if self.version else "is removed, as wanted")
+
+
+def state_of(outcome: Outcome, secrets: Collection[str] = ()) -> State:
+    """The state that an outcome shows; none of `secrets` is in any of its texts."""
+    end = outcome.end
+    changed = _changed(outcome.actions, secrets)
+    rolled_out = any(action.verb in _ROLLOUT for action in outcome.actions)
+    if isinstance(end, Converged):
+        return State(end.version, changed=changed, rolled_out=rolled_out)
+    problem = problem_class(end)
+    text = fixed_text(end.reason.removeprefix(f"host {end.host}: "), secrets)
+    digest = "" if problem in WORDLESS else hashlib.sha256(text.encode()).hexdigest()[:16]
+    return State(
+        "", problem, digest, text, fixed_text(end.next_step, secrets), end.serving, changed, rolled_out=rolled_out
+    )
+
+
+def fixed_text(text: str, secrets: Collection[str] = ()) -> str:
+    """One line without secrets, and without what differs from one look to the next: times, counts, ids."""
+    line = " ".join(masked(text, secrets).split())
+    line = _VARIES.sub("…", "".join(letter for letter in line if letter.isprintable()))
+    return line if len(line) <= LONGEST_TEXT else line[: LONGEST_TEXT - 1] + "…"
+
+
+def masked(text: str, secrets: Collection[str]) -> str:
+    """The text without these values, also where they are quoted, encoded or only one of their lines."""
+    forms = {form for secret in secrets if secret for form in _forms(secret)}
+    for form in sorted(forms, key=lambda form: (-len(form), form)):
+        text = text.replace(form, "***")
+    return text
+
+
+def _forms(secret: str) -> set[str]:
+    raw = secret.encode(errors="surrogatepass")
+    encoded = base64.b64encode(raw).decode()
+    lines = {line.strip() for line in secret.splitlines() if len(line.strip()) >= 8}
+    quoted = {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1]}
+    return {secret, encoded, encoded.rstrip("="), quote(raw, safe=""), quote(raw), *lines, *quoted} - {""}
+
+
+def _changed(actions: Sequence[AnyAction], secrets: Collection[str]) -> str:
+    told = [action for action in actions if action.verb not in _HOUSEKEEPING]
+    if not told:
+        return ""
+    # What begins a rollout says best why: the upload before it only says that something was missing.
+    first = next((action for action in told if action.verb in _ROLLOUT), told[0])
+    return fixed_text(f"{first.verb} {first.subject}".rstrip() + f": {first.reason}", secrets)

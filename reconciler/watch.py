@@ -1,0 +1,162 @@
+"""The loop that runs for months: passes on every commit, on drift and on a timer, until it is told to stop.
+
+Level-triggered: an event only wakes it, and everything is looked at afresh. Passes overlap, so that a dead host or an
+app that never gets healthy delays nobody: what is under way is left out of the next pass. A newer desired state calls
+off every wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from reconciler.clock import now_seconds
+from reconciler.errors import ReconcileError
+from reconciler.host.transport import Transport
+from reconciler.loop import Outcome, Pass
+from reconciler.model.action import Blocked
+from reconciler.model.desired import Desired
+from reconciler.model.wanted import Controller
+from reconciler.progress import Progress
+from reconciler.session import Session, close, work_out
+
+FIRST_RETRY_SECONDS = 2.0
+JITTER = 0.1
+
+Load = Callable[[], Awaitable[Desired]]
+Report = Callable[[Session, list[Outcome], float], None]
+
+
+@dataclass
+class Watch:
+    """The state of the loop: connections, what is under way, and the desired state it last read. No progress."""
+
+    load: Load
+    controller: Callable[[str], Controller]
+    progress: Progress
+    report: Report
+    trouble: Callable[[ReconcileError], None]
+    interval_seconds: float
+    allow_prune: bool = False
+    hosts: dict[str, Transport] = field(default_factory=dict)
+    passes: dict[asyncio.Task[None], Pass] = field(default_factory=dict)
+    desired: Desired | None = None
+    who: Controller | None = None
+    failures: int = 0
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
+    stopping: bool = False
+    last_good_seconds: float | None = None
+    beat: Callable[[], None] = lambda: None
+
+    def wake(self) -> None:
+        """Look again soon. What happened is not told: it is read afresh."""
+        self.woken.set()
+
+    def stop(self) -> None:
+        """End what is under way cleanly, then leave `run`."""
+        self.stopping = True
+        self.woken.set()
+
+    async def run(self) -> None:
+        """Until `stop`."""
+        while not self.stopping:
+            self.woken.clear()
+            self.beat()
+            await self._begin_pass()
+            await self._until_woken()
+        for work in self.passes.values():
+            work.called_off.set()
+        await asyncio.gather(*self.passes, return_exceptions=True)
+        for host in self.hosts.values():
+            await host.close()
+
+    async def _begin_pass(self) -> None:
+        try:
+            desired = await self.load()
+            opened = await work_out(desired, None, None, self.hosts)
+        except ReconcileError as error:  # nothing is changed on the word of a desired state that cannot be used
+            self.failures += 1
+            self._call_off()
+            self.trouble(error)
+            return
+        if self.desired is None or not _same(self.desired, desired):
+            self.failures = 0
+            self._call_off()
+        self.desired = desired
+        await self._keep_connections(opened)
+        self.who = self.who or self.controller(desired.fleet.owner)
+        busy = {key for work in self.passes.values() for key in work.busy}
+        targets = [target for target in opened.targets if (target.wanted.app, target.wanted.host) not in busy]
+        work = Pass(
+            opened.hosts,
+            opened.sites,
+            targets,
+            replace(self.who, owner=desired.fleet.owner),
+            self.progress,
+            desired.revision,
+            prunes=opened.whole and not busy,
+            allow_prune=self.allow_prune,
+        )
+        task = asyncio.create_task(self._pass(work, opened))
+        self.passes[task] = work
+        task.add_done_callback(self.passes.pop)
+
+    async def _pass(self, work: Pass, opened: Session) -> None:
+        started = now_seconds()
+        outcomes = await work.run() + [Outcome(refused) for refused in opened.refused]
+        seconds = now_seconds() - started
+        called_off = work.called_off.is_set()
+        failed = any(isinstance(outcome.end, Blocked) and outcome.end.retryable for outcome in outcomes)
+        if called_off or (failed and not self.stopping):
+            self.failures += not called_off
+            asyncio.get_running_loop().call_later(self._retry_seconds() if failed else 0, self.wake)
+        elif not failed:
+            self.failures = 0
+            self.last_good_seconds = now_seconds()
+        self.report(opened, outcomes, seconds)
+
+    def _retry_seconds(self) -> float:
+        """Sooner than the next timer, later each time: 2, 4, 8 … seconds, and some jitter."""
+        return min(self.interval_seconds, FIRST_RETRY_SECONDS * 2.0 ** min(self.failures, 12)) * _jitter()
+
+    def _call_off(self) -> None:
+        for work in self.passes.values():
+            work.called_off.set()
+
+    async def _keep_connections(self, opened: Session) -> None:
+        gone = {name: host for name, host in self.hosts.items() if name not in opened.hosts}
+        self.hosts = opened.hosts
+        await close(Session(opened.desired, hosts=gone))
+
+    async def _until_woken(self) -> None:
+        try:
+            async with asyncio.timeout(self.interval_seconds * _jitter()):
+                await self.woken.wait()
+        except TimeoutError:
+            return
+
+
+def _jitter() -> float:
+    return 1 + random.uniform(-JITTER, JITTER)  # noqa: S311 - spreads load, guards nothing
+
+
+def _same(before: Desired, after: Desired) -> bool:
+    return (before.apps, before.fleet) == (after.apps, after.fleet)
+
+
+async def changes(*places: Path) -> AsyncIterator[None]:
+    """One item for each burst of changes below these places."""
+    import watchfiles
+
+    async for _ in watchfiles.awatch(*places, debounce=200, step=50):
+        yield
+
+
+def places(folder: Path) -> list[Path]:
+    """What to watch for a folder: itself, and the refs of the repository it lies in, where a commit shows."""
+    parents = (folder.resolve(), *folder.resolve().parents)
+    git = next((each / ".git" for each in parents if (each / ".git").is_dir()), None)
+    return [folder, *([git] if git else [])]
