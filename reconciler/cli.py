@@ -27,6 +27,8 @@ COMMANDS = {
     "set": "write a new version of an app into its YAML file",
     "logs": "the journal of an app",
     "history": "who changed an app, from which commit, why, how long it took and how it ended",
+    "rollback": "which commit takes an app back; --now goes back at once and holds",
+    "exec": "run a command with the release and env of an app's live slot",
     "retry": "forget what failed of an app, and try it again at once",
     "suspend": "change nothing about an app for a while",
     "resume": "the end of a suspension",
@@ -94,14 +96,25 @@ def _own(name: str, command: argparse.ArgumentParser) -> None:
             "name", choices=["app", "fleet"], nargs="?", default="app", help="which one to print (app)"
         )
         command.add_argument("--write", type=Path, metavar="DIR", default=None, help="write both into this folder")
-    if name in ("logs", "history", "retry", "suspend", "resume"):
+    if name in ("logs", "history", "retry", "suspend", "resume", "rollback", "exec"):
         command.add_argument("app_name", metavar="APP")
+    if name == "rollback":
+        command.add_argument(
+            "--now", action="store_true", help="go back at once, and hold until the next change in git"
+        )
+    if name == "exec":
+        command.add_argument(
+            "words", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="as in: -- bin/hello eval 1+1"
+        )
+    if name == "status":
+        command.add_argument("--watch", action="store_true", help="show it again and again, until Ctrl-C")
     if name == "suspend":
         command.add_argument("--reason", required=True, help="why; shown by status")
         command.add_argument(
             "--for", dest="duration", metavar="TIME", default=None, help="30m, 2h or 7d; else until resumed"
         )
     if name == "logs":
+        command.add_argument("--follow", action="store_true", help="go on until Ctrl-C")
         command.add_argument("--lines", type=int, default=100, metavar="N", help="newest lines of each host (100)")
 
 

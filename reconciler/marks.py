@@ -11,13 +11,26 @@ from reconciler.session import Session, controller
 
 
 async def mark(opened: Session, app: str, verb: str, seconds: int, reason: str) -> list[str]:
-    """The hosts that were told. Raises HostUnreachable, HostLocked or ActionFailed at the first that could not be."""
+    """The hosts that were told. Raises HostLocked or ActionFailed at the first that could not be."""
     who = controller(opened.desired.fleet.owner)
     told = []
     for target in opened.targets:
         if target.wanted.app == app:
             await _mark(opened, target.wanted.host, app, (verb, str(seconds)), reason, who)
             told.append(target.wanted.host)
+    return told
+
+
+async def reject(opened: Session, app: str, reason: str) -> list[str]:
+    """What is wanted of the app now is not tried any more, on any of its hosts; as if it had failed there."""
+    who = controller(opened.desired.fleet.owner)
+    told = []
+    for target in opened.targets:
+        wanted = target.wanted
+        if wanted.app == app and wanted.release:
+            words = ("reject", str(wanted.identity(wanted.release)))
+            await _mark(opened, wanted.host, app, words, reason, who)
+            told.append(wanted.host)
     return told
 
 

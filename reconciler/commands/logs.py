@@ -1,37 +1,53 @@
-"""`reconcile logs APP`: the journal of an app's slots on its hosts."""
+"""`reconcile logs APP`: the journal of an app's slots on its hosts, with --follow until Ctrl-C."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import sys
+from collections.abc import Callable
 
 from reconciler.errors import HostError, UsageError
 from reconciler.host.transport import Command
-from reconciler.session import session
+from reconciler.session import Session, session
 from reconciler.tools import scripts
+
+FOLLOW_SECONDS = 7 * 86_400
 
 
 def run(args: argparse.Namespace) -> int:
     """0 when every host gave its lines, else 1."""
+    if args.lines < 1:
+        raise UsageError("--lines must be 1 or more", "leave it out for 100")
     args.app = [args.app_name]
     return asyncio.run(_logs(args))
 
 
 async def _logs(args: argparse.Namespace) -> int:
-    failed = 0
-    if args.lines < 1:
-        raise UsageError("--lines must be 1 or more")
     async with session(args) as opened:
-        command = Command(scripts.plain_script("logs"), (args.app_name, str(args.lines)))
-        for name, host in sorted(opened.hosts.items()):
-            try:
-                completed = await host.run(command)
-            except HostError as error:
-                failed = 1
-                print(f"{error}\nnext: {error.next_step}", file=sys.stderr)
-                continue
-            if len(opened.hosts) > 1:
-                print(f"== {name}")
-            print(opened.targets[0].masked(completed.stdout), end="")
-    return failed
+        results = await asyncio.gather(*(_host(opened, name, args) for name in sorted(opened.hosts)))
+    return max(results, default=0)
+
+
+async def _host(opened: Session, name: str, args: argparse.Namespace) -> int:
+    command = Command(scripts.plain_script("logs"), (args.app_name, str(args.lines), "yes" if args.follow else "no"))
+    show = _shown(opened, f"{name}: " if len(opened.hosts) > 1 else "")
+    try:
+        seconds = FOLLOW_SECONDS if args.follow else 60
+        await opened.hosts[name].run(command, b"", seconds, tell=show)
+    except HostError as error:
+        print(f"{error}\nnext: {error.next_step}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _shown(opened: Session, prefix: str) -> Callable[[bytes], None]:
+    rest = b""
+
+    def show(block: bytes) -> None:
+        nonlocal rest
+        *lines, rest = (rest + block).split(b"\n")
+        for line in lines:
+            print(prefix + opened.targets[0].masked(line.decode(errors="replace")), flush=True)
+
+    return show

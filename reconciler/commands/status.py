@@ -5,12 +5,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import sys
 
+from reconciler.clock import sleep_seconds
 from reconciler.model.observed import ObservedHost, Unreachable
 from reconciler.model.wanted import Wanted
 from reconciler.preview import preview
 from reconciler.report import status_row, status_text
 from reconciler.session import session
+
+REFRESH_SECONDS = 2
 
 
 def run(args: argparse.Namespace) -> int:
@@ -19,6 +23,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _status(args: argparse.Namespace) -> int:
+    if not args.watch:
+        return await _shown(args)
+    while True:
+        sys.stdout.write("\033[H\033[2J" if sys.stdout.isatty() else "")
+        await _shown(args)
+        await sleep_seconds(REFRESH_SECONDS)
+
+
+async def _shown(args: argparse.Namespace) -> int:
     async with session(args) as opened:
         foreseen = await preview(opened, allow_prune=args.allow_prune)
         rows = [

@@ -7,7 +7,7 @@ import contextlib
 import os
 
 from reconciler.errors import HostRefused, HostUnreachable
-from reconciler.host.transport import Command, Completed, Reader, RoundTrips, Stdin, Writer
+from reconciler.host.transport import Command, Completed, Reader, RoundTrips, Stdin, Tell, Writer, read_all
 
 
 class LocalHost:
@@ -18,7 +18,9 @@ class LocalHost:
         self.round_trips = RoundTrips()
         self._sudo = needs_root and os.geteuid() != 0
 
-    async def run(self, command: Command, stdin: Stdin = b"", timeout_seconds: float = 60) -> Completed:
+    async def run(
+        self, command: Command, stdin: Stdin = b"", timeout_seconds: float = 60, *, tell: Tell | None = None
+    ) -> Completed:
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
             *command.words(self._sudo), stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
@@ -27,7 +29,7 @@ class LocalHost:
             with self.round_trips:
                 async with asyncio.timeout(timeout_seconds):
                     stdout, stderr, _ = await asyncio.gather(
-                        _all_of(process.stdout), _all_of(process.stderr), _feed(process.stdin, stdin)
+                        _all_of(process.stdout, tell), _all_of(process.stderr, None), _feed(process.stdin, stdin)
                     )
                     status = await process.wait()
         except TimeoutError:
@@ -47,9 +49,9 @@ class LocalHost:
         return
 
 
-async def _all_of(reader: asyncio.StreamReader | None) -> bytes:
+async def _all_of(reader: asyncio.StreamReader | None, tell: Tell | None) -> bytes:
     assert reader is not None
-    return await reader.read()
+    return await read_all(reader, tell)
 
 
 async def _feed(writer: asyncio.StreamWriter | None, stdin: Stdin) -> None:

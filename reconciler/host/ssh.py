@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import HostError, HostKeyRefused, HostRefused, HostUnreachable
-from reconciler.host.transport import Command, Completed, Reader, RoundTrips, Stdin, Writer
+from reconciler.host.transport import Command, Completed, Reader, RoundTrips, Stdin, Tell, Writer, read_all
 
 if TYPE_CHECKING:
     import asyncssh
@@ -27,7 +27,9 @@ class SshHost:
         self._connection: asyncssh.SSHClientConnection | None = None
         self._connecting = asyncio.Lock()
 
-    async def run(self, command: Command, stdin: Stdin = b"", timeout_seconds: float = 60) -> Completed:
+    async def run(
+        self, command: Command, stdin: Stdin = b"", timeout_seconds: float = 60, *, tell: Tell | None = None
+    ) -> Completed:
         import asyncssh
 
         connection = await self._connected()
@@ -37,7 +39,7 @@ class SshHost:
                 async with asyncio.timeout(timeout_seconds):
                     process = await connection.create_process(command.line(sudo), encoding=None)
                     stdout, stderr, _ = await asyncio.gather(
-                        process.stdout.read(), process.stderr.read(), _feed(process.stdin, stdin)
+                        read_all(process.stdout, tell), process.stderr.read(), _feed(process.stdin, stdin)
                     )
                     await process.wait()
         except TimeoutError:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 Stdin = bytes | AsyncIterator[bytes]
+Tell = Callable[[bytes], None]
 
 
 @dataclass(frozen=True)
@@ -64,14 +65,25 @@ class RoundTrips:
         self._waiting -= 1
 
 
+async def read_all(reader: Reader, tell: Tell | None) -> bytes:
+    """Everything until the end; empty when `tell` took it as it came."""
+    if tell is None:
+        return await reader.read()
+    while block := await reader.read(65536):
+        tell(block)
+    return b""
+
+
 class Transport(Protocol):
     """One host. `round_trips` counts what was waited for since the connection is up."""
 
     name: str
     round_trips: RoundTrips
 
-    async def run(self, command: Command, stdin: Stdin = b"", timeout_seconds: float = 60) -> Completed:
-        """Run it as root. Raises HostUnreachable when the connection breaks or nothing comes in time (the command may
+    async def run(
+        self, command: Command, stdin: Stdin = b"", timeout_seconds: float = 60, *, tell: Tell | None = None
+    ) -> Completed:
+        """Run it as root. With `tell`, stdout goes there as it comes, and not into the result. Raises HostUnreachable when the connection breaks or nothing comes in time (the command may
         still be running there), HostRefused when root's rights cannot be had."""
         ...
 

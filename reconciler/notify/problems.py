@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from reconciler.errors import GitError, InvalidDesiredState
 from reconciler.model.action import Blocked
 
 # The first that matches counts. Tests hold each phrase against the texts it is taken from.
@@ -29,13 +30,20 @@ _CLASSES: Final[tuple[tuple[str, str], ...]] = (
     ("artifact", r"\bartifact\b|https?://"),
 )
 
-CLASSES: Final = (*(name for name, _ in _CLASSES), "locked", "other")
+CLASSES: Final = (*(name for name, _ in _CLASSES), "locked", "other", "invalid", "git", "error")
 
 # It passes by itself or was asked for: no news either way, what was told last still stands.
 QUIET: Final = frozenset({"waiting", "locked", "suspended"})
 
 # The words change from one look to the next (refused, timed out, no route) while it stays one and the same trouble.
 WORDLESS: Final = frozenset({"unreachable"})
+
+
+def error_class(error: BaseException) -> str:
+    """The class of an error that ended a whole pass."""
+    if isinstance(error, InvalidDesiredState):
+        return "invalid"
+    return "git" if isinstance(error, GitError) else "error"
 
 
 def problem_class(end: Blocked) -> str:

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
+from reconciler.errors import ReconcileError
 from reconciler.model.action import AnyAction, Converged
-from reconciler.notify.problems import WORDLESS, problem_class
+from reconciler.notify.problems import WORDLESS, error_class, problem_class
 
 if TYPE_CHECKING:
     from reconciler.loop import Outcome
@@ -67,6 +68,15 @@ def state_of(outcome: Outcome, secrets: Collection[str] = ()) -> State:
     return State(
         "", problem, digest, text, fixed_text(end.next_step, secrets), end.serving, changed, rolled_out=rolled_out
     )
+
+
+def desired_state(error: ReconcileError | None, secrets: Collection[str] = ()) -> State:
+    """The state of the desired state itself: usable, or the error that says why not."""
+    if error is None:
+        return State("")
+    text = fixed_text(str(error), secrets)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return State("", error_class(error), digest, text, fixed_text(error.next_step, secrets))
 
 
 def fixed_text(text: str, secrets: Collection[str] = ()) -> str:

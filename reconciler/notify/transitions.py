@@ -6,15 +6,18 @@ comes and goes between two messages is not worth one.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
 
 from reconciler.notify.problems import QUIET
-from reconciler.notify.settings import Event
 from reconciler.notify.states import State
 
+if TYPE_CHECKING:
+    from reconciler.notify.settings import Event
+
 Key = tuple[str, str]  # app, host
+DESIRED_STATE: Final = ("", "")  # the key of the desired state as a whole
 
 DAY_SECONDS: Final = 24 * 3600.0
 # So many notices a day about one app on one host go out at once; each further one waits twice as long as the last.
@@ -53,6 +56,8 @@ class Notice:
         state = self.state
         if self.event == "failed":
             return f"still: {state.text}" if self.reminder else state.text
+        if not self.app:
+            return "can be used again"
         again = " as wanted again" if self.event == "recovered" and state.version else ""
         return f"{state.name}{again}" + (f" ({state.changed})" if state.changed else "")
 
@@ -76,41 +81,37 @@ def transitions(
     *,
     events: Collection[str] = ("failed", "recovered", "converged"),
     known: Collection[Key] | None = None,
-    first_is_news: bool = False,
 ) -> News:
-    """What is to be told of `after`. Keys not in `after` stay as they were; those outside `known` are forgotten.
+    """What is to be told of `after`. Keys not in `after` stay as they were; those not in `known` either are forgotten.
 
-    An app that is seen for the first time and as wanted is no news, unless this pass has just made it so or
-    `first_is_news`. Events that nobody asked for are taken note of in silence.
+    An app that is seen for the first time and as wanted is no news, unless this pass has just made it so. Events that
+    nobody asked for are taken note of in silence.
     """
-    told = {key: each for key, each in before.items() if known is None or key in known}
+    kept = None if known is None else {*known, *after, DESIRED_STATE}
+    told = {key: each for key, each in before.items() if kept is None or key in kept}
     notices: list[Notice] = []
     for key, state in sorted(after.items()):
-        if state.problem in QUIET and not first_is_news:
-            continue
         last = told.get(key)
-        notice = _news(key, state, last, now, first_is_news)
+        if state.problem in QUIET:
+            continue
+        notice = _news(key, state, last, now)
         if notice is None:
-            if last is None:
-                told[key] = Told(state, now)
+            told.setdefault(key, Told(state, now))
         elif notice.event not in events:
             told[key] = Told(state, notice.since, last.times if last else ())
-        elif notice.reminder or (wait := _wait_until(_today(last, now))) <= now:
-            times = _today(last, now)
-            notice = _marked(notice, flapping=not notice.reminder and len(times) >= FREE_A_DAY)
-            notices.append(notice)
+        elif notice.reminder or may_tell(last, now):
+            times = today(last, now)
+            notices.append(replace(notice, flapping=not notice.reminder and len(times) >= FREE_A_DAY))
             told[key] = Told(state, notice.since, (*times, now))
-        else:
-            assert wait > now  # later, if it is still so then
-        if _gone(told.get(key)):
-            del told[key]
+        if key in told and not told[key].state.problem and not told[key].state.version:
+            del told[key]  # the app is gone, and that was told
     return News(tuple(notices), told)
 
 
-def _news(key: Key, state: State, last: Told | None, now: float, first_is_news: bool) -> Notice | None:
+def _news(key: Key, state: State, last: Told | None, now: float) -> Notice | None:
     app, host = key
     if last is None:
-        if not state.problem and not state.changed and not first_is_news:
+        if not state.problem and not state.changed:
             return None
         return Notice("failed" if state.problem else "converged", app, host, state, now)
     if state == last.state:
@@ -127,24 +128,13 @@ def _reminder_due(last: Told, now: float) -> bool:
     return not 0 <= now - latest < DAY_SECONDS  # a clock that was set back must not silence it
 
 
-def _today(last: Told | None, now: float) -> tuple[float, ...]:
+def today(last: Told | None, now: float) -> tuple[float, ...]:
+    """When something was told within the last day."""
     return tuple(time for time in (last.times if last else ()) if 0 <= now - time < DAY_SECONDS)
 
 
-def _wait_until(times: tuple[float, ...]) -> float:
-    """When the next notice may go out at the earliest."""
+def may_tell(last: Told | None, now: float) -> bool:
+    """Whether another notice may go out already."""
+    times = today(last, now)
     beyond = len(times) - FREE_A_DAY
-    return max(times) + FIRST_WAIT_SECONDS * float(2**beyond) if beyond >= 0 else 0.0
-
-
-def _marked(notice: Notice, *, flapping: bool) -> Notice:
-    return Notice(notice.event, notice.app, notice.host, notice.state, notice.since, notice.reminder, flapping=flapping)
-
-
-def _gone(told: Told | None) -> bool:
-    return told is not None and not told.state.problem and not told.state.version
-
-
-def among(keys: Iterable[Key], app: str) -> list[Key]:
-    """Those of one app."""
-    return sorted(key for key in keys if key[0] == app)
+    return beyond < 0 or now >= max(times) + FIRST_WAIT_SECONDS * float(2**beyond)

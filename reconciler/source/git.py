@@ -1,4 +1,4 @@
-"""Reading the desired state out of a commit. The only place that runs git, and it runs it once.
+"""Reading the desired state out of a commit. It runs git once.
 
 One `git cat-file --batch` answers everything: what the commit is, what the folder held, each file. It reads
 the object store as it is: no index, hook, filter, submodule or `.gitattributes` has a say, and nothing is
@@ -27,6 +27,16 @@ _KINDS: dict[bytes, Kind] = {
 }
 
 
+class RemoteUnreachable(GitError):
+    """The remote repository could not be asked, or had not what it promised; it may next time."""
+
+    retryable = True
+
+
+class CommitRefused(GitError):
+    """The commit is there and is not followed: it goes back, or is not signed by whom it should be."""
+
+
 def find_repository(folder: Path) -> Path | None:
     """The nearest folder at or above this one that holds a `.git`."""
     folder = Path(os.path.realpath(folder))
@@ -48,13 +58,24 @@ def open_commit(folder: Path, ref: str | None) -> Iterator[CommitTree]:
         yield CommitTree(objects, commit[0], path)
 
 
+@contextmanager
+def open_mirror(mirror: Path, commit: str, folder: PurePosixPath) -> Iterator[CommitTree]:
+    """The folder as it is in this commit of a bare mirror; GitError when the mirror cannot give it."""
+    with _talk_to(["git", f"--git-dir={mirror}", "cat-file", "--batch"], str(mirror)) as objects:
+        found = objects.read(f"{commit}^{{commit}}")
+        if found is None or found[0] != commit:
+            raise GitError(f"commit {commit[:7]} is not in {mirror}", "fetch it again")
+        yield CommitTree(objects, commit, folder, top="")
+
+
 class CommitTree:
     """The folder in one commit; `id` is the commit's whole id."""
 
-    def __init__(self, objects: _Objects, commit: str, path: PurePosixPath) -> None:
+    def __init__(self, objects: _Objects, commit: str, path: PurePosixPath, top: str = "./") -> None:
         self.id = commit
         self._objects = objects
         self._path = path
+        self._top = top  # a path in a commit starts where git runs, in a bare repository at the top
 
     def entries(self, folder: str) -> dict[str, Kind] | None:
         found = self._objects.read(self._name(folder))
@@ -74,7 +95,8 @@ class CommitTree:
         return found[2]
 
     def _name(self, name: str) -> str:
-        return f"{self.id}:./{self._path / name}" if str(self._path / name) != "." else f"{self.id}:./"
+        path = str(self._path / name)
+        return f"{self.id}:{self._top}{path if path != '.' else ''}"
 
 
 def _tree_entries(content: bytes, id_bytes: int) -> Iterator[tuple[str, Kind]]:
@@ -138,17 +160,22 @@ def _start_git(folder: Path) -> Iterator[tuple[_Objects, PurePosixPath]]:
     """git, run in the nearest folder that exists, and the way from there to the wanted one."""
     where = next(path for path in (folder, *folder.parents) if _is_folder(path))
     root = str(find_repository(folder) or where)
+    with _talk_to(["git", "-C", str(where), "cat-file", "--batch"], root) as objects:
+        yield objects, PurePosixPath(folder.relative_to(where).as_posix())
+
+
+@contextmanager
+def _talk_to(command: list[str], root: str) -> Iterator[_Objects]:
     try:
         git = subprocess.Popen(
-            ["git", "-C", str(where), "cat-file", "--batch"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment(),
-        )  # fmt: skip
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+        )
     except OSError as error:
         next_step = "install git, or pass --working-tree to read the files as they are"
         raise GitError(f"{root} is a git repository, but git cannot be run: {error.strerror}", next_step) from error
     with git:
         try:
-            yield _Objects(git, root), PurePosixPath(folder.relative_to(where).as_posix())
+            yield _Objects(git, root)
         finally:
             git.kill()
 
@@ -160,7 +187,7 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Ours, without what would point git at another repository or let it ask, wait or fetch."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("GIT_") or "_CONFIG_" in key}
     return kept | {

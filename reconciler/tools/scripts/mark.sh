@@ -1,9 +1,10 @@
-# change app suspend|resume|retry seconds; stdin: the reason
+# change app suspend|resume|retry|reject seconds|identity; stdin: the reason
 change() {
   begin_change "$1"
   case $2 in
     suspend) echo "$([ "$3" = 0 ] && echo 0 || echo $(($(date +%s) + $3))) $HOLDER $(tr '\n' ' ')" >"$S/$1/suspended.new" &&
       mv -T "$S/$1/suspended.new" "$S/$1/suspended" ;;
+    reject) quarantine "$1" "$3" ;;
     resume) rm -f "$S/$1/suspended" ;;
     retry)
       rm -f "$S/$1/quarantine"

@@ -1,0 +1,80 @@
+"""`reconcile rollback APP`: which commit takes it back; with --now, go back at once and hold until the next change."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+from reconciler.commands.once import one_pass
+from reconciler.errors import GitError, InvalidDesiredState, UsageError
+from reconciler.load import load
+from reconciler.marks import reject
+from reconciler.model.desired import App, Desired
+from reconciler.session import close, controller, session, work_out
+
+FARTHEST_BACK = 200  # commits
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 when it only says what to commit; 1 after going back, since git wants something else then."""
+    args.app = [args.app_name]
+    return asyncio.run(_rollback(args))
+
+
+async def _rollback(args: argparse.Namespace) -> int:
+    async with session(args) as opened:
+        now = _app(opened.desired, args.app_name)
+        if opened.desired.revision is None or now is None:
+            raise UsageError("there is no commit to go back to", f"reconcile set {args.app_name} VERSION")
+        before = earlier(args.desired_state, opened.desired.revision, now)
+        if before is None:
+            raise UsageError(f"{now.app} was never anything else in the last {FARTHEST_BACK} commits", "set a version")
+        _tell(args, now, before)
+        if not args.now:
+            return 0
+        who = controller(opened.desired.fleet.owner)
+        await reject(opened, now.app, f"rolled back by hand by {who.holder}")
+    old = await work_out(before, [now.app], args.host)
+    try:
+        await one_pass(old, args)
+    finally:
+        await close(old)
+    print(f"held there until {args.desired_state}/apps/{now.app}.yaml changes; reconcile retry {now.app} lets it go")
+    return 1
+
+
+def earlier(folder: Path, revision: str, now: App) -> Desired | None:
+    """The newest older commit in which the app was something else. Commits that were no desired state are passed over."""
+    for steps in range(1, FARTHEST_BACK):
+        try:
+            desired = load(folder, ref=f"{revision}~{steps}")
+        except InvalidDesiredState:
+            continue
+        except GitError:
+            return None
+        app = _app(desired, now.app)
+        if app is not None and (app.version, app.env, app.start) != (now.version, now.env, now.start):
+            return desired
+    return None
+
+
+def _app(desired: Desired, name: str) -> App | None:
+    return next((app for app in desired.apps if app.app == name), None)
+
+
+def _tell(args: argparse.Namespace, now: App, before: Desired) -> None:
+    old = _app(before, now.app)
+    assert old is not None and before.revision is not None
+    path = args.desired_state / "apps" / f"{now.app}.yaml"
+    command = f"git checkout {before.revision[:12]} -- {path} && git commit -m 'Back to {now.app} {old.version}'"
+    if args.json:
+        print(json.dumps({"app": now.app, "from": now.version, "to": old.version, "commit": before.revision}))
+        return
+    what = f"{now.version} → {old.version}" if now.version != old.version else f"{now.version} with its former env"
+    print(f"{now.app}: {what}, as in commit {before.revision[:12]}")
+    if not args.now:
+        print(f"next: {command}", file=sys.stderr)
+        print("or --now: go back at once and hold until the next change in git", file=sys.stderr)

@@ -1,0 +1,160 @@
+"""Notices → requests, one for all that one pass has to say to one place. Pure.
+
+The signature of a webhook is `sha256=` and the hex HMAC-SHA256 of the body under the shared key, as on GitHub.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from reconciler.notify.transitions import Notice
+
+MOST_LINES: Final = 20  # the rest is counted; Slack and ntfy refuse or fold longer messages
+MOST_NAMES: Final = 5
+_ORDER: Final = ("failed", "recovered", "converged")
+_SIGNS: Final = {"failed": ":red_circle:", "recovered": ":large_green_circle:", "converged": ":white_check_mark:"}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is sent. Address, headers and body never show in a repr: the first two let people in."""
+
+    url: str = field(repr=False)
+    body: bytes = field(repr=False)
+    headers: dict[str, str] = field(repr=False)
+    method: str = "POST"
+
+
+@dataclass(frozen=True)
+class Line:
+    """Notices that say the same, told in one go."""
+
+    event: str
+    apps: tuple[str, ...]
+    hosts: tuple[str, ...]
+    text: str
+    next_step: str
+
+    @property
+    def who(self) -> str:
+        if not any(self.apps):
+            return "the desired state"
+        return f"{_names(self.apps)} on {_names(self.hosts)}"
+
+
+def lines(notices: Sequence[Notice]) -> list[Line]:
+    """Failures first. Apps of one host that say the same share a line, then hosts of the same apps do."""
+    on_host: dict[tuple[str, str, str, str], list[str]] = {}
+    for each in notices:
+        next_step = each.state.next_step if each.event == "failed" else ""
+        on_host.setdefault((each.event, each.text, next_step, each.host), []).append(each.app)
+    alike: dict[tuple[str, str, str, tuple[str, ...]], list[str]] = {}
+    for (event, text, next_step, host), apps in on_host.items():
+        alike.setdefault((event, text, next_step, tuple(sorted(apps))), []).append(host)
+    folded = [
+        Line(event, apps, tuple(sorted(hosts)), text, next_step)
+        for (event, text, next_step, apps), hosts in alike.items()
+    ]
+    return sorted(folded, key=lambda line: (_ORDER.index(line.event), line.apps, line.hosts))
+
+
+def webhook(url: str, key: str, notices: Sequence[Notice], revision: str | None, now: float) -> Request:
+    """Generic JSON, signed. A receiver that has seen a delivery id has seen this message."""
+    said = {
+        "version": 1,
+        "sent_at": int(now),
+        "revision": revision,
+        "notices": [_notice_json(each) for each in notices],
+    }
+    body = json.dumps(said, ensure_ascii=False, sort_keys=True).encode()
+    headers = {
+        "Content-Type": "application/json",
+        "X-Reconcile-Signature": signature(key, body),
+        "X-Reconcile-Delivery": hashlib.sha256(body).hexdigest()[:32],
+    }
+    return Request(url, body, headers)
+
+
+def signature(key: str, body: bytes) -> str:
+    """The value of X-Reconcile-Signature for this body."""
+    return "sha256=" + hmac.new(key.encode(), body, hashlib.sha256).hexdigest()
+
+
+def slack(url: str, notices: Sequence[Notice], revision: str | None) -> Request:
+    """What Slack, Mattermost, Rocket.Chat and Discord (its /slack address) take."""
+    told = [f"{_SIGNS[each.event]} {_for_slack(_sentence(each))}" for each in _shown(notices)]
+    text = "\n".join([*told, *_rest(notices), *_commit(revision)])
+    return Request(url, json.dumps({"text": text}, ensure_ascii=False).encode(), {"Content-Type": "application/json"})
+
+
+def ntfy(url: str, token: str, notices: Sequence[Notice], revision: str | None) -> Request:
+    """Plain text; the title counts, the priority is high when something failed."""
+    failed = any(each.event == "failed" for each in notices)
+    text = "\n".join([*map(_sentence, _shown(notices)), *_rest(notices), *_commit(revision)])
+    headers = {
+        "Content-Type": "text/plain; charset=utf-8",
+        "Title": _title(notices),
+        "Priority": "high" if failed else "default",
+        "Tags": "rotating_light" if failed else "white_check_mark",
+    }
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    # Longer messages become attachments there.
+    return Request(url, text.encode()[:4000].decode(errors="ignore").encode(), headers)
+
+
+def _notice_json(notice: Notice) -> dict[str, object]:
+    state = notice.state
+    return {
+        "event": notice.event,
+        "app": notice.app or None,  # neither: it is about the desired state as a whole
+        "host": notice.host or None,
+        "version": state.version or None,
+        "serving": state.version or state.serving or None,
+        "problem": state.problem or None,
+        "text": notice.text,
+        "next": state.next_step or None,
+        "since": int(notice.since),
+        "reminder": notice.reminder,
+    }
+
+
+def _title(notices: Sequence[Notice]) -> str:
+    if len(notices) == 1:
+        only = notices[0]
+        return f"{only.app} on {only.host}: {only.event}" if only.app else f"desired state: {only.event}"
+    counts = {event: sum(each.event == event for each in notices) for event in _ORDER}
+    return "reconcile: " + ", ".join(f"{count} {event}" for event, count in counts.items() if count)
+
+
+def _sentence(line: Line) -> str:
+    word = "FAILED " if line.event == "failed" else ""
+    return f"{word}{line.who}: {line.text}" + (f" (next: {line.next_step})" if line.next_step else "")
+
+
+def _shown(notices: Sequence[Notice]) -> list[Line]:
+    return lines(notices)[:MOST_LINES]
+
+
+def _rest(notices: Sequence[Notice]) -> list[str]:
+    more = len(lines(notices)) - MOST_LINES
+    return [f"and {more} more; reconcile status tells all"] if more > 0 else []
+
+
+def _commit(revision: str | None) -> list[str]:
+    return [f"commit {revision[:12]}"] if revision else []
+
+
+def _names(names: tuple[str, ...]) -> str:
+    shown, more = ", ".join(names[:MOST_NAMES]), len(names) - MOST_NAMES
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _for_slack(text: str) -> str:
+    # Slack's own three characters; with them escaped no text can mention a channel or make a link.
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,247 @@
+"""After each pass: what is news goes out, once, to each place that asked for it.
+
+Nothing here ever fails a pass: what could not be delivered comes back as sentences to log, and is tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from reconciler.clock import sleep_seconds
+from reconciler.errors import ReconcileError
+from reconciler.notify import formats, github, memory
+from reconciler.notify.channel import Channel, identity, name_of, open_channel
+from reconciler.notify.memory import Remembered
+from reconciler.notify.send import Sender, Sleep, Undelivered, Unreached, sender
+from reconciler.notify.settings import Notify
+from reconciler.notify.states import State, desired_state, masked, state_of
+from reconciler.notify.transitions import DESIRED_STATE, Key, News, Told, today, transitions
+
+if TYPE_CHECKING:
+    from reconciler.loop import Outcome
+
+
+PLACE_SECONDS: Final = 60.0  # the most that one place may take of one call
+
+
+class Notifier:
+    """Tells the places of `settings`. `secret(name)` gives a value or raises a ReconcileError.
+
+    `remember` is a file of our own in a folder that exists: with it, neither a restart nor a timer that starts
+    `--once` each minute tells anything twice. `loopback_http` lets addresses be http://127.0.0.1, for tests.
+    """
+
+    def __init__(
+        self,
+        settings: Sequence[Notify],
+        secret: Callable[[str], str],
+        *,
+        remember: Path | None = None,
+        loopback_http: bool = False,
+        sleep: Sleep = sleep_seconds,
+    ) -> None:
+        self._settings = tuple(settings)
+        self._secret = secret
+        self._file = remember
+        self._loopback_http = loopback_http
+        self._sleep = sleep
+        self._places = memory.read(remember) if remember else {}
+        self._written = memory.to_json(self._places)
+        self._unwritable = False
+        self._latest: dict[Key, State] = {}
+        self._revision: str | None = None
+        self._lock = asyncio.Lock()
+
+    def use(self, settings: Sequence[Notify]) -> None:
+        """From now on these places, as a new commit has them."""
+        self._settings = tuple(settings)
+
+    def faults(self) -> list[str]:
+        """What is wrong with settings and secrets now, before there is anything to tell. Asks nobody."""
+        opened = (self._open(index, each) for index, each in enumerate(self._settings))
+        return [str(each) for each in opened if isinstance(each, ReconcileError)]
+
+    async def tell(
+        self,
+        outcomes: Iterable[Outcome],
+        now: float,
+        *,
+        revision: str | None = None,
+        known: Collection[Key] | None = None,
+        secrets: Collection[str] = (),
+    ) -> list[str]:
+        """Tell what is news in these outcomes; failures to log, each once for as long as it stays the same.
+
+        To be called after every pass, quiet ones too (that is how a day goes by and a message is tried again), with
+        all outcomes or those of one host. `now`: epoch seconds. `known`: every (app, host) of the desired state.
+        `secrets`: values that no text may hold, those of every target.
+        """
+        if not self._settings:
+            return []
+        async with self._lock:
+            hidden = {*secrets, *self._own_secrets()}
+            states = {(each.end.app, each.end.host): state_of(each, hidden) for each in outcomes}
+            self._note(states, revision, known)
+            return await self._tell_all(states, now, known, hidden)
+
+    async def tell_desired_state(
+        self, error: ReconcileError | None, now: float, *, revision: str | None = None, secrets: Collection[str] = ()
+    ) -> list[str]:
+        """The same for the desired state as a whole: why it cannot be used, or None when it can."""
+        if not self._settings:
+            return []
+        async with self._lock:
+            hidden = {*secrets, *self._own_secrets()}
+            state = desired_state(error, hidden)
+            self._note({}, revision, None)
+            return await self._tell_all({DESIRED_STATE: state}, now, None, hidden)
+
+    async def _tell_all(
+        self, states: dict[Key, State], now: float, known: Collection[Key] | None, hidden: Collection[str]
+    ) -> list[str]:
+        told = await asyncio.gather(
+            *(self._tell(index, each, states, now, known) for index, each in enumerate(self._settings))
+        )
+        return [masked(sentence, hidden) for sentence in (*told, self._write()) if sentence]
+
+    def _own_secrets(self) -> set[str]:
+        opened = (self._open(index, each) for index, each in enumerate(self._settings))
+        return {secret for each in opened if isinstance(each, Channel) for secret in each.secrets}
+
+    def _note(self, states: dict[Key, State], revision: str | None, known: Collection[Key] | None) -> None:
+        """What GitHub is told is put together from the passes over all hosts at one commit."""
+        if revision != self._revision:
+            self._latest, self._revision = {}, revision
+        for key, state in states.items():
+            before = self._latest.get(key)
+            tried = state.rolled_out or (before is not None and before.rolled_out)
+            self._latest[key] = State(
+                state.version, state.problem, state.digest, serving=state.serving, rolled_out=tried
+            )
+        if known is not None:
+            self._latest = {key: state for key, state in self._latest.items() if key in known or key in states}
+
+    async def _tell(
+        self, index: int, settings: Notify, states: dict[Key, State], now: float, known: Collection[Key] | None
+    ) -> str:
+        """One place; "" or what went wrong, unless that was said before."""
+        place = self._places.setdefault(identity(settings), Remembered())
+        if place.waits(now):
+            return ""
+        try:
+            async with asyncio.timeout(PLACE_SECONDS):
+                if settings.kind == "github":
+                    await self._tell_github(index, settings, place, states, now, known)
+                else:
+                    await self._tell_people(index, settings, place, states, now, known)
+        except (ReconcileError, Undelivered, TimeoutError) as error:
+            place.failed(now)
+            text = str(error) or f"not done within {PLACE_SECONDS:g} s"
+            text = text if isinstance(error, ReconcileError) else f"{name_of(index, settings)}: {text}"
+            said, place.said = place.said, text
+            return text if text != said else ""
+        return ""
+
+    async def _tell_people(
+        self,
+        index: int,
+        settings: Notify,
+        place: Remembered,
+        states: dict[Key, State],
+        now: float,
+        known: Collection[Key] | None,
+    ) -> None:
+        news = transitions(place.told, states, now, events=settings.events, known=known)
+        if news.notices:
+            channel = self._opened(index, settings)
+            async with sender(sleep=self._sleep) as sending:
+                await sending.send(_request(channel, news, self._revision, now))
+            place.delivered()
+        place.told = dict(news.told)
+
+    async def _tell_github(
+        self,
+        index: int,
+        settings: Notify,
+        place: Remembered,
+        states: dict[Key, State],
+        now: float,
+        known: Collection[Key] | None,
+    ) -> None:
+        revision = self._revision
+        if revision is None or not github.is_commit(revision):
+            return
+        if DESIRED_STATE in states:
+            so = [github.desired_state_status(states[DESIRED_STATE], revision)]
+        else:
+            so = github.statuses(self._latest, revision, known or ())
+        news = github.news(place.told, so, now)
+        if not news:
+            return
+        channel = self._opened(index, settings)
+        refused: Undelivered | None = None
+        async with sender(sleep=self._sleep) as sending:
+            for status in news:
+                key = (status.app, status.revision)
+                try:
+                    await _post(sending, channel, status)
+                except Unreached:
+                    raise
+                except Undelivered as error:  # this one; the next app may fare better
+                    refused = error
+                else:
+                    place.told[key] = Told(status.state, now, (*today(place.told.get(key), now), now))
+        if refused:
+            raise refused
+        place.delivered()
+        place.told = {key: each for key, each in place.told.items() if key[1] == revision}
+
+    def _open(self, index: int, settings: Notify) -> Channel | ReconcileError:
+        try:
+            return open_channel(index, settings, self._secret, loopback_http=self._loopback_http)
+        except ReconcileError as error:
+            return error
+
+    def _opened(self, index: int, settings: Notify) -> Channel:
+        channel = self._open(index, settings)
+        if isinstance(channel, ReconcileError):
+            raise channel
+        return channel
+
+    def _write(self) -> str:
+        """Keep what was told, if that has changed; "" or what went wrong, once."""
+        if self._file is None:
+            return ""
+        kept = {identity(each) for each in self._settings}
+        text = memory.to_json({name: place for name, place in self._places.items() if name in kept})
+        if text == self._written:
+            return ""
+        try:
+            memory.write(self._file, text)
+        except OSError as error:
+            said, self._unwritable = self._unwritable, True
+            return "" if said else f"{self._file} cannot be written ({error.strerror}): a restart may repeat messages"
+        self._written, self._unwritable = text, False
+        return ""
+
+
+def _request(channel: Channel, news: News, revision: str | None, now: float) -> formats.Request:
+    if channel.settings.kind == "webhook":
+        return formats.webhook(channel.url, channel.key, news.notices, revision, now)
+    if channel.settings.kind == "slack":
+        return formats.slack(channel.url, news.notices, revision)
+    return formats.ntfy(channel.url, channel.token, news.notices, revision)
+
+
+async def _post(sending: Sender, channel: Channel, status: github.AppStatus) -> None:
+    await sending.send(github.status_request(channel, status))
+    if not channel.settings.deployments or not status.rolled_out:
+        return
+    number = github.deployment_number(await sending.send(github.deployments_request(channel, status)))
+    if number is None:
+        number = github.deployment_number(await sending.send(github.new_deployment_request(channel, status)))
+    if number is not None:
+        await sending.send(github.deployment_status_request(channel, status, number))

@@ -1,0 +1,40 @@
+"""What systemd wants to hear from a service of Type=notify: ready, still alive, stopping. Silent without systemd."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Final
+
+_MICRO: Final = 1_000_000
+
+
+def notify(state: str) -> bool:
+    """Send `READY=1`, `WATCHDOG=1`, `STOPPING=1` or `STATUS=…` (several as lines); whether systemd was told.
+
+    Never waits and never raises: without NOTIFY_SOCKET, or when nobody takes it, nothing happens.
+    """
+    path = os.environ.get("NOTIFY_SOCKET", "")
+    if not path.startswith(("/", "@")):
+        return False
+    address = "\0" + path[1:] if path.startswith("@") else path
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK) as to:
+            to.connect(address)
+            to.send(state.encode())
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def watchdog_seconds() -> float | None:
+    """Within how many seconds systemd wants `WATCHDOG=1`; None when it does not wait for it.
+
+    Send it twice as often.
+    """
+    told, process = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
+    if process and process != str(os.getpid()):
+        return None
+    if not told.isascii() or not told.isdigit() or int(told) == 0:
+        return None
+    return int(told) / _MICRO
