@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import sys
 from pathlib import Path
 
@@ -120,6 +121,9 @@ def _own(name: str, command: argparse.ArgumentParser) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; its exit code. Errors of ours are told in words, with the next step."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # an arrow in a reason must not end a pass under LANG=C
     args = parser().parse_args(argv)
     if args.version is True and args.command is None:
         return _print_version()

@@ -1,0 +1,56 @@
+"""`reconcile demo`: a whole rollout on this machine, for a first look."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Coroutine
+
+from reconciler.demo.story import Swap, tell
+from reconciler.demo.traefik import find_traefik
+from reconciler.errors import UsageError
+
+STOPPED = 130
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 when both passes converged and no request failed, else 1; nothing that was started is left in any case."""
+    traefik = find_traefik()
+    results = sys.stdout if not args.json else sys.stderr
+
+    def say(text: str) -> None:
+        print(text, file=results, flush=True)
+
+    try:
+        swap = asyncio.run(_until_a_signal(tell(traefik, say)))
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UsageError(f"the demo cannot run here: {error}", "make room, or set TMPDIR to another folder") from error
+    if swap is None:
+        print("\nstopped; all that the demo had started is gone", file=sys.stderr)
+        return STOPPED
+    if args.json:
+        print(json.dumps(swap.as_json(), indent=2))
+    if swap.fault:
+        print(f"the demo failed: {swap.fault}; please report it with all of the output", file=sys.stderr)
+    return 1 if swap.fault else 0
+
+
+async def _until_a_signal(story: Coroutine[None, None, Swap]) -> Swap | None:
+    """None when somebody wants it to end. What it started is ended in both cases."""
+    task = asyncio.ensure_future(story)
+
+    def stop() -> None:
+        if not task.cancelling():  # a second Ctrl-C must not break off the tidying up
+            task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        return None

@@ -1,0 +1,134 @@
+"""The demo's host: an SSH server on 127.0.0.1 that runs what it is asked as a child of this process.
+
+Its `systemctl` and `journalctl` are the demo's; every other program is this machine's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shlex
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reconciler.demo.processes import end_tasks, signal_group
+
+if TYPE_CHECKING:
+    import asyncssh
+
+SHIMS = ("systemctl", "journalctl")
+
+
+@dataclass(frozen=True)
+class Address:
+    """What fleet.yaml has to know."""
+
+    port: int
+    host_key: str
+
+
+def write_shims(folder: Path, socket: Path) -> None:
+    """The commands that stand before this machine's own ones on the PATH of the host."""
+    folder.mkdir(parents=True)
+    program = [sys.executable, "-I", "-S", str(Path(__file__).with_name("shim.py")), str(socket)]
+    for name in SHIMS:
+        path = folder / name
+        path.write_text(f'#!/bin/sh\nexec {shlex.join([*program, name])} "$@"\n', encoding="utf-8")
+        path.chmod(0o755)
+
+
+def make_login(home: Path) -> str:
+    """A key of our own where SSH looks for one by itself; the public half."""
+    import asyncssh
+
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    folder = home / ".ssh"
+    folder.mkdir(mode=0o700, parents=True)
+    path = folder / "id_ed25519"
+    path.touch(mode=0o600)
+    path.write_bytes(key.export_private_key())
+    return key.export_public_key().decode()
+
+
+@contextlib.asynccontextmanager
+async def demo_host(authorized_key: str, shims: Path, home: Path) -> AsyncIterator[Address]:
+    """The host, reachable; at the end what it still runs is ended too."""
+    import asyncssh
+
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    sessions = _Sessions(
+        {"HOME": str(home), "LANG": "C.UTF-8", "PATH": f"{shims}:{os.environ.get('PATH', os.defpath)}"}
+    )
+    server = await asyncssh.listen(
+        "127.0.0.1", 0, server_factory=_server_class(), server_host_keys=[key], gss_host=None, encoding=None,
+        authorized_client_keys=asyncssh.import_authorized_keys(authorized_key), process_factory=sessions.run,
+    )  # fmt: skip
+    try:
+        yield Address(server.get_port(), key.export_public_key().decode().strip())
+    finally:
+        server.close()
+        await sessions.end()
+
+
+def _server_class() -> type[asyncssh.SSHServer]:
+    import asyncssh
+
+    class Server(asyncssh.SSHServer):
+        """Forwards connections to its own loopback only, as reconcile needs them to ask for health."""
+
+        def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:
+            return dest_host in ("127.0.0.1", "localhost", "::1")
+
+    return Server
+
+
+class _Sessions:
+    """The commands that are running."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self._environment = environment
+        self._running: set[asyncio.Task[None]] = set()
+
+    def run(self, channel: asyncssh.SSHServerProcess[bytes]) -> None:
+        task = asyncio.create_task(self._run(channel))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def end(self) -> None:
+        await end_tasks(self._running)
+
+    async def _run(self, channel: asyncssh.SSHServerProcess[bytes]) -> None:
+        process = await asyncio.create_subprocess_exec(
+            "sh", "-c", channel.command or "exit 1", stdin=PIPE, stdout=PIPE, stderr=PIPE, cwd="/",
+            env=self._environment, start_new_session=True,
+        )  # fmt: skip
+        assert process.stdout and process.stderr
+        feeding = asyncio.create_task(_feed(channel, process))
+        try:
+            stdout, stderr, status = await asyncio.gather(process.stdout.read(), process.stderr.read(), process.wait())
+            with contextlib.suppress(OSError):  # whoever asked is gone
+                channel.stdout.write(stdout)
+                channel.stderr.write(stderr)
+                channel.exit(status)
+        finally:
+            feeding.cancel()
+            signal_group(process, signal.SIGKILL)
+            await process.wait()
+
+
+async def _feed(channel: asyncssh.SSHServerProcess[bytes], process: Process) -> None:
+    """What comes in goes on. A connection that breaks off is the end of input, as with sshd."""
+    import asyncssh
+
+    assert process.stdin
+    with contextlib.suppress(OSError, asyncssh.Error):
+        while block := await channel.stdin.read(65536):
+            process.stdin.write(block)
+            await process.stdin.drain()
+    process.stdin.close()

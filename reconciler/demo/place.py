@@ -1,0 +1,169 @@
+"""Where the demo happens: a temporary folder with a home, a git repository and the host's files; and free ports."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.errors import UsageError
+from reconciler.model.machine import Layout
+
+APP_FILES = Path(__file__).with_name("app")
+HOST, APP, DOMAIN = "web1", "hello", "hello.localhost"
+PLAIN_PATH = r"(/[A-Za-z0-9_+@-][A-Za-z0-9_.+@-]*)+"
+LONGEST_FOLDER = 60  # a unix socket's path, which has to fit below, may have 107 bytes
+
+
+@dataclass(frozen=True)
+class Place:
+    """The folders of one demo."""
+
+    root: Path
+
+    @property
+    def home(self) -> Path:
+        return self.root / "home"
+
+    @property
+    def host(self) -> Path:
+        """Stands for `/` of the host."""
+        return self.root / "host"
+
+    @property
+    def desired_state(self) -> Path:
+        return self.root / "repository" / "desired-state"
+
+    @property
+    def layout(self) -> Layout:
+        usual = Layout().model_dump()
+        return Layout(**{key: f"{self.host}{path}" for key, path in usual.items()})
+
+    def make(self) -> None:
+        for path in (self.home, self.desired_state / "apps", self.root / "repository" / "build"):
+            path.mkdir(parents=True)
+        for folder in self.layout.model_dump().values():
+            Path(folder).mkdir(parents=True)
+        self.git("init", "--quiet", "--template=", "--initial-branch=main")
+
+    def git(self, *words: str) -> str:
+        """What git prints. It reads no settings but those of the demo's own home, which has none."""
+        if shutil.which("git") is None:
+            raise UsageError("the demo keeps its desired state in git, which is not installed", "apt install git")
+        who = ["-c", "user.name=Demo", "-c", "user.email=demo@localhost"]
+        words = ("git", *who, "-C", str(self.root / "repository"), *words)
+        # In a session of its own, a Ctrl-C reaches us and not git.
+        done = subprocess.run(words, check=False, capture_output=True, text=True, start_new_session=True)
+        if done.returncode:
+            raise UsageError(
+                f"git failed: {done.stderr.strip()}", "the demo needs git 2.28 or newer, and room for its files"
+            )
+        return done.stdout.strip()
+
+    def commit(self, message: str) -> str:
+        """The short id of a commit of all that is written."""
+        self.git("add", "desired-state")
+        self.git("commit", "--quiet", "-m", message)
+        return self.git("rev-parse", "--short=7", "HEAD")
+
+    def build_release(self, version: str) -> None:
+        """The app as a release archive, as a build would leave it."""
+        archive = self.root / "repository" / "build" / f"{APP}-{version}.tar.gz"
+        with tarfile.open(archive, "w:gz", compresslevel=1) as tar:
+            for path in sorted(APP_FILES.rglob("*")):
+                if path.is_file() and "__pycache__" not in path.parts:
+                    executable = path.parent.name == "bin"
+                    _add(tar, str(path.relative_to(APP_FILES)), path.read_bytes(), 0o755 if executable else 0o644)
+            _add(tar, "VERSION", f"{version}\n".encode(), 0o644)
+
+    def write_fleet(self, ssh_port: int, host_key: str, api_port: int) -> None:
+        paths = "".join(f"      {key}: {path}\n" for key, path in self.layout.model_dump().items())
+        login = f"    address: 127.0.0.1\n    port: {ssh_port}\n    user: root\n    host_key: {host_key}\n"
+        # The Python that runs now is there for certain; a host's /usr/bin/python3, which the app takes, may be too old.
+        defaults = f"defaults:\n  env: {{PYTHON3: {json.dumps(sys.executable)}}}\n"
+        text = f"hosts:\n  {HOST}:\n{login}    paths:\n{paths}{defaults}traefik:\n  api_port: {api_port}\n"
+        (self.desired_state / "fleet.yaml").write_text(text, encoding="utf-8")
+
+    def write_app(self, version: str, ports: tuple[int, int]) -> str:
+        """The file that a person would write; its text."""
+        text = f"""\
+app: {APP}
+version: "{version}"
+artifact: {{source: "../build/{APP}-{{version}}.tar.gz"}}
+hosts: [{HOST}]
+ports: [{ports[0]}, {ports[1]}]
+env: {{GREETING: Hello}}
+health: {{path: /ping, minimum_healthy_seconds: 1}}
+route: {{domains: [{DOMAIN}], tls: false}}
+drain_seconds: 5
+"""
+        (self.desired_state / "apps" / f"{APP}.yaml").write_text(text, encoding="utf-8")
+        return text
+
+
+def _add(tar: tarfile.TarFile, name: str, content: bytes, mode: int) -> None:
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = len(content), mode
+    tar.addfile(member, io.BytesIO(content))
+
+
+@contextlib.contextmanager
+def temporary_place() -> Iterator[Place]:
+    """A place that is gone afterwards."""
+    root = Path(tempfile.mkdtemp(prefix="reconcile-demo-", dir=_base()))
+    try:
+        place = Place(root)
+        with own_environment(place.home):
+            place.make()
+            yield place
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def _base() -> str:
+    """A folder for temporary files that fits. Raises UsageError when none does."""
+    folders = (os.path.realpath(tempfile.gettempdir()), "/tmp", "/var/tmp")  # noqa: S108 - mkdtemp goes about it safely
+    for folder in folders:
+        plain = re.fullmatch(PLAIN_PATH, folder) and len(folder) <= LONGEST_FOLDER
+        if plain and os.access(folder, os.W_OK | os.X_OK) and not os.statvfs(folder).f_flag & os.ST_NOEXEC:
+            return folder
+    what = "may be written, lets programs run, and has a short and plain path"
+    raise UsageError(f"none of {', '.join(dict.fromkeys(folders))} {what}", "set TMPDIR to a folder that does")
+
+
+@contextlib.contextmanager
+def own_environment(home: Path) -> Iterator[None]:
+    """SSH keys and settings, git's settings and our cache are looked for in a home of the demo's, not in the user's."""
+    before = dict(os.environ)
+    for name in before:
+        if name.startswith(("GIT_", "SSH_", "XDG_", "RECONCILE_")):
+            del os.environ[name]
+    os.environ |= {"HOME": str(home), "USER": "demo", "LOGNAME": "demo", "GIT_CONFIG_NOSYSTEM": "1"}
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextlib.contextmanager
+def held_ports(count: int) -> Iterator[list[int]]:
+    """Free ports of 127.0.0.1 that the kernel gives to nobody else meanwhile; our programs can listen on them."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+            # Set only now: with it from the start, the kernel might have given us a port that somebody else has.
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        yield [each.getsockname()[1] for each in sockets]

@@ -1,0 +1,47 @@
+"""All that the demo starts, put up in order and taken down in the reverse one, however the demo ends."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.demo.host import demo_host, make_login, write_shims
+from reconciler.demo.place import Place, held_ports, temporary_place
+from reconciler.demo.systemctl import systemd
+from reconciler.demo.traefik import Binary, running_traefik
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A place with a host and a Traefik that run."""
+
+    place: Place
+    ssh_port: int
+    host_key: str
+    web_port: int
+    api_port: int
+    slots: tuple[int, int]
+
+    @property
+    def arguments(self) -> argparse.Namespace:
+        """What `reconcile --desired-state DIR` would be called with."""
+        return argparse.Namespace(
+            desired_state=self.place.desired_state, ref=None, working_tree=False, app=None, host=None
+        )  # fmt: skip
+
+
+@contextlib.asynccontextmanager
+async def set_up(traefik: Binary) -> AsyncIterator[Stage]:
+    """Everything runs inside the block; afterwards no process and no file of it is left."""
+    async with contextlib.AsyncExitStack() as stack:
+        place = stack.enter_context(temporary_place())
+        web, api, *slots = stack.enter_context(held_ports(4))
+        socket, shims = place.root / "systemd.sock", place.root / "bin"
+        write_shims(shims, socket)
+        await stack.enter_async_context(systemd(Path(place.layout.units), socket))
+        address = await stack.enter_async_context(demo_host(make_login(place.home), shims, place.home))
+        await stack.enter_async_context(running_traefik(traefik, place.root, Path(place.layout.traefik), web, api))
+        yield Stage(place, address.port, address.host_key, web, api, (slots[0], slots[1]))

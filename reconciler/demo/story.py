@@ -1,0 +1,163 @@
+"""What the demo does and tells, step by step."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from reconciler.clock import now_seconds, sleep_seconds
+from reconciler.demo.load import BadAnswer, Visitors, visiting
+from reconciler.demo.place import APP, DOMAIN
+from reconciler.demo.stage import Stage, set_up
+from reconciler.demo.traefik import Binary
+from reconciler.edit import open_app, write_version
+from reconciler.errors import ReconcileError
+from reconciler.loop import Outcome, look_at_all, run_pass
+from reconciler.model.action import Blocked
+from reconciler.plan import plan
+from reconciler.progress import Progress
+from reconciler.report import outcome_text, plan_text
+from reconciler.session import session
+
+OLD, NEW = "0.1.0", "0.2.0"
+VISITS_AROUND_SECONDS = 1.0  # how long visitors come before the second commit and after its pass
+REPORT = "please report this with all of the output"
+Say = Callable[[str], None]
+
+OPENING = """\
+A release is rolled out on this machine, then a newer one under load (10 s).
+Real: git, SSH, release archives, every script run on a host, Traefik {version}.
+A stand-in: systemd. It runs the real unit files, but applies no sandbox.
+"""
+CLOSING = """
+All that was started has ended, and its folder is gone. Where to look next:
+   README.md, "Your first server"   the same with your own server and release
+   reconcile --help                 every command; plan and status only look"""
+
+
+class DemoFailed(ReconcileError):
+    """Something did not go as the demo promises."""
+
+
+@dataclass(frozen=True)
+class Swap:
+    """The second rollout, as the visitors saw it."""
+
+    visitors: Visitors
+    seconds: float  # from the commit to the end of the pass
+
+    @property
+    def answers(self) -> dict[str, int]:
+        """How often each version answered a GET."""
+        bodies = [each.body for each in self.visitors.answered]
+        return {version: sum(body.endswith(version) for body in bodies) for version in (OLD, NEW)}
+
+    @property
+    def moved(self) -> str:
+        """When the last visitor got the old version and the first one the new."""
+        done: dict[str, list[float]] = {version: [] for version in (OLD, NEW)}
+        for each in self.visitors.answered:
+            done.get(each.body.rpartition(" ")[2], []).append(each.done)
+        if not (done[OLD] and done[NEW]):
+            return ""
+        return f"{OLD} answered until {max(done[OLD]):.2f} s, {NEW} from {min(done[NEW]):.2f} s"
+
+    @property
+    def fault(self) -> str:
+        """Why this is not what the demo promises; empty when it is."""
+        if self.visitors.failures:
+            return f"{len(self.visitors.failures)} requests failed"
+        if self.visitors.ended_early:
+            return "the swap took longer than the visitors stayed"
+        unheard = [version for version, count in self.answers.items() if not count]
+        return f"version {unheard[0]} answered nobody" if unheard else ""
+
+    def as_json(self) -> dict[str, object]:
+        counts = {"requests": self.visitors.sent, "failed": len(self.visitors.failures), "answers": self.answers}
+        return {**counts, "seconds": round(self.seconds, 2), "fault": self.fault}
+
+
+async def tell(traefik: Binary, say: Say) -> Swap:
+    """The whole demo. Raises ReconcileError when a pass does not converge; what visitors lost is in the Swap."""
+    say(OPENING.format(version=traefik.version))
+    async with set_up(traefik) as stage:
+        await _first_release(stage, say)
+        swap = await _second_release(stage, say)
+    _result(swap, say)
+    return swap
+
+
+async def _first_release(stage: Stage, say: Say) -> None:
+    place = stage.place
+    say("1  What shall run is written down: a host in fleet.yaml, an app in hello.yaml")
+    place.build_release(OLD)
+    place.write_fleet(stage.ssh_port, stage.host_key, stage.api_port)
+    say(textwrap.indent(place.write_app(OLD, stage.slots), "   | ").rstrip())
+    say(f"   git commit: {place.commit(f'{APP} {OLD}')} {APP} {OLD}\n")
+    say("2  reconcile plan: what would be done, and why")
+    await _preview(stage, say)
+    say("\n3  reconcile --once: it is done")
+    await _pass(stage, say)
+    try:
+        body = await Visitors(DOMAIN, stage.web_port).visit()
+    except (OSError, EOFError, BadAnswer) as error:
+        raise DemoFailed(f"a visitor of {DOMAIN} got no answer: {error}", REPORT) from error
+    say(f"   http://{DOMAIN}:{stage.web_port}/ says: {body}\n")
+
+
+async def _second_release(stage: Stage, say: Say) -> Swap:
+    place, visitors = stage.place, Visitors(DOMAIN, stage.web_port)
+    place.build_release(NEW)
+    say(f"4  Visitors come through Traefik: {visitors.per_second} requests/s,")
+    say("   GET and POST, on kept and on new connections\n")
+    async with visiting(visitors):
+        await sleep_seconds(VISITS_AROUND_SECONDS)
+        say("5  The next version is committed, and reconcile --once runs again, under load")
+        began = now_seconds()
+        write_version(open_app(place.desired_state, APP), NEW, None)
+        say(f"   git commit: {place.commit(f'{APP} {NEW}')} {APP} {NEW}")
+        await _pass(stage, say)
+        swap = Swap(visitors, now_seconds() - began)
+        await sleep_seconds(VISITS_AROUND_SECONDS)
+    return swap
+
+
+async def _preview(stage: Stage, say: Say) -> None:
+    async with session(stage.arguments) as opened:
+        seen = await look_at_all(opened.hosts, opened.targets)
+        plans = [plan(target.wanted, seen[target.wanted.host]) for target in opened.targets]
+    say(textwrap.indent(plan_text(plans), "   ").rstrip())
+
+
+async def _pass(stage: Stage, say: Say) -> None:
+    """The pass of `reconcile --once`, told in short lines. Raises DemoFailed when it does not converge."""
+
+    def done(event: str, **fields: object) -> None:
+        verb = event.partition(".")[0]
+        say(f"   {fields['seconds']:5.2f} s  {verb:8}  {fields['subject']:18}  {fields['reason']}".rstrip())
+
+    async with session(stage.arguments) as opened:
+        outcomes = await run_pass(opened.hosts, opened.targets, Progress(done, terminal=sys.stderr.isatty()))
+        outcomes += [Outcome(refused) for refused in opened.refused]
+    text = outcome_text([outcome.end for outcome in outcomes])
+    if any(isinstance(outcome.end, Blocked) for outcome in outcomes):
+        raise DemoFailed(f"the pass did not converge\n{text.rstrip()}", "" if "next: " in text else REPORT)
+    say(textwrap.indent(text, "   ").rstrip())
+
+
+def _result(swap: Swap, say: Say) -> None:
+    visitors = swap.visitors
+    kinds = ", ".join(f"{count} {method} {connection}" for (method, connection), count in visitors.kinds.items())
+    slowest = max((each.done - each.sent for each in visitors.answered), default=0.0)
+    say("\n6  Result, from the first request to the last")
+    say(f"   sent      {kinds}")
+    say(f"   answered  {', '.join(f'{count} GET by {version}' for version, count in swap.answers.items())}")
+    say(f"   moved     {swap.moved}")
+    say(f"   slowest   {slowest * 1000:.0f} ms for an answer")
+    say(f"   swap      {swap.seconds:.1f} s from the commit until {OLD} was gone")
+    for failure in visitors.failures[:5]:
+        say(f"   failed    {failure}")
+    say(f"\n   {visitors.sent} requests during the swap, {len(visitors.failures)} failed")
+    say(CLOSING)

@@ -1,0 +1,165 @@
+"""The demo's stand-in for systemd: `systemctl` and `journalctl` as far as reconcile's scripts use them.
+
+The two commands are small programs (shim.py) that send their words here over a unix socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from reconciler.demo.instance import Instance
+from reconciler.demo.processes import end_tasks
+
+
+class Answer(NamedTuple):
+    """What a command prints and how it ends."""
+
+    status: int = 0
+    stdout: str = ""
+    stderr: str = ""
+
+
+@dataclass
+class Words:
+    """A command line taken apart."""
+
+    names: list[str] = field(default_factory=list)
+    properties: list[str] = field(default_factory=list)
+    only_values: bool = False
+    options: dict[str, str] = field(default_factory=dict)
+
+
+def read_words(words: list[str]) -> Words:
+    """Names, and the options that have a value; others change only how things look."""
+    read, rest = Words(), iter(words)
+    for word in rest:
+        if word in ("-p", "-P"):
+            read.properties += next(rest, "").split(",")
+            read.only_values = read.only_values or word == "-P"
+        elif word in ("-s", "-u", "-n", "-o", "--since"):
+            read.options[word] = next(rest, "")
+        elif not word.startswith("-"):
+            read.names.append(word)
+    return read
+
+
+@dataclass
+class Systemd:
+    """Units of one folder, each with its instance."""
+
+    units: Path
+    instances: dict[str, Instance] = field(default_factory=dict)
+
+    def instance(self, name: str) -> Instance:
+        return self.instances.setdefault(name, Instance(name, self.units))
+
+    async def answer(self, program: str, words: list[str]) -> Answer:
+        """What the real command would answer, as far as anybody asks."""
+        read = read_words(words)
+        if program == "journalctl":
+            return self._journal(read)
+        verb, *names = read.names or [""]
+        if verb == "daemon-reload":  # a unit file is read at each start
+            return Answer()
+        if verb == "show":
+            blocks = [_shown(self.instance(name), read) for name in names]
+            return Answer(0, "\n".join(blocks))
+        for name in names:
+            answer = await self._one(verb, self.instance(name), read)
+            if answer.status or answer.stdout:
+                return answer
+        return Answer() if names else Answer(1, "", f"{verb}: which unit?\n")
+
+    async def _one(self, verb: str, instance: Instance, read: Words) -> Answer:  # noqa: C901 - one line a verb
+        match verb:
+            case "is-active":
+                return Answer(0 if instance.state == "active" else 3, f"{instance.state}\n")
+            case "is-enabled":
+                return Answer(0, "enabled\n") if self._links(instance) else Answer(1, "disabled\n")
+            case "stop":
+                await instance.stop()
+            case "kill":
+                instance.kill(signal.Signals[f"SIG{read.options.get('-s', 'TERM').removeprefix('SIG')}"])
+            case "reset-failed":
+                instance.reset_failed()
+            case "disable":
+                for link in self._links(instance):
+                    link.unlink()
+            case _ if not instance.file.exists():
+                return Answer(5, "", f"Failed to {verb} {instance.name}: Unit {instance.name} not found.\n")
+            case "start":
+                return _started(await instance.start(), instance)
+            case "restart":
+                await instance.stop()
+                return _started(await instance.start(), instance)
+            case "enable":
+                self._enable(instance)
+            case _:
+                return Answer(1, "", f"the demo's systemctl does not know {verb}\n")
+        return Answer()
+
+    def _links(self, instance: Instance) -> list[Path]:
+        return [*self.units.glob(f"*.wants/{instance.name}")]
+
+    def _enable(self, instance: Instance) -> None:
+        for target in instance.wanted_by:
+            link = self.units / f"{target}.wants" / instance.name
+            link.parent.mkdir(exist_ok=True)
+            link.unlink(missing_ok=True)
+            link.symlink_to(instance.file)
+
+    def _journal(self, read: Words) -> Answer:
+        """Of `-u UNIT` all that it and systemd said, of `_SYSTEMD_UNIT=UNIT` only what its own process did."""
+        own = [name.removeprefix("_SYSTEMD_UNIT=") for name in read.names]
+        instance = self.instances.get(read.options.get("-u") or (own or [""])[0])
+        since = float(read.options.get("--since", "@0").removeprefix("@"))
+        entries = [each for each in instance.journal if each.at_epoch_seconds >= since] if instance else []
+        lines = [each.text for each in entries if each.own or not own][-int(read.options.get("-n", "1000")) :]
+        return Answer(0, "".join(f"{line}\n" for line in lines))
+
+    async def end(self) -> None:
+        """Nobody is served any more, so nothing has to end softly."""
+        await asyncio.gather(*(instance.stop(softly=False) for instance in self.instances.values()))
+
+
+def _started(started: bool, instance: Instance) -> Answer:
+    return Answer() if started else Answer(1, "", f"Job for {instance.name} failed: {instance.journal[-1].text}\n")
+
+
+def _shown(instance: Instance, read: Words) -> str:
+    shown = {key: value for key, value in instance.show().items() if not read.properties or key in read.properties}
+    return "".join(f"{value}\n" if read.only_values else f"{key}={value}\n" for key, value in shown.items())
+
+
+@contextlib.asynccontextmanager
+async def systemd(units: Path, socket: Path) -> AsyncIterator[Systemd]:
+    """The stand-in, listening to its commands; at the end every process of it is stopped."""
+    running = Systemd(units)
+
+    async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            program, *words = json.loads(await reader.read())
+            writer.write(json.dumps(await running.answer(program, words)).encode())
+            await writer.drain()
+        writer.close()
+
+    def asked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(reply(reader, writer))
+        replies.add(task)
+        task.add_done_callback(replies.discard)
+
+    replies: set[asyncio.Task[None]] = set()
+    server = await asyncio.start_unix_server(asked, socket)
+    try:
+        yield running
+    finally:
+        server.close()
+        await end_tasks(replies)
+        await running.end()
