@@ -31,7 +31,7 @@ from reconciler.model.action import (
     StopInstance,
     WaitHealthy,
 )
-from reconciler.model.observed import ObservedApp, ObservedHost
+from reconciler.model.observed import ObservedApp, ObservedHost, Slot
 from reconciler.model.wanted import Controller
 from reconciler.resolve import Target
 from reconciler.run import Runner, tar_of
@@ -65,8 +65,10 @@ class Applier:
             raise HostLocked(self.host.name, reply.said or "another controller has it", "--wait-lock waits for it")
         if reply.status not in (0, STALE):
             raise ActionFailed(self.host.name, f"{action.app}: {self._explained(reply)}", _next_step(reply))
-        # Traefik is asked again only by ConfirmRoute; what it held before still stands.
-        app = replace(app, applied=seen.app(action.app).applied)
+        # Traefik and the instances are asked again only by the proofs; what they answered before still stands.
+        before = seen.app(action.app)
+        slots = tuple(_answered(slot, before.slot(slot.name)) for slot in app.slots)
+        app = replace(app, slots=slots, applied=before.applied)
         return replace(seen, lease=reply.lease, facts=reply.facts).with_app(action.app, app)
 
     async def _done(self, action: AnyAction, app: ObservedApp, runner: Runner) -> tuple[Reply, ObservedApp]:
@@ -83,7 +85,16 @@ class Applier:
         after = reply.apps.get(action.app, ObservedApp())
         if isinstance(action, Drain) and reply.status == 0:
             after = after.with_slot(replace(after.slot(action.slot), drained=True))
+        if isinstance(action, StartInstance | StartAgain) and reply.status == 0:
+            after = after.with_slot(self._started(after.slot(action.slot), reply))
         return reply, after
+
+    def _started(self, slot: Slot, reply: Reply) -> Slot:
+        """A start that failed at once needs no waiting: why it did is in the reply."""
+        if slot.state != "failed":
+            return slot
+        log = tuple(self.target.masked(line) for line in reply.log[-15:])
+        return replace(slot, failure=f"its unit failed ({slot.last_exit})", healthy=False, log_tail=log)
 
     async def _changed(self, action: AnyAction, app: ObservedApp, runner: Runner) -> Reply:
         match action:
@@ -147,6 +158,12 @@ class Applier:
     def _explained(self, reply: Reply) -> str:
         log = "".join(f"\n    {self.target.masked(line)}" for line in reply.log[-15:])
         return (self.target.masked(reply.said.splitlines()[-1]) if reply.said else f"exit {reply.status}") + log
+
+
+def _answered(slot: Slot, before: Slot) -> Slot:
+    if slot.healthy is not None or not slot.running_now or slot.invocation != before.invocation:
+        return slot
+    return replace(slot, health=before.health, healthy=before.healthy)
 
 
 def _forgotten(seen: ObservedHost, app: str) -> ObservedHost:

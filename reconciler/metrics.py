@@ -5,6 +5,7 @@ Labels hold names from the desired state, versions, and words of fixed lists; ne
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -37,8 +38,8 @@ _DRIFT: Final[tuple[tuple[str, str, str], ...]] = (
     ("install", "its files were changed", "release"),
     ("stop", "left over from another rollout", "second_slot"),
 )
-_DRIFT_PROBLEMS: Final = {"port_taken": "stranger", "traefik": "traefik", "crashing": "crashing"}
-DRIFT_KINDS: Final = tuple(dict.fromkeys([kind for _, _, kind in _DRIFT] + [*_DRIFT_PROBLEMS.values()] + ["reported"]))
+_DRIFT_PROBLEMS: Final = {"port_taken": "stranger", "traefik": "traefik", "crashing": "crashing", "drift": "reported"}
+DRIFT_KINDS: Final = tuple(dict.fromkeys([*(kind for _, _, kind in _DRIFT), *_DRIFT_PROBLEMS.values()]))
 ROLLBACKS: Final = ("reject", "goback")  # before and after the cutover
 
 Labels = tuple[tuple[str, str], ...]
@@ -88,6 +89,7 @@ class Metrics:
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._head_committed_at: float | None = None
+        self._problems: dict[tuple[str, str], str] = {}  # the last one of an app on a host: met once, counted once
         self.up = Family("gauge", "1 while reconcile runs.")
         self.duration = Family("histogram", "How long a pass over a host took.", PASS_BUCKETS)
         self.passes = Family("counter", "Passes over a host, by how they ended: converged or blocked.")
@@ -154,14 +156,15 @@ class Metrics:
             self.actions.add(verb=action.verb)
             if action.verb in ROLLBACKS:
                 self.rollback.add(reason=action.verb)
-        for kind in drift_kinds(outcome):
+        problem = "" if isinstance(end, Converged) else problem_class(end)
+        before, self._problems[end.app, end.host] = self._problems.get((end.app, end.host), ""), problem
+        for kind in drift_kinds(outcome.actions, problem if problem != before else ""):
             self.drift.add(kind=kind)
         where = {"app": end.app, "host": end.host}
         if isinstance(end, Converged):
             if end.version:
                 self.app.set(1, **where, wants=end.version, runs=end.version, ready="true")
         else:
-            problem = problem_class(end)
             self.errors.add(kind=problem)
             suspended = suspended or problem == "suspended"
             self.app.set(1, **where, wants=wants, runs=end.serving, ready="false")
@@ -234,16 +237,14 @@ class Metrics:
         family = self.families.get(name)
         if family and (family.kind != "gauge" or family is self.last_success):
             labels = tuple((key, _unescaped(text)) for key, text in _LABEL.findall(found["labels"] or ""))
-            family.samples[suffix, labels] = float(found["value"])
+            if math.isfinite(value := float(found["value"])):
+                family.samples[suffix, labels] = value
 
 
-def drift_kinds(outcome: Outcome) -> tuple[str, ...]:
-    """What somebody else had changed on the host, as far as this pass put it back or met it."""
-    kinds = [kind for action in outcome.actions if (kind := _drift_kind(action))]
-    if not isinstance(outcome.end, Converged):
-        problem = problem_class(outcome.end)
-        kinds += ["reported"] * (problem == "drift") + [_DRIFT_PROBLEMS[problem]] * (problem in _DRIFT_PROBLEMS)
-    return tuple(dict.fromkeys(kinds))
+def drift_kinds(actions: Iterable[AnyAction], problem: str = "") -> tuple[str, ...]:
+    """What somebody else had changed on the host, as far as a pass put it back or met it (`problem`: its class)."""
+    kinds = [kind for action in actions if (kind := _drift_kind(action))]
+    return tuple(dict.fromkeys([*kinds, *filter(None, [_DRIFT_PROBLEMS.get(problem)])]))
 
 
 def _drift_kind(action: AnyAction) -> str:

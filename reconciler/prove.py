@@ -41,6 +41,7 @@ class _Watch:
     healthy_since: float | None = None
     answer: str = ""
     misses: int = 0
+    invocation: str = ""
 
     @property
     def left(self) -> float:
@@ -57,11 +58,13 @@ class _Watch:
         """Look after at most `seconds`: earlier when the port is open (mode port) or the unit has failed."""
         self.told()
         app, milliseconds = self.target.wanted.app, str(int(max(0.0, seconds) * 1000))
-        words = (app, self.slot.name, milliseconds, str(self.slot.restarts), mode, "yes" if log else "no")
+        restarts = str(restarts_before(self.slot))
+        words = (app, self.slot.name, milliseconds, restarts, mode, "yes" if log else "no")
         reply = await self.runner.run("await", words, b"", 60 + seconds)
         slot = reply.apps[app].slot(self.slot.name)
-        if slot.invocation != self.slot.invocation:
+        if slot.invocation != self.invocation:
             self.healthy_since = None  # it was started anew: what it answered before counts no more
+        self.invocation = slot.invocation
         return reply
 
     async def probe(self, until: float) -> None:
@@ -109,10 +112,10 @@ async def wait_healthy(
         after = reply.apps[action.app]
         if reply.status:
             return reply, after
-        slot = watch.slot = after.slot(action.slot)
+        slot = after.slot(action.slot)
         if failure := _hopeless(slot, before):
-            return watch.gave_up(reply, failure)
-        proven = await _proven_for(watch)
+            return watch.gave_up(reply, failure) if reply.log else await watch.gave_up_late(lambda late: failure)
+        proven = await _proven_for(watch, slot)
         if proven is not None:
             done = replace(slot, healthy=True, health=watch.answer, healthy_for_seconds=proven)
             return reply, after.with_slot(done)
@@ -120,9 +123,9 @@ async def wait_healthy(
             return await watch.gave_up_late(lambda late: _too_late(watch, late))
 
 
-async def _proven_for(watch: _Watch) -> float | None:
+async def _proven_for(watch: _Watch, slot: Slot) -> float | None:
     """Seconds the instance was healthy when that is enough; None when it must be looked at again."""
-    wanted, slot = watch.target.wanted, watch.slot
+    wanted = watch.target.wanted
     if wanted.health_path is None:
         return wanted.minimum_healthy_seconds if slot.running_now else None
     if not slot.listening or slot.stranger:  # an answer of somebody else would prove nothing
@@ -158,8 +161,13 @@ async def soak(
             )
 
 
+def restarts_before(slot: Slot) -> int:
+    """Which restarts do not count: those of an instance that served already. A candidate's all do: its start reset them."""
+    return slot.restarts if slot.enabled else 0
+
+
 def _hopeless(slot: Slot, before: Slot) -> str:
-    crashes = slot.restarts - min(before.restarts, slot.restarts)
+    crashes = slot.restarts - restarts_before(before)
     if slot.state == "failed":
         return f"its unit failed ({slot.last_exit})"
     if crashes >= CRASHES:

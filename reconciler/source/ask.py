@@ -63,7 +63,9 @@ async def ask_git(
             env=_environment(folder, protocols) | (more or {}),
         )  # fmt: skip
     except OSError as error:
-        raise GitError(f"git cannot be run in {folder}: {error.strerror}", "install git, see that it may run") from error
+        raise GitError(
+            f"git cannot be run in {folder}: {error.strerror}", "install git, see that it may run"
+        ) from error
     try:
         _limit_files(transport.get_pid(), bounds.file_bytes)
         await _converse(transport, talk, stdin, bounds.seconds)

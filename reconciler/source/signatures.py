@@ -58,7 +58,9 @@ def read_signers(allowed_signers: Path, repository: Path | None = None) -> Signe
             text = file.read(_LARGEST_LIST) if stat.S_ISREG(status.st_mode) else b""
     except OSError as error:
         next_step = "write it as ssh-keygen(1) says under ALLOWED SIGNERS: an address and a public key a line"
-        raise UsageError(f"the list of signers {allowed_signers} cannot be read: {error.strerror}", next_step) from error
+        raise UsageError(
+            f"the list of signers {allowed_signers} cannot be read: {error.strerror}", next_step
+        ) from error
     if status.st_mode & 0o022:
         raise UsageError(f"the list of signers {allowed_signers} can be written by others", "chmod go-w it")
     if not any(line.strip() and not line.lstrip().startswith(b"#") for line in text.splitlines()):
@@ -84,14 +86,20 @@ async def verify(repository: Path, commit: str, allowed_signers: Path, since: st
         problem = f"{len(commits)} commits came in since {str(since)[:7]}, too many to check (at most {_MOST_COMMITS})"
         raise CommitRefused(problem, "start anew from this commit, without the mirror in the cache")
     found = await _signatures(repository, commits, signers)
-    refused = [each for each in sorted(commits, key=lambda each: each != commit) if found.get(each, ("N", ""))[0] != "G"]
+    refused = [
+        each for each in sorted(commits, key=lambda each: each != commit) if found.get(each, ("N", ""))[0] != "G"
+    ]
     if refused:
         raise await _refusal(repository, refused, found, signers)
     signer = found[commit][1]
     more = "only this commit was checked, not the ones before it"
     if since is not None:
         count = len(commits - {commit})
-        more = f"so is what came in since {since[:7]} ({count} more)" if count else f"nothing else came in since {since[:7]}"
+        more = (
+            f"so is what came in since {since[:7]} ({count} more)"
+            if count
+            else f"nothing else came in since {since[:7]}"
+        )
     return Verified(len(commits), signer, f"commit {commit[:7]} is signed by {signer}; {more}")
 
 
