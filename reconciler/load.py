@@ -5,14 +5,15 @@ Inside a git repository the commit counts (HEAD, or `ref`): what nobody committe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from reconciler.errors import GitError, InvalidDesiredState, Problem, UsageError
 from reconciler.model.desired import App, Desired, Fleet
 from reconciler.source.files import FLEET, FolderTree, Written, collect
-from reconciler.source.git import find_repository, open_commit
+from reconciler.source.git import find_repository, open_commit, open_mirror
 from reconciler.source.problems import fill
 from reconciler.source.rules import AppFile, problems_between
 from reconciler.source.yaml_text import Document, read_yaml
@@ -30,6 +31,25 @@ def load(folder: Path, *, ref: str | None = None, working_tree: bool = False) ->
     if working_tree or not in_git:
         return build(collect(FolderTree(folder), label(folder)), folder)
     return _load_commit(folder, ref)
+
+
+def load_from(
+    mirror: Path, commit: str, subfolder: PurePosixPath, *, folder: Path | None = None, notes: tuple[str, ...] = ()
+) -> Desired:
+    """What people want as of a commit in a bare mirror; problems name the file as `apps/x.yaml@<commit>`.
+
+    Paths of artifacts begin at `folder`. Without one nothing lies beside the desired state: they must be absolute.
+    """
+    with open_mirror(mirror, commit, subfolder) as tree:
+        written = collect(tree, subfolder.as_posix())
+    if written.absent:
+        problem = f"there is no folder {subfolder} in commit {commit[:7]} of the remote repository"
+        raise GitError(problem, "name the right one with --desired-state, or commit it")
+    try:
+        return build(written, folder or mirror, commit, notes, where=subfolder.as_posix(), beside=folder is not None)
+    except InvalidDesiredState as error:
+        named = [replace(problem, file=f"{problem.file}@{commit[:7]}") for problem in error.problems]
+        raise InvalidDesiredState(tuple(named)) from None
 
 
 def label(folder: Path) -> str:
@@ -74,9 +94,20 @@ def _lines(content: bytes | None) -> bytes | None:
     return content.replace(b"\r\n", b"\n") if content is not None else None
 
 
-def build(written: Written, folder: Path, revision: str | None = None, notes: tuple[str, ...] = ()) -> Desired:
-    """The models of all files, or InvalidDesiredState with every problem in the order of the files."""
-    where = label(folder)
+def build(
+    written: Written,
+    folder: Path,
+    revision: str | None = None,
+    notes: tuple[str, ...] = (),
+    *,
+    where: str | None = None,
+    beside: bool = True,
+) -> Desired:
+    """The models of all files, or InvalidDesiredState with every problem in the order of the files.
+
+    `where` is the folder as errors name it. With `beside` false no artifact can lie beside the desired state.
+    """
+    where = label(folder) if where is None else where
     documents = {name: read_yaml(content, f"{where}/{name}") for name, content in written.files.items()}
     problems = list(written.problems)
     fleet = _read_fleet(documents.pop(FLEET, None), problems)
@@ -85,6 +116,8 @@ def build(written: Written, folder: Path, revision: str | None = None, notes: tu
     files.sort(key=lambda file: file.app.app)
     if fleet:  # without one nobody knows which machines the names mean
         problems += problems_between(files, fleet.model)
+    if not beside:
+        problems += [problem for file in files if (problem := _relative_artifact(file))]
     if problems or not fleet:
         raise InvalidDesiredState(tuple(sorted(set(problems))))
     return Desired(fleet.model, tuple(file.app for file in files), revision, folder, notes)
@@ -120,6 +153,14 @@ def _read_app(name: str, document: Document, defaults: Mapping[str, object], pro
         problems.append(file.problem(("app",), f"is {app.app}, but the file is {stem}.yaml", next_step))
         return None
     return file
+
+
+def _relative_artifact(file: AppFile) -> Problem | None:
+    source = file.app.artifact.source
+    if source.startswith("/") or re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", source):
+        return None
+    message = "is a path from the desired-state folder, but of a remote repository only the desired state is read"
+    return file.problem(("artifact", "source"), message, "publish it and write https://, or write an absolute path")
 
 
 def _with_defaults(value: object, defaults: Mapping[str, object]) -> object:

@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import json
 import sys
-import time
+from datetime import datetime
 from typing import Any
 
 from reconciler.errors import HostError
@@ -43,7 +43,7 @@ async def _history(args: argparse.Namespace) -> int:
 
 
 def _row(entry: dict[str, Any]) -> list[str]:
-    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry["at"]))
+    when = f"{datetime.fromtimestamp(entry['at']):%Y-%m-%d %H:%M:%S}"
     commit = (entry.get("commit") or "files")[:7]
     change = f"{entry['from'] or 'nothing'} → {entry['to'] or 'nothing'}"
     ended = entry["outcome"] + (f": {entry['reason']}" if entry["reason"] else "")

@@ -14,12 +14,12 @@ from reconciler.demo.stage import Stage, set_up
 from reconciler.demo.traefik import Binary
 from reconciler.edit import open_app, write_version
 from reconciler.errors import ReconcileError
-from reconciler.loop import Outcome, look_at_all, run_pass
+from reconciler.loop import Outcome, Pass
 from reconciler.model.action import Blocked
-from reconciler.plan import plan
+from reconciler.preview import preview
 from reconciler.progress import Progress
 from reconciler.report import outcome_text, plan_text
-from reconciler.session import session
+from reconciler.session import controller, session
 
 OLD, NEW = "0.1.0", "0.2.0"
 VISITS_AROUND_SECONDS = 1.0  # how long visitors come before the second commit and after its pass
@@ -126,8 +126,7 @@ async def _second_release(stage: Stage, say: Say) -> Swap:
 
 async def _preview(stage: Stage, say: Say) -> None:
     async with session(stage.arguments) as opened:
-        seen = await look_at_all(opened.hosts, opened.targets)
-        plans = [plan(target.wanted, seen[target.wanted.host]) for target in opened.targets]
+        plans = [plan for _, _, plan in await preview(opened)]
     say(textwrap.indent(plan_text(plans), "   ").rstrip())
 
 
@@ -139,7 +138,9 @@ async def _pass(stage: Stage, say: Say) -> None:
         say(f"   {fields['seconds']:5.2f} s  {verb:8}  {fields['subject']:18}  {fields['reason']}".rstrip())
 
     async with session(stage.arguments) as opened:
-        outcomes = await run_pass(opened.hosts, opened.targets, Progress(done, terminal=sys.stderr.isatty()))
+        progress = Progress(done, terminal=sys.stderr.isatty())
+        who = controller(opened.desired.fleet.owner)
+        outcomes = await Pass(opened.hosts, opened.sites, opened.targets, who, progress, prunes=opened.whole).run()
         outcomes += [Outcome(refused) for refused in opened.refused]
     text = outcome_text([outcome.end for outcome in outcomes])
     if any(isinstance(outcome.end, Blocked) for outcome in outcomes):

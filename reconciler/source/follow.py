@@ -69,6 +69,10 @@ class Follower:
             return await self._last(problem, applied, signers)
         return self._counts
 
+    def forget(self) -> None:
+        """Read the mirror afresh next time; for when a commit in it could not be loaded."""
+        self._counts = None
+
     def _holds(self, commit: str, applied: Sequence[str], signers: Signers | None) -> bool:
         """Whether this commit counts already, by the same list of signers, and is ahead of all that was applied."""
         ahead = all(old == commit or (commit, old) in self._forward for old in applied)

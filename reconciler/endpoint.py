@@ -1,0 +1,170 @@
+"""A small HTTP server for a few fixed paths: what asks, and what wakes. Nothing here knows what a path means.
+
+One request a connection, bounded in size, time and number. It is meant for this machine, or for a proxy that
+does TLS.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+import h11
+
+from reconciler.errors import UsageError
+
+Answer = tuple[int, str, bytes]  # status, content type, body
+Headers = Mapping[str, tuple[str, ...]]  # names in lower case; a header can be there twice
+Get = Callable[[], Answer]
+Post = Callable[[Headers, bytes], Answer]
+
+LARGEST_BODY: Final = 1 << 20
+_LARGEST_HEAD: Final = 16 * 1024
+_MOST_CONNECTIONS: Final = 64
+_READ_SECONDS: Final = 10.0
+_WRITE_SECONDS: Final = 10.0
+_LINGER_SECONDS: Final = 1.0
+TEXT: Final = "text/plain; charset=utf-8"
+
+
+class _Refused(Exception):
+    """The request gets this status and no more of it is read."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+@dataclass
+class _Paths:
+    get: Mapping[str, Get]
+    post: Mapping[str, Post]
+    read_seconds: float
+    open: set[asyncio.StreamWriter] = field(default_factory=set)
+
+    def check(self, method: str, path: str) -> None:
+        if path not in self.get and path not in self.post:
+            raise _Refused(404, "there is nothing here")
+        if not ((method in ("GET", "HEAD") and path in self.get) or (method == "POST" and path in self.post)):
+            raise _Refused(405, "this method is not known here")
+
+    def answer(self, method: str, path: str, headers: Headers, body: bytes) -> Answer:
+        try:
+            return self.post[path](headers, body) if method == "POST" else self.get[path]()
+        except Exception as error:  # a fault of ours is ours to see, not the caller's
+            context = {"message": f"{method} {path} could not be answered", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
+            return 500, TEXT, b"this could not be answered\n"
+
+
+async def serve(
+    listen: str, get: Mapping[str, Get], post: Mapping[str, Post] | None = None, read_seconds: float = _READ_SECONDS
+) -> asyncio.Server:
+    """Serve these paths on `address:port` until the server is closed; port 0 takes a free one."""
+    host, port = read_listen(listen)
+    paths = _Paths(get, post or {}, read_seconds)
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(paths.open) >= _MOST_CONNECTIONS:
+            writer.transport.abort()
+            return
+        paths.open.add(writer)
+        try:
+            await _serve_one(reader, writer, paths)
+        except (OSError, TimeoutError, h11.ProtocolError):
+            pass  # the other side went away, or never was HTTP
+        finally:
+            paths.open.discard(writer)
+            writer.transport.abort()  # all there was to send has been sent
+
+    try:
+        return await asyncio.start_server(connected, host, port, limit=_LARGEST_HEAD)
+    except OSError as error:
+        raise UsageError(f"cannot listen on {listen}: {error.strerror or error}", "choose another address") from error
+
+
+def read_listen(listen: str) -> tuple[str, int]:
+    """`127.0.0.1:9100` or `[::1]:9100`; the address is never left out, so that nothing is public unmeant."""
+    parts = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9_.-]+)):([0-9]{1,5})", listen)
+    if not parts or int(parts[3]) > 65535:
+        raise UsageError(f"{listen!r} is not an address to listen on", "write it like 127.0.0.1:9100")
+    return parts[1] or parts[2], int(parts[3])
+
+
+async def _serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, paths: _Paths) -> None:
+    state = h11.Connection(h11.SERVER, max_incomplete_event_size=_LARGEST_HEAD)
+    whole = False
+    try:
+        async with asyncio.timeout(paths.read_seconds):
+            answer = await _take(state, reader, writer, paths)
+        whole = True
+    except _Refused as refused:
+        answer = refused.status, TEXT, f"{refused}\n".encode()
+    except TimeoutError:
+        answer = 408, TEXT, b"the request took too long\n"
+    except h11.RemoteProtocolError as error:
+        answer = error.error_status_hint, TEXT, b"this is not a request that can be read\n"
+    async with asyncio.timeout(_WRITE_SECONDS):
+        await _send(state, writer, answer)
+    if not whole:
+        await _linger(reader, writer)
+
+
+async def _take(
+    state: h11.Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, paths: _Paths
+) -> Answer:
+    """Read one request and have it answered."""
+    method, path, headers, body = "", "", {}, bytearray()
+    while True:
+        event = state.next_event()
+        if event is h11.NEED_DATA:
+            if state.they_are_waiting_for_100_continue:
+                writer.write(state.send(h11.InformationalResponse(status_code=100, headers=[])) or b"")
+            state.receive_data(await reader.read(65536))
+        elif isinstance(event, h11.Request):
+            method, path = event.method.decode("ascii"), event.target.decode("ascii").partition("?")[0]
+            headers = _headers(event)
+            paths.check(method, path)
+            if any(int(size) > LARGEST_BODY for size in headers.get("content-length", ())):
+                raise _Refused(413, "the body is larger than 1 MiB")
+        elif isinstance(event, h11.Data):
+            body += event.data
+            if len(body) > LARGEST_BODY:
+                raise _Refused(413, "the body is larger than 1 MiB")
+        elif isinstance(event, h11.EndOfMessage):
+            return paths.answer(method, path, headers, bytes(body))
+        else:
+            raise ConnectionResetError("closed before the request was whole")
+
+
+def _headers(request: h11.Request) -> dict[str, tuple[str, ...]]:
+    headers: dict[str, tuple[str, ...]] = {}
+    for name, value in request.headers:
+        key = name.decode("ascii")
+        headers[key] = (*headers.get(key, ()), value.decode("latin-1"))
+    return headers
+
+
+async def _send(state: h11.Connection, writer: asyncio.StreamWriter, answer: Answer) -> None:
+    status, kind, body = answer
+    if state.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+        return
+    head = [("Content-Type", kind), ("Content-Length", str(len(body))), ("Connection", "close")]
+    head += [("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff")]
+    writer.write(state.send(h11.Response(status_code=status, headers=head)) or b"")
+    writer.write(state.send(h11.Data(data=body)) or b"")
+    writer.write(state.send(h11.EndOfMessage()) or b"")
+    await writer.drain()
+    writer.write_eof()
+
+
+async def _linger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Let the other side read the answer: closing on unread bytes would take it back."""
+    with suppress(TimeoutError, OSError):
+        async with asyncio.timeout(_LINGER_SECONDS):
+            while await reader.read(65536):
+                pass
