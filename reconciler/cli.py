@@ -33,6 +33,7 @@ COMMANDS = {
     "retry": "forget what failed of an app, and try it again at once",
     "suspend": "change nothing about an app for a while",
     "resume": "the end of a suspension",
+    "adopt": "take over an app's unit and route that somebody wrote by hand",
     "demo": "a whole rollout on this machine, without root, systemd or a server",
     "schema": "print the JSON Schemas for editors",
 }
@@ -97,7 +98,7 @@ def _own(name: str, command: argparse.ArgumentParser) -> None:
             "name", choices=["app", "fleet"], nargs="?", default="app", help="which one to print (app)"
         )
         command.add_argument("--write", type=Path, metavar="DIR", default=None, help="write both into this folder")
-    if name in ("logs", "history", "retry", "suspend", "resume", "rollback", "exec"):
+    if name in ("logs", "history", "retry", "suspend", "resume", "rollback", "exec", "adopt"):
         command.add_argument("app_name", metavar="APP")
     if name == "rollback":
         command.add_argument(

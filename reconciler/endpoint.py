@@ -97,11 +97,10 @@ def read_listen(listen: str) -> tuple[str, int]:
 
 async def _serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, paths: _Paths) -> None:
     state = h11.Connection(h11.SERVER, max_incomplete_event_size=_LARGEST_HEAD)
-    whole = False
+    writer.transport.set_write_buffer_limits(0)  # drained means: sent
     try:
         async with asyncio.timeout(paths.read_seconds):
             answer = await _take(state, reader, writer, paths)
-        whole = True
     except _Refused as refused:
         answer = refused.status, TEXT, f"{refused}\n".encode()
     except TimeoutError:
@@ -110,8 +109,7 @@ async def _serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter,
         answer = error.error_status_hint, TEXT, b"this is not a request that can be read\n"
     async with asyncio.timeout(_WRITE_SECONDS):
         await _send(state, writer, answer)
-    if not whole:
-        await _linger(reader, writer)
+    await _linger(reader)
 
 
 async def _take(
@@ -162,7 +160,7 @@ async def _send(state: h11.Connection, writer: asyncio.StreamWriter, answer: Ans
     writer.write_eof()
 
 
-async def _linger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _linger(reader: asyncio.StreamReader) -> None:
     """Let the other side read the answer: closing on unread bytes would take it back."""
     with suppress(TimeoutError, OSError):
         async with asyncio.timeout(_LINGER_SECONDS):

@@ -194,6 +194,7 @@ class Metrics:
         """A host that is wanted no more, so that its last success alarms nobody."""
         for family in self.families.values():
             family.drop(host=host)
+        self._problems = {key: each for key, each in self._problems.items() if key[1] != host}
 
     def render(self) -> bytes:
         """All of it, as Prometheus reads it."""

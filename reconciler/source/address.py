@@ -1,4 +1,4 @@
-"""Which repository addresses, branches and folders may be asked for. Pure: a name is judged, nothing is asked.
+"""Which repository addresses, branches and folders may be asked for. Nothing is asked here.
 
 Git takes far more than addresses in this place: programs (`ext::`), options, logins. What is not known to be
 harmless is refused.
@@ -10,7 +10,7 @@ import ipaddress
 import os
 import re
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from reconciler.errors import UsageError
@@ -44,7 +44,7 @@ def read_address(text: str) -> Address:
         return _read_url(scheme[1].lower(), text[scheme.end() :])
     if ":" in text.partition("/")[0]:
         return _read_scp(text)
-    return _local(os.path.abspath(text))
+    return _local(Path.cwd() / text)
 
 
 def read_branch(text: str | None) -> str | None:
@@ -96,13 +96,13 @@ def _read_file_url(rest: str) -> Address:
     path = rest.removeprefix("localhost")
     if not path.startswith("/") or path.startswith("//") or set(path) & set("%?#") or ".." in path.split("/"):
         raise UsageError("file:// takes a plain absolute path", "write file:///srv/repository.git, or the path alone")
-    return _local(os.path.normpath(path))
+    return _local(Path(path))
 
 
-def _local(path: str) -> Address:
-    if os.path.isfile(path):  # git would take it for a bundle
+def _local(path: Path) -> Address:
+    if path.is_file():  # git would take it for a bundle
         raise UsageError(f"{path} is a file, not a repository", "name the repository's folder")
-    return Address(path, "file")
+    return Address(os.path.normpath(path), "file")
 
 
 def _is_port(text: str | None) -> bool:

@@ -52,7 +52,7 @@ async def ask_git(
     folder: Path,
     stdin: bytes = b"",
     protocols: str = "none",
-    bounds: Bounds = Bounds(),  # noqa: B008 -- frozen
+    bounds: Bounds = Bounds(),
     more: dict[str, str] | None = None,
 ) -> Answer:
     """Run git in `folder`, a repository or not. Raises GitError only when git cannot be run at all."""

@@ -7,7 +7,6 @@ Losing that costs time, and the check of what came in since.
 from __future__ import annotations
 
 import json
-import os
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -150,6 +149,6 @@ class Follower:
         temporary = self._file.with_name(f".tmp-{secrets.token_hex(8)}")
         try:
             temporary.write_text(text + "\n")
-            os.replace(temporary, self._file)
+            temporary.replace(self._file)
         except OSError as error:
             raise GitError(f"{self._file} cannot be written: {error.strerror}", "make room there") from error

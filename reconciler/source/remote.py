@@ -184,7 +184,7 @@ class Remote:
         with (self.cache / "lock").open("wb") as file:
             try:
                 async with asyncio.timeout(_LOCK_SECONDS):
-                    while not _lock(file.fileno()):
+                    while not _lock(file.fileno()):  # noqa: ASYNC110 -- another process holds it
                         await asyncio.sleep(0.05)
             except TimeoutError:
                 raise RemoteUnreachable(f"another reconcile holds {self.cache}", "end it if it is stuck") from None

@@ -10,6 +10,7 @@ from reconciler.model.observed import HostFacts, Identity, Lease, ObservedApp, Q
 from reconciler.tools import systemd
 from reconciler.tools.traefik import read_route_head
 
+UNKNOWN = Identity("unknown-0", "unknown", "unknown")  # somebody else started it, as before an adoption
 STATES: dict[str, UnitState] = {
     "active": "active",
     "reloading": "active",
@@ -234,7 +235,7 @@ def _running(slot: Slot, pids: set[str], sections: _Sections) -> Identity | None
     for words in sections.processes:
         if words[0] == "environ" and words[1].split("/")[2] in pids:
             return Identity.read(words[1].partition("RECONCILE_INSTANCE=")[2])
-    return slot.prepared
+    return slot.prepared or UNKNOWN
 
 
 def _memory(pids: set[str], sections: _Sections) -> int:
