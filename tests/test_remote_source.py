@@ -23,8 +23,9 @@ from reconciler.source.follow import Follower, Revision
 from reconciler.source.git import CommitRefused, RemoteUnreachable
 from reconciler.source.history import Direction, History, is_step_back, read_history
 from reconciler.source.remote import Remote
+from tests.git_server import https_server
 
-HELLO = "app: hello\nversion: {version}\nartifact: {{source: {source}}}\nhosts: [web1]\nports: [4000, 4001]\n"
+HELLO = 'app: hello\nversion: {version}\nartifact: {{source: "{source}"}}\nhosts: [web1]\nports: [4000, 4001]\n'
 HTTPS = "https://example.com/hello-{version}.tar.gz"
 
 
@@ -44,7 +45,8 @@ class Author:
     def commit(self, version: str, source: str = HTTPS, name: str = "hello") -> str:
         path = self.folder / "desired-state/apps" / f"{name}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(HELLO.format(version=version, source=source).replace("app: hello", f"app: {name}"))
+        text = HELLO.format(version=version, source=source).replace("app: hello", f"app: {name}")
+        path.write_text(text if name == "hello" else text.replace("4000, 4001", "5000, 5001"))
         git("add", "-A", folder=self.folder)
         git("commit", "-qm", version, "--allow-empty", folder=self.folder)
         return git("rev-parse", "HEAD", folder=self.folder)
@@ -391,7 +393,16 @@ def _become_a_file(mirror: Path) -> None:
 
 @pytest.mark.parametrize(
     "damage",
-    [_break_objects, _garble_objects, _lose_a_file, _leave_locks, _garble_head, _garble_config, _vanish, _become_a_file],
+    [
+        _break_objects,
+        _garble_objects,
+        _lose_a_file,
+        _leave_locks,
+        _garble_head,
+        _garble_config,
+        _vanish,
+        _become_a_file,
+    ],
 )
 @pytest.mark.parametrize("moved", [True, False])
 def test_a_damaged_cache_is_made_anew(author: Author, url: Path, damage: object, moved: bool) -> None:
@@ -425,10 +436,10 @@ def test_a_mirror_that_has_grown_too_large_is_made_anew(
     following = follower(url)
     mirror = newest(following).mirror
     monkeypatch.setattr(remote_module, "_MOST_LOOSE", 0)
+    before = mirror.stat().st_ino
     author.publish("2")
 
-    assert version(newest(following)) == "2"
-    assert git("rev-list", "--count", "--all", folder=mirror) == "1"
+    assert (version(newest(following)), mirror.stat().st_ino == before) == ("2", False)
 
 
 def test_a_repository_that_is_too_large_is_given_up(author: Author, url: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -465,9 +476,9 @@ def test_the_repository_is_only_read(author: Author, url: Path) -> None:
 
 def test_only_the_operator_may_look_into_the_cache(author: Author, url: Path) -> None:
     author.publish("1")
-    newest(follower(url))
+    mirror = newest(follower(url)).mirror
 
-    assert (Path("cache/reconcile/repositories").stat().st_mode & 0o77) == 0
+    assert (mirror.parent.stat().st_mode & 0o77) == 0
 
 
 # ssh and https
@@ -476,7 +487,9 @@ def test_only_the_operator_may_look_into_the_cache(author: Author, url: Path) ->
 def ssh_to_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str = "") -> Path:
     """An ssh that runs the command here, and notes how it was called."""
     script = tmp_path / "ssh"
-    script.write_text(f'#!/bin/sh\necho "$*" >>{tmp_path}/ssh.log\n{before}\nfor last; do :; done\nexec sh -c "$last"\n')
+    script.write_text(
+        f'#!/bin/sh\necho "$*" >>{tmp_path}/ssh.log\n{before}\nfor last; do :; done\nexec sh -c "$last"\n'
+    )
     script.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     return tmp_path / "ssh.log"
@@ -494,6 +507,36 @@ def test_a_repository_is_followed_over_ssh(
 
     assert version(newest(following)) == "2"
     assert all("-oBatchMode=yes" in line for line in log.read_text().splitlines())
+
+
+def test_a_repository_is_followed_over_https(author: Author, url: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    author.publish("1")
+    with https_server(url.parent) as (address, certificate):
+        following = follower(f"{address}/remote.git")
+        with pytest.raises(RemoteUnreachable) as refused:
+            newest(following)
+        monkeypatch.setenv("GIT_SSL_CAINFO", str(certificate))
+        newest(following)
+        author.publish("2")
+        asked = newest(following)
+
+    assert (version(asked), "certificate" in refused.value.next_step) == ("2", True)
+
+
+def test_a_login_for_https_comes_from_a_credential_helper(
+    author: Author, url: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is asked for one, and the password is in no message."""
+    author.publish("1")
+    with https_server(url.parent, password="hunter2") as (address, certificate):
+        monkeypatch.setenv("GIT_SSL_CAINFO", str(certificate))
+        with pytest.raises(RemoteUnreachable) as refused:
+            newest(follower(f"{address}/remote.git"))
+        helper = "!f() { echo username=user; echo password=hunter2; }; f"
+        git("config", "--global", "credential.helper", helper, folder=tmp_path)
+        revision = newest(follower(f"{address}/remote.git"))
+
+    assert (version(revision), "credential helper" in refused.value.next_step) == ("1", True)
 
 
 @pytest.mark.parametrize("how", ["GIT_SSH_COMMAND", "core.sshCommand"])
@@ -666,7 +709,7 @@ def test_a_folder_is_an_address(tmp_path: Path) -> None:
         "ftp://host/x", "gopher://h/x", "https:///x", "https://host", "https://host:0/x", "https://host:99999/x",
         "https://ho st/x", "https://host/a b", "https://host/x\n", "https://a\x00b/x", "https://host/$(id)",
         "ssh://host/x'y", "ssh://host/`id`", "host:x;id", "https://host\\@evil/x", "https://a..b/x",
-        "file://host/x", "file://../x", "file:///a/../b", "file:///a%2e", "file:////host/x", "file:x",
+        "file://host/x", "file://../x", "file:///a/../b", "file:///a%2e", "file:////host/x",
         "https://" + "a" * 2000, "file://~/x", "javascript://x/y", "C:\\x\\y",
     ],
 )  # fmt: skip
@@ -721,8 +764,7 @@ def test_a_problem_names_the_file_and_the_commit(author: Author, url: Path) -> N
 
 def test_a_relative_artifact_path_is_refused_with_its_place(author: Author, url: Path) -> None:
     author.commit("1", source="../build/x.tgz", name="one")
-    author.commit("1", source="/srv/builds/x.tgz", name="two")
-    commit = author.publish("1")
+    commit = author.publish("1", source="/srv/builds/x.tgz")
     revision = newest(follower(url))
     with pytest.raises(InvalidDesiredState) as refused:
         version(revision)
@@ -752,6 +794,7 @@ def test_a_folder_that_is_not_in_the_commit_is_refused(author: Author, url: Path
 def test_an_emptied_desired_state_is_an_error(author: Author, url: Path) -> None:
     author.publish("1")
     git("rm", "-q", "desired-state/apps/hello.yaml", folder=author.folder)
+    (author.folder / "desired-state").mkdir(exist_ok=True)
     (author.folder / "desired-state/README").write_text("")
     git("add", "-A", folder=author.folder)
     git("commit", "-qm", "empty", folder=author.folder)

@@ -13,6 +13,7 @@ import pytest
 from reconciler.commands import schema as schema_command
 from reconciler.load import load
 from reconciler.model.desired import Fleet
+from reconciler.source.reference import reference
 from reconciler.source.schema import schemas
 from reconciler.source.yaml_text import Document, KeyPath, read_yaml
 
@@ -45,6 +46,10 @@ FLEETS = {
 @pytest.mark.parametrize("name", ["app.schema.json", "fleet.schema.json"])
 def test_the_schemas_are_fresh(name: str) -> None:
     assert (ROOT / "schemas" / name).read_text(encoding="utf-8") == schemas()[name], FRESH
+
+
+def test_the_page_of_keys_is_fresh() -> None:
+    assert (ROOT / "schemas" / "README.md").read_text(encoding="utf-8") == reference(), FRESH
 
 
 def test_every_key_has_a_description() -> None:

@@ -6,12 +6,13 @@ import argparse
 from pathlib import Path
 
 from reconciler.errors import UsageError
+from reconciler.source.reference import reference
 from reconciler.source.schema import schemas
 
 
 def run(args: argparse.Namespace) -> int:
     """Prints the schema `args.name` ("app" or "fleet"), or writes both into the folder `args.write`."""
-    texts = schemas()
+    texts = {**schemas(), "README.md": reference()}
     folder: Path | None = getattr(args, "write", None)
     if folder is None:
         print(texts[f"{getattr(args, 'name', None) or 'app'}.schema.json"], end="")

@@ -27,6 +27,9 @@ _REACHING: Final = (
     "GIT_ASKPASS", "GIT_SSH", "GIT_SSH_COMMAND", "GIT_SSH_VARIANT",
     "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "GIT_SSL_CERT", "GIT_SSL_KEY",
 )  # fmt: skip
+_EMPTY_WORDS: Final = (
+    "fatal: Could not read from remote repository", "Please make sure you have", "and the repository exists",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -166,6 +169,6 @@ def _environment(folder: Path, protocols: str) -> dict[str, str]:
 def _in_one_line(said: bytes) -> str:
     """The complaint that matters; what a remote wrote cannot garble a terminal."""
     lines = [line.strip() for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
-    telling = [line for line in lines if line.startswith(("fatal:", "error:", "ssh:", "Host key", "remote: fatal"))]
-    text = re.sub(r"://[^/\s@]*@", "://…@", "; ".join(dict.fromkeys((telling or lines[-1:])[:3])))
+    telling = [line for line in lines if not line.startswith(_EMPTY_WORDS)]
+    text = re.sub(r"://[^/\s@]*@", "://…@", "; ".join(dict.fromkeys((telling or lines)[-3:])))
     return "".join(letter if letter.isprintable() else " " for letter in text)[:400]

@@ -47,7 +47,8 @@ class History:
         if old in below_new:
             return Direction.FORWARD
         # Below a cut anything may lie, but not what itself lies above that cut.
-        return Direction.ASIDE if below_old & self.cut <= below_new else Direction.UNKNOWN
+        told = below_old & self.cut <= below_new and below_new & self.cut <= below_old
+        return Direction.ASIDE if told else Direction.UNKNOWN
 
     def between(self, commit: str, since: str) -> frozenset[str] | None:
         """Every commit that `commit` has and `since` has not; None when the history here cannot tell."""

@@ -124,7 +124,7 @@ class Remote:
         """A mirror made from nothing takes the place of the one there is, once it has the commit."""
         new, old = self.cache / "new.git", self.cache / "old.git"
         for leftover in (new, old):
-            await asyncio.to_thread(shutil.rmtree, leftover, ignore_errors=True)
+            await asyncio.to_thread(_remove, leftover)
         kind = "sha256" if len(commit) == 64 else "sha1"
         words = ("init", "--quiet", "--bare", "--template=", f"--object-format={kind}", str(new))
         made = await ask_git(*words, folder=self.cache)
@@ -136,7 +136,7 @@ class Remote:
         with suppress(FileNotFoundError):
             self.mirror.rename(old)
         new.rename(self.mirror)
-        await asyncio.to_thread(shutil.rmtree, old, ignore_errors=True)
+        await asyncio.to_thread(_remove, old)
 
     async def _fetch(self, mirror: Path, refspecs: list[str], depth: int | None, bounds: Bounds) -> Answer:
         deep = () if depth is None else (f"--depth={depth}",)
@@ -193,6 +193,13 @@ class Remote:
     def _unreachable(self, answer: Answer) -> RemoteUnreachable:
         step = next((step for text, step in _HELP if text in answer.said), "check the address and the network")
         return RemoteUnreachable(f"{self.address.url} cannot be read: {answer.said or f'exit {answer.code}'}", step)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _lock(number: int) -> bool:

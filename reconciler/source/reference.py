@@ -1,0 +1,59 @@
+"""The page that lists every key of the desired state, printed from the models. Pure."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from reconciler.model.desired import App, Fleet
+
+HEAD = """# Every key of the desired state
+
+Printed from the models by `reconcile schema --write schemas`; the JSON Schemas beside this page say the same to your editor
+(first line of a file: `# yaml-language-server: $schema=../../schemas/app.schema.json`). Unknown keys, duplicate keys, anchors and
+wrong types are refused with `file:line:column`.
+"""
+
+
+def reference() -> str:
+    """Markdown: a table for each file, and one for each block in it."""
+    return HEAD + "".join(_file(title, model) for title, model in (("apps/<app>.yaml", App), ("fleet.yaml", Fleet)))
+
+
+def _file(title: str, model: type[BaseModel]) -> str:
+    blocks = [(f"`{title}`", model), *((f"`{key}:` in `{title}`", block) for key, block in _blocks(model))]
+    return "".join(f"\n## {name}\n\n{_table(block)}" for name, block in blocks)
+
+
+def _table(model: type[BaseModel]) -> str:
+    rows = [f"| `{name}` | {_default(field)} | {field.description} |" for name, field in model.model_fields.items()]
+    return "\n".join(["| key | without it | what it does |", "|---|---|---|", *rows]) + "\n"
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "needed"
+    value: Any = field.get_default(call_default_factory=True, validated_data={})
+    if isinstance(value, BaseModel):
+        return "see below"
+    if value in (None, (), {}):
+        return "nothing"
+    return f"`{json.dumps(value)}`"
+
+
+def _blocks(model: type[BaseModel]) -> list[tuple[str, type[BaseModel]]]:
+    found: list[tuple[str, type[BaseModel]]] = []
+    for name, field in model.model_fields.items():
+        for block in _models_in(field.annotation):
+            if block.__name__ != "Defaults":  # the keys of an app
+                found += [(name, block), *((f"{name}.{inner}", each) for inner, each in _blocks(block))]
+    return found
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:  # noqa: ANN401 - whatever a field was annotated with
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for each in get_args(annotation) for model in _models_in(each)]
