@@ -120,7 +120,17 @@ def build(
         problems += [problem for file in files if (problem := _relative_artifact(file))]
     if problems or not fleet:
         raise InvalidDesiredState(tuple(sorted(set(problems))))
-    return Desired(fleet.model, tuple(file.app for file in files), revision, folder, notes)
+    apps = tuple(file.app for file in files)
+    return Desired(fleet.model, apps, revision, folder, (*notes, *_lost_variables(apps)))
+
+
+def _lost_variables(apps: tuple[App, ...]) -> tuple[str, ...]:
+    return tuple(
+        f"{app.app}: env {', '.join(app.lost_variables)} does not reach the app: "
+        "the start script of an Elixir release sets it for itself (for other releases write start:)"
+        for app in apps
+        if app.lost_variables
+    )
 
 
 @dataclass(frozen=True)

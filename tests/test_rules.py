@@ -130,3 +130,16 @@ def test_this_machine_may_have_other_folders() -> None:
     desired = load(write({"hello": HELLO.replace("web1", "local")}, fleet=fleet))
 
     assert desired.host("local").paths.releases == "/tmp/demo/srv"
+
+
+def test_a_variable_that_a_mix_release_overwrites_is_told_unless_start_is_written(tmp_path: Path) -> None:
+    """MODE would arrive as something else, silently."""
+    folder = tmp_path / "desired-state" / "apps"
+    folder.mkdir(parents=True)
+    text = "app: a\nversion: '1'\nartifact: {source: x}\nhosts: [local]\nenv:\n  MODE: fast\n"
+    (folder / "a.yaml").write_text(text)
+    (note,) = load(tmp_path / "desired-state").notes
+    assert note.startswith("a: env MODE does not reach the app")
+
+    (folder / "a.yaml").write_text(text + "start: bin/server\n")
+    assert load(tmp_path / "desired-state").notes == ()

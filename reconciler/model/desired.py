@@ -16,6 +16,7 @@ from reconciler.errors import UsageError
 from reconciler.model import values
 from reconciler.model.fields import AtLeastOne, EachOnce, MayBeEmpty, Whole, refuse
 from reconciler.model.machine import HostSpec, Layout, Strict, Traefik, read_host
+from reconciler.model.reserved import SET_BY_ELIXIR
 
 __all__ = [
     "App",
@@ -223,6 +224,11 @@ class App(Common):
         if len(ports) > 2:
             raise refuse(f"names {len(ports)} ports", "two are enough: one serves, the other is the next to start")
         return ports
+
+    @property
+    def lost_variables(self) -> list[str]:
+        """Variables that do not arrive: the start script of an Elixir release, the default, sets them for itself."""
+        return sorted(SET_BY_ELIXIR & self.env.keys()) if self.start is None else []
 
     @model_validator(mode="after")
     def _needs_ports(self) -> Self:

@@ -67,3 +67,9 @@ def why_env_key_is_taken(key: str) -> str | None:
     if key.startswith("RECONCILE_"):
         return "keys that start with RECONCILE_ are ours"
     return _ENV_KEYS.get(key)
+
+
+SET_BY_ELIXIR = frozenset(
+    "C E I S MODE LENGTH SELF VAL ERL ERL_EXEC ERTS_BIN ELIXIR_VERSION REL_EXEC REL_VSN_DIR SCRIPT_PATH DEFAULT_SYS_CONFIG".split()
+)
+"""Variables that bin/<app> of a mix release overwrites; read in the script of Elixir 1.14."""

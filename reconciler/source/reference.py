@@ -29,7 +29,8 @@ def _file(title: str, model: type[BaseModel]) -> str:
 
 
 def _table(model: type[BaseModel]) -> str:
-    rows = [f"| `{name}` | {_default(field)} | {field.description} |" for name, field in model.model_fields.items()]
+    fields = sorted(model.model_fields.items(), key=lambda item: not item[1].is_required())
+    rows = [f"| `{name}` | {_default(field)} | {field.description} |" for name, field in fields]
     return "\n".join(["| key | without it | what it does |", "|---|---|---|", *rows]) + "\n"
 
 
