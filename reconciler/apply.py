@@ -30,7 +30,7 @@ from reconciler.model.action import (
     StopInstance,
     WaitHealthy,
 )
-from reconciler.model.observed import ObservedApp, ObservedHost
+from reconciler.model.observed import ObservedApp, ObservedHost, Slot
 from reconciler.resolve import Target
 from reconciler.tools import scripts
 from reconciler.tools.look import Reply, Unreadable, layout_words, read_reply
@@ -69,6 +69,8 @@ class Applier:
         app = reply.apps[action.app]
         if isinstance(action, Drain) and reply.status == 0:
             app = app.with_slot(replace(app.slot(action.slot), drained=True))
+        if isinstance(action, StartInstance | StartAgain) and reply.status == 0:
+            app = app.with_slot(self._started(app.slot(action.slot), reply))
         return self._merged(seen, app)
 
     async def _change(self, action: AnyAction, app: ObservedApp) -> Reply:  # noqa: C901 - one line a case
@@ -127,8 +129,8 @@ class Applier:
             ) from error
         return replace(reply, said=completed.stderr.strip())
 
-    def _waiter(self, action: WaitHealthy, before: object) -> prove.Wait:
-        restarts = str(getattr(before, "restarts", 0))
+    def _waiter(self, action: WaitHealthy, before: Slot) -> prove.Wait:
+        restarts = str(prove.restarts_before(before))
         mode = "port" if self.target.wanted.health_path else "steady"
 
         async def wait(seconds: float, log: bool) -> Reply:
@@ -147,17 +149,29 @@ class Applier:
     def _slot_files(self, action: StartInstance | RepairFiles) -> bytes:
         return _tar({"env": self.target.env_text(action.identity), "unit": self.target.unit_text()})
 
+    def _started(self, slot: Slot, reply: Reply) -> Slot:
+        if slot.state != "failed":
+            return slot
+        log = tuple(self.target.masked(line) for line in reply.log[-15:])
+        return replace(slot, failure=f"its unit failed ({slot.last_exit})", healthy=False, log_tail=log)
+
     def _merged(self, seen: ObservedHost, app: ObservedApp) -> ObservedHost:
-        """The fresh look, with what Traefik said before: only ConfirmRoute asks it again."""
-        return seen.with_app(
-            self.target.wanted.app, replace(app, applied=seen.app(self.target.wanted.app).applied)
-        )
+        """The fresh look, with what Traefik and each instance answered before: no action but the proofs asks again."""
+        before = seen.app(self.target.wanted.app)
+        slots = tuple(_answered(slot, before.slot(slot.name)) for slot in app.slots)
+        return seen.with_app(self.target.wanted.app, replace(app, slots=slots, applied=before.applied))
 
     def _explained(self, reply: Reply) -> str:
         log = "".join(f"\n    {self.target.masked(line)}" for line in reply.log[-15:])
         return (
             self.target.masked(reply.said.splitlines()[-1]) if reply.said else f"exit {reply.status}"
         ) + log
+
+
+def _answered(slot: Slot, before: Slot) -> Slot:
+    if slot.healthy is not None or not slot.running_now or slot.invocation != before.invocation:
+        return slot
+    return replace(slot, health=before.health, healthy=before.healthy)
 
 
 def _forgotten(seen: ObservedHost, app: str) -> ObservedHost:

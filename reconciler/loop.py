@@ -17,6 +17,7 @@ from reconciler.observe import observe
 from reconciler.progress import Progress
 from reconciler.resolve import Target
 
+Look = ObservedHost | Unreachable
 MOST_ACTIONS = 60  # far above any rollout: a pass that gets there goes round in circles, and says so
 
 
@@ -30,12 +31,12 @@ class Outcome:
 
 async def run_pass(hosts: dict[str, Transport], targets: list[Target], progress: Progress) -> list[Outcome]:
     """One pass over everything. Hosts and apps go side by side: a dead host or a failing app delays no other."""
-    seen = await look_at_all(hosts, targets)
+    looks = _looks(hosts, targets)
     first: dict[str, asyncio.Future[Outcome]] = {}
     jobs = []
     for target in targets:
         app, host = target.wanted.app, target.wanted.host
-        job = asyncio.ensure_future(_converge(hosts[host], target, seen[host], progress, first.get(app)))
+        job = asyncio.ensure_future(_converge(hosts[host], target, looks[host], progress, first.get(app)))
         first.setdefault(app, job)
         jobs.append(job)
     return list(await asyncio.gather(*jobs))
@@ -45,20 +46,25 @@ async def look_at_all(
     hosts: dict[str, Transport], targets: list[Target]
 ) -> dict[str, ObservedHost | Unreachable]:
     """One look at each host, all at once."""
+    looks = _looks(hosts, targets)
+    return dict(zip(looks, await asyncio.gather(*looks.values()), strict=True))
+
+
+def _looks(hosts: dict[str, Transport], targets: list[Target]) -> dict[str, asyncio.Future[Look]]:
     on_host = {name: [target for target in targets if target.wanted.host == name] for name in sorted(hosts)}
-    looks = await asyncio.gather(*(observe(hosts[name], on_host[name]) for name in on_host))
-    return dict(zip(on_host, looks, strict=True))
+    return {name: asyncio.ensure_future(observe(hosts[name], on_host[name])) for name in on_host}
 
 
 async def _converge(
     host: Transport,
     target: Target,
-    seen: ObservedHost | Unreachable,
+    look: asyncio.Future[Look],
     progress: Progress,
     first: asyncio.Future[Outcome] | None,
 ) -> Outcome:
     """One app on one host, after its first host has proven the version (and run its migration)."""
     wanted = target.wanted
+    seen = await asyncio.shield(look)  # several apps wait for the same look
     if first is not None:
         proven = (await asyncio.shield(first)).end
         if isinstance(proven, Blocked):

@@ -64,6 +64,7 @@ async def wait_healthy(
 ) -> ObservedApp:
     """The app as seen afterwards, with `healthy_for_seconds` or `failure` and the log's tail on the slot."""
     watch = _Watch(target, before, now_seconds() + target.wanted.healthy_within_seconds, wait, tell)
+    steady = before.invocation
     while True:
         watch.told(f"last answer: {watch.answer}" if watch.answer else "starting")
         chunk = LONGEST_CHUNK_SECONDS if target.wanted.health_path else watch.minimum
@@ -71,9 +72,11 @@ async def wait_healthy(
         app = reply.apps[action.app]
         slot = app.slot(action.slot)
         if failure := _hopeless(slot, before):
+            reply = reply if reply.log else await wait(0.0, True)
             return app.with_slot(replace(slot, failure=failure, healthy=False, log_tail=_tail(target, reply)))
         if target.wanted.health_path is None:
-            proven = watch.minimum if slot.running_now else None
+            proven = watch.minimum if slot.state == "active" and slot.invocation == steady else None
+            steady = slot.invocation
         else:
             ours = slot.listening and not slot.stranger  # an answer of somebody else proves nothing
             proven = await _probe(host, target, slot, watch) if ours else await _pause()
@@ -118,8 +121,13 @@ async def _probe(host: Transport, target: Target, slot: Slot, watch: _Watch) -> 
         http.close()
 
 
+def restarts_before(slot: Slot) -> int:
+    """Which restarts do not count: those of an instance that served already. A candidate's all do."""
+    return slot.restarts if slot.enabled else 0
+
+
 def _hopeless(slot: Slot, before: Slot) -> str:
-    crashes = slot.restarts - (before.restarts if before.invocation == slot.invocation else 0)
+    crashes = slot.restarts - restarts_before(before)
     if slot.state == "failed":
         return f"its unit failed ({slot.last_exit})"
     if crashes >= CRASHES:

@@ -49,7 +49,9 @@ class Case:
 
     @property
     def serving(self) -> str:
-        live = self.live
+        # Until Traefik has applied a route, visitors still reach the slot that it holds.
+        applied = self.app.applied if self.want.route else None
+        live = self.app.slot(applied.slot) if applied and applied.slot else self.live
         return live.running.version if live and live.running_now and live.running else ""
 
     @property
@@ -139,6 +141,8 @@ def _come_up(case: Case) -> Step | None:
     slot, want = case.slot, case.want
     if slot.running_now and slot.running == case.identity:
         return None
+    if slot.failure:  # it was just started, in vain: once more would end the same
+        return None
     if blocked := _may_not_start(case):
         return blocked
     reason = _why_start(case)
@@ -209,12 +213,12 @@ def _be_accepted(case: Case) -> Step | None:
     """It is healthy by our own asking, and only then the one that counts."""
     slot, want = case.slot, case.want
     proven = slot.healthy_for_seconds is not None and slot.healthy_for_seconds >= want.minimum_healthy_seconds
-    if case.accepted and (proven or slot.healthy is not False):
+    if case.accepted and (proven or slot.healthy or not (want.health_path or slot.failure)):
         return None
     if slot.failure:
         return _give_up(case)
     if not proven:
-        what = f"health path answers {slot.health}" if case.accepted else _within(want)
+        what = f"health path answers {slot.health}" if case.accepted and slot.health else _within(want)
         return WaitHealthy(*case.where, what, slot.name)
     return _accept(case, "healthy")
 

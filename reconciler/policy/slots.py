@@ -29,7 +29,7 @@ def carries(slot: Slot, want: Wanted, app: ObservedApp) -> bool:
 
 def chosen_slot(want: Wanted, app: ObservedApp, live: Slot | None) -> Slot:
     """Where the wanted release runs or shall run: where it is already, else a slot that does not serve."""
-    if live and carries(live, want, app):
+    if live and live.name in want.slots and carries(live, want, app):
         return live
     idle = [app.slot(name) for name in want.slots if live is None or want.stop_first or name != live.name]
     return next((slot for slot in idle if carries(slot, want, app)), None) or idle[0]

@@ -218,8 +218,8 @@ def _with_processes(slot: Slot, unit: str, sections: _Sections) -> Slot:
 
 def _running(slot: Slot, pids: set[str], sections: _Sections) -> Identity | None:
     """What the processes were started with. A program that wiped its own environment is taken at its files' word."""
-    if not pids:
-        return None
+    if not pids:  # a unit that crashes has none between two starts; its files say what the next one runs
+        return slot.prepared if slot.state == "activating" else None
     for words in sections.processes:
         if words[0] == "environ" and words[1].split("/")[2] in pids:
             return Identity.read(words[1].partition("RECONCILE_INSTANCE=")[2])

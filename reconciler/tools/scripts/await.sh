@@ -4,7 +4,7 @@ change() {
   unit=$1@$2.service hex=$(printf '%04X' "$2" 2>/dev/null)
   stop=$(($(date +%s%3N) + $3))
   while :; do
-    show=$(systemctl show -P ActiveState -P NRestarts "$unit" | tr '\n' ' ')
+    show=$(systemctl show -p ActiveState -p NRestarts "$unit" | sort | cut -d= -f2 | tr '\n' ' ') # else in its own order
     set -- "$1" "$2" "$3" "$4" "$5" "$6" $show
     [ "$7" != failed ] && [ "$7" != inactive ] && [ $(($8 - $4)) -lt 2 ] || { log=yes; break; }
     [ "$5" != port ] || ! cat /proc/net/tcp /proc/net/tcp6 2>/dev/null |
@@ -12,5 +12,5 @@ change() {
     [ "$(date +%s%3N)" -lt "$stop" ] || break
     sleep 0.05
   done
-  [ "${log:-$6}" != yes ] || { echo @@log; journalctl -u "$unit" -n 15 --no-pager -o cat 2>/dev/null; }
+  [ "${log:-$6}" != yes ] || log_tail "$unit" "$(started_at "$1" "$2")"
 }

@@ -7,14 +7,15 @@ change() {
   systemctl reset-failed "$unit" 2>/dev/null
   while systemctl is-active --quiet "$unit" || [ "$(systemctl show -P ActiveState "$unit")" = activating ]; do sleep 0.2; done
   [ ! -e "$done" ] || { rm -rf "$stage"; return 0; }
+  begun=$(date +%s)
   systemd-run --quiet --wait --collect --unit="$unit" -p Type=oneshot -p "TimeoutStartSec=$3" \
     -p DynamicUser=yes -p "User=$app" -p "StateDirectory=$app" -p "WorkingDirectory=$R/$app/releases/$release" \
     -p "EnvironmentFile=$stage/env" -p Environment=LANG=C.UTF-8 -p "Environment=HOME=/var/lib/$app" \
     -p RuntimeDirectory="$app/migrate" -p "Environment=RELEASE_TMP=/run/$app/migrate" \
-    -p Environment=RELEASE_DISTRIBUTION=none -p "ExecStartPost=+/bin/touch $done" \
+    -p Environment=RELEASE_DISTRIBUTION=none -p UMask=0077 -p "ExecStartPost=+/bin/touch $done" \
     /bin/sh -c 'eval "exec $$RECONCILE_MIGRATE"'
   status=$?
   rm -rf "$stage"
-  [ $status -eq 0 ] || { echo @@log; journalctl -u "$unit" -n 15 --no-pager -o cat 2>/dev/null; }
+  [ $status -eq 0 ] || log_tail "$unit" "$begun"
   [ $status -eq 0 ] || fail 1 "the migration of $release failed (exit $status)"
 }

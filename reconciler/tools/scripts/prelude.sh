@@ -21,6 +21,16 @@ invocation_is() { # app slot expected
     fail $STALE "slot $2 was started anew meanwhile"
 }
 
+log_tail() { # unit epoch-seconds: what the app said since then; when it said nothing, what systemd says of it
+  echo @@log
+  journalctl --sync 2>/dev/null
+  said=$(journalctl --no-pager -o cat -n 15 --since "@$2" "_SYSTEMD_UNIT=$1" 2>/dev/null)
+  [ -n "$said" ] || said=$(journalctl --no-pager -o cat -n 15 --since "@$2" -u "$1" 2>/dev/null)
+  printf '%s\n' "$said"
+}
+
+started_at() { stat -c %Y "$R/$1/slots/$2" 2>/dev/null || echo 0; } # app slot: when its link was made, that is, by start
+
 routed_slot() { sed -n '1s/^# reconcile route slot=\([^ ]*\) .*/\1/p' "$T/$1.yml" 2>/dev/null; }
 
 record() { # app path file-with-the-new-content: it is ours, and this is what we wrote

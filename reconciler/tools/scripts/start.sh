@@ -13,5 +13,5 @@ change() {
   fi
   write_slot "$app" "$slot" "$3" "$stage" || fail 28 "cannot write the files of slot $slot"
   systemctl reset-failed "$unit" 2>/dev/null
-  systemctl restart "$unit" || : # what is wrong shows in the look and in the journal
+  systemctl restart "$unit" || log_tail "$unit" "$(started_at "$app" "$slot")"
 }
