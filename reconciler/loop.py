@@ -96,7 +96,7 @@ class Pass:
 
     async def _converge(self, target: Target, order: Order, deadline: float) -> Outcome:
         wanted = target.wanted
-        seen = await self.looks[wanted.host]
+        seen = await asyncio.shield(self.looks[wanted.host])  # several apps wait for the same look
         if why := await order.reason_to_wait(target, seen):
             return Outcome(Blocked(wanted.host, wanted.app, why))
         target = await order.without_second_migration(target)

@@ -137,18 +137,23 @@ class Metrics:
         wants: Mapping[str, str] | None = None,
         suspended: Collection[str] = (),
     ) -> None:
-        """A pass over one host and all its apps. `wants`: app → desired version; `suspended`: apps known to be so."""
-        here = [outcome for outcome in outcomes if outcome.end.host == host]
-        good = all(isinstance(outcome.end, Converged) for outcome in here)
+        """A pass over one host. `wants`: app → desired version, all of the host: those without an outcome (busy in
+        another pass) stay as they were; without it the outcomes are all there is. `suspended`: apps known to be so.
+        """
+        here = {outcome.end.app: outcome for outcome in outcomes if outcome.end.host == host}
+        good = all(isinstance(outcome.end, Converged) for outcome in here.values())
         self.duration.observe(seconds, host=host)
         self.passes.add(host=host, outcome="converged" if good else "blocked")
+        for app in [app for app, on in self._problems if on == host and (app in here or app not in (wants or {}))]:
+            self.app.drop(host=host, app=app)
+            self.suspended.drop(host=host, app=app)
+            if app not in here:
+                del self._problems[app, host]
+        for app, outcome in here.items():
+            self._observe_app(outcome, (wants or {}).get(app, ""), app in suspended)
         self.last_success.add(0, host=host)
-        if good:
+        if not any(problem for (_, on), problem in self._problems.items() if on == host):
             self.last_success.set(self._now(), host=host)
-        self.app.drop(host=host)
-        self.suspended.drop(host=host)
-        for outcome in here:
-            self._observe_app(outcome, (wants or {}).get(outcome.end.app, ""), outcome.end.app in suspended)
 
     def _observe_app(self, outcome: Outcome, wants: str, suspended: bool) -> None:
         end = outcome.end

@@ -42,6 +42,7 @@ class _Watch:
     answer: str = ""
     misses: int = 0
     invocation: str = ""
+    steady: bool = False  # it was not started anew between the last two looks
 
     @property
     def left(self) -> float:
@@ -62,7 +63,8 @@ class _Watch:
         words = (app, self.slot.name, milliseconds, restarts, mode, "yes" if log else "no")
         reply = await self.runner.run("await", words, b"", 60 + seconds)
         slot = reply.apps[app].slot(self.slot.name)
-        if slot.invocation != self.invocation:
+        self.steady = slot.invocation == self.invocation
+        if not self.steady:
             self.healthy_since = None  # it was started anew: what it answered before counts no more
         self.invocation = slot.invocation
         return reply
@@ -105,7 +107,8 @@ async def wait_healthy(
 ) -> Proven:
     """The app as seen afterwards, with `healthy_for_seconds` or `failure` and the log's tail on the slot."""
     wanted, before = target.wanted, app.slot(action.slot)
-    watch = _Watch(host, target, runner, before, now_seconds() + wanted.healthy_within_seconds, tell)
+    deadline = now_seconds() + wanted.healthy_within_seconds
+    watch = _Watch(host, target, runner, before, deadline, tell, invocation=before.invocation)
     while True:
         asked = min(watch.left, LOOK_EVERY_SECONDS) if wanted.health_path else wanted.minimum_healthy_seconds
         reply = await watch.look(asked, "port" if wanted.health_path else "steady")
@@ -127,7 +130,7 @@ async def _proven_for(watch: _Watch, slot: Slot) -> float | None:
     """Seconds the instance was healthy when that is enough; None when it must be looked at again."""
     wanted = watch.target.wanted
     if wanted.health_path is None:
-        return wanted.minimum_healthy_seconds if slot.running_now else None
+        return wanted.minimum_healthy_seconds if slot.state == "active" and watch.steady else None
     if not slot.listening or slot.stranger:  # an answer of somebody else would prove nothing
         await sleep_seconds(0.2)
         return None

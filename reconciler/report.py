@@ -87,7 +87,7 @@ def status_row(want: Wanted, seen: ObservedHost | Unreachable, plan: AppPlan) ->
         }
     app = seen.app(want.app)
     running = [slot for slot in app.slots if slot.running_now and slot.running]
-    routed = app.route.slot if app.route else ""
+    routed = app.applied.slot if app.applied else app.route.slot if app.route else ""
     live = next((s for s in running if s.name == routed), next((s for s in running if s.enabled), None))
     live = live or (running[0] if running else None)
     if live and live.running:

@@ -127,6 +127,30 @@ def test_what_is_gone_is_shown_no_more() -> None:
     assert shown == ['reconcile_app_info{app="shop",host="web1",wants="2",runs="2",ready="true"}']
 
 
+def test_an_app_that_is_busy_in_another_pass_stays_as_it_was() -> None:
+    """The loop leaves out what is under way; an app that had failed does not become a success by that."""
+    clock = [NOW]
+    made = metrics(lambda: clock[0])
+    wants = {"hello": "1", "shop": "2"}
+    made.observe_pass("web1", 1, [converged(), converged("shop", version="2")], wants=wants)
+    clock[0] += 60
+    made.observe_pass("web1", 1, [converged(), blocked("x", "shop", serving="1")], wants=wants)
+    clock[0] += 60
+    made.observe_pass("web1", 1, [converged()], wants=wants)
+
+    seen = samples(made)
+    assert [name for name in seen if "app_info" in name] == [
+        'reconcile_app_info{app="hello",host="web1",wants="1",runs="1",ready="true"}',
+        'reconcile_app_info{app="shop",host="web1",wants="2",runs="1",ready="false"}',
+    ]
+    assert seen['reconcile_last_success_timestamp_seconds{host="web1"}'] == NOW
+
+    made.observe_pass("web1", 1, [converged()], wants={"hello": "1"})
+
+    assert len([name for name in samples(made) if "app_info" in name]) == 1
+    assert samples(made)['reconcile_last_success_timestamp_seconds{host="web1"}'] == NOW + 120
+
+
 def test_many_passes_make_no_more_series() -> None:
     """Reasons hold free text, versions change: neither may pile up."""
     made = metrics()

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from reconciler.errors import InvalidDesiredState, Problem
@@ -97,7 +98,7 @@ def test_ntfy_gets_plain_text_with_title_and_priority(server: Server) -> None:
 
 
 def test_a_message_that_would_be_too_long_is_cut(server: Server) -> None:
-    everywhere = tuple(bad(f"app{number}", f"web{number}", seconds=number) for number in range(50))
+    everywhere = tuple(bad(f"app{number}", f"web{number}-{'x' * 200}", seconds=number) for number in range(50))
     Teller(server, NTFY, SLACK).told(everywhere)
 
     texts = [raw.decode() for raw in server.raw]
@@ -171,6 +172,15 @@ def test_what_was_not_delivered_is_told_later_and_said_once(server: Server) -> N
     assert teller.said == ["notify[0] (webhook): answered 500"]
     assert len(server.raw) == 10  # three attempts after 0, 1 and 3 minutes; the next, after 7, is taken
     assert [body["sent_at"] - int(NOW) for body in server.bodies][::3] == [0, 60, 180, 420]
+
+
+def test_what_a_library_says_of_an_address_is_not_repeated(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(client: httpx2.AsyncClient, method: str, url: str, **_: object) -> None:
+        raise httpx2.ConnectError(f"no route to {url}")
+
+    monkeypatch.setattr(httpx2.AsyncClient, "stream", fails)
+
+    assert Teller(server, WEBHOOK).told((bad(),)).said == ["notify[0] (webhook): no connection (ConnectError)"]
 
 
 @pytest.mark.parametrize("status", [302, 307, 400, 401, 404, 429])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -77,6 +78,17 @@ def test_github_sees_failures_and_deployments(server: Server) -> None:
         ("failure", "reconcile/shop"),
     ]
     assert teller.said == []
+
+
+def test_a_restart_does_not_take_success_back(server: Server, tmp_path: Path) -> None:
+    """It has seen one of two hosts so far: no reason to call it pending again."""
+    known = [("hello", "web1"), ("hello", "web2")]
+    file = tmp_path / "told.json"
+    asyncio.run(Teller(server, GITHUB, remember=file).passes(good(), good(host="web2"), known=known))
+
+    asyncio.run(Teller(server, GITHUB, remember=file).passes(good(), known=known))
+
+    assert [body["state"] for body in server.bodies] == ["success"]
 
 
 def test_github_hears_only_of_commits(server: Server) -> None:

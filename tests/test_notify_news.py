@@ -196,7 +196,7 @@ def test_the_classes_know_the_words_that_are_written() -> None:
         path.read_text(encoding="utf-8") for path in sorted(root.rglob("*.py")) if "notify" not in path.parts
     )
     for words in (
-        "--allow-prune lets it happen", '"suspended ', '"waits for host ', '"comes after ',
+        "--allow-prune lets it happen", '"suspended ', '"waits for host ', '"comes after ', '"called off: ',
         "is to be removed, and waits: ",
         '"drift, only reported', " failed here: ", " was not written by reconcile ", "exits again and again",
         "serves but is not healthy", " is taken by ", "a second copy needs about ", "Traefik does not answer",
@@ -206,6 +206,11 @@ def test_the_classes_know_the_words_that_are_written() -> None:
         "a command did not end within", 'f"ssh {',
     ):  # fmt: skip
         assert words in source, words
+
+
+@pytest.mark.parametrize("reason", ["comes after db: db is not converged on web1", "called off: something newer"])
+def test_what_is_put_off_is_waiting(reason: str) -> None:
+    assert blocked(reason).problem == "waiting"
 
 
 def test_another_controller_is_its_own_class() -> None:

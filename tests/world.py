@@ -22,7 +22,7 @@ from reconciler.model.action import (
     StopInstance,
     WaitHealthy,
 )
-from reconciler.model.observed import AppliedRoute, Identity, ObservedApp, ObservedHost
+from reconciler.model.observed import AppliedRoute, Identity, ObservedApp, ObservedHost, UnitState
 from reconciler.model.wanted import Wanted, WantedRoute
 
 
@@ -127,7 +127,7 @@ class World:
         """Exactly what is enabled comes back, from the files on disk."""
         slots = []
         for slot in self.app.slots:
-            state = "active" if slot.enabled else "inactive"
+            state: UnitState = "active" if slot.enabled else "inactive"
             running = slot.prepared if slot.enabled else None
             slots.append(replace(slot, state=state, running=running, open_connections=0, healthy=None))
         route = self.app.route

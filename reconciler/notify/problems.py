@@ -12,7 +12,7 @@ from reconciler.model.action import Blocked
 _CLASSES: Final[tuple[tuple[str, str], ...]] = (
     ("prune_guard", r"--allow-prune lets it happen"),
     ("suspended", r"^suspended\b"),
-    ("waiting", r"^waits for host |^comes after |^is to be removed, and waits: "),
+    ("waiting", r"^waits for host |^comes after |^called off: |^is to be removed, and waits: "),
     ("drift", r"^drift, only reported"),
     ("quarantined", r"^version \S+ failed here: "),
     ("foreign", r" was not written by reconcile "),

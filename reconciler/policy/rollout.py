@@ -143,6 +143,8 @@ def _come_up(case: Case) -> Step | None:
         return _installed(case)
     if slot.failure:  # it was just started, in vain: once more would end the same
         return None
+    if slot.failure:  # it was just started, in vain: once more would end the same
+        return None
     if blocked := _may_not_start(case):
         return blocked
     reason = _why_start(case)

@@ -10,8 +10,11 @@ change() {
   free=$(df -Pk "$R" | awk 'NR==2{print $4}')
   [ "$free" -gt "$5" ] || fail 28 "$(($5 / 1024)) MiB are needed below $R, $((free / 1024)) MiB are free"
   mkdir "$new" || fail 28 "cannot write below $R/$app/releases"
-  { head -c "$3" >"$new.sums" && head -c "$4" >"$new.tree" && tar -xzf - -p --no-same-owner --warning=no-timestamp -C "$new"; } ||
-    fail 1 "the upload of $release broke off or could not be written"
+  said=$({ head -c "$3" >"$new.sums" && head -c "$4" >"$new.tree" &&
+    tar -xzf - -p --no-same-owner --warning=no-timestamp -C "$new"; } 2>&1) || {
+    case $said in *"No space left"*) fail 28 "No space left on device while $release was unpacked below $R" ;; esac
+    fail 1 "the upload of $release broke off or could not be written: $(printf '%s' "$said" | head -n 1)"
+  }
   (cd "$new" && sha256sum --check --strict --quiet "$new.sums") || fail 1 "the uploaded files of $release do not match their digests"
   (cd "$new" && find . -mindepth 1 -printf '%y %m %p\t%l\n' | sort | cmp - "$new.tree") ||
     fail 1 "the uploaded tree of $release does not match its manifest"

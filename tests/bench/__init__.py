@@ -1,0 +1,26 @@
+"""The figures that the project promises, measured on a real throw-away host and printed as one table.
+
+    python -m tests.bench                      everything, about six minutes; needs root, as the tests on real hosts do
+    python -m tests.bench --only no-op         one measure, or several: --only may be repeated
+    python -m tests.bench --only no-op --runs 50
+
+Each measure is run beside its rival or its yardstick, in turn (A B A B) on the same host, so that a busy machine slows
+both. Figures are medians, with the smallest and largest in brackets. Exit code 1 when a goal is missed.
+
+    swaps        failed requests during 20 swaps (a version, an env variable, in turn) at 100 requests/s: GET and POST,
+                 on kept and on new connections, and 3 s requests in flight; beside it the hand-written deploy
+                 script. `--runs` is the number of swaps
+    round-trips  of a pass that finds nothing to do and of a rollout: as counted by reconcile, and, without believing
+                 it, how much longer it takes over a proxy that adds 100 ms
+    no-op        `reconcile --once` with nothing to do, the whole process, beside `ssh host true`
+    rollout      from the start of `reconcile --once` to the first answer of the new version through Traefik, less what
+                 is the app's own: its boot and minimum_healthy_seconds; and from the rename of a route file until
+                 Traefik's API shows it
+    help         `reconcile --help`
+    footprint    peak memory, and bytes sent to the host, of a pass that finds nothing to do
+
+    lab.py       the host, the app on it, and the command line, timed
+    table.py     rows and their text
+    rival.py     the hand-written script
+    applied.py   watches Traefik's API from inside the host's network; the other files are a measure each
+"""

@@ -1,0 +1,92 @@
+"""Fixtures of the stories: a project on a shared host, or on a host of its own that may be broken."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from tests.hosts.conftest import MachineFactory
+from tests.hosts.farm import Farm
+from tests.hosts.machine import Machine
+from tests.hosts.stories.project import Project, command_environ
+from tests.hosts.stories.small_release import small_release
+from tests.releases import build_release, elixir_missing
+
+_numbers = itertools.count(1)
+
+
+class NewProject(Protocol):
+    def __call__(self, machine: Machine | None = None, **keys: Any) -> Project:
+        """A project with a small app in versions 0.1.0 and 0.2.0, written but not committed."""
+
+
+@pytest.fixture(scope="session")
+def shared(machine_factory: MachineFactory) -> Machine:
+    """The host of the stories that leave it whole: each has an app and ports of its own."""
+    return machine_factory("stories")
+
+
+@pytest.fixture
+def own(farm: Farm, machine_factory: MachineFactory) -> Iterator[Machine]:
+    """A host with Traefik for one test alone."""
+    machine = machine_factory(f"own{next(_numbers)}")
+    yield machine
+    farm.remove(machine)
+
+
+@pytest.fixture(scope="session")
+def command_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """XDG_CACHE_HOME of the command line: one for all, so that a tarball is judged once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def new_project(request: pytest.FixtureRequest, ssh_home: Path, command_cache: Path, tmp_path: Path) -> NewProject:
+    def make(machine: Machine | None = None, **keys: Any) -> Project:
+        machine = machine or request.getfixturevalue("shared")
+        number = next(_numbers)
+        project = Project(
+            tmp_path / f"project{number}", f"small{number}", machine, command_environ(ssh_home, command_cache)
+        )
+        for version in ("0.1.0", "0.2.0"):
+            project.add_artifact(small_release(version), version)
+        project.write(**(usual_keys(project, 4000 + 2 * number) | keys))
+        return project
+
+    return make
+
+
+def usual_keys(project: Project, port: int) -> dict[str, Any]:
+    return {
+        "app": project.app,
+        "version": "0.1.0",
+        "artifact": {"source": f"../build/{project.app}-{{version}}.tar.gz"},
+        "hosts": [project.machine.name],
+        "ports": [port, port + 1],
+        "start": "bin/app start",
+        "env": {"GREETING": "Hello"},
+        "health": {"path": "/ping", "healthy_within_seconds": 10, "minimum_healthy_seconds": 0},
+        "route": {"domains": [project.domain], "tls": False},
+        "drain_seconds": 1,
+    }
+
+
+@pytest.fixture
+def project(new_project: NewProject) -> Project:
+    """A small app on the shared host."""
+    return new_project()
+
+
+@pytest.fixture
+def elixir_project(new_project: NewProject) -> Project:
+    """The Elixir example in versions 0.1.0 and 0.2.0, on the shared host."""
+    if missing := elixir_missing():
+        pytest.skip(missing)
+    project = new_project(start="bin/my_application start")
+    for version in ("0.1.0", "0.2.0"):
+        project.add_artifact(build_release(version), version)
+    return project

@@ -1,0 +1,95 @@
+"""A small release: an HTTP server in the perl that every Debian has, started by sh. It boots in 30 ms.
+
+`bin/app start` serves `/`, `/ping`, `/version`, `/env/NAME`, `/slow?seconds=3` and POST `/echo` on 127.0.0.1:$PORT;
+`bin/app work` runs without a port; `bin/app migrate` notes version and GREETING in $STATE_DIRECTORY/migrations.
+A behaviour is an environment variable (FAIL_BOOT, NEVER_HEALTHY, DIE_AFTER_SECONDS, FAIL_MIGRATE) or is built in.
+"""
+
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+
+from tests.releases import cached, member, write_members
+
+START = """\
+#!/bin/sh
+cd "$(dirname "$0")/.." || exit 1
+VERSION=$(cat VERSION); export VERSION
+. ./behaviour
+log() { echo "app $VERSION: $1"; }
+case $1 in
+  start)
+    [ -z "$FAIL_BOOT" ] || { log "cannot reach the database${DATABASE_URL:+ $DATABASE_URL}"; exit 1; }
+    exec perl server.pl ;;
+  work)
+    [ -z "$FAIL_BOOT" ] || { log "no queue to work on"; exit 1; }
+    log "works"
+    trap 'exit 0' TERM
+    while :; do sleep 0.2; done ;;
+  migrate)
+    [ -z "$FAIL_MIGRATE" ] || { log "column visits exists already"; exit 1; }
+    echo "$VERSION $GREETING" >>"$STATE_DIRECTORY/migrations"
+    log "migrated" ;;
+esac
+"""
+
+SERVER = r"""
+use strict; use warnings; use IO::Socket::INET; use Time::HiRes 'sleep';
+$| = 1; $SIG{CHLD} = 'IGNORE';
+my ($version, $stopping) = ($ENV{VERSION}, 0);
+my $listener = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $ENV{PORT}, Listen => 512, ReuseAddr => 1)
+  or do { print "app $version: cannot listen on $ENV{PORT}: $!\n"; exit 1 };
+print "app $version: listens on $ENV{PORT}\n";
+$SIG{TERM} = sub { exit 0 };
+if ($ENV{DIE_AFTER_SECONDS}) {
+  $SIG{ALRM} = sub { print "app $version: out of memory\n"; exit 1 };
+  Time::HiRes::alarm($ENV{DIE_AFTER_SECONDS});
+}
+while (1) {
+  my $client = $listener->accept or next;
+  my $pid = fork;
+  if ($pid) { close $client; next }
+  close $listener; $SIG{TERM} = 'DEFAULT'; alarm 0;
+  serve($client); exit 0;
+}
+sub serve {
+  my $client = shift;
+  while (my $line = <$client>) {
+    my ($method, $target) = split ' ', $line;
+    my %head;
+    while (defined(my $field = <$client>)) {
+      last if $field =~ /^\r?\n$/;
+      $head{lc $1} = $2 if $field =~ /^([^:]+):\s*(.*?)\r?\n$/;
+    }
+    my $body = '';
+    read($client, $body, $head{'content-length'}) if $head{'content-length'};
+    my ($status, $text) = answer($method, $target, $body);
+    print $client "HTTP/1.1 $status X\r\nContent-Length: " . length($text) . "\r\n\r\n$text";
+    $client->flush;
+    last if lc($head{connection} // '') eq 'close';
+  }
+}
+sub answer {
+  my ($method, $target, $body) = @_;
+  return (200, $body) if $target eq '/echo' && $method eq 'POST';
+  return (200, ($ENV{GREETING} // 'Hello') . " from app $version\n") if $target eq '/';
+  return $ENV{NEVER_HEALTHY} ? (503, "no database\n") : (200, 'pong') if $target eq '/ping';
+  return (200, "$version\n") if $target eq '/version';
+  if ($target =~ m{^/slow\?seconds=([\d.]+)}) { sleep $1; return (200, "slept $1 s\n") }
+  return (200, $ENV{$1}) if $target =~ m{^/env/(\w+)$} && defined $ENV{$1};
+  return (404, "nothing here\n");
+}
+"""
+
+
+def small_release(version: str, **behaviour: str | bool | float) -> Path:
+    """The tarball of this version; `fail_boot=True` and the like build a behaviour in, which env may override."""
+    settings = {name.upper(): "1" if value is True else str(value) for name, value in sorted(behaviour.items())}
+    lines = "".join(f'{name}=${{{name}-"{value}"}}; export {name}\n' for name, value in settings.items())
+    files = {"bin/app": (0o755, START), "server.pl": (0o644, SERVER)}
+    files |= {"VERSION": (0o644, f"{version}\n"), "behaviour": (0o644, lines)}
+    members = [member("bin", tarfile.DIRTYPE, mode=0o755)]
+    members += [member(name, data=text.encode(), mode=mode) for name, (mode, text) in sorted(files.items())]
+    parts = [part for info, data in members for part in (info.name, data)]
+    return cached(f"small-{version}.tar.gz", lambda path: write_members(path, members), *parts)

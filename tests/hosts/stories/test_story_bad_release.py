@@ -1,0 +1,162 @@
+"""A bad release costs its visitors nothing: the old version serves, and somebody is told what was seen."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from tests.bad_releases import bad_release
+from tests.hosts.stories.conftest import NewProject
+from tests.hosts.stories.project import Project, Result, nothing_touched
+from tests.hosts.stories.small_release import small_release
+from tests.hosts.stories.visitors import visitors
+from tests.releases import sha256
+
+pytestmark = pytest.mark.hosts
+
+NOT_AGAIN = "reconcile logs hello; then commit another version or env (these digests are not tried again)"
+
+
+def told(project: Project, result: Result) -> str:
+    """What a person reads, with the names of this run replaced."""
+    names = {project.machine.name: "web1", project.app: "hello", str(project.keys["ports"][1]): "4001"}
+    names |= {str(project.folder): "<project>"}
+    text = result.told
+    for name, shown in names.items():
+        text = text.replace(name, shown)
+    return re.sub(r"\d+\.\d+ s$", "<n> s", text, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "health", "seen", "log"),
+    [
+        (
+            {"fail_boot": True},
+            {},
+            "it exited 2 times",
+            ["app 0.2.0: cannot reach the database"] * 2,
+        ),
+        (
+            {"never_healthy": True},
+            {"healthy_within_seconds": 2},
+            "/ping was not healthy within 2 s; the last answer was 503",
+            ["app 0.2.0: listens on 4001"],
+        ),
+        (
+            {"die_after_seconds": 0.5},
+            {"minimum_healthy_seconds": 2},
+            "it exited 2 times",
+            ["app 0.2.0: listens on 4001", "app 0.2.0: out of memory"] * 2,
+        ),
+    ],
+    ids=["crashes at boot", "never healthy", "dies when healthy"],
+)
+def test_a_bad_release_is_rejected_and_not_tried_again(
+    project: Project, behaviour: dict[str, Any], health: dict[str, int], seen: str, log: list[str]
+) -> None:
+    """No visitor notices; the log's tail is told; nothing but the upload is left; a fixed commit converges."""
+    first, _ = project.keys["ports"]
+    project.converge()
+    project.add_artifact(small_release("0.2.0", **behaviour), "0.2.0")
+    project.commit(version="0.2.0", health=project.keys["health"] | health)
+
+    with visitors(project, slow=False):
+        result = project.once()
+        with nothing_touched(project.machine):
+            again, status = project.once(), project.status()
+
+    assert (result.code, result.out) == (1, "")
+    assert result.verbs == ["install", "start", "wait", "reject"]
+    text = told(project, result)
+    head, *tail, next_step = text.splitlines()
+    assert head == f"host web1: hello: version 0.2.0 failed here: {seen}"
+    assert tail[0] == "  version 0.1.0 still runs"
+    assert [line.removeprefix("  | ") for line in tail[1:]] == log
+    assert next_step == f"  next: {NOT_AGAIN}"
+    assert project.running() == project.one_instance("0.1.0", first)
+    assert (again.code, again.verbs) == (1, [])
+    assert told(project, again).splitlines()[0] == head
+    assert (status["ready"], status["wants"], status["runs"]) == (False, "0.2.0", "0.1.0")
+    assert status["because"] == f"version 0.2.0 failed here: {seen}".replace("4001", str(first + 1))
+    (quarantined,) = status["quarantined"]
+    assert (quarantined["version"], quarantined["reason"]) == ("0.2.0", seen.replace("4001", str(first + 1)))
+
+    project.add_artifact(small_release("0.3.0"), "0.3.0")
+    project.converge(version="0.3.0")
+    assert project.running() == project.one_instance("0.3.0", first + 1)
+
+
+@pytest.mark.parametrize("kind", ["wrong architecture", "needs newer glibc"])
+def test_a_release_that_cannot_run_there_is_not_even_sent(elixir_project: Project, kind: Any) -> None:
+    """Its ELF files are compared with the host first; the message names the file and what it needs."""
+    project = elixir_project
+    first, _ = project.keys["ports"]
+    project.converge()
+    project.add_artifact(bad_release(kind, "0.2.0", "elixir"), "0.2.0")
+    project.commit(version="0.2.0")
+
+    with visitors(project, slow=False), nothing_touched(project.machine):
+        result = project.once()
+
+    needs = "GLIBC_2.99" if kind == "needs newer glibc" else "aarch64"
+    text = told(project, result)
+    assert (result.code, result.verbs) == (1, [])
+    assert text.startswith("host web1: hello: hello 0.2.0 cannot run on host web1: ")
+    assert needs in text
+    assert "beam.smp" in text
+    assert text.endswith("  version 0.1.0 still runs\n  next: build it on the distribution of the host\n")
+    assert project.running() == project.one_instance("0.1.0", first)
+
+
+def test_a_wrong_digest_and_an_unsafe_archive_touch_no_host(new_project: NewProject) -> None:
+    """The bytes must be those that were committed, and may not unpack outside of their folder."""
+    project = new_project()
+    first, _ = project.keys["ports"]
+    project.converge()
+    wrong = {**project.keys["artifact"], "sha256": "0" * 64}
+
+    with visitors(project, slow=False), nothing_touched(project.machine):
+        project.commit(version="0.2.0", artifact=wrong)
+        altered = project.once()
+        found = sha256(project.folder / "build" / f"{project.app}-0.2.0.tar.gz")
+        project.add_artifact(bad_release("traversal", "0.2.0"), "0.2.0")
+        project.commit(artifact={"source": wrong["source"]})
+        unsafe = project.once()
+
+    assert (altered.code, altered.verbs, unsafe.code, unsafe.verbs) == (1, [], 1, [])
+    assert told(project, altered) == ALTERED.replace("<found>", found)
+    assert told(project, unsafe) == UNSAFE
+    assert project.running() == project.one_instance("0.1.0", first)
+
+    project.add_artifact(small_release("0.2.0"), "0.2.0")
+    project.converge()
+    assert project.running() == project.one_instance("0.2.0", first + 1)
+
+
+ALTERED = """\
+host web1: hello: desired-state/../build/hello-0.2.0.tar.gz: these are not the bytes that were asked for
+  wanted sha256 0000000000000000000000000000000000000000000000000000000000000000
+  found  sha256 <found>
+  version 0.1.0 still runs
+  next: if the new bytes are meant, give them a new version and its sha256; if not, restore the artifact
+"""
+UNSAFE = """\
+host web1: hello: ../build/hello-0.2.0.tar.gz: ../evil: its name leads out with ..
+  version 0.1.0 still runs
+  next: build the artifact again without it
+"""
+
+
+def test_a_secret_in_the_log_of_a_bad_release_is_masked(project: Project) -> None:
+    """What the app printed of it before it died is shown as ***."""
+    project.converge()
+    project.add_artifact(small_release("0.2.0", fail_boot=True), "0.2.0")
+    project.commit(version="0.2.0", env={"DATABASE_URL": {"secret": "hello/db"}})
+
+    result = project.once(RECONCILE_SECRET_HELLO_DB="pg://u:s3cr3t@db")
+
+    assert result.code == 1
+    assert "  | app 0.2.0: cannot reach the database ***\n" in result.told
+    assert "s3cr3t" not in result.out + result.err

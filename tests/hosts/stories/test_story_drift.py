@@ -1,0 +1,126 @@
+"""What somebody changed on the host is put back in one pass, and nothing else is touched."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.hosts.stories.conftest import NewProject
+from tests.hosts.stories.project import Project, changed_lines
+
+pytestmark = pytest.mark.hosts
+
+FILES = """\
+cd / && sha256sum etc/systemd/system/*.service etc/traefik/dynamic/*.yml etc/reconcile/*/*.env
+find etc/systemd/system etc/traefik/dynamic etc/reconcile -printf '%p %m %U %l\\n' | grep -v /.stage
+find srv/*/slots srv/*/releases -maxdepth 1 -printf '%p %m %U %l\\n'
+"""
+INSTANCES = "systemctl show -p Id -p InvocationID -p ActiveState '*@*.service' | grep . | paste -d' ' - - -"
+
+
+@pytest.fixture(scope="module")
+def _drifting() -> dict[str, Project]:
+    return {}
+
+
+@pytest.fixture
+def drifting(new_project: NewProject, _drifting: dict[str, Project]) -> Project:
+    """One app for all these stories: each leaves it as it was, or fails."""
+    if "project" not in _drifting:
+        project = new_project()
+        project.converge()
+        neighbour = new_project()
+        neighbour.converge()
+        _drifting["project"] = project
+    return _drifting["project"]
+
+
+def heal(project: Project, damage: str, *, restarts: bool) -> list[str]:
+    """Do the damage, run one pass; files are as before, and no instance was restarted that need not be. The actions."""
+    port, other = project.keys["ports"]
+    app = project.app
+    machine = project.machine
+    files, instances = machine.run(FILES).stdout, machine.run(INSTANCES).stdout
+    machine.run(damage.format(app=app, port=port, other=other))
+
+    result = project.once()
+
+    assert result.code == 0, str(result)
+    assert changed_lines(files, machine.run(FILES).stdout) == []
+    changed = changed_lines(instances, machine.run(INSTANCES).stdout)
+    assert all(f"Id={app}@{port}.service" in line for line in changed)
+    assert bool(changed) == restarts
+    assert project.get() == (200, b"Hello from app 0.1.0\n")
+    assert project.running() == project.one_instance("0.1.0", port)
+    return result.verbs
+
+
+@pytest.mark.parametrize(
+    ("damage", "verbs"),
+    [
+        ("systemctl stop {app}@{port}", ["start", "wait"]),
+        ("systemctl kill -s KILL {app}@{port}; systemctl stop {app}@{port}", ["start", "wait"]),
+    ],
+    ids=["stopped", "killed and stopped"],
+)
+def test_an_instance_that_was_stopped_by_hand_runs_again(drifting: Project, damage: str, verbs: list[str]) -> None:
+    """In its own slot, proven healthy, without a new route."""
+    assert heal(drifting, damage, restarts=True) == verbs
+
+
+@pytest.mark.parametrize(
+    ("damage", "verbs"),
+    [
+        ("systemctl disable --quiet {app}@{port}", ["cutover"]),
+        ("echo EXTRA=1 >>/etc/reconcile/{app}/{port}.env", ["repair"]),
+        ("rm /etc/reconcile/{app}/{port}.env", ["repair"]),
+        ("rm /srv/{app}/slots/{port}", ["repair"]),
+        ("ln -sfn /tmp /srv/{app}/slots/{port}", ["repair"]),
+        ("echo Nice=5 >>/etc/systemd/system/{app}@.service", ["repair"]),
+        ("rm /etc/systemd/system/{app}@.service", ["repair"]),
+        ("echo '# mine' >>/etc/traefik/dynamic/{app}.yml", ["cutover"]),
+        ("rm /etc/traefik/dynamic/{app}.yml", ["wait", "cutover", "confirm"]),
+        ("mkdir /srv/{app}/releases/.incoming-x && touch /srv/{app}/releases/.incoming-x/y", ["prune"]),
+    ],
+    ids=lambda value: value.split("/")[0].strip() + value.rpartition("/")[2] if isinstance(value, str) else "",
+)
+def test_a_file_that_was_changed_by_hand_is_as_before(drifting: Project, damage: str, verbs: list[str]) -> None:
+    """The running instance is the same one all along: nobody's requests were in danger."""
+    assert heal(drifting, damage, restarts=False) == verbs
+
+
+def test_an_instance_that_died_is_restarted_by_systemd_alone(drifting: Project) -> None:
+    """No controller is needed for that; a pass finds nothing to do."""
+    port = drifting.keys["ports"][0]
+    drifting.machine.run(f"systemctl kill -s KILL {drifting.app}@{port}")
+    drifting.machine.run(
+        f'until [ "$(systemctl show -P ActiveState {drifting.app}@{port})" = active ]; do sleep 0.1; done'
+    )
+    drifting.machine.run(f"until grep -q ':{port:04X} ' /proc/net/tcp; do sleep 0.05; done")
+
+    assert drifting.get() == (200, b"Hello from app 0.1.0\n")
+    assert (drifting.once().code, drifting.once().verbs) == (0, [])
+
+
+def test_a_commit_that_is_taken_back_in_the_middle_of_its_rollout(drifting: Project) -> None:
+    """The half-started slot leaves with its files; what serves is not touched."""
+    drifting.commit(version="0.2.0")
+    drifting.killed_after("start.finished")
+    drifting.commit(version="0.1.0")
+
+    result = drifting.once()
+
+    assert (result.code, drifting.running()) == (0, drifting.one_instance("0.1.0", drifting.keys["ports"][0])), str(
+        result
+    )
+
+
+def test_other_ports_are_moved_to(new_project: NewProject) -> None:
+    """The new ports are the slots; the instance on the old one leaves after the cutover."""
+    project = new_project()
+    project.converge()
+    ports = [port + 2000 for port in project.keys["ports"]]
+
+    project.converge(ports=ports)
+
+    assert project.get() == (200, b"Hello from app 0.1.0\n")
+    assert project.running() == project.one_instance("0.1.0", ports[0])

@@ -1,0 +1,31 @@
+"""The first rollout, and the second pass over it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.hosts.stories.project import Project, nothing_touched
+
+pytestmark = pytest.mark.hosts
+
+
+def test_a_first_commit_serves_through_traefik(project: Project) -> None:
+    """One file, one commit, one pass: visitors are answered, and exactly one slot is there, enabled for boot."""
+    result = project.converge()
+
+    port = project.keys["ports"][0]
+    assert project.get() == (200, b"Hello from app 0.1.0\n")
+    assert result.verbs == ["install", "start", "wait", "cutover", "confirm"]
+    assert result.out == f"{project.machine.name}  {project.app}  0.1.0  slot {port}  converged\n"
+    assert project.lies() == project.one_instance("0.1.0", port) | {"release": [project.release_id("0.1.0")]}
+
+
+def test_a_second_pass_does_nothing(project: Project) -> None:
+    """Over a converged host a pass sends no command that changes anything, and says so quietly."""
+    project.converge()
+
+    with nothing_touched(project.machine):
+        again, plan = project.once(), project.plan()
+
+    assert (again.code, again.verbs, again.err) == (0, [], "")
+    assert (plan.code, plan.out, plan.err) == (0, "nothing to do\n", "")

@@ -1,0 +1,60 @@
+"""What somebody else wrote is refused by name and never overwritten."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.hosts.stories.project import Project, nothing_touched
+
+pytestmark = pytest.mark.hosts
+
+UNIT = "[Service]\nExecStart=/bin/sleep infinity\n"
+ROUTE = "http: {routers: {mine: {rule: Host(`mine.test`), service: ping@internal}}}\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("/etc/systemd/system/{app}@.service", UNIT),
+        ("/etc/traefik/dynamic/{app}.yml", ROUTE),
+        ("/etc/reconcile/{app}/{port}.env", "MINE=1\n"),
+    ],
+    ids=["unit", "route", "env file"],
+)
+def test_a_file_of_somebody_else_is_left_alone(project: Project, path: str, text: str) -> None:
+    """Exit 1, its path in the message, nothing touched; without it the rollout goes through."""
+    path = path.format(app=project.app, port=project.keys["ports"][1])
+    project.machine.write(path, text)
+    project.commit()
+
+    with nothing_touched(project.machine):
+        result = project.once()
+
+    assert (result.code, result.verbs) == (1, [])
+    assert result.told == (
+        f"host {project.machine.name}: {project.app}: {path} was not written by reconcile and is left alone\n"
+        "  next: move it away, or choose another app name\n"
+    )
+    assert project.machine.read(path) == text
+    project.machine.run(f"rm {path}")
+    project.converge()
+    assert project.get()[0] == 200
+
+
+def test_a_program_of_somebody_else_on_the_port_is_named(project: Project) -> None:
+    """An answer of a stranger proves nothing: the rollout does not begin."""
+    port = project.keys["ports"][0]
+    listen = f"IO::Socket::INET->new(LocalAddr=>'127.0.0.1',LocalPort=>{port},Listen=>5)"
+    project.machine.run(
+        f'systemd-run --quiet --unit=stranger{port} perl -MIO::Socket::INET -e "my \\$s={listen}; sleep 600"'
+    )
+    project.machine.run(f"until grep -q ':{port:04X} ' /proc/net/tcp; do sleep 0.05; done")
+    project.commit()
+
+    with nothing_touched(project.machine):
+        result = project.once()
+
+    assert (result.code, result.verbs) == (1, [])
+    assert f"port {port} is taken by another program\n" in result.told
+    project.machine.run(f"systemctl stop stranger{port}")
+    project.converge()

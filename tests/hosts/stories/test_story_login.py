@@ -1,0 +1,41 @@
+"""Whoever logs in: root, or a user who may become root."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.hosts.stories.project import Project, nothing_touched
+
+pytestmark = pytest.mark.hosts
+
+
+def test_a_user_with_sudo_is_as_good_as_root(project: Project) -> None:
+    """Install, upgrade and a quiet third pass over a login as `deploy`."""
+    first, second = project.keys["ports"]
+    project.converge(hosts=[f"deploy@{project.machine.name}"])
+    assert project.running() == project.one_instance("0.1.0", first)
+
+    project.converge(version="0.2.0")
+    with nothing_touched(project.machine):
+        assert project.once().verbs == []
+    assert project.running() == project.one_instance("0.2.0", second)
+    owners = project.machine.run(f"find /srv/{project.app} /etc/reconcile/{project.app} -printf '%u\\n' | sort -u")
+    assert owners.stdout == "root\n"
+
+
+def test_a_user_without_sudo_is_refused_clearly(project: Project) -> None:
+    """Nothing is touched, and the next step is named."""
+    machine = project.machine
+    machine.run("id -u guest 2>/dev/null || useradd --create-home --shell /bin/bash guest")
+    machine.run("cp -r /home/deploy/.ssh /home/guest/ && chown -R guest: /home/guest/.ssh")
+    project.commit(hosts=[f"guest@{machine.name}"])
+
+    with nothing_touched(machine):
+        result = project.once()
+
+    host = f"guest@{machine.name}"
+    assert (result.code, result.verbs) == (1, [])
+    assert result.told == (
+        f"host {host}: {project.app}: the user may not become root: sudo: a password is required\n"
+        "  next: allow it sudo without a password (NOPASSWD), or log in as root\n"
+    )

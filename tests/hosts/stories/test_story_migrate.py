@@ -1,0 +1,50 @@
+"""The migration: once per release, with the new code and the new env, before anything of it starts."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.hosts.stories.project import Project
+from tests.hosts.stories.small_release import small_release
+from tests.hosts.stories.visitors import visitors
+
+pytestmark = pytest.mark.hosts
+
+
+def migrations(project: Project) -> str:
+    return project.machine.read(f"/var/lib/private/{project.app}/migrations")
+
+
+def test_a_migration_runs_once_per_release_before_it_starts(project: Project) -> None:
+    """New code and new env; an env change of the same release does not migrate again."""
+    first = project.converge(migrate="bin/app migrate")
+    upgrade = project.converge(version="0.2.0", env={"GREETING": 'Good "day"'})
+    change = project.converge(env={"GREETING": "Good night"})
+
+    assert first.verbs[:3] == ["install", "migrate", "start"]
+    assert upgrade.verbs[:3] == ["install", "migrate", "start"]
+    assert change.verbs[0] == "start"
+    assert migrations(project) == '0.1.0 Hello\n0.2.0 Good "day"\n'
+
+
+def test_a_failing_migration_is_a_failed_rollout(project: Project) -> None:
+    """The new version never starts, the old one serves, the migration's output is told; a fixed one gets through."""
+    first, second = project.keys["ports"]
+    project.converge(migrate="bin/app migrate")
+    project.add_artifact(small_release("0.2.0", fail_migrate=True), "0.2.0")
+    project.commit(version="0.2.0")
+
+    with visitors(project, slow=False):
+        result = project.once()
+
+    assert (result.code, result.verbs) == (1, ["install"])
+    assert "the migration of 0.2.0-" in result.told
+    assert "app 0.2.0: column visits exists already" in result.told
+    assert "  version 0.1.0 still runs\n  next: " in result.told
+    assert project.running() == project.one_instance("0.1.0", first)
+    assert migrations(project) == "0.1.0 Hello\n"
+
+    project.add_artifact(small_release("0.3.0"), "0.3.0")
+    project.converge(version="0.3.0")
+    assert project.running() == project.one_instance("0.3.0", second)
+    assert migrations(project) == "0.1.0 Hello\n0.3.0 Hello\n"

@@ -1,0 +1,95 @@
+"""A host that reboots or loses its power comes back serving the last routed version, with no controller anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.hosts.conftest import MachineFactory
+from tests.hosts.farm import Farm
+from tests.hosts.machine import Machine
+from tests.hosts.stories.conftest import NewProject
+from tests.hosts.stories.project import Project, nothing_touched, wait_for
+
+pytestmark = pytest.mark.hosts
+
+COMES_BACK_SECONDS = 15
+Cut = Callable[[Machine], None]
+
+
+@pytest.fixture(scope="module")
+def machine(farm: Farm, machine_factory: MachineFactory) -> Iterator[Machine]:
+    """One host for all these stories: a reboot leaves it as it was."""
+    machine = machine_factory("power")
+    yield machine
+    farm.remove(machine)
+
+
+@pytest.fixture
+def rolling(new_project: NewProject, machine: Machine) -> Project:
+    """An app that has just been rolled out, with its next version committed."""
+    project = new_project(machine)
+    project.converge()
+    project.commit(version="0.2.0")
+    return project
+
+
+def power_cut(machine: Machine) -> None:
+    machine.power_off_hard()
+    machine.boot()
+    machine.wait_until_reachable()
+
+
+def reboot(machine: Machine) -> None:
+    machine.reboot()
+
+
+def comes_back_with(project: Project, version: str) -> None:
+    """Visitors are answered again, by this version and no other."""
+    wait_for(lambda: project.get("/version")[0] == 200, COMES_BACK_SECONDS, f"{version} serves after the boot")
+    assert project.version_served == version
+
+
+@pytest.mark.parametrize("cut", [reboot, power_cut])
+def test_at_rest_it_comes_back_as_it_was(rolling: Project, cut: Cut) -> None:
+    """One slot is enabled, so one instance starts; a pass then finds nothing to do."""
+    project = rolling
+    project.commit(version="0.1.0")
+
+    cut(project.machine)
+
+    comes_back_with(project, "0.1.0")
+    assert project.running() == project.one_instance("0.1.0", project.keys["ports"][0])
+    with nothing_touched(project.machine):
+        assert project.once().verbs == []
+
+
+@pytest.mark.parametrize(
+    ("event", "cut"),
+    [
+        ("install", power_cut),
+        ("start", power_cut),
+        ("wait", reboot),
+        ("wait", power_cut),
+        ("cutover", reboot),
+        ("cutover", power_cut),
+        ("confirm", power_cut),
+        ("drain", power_cut),
+    ],
+)
+def test_in_the_middle_of_a_rollout_it_comes_back_with_what_was_routed(rolling: Project, event: str, cut: Cut) -> None:
+    """The controller dies right after that action, then the host; the next pass finishes the rollout."""
+    project = rolling
+    first, second = project.keys["ports"]
+    project.killed_after(f"{event}.finished")
+
+    cut(project.machine)
+
+    routed = project.lies()["route"]
+    assert routed == [str(second)] or event in ("install", "start", "wait")
+    comes_back_with(project, "0.1.0" if routed == [str(first)] else "0.2.0")
+    result = project.once()
+    assert result.code == 0, str(result)
+    assert project.version_served == "0.2.0"
+    assert project.running() == project.one_instance("0.2.0", second)

@@ -1,0 +1,235 @@
+"""What breaks outside: a clear message, exit 1, the old version serves, and the next pass finishes by itself."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.hosts.machine import Machine
+from tests.hosts.process import command
+from tests.hosts.stories.conftest import NewProject
+from tests.hosts.stories.project import Project, Result, nothing_touched
+from tests.hosts.stories.visitors import visitors
+from tests.releases import build_release, elixir_missing
+
+pytestmark = pytest.mark.hosts
+
+
+@pytest.fixture
+def serving(new_project: NewProject, own: Machine) -> Project:
+    """0.1.0 serves on a host of its own, and 0.2.0 is committed."""
+    project = new_project(own)
+    project.converge()
+    project.commit(version="0.2.0")
+    return project
+
+
+def told(project: Project, result: Result) -> str:
+    """What a person reads, with the names of this run replaced."""
+    text = result.told.replace(project.machine.name, "web1").replace(project.app, "hello")
+    return text.replace(project.machine.address, "<address>")
+
+
+def still_serves(project: Project) -> None:
+    assert project.get() == (200, b"Hello from app 0.1.0\n")
+    assert project.running() == project.one_instance("0.1.0", project.keys["ports"][0])
+
+
+def finishes_by_itself(project: Project) -> None:
+    result = project.once()
+    assert result.code == 0, str(result)
+    assert project.get() == (200, b"Hello from app 0.2.0\n")
+    assert project.running() == project.one_instance("0.2.0", project.keys["ports"][1])
+
+
+def test_a_missing_artifact(serving: Project) -> None:
+    """Nothing is done until it is there."""
+    tarball = serving.folder / "build" / f"{serving.app}-0.2.0.tar.gz"
+    tarball.rename(serving.folder / "elsewhere")
+
+    with nothing_touched(serving.machine):
+        result = serving.once()
+
+    assert (result.code, result.verbs) == (1, [])
+    assert told(serving, result) == (
+        "host web1: hello: the artifact of version 0.2.0 is not there, and no host release of that version either\n"
+        "  version 0.1.0 still runs\n"
+        "  next: build the artifact, or correct artifact.source\n"
+    )
+    (serving.folder / "elsewhere").rename(serving.folder / "build" / tarball.name)
+    finishes_by_itself(serving)
+
+
+def test_a_disk_that_gets_full_during_the_upload(new_project: NewProject, own: Machine) -> None:
+    """The half-written upload is gone again; with room the next pass sends it whole."""
+    if missing := elixir_missing():
+        pytest.skip(missing)
+    project = new_project(own)
+    project.converge()
+    project.add_artifact(build_release("0.2.0"), "0.2.0")
+    project.commit(version="0.2.0", start="bin/my_application start")
+    layer = os.statvfs(own.disk.layer)
+    limit_files(own, layer.f_files - layer.f_ffree + 300)  # of the 700 that the release has
+
+    result = project.once()
+
+    assert (result.code, result.verbs) == (1, [])
+    assert "No space left on device" in result.told
+    assert "  version 0.1.0 still runs\n  next: make room on the host" in result.told
+    still_serves(project)
+    assert project.lies()["release"] == [project.release_id("0.1.0")]
+    limit_files(own, layer.f_files)
+    project.converge()
+    assert project.get() == (200, b"Hello from my_application 0.2.0\n")
+
+
+def limit_files(machine: Machine, count: int) -> None:
+    command(["mount", "-o", f"remount,nr_inodes={count}", str(machine.disk.layer)])
+
+
+def test_a_disk_without_room_for_the_upload(serving: Project) -> None:
+    """What is needed and what is there is said before anything is sent."""
+    serving.machine.fill_disk(free_bytes=30 * 1024 * 1024)
+
+    result = serving.once()
+
+    assert (result.code, result.verbs) == (1, [])
+    assert "64 MiB are needed below /srv, " in result.told
+    assert "  version 0.1.0 still runs\n  next: make room on the host" in result.told
+    still_serves(serving)
+    serving.machine.free_disk()
+    finishes_by_itself(serving)
+
+
+def test_a_disk_that_is_full_when_the_route_is_written(serving: Project) -> None:
+    """The route file stays whole and names the old slot; with room again the new one takes over."""
+    serving.killed_after("start.finished")
+    serving.machine.fill_disk()
+
+    with visitors(serving, slow=False):
+        result = serving.once()
+
+    assert (result.code, result.verbs) == (1, ["wait"])
+    assert "cannot write below /etc/traefik" in result.told
+    assert "  version 0.1.0 still runs\n  next: make room on the host" in result.told
+    assert serving.get() == (200, b"Hello from app 0.1.0\n")
+    assert serving.lies()["route"] == [str(serving.keys["ports"][0])]
+    serving.machine.free_disk()
+    finishes_by_itself(serving)
+
+
+def test_traefik_that_was_stopped(serving: Project) -> None:
+    """Nothing is started while nobody could be routed to it."""
+    serving.machine.run("systemctl stop traefik")
+
+    with nothing_touched(serving.machine):
+        result = serving.once()
+
+    assert (result.code, result.verbs) == (1, [])
+    assert told(serving, result) == (
+        "host web1: hello: Traefik does not answer: its API on 127.0.0.1:8080: connection refused\n"
+        "  version 0.1.0 still runs\n"
+        "  next: systemctl status traefik on the host\n"
+    )
+    serving.machine.run("systemctl start traefik")
+    finishes_by_itself(serving)
+
+
+def test_a_broken_file_of_somebody_else_in_traefiks_folder(serving: Project) -> None:
+    """Traefik applies nothing any more, so the old slot is not stopped; without that file the rollout ends."""
+    serving.machine.run("mkdir -p /etc/traefik/aside && printf 'http: [broken\\n' >/etc/traefik/aside/alien.yml")
+    serving.machine.run("mv /etc/traefik/aside/alien.yml /etc/traefik/dynamic/alien.yml")
+
+    with visitors(serving, slow=False):
+        result = serving.once()
+
+    assert (result.code, result.verbs) == (1, ["install", "start", "wait", "cutover", "confirm"])
+    assert told(serving, result) == (
+        "host web1: hello: Traefik has not applied the route: not within 10 s\n"
+        "  version 0.1.0 still runs\n"
+        "  next: journalctl -u traefik on the host; one bad file in its directory freezes all of them\n"
+    )
+    assert serving.get() == (200, b"Hello from app 0.1.0\n")
+    serving.machine.run("rm /etc/traefik/dynamic/alien.yml")
+    finishes_by_itself(serving)
+
+
+def test_a_dead_host_delays_no_other(serving: Project, new_project: NewProject, shared: Machine) -> None:
+    """Its silence takes ten seconds to be sure of; on the other host all is done by then, and it finishes later."""
+    other = new_project(shared)
+    other.folder = serving.folder
+    for version in ("0.1.0", "0.2.0"):
+        shutil.copy(
+            serving.folder / "build" / f"{serving.app}-{version}.tar.gz",
+            serving.folder / "build" / f"{other.app}-{version}.tar.gz",
+        )
+    other.commit(version="0.2.0")
+    serving.machine.cut_link()
+
+    begin = datetime.now(UTC)
+    result = serving.once()
+
+    confirmed = next(event for event in result.events if event["event"] == "confirm.finished")
+    seconds = (datetime.fromisoformat(confirmed["timestamp"]) - begin).total_seconds()
+    assert (result.code, confirmed["app"]) == (1, other.app)
+    assert seconds < 7 < result.seconds
+    assert other.get() == (200, b"Hello from app 0.2.0\n")
+    assert told(serving, result) == "host web1: hello: no answer in time\n  next: ssh web1\n"
+    serving.machine.heal_link()
+    still_serves(serving)
+    finishes_by_itself(serving)
+
+
+def test_a_host_without_power(serving: Project) -> None:
+    """It is said which host, and how to see for oneself; once it is on again the next pass finishes."""
+    serving.machine.power_off_hard()
+
+    result, status = serving.once(), serving.status()
+
+    assert (result.code, result.verbs) == (1, [])
+    assert told(serving, result).startswith("host web1: hello: ")
+    assert told(serving, result).endswith("  next: ssh web1\n")
+    assert (status["ready"], status["runs"], status["because"][:13]) == (False, None, "unreachable: ")
+    serving.machine.boot()
+    serving.machine.wait_until_reachable()
+    finishes_by_itself(serving)
+
+
+@pytest.mark.parametrize("known", ["another key", "no key"])
+def test_a_host_key_that_is_not_the_known_one(project: Project, tmp_path: Path, known: str) -> None:
+    """Nothing is sent to a host that may be another; the right key in known_hosts is all it takes."""
+    project.converge()
+    project.commit(version="0.2.0")
+    home = Path(project.environ["HOME"])
+    project.environ["HOME"] = str(copied_home(home, tmp_path / "home"))
+    known_hosts = tmp_path / "home/.ssh/known_hosts"
+    right = known_hosts.read_text()
+    another = (home / ".ssh/id_ed25519.pub").read_text().split()[1]
+    known_hosts.write_text(
+        right.replace(project.machine.host_key.split()[1], another) if known == "another key" else ""
+    )
+
+    with nothing_touched(project.machine):
+        result = project.once()
+
+    assert (result.code, result.verbs) == (1, [])
+    assert told(project, result) == KEY_REFUSED
+    known_hosts.write_text(right)
+    finishes_by_itself(project)
+
+
+KEY_REFUSED = """\
+host web1: hello: its host key is not the known one, or none is known (Host key is not trusted for host <address>)
+  next: compare it with the provider's console, then put it into known_hosts (ssh web1) or into host_key of fleet.yaml
+"""
+
+
+def copied_home(home: Path, copy: Path) -> Path:
+    shutil.copytree(home / ".ssh", copy / ".ssh")
+    config = copy / ".ssh/config"
+    config.write_text(config.read_text().replace(str(home), str(copy)))
+    return copy

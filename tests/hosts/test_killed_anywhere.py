@@ -1,0 +1,326 @@
+"""`reconcile --once` is killed at every action of a rollout, and inside them; run again, it finishes.
+
+Each test commits, kills the command's whole process group as hard as can be at one moment, and runs it again. What
+then lies on the host must be what an undisturbed run leaves, and visitors must not have noticed.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.hosts.conftest import MachineFactory
+from tests.hosts.farm import Farm
+from tests.hosts.load import Load, Stream, Target
+from tests.hosts.machine import Machine
+from tests.hosts.stories.project import Project, command_environ
+from tests.hosts.stories.small_release import small_release
+from tests.releases import build_release, elixir_missing
+
+pytestmark = pytest.mark.hosts
+
+PER_SECOND = 100
+KEPT_RELEASES = 2
+QUICK = {"path": "/ping", "healthy_within_seconds": 20, "minimum_healthy_seconds": 0}
+HOPELESS = {"path": "/ping", "healthy_within_seconds": 1, "minimum_healthy_seconds": 0}
+UPLOAD = "upload"  # no log line: the moment at which the unfinished release is seen on the host
+
+REMOVE_FRESH = """\
+systemctl kill -s KILL 'fresh@*'
+systemctl stop 'fresh@*'
+rm -rf /srv/fresh /etc/reconcile/fresh /var/lib/reconcile/fresh /etc/traefik/dynamic/fresh.yml
+rm -f /etc/systemd/system/fresh@.service /etc/systemd/system/*.wants/fresh@*
+systemctl daemon-reload
+"""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """When the command is killed: so long after it has told that an action is finished."""
+
+    action: str
+    milliseconds: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.action}+{self.milliseconds}ms" if self.milliseconds else self.action
+
+
+def cuts(*actions: str, inside: dict[str, tuple[int, ...]]) -> list[Cut]:
+    """Right after each action, and inside the one that follows it."""
+    return [Cut(action) for action in actions] + [
+        Cut(action, milliseconds) for action, times in inside.items() for milliseconds in times
+    ]
+
+
+SWAP = cuts(
+    *(UPLOAD, "install", "start", "wait", "cutover", "confirm", "drain", "stop", "prune"),
+    inside={
+        UPLOAD: (150,),
+        "install": (50, 200),  # in the start
+        "wait": (50, 120),  # in the cutover
+        "drain": (300,),  # in the stop
+        "stop": (30,),  # in the prune
+    },
+)
+PREEMPTED = [Cut("start"), Cut("cutover")]
+FIRST = cuts(UPLOAD, "install", "start", "wait", "cutover", "confirm", inside={"install": (150,)})
+STOP_FIRST = cuts(
+    *("install", "start", "wait", "cutover"),
+    inside={"install": (100, 600, 1100), "wait": (50,)},  # in the stop of the old one, in the start, in the cutover
+)
+BAD = cuts("start", "wait", "reject", inside={"start": (300,), "wait": (40, 100)})
+BAD_STOP_FIRST = cuts("wait", "reject", inside={"start": (300,), "wait": (40,)})
+
+
+def kill(project: Project, cut: Cut) -> list[str]:
+    """Run `--once` and kill it at the cut; the actions that it had told of."""
+    told: list[str] = []
+    with subprocess.Popen(
+        project.words("--once"),
+        cwd=project.folder,
+        env=project.environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stderr is not None
+        try:
+            if cut.action == UPLOAD:
+                await_upload(project, process)
+            else:
+                for line in process.stderr:
+                    told.append(str(json.loads(line)["event"]).removesuffix(".finished") if line[0] == "{" else line)
+                    if told[-1] == cut.action:
+                        break
+                assert cut.action in told, f"{cut.action} never came: {told}"
+            time.sleep(cut.milliseconds / 1000)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL, "it had ended before it was killed"
+    return told
+
+
+def await_upload(project: Project, process: subprocess.Popen[str]) -> None:
+    releases = project.machine.root / "srv" / project.app / "releases"
+    while not any(releases.glob(".incoming-*")):
+        assert process.poll() is None, "it ended without an upload"
+        time.sleep(0.001)
+
+
+@dataclass
+class Rig:
+    """An app and its versions. Each `commit_next` is of other bytes: it must be uploaded, and an old one pruned."""
+
+    project: Project
+    artifacts: Iterator[tuple[str, Path]]
+    load: Load | None = None
+    version: str = ""
+    greeting: str = ""
+
+    def commit_next(self) -> None:
+        greeting, tarball = next(self.artifacts)
+        self.version = tarball.name.rpartition("-")[2].removesuffix(".tar.gz")
+        self.greeting = f"{greeting} from "
+        self.project.add_artifact(tarball, self.version)
+        self.project.commit(version=self.version)
+
+    def assert_converged(self) -> None:
+        """The last commit serves, from one slot; nothing else is left of it but the releases that are kept."""
+        lies = self.project.lies()
+        releases = lies.pop("release")
+        (slot,) = lies["route"]
+
+        assert lies == self.project.one_instance(self.version, slot)
+        assert self.project.release_id(self.version) in releases
+        assert len(releases) <= KEPT_RELEASES
+        assert not [name for name in releases if name.startswith(".")]
+        status, body = self.project.get("/")
+        assert (status, body.decode().startswith(self.greeting)) == (200, True), body
+        assert self.project.version_served == self.version
+
+    def converge(self, times: int) -> None:
+        for _ in range(times):
+            self.commit_next()
+            assert (result := self.project.once()).code == 0, str(result)
+
+    def bad_env(self, cut: Cut) -> dict[str, str]:
+        """With it the app never gets healthy; another one for each cut, since none is tried twice."""
+        return {"NEVER_HEALTHY": "1", "CUT": str(cut)}
+
+    def assert_quarantined(self, told: str) -> None:
+        """The newest entry on the host is of this release, and the user was told of it."""
+        entries = self.project.machine.read(f"/var/lib/reconcile/{self.project.app}/quarantine").splitlines()
+        assert f" {self.project.release_id(self.version)}/" in entries[-1]
+        assert "failed here" in told
+
+    def assert_nobody_noticed(self) -> None:
+        assert self.load is not None
+        assert not self.load.ended_early
+        assert self.load.failures == [], self.load.summary()
+
+
+def in_turn(release: Callable[..., Path]) -> Iterator[tuple[str, Path]]:
+    """0.1.0, 0.2.0, and so on: six tarballs, so that none is still on the host when its turn comes again."""
+    names = [(version, f"{version}-{letter}") for letter in "abc" for version in ("0.1.0", "0.2.0")]
+    return itertools.cycle([(name, release(version, greeting=name)) for version, name in names])
+
+
+def streams() -> tuple[Stream, ...]:
+    share, body = PER_SECOND / 4, b"x" * 64
+    return (
+        Stream("GET kept", share, "/"),
+        Stream("GET new", share, "/", keep_alive=False),
+        Stream("POST kept", share, "/echo", "POST", body=body),
+        Stream("POST new", share, "/echo", "POST", keep_alive=False, body=body),
+        Stream("GET slow", 4, "/slow?seconds=0.5"),
+    )
+
+
+@pytest.fixture(scope="module")
+def host(farm: Farm, machine_factory: MachineFactory) -> Iterator[Machine]:
+    """A host of our own: its apps come and go."""
+    if missing := elixir_missing():
+        pytest.skip(missing)
+    machine = machine_factory("killed")
+    yield machine
+    farm.remove(machine)
+
+
+@pytest.fixture(scope="module")
+def make(host: Machine, ssh_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Rig]:
+    """Makes an app that waits for nothing longer than it must; nothing of it is on the host yet."""
+    environ = command_environ(ssh_home, tmp_path_factory.mktemp("cache"))
+
+    def make(app: str, release: Callable[..., Path], ports: list[int]) -> Rig:
+        project = Project(tmp_path_factory.mktemp(app), app, host, environ)
+        project.write(
+            app=app,
+            artifact={"source": f"../build/{app}-{{version}}.tar.gz"},
+            hosts=[host.name],
+            ports=ports,
+            start=f"bin/{'app' if release is small_release else 'my_application'} start",
+            health=QUICK,
+            route={"domains": [project.domain], "tls": False},
+            drain_seconds=1,
+            keep_releases=KEPT_RELEASES,
+        )
+        return Rig(project, in_turn(release))
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def rig(make: Callable[..., Rig], host: Machine) -> Iterator[Rig]:
+    """The Elixir example, told to drop what is open when it is stopped, under load from its second version on."""
+    rig = make("swapped", functools.partial(build_release, drain_seconds=0), [4000, 4001])
+    rig.converge(KEPT_RELEASES)
+    rig.load = Load(Target(host.address, rig.project.domain), streams(), max_seconds=900)
+    with rig.load.running():
+        yield rig
+    print(rig.load.summary())
+
+
+@pytest.fixture(scope="module")
+def single(make: Callable[..., Rig]) -> Rig:
+    """A small app with one port only: its versions cannot run side by side."""
+    single = make("single", small_release, [4100])
+    single.converge(KEPT_RELEASES)
+    return single
+
+
+@pytest.mark.parametrize("cut", SWAP, ids=str)
+def test_a_swap_killed_anywhere_finishes_when_run_again(rig: Rig, cut: Cut) -> None:
+    """A new version, a new upload: killed at any moment and run once more, and nobody noticed."""
+    rig.commit_next()
+
+    kill(rig.project, cut)
+    again = rig.project.once()
+
+    assert again.code == 0, str(again)
+    rig.assert_converged()
+    rig.assert_nobody_noticed()
+
+
+@pytest.mark.parametrize("cut", PREEMPTED, ids=str)
+def test_after_a_kill_a_newer_commit_is_what_the_next_run_brings(rig: Rig, cut: Cut) -> None:
+    """What the killed run left is in the way of the newer version, and is cleared away."""
+    rig.commit_next()
+    kill(rig.project, cut)
+    rig.commit_next()
+
+    again = rig.project.once()
+
+    assert again.code == 0, str(again)
+    rig.assert_converged()
+    rig.assert_nobody_noticed()
+
+
+@pytest.mark.parametrize("cut", BAD, ids=str)
+def test_a_bad_release_killed_anywhere_leaves_the_old_version_serving(rig: Rig, cut: Cut) -> None:
+    """The next run ends with the bad one rejected and remembered; the run after that does not try it again."""
+    rig.project.commit(env=rig.bad_env(cut), health=HOPELESS)
+
+    kill(rig.project, cut)
+    again = rig.project.once()
+    third = rig.project.once()
+    rig.project.commit(env=None, health=QUICK)
+
+    assert (again.code, third.code, third.verbs) == (1, 1, []), f"{again}\n{third}"
+    rig.assert_quarantined(again.told + third.told)
+    rig.assert_converged()
+    rig.assert_nobody_noticed()
+    assert rig.project.once().verbs == []
+
+
+@pytest.mark.parametrize("cut", FIRST, ids=str)
+def test_a_first_install_killed_anywhere_finishes_when_run_again(make: Callable[..., Rig], cut: Cut) -> None:
+    """Nothing was on the host before."""
+    first = make("fresh", build_release, [4200, 4201])
+    first.commit_next()
+
+    kill(first.project, cut)
+    again = first.project.once()
+
+    assert again.code == 0, str(again)
+    first.assert_converged()
+    first.project.machine.run(REMOVE_FRESH)
+
+
+@pytest.mark.parametrize("cut", STOP_FIRST, ids=str)
+def test_a_stop_first_swap_killed_anywhere_finishes_when_run_again(single: Rig, cut: Cut) -> None:
+    """One port: visitors wait while the versions change, whether killed or not."""
+    single.commit_next()
+
+    kill(single.project, cut)
+    again = single.project.once()
+
+    assert again.code == 0, str(again)
+    single.assert_converged()
+
+
+@pytest.mark.parametrize("cut", BAD_STOP_FIRST, ids=str)
+def test_a_bad_stop_first_swap_killed_anywhere_brings_the_old_version_back(single: Rig, cut: Cut) -> None:
+    """The old version was stopped for the bad one; the next run starts it again."""
+    single.project.commit(env=single.bad_env(cut), health=HOPELESS)
+
+    kill(single.project, cut)
+    again = single.project.once()
+    third = single.project.once()
+    single.project.commit(env=None, health=QUICK)
+
+    assert (again.code, third.code, third.verbs) == (1, 1, []), f"{again}\n{third}"
+    single.assert_quarantined(again.told + third.told)
+    single.assert_converged()
+    assert single.project.once().verbs == []

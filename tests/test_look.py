@@ -1,0 +1,158 @@
+"""One look at a host, read from what real hosts printed (tests/cases/look): the whole of it, nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from reconciler.model.machine import Layout
+from reconciler.model.observed import HostFacts, Identity, Lease, ObservedApp, Quarantine, RouteFile, Slot
+from reconciler.tools.look import Reply, Unreadable, read_reply
+
+CASES = Path(__file__).parent / "cases" / "look"
+OLD = Identity("0.1.0-e605855ddbe5", "72a119efd9c2", "320648776fbf")
+NEW = Identity("0.2.0-ec9c2ea5cd52", "06d0e4cab3bf", "320648776fbf")
+BAD = Identity("0.3.0-4fdd8d3514e5", "72a119efd9c2", "320648776fbf")
+KEYS = (("GREETING", "c25bf945aaff"), ("RECONCILE_START", "d47887014049"))
+FACTS = HostFacts("144d27c4-ea20-4207-937b-caa81dbcd96b", 0, "x86_64", "glibc 2.36", 0, 0)
+ENDED_WELL = "success, status 0"  # systemd's word for what never ran, too
+LIVE = Slot(
+    "4000",
+    prepared=OLD,
+    env_keys=KEYS,
+    state="active",
+    running=OLD,
+    invocation="6e70be070f4f41c28d562427be319078",
+    since="Mon 2026-11-23 03:58:22 UTC",
+    last_exit=ENDED_WELL,
+    memory_kib=8472,
+    enabled=True,
+    listening=True,
+)
+
+
+def case(name: str) -> str:
+    return (CASES / f"{name}.txt").read_text()
+
+
+def read(name: str) -> Reply:
+    return read_reply(case(name), Layout())
+
+
+def empty(name: str) -> Slot:
+    return Slot(name, last_exit=ENDED_WELL)
+
+
+def test_an_empty_host() -> None:
+    """Nothing of the app is there; that its slots are free is known."""
+    facts = replace(FACTS, now_epoch_seconds=1795406301, memory_available_kib=23650236, releases_free_kib=2088876)
+
+    assert read("an_empty_host") == Reply(0, (), facts, Lease(), {"hello": ObservedApp((empty("4000"), empty("4001")))})
+
+
+def test_one_live_slot() -> None:
+    """Files, link, unit, process, port and route of an app at rest."""
+    assert read("one_live_slot").apps == {
+        "hello": ObservedApp(
+            slots=(LIVE, empty("4001")),
+            releases=(OLD.release,),
+            migrated=(OLD.release,),
+            unit=OLD.unit,
+            route=RouteFile("4000", "d2facffd87f0", intact=True),
+        )
+    }
+
+
+def test_the_middle_of_a_rollout() -> None:
+    """Two instances, each with what it was started from; a rejected release and an unfinished upload beside them."""
+    candidate = replace(
+        LIVE,
+        name="4001",
+        prepared=NEW,
+        running=NEW,
+        env_keys=(("COLOUR", "4bc9274d8758"), ("GREETING", "166b21809b09"), KEYS[1]),
+        invocation="b4cccd428d6f442db938856f243d985d",
+        since="Mon 2026-11-23 03:58:27 UTC",
+        memory_kib=8452,
+        enabled=False,
+    )
+
+    assert read("in_the_middle_of_a_rollout").apps == {
+        "hello": ObservedApp(
+            slots=(LIVE, candidate),
+            releases=(OLD.release, BAD.release, NEW.release),  # the oldest first
+            leftovers=(".incoming-0.9.0-abc",),
+            migrated=(NEW.release, BAD.release, OLD.release),
+            quarantined=(Quarantine(BAD, "it exited 2 times", 1795406306),),
+            unit=OLD.unit,
+            route=RouteFile("4000", "d2facffd87f0", intact=True),
+        )
+    }
+
+
+def test_trouble() -> None:
+    """A stop-first candidate between two crashes, whose predecessor is kept; a foreign route, a stranger on a port."""
+    unit = "8a25a6af4968"
+    crashes = Identity("0.2.0-55671fa8d47f", "72a119efd9c2", unit)
+    single = Slot(
+        "4010",
+        prepared=crashes,
+        env_keys=KEYS,
+        previous=replace(OLD, unit=unit),
+        state="activating",
+        running=crashes,  # no process at this moment; its files say what the next one runs
+        invocation="2fd569fae2174d12a131559cf91ec420",
+        since="Mon 2026-11-23 03:58:32 UTC",
+        last_exit="exit-code, status 1",
+        enabled=True,
+    )
+
+    assert read("trouble").apps == {
+        "single": ObservedApp(
+            slots=(single,),
+            releases=(OLD.release, crashes.release),
+            unit=unit,
+            route=RouteFile("4010", "8ab1d9590211", intact=True),
+        ),
+        "alien": ObservedApp(
+            slots=(replace(empty("4020"), stranger="another program"), empty("4021")),
+            foreign=("/etc/traefik/dynamic/alien.yml",),
+            route=RouteFile("", "", intact=False),
+        ),
+    }
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "changed"),
+    [
+        ("sum a8919ad9", "sum 00000000", {"files_intact": False}),
+        ("link 4000 ../releases/0.1.0-e605855ddbe5", "link 4000 /tmp", {"files_intact": False}),
+        ("enabled hello@4000.service\n", "", {"enabled": False}),
+        ("ActiveState=active", "ActiveState=deactivating", {"state": "deactivating"}),
+        ("NRestarts=0", "NRestarts=7", {"restarts": 7}),
+        ("environ /proc", "nothing /proc", {}),  # a program may wipe its environment: its files are believed
+    ],
+)
+def test_what_differs_on_the_host_differs_in_the_look(before: str, after: str, changed: dict[str, object]) -> None:
+    """One line changed, one field changed."""
+    assert before in case("one_live_slot")
+
+    reply = read_reply(case("one_live_slot").replace(before, after, 1), Layout())
+
+    assert reply.apps["hello"].slot("4000") == replace(LIVE, **changed)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", ["", "sh: not found\n", "@@begin\nboot x\n"])
+def test_half_a_look_is_no_look(text: str) -> None:
+    """A reply that was cut off is never taken for an empty host."""
+    with pytest.raises(Unreadable):
+        read_reply(text, Layout())
+
+
+def test_an_action_says_how_it_ended_before_the_look() -> None:
+    """Its exit code and the lines of the journal stand in front."""
+    reply = read_reply("@@log\nfirst\nsecond\n@@result 75\n" + case("an_empty_host"), Layout())
+
+    assert (reply.status, reply.log) == (75, ("first", "second"))
