@@ -44,7 +44,7 @@ class _Paths:
     get: Mapping[str, Get]
     post: Mapping[str, Post]
     read_seconds: float
-    open: set[asyncio.StreamWriter] = field(default_factory=set)
+    open: set[asyncio.Task[None]] = field(default_factory=set)
 
     def check(self, method: str, path: str) -> None:
         if path not in self.get and path not in self.post:
@@ -68,18 +68,13 @@ async def serve(
     host, port = read_listen(listen)
     paths = _Paths(get, post or {}, read_seconds)
 
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(paths.open) >= _MOST_CONNECTIONS:
             writer.transport.abort()
             return
-        paths.open.add(writer)
-        try:
-            await _serve_one(reader, writer, paths)
-        except (OSError, TimeoutError, h11.ProtocolError):
-            pass  # the other side went away, or never was HTTP
-        finally:
-            paths.open.discard(writer)
-            writer.transport.abort()  # all there was to send has been sent
+        task = asyncio.ensure_future(_serve_one(reader, writer, paths))
+        paths.open.add(task)
+        task.add_done_callback(paths.open.discard)
 
     try:
         return await asyncio.start_server(connected, host, port, limit=_LARGEST_HEAD)
@@ -96,6 +91,15 @@ def read_listen(listen: str) -> tuple[str, int]:
 
 
 async def _serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, paths: _Paths) -> None:
+    try:
+        await _converse(reader, writer, paths)
+    except (OSError, TimeoutError, h11.ProtocolError):
+        pass  # the other side went away, or never was HTTP
+    finally:
+        writer.transport.abort()  # all there was to send has been sent
+
+
+async def _converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, paths: _Paths) -> None:
     state = h11.Connection(h11.SERVER, max_incomplete_event_size=_LARGEST_HEAD)
     writer.transport.set_write_buffer_limits(0)  # drained means: sent
     try:

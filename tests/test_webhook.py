@@ -24,7 +24,11 @@ def signature(body: bytes = BODY, secret: str = SECRET) -> str:
     return "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
 
 
-def request(method: str = "POST", path: str = "/webhook", body: bytes = BODY, **headers: str) -> bytes:
+def signed(headers: dict[str, str]) -> bytes:
+    return request("POST", "/webhook", BODY, **headers)
+
+
+def request(method: str, path: str, body: bytes, **headers: str) -> bytes:
     named = {"Host": "x", "Content-Length": str(len(body))} | {
         key.replace("_", "-"): value for key, value in headers.items()
     }
@@ -84,7 +88,7 @@ def broken() -> Answer:
 )
 def test_who_knows_the_secret_wakes_the_loop(headers: dict[str, str]) -> None:
     async def talk(port: int) -> None:
-        assert (await ask(port, request(**headers)))[0] == 202
+        assert (await ask(port, signed(headers)))[0] == 202
 
     assert served(talk) == ["woken"]
 
@@ -113,7 +117,7 @@ def test_who_knows_the_secret_wakes_the_loop(headers: dict[str, str]) -> None:
 )
 def test_who_does_not_know_it_gets_401_and_wakes_nothing(headers: dict[str, str]) -> None:
     async def talk(port: int) -> None:
-        assert (await ask(port, request(**headers)))[0] == 401
+        assert (await ask(port, signed(headers)))[0] == 401
 
     assert served(talk) == []
 
@@ -138,7 +142,7 @@ def test_the_payload_is_never_read() -> None:
 
     async def talk(port: int) -> None:
         for body in bodies:
-            assert (await ask(port, request(body=body, X_Hub_Signature_256=signature(body))))[0] == 202
+            assert (await ask(port, request("POST", "/webhook", body, X_Hub_Signature_256=signature(body))))[0] == 202
 
     assert served(talk) == ["woken"]
 
@@ -163,12 +167,12 @@ def test_a_flood_of_genuine_requests_wakes_once_now_and_once_at_its_end() -> Non
 
 def test_a_large_body_is_refused_before_and_while_it_comes() -> None:
     async def talk(port: int) -> None:
-        stated = await ask(port, request(body=b"", Content_Length=str((1 << 20) + 1)))
+        stated = await ask(port, request("POST", "/webhook", b"", Content_Length=str((1 << 20) + 1)))
         chunk = b"%x\r\n" % 65536 + b"x" * 65536 + b"\r\n"
         head = b"POST /webhook HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
         chunked = await ask(port, head, *[chunk] * 17)
         whole = b"x" * (1 << 20)
-        largest = await ask(port, request(body=whole, X_Hub_Signature_256=signature(whole)))
+        largest = await ask(port, request("POST", "/webhook", whole, X_Hub_Signature_256=signature(whole)))
         assert (stated[0], chunked[0], largest[0]) == (413, 413, 202)
 
     assert served(talk) == ["woken"]
@@ -222,7 +226,7 @@ def test_what_is_no_request_gets_an_error_and_the_server_lives_on(said: bytes) -
 
 def test_somebody_who_leaves_early_does_no_harm() -> None:
     async def talk(port: int) -> None:
-        for said in (b"", b"POST /web", request(X_Gitlab_Token=SECRET)[:-5]):
+        for said in (b"", b"POST /web", request("POST", "/webhook", BODY, X_Gitlab_Token=SECRET)[:-5]):
             _, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(said)
             await writer.drain()
@@ -260,7 +264,7 @@ def test_too_many_connections_are_turned_away_and_forgotten(monkeypatch: pytest.
 
 def test_a_sender_that_asks_first_is_told_to_go_on() -> None:
     async def talk(port: int) -> None:
-        head, body = request(X_Gitlab_Token=SECRET, Expect="100-continue").split(b"\r\n\r\n")
+        head, body = request("POST", "/webhook", BODY, X_Gitlab_Token=SECRET, Expect="100-continue").split(b"\r\n\r\n")
         status, said, rest = await ask(port, head + b"\r\n\r\n", body, pause=0.05)
         assert (status, said.startswith("HTTP/1.1 100"), rest.startswith(b"HTTP/1.1 202")) == (100, True, True)
 

@@ -53,8 +53,9 @@ def read_signers(allowed_signers: Path, repository: Path | None = None) -> Signe
         next_step = "keep it outside: whoever may commit could add a key to it"
         raise UsageError(f"the list of signers {allowed_signers} lies in the repository it is to judge", next_step)
     try:
-        with path.open("rb") as file:
-            status = os.fstat(file.fileno())
+        number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe would have us wait for ever
+        with os.fdopen(number, "rb") as file:
+            status = os.fstat(number)
             text = file.read(_LARGEST_LIST) if stat.S_ISREG(status.st_mode) else b""
     except OSError as error:
         next_step = "write it as ssh-keygen(1) says under ALLOWED SIGNERS: an address and a public key a line"

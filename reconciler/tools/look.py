@@ -156,7 +156,8 @@ def _read_route(
     slot, route_digest = read_route_head((sections.heads.get(places.route) or [""])[0])
     written = next((int(line[1]) for line in lines if line[0] == "routed"), 0)
     intact = sections.sums[places.route] == inventory.get(places.route)
-    return RouteFile(slot, route_digest, intact, max(0, int(sections.host.get("now", 0)) - written))
+    age_seconds = max(0, int(sections.host.get("now", 0)) - written) if written else 0
+    return RouteFile(slot, route_digest, intact, age_seconds)
 
 
 def _read_quarantine(words: list[str]) -> Quarantine:
