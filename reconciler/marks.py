@@ -12,7 +12,7 @@ from reconciler.session import Session, controller
 
 async def mark(opened: Session, app: str, verb: str, seconds: int, reason: str) -> list[str]:
     """The hosts that were told. Raises HostLocked or ActionFailed at the first that could not be."""
-    who = controller(opened.desired.fleet.owner)
+    who = controller(opened.owner)
     told = []
     for target in opened.targets:
         if target.wanted.app == app:
@@ -23,7 +23,7 @@ async def mark(opened: Session, app: str, verb: str, seconds: int, reason: str) 
 
 async def reject(opened: Session, app: str, reason: str) -> list[str]:
     """What is wanted of the app now is not tried any more, on any of its hosts; as if it had failed there."""
-    who = controller(opened.desired.fleet.owner)
+    who = controller(opened.owner)
     told = []
     for target in opened.targets:
         wanted = target.wanted

@@ -104,7 +104,7 @@ class Order:
             for host, seen in looks.items()
             if isinstance(seen, ObservedHost)
             for name, app in seen.apps.items()
-            if app.owner == self.owner
+            if app.owner == self.owner != "-"
         }
         surplus = sorted(owned - named)
         desired = {app for app, _ in named}

@@ -17,7 +17,7 @@ Foreseen = tuple[Target, ObservedHost | Unreachable, AppPlan]
 
 async def preview(opened: Session, *, allow_prune: bool = False) -> list[Foreseen]:
     """For each target, removals last: what was seen and what would be done."""
-    who = controller(opened.desired.fleet.owner)
+    who = controller(opened.owner)
     quiet = Progress(lambda event, **fields: None, terminal=False)
     work = Pass(opened.hosts, opened.sites, opened.targets, who, quiet)
     looks = {name: asyncio.create_task(work.look(name)) for name in sorted(opened.hosts)}

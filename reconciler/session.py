@@ -24,6 +24,8 @@ from reconciler.model.desired import App, Desired
 from reconciler.model.machine import HostSpec
 from reconciler.model.wanted import Controller
 from reconciler.resolve import Site, Target, resolve
+from reconciler.source.git import root_commit
+from reconciler.tools.digests import digest
 
 
 @dataclass
@@ -38,6 +40,7 @@ class Session:
     refused: list[Blocked] = field(default_factory=list)
     sites: dict[str, Site] = field(default_factory=dict)
     hosts: dict[str, Transport] = field(default_factory=dict)
+    owner: str = "-"
     whole: bool = True  # every app and host is in it: only then can be told what is ours and no longer wanted
 
 
@@ -46,7 +49,7 @@ class SecretMissing(ReconcileError):
 
 
 def controller(owner: str) -> Controller:
-    """Who we are to the hosts: a token for this process, and a name for people."""
+    """Who we are to the hosts: a token for this process, a name for people, and whose desired state it is."""
     login = os.environ.get("USER") or os.environ.get("LOGNAME") or "root"
     name = re.sub(r"[^A-Za-z0-9@.:_-]", "_", f"{login}@{platform.node()}:{os.getpid()}")
     return Controller(secrets.token_hex(8), name, owner)
@@ -80,11 +83,13 @@ async def work_out(
     _refuse_unknown("host", hosts, known)
     opened = Session(desired, whole=not apps and not hosts)
     chosen = [app for app in desired.apps if not apps or app.app in apps]
-    results = await asyncio.gather(*(_digest(app, desired) for app in chosen))
+    owner, *results = await asyncio.gather(_owner(desired), *(_digest(app, desired) for app in chosen))
+    opened.owner = owner
     for app, result in zip(chosen, results, strict=True):
         for host in app.hosts:
             if not hosts or host in hosts:
                 _add(opened, app, host, result)
+    opened.whole = opened.whole and owner != "-"
     needed = known if opened.whole else {target.wanted.host for target in opened.targets}
     for name in sorted(needed):
         site = opened.sites.setdefault(name, _site(desired, name))
@@ -107,6 +112,16 @@ def _add(opened: Session, app: App, host: str, result: str | ReconcileError | No
         opened.whole = False  # an app that cannot be worked out is still wanted
     else:
         opened.targets.append(target)
+
+
+async def _owner(desired: Desired) -> str:
+    """The name in fleet.yaml, else what tells this desired state from others: its repository, or its folder here."""
+    if desired.fleet.owner:
+        return desired.fleet.owner
+    if desired.revision is None:
+        return "folder-" + digest([platform.node(), str(desired.folder.resolve())])
+    root = await asyncio.to_thread(root_commit, desired.folder)
+    return f"repository-{root[:16]}" if root else "-"
 
 
 async def _digest(app: App, desired: Desired) -> str | ReconcileError | None:

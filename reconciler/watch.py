@@ -87,14 +87,14 @@ class Watch:
             self._call_off()
         self.desired = desired
         await self._keep_connections(opened)
-        self.who = self.who or self.controller(desired.fleet.owner)
+        self.who = self.who or self.controller(opened.owner)
         busy = {key for work in self.passes.values() for key in work.busy}
         targets = [target for target in opened.targets if (target.wanted.app, target.wanted.host) not in busy]
         work = Pass(
             opened.hosts,
             opened.sites,
             targets,
-            replace(self.who, owner=desired.fleet.owner),
+            replace(self.who, owner=opened.owner),
             self.progress,
             desired.revision,
             prunes=opened.whole and not busy,

@@ -450,7 +450,17 @@ def test_a_repository_that_is_too_large_is_given_up(author: Author, url: Path, m
         newest(follower(url))
 
     written = sum(path.stat().st_size for path in Path("cache").rglob("*") if path.is_file())
-    assert written < 2_500_000
+    assert written < 100_000, "and nothing of it is left"
+
+
+def test_what_a_fetch_cut_short_left_behind_goes_with_the_next_commit(author: Author, url: Path) -> None:
+    author.publish("1")
+    following = follower(url)
+    mirror = newest(following).mirror
+    (mirror / "objects/pack/tmp_pack_abc").write_bytes(b"x" * 100_000)
+    author.publish("2")
+
+    assert (version(newest(following)), list(mirror.glob("objects/pack/tmp_*"))) == ("2", [])
 
 
 def test_two_of_us_may_follow_the_same_repository(author: Author, url: Path) -> None:

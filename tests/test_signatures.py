@@ -289,6 +289,23 @@ def test_a_list_inside_the_repository_is_refused(team: Team) -> None:
             asyncio.run(verify(team.repository, commit, path))
 
 
+def test_a_list_beside_the_mirror_may_lie_in_a_home_that_is_a_repository(team: Team) -> None:
+    """Only the repository that is judged matters, and a bare one has no files of its own."""
+    commit = team.commit("1")
+    team.git("clone", "-q", "--bare", str(team.repository), "bare.git", folder=team.folder)
+    team.git("init", "-q", str(team.folder))
+
+    assert asyncio.run(verify(team.folder / "bare.git", commit, team.signers)).commits == 1
+    assert newest(following(team)).commit == commit
+
+
+def test_a_list_inside_the_repository_that_is_followed_is_refused(team: Team) -> None:
+    team.commit("1")
+    shutil.copy(team.signers, team.repository / "signers")
+    with pytest.raises(UsageError, match="lies in the repository"):
+        newest(Follower(Remote(str(team.repository), "main"), team.repository / "signers"))
+
+
 def test_a_list_that_names_nobody_cannot_be_used(team: Team) -> None:
     team.signers.write_text("# nobody\n\n")
     with pytest.raises(UsageError, match="names nobody"):

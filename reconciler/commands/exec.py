@@ -33,7 +33,7 @@ async def _exec(args: argparse.Namespace, command: str) -> int:
             raise UsageError(opened.refused[0].reason, opened.refused[0].next_step)
         target = opened.targets[0]
         host, layout = opened.hosts[target.wanted.host], target.layout
-        seen = await observe(host, target.site, [target], controller(opened.desired.fleet.owner))
+        seen = await observe(host, target.site, [target], controller(opened.owner))
         if isinstance(seen, Unreachable):
             raise HostError(host.name, seen.reason, seen.next_step)
         live = live_slot(target.wanted, seen.app(args.app_name))

@@ -36,7 +36,7 @@ async def one_pass(opened: Session, args: argparse.Namespace, who: Controller | 
         opened.hosts,
         opened.sites,
         opened.targets,
-        who or controller(opened.desired.fleet.owner),
+        who or controller(opened.owner),
         progress,
         opened.desired.revision,
         wait_lock_seconds=args.wait_lock,

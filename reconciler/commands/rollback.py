@@ -35,7 +35,7 @@ async def _rollback(args: argparse.Namespace) -> int:
         _tell(args, now, before)
         if not args.now:
             return 0
-        who = controller(opened.desired.fleet.owner)
+        who = controller(opened.owner)
         await reject(opened, now.app, f"rolled back by hand by {who.holder}")
     old = await work_out(before, [now.app], args.host)
     try:

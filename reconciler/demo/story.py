@@ -139,7 +139,7 @@ async def _pass(stage: Stage, say: Say) -> None:
 
     async with session(stage.arguments) as opened:
         progress = Progress(done, terminal=sys.stderr.isatty())
-        who = controller(opened.desired.fleet.owner)
+        who = controller(opened.owner)
         outcomes = await Pass(opened.hosts, opened.sites, opened.targets, who, progress, prunes=opened.whole).run()
         outcomes += [Outcome(refused) for refused in opened.refused]
     text = outcome_text([outcome.end for outcome in outcomes])

@@ -241,9 +241,9 @@ class App(Common):
 class Fleet(Strict):
     """All machines, and what holds for every app. The file is optional: an app may name user@address:port."""
 
-    owner: values.Name = Field(
-        default="reconcile",
-        description="Name of this desired state on the hosts. Two repositories for one host need two names.",
+    owner: values.Name | None = Field(
+        default=None,
+        description="Name of this desired state on its hosts; only what carries it is ever removed. Without it: the repository.",
     )
     hosts: Annotated[dict[values.HostName, HostSpec], MayBeEmpty(dict)] = Field(
         default_factory=dict, description="Machines by the name that apps use."

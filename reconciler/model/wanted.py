@@ -13,7 +13,7 @@ class Controller:
 
     token: str
     holder: str
-    owner: str = "reconcile"  # whose desired state: apps of another owner on the same host are left alone
+    owner: str  # whose desired state: only apps that carry it are ever removed; "-" when it is not known
 
 
 @dataclass(frozen=True)

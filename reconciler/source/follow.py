@@ -49,7 +49,8 @@ class Follower:
         `applied`: the commits that the hosts had last, the newest first. Raises GitError when no earlier
         commit is left to stand on; then nothing may be changed. When nothing is new this asks git once.
         """
-        signers = read_signers(self._allowed_signers) if self._allowed_signers else None
+        here = Path(self.remote.address.url) if self.remote.address.protocols == "file" else None
+        signers = read_signers(self._allowed_signers, here) if self._allowed_signers else None
         try:
             tip = await self.remote.tip()
         except GitError as problem:

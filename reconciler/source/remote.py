@@ -132,6 +132,7 @@ class Remote:
             raise GitError(f"no mirror can be made in {self.cache}: {made.said}", "make room, or set XDG_CACHE_HOME")
         answer = await self._fetch(new, [f"+{commit}:refs/reconcile/{self.key}"], 1, _WHOLE)
         if answer.code != 0:
+            await asyncio.to_thread(_remove, new)
             raise self._unreachable(answer)
         with suppress(FileNotFoundError):
             self.mirror.rename(old)
@@ -174,8 +175,11 @@ class Remote:
 
     async def _too_large(self) -> bool:
         answer = await ask_git("count-objects", "-v", folder=self.mirror)
-        found = dict(re.findall(r"^(count|packs): ([0-9]+)$", answer.output.decode("ascii", "replace"), re.MULTILINE))
-        return int(found.get("count", 0)) > _MOST_LOOSE or int(found.get("packs", 0)) > _MOST_PACKS
+        text = answer.output.decode("ascii", "replace")
+        found = {name: int(number) for name, number in re.findall(r"^([a-z-]+): ([0-9]+)$", text, re.MULTILINE)}
+        if found.get("garbage"):  # what a fetch that was cut short left behind
+            return True
+        return found.get("count", 0) > _MOST_LOOSE or found.get("packs", 0) > _MOST_PACKS
 
     @asynccontextmanager
     async def _locked(self) -> AsyncIterator[None]:

@@ -48,7 +48,7 @@ class Signers:
 def read_signers(allowed_signers: Path, repository: Path | None = None) -> Signers:
     """The list, if it can be one. Raises UsageError; a list inside the repository it judges is refused."""
     path = Path(os.path.realpath(allowed_signers))
-    top = find_repository(repository) if repository else None
+    top = _work_tree(repository) if repository else None
     if top and path.is_relative_to(top):
         next_step = "keep it outside: whoever may commit could add a key to it"
         raise UsageError(f"the list of signers {allowed_signers} lies in the repository it is to judge", next_step)
@@ -67,6 +67,11 @@ def read_signers(allowed_signers: Path, repository: Path | None = None) -> Signe
     if not any(line.strip() and not line.lstrip().startswith(b"#") for line in text.splitlines()):
         raise UsageError(f"the list of signers {allowed_signers} names nobody", "write an address and a key a line")
     return Signers(path, hashlib.sha256(text).hexdigest())
+
+
+def _work_tree(repository: Path) -> Path | None:
+    bare = (repository / "HEAD").is_file() and not os.path.lexists(repository / ".git")
+    return None if bare else find_repository(repository)  # a bare one has none, whatever it lies in
 
 
 async def verify(repository: Path, commit: str, allowed_signers: Path, since: str | None = None) -> Verified:

@@ -76,7 +76,7 @@ async def _walk(project: Project, world: World) -> list[str]:
 async def _side_by_side(opened: Session, world: World) -> list[str]:
     (target,) = opened.targets
     (host,) = opened.hosts.values()
-    who = controller(opened.desired.fleet.owner)
+    who = controller(opened.owner)
     applier = Applier(host, target, who, lambda text: None)
     seen = await observe(host, target.site, [target], who)
     assert isinstance(seen, ObservedHost)
