@@ -83,13 +83,14 @@ async def work_out(
     _refuse_unknown("host", hosts, known)
     opened = Session(desired, whole=not apps and not hosts)
     chosen = [app for app in desired.apps if not apps or app.app in apps]
-    owner, *results = await asyncio.gather(_owner(desired), *(_digest(app, desired) for app in chosen))
-    opened.owner = owner
+    owner = asyncio.create_task(_owner(desired))
+    results = await asyncio.gather(*(_digest(app, desired) for app in chosen))
+    opened.owner = await owner
     for app, result in zip(chosen, results, strict=True):
         for host in app.hosts:
             if not hosts or host in hosts:
                 _add(opened, app, host, result)
-    opened.whole = opened.whole and owner != "-"
+    opened.whole = opened.whole and opened.owner != "-"
     needed = known if opened.whole else {target.wanted.host for target in opened.targets}
     for name in sorted(needed):
         site = opened.sites.setdefault(name, _site(desired, name))
