@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.set_defaults(
         command=None, desired_state=Path("desired-state"), app=None, host=None, json=False, verbose=False, ref=None,
-        working_tree=False, once=False, interval=60, wait_lock=0, allow_prune=False,
+        working_tree=False, once=False, interval=60, wait_lock=45, allow_prune=False,
     )  # fmt: skip
     top.add_argument("--version", action="store_true", default=False, help="print the version of reconcile")
     top.add_argument("--once", action="store_true", default=argparse.SUPPRESS, help="one pass, then exit")
@@ -79,7 +79,7 @@ def _common(to: argparse.ArgumentParser) -> None:
         type=int,
         metavar="SECONDS",
         default=none,
-        help="wait so long for a host that another controller has",
+        help="wait so long for a host that another controller has (45)",
     )
     group.add_argument("--allow-prune", action="store_true", default=none, help="let more than a third of the apps go")
     group.add_argument("--json", action="store_true", default=none, help="machine-readable result on stdout")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from reconciler.errors import HostError
 from reconciler.host.transport import Command, Transport
 from reconciler.model.action import Converged
+from reconciler.model.observed import Lease
 from reconciler.model.wanted import Controller
 from reconciler.resolve import Site
 from reconciler.run import lease_words, tar_of
@@ -22,7 +23,7 @@ async def finish(
 ) -> None:
     """Write the history of what was done. A host that is gone by now gets none: the lease runs out by itself."""
     lines = {outcome.end.app: _line(outcome, controller, revision) for outcome in outcomes}
-    words = lease_words(site.layout, controller, 0)
+    words = lease_words(site.layout, controller, Lease())
     try:
         await host.run(Command(scripts.finish_script(), words), tar_of(lines), 30)
     except HostError:

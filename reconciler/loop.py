@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from reconciler.apply import Applier
 from reconciler.clock import now_seconds, sleep_seconds
 from reconciler.decide import next_action
-from reconciler.errors import HostLocked, ReconcileError
+from reconciler.errors import ArtifactError, HostLocked, ReconcileError
 from reconciler.finish import finish
 from reconciler.host.transport import Transport
 from reconciler.model.action import (
@@ -140,13 +140,18 @@ class Pass:
             if isinstance(step, Converged):
                 return step
             assert isinstance(seen, ObservedHost)
-            self.changed.add(wanted.host)
             try:
                 with self.progress.action(step):
                     seen = await self._unless_called_off(step, applier.apply(step, seen))
             except _CalledOff:
                 serving = _running(seen, wanted.app)
                 return Blocked(wanted.host, wanted.app, "called off: there is something newer to do", serving=serving)
+            except ArtifactError:  # nothing was sent yet
+                raise
+            except ReconcileError:
+                self.changed.add(wanted.host)
+                raise
+            self.changed.add(wanted.host)
             done.append(step)
             # A rejected release's slot is cleared; what its log said is still worth telling at the end.
             log_tail = next((slot.log_tail for slot in seen.app(wanted.app).slots if slot.log_tail), log_tail)

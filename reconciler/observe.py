@@ -8,10 +8,11 @@ from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any
 
+from reconciler.alive import is_dead
 from reconciler.errors import HostError, HostRefused
 from reconciler.host.http import HttpConnection, NoAnswer
 from reconciler.host.transport import Command, Transport
-from reconciler.model.observed import ObservedApp, ObservedHost, Unreachable
+from reconciler.model.observed import Lease, ObservedApp, ObservedHost, Unreachable
 from reconciler.model.wanted import Controller
 from reconciler.resolve import Site, Target
 from reconciler.run import lease_words
@@ -39,9 +40,10 @@ async def observe(
         return Unreachable(host.name, str(error).removeprefix(f"host {host.name}: "), error.next_step, error.retryable)
     health = {slot: answer for (slot, _), answer in zip(ports, answers, strict=True)}
     apps = {name: _with_answers(name, app, held, health) for name, app in reply.apps.items()}
-    locked = f"{reply.lease.holder} changes this host" if reply.lease.held_by_other(controller.token) else ""
+    lease = replace(reply.lease, abandoned=is_dead(reply.lease.token))
+    locked = f"{lease.holder} changes this host" if lease.held_by_other(controller.token) else ""
     traefik_trouble = held if isinstance(held, str) else ""
-    return ObservedHost(host.name, reply.facts, reply.lease, locked, apps, traefik_trouble)
+    return ObservedHost(host.name, reply.facts, lease, locked, apps, traefik_trouble)
 
 
 async def _all(*asked: Coroutine[Any, Any, Any]) -> list[Any]:
@@ -54,7 +56,7 @@ async def _all(*asked: Coroutine[Any, Any, Any]) -> list[Any]:
 
 
 async def _look(host: Transport, site: Site, targets: list[Target], controller: Controller) -> Reply:
-    words = (*lease_words(site.layout, controller, 0), "no", *(target.word for target in targets))
+    words = (*lease_words(site.layout, controller, Lease()), "no", *(target.word for target in targets))
     completed = await host.run(Command(scripts.look_script(), words))
     try:
         return read_reply(completed.stdout, site.layout)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from reconciler.errors import ActionFailed
 from reconciler.host.transport import Command, Stdin, Transport
 from reconciler.model.machine import Layout
+from reconciler.model.observed import Lease
 from reconciler.model.wanted import Controller
 from reconciler.tools import scripts
 from reconciler.tools.look import Reply, Unreadable, layout_words, read_reply
@@ -16,17 +17,17 @@ from reconciler.tools.look import Reply, Unreadable, layout_words, read_reply
 
 @dataclass(frozen=True)
 class Runner:
-    """Scripts for one app on one host. `generation` is that of the lease at the look the decision rests on."""
+    """Scripts for one app on one host. `lease` is the one at the look that the decision rests on."""
 
     host: Transport
     layout: Layout
     controller: Controller
     word: str  # the app and its slots, as the look takes them
-    generation: int = 0
+    lease: Lease = Lease()
 
     async def run(self, script: str, words: tuple[str, ...], stdin: Stdin = b"", seconds: float = 90) -> Reply:
         """The reply of `scripts/<script>.sh`. Raises ActionFailed when it is not whole, HostError."""
-        arguments = (*lease_words(self.layout, self.controller, self.generation), self.word, *words)
+        arguments = (*lease_words(self.layout, self.controller, self.lease), self.word, *words)
         completed = await self.host.run(Command(scripts.change_script(script), arguments), stdin, seconds)
         try:
             reply = read_reply(completed.stdout, self.layout)
@@ -37,13 +38,21 @@ class Runner:
 
     async def release(self) -> None:
         """Give the lease back before it runs out."""
-        words = lease_words(self.layout, self.controller, self.generation)
+        words = lease_words(self.layout, self.controller, self.lease)
         await self.host.run(Command(scripts.finish_script(), words), tar_of({}), 30)
 
 
-def lease_words(layout: Layout, controller: Controller, generation: int) -> tuple[str, ...]:
-    """What every script takes first: where things lie, who asks, and which holder of the lease was seen."""
-    return (*layout_words(layout), controller.token, str(generation), controller.holder, controller.owner)
+def lease_words(layout: Layout, controller: Controller, lease: Lease) -> tuple[str, ...]:
+    """What every script takes first: where things lie, who asks, which lease was seen, and if it may be taken over."""
+    abandoned = lease.token if lease.abandoned else "-"
+    return (
+        *layout_words(layout),
+        controller.token,
+        str(lease.generation),
+        controller.holder,
+        controller.owner,
+        abandoned,
+    )
 
 
 def tar_of(files: dict[str, str]) -> bytes:

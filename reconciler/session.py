@@ -7,12 +7,12 @@ import asyncio
 import os
 import platform
 import re
-import secrets
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from reconciler.alive import new_token
 from reconciler.artifact.source import digest_of
 from reconciler.errors import ArtifactError, ArtifactUnavailable, ReconcileError, UsageError
 from reconciler.host.local import LocalHost
@@ -52,7 +52,7 @@ def controller(owner: str) -> Controller:
     """Who we are to the hosts: a token for this process, a name for people, and whose desired state it is."""
     login = os.environ.get("USER") or os.environ.get("LOGNAME") or "root"
     name = re.sub(r"[^A-Za-z0-9@.:_-]", "_", f"{login}@{platform.node()}:{os.getpid()}")
-    return Controller(secrets.token_hex(8), name, owner)
+    return Controller(new_token(), name, owner)
 
 
 @asynccontextmanager

@@ -461,3 +461,6 @@ def test_a_commit_followed_without_a_list_is_not_taken_for_checked(team: Team) -
     newest(Follower(Remote(str(team.repository), "main")))
     with pytest.raises(CommitRefused, match="has no signature"):
         newest(following(team))
+
+    team.commit("2")
+    assert newest(following(team)).notes[0].endswith("only this commit was checked, not the ones before it")

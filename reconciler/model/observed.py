@@ -147,9 +147,10 @@ class Lease:
     token: str = "-"
     left_seconds: int = 0
     holder: str = "-"
+    abandoned: bool = False  # its holder is known to be dead
 
     def held_by_other(self, token: str) -> bool:
-        return self.left_seconds > 0 and self.token != token
+        return self.left_seconds > 0 and self.token != token and not self.abandoned
 
 
 @dataclass(frozen=True)

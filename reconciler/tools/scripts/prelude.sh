@@ -5,6 +5,8 @@ PATH=$PATH:/usr/sbin:/sbin; export PATH
 umask 022
 R=$1 E=$2 U=$3 S=$4 T=$5 TOKEN=$6 SEEN=$7 HOLDER=$8 OWNER=$9
 shift 9
+DEAD=$1 # the token of a holder that is known to be gone
+shift
 
 fail() { echo "$2" >&2; exit "$1"; }
 STALE=75  # the host is no longer as the controller saw it: nothing was done, look again
@@ -29,7 +31,7 @@ take_lease() { # ours, free, or run out; and nobody else had it since we looked:
   mkdir -p "$S" && exec 8>>"$S/lease.lock" && flock -w 30 8 || fail $LOCKED "the lease of this host cannot be had"
   read_lease
   if [ "$token" != "$TOKEN" ]; then
-    [ "$left" = 0 ] || fail $LOCKED "$holder has this host for another $left s at most"
+    [ "$left" = 0 ] || [ "$token" = "$DEAD" ] || fail $LOCKED "$holder has this host for another $left s at most"
     [ "$generation" = "$SEEN" ] || fail $LOCKED "$holder changed this host since it was looked at"
     generation=$((generation + 1))
   fi

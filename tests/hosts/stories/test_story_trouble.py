@@ -113,8 +113,8 @@ def test_a_disk_that_is_full_when_the_route_is_written(serving: Project) -> None
     with visitors(serving, slow=False):
         result = serving.once()
 
-    assert (result.code, result.verbs) == (1, ["wait"])
-    assert "cannot write below /etc/traefik" in result.told
+    assert (result.code, result.verbs) == (1, [])
+    assert "cannot write below /var/lib/reconcile" in result.told
     assert "  version 0.1.0 still runs\n  next: make room on the host" in result.told
     assert serving.get() == (200, b"Hello from app 0.1.0\n")
     assert serving.lies()["route"] == [str(serving.keys["ports"][0])]

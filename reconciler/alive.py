@@ -1,0 +1,47 @@
+"""Is the controller behind a lease still there? Told only of processes of this machine, since this boot.
+
+A lease that a killed controller left behind need not be waited for where that can be seen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from pathlib import Path
+
+
+def new_token() -> str:
+    """A token that nobody else has; with it this machine can tell whether its process still runs."""
+    return f"{os.getpid()}.{_started(os.getpid())}.{_here()}.{secrets.token_hex(4)}"
+
+
+def is_dead(token: str) -> bool:
+    """The token's process was on this machine and is gone. False for every other token: nothing is known of it."""
+    pid, _, rest = token.partition(".")
+    started, _, rest = rest.partition(".")
+    where = rest.partition(".")[0]
+    return where == _here() != "" and pid.isdigit() and _started(int(pid)) != started
+
+
+def _started(pid: int) -> str:
+    """When the process began, in ticks since boot; "" when there is none. A pid is used again, this is not."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return ""
+    state, *fields = text.rpartition(")")[2].split()
+    return "" if state == "Z" else fields[18]
+
+
+def _here() -> str:
+    """This machine, this boot, this PID namespace; "" where that cannot be told."""
+    try:
+        parts = [
+            Path("/etc/machine-id").read_text(),
+            Path("/proc/sys/kernel/random/boot_id").read_text(),
+            str(Path("/proc/self/ns/pid").readlink()),
+        ]
+    except OSError:
+        return ""
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
