@@ -53,7 +53,7 @@ class Applier:
     tell: Callable[[str], None]
 
     async def apply(self, action: AnyAction, seen: ObservedHost) -> ObservedHost:
-        """Carry it out; the observation afterwards. Raises ActionFailed (with the host's words), HostError, ArtifactError.
+        """Carry it out; the observation afterwards. Raises ActionFailed in the host's words, HostError, ArtifactError.
 
         An action whose ground is gone (somebody else changed the host) changes nothing: the fresh look says so.
         """

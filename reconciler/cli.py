@@ -13,7 +13,7 @@ from pathlib import Path
 
 from reconciler.errors import ReconcileError
 
-DESCRIPTION = """From a commit to a converged server: tarball releases, slots under systemd, routes in Traefik, over SSH.
+DESCRIPTION = """From a commit to a converged server: tarball releases, slots under systemd, Traefik routes, over SSH.
 
 Without a command: watch, and converge on every commit and on drift, until stopped.
 With --once: one pass, then exit."""
@@ -48,14 +48,27 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.set_defaults(
-        command=None, desired_state=Path("desired-state"), app=None, host=None, json=False, verbose=False, ref=None,
-        working_tree=False, once=False, interval=60, wait_lock=45, allow_prune=False,
+        command=None, desired_state=Path("desired-state"), repo=None, branch=None, ref=None, working_tree=False,
+        allowed_signers=None, app=None, host=None, json=False, verbose=False, once=False, interval=60, wait_lock=45,
+        allow_prune=False, metrics_file=None, listen=None, webhook_secret_file=None,
     )  # fmt: skip
     top.add_argument("--version", action="store_true", default=False, help="print the version of reconcile")
     top.add_argument("--once", action="store_true", default=argparse.SUPPRESS, help="one pass, then exit")
     top.add_argument(
         "--interval", type=int, metavar="SECONDS", default=argparse.SUPPRESS,
         help="watch: look again after this long without a change (60)",
+    )  # fmt: skip
+    top.add_argument(
+        "--metrics-file", type=Path, metavar="FILE", default=argparse.SUPPRESS,
+        help="write Prometheus metrics there after each pass, for node_exporter",
+    )  # fmt: skip
+    top.add_argument(
+        "--listen", metavar="ADDR:PORT", default=argparse.SUPPRESS,
+        help="watch: serve /metrics, /healthz, /readyz, and /webhook with a secret",
+    )  # fmt: skip
+    top.add_argument(
+        "--webhook-secret-file", type=Path, metavar="FILE", default=argparse.SUPPRESS,
+        help="watch: a POST to /webhook signed with this secret wakes the loop",
     )  # fmt: skip
     _common(top)
     commands = top.add_subparsers(title="commands", metavar="", dest="command")
@@ -71,6 +84,17 @@ def _common(to: argparse.ArgumentParser) -> None:
     none = argparse.SUPPRESS
     group.add_argument("--desired-state", type=Path, metavar="DIR", default=none, help="folder (desired-state)")
     group.add_argument("--ref", metavar="REF", default=none, help="the commit to use (HEAD)")
+    group.add_argument(
+        "--repo", metavar="URL", default=none, help="follow a remote repository instead of a folder here"
+    )
+    group.add_argument("--branch", metavar="B", default=none, help="with --repo: the branch (its HEAD)")
+    group.add_argument(
+        "--allowed-signers",
+        type=Path,
+        metavar="FILE",
+        default=none,
+        help="use only commits signed by a key of this list",
+    )
     group.add_argument("--working-tree", action="store_true", default=none, help="use the files, committed or not")
     group.add_argument("--app", metavar="APP", action="append", default=none, help="only this app; can be repeated")
     group.add_argument("--host", metavar="HOST", action="append", default=none, help="only this host; can be repeated")

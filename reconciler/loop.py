@@ -159,7 +159,7 @@ class Pass:
         return Blocked(wanted.host, wanted.app, again, "please report this with the output of --verbose")
 
     async def _unless_called_off(self, step: AnyAction, work: Coroutine[None, None, ObservedHost]) -> ObservedHost:
-        """What came of it. Raises _CalledOff when the pass was called off. Waits end at once, changes are let finish."""
+        """What came of it. Raises _CalledOff when the pass is called off: waits end at once, changes are let finish."""
         if self.called_off.is_set():
             work.close()
             raise _CalledOff

@@ -96,10 +96,11 @@ class _Watch:
         tail = tuple(self.target.masked(line) for line in reply.log[-15:])
         return reply, app.with_slot(replace(app.slot(self.slot.name), failure=failure, healthy=False, log_tail=tail))
 
-    async def gave_up_late(self, why: Callable[[Slot], str]) -> Proven:
-        """Look once more, with the journal."""
+    async def gave_up_late(self, failure: str = "") -> Proven:
+        """Look once more, with the journal. Without a failure it is that the time is up."""
         reply = await self.look(0.0, "port", log=True)
-        return self.gave_up(reply, why(reply.apps[self.target.wanted.app].slot(self.slot.name)))
+        late = reply.apps[self.target.wanted.app].slot(self.slot.name)
+        return self.gave_up(reply, failure or _too_late(self, late))
 
 
 async def wait_healthy(
@@ -117,13 +118,13 @@ async def wait_healthy(
             return reply, after
         slot = after.slot(action.slot)
         if failure := _hopeless(slot, before):
-            return watch.gave_up(reply, failure) if reply.log else await watch.gave_up_late(lambda late: failure)
+            return watch.gave_up(reply, failure) if reply.log else await watch.gave_up_late(failure)
         proven = await _proven_for(watch, slot)
         if proven is not None:
             done = replace(slot, healthy=True, health=watch.answer, healthy_for_seconds=proven)
             return reply, after.with_slot(done)
         if watch.left <= 0:
-            return await watch.gave_up_late(lambda late: _too_late(watch, late))
+            return await watch.gave_up_late()
 
 
 async def _proven_for(watch: _Watch, slot: Slot) -> float | None:
@@ -152,20 +153,18 @@ async def soak(
         if reply.status or watch.left <= 0:
             return reply, reply.apps[action.app]
         if slot.restarts > before.restarts or not slot.running_now:
-            return await watch.gave_up_late(lambda late: "it exited after the cutover")
+            return await watch.gave_up_late("it exited after the cutover")
         until = min(watch.deadline, now_seconds() + LOOK_EVERY_SECONDS)
         while now_seconds() < until and watch.misses < MISSES:
             await watch.probe(now_seconds())
             await sleep_seconds(min(1.0, max(until - now_seconds(), 0.0)))
         if watch.misses >= MISSES:
-            path = target.wanted.health_path
-            return await watch.gave_up_late(
-                lambda late: f"after the cutover {path} answered {watch.answer}, {MISSES} times in a row"
-            )
+            reason = f"after the cutover {target.wanted.health_path} answered {watch.answer}, {MISSES} times in a row"
+            return await watch.gave_up_late(reason)
 
 
 def restarts_before(slot: Slot) -> int:
-    """Which restarts do not count: those of an instance that served already. A candidate's all do: its start reset them."""
+    """Which restarts do not count: those of an instance that served already. A candidate's all do."""
     return slot.restarts if slot.enabled else 0
 
 

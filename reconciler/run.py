@@ -14,6 +14,8 @@ from reconciler.model.wanted import Controller
 from reconciler.tools import scripts
 from reconciler.tools.look import Reply, Unreadable, layout_words, read_reply
 
+NO_LEASE = Lease()
+
 
 @dataclass(frozen=True)
 class Runner:
@@ -23,7 +25,7 @@ class Runner:
     layout: Layout
     controller: Controller
     word: str  # the app and its slots, as the look takes them
-    lease: Lease = Lease()
+    lease: Lease = NO_LEASE
 
     async def run(self, script: str, words: tuple[str, ...], stdin: Stdin = b"", seconds: float = 90) -> Reply:
         """The reply of `scripts/<script>.sh`. Raises ActionFailed when it is not whole, HostError."""

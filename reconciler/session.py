@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from reconciler.alive import new_token
 from reconciler.artifact.source import digest_of
@@ -18,11 +19,11 @@ from reconciler.errors import ArtifactError, ArtifactUnavailable, ReconcileError
 from reconciler.host.local import LocalHost
 from reconciler.host.ssh import SshHost
 from reconciler.host.transport import Transport
-from reconciler.load import load
 from reconciler.model.action import Blocked
 from reconciler.model.desired import App, Desired
 from reconciler.model.machine import HostSpec
 from reconciler.model.wanted import Controller
+from reconciler.origin import origin_of
 from reconciler.resolve import Site, Target, resolve
 from reconciler.source.git import root_commit
 from reconciler.tools.digests import digest
@@ -58,10 +59,10 @@ def controller(owner: str) -> Controller:
 @asynccontextmanager
 async def session(args: argparse.Namespace) -> AsyncIterator[Session]:
     """The session of one command. Raises InvalidDesiredState, GitError or UsageError before any host is asked."""
-    desired = load(args.desired_state, ref=args.ref, working_tree=args.working_tree)
+    desired = await origin_of(args).read()
     for note in desired.notes:
         print(note, file=sys.stderr)
-    opened = await work_out(desired, args.app, args.host)
+    opened = await work_out(desired, args.app, args.host, remote=args.repo)
     try:
         yield opened
     finally:
@@ -75,7 +76,12 @@ async def close(opened: Session) -> None:
 
 
 async def work_out(
-    desired: Desired, apps: list[str] | None, hosts: list[str] | None, kept: dict[str, Transport] | None = None
+    desired: Desired,
+    apps: list[str] | None,
+    hosts: list[str] | None,
+    kept: dict[str, Transport] | None = None,
+    *,
+    remote: str | None = None,
 ) -> Session:
     """Targets for the chosen apps and hosts (all when None). Connections in `kept` are used again."""
     known = {host for app in desired.apps for host in app.hosts} | desired.fleet.hosts.keys()
@@ -83,7 +89,7 @@ async def work_out(
     _refuse_unknown("host", hosts, known)
     opened = Session(desired, whole=not apps and not hosts)
     chosen = [app for app in desired.apps if not apps or app.app in apps]
-    owner = asyncio.create_task(_owner(desired))
+    owner = asyncio.create_task(_owner(desired, remote))
     results = await asyncio.gather(*(_digest(app, desired) for app in chosen))
     opened.owner = await owner
     for app, result in zip(chosen, results, strict=True):
@@ -115,12 +121,14 @@ def _add(opened: Session, app: App, host: str, result: str | ReconcileError | No
         opened.targets.append(target)
 
 
-async def _owner(desired: Desired) -> str:
+async def _owner(desired: Desired, remote: str | None) -> str:
     """The name in fleet.yaml, else what tells this desired state from others: its repository, or its folder here."""
     if desired.fleet.owner:
         return desired.fleet.owner
     if desired.revision is None:
         return "folder-" + digest([platform.node(), str(desired.folder.resolve())])
+    if remote:
+        return "remote-" + digest(remote)
     root = await asyncio.to_thread(root_commit, desired.folder)
     return f"repository-{root[:16]}" if root else "-"
 
@@ -138,6 +146,17 @@ def _refuse_unknown(what: str, names: list[str] | None, known: set[str]) -> None
     for name in names or []:
         if name not in known:
             raise UsageError(f"no {what} {name} in the desired state", f"known: {', '.join(sorted(known)) or 'none'}")
+
+
+def cache_file(*parts: str) -> Path | None:
+    """A file below our folder in the user's cache, which is made; None where there can be none."""
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    path = Path(base).expanduser().joinpath("reconcile", *parts)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):
+        return None
+    return path
 
 
 def open_host(name: str, spec: HostSpec) -> Transport:

@@ -9,24 +9,25 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from reconciler.clock import now_seconds
 from reconciler.errors import ReconcileError
 from reconciler.host.transport import Transport
+from reconciler.logs import log
 from reconciler.loop import Outcome, Pass
 from reconciler.model.action import Blocked
 from reconciler.model.desired import Desired
 from reconciler.model.wanted import Controller
+from reconciler.origin import Origin
 from reconciler.progress import Progress
 from reconciler.session import Session, close, work_out
 
 FIRST_RETRY_SECONDS = 2.0
 JITTER = 0.1
 
-Load = Callable[[], Awaitable[Desired]]
 Report = Callable[[Session, list[Outcome], float], None]
 
 
@@ -34,13 +35,14 @@ Report = Callable[[Session, list[Outcome], float], None]
 class Watch:
     """The state of the loop: connections, what is under way, and the desired state it last read. No progress."""
 
-    load: Load
+    origin: Origin
     controller: Callable[[str], Controller]
     progress: Progress
     report: Report
     trouble: Callable[[ReconcileError], None]
     interval_seconds: float
     allow_prune: bool = False
+    remote: str | None = None
     hosts: dict[str, Transport] = field(default_factory=dict)
     passes: dict[asyncio.Task[None], Pass] = field(default_factory=dict)
     desired: Desired | None = None
@@ -49,7 +51,12 @@ class Watch:
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     stopping: bool = False
     last_good_seconds: float | None = None
-    beat: Callable[[], None] = lambda: None
+    turned_seconds: float = field(default_factory=now_seconds)
+
+    @property
+    def last_good_age_seconds(self) -> float | None:
+        """Since the last pass in which everything was converged."""
+        return None if self.last_good_seconds is None else now_seconds() - self.last_good_seconds
 
     def wake(self) -> None:
         """Look again soon. What happened is not told: it is read afresh."""
@@ -64,7 +71,7 @@ class Watch:
         """Until `stop`."""
         while not self.stopping:
             self.woken.clear()
-            self.beat()
+            self.turned_seconds = now_seconds()
             await self._begin_pass()
             await self._until_woken()
         for work in self.passes.values():
@@ -75,8 +82,8 @@ class Watch:
 
     async def _begin_pass(self) -> None:
         try:
-            desired = await self.load()
-            opened = await work_out(desired, None, None, self.hosts)
+            desired = await self.origin.read()
+            opened = await work_out(desired, None, None, self.hosts, remote=self.remote)
         except ReconcileError as error:  # nothing is changed on the word of a desired state that cannot be used
             self.failures += 1
             self._call_off()
@@ -85,6 +92,9 @@ class Watch:
         if self.desired is None or not _same(self.desired, desired):
             self.failures = 0
             self._call_off()
+        if self.desired is None or self.desired.notes != desired.notes:
+            for note in desired.notes:
+                log("desired_state.noted", note=note)
         self.desired = desired
         await self._keep_connections(opened)
         self.who = self.who or self.controller(opened.owner)

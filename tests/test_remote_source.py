@@ -347,6 +347,14 @@ def test_a_branch_that_is_gone_leaves_the_last_commit_in_force(author: Author, u
     assert (revision.commit, str(revision.problem)) == (commit, f"{url} has no branch main")
 
 
+def test_a_branch_with_a_name_that_ends_alike_is_another_one(author: Author, url: Path) -> None:
+    author.commit("1")
+    for ref in ("refs/heads/refs/heads/main", "refs/heads/x/main"):
+        git("push", "-q", "origin", f"HEAD:{ref}", folder=author.folder)
+    with pytest.raises(RemoteUnreachable, match="has no branch main"):
+        newest(follower(url))
+
+
 def test_a_repository_without_a_commit_is_refused(url: Path) -> None:
     with pytest.raises(RemoteUnreachable, match="no commit yet"):
         newest(follower(url, branch=None))
@@ -366,6 +374,13 @@ def _garble_objects(mirror: Path) -> None:
 def _lose_a_file(mirror: Path) -> None:
     blob = git("rev-parse", f"refs/reconcile/{Remote('/x', 'main').key}:desired-state/apps/hello.yaml", folder=mirror)
     (mirror / "objects" / blob[:2] / blob[2:]).unlink()
+
+
+def _garble_a_file(mirror: Path) -> None:
+    blob = git("rev-parse", f"refs/reconcile/{Remote('/x', 'main').key}:desired-state/apps/hello.yaml", folder=mirror)
+    path = mirror / "objects" / blob[:2] / blob[2:]
+    path.chmod(0o600)
+    path.write_bytes(path.read_bytes()[:-10])
 
 
 def _leave_locks(mirror: Path) -> None:
@@ -397,6 +412,7 @@ def _become_a_file(mirror: Path) -> None:
         _break_objects,
         _garble_objects,
         _lose_a_file,
+        _garble_a_file,
         _leave_locks,
         _garble_head,
         _garble_config,

@@ -145,7 +145,7 @@ def test_any_history_cut_anywhere_ends_converged_with_nothing_left_over(
     migrates: bool,
     traefik_lags: bool,
 ) -> None:
-    """Versions and envs change while passes are cut and the host reboots; the invariants hold at every state (World)."""
+    """Versions and envs change, passes are cut, the host reboots; the invariants hold at every state (World)."""
     world = World(behaviour={"bad-000000000000": "crashes", "bad-env": "crashes"}, traefik_lags=traefik_lags)
     for change, cut_after, reboots in history:
         want = desire(change, slots, routed, migrates)

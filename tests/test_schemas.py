@@ -120,7 +120,10 @@ def test_the_command_prints_and_writes_them(tmp_path: Path, capsys: pytest.Captu
     assert capsys.readouterr().out == schemas()["fleet.schema.json"]
 
     assert schema_command.run(argparse.Namespace(name=None, write=tmp_path / "new")) == 0
-    assert {path.name: path.read_text() for path in (tmp_path / "new").iterdir()} == {**schemas(), "README.md": reference()}
+    assert {path.name: path.read_text() for path in (tmp_path / "new").iterdir()} == {
+        **schemas(),
+        "README.md": reference(),
+    }
 
 
 # The part of JSON Schema that the files use, in a few lines; an unknown keyword is an error here.

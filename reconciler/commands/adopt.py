@@ -1,4 +1,4 @@
-"""`reconcile adopt APP`: the unit, route and env files of that name are ours from now on; the next pass replaces them."""
+"""`reconcile adopt APP`: its hand-written unit, route and env files are ours from now on."""
 
 from __future__ import annotations
 

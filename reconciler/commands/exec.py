@@ -1,4 +1,4 @@
-"""`reconcile exec APP -- COMMAND`: run it with the release, the env and the user of the live slot, on the first host."""
+"""`reconcile exec APP -- COMMAND`: with the release, the env and the user of the live slot, on the first host."""
 
 from __future__ import annotations
 

@@ -44,7 +44,15 @@ async def one_pass(opened: Session, args: argparse.Namespace, who: Controller | 
         allow_prune=args.allow_prune,
     )
     outcomes = await work.run() + [Outcome(refused) for refused in opened.refused]
-    return report(opened, outcomes, now_seconds() - started, args)
+    seconds = now_seconds() - started
+    code = report(opened, outcomes, seconds, args)
+    if opened.desired.fleet.notify or args.metrics_file:
+        from reconciler.telling import Telling
+
+        telling = Telling(args.metrics_file)
+        telling.begin()
+        await telling.after_pass(opened, outcomes, seconds)
+    return code
 
 
 def report(opened: Session, outcomes: list[Outcome], seconds: float, args: argparse.Namespace) -> int:

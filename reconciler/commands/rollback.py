@@ -47,7 +47,7 @@ async def _rollback(args: argparse.Namespace) -> int:
 
 
 def earlier(folder: Path, revision: str, now: App) -> Desired | None:
-    """The newest older commit in which the app was something else. Commits that were no desired state are passed over."""
+    """The newest older commit in which the app was something else; those that cannot be used are passed over."""
     for steps in range(1, FARTHEST_BACK):
         try:
             desired = load(folder, ref=f"{revision}~{steps}")

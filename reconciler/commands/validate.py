@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import sys
 from dataclasses import asdict
 from typing import Any
 
 from reconciler.errors import InvalidDesiredState, ReconcileError
-from reconciler.load import load
 from reconciler.model.desired import Desired
+from reconciler.origin import origin_of
 
 
 def run(args: argparse.Namespace) -> int:
     """0 when it may be used, 2 when not."""
     try:
-        desired = load(args.desired_state, ref=args.ref, working_tree=args.working_tree)
+        desired = asyncio.run(origin_of(args).read())
     except ReconcileError as error:
         _report_error(error, as_json=args.json)
         return error.exit_code

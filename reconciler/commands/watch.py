@@ -6,39 +6,65 @@ import argparse
 import asyncio
 import signal
 import sys
+from pathlib import Path
 
+from pydantic import SecretStr
+
+from reconciler import sdnotify
+from reconciler.clock import now_seconds
 from reconciler.commands.once import report
-from reconciler.errors import ReconcileError
-from reconciler.load import load
+from reconciler.endpoint import Get, serve
+from reconciler.errors import ReconcileError, UsageError
 from reconciler.logs import log
 from reconciler.loop import Outcome
-from reconciler.model.desired import Desired
+from reconciler.metrics import CONTENT_TYPE, liveness, readiness
+from reconciler.origin import origin_of
 from reconciler.progress import Progress
 from reconciler.session import Session, controller
+from reconciler.telling import Telling
 from reconciler.watch import Watch, changes, places
+from reconciler.webhook import serve_webhook
+
+LONGEST_STANDSTILL_SECONDS = 300.0  # a pass runs beside the loop, so the loop itself never stands still for long
 
 
 def run(args: argparse.Namespace) -> int:
     """Runs until SIGTERM or Ctrl-C; then ends what is under way cleanly."""
+    if args.interval < 1:
+        raise UsageError("--interval must be 1 or more", "leave it out for 60")
     return asyncio.run(_watch(args))
 
 
 async def _watch(args: argparse.Namespace) -> int:
-    async def read() -> Desired:
-        return load(args.desired_state, ref=args.ref, working_tree=args.working_tree)
+    telling = Telling(args.metrics_file)
+    telling.begin()
 
-    def tell(opened: Session, outcomes: list[Outcome], seconds: float) -> None:
+    def done(opened: Session, outcomes: list[Outcome], seconds: float) -> None:
         report(opened, outcomes, seconds, args)
+        telling.in_background(opened, outcomes, seconds)
 
+    def trouble(error: ReconcileError) -> None:
+        log("desired_state.refused", reason=str(error), next=error.next_step)
+        telling.trouble(error)
+
+    progress = Progress(log, terminal=sys.stderr.isatty())
     watch = Watch(
-        read, controller, Progress(log, terminal=sys.stderr.isatty()), tell, _trouble, args.interval, args.allow_prune
+        origin_of(args, trouble), controller, progress, done, trouble, args.interval, args.allow_prune, args.repo
     )
     loop = asyncio.get_running_loop()
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, watch.stop)
-    waking = asyncio.create_task(_wake_on_changes(args, watch))
+    server = await _listen(args, watch, telling)
+    helpers = [asyncio.create_task(_pat_watchdog(watch))]
+    if not args.repo:
+        helpers.append(asyncio.create_task(_wake_on_changes(args, watch)))
+    sdnotify.notify("READY=1")
     await watch.run()
-    waking.cancel()
+    sdnotify.notify("STOPPING=1")
+    for helper in helpers:
+        helper.cancel()
+    if server:
+        server.close()
     return 0
 
 
@@ -47,5 +73,37 @@ async def _wake_on_changes(args: argparse.Namespace, watch: Watch) -> None:
         watch.wake()
 
 
-def _trouble(error: ReconcileError) -> None:
-    log("desired_state.refused", reason=str(error), next=error.next_step)
+async def _pat_watchdog(watch: Watch) -> None:
+    every = sdnotify.watchdog_seconds()
+    while every:
+        if now_seconds() - watch.turned_seconds < LONGEST_STANDSTILL_SECONDS + 2 * watch.interval_seconds:
+            sdnotify.notify("WATCHDOG=1")
+        await asyncio.sleep(every / 2)
+
+
+async def _listen(args: argparse.Namespace, watch: Watch, telling: Telling) -> asyncio.Server | None:
+    if args.listen is None:
+        if args.webhook_secret_file:
+            raise UsageError("--webhook-secret-file needs --listen", "add --listen 127.0.0.1:9465")
+        return None
+    gets: dict[str, Get] = {
+        "/metrics": lambda: (200, CONTENT_TYPE, telling.metrics.render()),
+        "/healthz": lambda: _plain(*liveness(now_seconds() - watch.turned_seconds, LONGEST_STANDSTILL_SECONDS)),
+        "/readyz": lambda: _plain(*readiness(watch.last_good_age_seconds, watch.interval_seconds)),
+    }
+    if args.webhook_secret_file is None:
+        return await serve(args.listen, gets)
+    return await serve_webhook(args.listen, _read_secret(args.webhook_secret_file), watch.wake, gets)
+
+
+def _plain(status: int, text: str) -> tuple[int, str, bytes]:
+    return status, "text/plain; charset=utf-8", text.encode()
+
+
+def _read_secret(path: Path) -> SecretStr:
+    try:
+        return SecretStr(path.read_text(encoding="utf-8").strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"the secret of the webhook cannot be read from {path}: {error}", "name a readable file"
+        ) from error

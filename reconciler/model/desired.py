@@ -17,6 +17,7 @@ from reconciler.model import values
 from reconciler.model.fields import AtLeastOne, EachOnce, MayBeEmpty, Whole, refuse
 from reconciler.model.machine import HostSpec, Layout, Strict, Traefik, read_host
 from reconciler.model.reserved import SET_BY_ELIXIR
+from reconciler.notify.settings import Notify
 
 __all__ = [
     "App",
@@ -148,7 +149,7 @@ class Common(Strict):
     )
     soak_seconds: Annotated[int, Whole(0, 86_400)] = Field(
         default=0,
-        description="After the cutover the old instance stays warm for so long, and takes over again if the new one fails.",
+        description="After the cutover the old instance stays warm so long, and takes over again if the new one fails.",
     )
     drift: Literal["correct", "warn"] = Field(
         default="correct", description="What somebody changed on a host is put back (correct) or only reported (warn)."
@@ -243,7 +244,10 @@ class Fleet(Strict):
 
     owner: values.Name | None = Field(
         default=None,
-        description="Name of this desired state on its hosts; only what carries it is ever removed. Without it: the repository.",
+        description="Name of this desired state on its hosts; only what carries it is removed. Else: the repository.",
+    )
+    notify: Annotated[tuple[Notify, ...], EachOnce, MayBeEmpty(tuple)] = Field(
+        default=(), description="Who is told when something fails, recovers or is rolled out."
     )
     hosts: Annotated[dict[values.HostName, HostSpec], MayBeEmpty(dict)] = Field(
         default_factory=dict, description="Machines by the name that apps use."

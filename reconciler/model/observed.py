@@ -144,7 +144,7 @@ class Lease:
     """Who may change the host. The generation grows with every new holder: a stale look cannot take it over."""
 
     generation: int = 0
-    token: str = "-"
+    token: str = "-"  # noqa: S105 - says who, opens nothing
     left_seconds: int = 0
     holder: str = "-"
     abandoned: bool = False  # its holder is known to be dead

@@ -69,7 +69,9 @@ def why_env_key_is_taken(key: str) -> str | None:
     return _ENV_KEYS.get(key)
 
 
-SET_BY_ELIXIR = frozenset(
-    "C E I S MODE LENGTH SELF VAL ERL ERL_EXEC ERTS_BIN ELIXIR_VERSION REL_EXEC REL_VSN_DIR SCRIPT_PATH DEFAULT_SYS_CONFIG".split()
-)
+_IN_THE_START_SCRIPT = """
+    C E I S MODE LENGTH SELF VAL ERL ERL_EXEC ERTS_BIN ELIXIR_VERSION REL_EXEC REL_VSN_DIR SCRIPT_PATH
+    DEFAULT_SYS_CONFIG
+"""
+SET_BY_ELIXIR = frozenset(_IN_THE_START_SCRIPT.split())
 """Variables that bin/<app> of a mix release overwrites; read in the script of Elixir 1.14."""

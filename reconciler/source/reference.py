@@ -12,9 +12,9 @@ from reconciler.model.desired import App, Fleet
 
 HEAD = """# Every key of the desired state
 
-Printed from the models by `reconcile schema --write schemas`; the JSON Schemas beside this page say the same to your editor
-(first line of a file: `# yaml-language-server: $schema=../../schemas/app.schema.json`). Unknown keys, duplicate keys, anchors and
-wrong types are refused with `file:line:column`.
+Printed from the models by `reconcile schema --write schemas`; the JSON Schemas beside this page say the same to your
+editor (first line of a file: `# yaml-language-server: $schema=../../schemas/app.schema.json`). Unknown keys, duplicate
+keys, anchors and wrong types are refused with `file:line:column`.
 """
 
 

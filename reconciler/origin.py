@@ -1,0 +1,83 @@
+"""Where the desired state comes from: a folder or the repository around it, or a branch of a remote one.
+
+Read anew at every pass. A remote one that cannot be reached, or whose newest commit is refused, leaves the last
+accepted one standing; what is wrong is told.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from reconciler.errors import GitError, ReconcileError, UsageError
+from reconciler.load import load, load_from
+from reconciler.model.desired import Desired
+from reconciler.source.follow import Follower, Revision
+from reconciler.source.git import find_repository
+from reconciler.source.remote import Remote
+from reconciler.source.signatures import verify
+
+
+class Origin(Protocol):
+    """A place the desired state can be read from, again and again."""
+
+    async def read(self) -> Desired:
+        """The newest that may be used. Raises InvalidDesiredState, GitError or UsageError: then nothing is touched."""
+        ...
+
+
+def origin_of(args: argparse.Namespace, trouble: Callable[[ReconcileError], None] | None = None) -> Origin:
+    """What the command line names. `trouble` hears of a commit that could not be used; without it, it is raised."""
+    if args.repo:
+        if args.working_tree or args.ref:
+            raise UsageError("--repo goes with neither --ref nor --working-tree", "name a branch with --branch")
+        remote = Remote(args.repo, args.branch, args.desired_state.as_posix())
+        return _Remote(Follower(remote, args.allowed_signers), trouble)
+    if args.branch:
+        raise UsageError("--branch needs --repo", "--ref names a commit of the repository here")
+    if args.allowed_signers and (args.working_tree or find_repository(args.desired_state) is None):
+        raise UsageError("--allowed-signers judges commits, and these are files", "commit them, or leave it out")
+    return _Local(args)
+
+
+class _Local:
+    def __init__(self, args: argparse.Namespace) -> None:
+        self._args = args
+        self._verified: str | None = None
+
+    async def read(self) -> Desired:
+        args = self._args
+        desired = load(args.desired_state, ref=args.ref, working_tree=args.working_tree)
+        signers: Path | None = args.allowed_signers
+        if signers is None or desired.revision is None or desired.revision == self._verified:
+            return desired
+        repository = find_repository(args.desired_state)
+        assert repository is not None
+        verified = await verify(repository, desired.revision, signers, self._verified)
+        self._verified = desired.revision
+        return replace(desired, notes=(*desired.notes, verified.note))
+
+
+class _Remote:
+    def __init__(self, follower: Follower, trouble: Callable[[ReconcileError], None] | None) -> None:
+        self._follower, self._trouble = follower, trouble
+        self._last: tuple[Revision, Desired] | None = None
+
+    async def read(self) -> Desired:
+        revision = await self._follower.newest()
+        if revision.problem is not None:
+            if self._trouble is None:
+                raise revision.problem
+            self._trouble(revision.problem)
+        if self._last and self._last[0] is revision:
+            return self._last[1]
+        try:
+            desired = load_from(revision.mirror, revision.commit, revision.folder, notes=revision.notes)
+        except GitError:
+            self._follower.forget()
+            raise
+        self._last = (revision, desired)
+        return desired

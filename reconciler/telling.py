@@ -1,0 +1,75 @@
+"""What others hear of a pass: metrics for Prometheus, messages to whom fleet.yaml names. It fails no pass."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from reconciler.clock import epoch_seconds
+from reconciler.errors import ReconcileError
+from reconciler.logs import log
+from reconciler.loop import Outcome
+from reconciler.metrics import Metrics
+from reconciler.model.action import Blocked
+from reconciler.notify.notifier import Notifier
+from reconciler.session import Session, cache_file, secret
+
+
+@dataclass
+class Telling:
+    """Metrics and messages over the life of one process."""
+
+    metrics_file: Path | None
+    metrics: Metrics = field(default_factory=lambda: Metrics(epoch_seconds))
+    notifier: Notifier | None = None
+    background: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def begin(self) -> None:
+        """Counters of an earlier process go on: a timer that runs --once counts like a watch."""
+        if self.metrics_file:
+            self.metrics.resume(self.metrics_file)
+
+    async def after_pass(self, opened: Session, outcomes: list[Outcome], seconds: float) -> None:
+        """Count it, write the file, tell those who are to be told."""
+        for host in opened.hosts:
+            wants = {t.wanted.app: t.wanted.version for t in opened.targets if t.wanted.host == host}
+            suspended = [
+                o.end.app for o in outcomes if isinstance(o.end, Blocked) and o.end.reason.startswith("suspended")
+            ]
+            self.metrics.observe_pass(host, seconds, outcomes, wants=wants, suspended=suspended)
+        self._write()
+        await self._tell(opened, outcomes)
+
+    def in_background(self, opened: Session, outcomes: list[Outcome], seconds: float) -> None:
+        """The same, without keeping the loop waiting."""
+        task = asyncio.create_task(self.after_pass(opened, outcomes, seconds))
+        self.background.add(task)
+        task.add_done_callback(self.background.discard)
+
+    def trouble(self, error: ReconcileError) -> None:
+        """A pass could not even begin."""
+        self.metrics.observe_error(error)
+        self._write()
+
+    def _write(self) -> None:
+        if self.metrics_file is None:
+            return
+        try:
+            self.metrics.write_textfile(self.metrics_file)
+        except ReconcileError as error:
+            log("metrics.not_written", reason=str(error))
+
+    async def _tell(self, opened: Session, outcomes: list[Outcome]) -> None:
+        settings = opened.desired.fleet.notify
+        if not settings and self.notifier is None:
+            return
+        self.notifier = self.notifier or Notifier(settings, secret, remember=cache_file("notify", "told.json"))
+        self.notifier.use(settings)
+        known = {(target.wanted.app, target.wanted.host) for target in opened.targets}
+        secrets = frozenset().union(*(target.secrets for target in opened.targets))
+        failures = await self.notifier.tell(
+            outcomes, epoch_seconds(), revision=opened.desired.revision, known=known, secrets=secrets
+        )
+        for failure in failures:
+            log("notify.failed", reason=failure)
