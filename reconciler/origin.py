@@ -10,15 +10,15 @@ import argparse
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from reconciler.errors import GitError, ReconcileError, UsageError
 from reconciler.load import load, load_from
 from reconciler.model.desired import Desired
-from reconciler.source.follow import Follower, Revision
 from reconciler.source.git import find_repository
-from reconciler.source.remote import Remote
-from reconciler.source.signatures import verify
+
+if TYPE_CHECKING:  # a folder here needs nothing of these, and starts sooner without them
+    from reconciler.source.follow import Follower, Revision
 
 
 class Origin(Protocol):
@@ -34,6 +34,9 @@ def origin_of(args: argparse.Namespace, trouble: Callable[[ReconcileError], None
     if args.repo:
         if args.working_tree or args.ref:
             raise UsageError("--repo goes with neither --ref nor --working-tree", "name a branch with --branch")
+        from reconciler.source.follow import Follower
+        from reconciler.source.remote import Remote
+
         remote = Remote(args.repo, args.branch, args.desired_state.as_posix())
         return _Remote(Follower(remote, args.allowed_signers), trouble)
     if args.branch:
@@ -54,6 +57,8 @@ class _Local:
         signers: Path | None = args.allowed_signers
         if signers is None or desired.revision is None or desired.revision == self._verified:
             return desired
+        from reconciler.source.signatures import verify
+
         repository = find_repository(args.desired_state)
         assert repository is not None
         verified = await verify(repository, desired.revision, signers, self._verified)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from reconciler.cli import parser
 from reconciler.commands.validate import run
 
 HELLO = "app: hello\nversion: 1.10\nartifact: {source: x}\nhosts: [web1, local]\n"
@@ -22,7 +22,8 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def validate(as_json: bool = False, ref: str | None = None) -> int:
-    return run(argparse.Namespace(desired_state=Path("ds"), ref=ref, working_tree=False, json=as_json))
+    words = ["validate", "--desired-state", "ds", *(["--ref", ref] if ref else []), *(["--json"] if as_json else [])]
+    return run(parser().parse_args(words))
 
 
 def test_a_sound_state_is_counted(capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,7 +29,8 @@ class Stage:
     def arguments(self) -> argparse.Namespace:
         """What `reconcile --desired-state DIR` would be called with."""
         return argparse.Namespace(
-            desired_state=self.place.desired_state, ref=None, working_tree=False, app=None, host=None
+            desired_state=self.place.desired_state, ref=None, working_tree=False, app=None, host=None,
+            repo=None, branch=None, allowed_signers=None,
         )  # fmt: skip
 
 
