@@ -71,6 +71,8 @@ class Applier:
             app = app.with_slot(replace(app.slot(action.slot), drained=True))
         if isinstance(action, StartInstance | StartAgain) and reply.status == 0:
             app = app.with_slot(self._started(app.slot(action.slot), reply))
+        if isinstance(action, Migrate) and reply.log:  # it failed: its log is told as the app's
+            app = app.with_slot(replace(app.slots[0], log_tail=self._log(reply)))
         return self._merged(seen, app)
 
     async def _change(self, action: AnyAction, app: ObservedApp) -> Reply:  # noqa: C901 - one line a case
@@ -107,7 +109,8 @@ class Applier:
             case Migrate():
                 seconds = self.target.app.migrate_within_seconds
                 env = _tar({"env": self.target.migrate_env_text(action.identity)})
-                return await run("migrate", (name, release, str(seconds)), env, 60.0 + seconds)
+                migrate = (name, release, str(seconds), str(action.identity))
+                return await run("migrate", migrate, env, 60.0 + seconds)
             case PruneReleases():
                 return await run("prune", (name, *action.releases))
             case WaitHealthy() | ConfirmRoute() | InstallRelease():
@@ -152,8 +155,11 @@ class Applier:
     def _started(self, slot: Slot, reply: Reply) -> Slot:
         if slot.state != "failed":
             return slot
-        log = tuple(self.target.masked(line) for line in reply.log[-15:])
-        return replace(slot, failure=f"its unit failed ({slot.last_exit})", healthy=False, log_tail=log)
+        failure = f"its unit failed ({slot.last_exit})"
+        return replace(slot, failure=failure, healthy=False, log_tail=self._log(reply))
+
+    def _log(self, reply: Reply) -> tuple[str, ...]:
+        return tuple(self.target.masked(line) for line in reply.log[-15:])
 
     def _merged(self, seen: ObservedHost, app: ObservedApp) -> ObservedHost:
         """The fresh look, with what Traefik and each instance answered before: no action but the proofs asks again."""

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from reconciler.apply import Applier
 from reconciler.decide import next_action
 from reconciler.errors import ReconcileError
 from reconciler.host.transport import Transport
@@ -74,7 +73,7 @@ async def _converge(
         target = replace(target, wanted=replace(wanted, migrates=False))
     done: list[AnyAction] = []
     log_tail: tuple[str, ...] = ()
-    applier = Applier(host, target, progress.teller(wanted.host, wanted.app))
+    tell = progress.teller(wanted.host, wanted.app)
     try:
         while len(done) < MOST_ACTIONS:
             step = next_action(target.wanted, seen)
@@ -83,8 +82,10 @@ async def _converge(
             if isinstance(step, Converged):
                 return Outcome(step, tuple(done))
             assert isinstance(seen, ObservedHost)
+            from reconciler.apply import Applier  # with all it needs: a pass that finds nothing to do does without
+
             with progress.action(step):
-                seen = await applier.apply(step, seen)
+                seen = await Applier(host, target, tell).apply(step, seen)
             done.append(step)
             # A rejected release's slot is cleared; what its log said is still worth telling at the end.
             log_tail = next((slot.log_tail for slot in seen.app(wanted.app).slots if slot.log_tail), log_tail)

@@ -14,5 +14,5 @@ change() {
   tar -xOf - route >"$new" && chmod 0644 "$new" && sync -f "$new" || fail 28 "cannot write below $outside"
   record "$app" "$T/$app.yml" "$new" && mv -T "$new" "$T/$app.yml" || fail 28 "cannot write below $T and $S"
   sync -f "$T"
-  rm -f "$E/$app/$slot.previous"
+  rm -f "$E/$app/$slot.previous" "$S/$app/unit.previous"
 }

@@ -26,7 +26,19 @@ log_tail() { # unit epoch-seconds: what the app said since then; when it said no
   journalctl --sync 2>/dev/null
   said=$(journalctl --no-pager -o cat -n 15 --since "@$2" "_SYSTEMD_UNIT=$1" 2>/dev/null)
   [ -n "$said" ] || said=$(journalctl --no-pager -o cat -n 15 --since "@$2" -u "$1" 2>/dev/null)
-  printf '%s\n' "$said"
+  printf '%s\n' "$said" | sed 's/^/| /' # no line of an app is ever read as one of ours
+}
+
+quarantine() { # app identity; stdin: why. These bytes with this env and unit failed here
+  { grep -vF " $2 " "$S/$1/quarantine" 2>/dev/null | tail -n 19; echo "$(date +%s) $2 $(tr '\n' ' ')"; } >"$S/$1/quarantine.new" &&
+    sync "$S/$1/quarantine.new" && mv -T "$S/$1/quarantine.new" "$S/$1/quarantine"
+}
+
+keep_unit() { # app staged-unit: the template that is proven, until its successor is accepted or rejected
+  unit_file=$U/$1@.service
+  [ -e "$unit_file" ] && [ ! -e "$S/$1/unit.previous" ] && ! cmp -s "$2" "$unit_file" &&
+    grep -qF "$(sha256sum <"$unit_file" | cut -d' ' -f1)  $unit_file" "$S/$1/inventory" || return 0
+  cp "$unit_file" "$S/$1/.unit.keep" && sync "$S/$1/.unit.keep" && mv -T "$S/$1/.unit.keep" "$S/$1/unit.previous"
 }
 
 started_at() { stat -c %Y "$R/$1/slots/$2" 2>/dev/null || echo 0; } # app slot: when its link was made, that is, by start

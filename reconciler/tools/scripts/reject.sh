@@ -3,11 +3,12 @@ change() {
   app=$1 slot=$2 unit=$1@$2.service
   begin_change "$app"
   [ -e "$E/$app/$slot.previous" ] || [ "$(routed_slot "$app")" != "$slot" ] || fail $STALE "the route names slot $slot"
-  reason=$(tr '\n' ' ')
-  { grep -vF " $3 " "$S/$app/quarantine" 2>/dev/null | tail -n 19; echo "$(date +%s) $3 $reason"; } >"$S/$app/quarantine.new" &&
-    sync "$S/$app/quarantine.new" && mv -T "$S/$app/quarantine.new" "$S/$app/quarantine" ||
-    fail 28 "cannot write below $S"
+  quarantine "$app" "$3" || fail 28 "cannot write below $S"
   systemctl kill -s KILL "$unit" 2>/dev/null # it serves nobody: no need to wait for it
+  if [ -e "$S/$app/unit.previous" ]; then
+    publish "$app" "$S/$app/unit.previous" "$U/$app@.service" 0644
+    systemctl daemon-reload
+  fi
   if [ ! -e "$E/$app/$slot.previous" ]; then clear_slot "$app" "$slot"; return; fi
   systemctl stop "$unit"
   systemctl reset-failed "$unit" 2>/dev/null
