@@ -87,14 +87,19 @@ class Applier:
             after = after.with_slot(replace(after.slot(action.slot), drained=True))
         if isinstance(action, StartInstance | StartAgain) and reply.status == 0:
             after = after.with_slot(self._started(after.slot(action.slot), reply))
+        if isinstance(action, Migrate) and reply.log:  # it failed: its log is told as the app's
+            after = after.with_slot(replace(after.slots[0], log_tail=self._log(reply)))
         return reply, after
 
     def _started(self, slot: Slot, reply: Reply) -> Slot:
         """A start that failed at once needs no waiting: why it did is in the reply."""
         if slot.state != "failed":
             return slot
-        log = tuple(self.target.masked(line) for line in reply.log[-15:])
-        return replace(slot, failure=f"its unit failed ({slot.last_exit})", healthy=False, log_tail=log)
+        failure = f"its unit failed ({slot.last_exit})"
+        return replace(slot, failure=failure, healthy=False, log_tail=self._log(reply))
+
+    def _log(self, reply: Reply) -> tuple[str, ...]:
+        return tuple(self.target.masked(line) for line in reply.log[-15:])
 
     async def _changed(self, action: AnyAction, app: ObservedApp, runner: Runner) -> Reply:
         match action:
@@ -134,7 +139,7 @@ class Applier:
         if isinstance(action, Migrate):
             seconds = self.target.migrate_within_seconds
             env = tar_of({"env": self.target.migrate_env_text(action.identity)})
-            words: tuple[str, ...] = (name, action.identity.release, str(seconds))
+            words: tuple[str, ...] = (name, action.identity.release, str(seconds), str(action.identity))
             return await runner.run("migrate", words, env, LOCK_SECONDS + seconds)
         slot, invocation = action.slot, app.slot(action.slot).invocation
         match action:

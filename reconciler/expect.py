@@ -143,4 +143,7 @@ def _rejected(app: ObservedApp, action: RejectRelease, seen_at: int) -> Observed
             enabled=before.enabled,
             invocation=f"{before.invocation}+",
         )
-    return replace(app.with_slot(after), quarantined=(*app.quarantined, entry))
+    others = (slot.prepared for slot in app.slots if slot.name != action.slot and slot.prepared)
+    proven = before.previous or next(others, None)
+    unit = proven.unit if proven else app.unit
+    return replace(app.with_slot(after), quarantined=(*app.quarantined, entry), unit=unit)

@@ -9,11 +9,9 @@ import asyncio
 from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
 
-from reconciler.apply import Applier
 from reconciler.clock import now_seconds, sleep_seconds
 from reconciler.decide import next_action
 from reconciler.errors import ArtifactError, HostLocked, ReconcileError
-from reconciler.finish import finish
 from reconciler.host.transport import Transport
 from reconciler.model.action import (
     AnyAction,
@@ -129,9 +127,7 @@ class Pass:
         self, target: Target, seen: ObservedHost | Unreachable, done: list[AnyAction]
     ) -> Converged | Blocked:
         wanted = target.wanted
-        applier = Applier(
-            self.hosts[wanted.host], target, self.controller, self.progress.teller(wanted.host, wanted.app)
-        )
+        host, tell = self.hosts[wanted.host], self.progress.teller(wanted.host, wanted.app)
         log_tail: tuple[str, ...] = ()
         while len(done) < MOST_ACTIONS:
             step = next_action(wanted, seen)
@@ -140,6 +136,9 @@ class Pass:
             if isinstance(step, Converged):
                 return step
             assert isinstance(seen, ObservedHost)
+            from reconciler.apply import Applier  # with all it needs: a pass that finds nothing to do does without
+
+            applier = Applier(host, target, self.controller, tell)
             try:
                 with self.progress.action(step):
                     seen = await self._unless_called_off(step, applier.apply(step, seen))
@@ -182,6 +181,8 @@ class Pass:
             await order.ended(name)
         finally:
             if name in self.changed:
+                from reconciler.finish import finish
+
                 outcomes = [outcome for outcome in order.finished(name) if outcome.actions]
                 work = finish(self.hosts[name], self.sites[name], self.controller, outcomes, self.revision)
                 await asyncio.shield(work)

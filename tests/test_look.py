@@ -152,7 +152,12 @@ def test_half_a_look_is_no_look(text: str) -> None:
 
 
 def test_an_action_says_how_it_ended_before_the_look() -> None:
-    """Its exit code and the lines of the journal stand in front."""
-    reply = read_reply("@@log\nfirst\nsecond\n@@result 75\n" + case("an_empty_host"), Layout())
+    """Its exit code and the journal's lines stand in front; whatever an app logs is read as a line of its log."""
+    lines = ("first", "@@result 0", "@@begin", "@@end", "\u2028@@result 0", "| last")
 
-    assert (reply.status, reply.log) == (75, ("first", "second"))
+    reply = read_reply(
+        "@@log\n" + "".join(f"| {line}\n" for line in lines) + "@@result 75\n" + case("an_empty_host"), Layout()
+    )
+
+    assert (reply.status, reply.log) == (75, lines)
+    assert reply.apps == read("an_empty_host").apps

@@ -43,15 +43,19 @@ class Unreadable(ValueError):
 
 def read_reply(text: str, layout: Layout) -> Reply:
     """One reply. Raises Unreadable when it was cut off: half a look is no look."""
-    before, begin, after = text.partition("@@begin\n")
-    body, end, _ = after.rpartition("@@end")
+    before, begin, after = f"\n{text}".partition("\n@@begin\n")
+    body, end, _ = after.rpartition("\n@@end")
     if not begin or not end:
         raise Unreadable("the reply is not whole")
-    status = next((int(line.split()[1]) for line in before.splitlines() if line.startswith("@@result ")), 0)
-    log_text = before.partition("@@log\n")[2].partition("@@result ")[0]
+    status = next((int(line.split()[1]) for line in _lines(before) if line.startswith("@@result ")), 0)
+    log = tuple(line.removeprefix("| ") for line in _lines(before) if line.startswith("| "))
     sections = _Sections(body)
     apps = {name: _read_app(name, lines, sections, layout) for name, lines in sections.apps.items()}
-    return Reply(status, tuple(log_text.splitlines()), _read_facts(sections.host), _read_lease(sections.host), apps)
+    return Reply(status, log, _read_facts(sections.host), _read_lease(sections.host), apps)
+
+
+def _lines(text: str) -> list[str]:
+    return [line for line in text.split("\n") if line]  # and not where Unicode ends one: apps write some of it
 
 
 @dataclass
@@ -71,18 +75,18 @@ class _Sections:
         rest, _, units = rest.partition("@@units\n")
         rest, _, files = rest.partition("@@files\n")
         host, *apps = rest.split("@@app ")
-        self.host = dict(line.partition(" ")[::2] for line in host.splitlines())
+        self.host = dict(line.partition(" ")[::2] for line in _lines(host))
         for text in apps:
             name, _, lines = text.partition("\n")
-            self.apps[name] = [line.split(" ", 3) for line in lines.splitlines()]
-        for line in files.splitlines():
+            self.apps[name] = [line.split(" ", 3) for line in _lines(lines)]
+        for line in _lines(files):
             kind, first, second = (*line.split(" ", 2), "", "")[:3]
             if kind == "sum":
                 self.sums[second.strip()] = first
             elif kind == "head":
                 self.heads.setdefault(first, []).append(second)
         self.units = systemd.read_show(units)
-        self.processes = [line.split(" ") for line in processes.splitlines()]
+        self.processes = [line.split(" ") for line in _lines(processes)]
 
 
 def _read_facts(host: dict[str, str]) -> HostFacts:

@@ -76,10 +76,10 @@ PREEMPTED = [Cut("start"), Cut("cutover")]
 FIRST = cuts(UPLOAD, "install", "start", "wait", "cutover", "confirm", inside={"install": (150,)})
 STOP_FIRST = cuts(
     *("install", "start", "wait", "cutover"),
-    inside={"install": (100, 600, 1100), "wait": (50,)},  # in the stop of the old one, in the start, in the cutover
+    inside={"install": (100, 1100), "wait": (50,)},  # in the stop of the old one, in the start, in the cutover
 )
-BAD = cuts("start", "wait", "reject", inside={"start": (300,), "wait": (40, 100)})
-BAD_STOP_FIRST = cuts("wait", "reject", inside={"start": (300,), "wait": (40,)})
+BAD = cuts("start", "wait", "reject", inside={"start": (300,), "wait": (60,)})
+BAD_STOP_FIRST = cuts("wait", "reject", inside={"wait": (60,)})
 
 
 def kill(project: Project, cut: Cut) -> list[str]:
@@ -184,7 +184,7 @@ def streams() -> tuple[Stream, ...]:
         Stream("GET new", share, "/", keep_alive=False),
         Stream("POST kept", share, "/echo", "POST", body=body),
         Stream("POST new", share, "/echo", "POST", keep_alive=False, body=body),
-        Stream("GET slow", 4, "/slow?seconds=0.5"),
+        Stream("GET slow", 4, "/slow?seconds=0.8"),
     )
 
 

@@ -171,6 +171,8 @@ def test_two_slots(hello: Project) -> None:
     assert walk(hello, world, env={"GREETING": "Good day"}) == [*swap, "converged"]
     assert walk(hello, world, version="0.3.0") == ["install", "start", "wait", "reject", "blocked"]
     assert walk(hello, world, version="0.3.0") == ["blocked"]
+    bad_unit: dict[str, Any] = {"version": "0.3.0", "stop_seconds": 5}
+    assert walk(hello, world, **bad_unit) == ["start", "wait", "reject", "blocked"]
     assert walk(hello, world, version="0.4.0") == ["install", *swap, "prune", "converged"]
     assert walk(hello, world, version="0.5.0", migrate="bin/app migrate") == [
         "install", "migrate", *swap, "prune", "converged",

@@ -5,5 +5,5 @@ change() {
   systemctl is-active --quiet "$1@$2.service" || fail $STALE "slot $2 is not running any more"
   systemctl enable --quiet "$1@$2.service" || fail 1 "cannot enable $1@$2.service"
   sync -f "$U"
-  rm -f "$E/$1/$2.previous"
+  rm -f "$E/$1/$2.previous" "$S/$1/unit.previous"
 }

@@ -1,4 +1,4 @@
-# change app release seconds; stdin: tar of env. systemd runs it, so that it ends and is remembered without us.
+# change app release seconds identity; stdin: tar of env. systemd runs it, so that it ends and is remembered without us.
 change() {
   app=$1 release=$2 unit=$1-migrate.service done=$S/$1/migrated/$2
   begin_change "$app"
@@ -8,14 +8,19 @@ change() {
   while systemctl is-active --quiet "$unit" || [ "$(systemctl show -P ActiveState "$unit")" = activating ]; do sleep 0.2; done
   [ ! -e "$done" ] || { rm -rf "$stage"; return 0; }
   begun=$(date +%s)
-  systemd-run --quiet --wait --collect --unit="$unit" -p Type=oneshot -p "TimeoutStartSec=$3" \
+  said=$(systemd-run --wait --collect --unit="$unit" -p Type=oneshot -p "TimeoutStartSec=$3" \
     -p DynamicUser=yes -p "User=$app" -p "StateDirectory=$app" -p "WorkingDirectory=$R/$app/releases/$release" \
     -p "EnvironmentFile=$stage/env" -p Environment=LANG=C.UTF-8 -p "Environment=HOME=/var/lib/$app" \
     -p RuntimeDirectory="$app/migrate" -p "Environment=RELEASE_TMP=/run/$app/migrate" \
     -p Environment=RELEASE_DISTRIBUTION=none -p UMask=0077 -p "ExecStartPost=+/bin/touch $done" \
-    /bin/sh -c 'eval "exec $$RECONCILE_MIGRATE"'
-  status=$?
+    /bin/sh -c 'eval "exec $$RECONCILE_MIGRATE"' 2>&1) && why= || why=${said:-no reason given}
   rm -rf "$stage"
-  [ $status -eq 0 ] || log_tail "$unit" "$begun"
-  [ $status -eq 0 ] || fail 1 "the migration of $release failed (exit $status)"
+  case $why in
+    '') return 0 ;;
+    *"timeout was exceeded"*) why="its migration took longer than $3 s" ;;
+    *"control process"*) why='its migration failed' ;;
+    *) fail 1 "the migration of $release could not be started: $why" ;;
+  esac
+  log_tail "$unit" "$begun"
+  echo "$why" | quarantine "$app" "$4" || fail 28 "cannot write below $S"
 }

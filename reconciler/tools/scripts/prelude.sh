@@ -16,14 +16,16 @@ LEASE_SECONDS=30
 read_lease() { # sets generation token expires boot holder; the clock is the host's own and never goes back
   generation=0 token=- expires=0 boot=- holder=-
   [ ! -r "$S/lease" ] || read -r generation token expires boot holder <"$S/lease"
-  now=$(cut -d. -f1 /proc/uptime)
-  [ "$boot" = "$(cat /proc/sys/kernel/random/boot_id)" ] || expires=0
+  read -r now rest </proc/uptime
+  read -r this_boot </proc/sys/kernel/random/boot_id
+  now=${now%.*}
+  [ "$boot" = "$this_boot" ] || expires=0
   left=$((expires > now ? expires - now : 0))
   [ "$token" != - ] || left=0
 }
 
 write_lease() { # token seconds holder
-  echo "$generation $1 $((now + $2)) $(cat /proc/sys/kernel/random/boot_id) $3" >"$S/lease.new" &&
+  echo "$generation $1 $((now + $2)) $this_boot $3" >"$S/lease.new" &&
     mv -T "$S/lease.new" "$S/lease"
 }
 
@@ -58,7 +60,19 @@ log_tail() { # unit epoch-seconds: what the app said since then; when it said no
   journalctl --sync 2>/dev/null
   said=$(journalctl --no-pager -o cat -n 15 --since "@$2" "_SYSTEMD_UNIT=$1" 2>/dev/null)
   [ -n "$said" ] || said=$(journalctl --no-pager -o cat -n 15 --since "@$2" -u "$1" 2>/dev/null)
-  printf '%s\n' "$said"
+  printf '%s\n' "$said" | sed 's/^/| /' # no line of an app is ever read as one of ours
+}
+
+quarantine() { # app identity; stdin: why. These bytes with this env and unit failed here
+  { grep -vF " $2 " "$S/$1/quarantine" 2>/dev/null | tail -n 19; echo "$(date +%s) $2 $(tr '\n' ' ')"; } >"$S/$1/quarantine.new" &&
+    sync "$S/$1/quarantine.new" && mv -T "$S/$1/quarantine.new" "$S/$1/quarantine"
+}
+
+keep_unit() { # app staged-unit: the template that is proven, until its successor is accepted or rejected
+  unit_file=$U/$1@.service
+  [ -e "$unit_file" ] && [ ! -e "$S/$1/unit.previous" ] && ! cmp -s "$2" "$unit_file" &&
+    grep -qF "$(sha256sum <"$unit_file" | cut -d' ' -f1)  $unit_file" "$S/$1/inventory" || return 0
+  cp "$unit_file" "$S/$1/.unit.keep" && sync "$S/$1/.unit.keep" && mv -T "$S/$1/.unit.keep" "$S/$1/unit.previous"
 }
 
 started_at() { stat -c %Y "$R/$1/slots/$2" 2>/dev/null || echo 0; } # app slot: when its link was made, that is, by start
@@ -108,11 +122,6 @@ route() { # app slot; stdin: the text. Outside the watched folder first, then on
   cat >"$new" && chmod 0644 "$new" && sync -f "$new" || fail 28 "cannot write below $outside"
   record "$1" "$T/$1.yml" "$new" && mv -T "$new" "$T/$1.yml" || fail 28 "cannot write below $T and $S"
   sync -f "$T"
-}
-
-quarantine() { # app identity; stdin: the reason
-  { grep -vF " $2 " "$S/$1/quarantine" 2>/dev/null | tail -n 19; echo "$(date +%s) $2 $(tr '\n' ' ')"; } >"$S/$1/quarantine.new" &&
-    sync "$S/$1/quarantine.new" && mv -T "$S/$1/quarantine.new" "$S/$1/quarantine"
 }
 
 link_slot() { # app slot release

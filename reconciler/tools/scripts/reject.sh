@@ -6,6 +6,10 @@ change() {
   [ -e "$E/$app/$slot.previous" ] || [ "$(routed_slot "$app")" != "$slot" ] || fail $STALE "the route names slot $slot"
   quarantine "$app" "$3" || fail 28 "cannot write below $S"
   systemctl kill -s KILL "$unit" 2>/dev/null # it serves nobody: no need to wait for it
+  if [ -e "$S/$app/unit.previous" ]; then
+    publish "$app" "$S/$app/unit.previous" "$U/$app@.service" 0644
+    systemctl daemon-reload
+  fi
   if [ ! -e "$E/$app/$slot.previous" ]; then clear_slot "$app" "$slot"; return; fi
   systemctl stop "$unit"
   systemctl reset-failed "$unit" 2>/dev/null

@@ -9,8 +9,8 @@ change() {
       cp -p "$E/$app/$slot.env" "$E/$app/.$slot.keep" && sync "$E/$app/.$slot.keep" &&
         mv -T "$E/$app/.$slot.keep" "$E/$app/$slot.previous" || fail 28 "cannot write below $E"
     fi
-    systemctl stop "$unit"
   fi
+  keep_unit "$app" "$stage/unit" || fail 28 "cannot write below $S"
   write_slot "$app" "$slot" "$3" "$stage" || fail 28 "cannot write the files of slot $slot"
   systemctl reset-failed "$unit" 2>/dev/null
   systemctl restart "$unit" || log_tail "$unit" "$(started_at "$app" "$slot")"

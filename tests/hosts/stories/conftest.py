@@ -50,7 +50,7 @@ def new_project(request: pytest.FixtureRequest, ssh_home: Path, command_cache: P
         machine = machine or request.getfixturevalue("shared")
         number = next(_numbers)
         project = Project(
-            tmp_path / f"project{number}", f"small{number}", machine, command_environ(ssh_home, command_cache)
+            tmp_path / f"project{number}", f"small-{number}", machine, command_environ(ssh_home, command_cache)
         )
         for version in ("0.1.0", "0.2.0"):
             project.add_artifact(small_release(version), version)

@@ -95,7 +95,7 @@ def test_an_instance_that_died_is_restarted_by_systemd_alone(drifting: Project) 
     drifting.machine.run(
         f'until [ "$(systemctl show -P ActiveState {drifting.app}@{port})" = active ]; do sleep 0.1; done'
     )
-    drifting.machine.run(f"until grep -q ':{port:04X} ' /proc/net/tcp; do sleep 0.05; done")
+    drifting.machine.run(f"until grep -q ':{port:04X} 00000000:0000 0A' /proc/net/tcp; do sleep 0.05; done")
 
     assert drifting.get() == (200, b"Hello from app 0.1.0\n")
     assert (drifting.once().code, drifting.once().verbs) == (0, [])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.hosts.stories.project import Project
+from tests.hosts.stories.project import Project, nothing_touched
 from tests.hosts.stories.small_release import small_release
 from tests.hosts.stories.visitors import visitors
 
@@ -36,11 +36,19 @@ def test_a_failing_migration_is_a_failed_rollout(project: Project) -> None:
 
     with visitors(project, slow=False):
         result = project.once()
+        with nothing_touched(project.machine):
+            again, status = project.once(), project.status()
 
-    assert (result.code, result.verbs) == (1, ["install"])
-    assert "the migration of 0.2.0-" in result.told
-    assert "app 0.2.0: column visits exists already" in result.told
-    assert "  version 0.1.0 still runs\n  next: " in result.told
+    assert (result.code, result.verbs) == (1, ["install", "migrate"])
+    assert result.told == (
+        f"host {project.machine.name}: {project.app}: version 0.2.0 failed here: its migration failed\n"
+        "  version 0.1.0 still runs\n"
+        "  | app 0.2.0: column visits exists already\n"
+        f"  next: reconcile logs {project.app}; "
+        "then commit another version or env (these digests are not tried again)\n"
+    )
+    assert (again.code, again.verbs) == (1, [])
+    assert status["because"] == "version 0.2.0 failed here: its migration failed"
     assert project.running() == project.one_instance("0.1.0", first)
     assert migrations(project) == "0.1.0 Hello\n"
 
