@@ -1,0 +1,68 @@
+"""Several hosts: the first proves a version, a failure stops the rest, and who was away is caught up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.hosts.conftest import MachineFactory
+from tests.hosts.farm import Farm
+from tests.hosts.machine import Machine
+from tests.hosts.stories.conftest import NewProject
+from tests.hosts.stories.project import Project
+
+pytestmark = pytest.mark.hosts
+
+QUICK = {"path": "/ping", "healthy_within_seconds": 3, "minimum_healthy_seconds": 0}
+
+
+@pytest.fixture
+def four(farm: Farm, machine_factory: MachineFactory) -> Iterator[list[Machine]]:
+    machines = [machine_factory(f"fleet{number}") for number in range(4)]
+    yield machines
+    for machine in machines:
+        farm.remove(machine)
+
+
+def versions(project: Project) -> list[str]:
+    rows = project.run("status", "--json").data
+    return [row["runs"] or "nothing" for row in rows]
+
+
+def test_a_broken_second_host_stops_the_others_and_is_caught_up(new_project: NewProject, four: list[Machine]) -> None:
+    """Exit 1; the first is on the new version, the rest on the old; after the repair one pass finishes."""
+    project = new_project(four[0], hosts=[machine.name for machine in four], health=QUICK)
+    project.converge()
+    second = project.keys["ports"][1]
+    four[1].run(
+        "perl -MIO::Socket::INET -e "
+        f"'IO::Socket::INET->new(LocalPort=>{second},Listen=>1)or die;sleep 600' >/dev/null 2>&1 &"
+    )
+    project.commit(version="0.2.0")
+
+    result = project.once()
+    assert result.code == 1
+    assert versions(project) == ["0.2.0", "0.1.0", "0.1.0", "0.1.0"]
+    assert f"port {second} is taken by another program" in result.told
+    assert result.told.count(f"waits for host {four[1].name}") == 2
+
+    four[1].run("pkill -f LocalPort")
+    assert project.once().code == 0
+    assert versions(project) == ["0.2.0"] * 4
+
+
+def test_a_host_that_is_away_holds_nobody_up_and_is_caught_up(new_project: NewProject, four: list[Machine]) -> None:
+    project = new_project(four[0], hosts=[machine.name for machine in four[:3]], health=QUICK)
+    project.converge()
+    four[0].power_off_hard()
+    project.commit(version="0.2.0")
+
+    result = project.once()
+    assert result.code == 1
+    assert versions(project) == ["nothing", "0.2.0", "0.2.0"]
+
+    four[0].boot()
+    four[0].wait_until_reachable()
+    assert project.once().code == 0
+    assert versions(project) == ["0.2.0"] * 3

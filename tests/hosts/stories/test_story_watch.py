@@ -1,0 +1,133 @@
+"""The loop that runs for months: commits, drift, a fix in the middle of a bad rollout, and its end."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from tests.hosts.machine import Machine
+from tests.hosts.stories.conftest import NewProject
+from tests.hosts.stories.project import Project
+
+pytestmark = pytest.mark.hosts
+
+
+@dataclass
+class Watching:
+    """A running `reconcile`, and what it has logged."""
+
+    process: subprocess.Popen[str]
+    events: list[dict[str, Any]] = field(default_factory=list)
+
+    def read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            if line.startswith("{"):
+                self.events.append({**json.loads(line), "seen": time.monotonic()})
+
+    def names(self) -> list[str]:
+        return [event["event"] for event in self.events]
+
+
+def until(true: Callable[[], bool], seconds: float, what: str) -> float:
+    """Wait for it; how long it took."""
+    begin = time.monotonic()
+    while not true():
+        assert time.monotonic() - begin < seconds, f"not within {seconds} s: {what}"
+        time.sleep(0.02)
+    return time.monotonic() - begin
+
+
+@contextmanager
+def watching(project: Project, *words: str) -> Iterator[Watching]:
+    process = subprocess.Popen(
+        project.words("--interval", "2", *words), cwd=project.folder, env=project.environ, text=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    watch = Watching(process)
+    reader = threading.Thread(target=watch.read)
+    reader.start()
+    try:
+        yield watch
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+        reader.join()
+
+
+@pytest.fixture
+def project(new_project: NewProject, own: Machine) -> Project:
+    project = new_project(own)
+    project.converge()
+    return project
+
+
+def test_a_commit_is_begun_within_a_second_and_served(project: Project) -> None:
+    with watching(project, "--interval", "60") as watch:
+        time.sleep(2)  # its first pass finds nothing to do and says nothing: there is no event to wait for
+        project.commit(version="0.2.0")
+        committed = time.monotonic()
+        until(lambda: "install.finished" in watch.names(), 10, "the first action")
+        first = next(event for event in watch.events if event["event"] == "install.finished")
+        assert first["seen"] - first["seconds"] - committed < 1
+        until(lambda: project.version_served == "0.2.0", 15, "0.2.0 serves")
+        until(lambda: "pass.finished" in watch.names(), 15, "the pass ends")
+
+    assert watch.process.returncode == 0
+    assert project.running() == project.one_instance("0.2.0", project.keys["ports"][1])
+
+
+def test_a_deleted_route_file_is_back_with_the_next_timer(project: Project) -> None:
+    with watching(project):
+        project.machine.run(f"rm /etc/traefik/dynamic/{project.app}.yml")
+        until(lambda: project.get()[0] == 404, 5, "the route is gone")
+        until(lambda: project.get()[0] == 200, 10, "the route is back")
+
+
+def test_a_fix_is_live_without_waiting_for_the_bad_rollout(project: Project) -> None:
+    """The bad one would have been waited for two minutes."""
+    patient = {"path": "/ping", "healthy_within_seconds": 120, "minimum_healthy_seconds": 0}
+    with watching(project) as watch:
+        project.commit(version="0.2.0", env={"NEVER_HEALTHY": "1"}, health=patient)
+        until(lambda: "start.finished" in watch.names(), 15, "the bad one is started")
+        project.commit(env={"GREETING": "Fixed"})
+        seconds = until(lambda: project.version_served == "0.2.0", 30, "the fix serves")
+
+    assert seconds < 20
+    assert project.get()[1].startswith(b"Fixed")
+
+
+def test_an_invalid_commit_changes_nothing_until_it_is_corrected(project: Project) -> None:
+    with watching(project) as watch:
+        good = project.file.read_text()
+        project.file.write_text(good.replace("version:", "verison:"))
+        project.git("commit", "-qam", "typo")
+        until(lambda: "desired_state.refused" in watch.names(), 10, "it is refused")
+        project.machine.run(f"rm /etc/traefik/dynamic/{project.app}.yml")
+        time.sleep(5)  # two timers: nothing may happen, so there is nothing to wait for
+        assert project.get()[0] == 404
+        project.file.write_text(good)
+        project.git("commit", "-qam", "typo corrected")
+        until(lambda: project.get()[0] == 200, 15, "healed again")
+
+
+def test_stopped_in_the_middle_it_gives_the_host_back(project: Project) -> None:
+    """SIGTERM ends a wait at once; the next pass need not wait for the lease."""
+    patient = {"path": "/ping", "healthy_within_seconds": 120, "minimum_healthy_seconds": 0}
+    with watching(project) as watch:
+        project.commit(version="0.2.0", env={"NEVER_HEALTHY": "1"}, health=patient)
+        until(lambda: "start.finished" in watch.names(), 15, "the bad one is started")
+        watch.process.send_signal(signal.SIGTERM)
+        assert watch.process.wait(10) == 0
+
+    project.commit(env={"GREETING": "Fixed"})
+    assert project.once("--wait-lock", "0").code == 0
