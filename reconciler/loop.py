@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from reconciler.clock import now_seconds, sleep_seconds
 from reconciler.decide import next_action
-from reconciler.errors import ArtifactError, HostLocked, ReconcileError
+from reconciler.errors import ArtifactError, ReconcileError
 from reconciler.host.transport import Transport
 from reconciler.model.action import (
     AnyAction,
@@ -99,6 +99,8 @@ class Pass:
             return Outcome(Blocked(wanted.host, wanted.app, why))
         target = await order.without_second_migration(target)
         outcome = await self._rollout(target, seen)
+        # Waited for is only what the look showed. Who loses the lease later has slept or lost a race: what it was
+        # about to do may be old by now, and it changes nothing more.
         while isinstance(outcome.end, Blocked) and outcome.end.locked and now_seconds() < deadline:
             self.progress.teller(wanted.host, wanted.app)(f"waits: {outcome.end.reason}")
             await sleep_seconds(1)
@@ -118,7 +120,6 @@ class Pass:
                 target.masked(str(error)),
                 error.next_step,
                 _running(seen, wanted.app),
-                locked=isinstance(error, HostLocked),
                 retryable=error.retryable,
             )
         return Outcome(end, tuple(done), now_seconds() - started, before)

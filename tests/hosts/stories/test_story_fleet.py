@@ -35,10 +35,8 @@ def test_a_broken_second_host_stops_the_others_and_is_caught_up(new_project: New
     project = new_project(four[0], hosts=[machine.name for machine in four], health=QUICK)
     project.converge()
     second = project.keys["ports"][1]
-    four[1].run(
-        "perl -MIO::Socket::INET -e "
-        f"'IO::Socket::INET->new(LocalPort=>{second},Listen=>1)or die;sleep 600' >/dev/null 2>&1 &"
-    )
+    stranger = f"our @kept=IO::Socket::INET->new(LocalPort=>{second},Listen=>1);sleep 600"
+    four[1].run(f"systemd-run --quiet --unit=stranger perl -MIO::Socket::INET -e '{stranger}'")
     project.commit(version="0.2.0")
 
     result = project.once()
@@ -47,7 +45,7 @@ def test_a_broken_second_host_stops_the_others_and_is_caught_up(new_project: New
     assert f"port {second} is taken by another program" in result.told
     assert result.told.count(f"waits for host {four[1].name}") == 2
 
-    four[1].run("pkill -f LocalPort")
+    four[1].run("systemctl stop stranger")
     assert project.once().code == 0
     assert versions(project) == ["0.2.0"] * 4
 
