@@ -41,7 +41,8 @@ def plan_json(plans: list[AppPlan]) -> list[dict[str, Any]]:
 
 def blocked_text(end: Blocked) -> str:
     """What was seen, what still serves, the tail of the log, what to do next."""
-    lines = [f"host {end.host}: {end.app}: {end.reason.removeprefix(f'host {end.host}: ')}"]
+    reason = end.reason.removeprefix(f"host {end.host}: ").removeprefix(f"{end.app}: ")
+    lines = [f"host {end.host}: {end.app}: {reason}"]
     if end.serving:
         lines.append(f"  version {end.serving} still runs")
     lines += [f"  | {line}" for line in end.log_tail]

@@ -152,6 +152,7 @@ def lab(folder: Path, say: Callable[[str], None]) -> Iterator[Lab]:
             ports=[4000, 4001],
             health={"path": "/ping", "minimum_healthy_seconds": MINIMUM_HEALTHY_SECONDS},
             route={"domains": [made.project.domain], "tls": False},
+            drain_seconds=5,
             keep_releases=2,
         )
         made.once()

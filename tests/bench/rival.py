@@ -21,7 +21,7 @@ Description=my_app on port %i
 [Service]
 Type=exec
 DynamicUser=yes
-Environment=PORT=%i HOME=/tmp LANG=C.UTF-8 RELEASE_DISTRIBUTION=none RELEASE_TMP=/tmp
+Environment=PORT=%i HOME=/tmp LANG=C.UTF-8 RELEASE_DISTRIBUTION=none RELEASE_TMP=/tmp DRAIN_SECONDS=5
 WorkingDirectory=/opt/my_app/%i
 ExecStart=/opt/my_app/%i/bin/my_application start
 KillMode=mixed

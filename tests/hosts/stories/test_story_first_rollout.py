@@ -25,7 +25,18 @@ def test_a_second_pass_does_nothing(project: Project) -> None:
     project.converge()
 
     with nothing_touched(project.machine):
-        again, plan = project.once(), project.plan()
+        again, plan, status = project.once(), project.plan(), project.status()
 
     assert (again.code, again.verbs, again.err) == (0, [], "")
     assert (plan.code, plan.out, plan.err) == (0, "nothing to do\n", "")
+    assert status.pop("since")
+    assert status == {
+        "host": project.machine.name,
+        "app": project.app,
+        "wants": "0.1.0",
+        "runs": "0.1.0",
+        "slot": str(project.keys["ports"][0]),
+        "ready": True,
+        "because": "as wanted",
+        "quarantined": [],
+    }

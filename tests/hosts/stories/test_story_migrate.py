@@ -44,8 +44,8 @@ def test_a_failing_migration_is_a_failed_rollout(project: Project) -> None:
         f"host {project.machine.name}: {project.app}: version 0.2.0 failed here: its migration failed\n"
         "  version 0.1.0 still runs\n"
         "  | app 0.2.0: column visits exists already\n"
-        f"  next: reconcile logs {project.app}; "
-        "then commit another version or env (these digests are not tried again)\n"
+        f"  next: reconcile logs {project.app}; then commit another version or env "
+        "(these digests are not tried again)\n"
     )
     assert (again.code, again.verbs) == (1, [])
     assert status["because"] == "version 0.2.0 failed here: its migration failed"

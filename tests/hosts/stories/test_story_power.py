@@ -14,7 +14,7 @@ from tests.hosts.stories.project import Project, nothing_touched, wait_for
 
 pytestmark = pytest.mark.hosts
 
-COMES_BACK_SECONDS = 15
+COMES_BACK_SECONDS = 30
 Cut = Callable[[Machine], None]
 
 
