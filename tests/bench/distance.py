@@ -98,8 +98,8 @@ def _no_op_row(passes: list[Ended], clock: float, ssh: float, connect: float) ->
         notes=(
             "round trips counted: how often reconcile waited for the host. By the clock: what 100 ms of distance adds, "
             "divided by 100 ms; there an SSH command is two, one to open its channel and one to run it",
-            f"by the clock the whole no-op takes {clock:.1f} round trips, {connect:.1f} of them to connect (asyncssh alone); "
-            f"ssh host true takes {ssh:.1f}",
+            f"by the clock the whole no-op takes {clock:.1f} round trips, {connect:.1f} of them to connect (asyncssh "
+            f"alone); ssh host true takes {ssh:.1f}",
         ),
     )
 
