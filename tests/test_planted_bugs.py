@@ -9,6 +9,7 @@ import pytest
 
 from reconciler.model.action import Cutover, StopInstance
 from reconciler.policy import rollout
+from reconciler.policy.case import Case
 from tests.world import World, run_pass, wanted
 
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -26,7 +27,7 @@ def stop_before_traefik_has_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
 def trust_that_it_will_be_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Route to what was started, without asking it."""
 
-    def accept(case: rollout.Case) -> Cutover | None:
+    def accept(case: Case) -> Cutover | None:
         return None if case.accepted else Cutover(*case.where, "surely", case.slot.name, case.slot.invocation)
 
     monkeypatch.setattr(rollout, "_be_accepted", accept)

@@ -45,12 +45,13 @@ def main() -> int:
     if missing := missing_requirements() or elixir_missing():
         print(missing, file=sys.stderr)
         return 2
+    load = os.getloadavg()[0]
     try:
         rows = _measured(arguments.only or list(MEASURES), arguments.runs)
     except HostsError as error:
         print(error, file=sys.stderr)
         return 2
-    print(f"{_machine()}\n\n{table(rows)}")
+    print(f"{_machine(load)}\n\n{table(rows)}")
     return 1 if any(row.met is False for row in rows) else 0
 
 
@@ -69,10 +70,13 @@ def _measured(names: list[str], runs: int | None) -> list[Row]:
     return rows
 
 
-def _machine() -> str:
+def _machine(load_before: float) -> str:
+    cores = os.cpu_count() or 1
+    # Our own load is about one core: what was there before shows how far the times can be believed.
+    busy = "; it was busy with something else: times are too long" if load_before > cores else ""
     return (
-        f"Python {platform.python_version()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; "
-        "a Debian host in a network namespace of the same machine"
+        f"Python {platform.python_version()}, {cores} cores, load {load_before:.1f} before and "
+        f"{os.getloadavg()[0]:.1f} after{busy}; a Debian host in a network namespace of the same machine"
     )
 
 

@@ -1,0 +1,48 @@
+"""One app on one host, as every part of a rollout looks at it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reconciler.model.action import Blocked
+from reconciler.model.observed import Identity, ObservedApp, ObservedHost, Slot
+from reconciler.model.wanted import Wanted
+
+
+@dataclass(frozen=True)
+class Case:
+    """What every part of the decision looks at."""
+
+    want: Wanted
+    seen: ObservedHost
+    app: ObservedApp
+    live: Slot | None
+    slot: Slot  # where the wanted release runs or shall run
+    identity: Identity
+
+    @property
+    def serving(self) -> str:
+        # Until Traefik has applied a route, visitors still reach the slot that it holds.
+        applied = self.app.applied if self.want.route else None
+        live = self.app.slot(applied.slot) if applied and applied.slot else self.live
+        return live.running.version if live and live.running_now and live.running else ""
+
+    @property
+    def accepted(self) -> bool:
+        """This slot was proven once: the route names it, or without a route it is the enabled one.
+
+        A slot is enabled only after it was proven, so a route file that somebody deleted is written again at once.
+        """
+        if self.slot.previous:
+            return False
+        route = self.app.route
+        if self.want.route and route and route.slot:
+            return route.slot == self.slot.name
+        return self.slot.enabled
+
+    def blocked(self, reason: str, next_step: str = "", log_tail: tuple[str, ...] = ()) -> Blocked:
+        return Blocked(self.want.host, self.want.app, reason, next_step, self.serving, log_tail)
+
+    @property
+    def where(self) -> tuple[str, str]:
+        return self.want.host, self.want.app
