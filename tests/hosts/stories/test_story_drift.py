@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.hosts.stories.conftest import NewProject
-from tests.hosts.stories.project import Project, changed_lines
+from tests.hosts.stories.project import Project, changed_lines, wait_for
 
 pytestmark = pytest.mark.hosts
 
@@ -91,13 +91,13 @@ def test_a_file_that_was_changed_by_hand_is_as_before(drifting: Project, damage:
 def test_an_instance_that_died_is_restarted_by_systemd_alone(drifting: Project) -> None:
     """No controller is needed for that; a pass finds nothing to do."""
     port = drifting.keys["ports"][0]
-    drifting.machine.run(f"systemctl kill -s KILL {drifting.app}@{port}")
-    drifting.machine.run(
-        f'until [ "$(systemctl show -P ActiveState {drifting.app}@{port})" = active ]; do sleep 0.1; done'
-    )
-    drifting.machine.run(f"until grep -q ':{port:04X} 00000000:0000 0A' /proc/net/tcp; do sleep 0.05; done")
+    invocation = f"systemctl show -P InvocationID {drifting.app}@{port}"
+    before = drifting.machine.run(invocation).stdout
 
-    assert drifting.get() == (200, b"Hello from app 0.1.0\n")
+    drifting.machine.run(f"systemctl kill -s KILL {drifting.app}@{port}")
+
+    wait_for(lambda: drifting.machine.run(invocation).stdout != before, 15, "systemd starts it anew")
+    wait_for(lambda: drifting.get() == (200, b"Hello from app 0.1.0\n"), 15, "it serves again")
     assert (drifting.once().code, drifting.once().verbs) == (0, [])
 
 
