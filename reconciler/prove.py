@@ -85,7 +85,8 @@ class _Watch:
                 self.told()
                 if now >= until or not self.answer.isdigit() or (healthy and self.healthy_for >= minimum):
                     return
-                pause = min(max(minimum / 2, 0.1), 2.0) if healthy else 0.5
+                # Each question is a round trip to a host far away. A restart in between is seen by its invocation.
+                pause = min(max(minimum, 0.1), 2.0) if healthy else 0.5
                 due = minimum - self.healthy_for if healthy else pause
                 await sleep_seconds(min(pause, max(due, 0.01), max(until - now, 0.05)))
         finally:

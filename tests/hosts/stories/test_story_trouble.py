@@ -199,7 +199,8 @@ def test_a_link_that_is_cut_in_the_middle_of_a_rollout(serving: Project) -> None
         serving.machine.cut_link()
         result = running.result()
 
-    assert (result.code, result.verbs) == (1, ["install", "start"])
+    assert (result.code, result.verbs[:1]) == (1, ["install"])
+    assert "cutover" not in result.verbs  # of the start it may not have heard that it was done
     assert told(serving, result).startswith("host web1: hello: the connection broke: ")
     assert result.seconds < 40
     assert serving.lies()["route"] == [str(first)]
