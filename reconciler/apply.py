@@ -31,7 +31,7 @@ from reconciler.model.action import (
     StopInstance,
     WaitHealthy,
 )
-from reconciler.model.observed import ObservedApp, ObservedHost, Slot
+from reconciler.model.observed import Identity, ObservedApp, ObservedHost, Slot
 from reconciler.model.wanted import Controller
 from reconciler.resolve import Target
 from reconciler.run import Runner, tar_of
@@ -110,7 +110,7 @@ class Applier:
                 return await runner.run("cutover", words, self.target.route_text(action.slot).encode())
             case GoBack():
                 route, reason = self.target.route_text(action.slot), self.target.masked(action.why)
-                back = (action.app, action.slot, action.invocation, str(action.failed))
+                back = (action.app, action.slot, action.invocation, self._tried(action.failed))
                 return await runner.run("goback", back, tar_of({"route": route, "reason": reason}))
             case EnableInstance():
                 return await runner.run("enable", (action.app, action.slot, action.invocation))
@@ -139,7 +139,7 @@ class Applier:
         if isinstance(action, Migrate):
             seconds = self.target.migrate_within_seconds
             env = tar_of({"env": self.target.migrate_env_text(action.identity)})
-            words: tuple[str, ...] = (name, action.identity.release, str(seconds), str(action.identity))
+            words: tuple[str, ...] = (name, action.identity.release, str(seconds), self._tried(action.identity))
             return await runner.run("migrate", words, env, LOCK_SECONDS + seconds)
         slot, invocation = action.slot, app.slot(action.slot).invocation
         match action:
@@ -154,8 +154,12 @@ class Applier:
             case StopInstance():
                 return await runner.run("stop", (name, slot, invocation), b"", stop_seconds)
             case RejectRelease():
-                words = (name, slot, str(action.identity), invocation)
+                words = (name, slot, self._tried(action.identity), invocation)
                 return await runner.run("reject", words, self.target.masked(action.why).encode(), stop_seconds)
+
+    def _tried(self, identity: Identity) -> str:
+        """The identity as quarantine names it, with what else was part of the attempt."""
+        return f"{identity}/{self.target.wanted.attempt}"
 
     def _slot_files(self, action: StartInstance | RepairFiles) -> bytes:
         return tar_of({"env": self.target.env_text(action.identity), "unit": self.target.unit_text()})

@@ -85,7 +85,7 @@ def _changed(app: ObservedApp, action: AnyAction, want: Wanted) -> ObservedApp: 
             route = replace(app.route, age_seconds=int(want.soak_seconds) + 1) if app.route else None
             return replace(app, route=route)
         case GoBack():
-            entry = Quarantine(action.failed, action.why, 0)
+            entry = Quarantine(action.failed, action.why, 0, want.attempt)
             digest = want.route.digests[action.slot] if want.route else ""
             route = RouteFile(action.slot, digest, intact=True)
             return replace(_enabled(app, action.slot), route=route, quarantined=(*app.quarantined, entry))
@@ -94,7 +94,7 @@ def _changed(app: ObservedApp, action: AnyAction, want: Wanted) -> ObservedApp: 
         case StopInstance():
             return app.with_slot(Slot(action.slot))
         case RejectRelease():
-            return _rejected(app, action, seen_at=0)
+            return _rejected(app, action, want, seen_at=0)
         case PruneReleases():
             kept = tuple(each for each in app.releases if each not in action.releases)
             return replace(app, releases=kept, leftovers=())
@@ -130,8 +130,8 @@ def _started(slot: Slot, action: StartInstance, want: Wanted) -> Slot:
     )
 
 
-def _rejected(app: ObservedApp, action: RejectRelease, seen_at: int) -> ObservedApp:
-    entry = Quarantine(action.identity, action.why, seen_at)
+def _rejected(app: ObservedApp, action: RejectRelease, want: Wanted, seen_at: int) -> ObservedApp:
+    entry = Quarantine(action.identity, action.why, seen_at, want.attempt)
     before = app.slot(action.slot)
     after = Slot(action.slot)
     if before.previous:

@@ -126,6 +126,7 @@ def resolve(
         migrates=bool(app.migrate),
         keep_releases=app.keep_releases,
         soak_seconds=app.soak_seconds,
+        attempt=digest([app.migrate, app.migrate_within_seconds, app.health.model_dump() if app.health else None]),
         only_report_drift=app.drift == "warn",
     )
     return Target(wanted, app, site, unit, route, folder, variables, secrets)

@@ -306,3 +306,13 @@ def test_a_removal_waits_for_what_takes_its_place() -> None:
     end = run_pass(world, Wanted.removed("a", "hello", "hello2 is not converged on a"))
     assert isinstance(end, Blocked)
     assert world.actions == []
+
+
+def test_a_failed_release_is_tried_again_when_its_migration_or_health_check_was_corrected() -> None:
+    world = World(behaviour={"2-000000000000": "crashes"})
+    run_pass(world, wanted("1"))
+    assert isinstance(run_pass(world, wanted("2", attempt="a1")), Blocked)
+    assert isinstance(run_pass(world, wanted("2", attempt="a1")), Blocked)
+    world.behaviour.clear()
+
+    assert isinstance(run_pass(world, wanted("2", attempt="a2")), Converged)

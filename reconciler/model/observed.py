@@ -78,6 +78,7 @@ class Quarantine:
     identity: Identity
     reason: str
     at_epoch_seconds: int
+    attempt: str = ""  # digest of the migration and of how health was asked; another one is worth another try
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,7 @@ class Wanted:
     soak_seconds: float = 0.0  # the old instance is kept warm for so long after the cutover
     only_report_drift: bool = False
     gone: bool = False  # the desired state names it no more: it is to be removed from this host
+    attempt: str = ""  # digest of what else can make it succeed: the migration, and how health is asked
     waits_for: str = ""  # why it may not be removed yet
 
     @classmethod

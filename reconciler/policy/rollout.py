@@ -74,7 +74,7 @@ def _without_release(want: Wanted, live: Slot | None) -> Blocked:
 
 
 def _keep_quarantine(case: Case) -> Step | None:
-    entry = next((each for each in case.app.quarantined if each.identity == case.identity), None)
+    entry = next((each for each in case.app.quarantined if _is_about(each, case)), None)
     if entry is None or (case.accepted and carries(case.slot, case.want, case.app)):
         return None
     for slot in case.app.slots:
@@ -85,6 +85,10 @@ def _keep_quarantine(case: Case) -> Step | None:
         if slot.prepared and slot.prepared != case.identity and not slot.running_now and slot.state != "failed":
             return StartAgain(*case.where, f"{slot.prepared.version} served before", slot.name)
     return _quarantined(case, entry)
+
+
+def _is_about(entry: Quarantine, case: Case) -> bool:
+    return entry.identity == case.identity and entry.attempt in ("", case.want.attempt)
 
 
 def _quarantined(case: Case, entry: Quarantine) -> Blocked:

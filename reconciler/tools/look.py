@@ -165,8 +165,10 @@ def _read_route(
 
 
 def _read_quarantine(words: list[str]) -> Quarantine:
-    identity = Identity.read(words[2]) or Identity(words[2], "", "")
-    return Quarantine(identity, words[3].strip() if len(words) > 3 else "", int(words[1]))
+    *parts, attempt = words[2].split("/") if words[2].count("/") == 3 else [words[2], ""]
+    identity = Identity.read("/".join(parts)) or Identity(words[2], "", "")
+    reason = words[3].strip() if len(words) > 3 else ""
+    return Quarantine(identity, reason, int(words[1]), attempt)
 
 
 def _read_suspension(words: list[str], sections: _Sections) -> str:
