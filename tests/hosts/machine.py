@@ -105,10 +105,16 @@ class Machine:
 
     def wait_until_reachable(self, seconds: float = 30) -> None:
         """Return as soon as sshd answers and lets people in."""
+        boots_left = 2  # systemd-nspawn now and then gives up while another host boots: "Attempted to remove disk …"
 
         def reachable() -> bool:
+            nonlocal boots_left
             if not self.running:
-                raise HostsError(f"{self.name} went off: {self._container.last_words()}")
+                if not boots_left:
+                    raise HostsError(f"{self.name} went off: {self._container.last_words()}")
+                boots_left -= 1
+                self.boot()
+                return False
             # In this order: until the boot is through, pam_nologin turns away whoever is not root.
             return self._sshd_answers() and not self._guest_file("run/nologin").exists()
 
