@@ -58,3 +58,11 @@ def test_a_disabled_router_is_a_problem_even_with_the_marker_there() -> None:
 
 def test_an_app_that_traefik_does_not_know_is_not_applied() -> None:
     assert read_applied("other", raw()) is None
+
+
+def test_the_marker_of_an_app_with_a_longer_name_is_not_taken() -> None:
+    services = {"hello-route-route-4000-aaaaaaaaaaaa@file": {}}
+
+    assert read_applied("hello", {"routers": {}, "services": services}) is None
+    applied = read_applied("hello-route", {"routers": {}, "services": services})
+    assert applied is not None and applied.slot == "4000"

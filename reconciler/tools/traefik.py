@@ -7,6 +7,7 @@ carries the digest, and `/api/rawdata` showing the marker means that requests go
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,13 +80,11 @@ def read_route_head(head: str) -> tuple[str, str]:
 def read_applied(app: str, rawdata: dict[str, Any]) -> AppliedRoute | None:
     """What Traefik holds for the app, from `/api/rawdata`; None when it holds neither router nor marker."""
     router = rawdata.get("routers", {}).get(f"{app}@file")
-    prefix = f"{app}-route-"
-    markers = [name for name in rawdata.get("services", {}) if name.startswith(prefix) and name.endswith("@file")]
+    marker = re.compile(rf"{re.escape(app)}-route-([^-]+)-([0-9a-f]{{12}})@file")  # and not that of an app <app>-route
+    markers = [found for name in rawdata.get("services", {}) if (found := marker.fullmatch(name))]
     if router is None and not markers:
         return None
-    slot, _, route_digest = (
-        markers[0].removesuffix("@file").removeprefix(prefix).partition("-") if markers else ("", "", "")
-    )
+    slot, route_digest = markers[0].groups() if markers else ("", "")
     if router is None:
         return AppliedRoute(slot, route_digest, "the router is not there")
     problem = (
