@@ -61,7 +61,7 @@ def test_an_app_that_traefik_does_not_know_is_not_applied() -> None:
 
 
 def test_the_marker_of_an_app_with_a_longer_name_is_not_taken() -> None:
-    services = {"hello-route-route-4000-aaaaaaaaaaaa@file": {}}
+    services: dict[str, object] = {"hello-route-route-4000-aaaaaaaaaaaa@file": {}}
 
     assert read_applied("hello", {"routers": {}, "services": services}) is None
     applied = read_applied("hello-route", {"routers": {}, "services": services})
