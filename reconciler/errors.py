@@ -18,6 +18,37 @@ ReconcileError
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal[
+    "prune_guard",  # more would be removed at once than is allowed without a word
+    "suspended",
+    "waiting",  # for another host or app, or called off for something newer
+    "drift",  # only reported
+    "quarantined",  # this release failed here
+    "taken_back",  # it failed on another host, and the fleet goes back by policy
+    "step_back",  # the desired state is older than what was applied
+    "foreign",  # files that are not ours
+    "crashing",
+    "unhealthy",
+    "port_taken",
+    "memory",
+    "traefik",
+    "still_routed",
+    "circling",
+    "unreachable",
+    "host_key",
+    "login",
+    "locked",
+    "action",  # a remote action ended with an error
+    "secret",
+    "artifact",
+    "invalid",
+    "git",
+    "other",
+    "error",
+]
+"""What kind of thing is in the way: one word of a fixed list, fit for a metric's label."""
 
 
 class ReconcileError(Exception):
@@ -25,6 +56,7 @@ class ReconcileError(Exception):
 
     retryable = False
     exit_code = 1
+    kind: Kind = "error"
 
     def __init__(self, message: str, next_step: str = "") -> None:
         super().__init__(message)
@@ -52,6 +84,7 @@ class InvalidDesiredState(ReconcileError):
     """The desired state cannot be used; `problems` names each fault with its place."""
 
     exit_code = 2
+    kind = "invalid"
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
@@ -68,10 +101,13 @@ class GitError(ReconcileError):
     """git could not be asked, or has not what was asked for."""
 
     exit_code = 2
+    kind = "git"
 
 
 class ArtifactError(ReconcileError):
     """The artifact cannot be turned into a release."""
+
+    kind = "artifact"
 
 
 class ArtifactUnavailable(ArtifactError):
@@ -96,23 +132,30 @@ class HostUnreachable(HostError):
     """No connection could be made, or it broke; what was under way may still be running there."""
 
     retryable = True
+    kind = "unreachable"
 
 
 class HostKeyRefused(HostError):
     """The host showed a key that is unknown or differs from the known one."""
 
+    kind = "host_key"
+
 
 class HostRefused(HostError):
     """The host lets us in but not do the work: no root, no sudo, a program missing."""
+
+    kind = "login"
 
 
 class HostLocked(HostError):
     """Another controller holds the host's lease, or changed the host since we looked; nothing was done."""
 
     retryable = True
+    kind = "locked"
 
 
 class ActionFailed(HostError):
     """A remote action stopped with an error that it explained."""
 
     retryable = True
+    kind = "action"

@@ -96,7 +96,7 @@ class Pass:
         wanted = target.wanted
         seen = await asyncio.shield(self.looks[wanted.host])  # several apps wait for the same look
         if why := await order.reason_to_wait(target, seen):
-            return Outcome(Blocked(wanted.host, wanted.app, why))
+            return Outcome(Blocked(wanted.host, wanted.app, why, kind="waiting"))
         target = await order.without_second_migration(target)
         outcome = await self._rollout(target, seen)
         # Waited for is only what the look showed. Who loses the lease later has slept or lost a race: what it was
@@ -121,6 +121,7 @@ class Pass:
                 error.next_step,
                 _running(seen, wanted.app),
                 retryable=error.retryable,
+                kind=error.kind,
             )
         return Outcome(end, tuple(done), now_seconds() - started, before)
 
@@ -145,7 +146,8 @@ class Pass:
                     seen = await self._unless_called_off(step, applier.apply(step, seen))
             except _CalledOff:
                 serving = _running(seen, wanted.app)
-                return Blocked(wanted.host, wanted.app, "called off: there is something newer to do", serving=serving)
+                why = "called off: there is something newer to do"
+                return Blocked(wanted.host, wanted.app, why, serving=serving, kind="waiting")
             except ArtifactError:  # nothing was sent yet
                 raise
             except ReconcileError:
@@ -156,7 +158,8 @@ class Pass:
             # A rejected release's slot is cleared; what its log said is still worth telling at the end.
             log_tail = next((slot.log_tail for slot in seen.app(wanted.app).slots if slot.log_tail), log_tail)
         again = f"the same actions come up again and again, the last one: {done[-1].verb} {done[-1].subject}"
-        return Blocked(wanted.host, wanted.app, again, "please report this with the output of --verbose")
+        next_step = "please report this with the output of --verbose"
+        return Blocked(wanted.host, wanted.app, again, next_step, kind="circling")
 
     async def _unless_called_off(self, step: AnyAction, work: Coroutine[None, None, ObservedHost]) -> ObservedHost:
         """What came of it. Raises _CalledOff when the pass is called off: waits end at once, changes are let finish."""

@@ -37,7 +37,8 @@ async def observe(
             *(ask_health(host, int(slot), path or "/") for slot, path in ports),
         )
     except HostError as error:
-        return Unreachable(host.name, str(error).removeprefix(f"host {host.name}: "), error.next_step, error.retryable)
+        reason = str(error).removeprefix(f"host {host.name}: ")
+        return Unreachable(host.name, reason, error.next_step, error.retryable, error.kind)
     health = {slot: answer for (slot, _), answer in zip(ports, answers, strict=True)}
     apps = {name: _with_answers(name, app, held, health) for name, app in reply.apps.items()}
     lease = replace(reply.lease, abandoned=is_dead(reply.lease.token))

@@ -87,9 +87,9 @@ class Target:
         return text
 
 
-def removal(site: Site, app: str, waits_for: str = "") -> Target:
+def removal(site: Site, app: str, waits_for: str = "", *, too_many: bool = False) -> Target:
     """The target of an app that shall not be on this host any more."""
-    wanted = Wanted.removed(site.name, app, waits_for)
+    wanted = Wanted.removed(site.name, app, waits_for, too_many=too_many)
     return Target(wanted, None, site, None, None, Path(), {}, frozenset())
 
 

@@ -48,6 +48,8 @@ class Session:
 class SecretMissing(ReconcileError):
     """A secret that a variable refers to is not to be had."""
 
+    kind = "secret"
+
 
 def controller(owner: str) -> Controller:
     """Who we are to the hosts: a token for this process, a name for people, and whose desired state it is."""
@@ -115,7 +117,7 @@ def _add(opened: Session, app: App, host: str, result: str | ReconcileError | No
             raise result
         target = resolve(app, _site(desired, host), desired.fleet.traefik, desired.folder, result, secret)
     except ReconcileError as error:
-        opened.refused.append(Blocked(host, app.app, str(error), error.next_step))
+        opened.refused.append(Blocked(host, app.app, str(error), error.next_step, kind=error.kind))
         opened.whole = False  # an app that cannot be worked out is still wanted
     else:
         opened.targets.append(target)

@@ -34,9 +34,7 @@ class Telling:
         """Count it, write the file, tell those who are to be told."""
         for host in opened.hosts:
             wants = {t.wanted.app: t.wanted.version for t in opened.targets if t.wanted.host == host}
-            suspended = [
-                o.end.app for o in outcomes if isinstance(o.end, Blocked) and o.end.reason.startswith("suspended")
-            ]
+            suspended = [o.end.app for o in outcomes if isinstance(o.end, Blocked) and o.end.kind == "suspended"]
             self.metrics.observe_pass(host, seconds, outcomes, wants=wants, suspended=suspended)
         self._write()
         await self._tell(opened, outcomes)

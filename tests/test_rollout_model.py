@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from reconciler.model.action import Blocked, Converged, StartInstance
 from reconciler.model.observed import ObservedHost
+from reconciler.model.wanted import WantedRoute
 from tests.world import World, run_pass, wanted
 
 
@@ -53,7 +54,7 @@ def test_an_unhealthy_release_never_gets_the_route_and_is_not_tried_again() -> N
 
     end = run_pass(world, wanted("2"))
     assert isinstance(end, Blocked)
-    assert end.serving == "1"
+    assert (end.serving, end.kind) == ("1", "quarantined")
     world.actions.clear()
     assert isinstance(run_pass(world, wanted("2")), Blocked)
     assert world.actions == []
@@ -92,6 +93,7 @@ def test_an_instance_stopped_by_hand_is_started_again_in_its_slot() -> None:
 
     assert isinstance(run_pass(world, wanted("1")), Converged)
     assert verbs(world)[0] == "start"
+    assert world.actions[0].drift == "stopped"
 
 
 def test_old_releases_are_pruned_but_never_one_that_runs() -> None:
@@ -118,6 +120,7 @@ def test_a_stranger_on_the_port_blocks_with_its_name() -> None:
     end = run_pass(world, wanted("1"))
     assert isinstance(end, Blocked)
     assert "nginx (pid 7)" in end.reason
+    assert end.kind == "port_taken"
 
 
 CHANGES = st.sampled_from(["1", "2", "3", "bad", "1:e2", "2:bad-env", "3:e2"])
@@ -201,6 +204,7 @@ def test_a_deleted_route_file_is_written_again_at_once() -> None:
 
     assert isinstance(run_pass(world, wanted("1")), Converged)
     assert verbs(world) == ["cutover", "confirm"]
+    assert world.actions[0].drift == "route"
 
 
 def test_a_unit_that_systemd_gave_up_is_reported_and_not_restarted() -> None:
@@ -211,6 +215,7 @@ def test_a_unit_that_systemd_gave_up_is_reported_and_not_restarted() -> None:
     end = run_pass(world, wanted("1"))
     assert isinstance(end, Blocked)
     assert "gave it up" in end.reason
+    assert end.kind == "crashing"
     assert world.actions == []
     assert isinstance(run_pass(world, wanted("2")), Converged)
 
@@ -223,6 +228,7 @@ def test_drift_is_only_reported_where_that_is_asked_for_but_a_new_version_still_
     end = run_pass(world, wanted("1", only_report_drift=True))
     assert isinstance(end, Blocked)
     assert end.reason == "drift, only reported: would start slot 4000, 1, not running"
+    assert end.kind == "drift"
     assert world.actions == []
     assert isinstance(run_pass(world, wanted("2", only_report_drift=True)), Converged)
 
@@ -235,6 +241,7 @@ def test_a_damaged_release_is_installed_again() -> None:
 
     assert isinstance(run_pass(world, wanted("1")), Converged)
     assert verbs(world) == ["install"]
+    assert world.actions[0].drift == "release"
 
 
 def test_a_suspended_app_is_not_changed_and_says_what_it_would_do() -> None:
@@ -316,3 +323,15 @@ def test_a_failed_release_is_tried_again_when_its_migration_or_health_check_was_
     world.behaviour.clear()
 
     assert isinstance(run_pass(world, wanted("2", attempt="a2")), Converged)
+
+
+def test_no_action_of_a_rollout_counts_as_drift() -> None:
+    """Not even that of a commit which changes the domains: the file on the host is as it was written."""
+    world = World()
+    run_pass(world, wanted("1"))
+    run_pass(world, wanted("2"))
+    route = WantedRoute(("other.example.com",), {"4000": "other-4000", "4001": "other-4001"})
+    run_pass(world, wanted("2", route=route))
+
+    assert verbs(world)[-2:] == ["cutover", "confirm"]
+    assert [action.drift for action in world.actions if action.drift] == []

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
 
+from reconciler.errors import Kind
 from reconciler.model.observed import Identity
+
+Drift = Literal["stopped", "failed", "env", "unit", "route", "enabled", "release", "second_slot"]
+"""What somebody else changed on the host, where an action puts it back."""
 
 
 @dataclass(frozen=True)
@@ -15,6 +19,7 @@ class Action:
     host: str
     app: str
     reason: str
+    drift: Drift | None = field(default=None, kw_only=True)  # None: it belongs to a rollout
 
     verb: ClassVar[str] = ""
 
@@ -215,8 +220,13 @@ class Blocked:
     next_step: str = ""
     serving: str = ""  # the version that still serves, "" when none does
     log_tail: tuple[str, ...] = ()
-    locked: bool = False  # only by another controller: it may be free in a moment
     retryable: bool = False  # the cause can pass by itself
+    kind: Kind = field(default="other", kw_only=True)
+
+    @property
+    def locked(self) -> bool:
+        """Only by another controller: it may be free in a moment."""
+        return self.kind == "locked"
 
 
 AnyAction = (

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from reconciler.errors import Kind
+
 UnitState = Literal["inactive", "active", "activating", "deactivating", "failed"]
 
 
@@ -183,3 +185,4 @@ class Unreachable:
     reason: str
     next_step: str = ""
     retryable: bool = True
+    kind: Kind = "unreachable"

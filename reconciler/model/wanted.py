@@ -52,11 +52,12 @@ class Wanted:
     gone: bool = False  # the desired state names it no more: it is to be removed from this host
     attempt: str = ""  # digest of what else can make it succeed: the migration, and how health is asked
     waits_for: str = ""  # why it may not be removed yet
+    too_many_removed: bool = False  # and that is because of how many others would go with it
 
     @classmethod
-    def removed(cls, host: str, app: str, waits_for: str = "") -> Wanted:
+    def removed(cls, host: str, app: str, waits_for: str = "", *, too_many: bool = False) -> Wanted:
         """An app that shall not be on this host any more."""
-        return cls(host, app, "", None, "", "", (), gone=True, waits_for=waits_for)
+        return cls(host, app, "", None, "", "", (), gone=True, waits_for=waits_for, too_many_removed=too_many)
 
     def identity(self, release: str) -> Identity:
         return Identity(release, self.env, self.unit)

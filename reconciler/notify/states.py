@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from reconciler.errors import ReconcileError
 from reconciler.model.action import AnyAction, Converged
-from reconciler.notify.problems import WORDLESS, error_class, problem_class
+from reconciler.notify.problems import WORDLESS, error_kind
 
 if TYPE_CHECKING:
     from reconciler.loop import Outcome
@@ -62,7 +62,7 @@ def state_of(outcome: Outcome, secrets: Collection[str] = ()) -> State:
     rolled_out = any(action.verb in _ROLLOUT for action in outcome.actions)
     if isinstance(end, Converged):
         return State(end.version, changed=changed, rolled_out=rolled_out)
-    problem = problem_class(end)
+    problem = end.kind
     text = fixed_text(end.reason.removeprefix(f"host {end.host}: "), secrets)
     digest = "" if problem in WORDLESS else hashlib.sha256(text.encode()).hexdigest()[:16]
     return State(
@@ -76,7 +76,7 @@ def desired_state(error: ReconcileError | None, secrets: Collection[str] = ()) -
         return State("")
     text = fixed_text(str(error), secrets)
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return State("", error_class(error), digest, text, fixed_text(error.next_step, secrets))
+    return State("", error_kind(error), digest, text, fixed_text(error.next_step, secrets))
 
 
 def fixed_text(text: str, secrets: Collection[str] = ()) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from reconciler.errors import Kind
 from reconciler.model.action import Blocked
 from reconciler.model.observed import Identity, ObservedApp, ObservedHost, Slot
 from reconciler.model.wanted import Wanted
@@ -40,8 +41,8 @@ class Case:
             return route.slot == self.slot.name
         return self.slot.enabled
 
-    def blocked(self, reason: str, next_step: str = "", log_tail: tuple[str, ...] = ()) -> Blocked:
-        return Blocked(self.want.host, self.want.app, reason, next_step, self.serving, log_tail)
+    def blocked(self, kind: Kind, reason: str, next_step: str = "", log_tail: tuple[str, ...] = ()) -> Blocked:
+        return Blocked(self.want.host, self.want.app, reason, next_step, self.serving, log_tail, kind=kind)
 
     @property
     def where(self) -> tuple[str, str]:

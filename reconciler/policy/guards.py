@@ -29,7 +29,7 @@ def _suspended(step: AnyAction, want: Wanted, seen: ObservedHost) -> Blocked | N
     if not entry:
         return None
     reason = f"suspended {entry}; it would {step.verb}: {step.reason}"
-    return Blocked(want.host, want.app, reason, f"reconcile resume {want.app}", _serving(want, seen))
+    return Blocked(want.host, want.app, reason, f"reconcile resume {want.app}", _serving(want, seen), kind="suspended")
 
 
 def _routed_is_never_stopped(step: AnyAction, want: Wanted, seen: ObservedHost) -> Blocked | None:
@@ -40,7 +40,8 @@ def _routed_is_never_stopped(step: AnyAction, want: Wanted, seen: ObservedHost) 
     if step.slot not in routed:
         return None
     reason = f"slot {step.slot} is still routed and is not stopped ({step.reason})"
-    return Blocked(want.host, want.app, reason, "reconcile status shows the route; correct it in the desired state")
+    next_step = "reconcile status shows the route; correct it in the desired state"
+    return Blocked(want.host, want.app, reason, next_step, kind="still_routed")
 
 
 def _drift_is_only_reported(step: AnyAction, want: Wanted, seen: ObservedHost) -> Blocked | None:
@@ -53,14 +54,22 @@ def _drift_is_only_reported(step: AnyAction, want: Wanted, seen: ObservedHost) -
     if unfinished or isinstance(step, ConfirmRoute | PruneReleases):
         return None
     reason = f"drift, only reported: would {step.verb} {step.subject}, {step.reason}"
-    return Blocked(want.host, want.app, reason, "write drift: correct to have it put back", _serving(want, seen))
+    return Blocked(
+        want.host, want.app, reason, "write drift: correct to have it put back", _serving(want, seen), kind="drift"
+    )
 
 
 def _another_controller(step: AnyAction, want: Wanted, seen: ObservedHost) -> Blocked | None:
     if not seen.locked:
         return None
     return Blocked(
-        want.host, want.app, seen.locked, "--wait-lock waits for it", _serving(want, seen), locked=True, retryable=True
+        want.host,
+        want.app,
+        seen.locked,
+        "--wait-lock waits for it",
+        _serving(want, seen),
+        retryable=True,
+        kind="locked",
     )
 
 

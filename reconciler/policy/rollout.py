@@ -13,6 +13,7 @@ from reconciler.model.action import (
     Converged,
     Cutover,
     Drain,
+    Drift,
     EnableInstance,
     GoBack,
     InstallRelease,
@@ -46,6 +47,7 @@ def next_step(want: Wanted, seen: ObservedHost) -> Step:
             want.app,
             f"{', '.join(app.foreign)} was not written by reconcile and is left alone",
             "move it away, or choose another app name",
+            kind="foreign",
         )
     live = live_slot(want, app)
     identity = wanted_identity(want, app)
@@ -70,7 +72,8 @@ def next_step(want: Wanted, seen: ObservedHost) -> Step:
 def _without_release(want: Wanted, live: Slot | None) -> Blocked:
     serving = live.running.version if live and live.running_now and live.running else ""
     reason = f"the artifact of version {want.version} is not there, and no host release of that version either"
-    return Blocked(want.host, want.app, reason, "build the artifact, or correct artifact.source", serving)
+    next_step = "build the artifact, or correct artifact.source"
+    return Blocked(want.host, want.app, reason, next_step, serving, kind="artifact")
 
 
 def _keep_quarantine(case: Case) -> Step | None:
@@ -94,6 +97,7 @@ def _is_about(entry: Quarantine, case: Case) -> bool:
 def _quarantined(case: Case, entry: Quarantine) -> Blocked:
     log_tail = next((slot.log_tail for slot in case.app.slots if slot.log_tail), ())
     return case.blocked(
+        "quarantined",
         f"version {case.identity.version} failed here: {entry.reason}",
         f"reconcile logs {case.want.app}; then commit another version or env (these digests are not tried again)",
         log_tail,
@@ -107,27 +111,29 @@ def _come_up(case: Case) -> Step | None:
         return _installed(case)
     if slot.failure:  # it was just started, in vain: once more would end the same
         return None
-    if slot.failure:  # it was just started, in vain: once more would end the same
-        return None
     if blocked := _may_not_start(case):
         return blocked
     reason = _why_start(case)
     if installed := _installed(case):
         return installed
     if not want.stop_first and slot is not case.live and slot.running_now and not carries(slot, want, case.app):
-        return _leave(case, slot, "left over from another rollout")
+        return _leave(case, slot, "left over from another rollout", drift="second_slot")
     if want.migrates and case.identity.release not in case.app.migrated:
         return Migrate(*case.where, "once per release, before it starts", case.identity)
     replaces = _replaced(case)
     if replaces:
         reason += "; stop-first, only one slot: no service until it is healthy"
-    return StartInstance(*case.where, reason, slot.name, case.identity, replaces)
+    drift: Drift | None = None
+    if carries(slot, want, case.app):
+        drift = "failed" if slot.state == "failed" else "stopped"
+    return StartInstance(*case.where, reason, slot.name, case.identity, replaces, drift=drift)
 
 
 def _installed(case: Case) -> Step | None:
     release = case.identity.release
     if release in case.app.damaged:
-        return InstallRelease(*case.where, "its files were changed on the host", release, replaces_damaged=True)
+        why = "its files were changed on the host"
+        return InstallRelease(*case.where, why, release, replaces_damaged=True, drift="release")
     return None if release in case.app.releases else InstallRelease(*case.where, "not on the host", release)
 
 
@@ -140,19 +146,23 @@ def _may_not_start(case: Case) -> Blocked | None:
     slot, seen, live = case.slot, case.seen, case.live
     if slot is live and slot.state == "failed" and carries(slot, case.want, case.app):
         return case.blocked(
+            "crashing",
             f"slot {slot.name} ({case.identity.version}) exits again and again; systemd gave it up ({slot.last_exit})",
             f"reconcile logs {case.want.app}; then commit a fix, or start it anew with reconcile retry {case.want.app}",
         )
     if slot.stranger:
         return case.blocked(
-            f"port {slot.name} is taken by {slot.stranger}", "stop that program or give the app other ports"
+            "port_taken",
+            f"port {slot.name} is taken by {slot.stranger}",
+            "stop that program or give the app other ports",
         )
     rollout = live is not None and live.running_now and live is not slot
     if case.want.route and seen.traefik and live is not slot:
-        return case.blocked(f"Traefik does not answer: {seen.traefik}", "systemctl status traefik on the host")
+        return _traefik_silent(case)
     needed_kib = int((live.memory_kib if live else 0) * MEMORY_HEADROOM)
     if rollout and needed_kib > seen.facts.memory_available_kib:
         return case.blocked(
+            "memory",
             f"a second copy needs about {needed_kib // 1024} MiB of memory, "
             f"{seen.facts.memory_available_kib // 1024} MiB are available",
             "free memory, or give the app one port only (stop-first)",
@@ -172,12 +182,12 @@ def _be_as_written(case: Case) -> Step | None:
     """Its files say what it runs, so that a restart or a reboot brings back the same."""
     slot, app = case.slot, case.app
     if slot.prepared != case.identity or not slot.files_intact:
-        what = "its env file or link was changed on the host"
-    elif app.unit != case.want.unit or not app.unit_intact:
-        what = "the unit file was changed on the host"
-    else:
-        return None
-    return RepairFiles(*case.where, what, slot.name, case.identity)
+        return RepairFiles(
+            *case.where, "its env file or link was changed on the host", slot.name, case.identity, drift="env"
+        )
+    if app.unit != case.want.unit or not app.unit_intact:
+        return RepairFiles(*case.where, "the unit file was changed on the host", slot.name, case.identity, drift="unit")
+    return None
 
 
 def _be_accepted(case: Case) -> Step | None:
@@ -203,6 +213,7 @@ def _give_up(case: Case) -> Step:
     slot = case.slot
     if case.accepted:
         return case.blocked(
+            "unhealthy",
             f"slot {slot.name} ({case.identity.version}) serves but is not healthy: {slot.failure}",
             f"reconcile logs {case.want.app}",
             slot.log_tail,
@@ -210,12 +221,12 @@ def _give_up(case: Case) -> Step:
     return RejectRelease(*case.where, slot.failure, slot.name, case.identity, slot.failure)
 
 
-def _accept(case: Case, reason: str) -> Step:
+def _accept(case: Case, reason: str, drift: Drift | None = None) -> Step:
     slot = case.slot
     if not case.want.route:
-        return EnableInstance(*case.where, reason, slot.name, slot.invocation)
+        return EnableInstance(*case.where, reason, slot.name, slot.invocation, drift=drift)
     before = case.live.name if case.live and case.live.name != slot.name and case.live.occupied else ""
-    return Cutover(*case.where, reason, slot.name, slot.invocation, before)
+    return Cutover(*case.where, reason, slot.name, slot.invocation, before, drift=drift)
 
 
 def _be_confirmed(case: Case) -> Step | None:
@@ -224,10 +235,13 @@ def _be_confirmed(case: Case) -> Step | None:
     if not want.route:
         return RemoveRoute(*case.where, "no route is desired") if app.route else None
     digest = want.route.digests[slot.name]
-    if app.route is None or app.route.digest != digest or not app.route.intact:
-        return _accept(case, "the route file differs")
+    if app.route is None or not app.route.intact:
+        what = "was changed on the host" if app.route else "is not there"
+        return _accept(case, f"the route file {what}", "route")
+    if app.route.digest != digest:
+        return _accept(case, "another route is desired")
     if not slot.enabled:
-        return _accept(case, "not enabled for boot")
+        return _accept(case, "not enabled for boot", "enabled")
     if app.applied and app.applied.digest == digest and not app.applied.problem:
         return None
     return _confirm(case, slot.name, digest)
@@ -236,14 +250,20 @@ def _be_confirmed(case: Case) -> Step | None:
 def _confirm(case: Case, slot: str, digest: str) -> Step:
     app = case.app
     if case.seen.traefik:
-        return case.blocked(f"Traefik does not answer: {case.seen.traefik}", "systemctl status traefik on the host")
+        return _traefik_silent(case)
     if app.unconfirmed:
         problem = app.applied.problem if app.applied and app.applied.problem else app.unconfirmed
         return case.blocked(
+            "traefik",
             f"Traefik has not applied the route: {problem}",
             "journalctl -u traefik on the host; one bad file in its directory freezes all of them",
         )
     return ConfirmRoute(*case.where, "Traefik must have applied the route", slot, digest)
+
+
+def _traefik_silent(case: Case) -> Blocked:
+    reason = f"Traefik does not answer: {case.seen.traefik}"
+    return case.blocked("traefik", reason, "systemctl status traefik on the host")
 
 
 def _soak(case: Case) -> Step | None:
@@ -267,7 +287,7 @@ def _others_leave(case: Case) -> Step | None:
     return None
 
 
-def _leave(case: Case, slot: Slot, reason: str) -> Step:
+def _leave(case: Case, slot: Slot, reason: str, drift: Drift | None = None) -> Step:
     """Traffic first, then the requests still open, then the instance."""
     route, applied = case.app.route, case.app.applied
     if route and applied and applied.slot == slot.name != route.slot:
@@ -275,7 +295,7 @@ def _leave(case: Case, slot: Slot, reason: str) -> Step:
     # Whatever the look before the cutover counted: requests may have come in since then.
     if slot.running_now and slot.enabled and case.want.route and not slot.drained:
         return Drain(*case.where, f"{case.want.drain_seconds:g} s at most for open requests", slot.name)
-    return StopInstance(*case.where, reason, slot.name)
+    return StopInstance(*case.where, reason, slot.name, drift=drift)
 
 
 def _prune(case: Case) -> Step | None:
