@@ -7,6 +7,9 @@ ReconcileError
 ├── ArtifactError           the artifact is missing, altered, unsafe or does not fit   exit 1
 │   ├── ArtifactUnavailable     it may be there later                                  retryable
 │   └── ArtifactRefused         these bytes will never do
+├── SecretError             a secret cannot be had; the apps that name it are left alone   exit 1
+│   ├── SecretMissing           nothing has it
+│   └── SecretRefused           something has it and it cannot be opened, or cannot be used
 └── HostError               one host could not be looked at or changed                 exit 1
     ├── HostUnreachable         no connection, or it broke                             retryable
     ├── HostKeyRefused          the host's key is unknown or changed
@@ -118,6 +121,20 @@ class ArtifactUnavailable(ArtifactError):
 
 class ArtifactRefused(ArtifactError):
     """These bytes are not what was asked for, not safe to unpack, or do not run on the host."""
+
+
+class SecretError(ReconcileError):
+    """A secret that the desired state names cannot be had. No such error repeats a value."""
+
+    kind = "secret"
+
+
+class SecretMissing(SecretError):
+    """Neither the desired state nor this controller has it."""
+
+
+class SecretRefused(SecretError):
+    """It is there, and cannot be opened with the keys at hand, was tampered with, or cannot be used."""
 
 
 class HostError(ReconcileError):

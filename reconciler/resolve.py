@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from reconciler.errors import ReconcileError, SecretError
 from reconciler.model.desired import App, SecretRef
 from reconciler.model.machine import HostSpec, Layout, Traefik
 from reconciler.model.observed import Identity
 from reconciler.model.wanted import Wanted, WantedRoute
 from reconciler.tools.digests import digest
+from reconciler.tools.masking import masked
 from reconciler.tools.release import release_id
 from reconciler.tools.systemd import UnitSettings, env_file, unit_text
 from reconciler.tools.traefik import RouteSettings, route_text
@@ -82,9 +84,7 @@ class Target:
 
     def masked(self, text: str) -> str:
         """The text without the values of secrets."""
-        for secret in sorted(self.secrets, key=len, reverse=True):
-            text = text.replace(secret, "***")
-        return text
+        return masked(text, self.secrets)
 
 
 def removal(site: Site, app: str, waits_for: str = "", *, too_many: bool = False) -> Target:
@@ -102,7 +102,7 @@ def resolve(
     secret: Callable[[str], str],
 ) -> Target:
     """The target of one app on one host. `secret(name)` gives a value or raises what it has to say."""
-    values = {key: secret(value.secret) if isinstance(value, SecretRef) else value for key, value in app.env.items()}
+    values = _values(app, secret)
     secrets = frozenset(values[key] for key, value in app.env.items() if isinstance(value, SecretRef) and values[key])
     variables = {**values, "RECONCILE_START": app.start_command}
     keys = tuple((key, digest(value)) for key, value in sorted(variables.items()))
@@ -130,6 +130,21 @@ def resolve(
         only_report_drift=app.drift == "warn",
     )
     return Target(wanted, app, site, unit, route, folder, variables, secrets)
+
+
+def _values(app: App, secret: Callable[[str], str]) -> dict[str, str]:
+    """Every variable. Raises SecretError, which names each key and secret that is in the way, and no value."""
+    values: dict[str, str] = {}
+    troubles: list[tuple[str, ReconcileError]] = []
+    for key, value in app.env.items():
+        try:
+            values[key] = secret(value.secret) if isinstance(value, SecretRef) else value
+        except ReconcileError as error:
+            troubles.append((key, error))
+    if troubles:
+        said = "; ".join(f"env {key}: {error}" for key, error in troubles)
+        raise SecretError(said, troubles[0][1].next_step)
+    return values
 
 
 def _unit_settings(app: App, spec: HostSpec) -> UnitSettings:

@@ -8,7 +8,7 @@ import os
 import platform
 import re
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,9 +22,11 @@ from reconciler.host.transport import Transport
 from reconciler.model.action import Blocked
 from reconciler.model.desired import App, Desired
 from reconciler.model.machine import HostSpec
+from reconciler.model.references import named_in
 from reconciler.model.wanted import Controller
 from reconciler.origin import origin_of
 from reconciler.resolve import Site, Target, resolve
+from reconciler.secrets.vault import Vault
 from reconciler.source.git import root_commit
 from reconciler.tools.digests import digest
 
@@ -37,18 +39,13 @@ class Session:
     """
 
     desired: Desired
+    vault: Vault
     targets: list[Target] = field(default_factory=list)
     refused: list[Blocked] = field(default_factory=list)
     sites: dict[str, Site] = field(default_factory=dict)
     hosts: dict[str, Transport] = field(default_factory=dict)
     owner: str = "-"
     whole: bool = True  # every app and host is in it: only then can be told what is ours and no longer wanted
-
-
-class SecretMissing(ReconcileError):
-    """A secret that a variable refers to is not to be had."""
-
-    kind = "secret"
 
 
 def controller(owner: str) -> Controller:
@@ -89,15 +86,16 @@ async def work_out(
     known = {host for app in desired.apps for host in app.hosts} | desired.fleet.hosts.keys()
     _refuse_unknown("app", apps, {app.app for app in desired.apps})
     _refuse_unknown("host", hosts, known)
-    opened = Session(desired, whole=not apps and not hosts)
+    opened = Session(desired, Vault(desired.secret_files), whole=not apps and not hosts)
     chosen = [app for app in desired.apps if not apps or app.app in apps]
     owner = asyncio.create_task(_owner(desired, remote))
+    secret = await opened.vault.read_all(named.name for app in chosen for named in named_in(app, app.app))
     results = await asyncio.gather(*(_digest(app, desired) for app in chosen))
     opened.owner = await owner
     for app, result in zip(chosen, results, strict=True):
         for host in app.hosts:
             if not hosts or host in hosts:
-                _add(opened, app, host, result)
+                _add(opened, app, host, result, secret)
     opened.whole = opened.whole and opened.owner != "-"
     needed = known if opened.whole else {target.wanted.host for target in opened.targets}
     for name in sorted(needed):
@@ -110,7 +108,9 @@ def _site(desired: Desired, name: str) -> Site:
     return Site(name, desired.host(name), desired.fleet.traefik.api_port)
 
 
-def _add(opened: Session, app: App, host: str, result: str | ReconcileError | None) -> None:
+def _add(
+    opened: Session, app: App, host: str, result: str | ReconcileError | None, secret: Callable[[str], str]
+) -> None:
     desired = opened.desired
     try:
         if isinstance(result, ReconcileError):
@@ -166,12 +166,3 @@ def open_host(name: str, spec: HostSpec) -> Transport:
     if spec.local:
         return LocalHost(name)
     return SshHost(name, spec.address, user=spec.user, port=spec.port, host_key=spec.host_key)
-
-
-def secret(name: str) -> str:
-    """The value of a secret, from this process's environment. Raises SecretMissing, which names the variable only."""
-    variable = "RECONCILE_SECRET_" + re.sub(r"[^A-Za-z0-9]", "_", name).upper()
-    value = os.environ.get(variable)
-    if value is None:
-        raise SecretMissing(f"the secret {name} is not known", f"set {variable} in the environment of reconcile")
-    return value

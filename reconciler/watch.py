@@ -139,7 +139,7 @@ class Watch:
     async def _keep_connections(self, opened: Session) -> None:
         gone = {name: host for name, host in self.hosts.items() if name not in opened.hosts}
         self.hosts = opened.hosts
-        await close(Session(opened.desired, hosts=gone))
+        await close(Session(opened.desired, opened.vault, hosts=gone))
 
     async def _until_woken(self) -> None:
         try:
@@ -154,7 +154,7 @@ def _jitter() -> float:
 
 
 def _same(before: Desired, after: Desired) -> bool:
-    return (before.apps, before.fleet) == (after.apps, after.fleet)
+    return (before.apps, before.fleet, before.secret_files) == (after.apps, after.fleet, after.secret_files)
 
 
 async def changes(*places: Path) -> AsyncIterator[None]:

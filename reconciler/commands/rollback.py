@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from reconciler.commands.once import one_pass
@@ -36,6 +37,8 @@ async def _rollback(args: argparse.Namespace) -> int:
         if not args.now:
             return 0
         who = controller(opened.owner)
+        # Secrets as they are now: what was rotated since then may let nobody in any more.
+        before = replace(before, secret_files=opened.desired.secret_files)
         await reject(opened, now.app, f"rolled back by hand by {who.holder}")
     old = await work_out(before, [now.app], args.host)
     try:

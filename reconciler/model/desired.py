@@ -5,8 +5,8 @@ The definitions here are the only ones: the loader fills them, `schemas/` is pri
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -280,6 +280,7 @@ class Desired:
     revision: str | None
     folder: Path
     notes: tuple[str, ...] = ()
+    secret_files: Mapping[str, bytes] = field(default_factory=dict, repr=False)  # below `secrets/`, still encrypted
 
     def host(self, name: str) -> HostSpec:
         """The host of that name: one from fleet.yaml, else what the name says by itself."""

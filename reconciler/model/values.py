@@ -185,17 +185,20 @@ EnvKey = Annotated[
     Text(r"[A-Za-z_][A-Za-z0-9_]*", "is not a name for a variable", "use letters, digits and _, no digit first"),
     AfterValidator(_free_env_key),
 ]
-EnvText = Annotated[
-    str,
-    Text(
-        r"[^\x00]*",
-        "holds a NUL character, which no environment can carry",
-        "take it out",
-        longest=131_000,
-        secret=True,
-    ),
-    AfterValidator(_fits_the_environment),
-]
+_ENV_TEXT = Text(
+    r"[^\x00]*",
+    "holds a NUL character, which no environment can carry",
+    "take it out",
+    longest=131_000,
+    secret=True,
+)
+EnvText = Annotated[str, _ENV_TEXT, AfterValidator(_fits_the_environment)]
+
+
+def env_text(value: str) -> str:
+    """The value if an environment can carry it. Raises PydanticCustomError, which never repeats it."""
+    return _fits_the_environment(_ENV_TEXT.read(value))
+
 
 _TARGET = (
     r"(?:([A-Za-z_][A-Za-z0-9_.-]*)@)?"
