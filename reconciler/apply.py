@@ -110,8 +110,9 @@ class Applier:
                 return await runner.run("cutover", words, self.target.route_text(action.slot).encode())
             case GoBack():
                 route, reason = self.target.route_text(action.slot), self.target.masked(action.why)
-                back = (action.app, action.slot, action.invocation, self._tried(action.failed))
-                return await runner.run("goback", back, tar_of({"route": route, "reason": reason}))
+                back = (action.app, action.slot, action.invocation)
+                failed = f"{self._tried(action.failed)}\n{reason}"
+                return await runner.run("goback", back, tar_of({"route": route, "reason": failed}))
             case EnableInstance():
                 return await runner.run("enable", (action.app, action.slot, action.invocation))
             case RemoveRoute():
@@ -139,7 +140,7 @@ class Applier:
         if isinstance(action, Migrate):
             seconds = self.target.migrate_within_seconds
             env = tar_of({"env": self.target.migrate_env_text(action.identity)})
-            words: tuple[str, ...] = (name, action.identity.release, str(seconds), self._tried(action.identity))
+            words: tuple[str, ...] = (name, action.identity.release, str(seconds), self.target.wanted.attempt)
             return await runner.run("migrate", words, env, LOCK_SECONDS + seconds)
         slot, invocation = action.slot, app.slot(action.slot).invocation
         match action:
@@ -154,11 +155,11 @@ class Applier:
             case StopInstance():
                 return await runner.run("stop", (name, slot, invocation), b"", stop_seconds)
             case RejectRelease():
-                words = (name, slot, self._tried(action.identity), invocation)
-                return await runner.run("reject", words, self.target.masked(action.why).encode(), stop_seconds)
+                why = f"{self._tried(action.identity)}\n{self.target.masked(action.why)}"
+                return await runner.run("reject", (name, slot, invocation), why.encode(), stop_seconds)
 
     def _tried(self, identity: Identity) -> str:
-        """The identity as quarantine names it, with what else was part of the attempt."""
+        """The identity as quarantine names it, with what else was part of the attempt. It travels on stdin only."""
         return f"{identity}/{self.target.wanted.attempt}"
 
     def _slot_files(self, action: StartInstance | RepairFiles) -> bytes:

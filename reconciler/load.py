@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from reconciler.errors import GitError, InvalidDesiredState, Problem, UsageError
 from reconciler.model.desired import App, Desired, Fleet
-from reconciler.source.files import FLEET, SECRETS, FolderTree, Written, collect
+from reconciler.source.files import FLEET, SECRETS, FolderTree, Written, below_secrets, collect
 from reconciler.source.git import find_repository, open_commit, open_mirror
 from reconciler.source.problems import fill
 from reconciler.source.rules import AppFile, problems_between
@@ -108,7 +108,7 @@ def build(
     `where` is the folder as errors name it. With `beside` false no artifact can lie beside the desired state.
     """
     where = label(folder) if where is None else where
-    sealed = {n.removeprefix(f"{SECRETS}/"): c for n, c in written.files.items() if n.startswith(f"{SECRETS}/")}
+    sealed = below_secrets(written)
     plain = {name: content for name, content in written.files.items() if not name.startswith(f"{SECRETS}/")}
     documents = {name: read_yaml(content, f"{where}/{name}") for name, content in plain.items()}
     problems = list(written.problems)

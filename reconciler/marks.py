@@ -28,8 +28,8 @@ async def reject(opened: Session, app: str, reason: str) -> list[str]:
     for target in opened.targets:
         wanted = target.wanted
         if wanted.app == app and wanted.release:
-            words = ("reject", f"{wanted.identity(wanted.release)}/{wanted.attempt}")
-            await _mark(opened, wanted.host, app, words, reason, who)
+            tried = f"{wanted.identity(wanted.release)}/{wanted.attempt}"
+            await _mark(opened, wanted.host, app, ("reject", "0"), f"{tried}\n{reason}", who)
             told.append(wanted.host)
     return told
 

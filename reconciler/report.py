@@ -96,7 +96,7 @@ def status_row(want: Wanted, seen: ObservedHost | Unreachable, plan: AppPlan) ->
     quarantined = [
         {
             "version": q.identity.version,
-            "identity": str(q.identity),
+            "release": q.identity.release,  # and no digest of the env: it could tell a short secret
             "reason": q.reason,
             "at": q.at_epoch_seconds,
         }

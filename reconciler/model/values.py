@@ -33,15 +33,13 @@ HostName = Annotated[
     str,
     Text(r"[A-Za-z0-9][A-Za-z0-9._-]*", "is not a host name", "use letters, digits and . _ -", longest=63),
 ]
-SecretName = Annotated[
-    str,
-    Text(
-        r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*",
-        "is not the name of a secret",
-        "write it like my_app/secret_key_base",
-        secret=True,
-    ),
-]
+SECRET_NAME = Text(
+    r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*",
+    "is not the name of a secret",
+    "write it like my_app/secret_key_base",
+    secret=True,
+)
+SecretName = Annotated[str, SECRET_NAME]
 Domain = Annotated[
     str,
     Text(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ class Keys:
     found: tuple[str, ...] = ()
     looked: tuple[str, ...] = ()
     troubles: tuple[str, ...] = ()
+    open_to_others: tuple[str, ...] = ()
 
     def refusal(self, file: str, readers: Sequence[str]) -> SecretRefused:
         """The error for a file that none of these opens."""
@@ -41,6 +43,7 @@ def find_keys(environ: Mapping[str, str]) -> Keys:
     found: list[str] = []
     looked: list[str] = []
     troubles: list[str] = []
+    exposed: list[str] = []
     if environ.get(TEXT_VARIABLE):
         _take(environ[TEXT_VARIABLE], TEXT_VARIABLE, identities, found, troubles)
     for path, label, named in _places(environ):
@@ -48,12 +51,13 @@ def find_keys(environ: Mapping[str, str]) -> Keys:
         try:
             with path.open("rb") as file:
                 text = file.read(_LARGEST).decode("utf-8", "replace")
+                exposed += [label] * bool(os.fstat(file.fileno()).st_mode & 0o077)
         except OSError as error:
             if named or not isinstance(error, FileNotFoundError | NotADirectoryError):
                 troubles.append(f"{label}: {error.strerror}")
             continue
         _take(text, label, identities, found, troubles)
-    return Keys(tuple(identities), tuple(found), tuple(looked), tuple(troubles))
+    return Keys(tuple(identities), tuple(found), tuple(looked), tuple(troubles), tuple(exposed))
 
 
 def _places(environ: Mapping[str, str]) -> list[tuple[Path, str, bool]]:

@@ -26,7 +26,7 @@ from reconciler.secrets.sealed import unseal
 from reconciler.secrets.sops import SopsFile
 from reconciler.source.files import SECRETS
 
-_SOPS_SUFFIXES = (".yaml", ".yml", ".json")
+SOPS_SUFFIXES = (".yaml", ".yml", ".json")
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,13 @@ class Vault:
 
     def __init__(self, files: Mapping[str, bytes], environ: Mapping[str, str] | None = None) -> None:
         self.files = files
-        self._environ = os.environ if environ is None else environ
+        self.environ = os.environ if environ is None else environ
         self._sops: dict[str, SopsFile] = {}
         self._opened: dict[str, Mapping[tuple[str, ...], str] | SecretError] = {}
 
     @cached_property
     def keys(self) -> Keys:
-        return find_keys(self._environ)
+        return find_keys(self.environ)
 
     async def read_all(self, names: Iterable[str]) -> Callable[[str], str]:
         """Looks these up, each once, and gives what answers for them: the value, or raises why there is none."""
@@ -77,11 +77,6 @@ class Vault:
             return _text(result, name)
 
         return answer
-
-    def read(self, name: str) -> str:
-        """The value. Raises SecretError, or UsageError when the settings of this controller cannot be used."""
-        found = self._from_files(name)
-        return _text(self._from_here(name) if found is None else found, name)
 
     def age_file(self, name: str) -> str | None:
         """The age file of a secret, if there is one."""
@@ -111,7 +106,7 @@ class Vault:
         """What each SOPS file gives its secrets as the beginning of their names."""
         stems: dict[str, list[str]] = {}
         for path in sorted(self.files):
-            if path.endswith(_SOPS_SUFFIXES):
+            if path.endswith(SOPS_SUFFIXES):
                 stems.setdefault(stem_of(path), []).append(path)
         return stems
 
@@ -132,11 +127,11 @@ class Vault:
         return values[place.keys].encode()
 
     def _from_here(self, name: str) -> bytes:
-        words = command.command_of(self._environ)
+        words = command.command_of(self.environ)
         output = command.ask(words, name) if words else None
         if output is not None:
             return as_typed(output)
-        value = self._environ.get(variable(name))
+        value = self.environ.get(variable(name))
         if value is None:
             why = f" ({words[0]} is not installed here)" if words else ""
             next_step = f"reconcile secrets set {name}, or set {variable(name)} in the environment of reconcile"

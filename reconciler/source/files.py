@@ -44,6 +44,12 @@ class Written:
     absent: bool = False  # there is no such folder at all
 
 
+def below_secrets(written: Written) -> dict[str, bytes]:
+    """The files of the folder `secrets/`, by their names in it."""
+    start = f"{SECRETS}/"
+    return {name.removeprefix(start): content for name, content in written.files.items() if name.startswith(start)}
+
+
 class FolderTree:
     """The files as they lie on disk."""
 
@@ -77,7 +83,6 @@ def _kind(entry: os.DirEntry[str]) -> Kind:
 def collect(tree: Tree, label: str) -> Written:
     """Everything that counts. `label` is the folder as people typed it; errors begin with it."""
     problems: list[Problem] = []
-    files: dict[str, bytes] = {}
     try:
         top = tree.entries("")
         if top is None:
@@ -88,6 +93,21 @@ def collect(tree: Tree, label: str) -> Written:
         names += _secret_files(tree, top, label, problems)
     except OSError as error:
         return Written({}, (Problem(label, 0, 0, "", f"cannot be read: {error.strerror or error}", _CHECK),))
+    return _read_all(tree, names, label, problems)
+
+
+def collect_secrets(tree: Tree, label: str) -> Written:
+    """Only what lies below `secrets/`, for those who change it."""
+    problems: list[Problem] = []
+    try:
+        names = _secret_files(tree, tree.entries("") or {}, label, problems)
+    except OSError as error:
+        return Written({}, (Problem(label, 0, 0, "", f"cannot be read: {error.strerror or error}", _CHECK),))
+    return _read_all(tree, names, label, problems)
+
+
+def _read_all(tree: Tree, names: list[str], label: str, problems: list[Problem]) -> Written:
+    files: dict[str, bytes] = {}
     for name in names:
         try:
             files[name] = tree.read(name)

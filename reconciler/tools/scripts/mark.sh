@@ -1,10 +1,10 @@
-# change app suspend|resume|retry|reject|adopt seconds|identity; stdin: the reason
+# change app suspend|resume|retry|reject|adopt seconds; stdin: the reason, for reject after the identity
 change() {
   begin_change "$1"
   case $2 in
     suspend) echo "$([ "$3" = 0 ] && echo 0 || echo $(($(date +%s) + $3))) $HOLDER $(tr '\n' ' ')" >"$S/$1/suspended.new" &&
       mv -T "$S/$1/suspended.new" "$S/$1/suspended" ;;
-    reject) quarantine "$1" "$3" ;;
+    reject) quarantine "$1" ;;
     adopt)
       for each in "$U/$1@.service" "$T/$1.yml" "$E/$1"/*.env; do
         [ ! -f "$each" ] || record "$1" "$each" "$each" || fail 28 "cannot write below $S"

@@ -63,8 +63,11 @@ log_tail() { # unit epoch-seconds: what the app said since then; when it said no
   printf '%s\n' "$said" | sed 's/^/| /' # no line of an app is ever read as one of ours
 }
 
-quarantine() { # app identity; stdin: why. These bytes with this env and unit failed here
-  { grep -vF " $2 " "$S/$1/quarantine" 2>/dev/null | tail -n 19; echo "$(date +%s) $2 $(tr '\n' ' ')"; } >"$S/$1/quarantine.new" &&
+# Arguments can be read by every user of the host, and sudo logs them: a digest that tells a short secret is in none.
+quarantine() { # app; stdin: the identity on a line of its own, then why. These bytes with this env and unit failed here
+  read -r tried
+  { printf ' %s \n' "$tried" | grep -vFf - "$S/$1/quarantine" 2>/dev/null | tail -n 19
+    echo "$(date +%s) $tried $(tr '\n' ' ')"; } >"$S/$1/quarantine.new" &&
     sync "$S/$1/quarantine.new" && mv -T "$S/$1/quarantine.new" "$S/$1/quarantine"
 }
 

@@ -1,10 +1,10 @@
-# change app slot identity invocation; stdin: the reason. What a stop-first start replaced comes back.
+# change app slot invocation; stdin: the identity, then the reason. What a stop-first start replaced comes back.
 change() {
   app=$1 slot=$2 unit=$1@$2.service
   begin_change "$app"
-  invocation_is "$app" "$slot" "$4"
+  invocation_is "$app" "$slot" "$3"
   [ -e "$E/$app/$slot.previous" ] || [ "$(routed_slot "$app")" != "$slot" ] || fail $STALE "the route names slot $slot"
-  quarantine "$app" "$3" || fail 28 "cannot write below $S"
+  quarantine "$app" || fail 28 "cannot write below $S"
   systemctl kill -s KILL "$unit" 2>/dev/null # it serves nobody: no need to wait for it
   if [ -e "$S/$app/unit.previous" ]; then
     publish "$app" "$S/$app/unit.previous" "$U/$app@.service" 0644
