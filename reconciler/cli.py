@@ -157,7 +157,7 @@ SECRETS = {
 
 
 def _secrets(command: argparse.ArgumentParser) -> None:
-    verbs = command.add_subparsers(title="what to do", metavar="", dest="verb", required=True)
+    verbs = command.add_subparsers(title="what to do", metavar="VERB", dest="verb", required=True)
     for name, text in SECRETS.items():
         verb = verbs.add_parser(name, help=text, description=text)
         _common(verb)

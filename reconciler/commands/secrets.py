@@ -48,13 +48,18 @@ def _edit(store: Store, args: argparse.Namespace) -> int:
     store.refuse_name(args.secret_name)
     store.recipients()
     before = store.value(args.secret_name)
-    after = edit(before or b"", args.secret_name, os.environ)
-    if before is None or not before.endswith(b"\n"):  # editors end the last line, whether it was ended or not
-        after = as_typed(after) if before is None else after.removesuffix(b"\n")
+    after = _as_meant(edit(before or b"", args.secret_name, os.environ), before or b"")
     if after == (before or b""):
         print(f"{args.secret_name} was not changed")
         return 0
     return _told(args, store, [store.set(args.secret_name, after)])
+
+
+def _as_meant(after: bytes, before: bytes) -> bytes:
+    """Editors end the last line, whether it was ended before or not."""
+    if b"\n" not in before:
+        return as_typed(after)
+    return after if before.endswith(b"\n") else after.removesuffix(b"\n")
 
 
 def _rekey(store: Store, args: argparse.Namespace) -> int:

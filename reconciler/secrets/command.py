@@ -17,6 +17,7 @@ from reconciler.errors import SecretRefused, UsageError
 
 VARIABLE = "RECONCILE_SECRETS_COMMAND"
 LONGEST_SECONDS = 30
+_BY_HAND = f"try by hand what {VARIABLE} says"
 
 
 def command_of(environ: Mapping[str, str]) -> list[str] | None:
@@ -34,7 +35,7 @@ def command_of(environ: Mapping[str, str]) -> list[str] | None:
 def ask(words: list[str], name: str, seconds: float = LONGEST_SECONDS) -> bytes | None:
     """What the command prints for this secret; None where there is no such program. Raises SecretRefused.
 
-    Neither its output nor its errors are ever repeated: either may hold the value.
+    Neither its output nor its errors are ever repeated, for either may hold the value; nor its words, for a token.
     """
     argv = [words[0], *(word.replace("{name}", name) for word in words[1:])]
     pipe, null = subprocess.PIPE, subprocess.DEVNULL
@@ -43,9 +44,7 @@ def ask(words: list[str], name: str, seconds: float = LONGEST_SECONDS) -> bytes 
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise SecretRefused(
-            f"{words[0]} cannot be run for the secret {name}: {error.strerror}", "try it by hand"
-        ) from None
+        raise SecretRefused(f"{words[0]} cannot be run for the secret {name}: {error.strerror}", _BY_HAND) from None
     with process:
         try:
             output, _ = process.communicate(timeout=seconds)
@@ -53,9 +52,8 @@ def ask(words: list[str], name: str, seconds: float = LONGEST_SECONDS) -> bytes 
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             raise SecretRefused(
-                f"{words[0]} gave no answer for the secret {name} within {seconds:g} s", "try it by hand"
+                f"{words[0]} gave no answer for the secret {name} within {seconds:g} s", _BY_HAND
             ) from None
     if process.returncode != 0:
-        next_step = f"try it by hand: {shlex.join(argv)}"
-        raise SecretRefused(f"{words[0]} has no secret {name}: it ended with status {process.returncode}", next_step)
+        raise SecretRefused(f"{words[0]} has no secret {name}: it ended with status {process.returncode}", _BY_HAND)
     return output

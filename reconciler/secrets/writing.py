@@ -37,7 +37,9 @@ class Store:
         file = self.shown(RECIPIENTS)
         found = recipients_of(self.files, file)
         if not found:
-            next_step = f"put public keys into it, one a line: age-keygen -y KEYS >>{file}, or cat KEY.pub >>{file}"
+            make = "" if (self.folder / SECRETS).is_dir() else f"mkdir {self.label}/{SECRETS}, then "
+            keys = f"cat ~/.ssh/id_ed25519.pub >>{file}, or age-keygen -y YOUR-KEYS >>{file}"
+            next_step = f"{make}{keys}; one line for each who may read"
             raise UsageError(f"{file} names nobody who could read a secret", next_step)
         return found
 
