@@ -30,15 +30,13 @@ async def _rollback(args: argparse.Namespace) -> int:
         now = _app(opened.desired, args.app_name)
         if opened.desired.revision is None or now is None:
             raise UsageError("there is no commit to go back to", f"reconcile set {args.app_name} VERSION")
-        before = earlier(args.desired_state, opened.desired.revision, now)
+        before = earlier(args.desired_state, opened.desired, now)
         if before is None:
             raise UsageError(f"{now.app} was never anything else in the last {FARTHEST_BACK} commits", "set a version")
         _tell(args, now, before)
         if not args.now:
             return 0
         who = controller(opened.owner)
-        # Secrets as they are now: what was rotated since then may let nobody in any more.
-        before = replace(before, secret_files=opened.desired.secret_files)
         await reject(opened, now.app, f"rolled back by hand by {who.holder}")
     old = await work_out(before, [now.app], args.host)
     try:
@@ -49,18 +47,21 @@ async def _rollback(args: argparse.Namespace) -> int:
     return 1
 
 
-def earlier(folder: Path, revision: str, now: App) -> Desired | None:
-    """The newest older commit in which the app was something else; those that cannot be used are passed over."""
+def earlier(folder: Path, latest: Desired, now: App) -> Desired | None:
+    """The newest older commit in which the app was something else; those that cannot be used are passed over.
+
+    Its secrets are those of `latest`: what was rotated since then may open nothing any more.
+    """
     for steps in range(1, FARTHEST_BACK):
         try:
-            desired = load(folder, ref=f"{revision}~{steps}")
+            desired = load(folder, ref=f"{latest.revision}~{steps}")
         except InvalidDesiredState:
             continue
         except GitError:
             return None
         app = _app(desired, now.app)
         if app is not None and (app.version, app.env, app.start) != (now.version, now.env, now.start):
-            return desired
+            return replace(desired, secret_files=latest.secret_files)
     return None
 
 

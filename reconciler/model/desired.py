@@ -37,7 +37,7 @@ __all__ = [
 
 
 class SecretRef(Strict):
-    """A value that is looked up when it is needed and never written into git."""
+    """A value that is looked up when it is needed; in git it lies encrypted, or not at all."""
 
     secret: values.SecretName = Field(description="Name of the secret, such as my_app/secret_key_base.")
 

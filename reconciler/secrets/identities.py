@@ -30,7 +30,8 @@ class Keys:
         if self.found:
             problem = f"{file} is not for the keys in {', '.join(self.found)}"
         else:
-            problem = f"{file} is encrypted, and there is no private key in {', '.join(self.looked)}"
+            places = ", ".join(self.looked) or f"{FILE_VARIABLES[0]}, and HOME is not set"
+            problem = f"{file} is encrypted, and there is no private key in {places}"
         if self.troubles:
             problem += f" ({'; '.join(self.troubles)})"
         whose = f" of {' or '.join(readers)}" if readers else ""
@@ -62,11 +63,7 @@ def find_keys(environ: Mapping[str, str]) -> Keys:
 
 def _places(environ: Mapping[str, str]) -> list[tuple[Path, str, bool]]:
     """(file, how to call it, somebody named it) in the order in which they are tried."""
-    places = [
-        (Path(environ[name]).expanduser(), f"{name} ({environ[name]})", True)
-        for name in FILE_VARIABLES
-        if environ.get(name)
-    ]
+    places = [(Path(environ[name]), f"{name} ({environ[name]})", True) for name in FILE_VARIABLES if environ.get(name)]
     home = Path(environ["HOME"]) if environ.get("HOME") else None
     config = Path(environ["XDG_CONFIG_HOME"]) if environ.get("XDG_CONFIG_HOME") else home and home / ".config"
     if config is not None:
