@@ -12,7 +12,7 @@ from reconciler.model.machine import HostSpec, Layout, Traefik
 from reconciler.model.observed import Identity
 from reconciler.model.wanted import Wanted, WantedRoute
 from reconciler.tools.digests import digest
-from reconciler.tools.masking import masked
+from reconciler.tools.masks import masked
 from reconciler.tools.release import release_id
 from reconciler.tools.systemd import UnitSettings, env_file, unit_text
 from reconciler.tools.traefik import RouteSettings, route_text

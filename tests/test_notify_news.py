@@ -13,7 +13,7 @@ from reconciler.model.action import Blocked, Converged, Drain, PruneReleases, St
 from reconciler.notify.formats import lines
 from reconciler.notify.states import State, fixed_text, state_of
 from reconciler.notify.transitions import DAY_SECONDS, Key, Notice, Told, transitions
-from reconciler.tools.masking import masked
+from reconciler.tools.masks import masked
 
 HERE: Key = ("hello", "web1")
 GOOD = State("1")

@@ -22,7 +22,7 @@ import pytest
 
 from reconciler.secrets.identities import find_keys
 from reconciler.secrets.sealed import Recipient, readers_of, seal, unseal
-from reconciler.tools.masking import forms_of, masked
+from reconciler.tools.masks import forms_of, masked
 from tests.sops_files import sops_file
 
 ANNA, BOX = (pyrage.x25519.Identity.generate() for _ in range(2))

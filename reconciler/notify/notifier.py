@@ -19,7 +19,7 @@ from reconciler.notify.send import Sender, Sleep, Undelivered, Unreached, sender
 from reconciler.notify.settings import Notify
 from reconciler.notify.states import State, desired_state, state_of
 from reconciler.notify.transitions import DESIRED_STATE, Key, News, Told, today, transitions
-from reconciler.tools.masking import masked
+from reconciler.tools.masks import masked
 
 if TYPE_CHECKING:
     from reconciler.loop import Outcome

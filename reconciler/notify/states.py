@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from reconciler.errors import ReconcileError
 from reconciler.model.action import AnyAction, Converged
 from reconciler.notify.problems import WORDLESS, error_kind
-from reconciler.tools.masking import masked
+from reconciler.tools.masks import masked
 
 if TYPE_CHECKING:
     from reconciler.loop import Outcome
