@@ -39,7 +39,8 @@ Kind = Literal[
     "unreachable",
     "host_key",
     "login",
-    "locked",
+    "locked",  # another controller was seen to have the host
+    "lease_lost",  # another one took it between our look and our action
     "action",  # a remote action ended with an error
     "secret",
     "artifact",
@@ -151,7 +152,7 @@ class HostLocked(HostError):
     """Another controller holds the host's lease, or changed the host since we looked; nothing was done."""
 
     retryable = True
-    kind = "locked"
+    kind = "lease_lost"
 
 
 class ActionFailed(HostError):

@@ -18,11 +18,9 @@ if TYPE_CHECKING:
     from reconciler.loop import Outcome
 
 
-async def finish(
-    host: Transport, site: Site, controller: Controller, outcomes: list[Outcome], revision: str | None
-) -> None:
+async def finish(host: Transport, site: Site, controller: Controller, outcomes: list[Outcome]) -> None:
     """Write the history of what was done. A host that is gone by now gets none: the lease runs out by itself."""
-    lines = {outcome.end.app: _line(outcome, controller, revision) for outcome in outcomes}
+    lines = {outcome.end.app: _line(outcome, controller) for outcome in outcomes}
     words = lease_words(site.layout, controller, Lease())
     try:
         await host.run(Command(scripts.finish_script(), words), tar_of(lines), 30)
@@ -30,11 +28,11 @@ async def finish(
         return
 
 
-def _line(outcome: Outcome, controller: Controller, revision: str | None) -> str:
+def _line(outcome: Outcome, controller: Controller) -> str:
     end = outcome.end
     entry = {
         "who": controller.holder,
-        "commit": revision,
+        "commit": controller.revision,
         "from": outcome.before,
         "to": end.version if isinstance(end, Converged) else end.serving,
         "actions": [action.verb for action in outcome.actions],

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
 
+from reconciler.ancestry import Behind, not_behind
 from reconciler.clock import now_seconds, sleep_seconds
 from reconciler.decide import next_action
 from reconciler.errors import ArtifactError, ReconcileError
@@ -57,7 +58,7 @@ class Pass:
     targets: list[Target]
     controller: Controller
     progress: Progress
-    revision: str | None = None
+    behind: Behind | None = None
     wait_lock_seconds: float = 0.0
     prunes: bool = False  # the targets are all there is: what else is ours is to go
     allow_prune: bool = False
@@ -112,6 +113,7 @@ class Pass:
         done: list[AnyAction] = []
         before = _running(seen, wanted.app)
         try:
+            target = await not_behind(target, seen, self.controller, self.behind)
             end = await self._until_done(target, seen, done)
         except ReconcileError as error:
             end = Blocked(
@@ -188,7 +190,7 @@ class Pass:
                 from reconciler.finish import finish
 
                 outcomes = [outcome for outcome in order.finished(name) if outcome.actions]
-                work = finish(self.hosts[name], self.sites[name], self.controller, outcomes, self.revision)
+                work = finish(self.hosts[name], self.sites[name], self.controller, outcomes)
                 await asyncio.shield(work)
 
 

@@ -16,6 +16,7 @@ from reconciler.errors import GitError, ReconcileError, UsageError
 from reconciler.load import load, load_from
 from reconciler.model.desired import Desired
 from reconciler.source.git import find_repository
+from reconciler.source.history import why_behind
 
 if TYPE_CHECKING:  # a folder here needs nothing of these, and starts sooner without them
     from reconciler.source.follow import Follower, Revision
@@ -28,6 +29,10 @@ class Origin(Protocol):
         """The newest that may be used. Raises InvalidDesiredState, GitError or UsageError: then nothing is touched."""
         ...
 
+    async def behind(self, applied: str) -> str:
+        """Why what was read last is older than the commit `applied`; "" when it may follow it. Raises GitError."""
+        ...
+
 
 def origin_of(args: argparse.Namespace, trouble: Callable[[ReconcileError], None] | None = None) -> Origin:
     """What the command line names. `trouble` hears of a commit that could not be used; without it, it is raised."""
@@ -38,7 +43,7 @@ def origin_of(args: argparse.Namespace, trouble: Callable[[ReconcileError], None
         from reconciler.source.remote import Remote
 
         remote = Remote(args.repo, args.branch, args.desired_state.as_posix())
-        return _Remote(Follower(remote, args.allowed_signers), trouble)
+        return _Remote(Follower(remote, args.allowed_signers, args.allow_step_back), trouble)
     if args.branch:
         raise UsageError("--branch needs --repo", "--ref names a commit of the repository here")
     if args.allowed_signers and (args.working_tree or find_repository(args.desired_state) is None):
@@ -49,11 +54,14 @@ def origin_of(args: argparse.Namespace, trouble: Callable[[ReconcileError], None
 class _Local:
     def __init__(self, args: argparse.Namespace) -> None:
         self._args = args
+        self._revision: str | None = None
         self._verified: str | None = None
+        self._told: dict[tuple[str, str], str] = {}
 
     async def read(self) -> Desired:
         args = self._args
         desired = load(args.desired_state, ref=args.ref, working_tree=args.working_tree)
+        self._revision = desired.revision
         signers: Path | None = args.allowed_signers
         if signers is None or desired.revision is None or desired.revision == self._verified:
             return desired
@@ -64,6 +72,17 @@ class _Local:
         verified = await verify(repository, desired.revision, signers, self._verified)
         self._verified = desired.revision
         return replace(desired, notes=(*desired.notes, verified.note))
+
+    async def behind(self, applied: str) -> str:
+        # Who names a commit means that one.
+        if self._revision is None or self._args.ref or self._args.allow_step_back:
+            return ""
+        question = (self._revision, applied)
+        if question not in self._told:
+            repository = find_repository(self._args.desired_state)
+            assert repository is not None
+            self._told[question] = await why_behind(repository, *question)
+        return self._told[question]
 
 
 class _Remote:
@@ -86,3 +105,7 @@ class _Remote:
             raise
         self._last = (revision, desired)
         return desired
+
+    async def behind(self, applied: str) -> str:
+        assert self._last is not None
+        return await self._follower.behind(self._last[0].commit, applied)

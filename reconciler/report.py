@@ -56,6 +56,7 @@ def end_json(end: Converged | Blocked) -> dict[str, Any]:
         return {"outcome": "converged", "version": end.version, "slot": end.slot}
     return {
         "outcome": "blocked",
+        "kind": end.kind,
         "reason": end.reason,
         "next": end.next_step,
         "serving": end.serving,

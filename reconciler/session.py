@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from reconciler.alive import new_token
+from reconciler.ancestry import Behind
 from reconciler.artifact.source import digest_of
 from reconciler.errors import ArtifactError, ArtifactUnavailable, ReconcileError, UsageError
 from reconciler.host.local import LocalHost
@@ -42,6 +43,7 @@ class Session:
     sites: dict[str, Site] = field(default_factory=dict)
     hosts: dict[str, Transport] = field(default_factory=dict)
     owner: str = "-"
+    behind: Behind | None = None
     whole: bool = True  # every app and host is in it: only then can be told what is ours and no longer wanted
 
 
@@ -61,10 +63,12 @@ def controller(owner: str) -> Controller:
 @asynccontextmanager
 async def session(args: argparse.Namespace) -> AsyncIterator[Session]:
     """The session of one command. Raises InvalidDesiredState, GitError or UsageError before any host is asked."""
-    desired = await origin_of(args).read()
+    origin = origin_of(args)
+    desired = await origin.read()
     for note in desired.notes:
         print(note, file=sys.stderr)
     opened = await work_out(desired, args.app, args.host, remote=args.repo)
+    opened.behind = origin.behind
     try:
         yield opened
     finally:

@@ -104,9 +104,9 @@ class Watch:
             opened.hosts,
             opened.sites,
             targets,
-            replace(self.who, owner=opened.owner),
+            replace(self.who, owner=opened.owner, revision=desired.revision),
             self.progress,
-            desired.revision,
+            self.origin.behind,
             prunes=opened.whole and not busy,
             allow_prune=self.allow_prune,
         )

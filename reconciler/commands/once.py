@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import sys
+from dataclasses import replace
 
 from reconciler.clock import now_seconds
 from reconciler.loop import Outcome, Pass
@@ -36,9 +37,9 @@ async def one_pass(opened: Session, args: argparse.Namespace, who: Controller | 
         opened.hosts,
         opened.sites,
         opened.targets,
-        who or controller(opened.owner),
+        replace(who or controller(opened.owner), revision=opened.desired.revision),
         progress,
-        opened.desired.revision,
+        opened.behind,
         wait_lock_seconds=args.wait_lock,
         prunes=opened.whole,
         allow_prune=args.allow_prune,

@@ -116,6 +116,7 @@ class ObservedApp:
     foreign: tuple[str, ...] = ()  # files at our places that we did not write
     damaged: tuple[str, ...] = ()  # releases in use whose tree is not what was installed
     owner: str = ""  # whose desired state it belongs to, "" before the first change
+    commit: str = ""  # of the desired state by which it was changed last, "" when that was of files
     suspended: str = ""  # who, until when and why; nothing is changed meanwhile
     route: RouteFile | None = None
     applied: AppliedRoute | None = None

@@ -14,6 +14,7 @@ class Controller:
     token: str
     holder: str
     owner: str  # whose desired state: only apps that carry it are ever removed; "-" when it is not known
+    revision: str | None = None  # the commit of the desired state; None for files as they lie on disk
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Wanted:
     only_report_drift: bool = False
     gone: bool = False  # the desired state names it no more: it is to be removed from this host
     attempt: str = ""  # digest of what else can make it succeed: the migration, and how health is asked
+    behind: str = ""  # why this desired state is older than what was applied to the host
     waits_for: str = ""  # why it may not be removed yet
     too_many_removed: bool = False  # and that is because of how many others would go with it
 

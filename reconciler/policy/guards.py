@@ -12,7 +12,7 @@ LARGEST_SHARE_REMOVED = 1 / 3
 
 def refused(step: AnyAction, want: Wanted, seen: ObservedHost) -> Blocked | None:
     """Why this action may not be taken now; None when it may."""
-    guards = (_suspended, _routed_is_never_stopped, _drift_is_only_reported, _another_controller)
+    guards = (_behind, _suspended, _routed_is_never_stopped, _drift_is_only_reported, _another_controller)
     return next((blocked for guard in guards if (blocked := guard(step, want, seen))), None)
 
 
@@ -22,6 +22,14 @@ def too_many_removals(removed: list[str], apps_seen: int) -> str:
         return ""
     names = ", ".join(sorted(removed)[:5]) + (" and more" if len(removed) > 5 else "")
     return f"{len(removed)} of {apps_seen} apps at once ({names}) is more than a third; --allow-prune lets it happen"
+
+
+def _behind(step: AnyAction, want: Wanted, seen: ObservedHost) -> Blocked | None:
+    if not want.behind:
+        return None
+    reason = f"{want.behind}; it would {step.verb}: {step.reason}"
+    next_step = "git pull; to go back make a new commit (git revert), or pass --allow-step-back"
+    return Blocked(want.host, want.app, reason, next_step, _serving(want, seen), kind="step_back")
 
 
 def _suspended(step: AnyAction, want: Wanted, seen: ObservedHost) -> Blocked | None:

@@ -106,6 +106,14 @@ class Follower:
             return None
         return f"{self.remote.name} was rewritten: {new[:7]} does not come after {old[:7]}"
 
+    async def behind(self, commit: str, applied: str) -> str:
+        """Why this commit may not follow `applied`; "" when it may."""
+        try:
+            await self._check_direction(commit, applied)
+        except CommitRefused as refused:
+            return str(refused)
+        return ""
+
     def _step_back(self, new: str, old: str, way: Direction) -> CommitRefused:
         if way is Direction.BACK:
             problem = f"is at {new[:7]}, which is older than {old[:7]}, followed before"

@@ -127,6 +127,7 @@ def _read_app(name: str, lines: list[list[str]], sections: _Sections, layout: La
         foreign=tuple(path for path in ours if path not in inventory),
         damaged=tuple(line[1] for line in lines if line[0] == "damaged"),
         owner=next((" ".join(line[1:]) for line in lines if line[0] == "owner"), ""),
+        commit=next((line[1] for line in lines if line[0] == "commit"), ""),
         suspended=next((_read_suspension(line, sections) for line in lines if line[0] == "suspended"), ""),
         route=_read_route(lines, sections, places, inventory),
     )

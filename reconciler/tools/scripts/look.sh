@@ -8,7 +8,7 @@ look_files() { # app: what is on disk
   find "$R/$1/releases" -mindepth 1 -maxdepth 1 -printf 'release %T@ %f\n' 2>/dev/null
   find "$U" -mindepth 2 -maxdepth 2 -path "*.wants/$1@*" -printf 'enabled %f\n' 2>/dev/null
   find "$S/$1/migrated" -mindepth 1 -printf 'migrated %f\n' 2>/dev/null
-  for each in inventory quarantine owner suspended; do
+  for each in inventory quarantine owner commit suspended; do
     [ ! -f "$S/$1/$each" ] || prefixed "$each" <"$S/$1/$each"
   done
   [ ! -f "$T/$1.yml" ] || stat -c 'routed %Y' "$T/$1.yml"

@@ -5,8 +5,9 @@ PATH=$PATH:/usr/sbin:/sbin; export PATH
 umask 022
 R=$1 E=$2 U=$3 S=$4 T=$5 TOKEN=$6 SEEN=$7 HOLDER=$8 OWNER=$9
 shift 9
-DEAD=$1 # the token of a holder that is known to be gone
-shift
+DEAD=$1   # the token of a holder that is known to be gone
+COMMIT=$2 # the desired state's
+shift 2
 
 fail() { echo "$2" >&2; exit "$1"; }
 STALE=75  # the host is no longer as the controller saw it: nothing was done, look again
@@ -48,6 +49,7 @@ begin_change() { # app: one writer a host; root; its folders
   exec 9>>"$S/$1/lock"
   flock -w 30 9 || fail $STALE "another reconcile is changing $1 on this host"
   [ "$OWNER" = - ] || [ "$(cat "$S/$1/owner" 2>/dev/null)" = "$OWNER" ] || echo "$OWNER" >"$S/$1/owner"
+  [ "$COMMIT" = - ] || [ "$(cat "$S/$1/commit" 2>/dev/null)" = "$COMMIT" ] || echo "$COMMIT" >"$S/$1/commit"
 }
 
 invocation_is() { # app slot expected
