@@ -72,9 +72,9 @@ def _changed(app: ObservedApp, action: AnyAction, want: Wanted) -> ObservedApp: 
             return app.with_slot(replace(slot, healthy_for_seconds=seconds, listening=bool(want.health_path)))
         case Cutover():
             digest = want.route.digests[action.slot] if want.route else ""
-            return replace(_enabled(app, action.slot), route=RouteFile(action.slot, digest, intact=True))
+            return replace(_accepted(app, action.slot), route=RouteFile(action.slot, digest, intact=True))
         case EnableInstance():
-            return _enabled(app, action.slot)
+            return _accepted(app, action.slot)
         case ConfirmRoute():
             return replace(app, applied=AppliedRoute(action.slot, action.digest) if action.digest else None)
         case RemoveRoute():
@@ -108,6 +108,23 @@ def _with_unit(app: ObservedApp, want: Wanted) -> ObservedApp:
 
 def _enabled(app: ObservedApp, slot: str) -> ObservedApp:
     return app.with_slot(replace(app.slot(slot), enabled=True, previous=None))
+
+
+def _accepted(app: ObservedApp, slot: str) -> ObservedApp:
+    """Enabled, and its release counts as the newest: releases are kept by when they served."""
+    prepared = app.slot(slot).prepared
+    release = prepared.release if prepared else ""
+    others = tuple(each for each in app.releases if each != release)
+    releases = (*others, release) if release in app.releases else app.releases
+    return replace(_enabled(app, slot), releases=releases)
+
+
+def _sunk(app: ObservedApp, release: str) -> ObservedApp:
+    """The first to be pruned, unless a slot needs it."""
+    needed = {each.release for slot in app.slots for each in (slot.prepared, slot.previous) if each}
+    if release in needed or release not in app.releases:
+        return app
+    return replace(app, releases=(release, *(each for each in app.releases if each != release)))
 
 
 def _written(slot: Slot, identity: Identity, want: Wanted) -> Slot:
@@ -146,4 +163,5 @@ def _rejected(app: ObservedApp, action: RejectRelease, want: Wanted, seen_at: in
     others = (slot.prepared for slot in app.slots if slot.name != action.slot and slot.prepared)
     proven = before.previous or next(others, None)
     unit = proven.unit if proven else app.unit
-    return replace(app.with_slot(after), quarantined=(*app.quarantined, entry), unit=unit)
+    rejected = replace(app.with_slot(after), quarantined=(*app.quarantined, entry), unit=unit)
+    return _sunk(rejected, action.identity.release)

@@ -14,6 +14,9 @@ from reconciler.resolve import Site
 from reconciler.run import lease_words, tar_of
 from reconciler.tools import scripts
 
+# What begins a rollout says best why; an upload before it only says that something was missing.
+TELLING = ("migrate", "start", "enable", "goback", "reject")
+
 if TYPE_CHECKING:
     from reconciler.loop import Outcome
 
@@ -36,7 +39,7 @@ def _line(outcome: Outcome, controller: Controller) -> str:
         "from": outcome.before,
         "to": end.version if isinstance(end, Converged) else end.serving,
         "actions": [action.verb for action in outcome.actions],
-        "why": outcome.actions[0].reason,
+        "why": next((each for each in outcome.actions if each.verb in TELLING), outcome.actions[0]).reason,
         "seconds": round(outcome.seconds, 1),
         "outcome": "converged" if isinstance(end, Converged) else "not converged",
         "reason": "" if isinstance(end, Converged) else end.reason,

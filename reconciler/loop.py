@@ -66,6 +66,7 @@ class Pass:
     called_off: asyncio.Event = field(default_factory=asyncio.Event)
     jobs: dict[tuple[str, str], asyncio.Task[Outcome]] = field(default_factory=dict)
     changed: set[str] = field(default_factory=set)  # hosts on which an action was begun
+    held: set[tuple[str, str]] = field(default_factory=set)  # (app, host) that are not done with the jobs
 
     async def run(self) -> list[Outcome]:
         """Every outcome, in the order of the targets, removals last."""
@@ -87,7 +88,9 @@ class Pass:
     @property
     def busy(self) -> set[tuple[str, str]]:
         """(app, host) of what is still under way."""
-        return {key for key, job in self.jobs.items() if not job.done()} if self.jobs else set(self._keys)
+        if not self.jobs:
+            return set(self._keys)
+        return self.held | {key for key, job in self.jobs.items() if not job.done()}
 
     async def look(self, name: str) -> ObservedHost | Unreachable:
         on_host = [target for target in self.targets if target.wanted.host == name]

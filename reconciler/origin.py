@@ -7,19 +7,23 @@ accepted one standing; what is wrong is told.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from reconciler.errors import GitError, ReconcileError, UsageError
+from reconciler.errors import GitError, InvalidDesiredState, ReconcileError, UsageError
 from reconciler.load import load, load_from
 from reconciler.model.desired import Desired
 from reconciler.source.git import find_repository
-from reconciler.source.history import why_behind
+from reconciler.source.history import read_history, why_behind
 
 if TYPE_CHECKING:  # a folder here needs nothing of these, and starts sooner without them
     from reconciler.source.follow import Follower, Revision
+
+
+FARTHEST_BACK = 200  # commits
 
 
 class Origin(Protocol):
@@ -31,6 +35,10 @@ class Origin(Protocol):
 
     async def behind(self, applied: str) -> str:
         """Why what was read last is older than the commit `applied`; "" when it may follow it. Raises GitError."""
+        ...
+
+    def past(self) -> AsyncIterator[Desired]:
+        """What was desired before, the newest first; commits that cannot be used are passed over. Raises GitError."""
         ...
 
 
@@ -84,6 +92,15 @@ class _Local:
             self._told[question] = await why_behind(repository, *question)
         return self._told[question]
 
+    async def past(self) -> AsyncIterator[Desired]:
+        folder, revision = self._args.desired_state, self._revision
+        repository = find_repository(folder) if revision else None
+        if repository is None or revision is None:
+            return
+        for commit in (await read_history(repository, revision)).line(revision)[1:FARTHEST_BACK]:
+            with suppress(InvalidDesiredState):
+                yield load(folder, ref=commit)
+
 
 class _Remote:
     def __init__(self, follower: Follower, trouble: Callable[[ReconcileError], None] | None) -> None:
@@ -109,3 +126,10 @@ class _Remote:
     async def behind(self, applied: str) -> str:
         assert self._last is not None
         return await self._follower.behind(self._last[0].commit, applied)
+
+    async def past(self) -> AsyncIterator[Desired]:
+        assert self._last is not None
+        newest = self._last[0]
+        for commit in await self._follower.line(newest.commit, FARTHEST_BACK):
+            with suppress(InvalidDesiredState):
+                yield load_from(newest.mirror, commit, newest.folder)

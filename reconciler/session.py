@@ -24,7 +24,7 @@ from reconciler.model.action import Blocked
 from reconciler.model.desired import App, Desired
 from reconciler.model.machine import HostSpec
 from reconciler.model.wanted import Controller
-from reconciler.origin import origin_of
+from reconciler.origin import Origin, origin_of
 from reconciler.resolve import Site, Target, resolve
 from reconciler.source.git import root_commit
 from reconciler.tools.digests import digest
@@ -43,8 +43,12 @@ class Session:
     sites: dict[str, Site] = field(default_factory=dict)
     hosts: dict[str, Transport] = field(default_factory=dict)
     owner: str = "-"
-    behind: Behind | None = None
+    origin: Origin | None = None
     whole: bool = True  # every app and host is in it: only then can be told what is ours and no longer wanted
+
+    @property
+    def behind(self) -> Behind | None:
+        return self.origin.behind if self.origin else None
 
 
 class SecretMissing(ReconcileError):
@@ -68,7 +72,7 @@ async def session(args: argparse.Namespace) -> AsyncIterator[Session]:
     for note in desired.notes:
         print(note, file=sys.stderr)
     opened = await work_out(desired, args.app, args.host, remote=args.repo)
-    opened.behind = origin.behind
+    opened.origin = origin
     try:
         yield opened
     finally:

@@ -104,6 +104,27 @@ def test_old_releases_are_pruned_but_never_one_that_runs() -> None:
     assert world.app.releases == tuple(f"{v}-000000000000" for v in "456")
 
 
+def test_releases_that_failed_never_push_out_the_way_back() -> None:
+    """However many bad ones came in between: what served before stays on the host."""
+    world = World(behaviour={f"{v}-000000000000": "crashes" for v in "2345"})
+    assert isinstance(run_pass(world, wanted("1")), Converged)
+    for version in "2345":
+        assert isinstance(run_pass(world, wanted(version)), Blocked)
+
+    assert isinstance(run_pass(world, wanted("6", keep_releases=2)), Converged)
+    assert world.app.releases == ("1-000000000000", "6-000000000000")
+
+
+def test_what_is_routed_is_enabled_again_before_its_successor_starts() -> None:
+    """Somebody disabled it by hand: a reboot in the middle of the rollout must bring it back."""
+    world = World()
+    run_pass(world, wanted("1"))
+    live(world, enabled=False)
+
+    assert isinstance(run_pass(world, wanted("2")), Converged)
+    assert verbs(world) == ["enable", "install", "start", "wait", "cutover", "confirm", "drain", "stop"]
+
+
 def test_a_worker_without_route_is_enabled_once_it_is_healthy() -> None:
     world = World()
     want = wanted("1", slots=("worker",), route=None, health_path=None)

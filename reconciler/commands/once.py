@@ -14,6 +14,7 @@ from reconciler.model.action import Blocked, Converged
 from reconciler.model.wanted import Controller
 from reconciler.progress import Progress
 from reconciler.report import end_json, outcome_text
+from reconciler.rollback import failures, roll_back
 from reconciler.session import Session, controller, session
 
 
@@ -33,11 +34,12 @@ async def one_pass(opened: Session, args: argparse.Namespace, who: Controller | 
 
     started = now_seconds()
     progress = Progress(log, terminal=sys.stderr.isatty())
+    who = replace(who or controller(opened.owner), revision=opened.desired.revision)
     work = Pass(
         opened.hosts,
         opened.sites,
         opened.targets,
-        replace(who or controller(opened.owner), revision=opened.desired.revision),
+        who,
         progress,
         opened.behind,
         wait_lock_seconds=args.wait_lock,
@@ -45,6 +47,8 @@ async def one_pass(opened: Session, args: argparse.Namespace, who: Controller | 
         allow_prune=args.allow_prune,
     )
     outcomes = await work.run() + [Outcome(refused) for refused in opened.refused]
+    if found := failures(opened, outcomes):
+        outcomes = await roll_back(opened, found, outcomes, who, progress)
     seconds = now_seconds() - started
     code = report(opened, outcomes, seconds, args)
     if opened.desired.fleet.notify or args.metrics_file:

@@ -133,6 +133,10 @@ class Rollout(Strict):
     batch: values.Batch = Field(
         default="1", description="Hosts at a time after the first: a number, or a share such as 25%."
     )
+    on_failure: Literal["stop", "rollback"] = Field(
+        default="stop",
+        description="When a version fails on one host: stop there, or also take the hosts back that have it already.",
+    )
 
 
 class Common(Strict):

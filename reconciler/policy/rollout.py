@@ -55,6 +55,7 @@ def next_step(want: Wanted, seen: ObservedHost) -> Step:
         return _without_release(want, live)
     case = Case(want, seen, app, live, chosen_slot(want, app, live), identity)
     for part in (
+        _come_back_at_boot,
         _keep_quarantine,
         _come_up,
         _be_as_written,
@@ -74,6 +75,16 @@ def _without_release(want: Wanted, live: Slot | None) -> Blocked:
     reason = f"the artifact of version {want.version} is not there, and no host release of that version either"
     next_step = "build the artifact, or correct artifact.source"
     return Blocked(want.host, want.app, reason, next_step, serving, kind="artifact")
+
+
+def _come_back_at_boot(case: Case) -> Step | None:
+    """Whatever else is under way: what visitors are routed to is what a reboot brings back."""
+    live, route = case.live, case.app.route
+    if live is None or not case.want.route or not route or route.slot != live.name:
+        return None
+    if live.enabled or not live.running_now:
+        return None
+    return EnableInstance(*case.where, "not enabled for boot", live.name, live.invocation, drift="enabled")
 
 
 def _keep_quarantine(case: Case) -> Step | None:
@@ -98,10 +109,14 @@ def _quarantined(case: Case, entry: Quarantine) -> Blocked:
     log_tail = next((slot.log_tail for slot in case.app.slots if slot.log_tail), ())
     return case.blocked(
         "quarantined",
-        f"version {case.identity.version} failed here: {entry.reason}",
+        f"version {case.identity.version} {_what_became_of_it(entry)}",
         f"reconcile logs {case.want.app}; then commit another version or env (these digests are not tried again)",
         log_tail,
     )
+
+
+def _what_became_of_it(entry: Quarantine) -> str:
+    return f"was {entry.reason}" if entry.reason.startswith("rolled back") else f"failed here: {entry.reason}"
 
 
 def _come_up(case: Case) -> Step | None:
@@ -240,8 +255,6 @@ def _be_confirmed(case: Case) -> Step | None:
         return _accept(case, f"the route file {what}", "route")
     if app.route.digest != digest:
         return _accept(case, "another route is desired")
-    if not slot.enabled:
-        return _accept(case, "not enabled for boot", "enabled")
     if app.applied and app.applied.digest == digest and not app.applied.problem:
         return None
     return _confirm(case, slot.name, digest)
@@ -299,7 +312,7 @@ def _leave(case: Case, slot: Slot, reason: str, drift: Drift | None = None) -> S
 
 
 def _prune(case: Case) -> Step | None:
-    """Only what no slot needs and is older than the newest `keep_releases`."""
+    """Only what no slot needs and is not among the `keep_releases` that served last; what failed here goes first."""
     app = case.app
     needed = {case.identity.release}
     for slot in app.slots:
@@ -308,4 +321,4 @@ def _prune(case: Case) -> Step | None:
     old = tuple(release for release in app.releases if release not in kept) + app.leftovers
     if not old:
         return None
-    return PruneReleases(*case.where, f"the newest {case.want.keep_releases} are kept", old)
+    return PruneReleases(*case.where, f"the last {case.want.keep_releases} are kept", old)

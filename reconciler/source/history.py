@@ -64,6 +64,17 @@ class History:
             return frozenset(found)
         return None
 
+    def line(self, commit: str) -> list[str]:
+        """The commit and its first parents, as far as they are here."""
+        found = []
+        while commit in self.parents:
+            found.append(commit)
+            parents = self.parents[commit]
+            if commit in self.cut or not parents:
+                break
+            commit = parents[0]
+        return found
+
     def _children(self) -> dict[str, tuple[str, ...]]:
         children: dict[str, tuple[str, ...]] = {}
         for commit, parents in self.parents.items():

@@ -5,5 +5,6 @@ change() {
   systemctl is-active --quiet "$1@$2.service" || fail $STALE "slot $2 is not running any more"
   systemctl enable --quiet "$1@$2.service" || fail 1 "cannot enable $1@$2.service"
   sync -f "$U"
+  served "$1" "$2"
   rm -f "$E/$1/$2.previous" "$S/$1/unit.previous"
 }

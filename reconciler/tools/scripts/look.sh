@@ -15,8 +15,8 @@ look_files() { # app: what is on disk
   [ "$TREES" != yes ] || look_trees "$1"
 }
 
-tree_digest() { # folder: changes with every change of a name, size, time, mode or link below it
-  (cd "$1" && find . -printf '%y %m %s %T@ %p\t%l\n' | sort | sha256sum | cut -d' ' -f1)
+tree_digest() { # folder: changes with every change of a name, size, time, mode or link below it; its own time says when it served
+  (cd "$1" && find . -mindepth 1 -printf '%y %m %s %T@ %p\t%l\n' | sort | sha256sum | cut -d' ' -f1)
 }
 
 look_trees() { # app: is each release that a slot links to still the tree that was installed?

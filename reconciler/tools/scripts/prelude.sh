@@ -70,6 +70,17 @@ quarantine() { # app identity; stdin: why. These bytes with this env and unit fa
     sync "$S/$1/quarantine.new" && mv -T "$S/$1/quarantine.new" "$S/$1/quarantine"
 }
 
+served() { # app slot: its release counts as the newest of all
+  touch "$R/$1/releases/$(basename "$(readlink "$R/$1/slots/$2")")"
+}
+
+sink() { # app release: it failed here and no slot needs it: the first to be pruned, before what once served
+  for each in "$R/$1/slots"/*; do
+    [ "$(readlink "$each")" != "../releases/$2" ] || return 0
+  done
+  [ ! -d "$R/$1/releases/$2" ] || touch -d @1 "$R/$1/releases/$2"
+}
+
 keep_unit() { # app staged-unit: the template that is proven, until its successor is accepted or rejected
   unit_file=$U/$1@.service
   [ -e "$unit_file" ] && [ ! -e "$S/$1/unit.previous" ] && ! cmp -s "$2" "$unit_file" &&

@@ -70,7 +70,7 @@ def test_an_instance_that_was_stopped_by_hand_runs_again(drifting: Project, dama
 @pytest.mark.parametrize(
     ("damage", "verbs"),
     [
-        ("systemctl disable --quiet {app}@{port}", ["cutover"]),
+        ("systemctl disable --quiet {app}@{port}", ["enable"]),
         ("echo EXTRA=1 >>/etc/reconcile/{app}/{port}.env", ["repair"]),
         ("rm /etc/reconcile/{app}/{port}.env", ["repair"]),
         ("rm /srv/{app}/slots/{port}", ["repair"]),
