@@ -65,5 +65,5 @@ class Wanted:
         return Identity(release, self.env, self.unit)
 
     @property
-    def stop_first(self) -> bool:
+    def one_slot(self) -> bool:
         return len(self.slots) == 1

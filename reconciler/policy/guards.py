@@ -41,9 +41,11 @@ def _suspended(step: AnyAction, want: Wanted, seen: ObservedHost) -> Blocked | N
 
 
 def _routed_is_never_stopped(step: AnyAction, want: Wanted, seen: ObservedHost) -> Blocked | None:
-    if not isinstance(step, StopInstance | RejectRelease) or (isinstance(step, RejectRelease) and want.stop_first):
-        return None
     app = seen.app(want.app)
+    if not isinstance(step, StopInstance | RejectRelease):
+        return None
+    if isinstance(step, RejectRelease) and app.slot(step.slot).previous:
+        return None  # it was started in the place of what serves, which comes back
     routed = {app.route.slot if app.route else "", app.applied.slot if app.applied else ""}
     if step.slot not in routed:
         return None

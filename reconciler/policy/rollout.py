@@ -33,9 +33,7 @@ from reconciler.model.observed import Identity, ObservedHost, Quarantine, Slot
 from reconciler.model.wanted import Wanted
 from reconciler.policy.case import Case
 from reconciler.policy.reasons import difference
-from reconciler.policy.slots import carries, chosen_slot, live_slot, wanted_identity
-
-MEMORY_HEADROOM = 1.2  # a second copy may need a little more than the first has now
+from reconciler.policy.slots import carries, chosen_slot, live_slot, shortage, wanted_identity
 
 
 def next_step(want: Wanted, seen: ObservedHost) -> Step:
@@ -53,7 +51,8 @@ def next_step(want: Wanted, seen: ObservedHost) -> Step:
     identity = wanted_identity(want, app)
     if identity is None:
         return _without_release(want, live)
-    case = Case(want, seen, app, live, chosen_slot(want, app, live), identity)
+    crowded = shortage(want, seen, live)
+    case = Case(want, seen, app, live, chosen_slot(want, app, live, crowded), identity, crowded)
     for part in (
         _come_back_at_boot,
         _keep_quarantine,
@@ -131,17 +130,25 @@ def _come_up(case: Case) -> Step | None:
     reason = _why_start(case)
     if installed := _installed(case):
         return installed
-    if not want.stop_first and slot is not case.live and slot.running_now and not carries(slot, want, case.app):
-        return _leave(case, slot, "left over from another rollout", drift="second_slot")
+    if left_over := _left_over(case):
+        return _leave(case, left_over, "left over from another rollout", drift="second_slot")
     if want.migrates and case.identity.release not in case.app.migrated:
         return Migrate(*case.where, "once per release, before it starts", case.identity)
     replaces = _replaced(case)
     if replaces:
-        reason += "; stop-first, only one slot: no service until it is healthy"
+        why = "only one slot" if want.one_slot else case.crowded or "as it was begun"
+        reason += f"; stop-first, {why}: no service until it is healthy"
     drift: Drift | None = None
     if carries(slot, want, case.app):
         drift = "failed" if slot.state == "failed" else "stopped"
     return StartInstance(*case.where, reason, slot.name, case.identity, replaces, drift=drift)
+
+
+def _left_over(case: Case) -> Slot | None:
+    """An instance of another rollout, where the wanted one is to start or where it takes the room of it."""
+    idle = [slot for slot in case.app.slots if slot is not case.live and slot.running_now]
+    others = [slot for slot in idle if not carries(slot, case.want, case.app)]
+    return next((slot for slot in others if slot is case.slot or case.crowded), None)
 
 
 def _installed(case: Case) -> Step | None:
@@ -154,7 +161,7 @@ def _installed(case: Case) -> Step | None:
 
 def _replaced(case: Case) -> Identity | None:
     before = case.slot.previous or case.slot.running or case.slot.prepared
-    return before if case.want.stop_first and before and before != case.identity else None
+    return before if case.stop_first and before and before != case.identity else None
 
 
 def _may_not_start(case: Case) -> Blocked | None:
@@ -171,17 +178,10 @@ def _may_not_start(case: Case) -> Blocked | None:
             f"port {slot.name} is taken by {slot.stranger}",
             "stop that program or give the app other ports",
         )
-    rollout = live is not None and live.running_now and live is not slot
     if case.want.route and seen.traefik and live is not slot:
         return _traefik_silent(case)
-    needed_kib = int((live.memory_kib if live else 0) * MEMORY_HEADROOM)
-    if rollout and needed_kib > seen.facts.memory_available_kib:
-        return case.blocked(
-            "memory",
-            f"a second copy needs about {needed_kib // 1024} MiB of memory, "
-            f"{seen.facts.memory_available_kib // 1024} MiB are available",
-            "free memory, or give the app one port only (stop-first)",
-        )
+    if case.crowded and live is not slot:  # other ports are desired: it cannot take the place of what serves
+        return case.blocked("memory", case.crowded, "free memory, or keep one of the former ports")
     return None
 
 
