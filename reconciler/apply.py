@@ -144,7 +144,7 @@ class Applier:
         slot, invocation = action.slot, app.slot(action.slot).invocation
         match action:
             case StartInstance():
-                words = (name, slot, action.identity.release, invocation, "yes" if action.replaces else "no")
+                words = (name, slot, action.identity.release, invocation)
                 return await runner.run("start", words, self._slot_files(action), stop_seconds)
             case RepairFiles():
                 words = (name, slot, action.identity.release, invocation)

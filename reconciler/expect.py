@@ -60,7 +60,8 @@ def _changed(app: ObservedApp, action: AnyAction, want: Wanted) -> ObservedApp: 
         case Migrate():
             return replace(app, migrated=(*app.migrated, action.identity.release))
         case StartInstance():
-            return _with_unit(app.with_slot(_started(app.slot(action.slot), action, want)), want)
+            slot = _started(app.slot(action.slot), action, want)
+            return app.with_slot(slot) if slot.on_trial else _with_unit(app.with_slot(slot), want)
         case StartAgain():
             slot = app.slot(action.slot)
             return app.with_slot(replace(slot, state="active", running=slot.prepared, invocation=f"{slot.invocation}+"))
@@ -107,16 +108,17 @@ def _with_unit(app: ObservedApp, want: Wanted) -> ObservedApp:
 
 
 def _enabled(app: ObservedApp, slot: str) -> ObservedApp:
-    return app.with_slot(replace(app.slot(slot), enabled=True, previous=None))
+    return app.with_slot(replace(app.slot(slot), enabled=True, on_trial=False, previous=None))
 
 
 def _accepted(app: ObservedApp, slot: str) -> ObservedApp:
     """Enabled, and its release counts as the newest: releases are kept by when they served."""
-    prepared = app.slot(slot).prepared
-    release = prepared.release if prepared else ""
+    before = app.slot(slot)
+    release = before.prepared.release if before.prepared else ""
     others = tuple(each for each in app.releases if each != release)
     releases = (*others, release) if release in app.releases else app.releases
-    return replace(_enabled(app, slot), releases=releases)
+    unit = before.prepared.unit if before.on_trial and before.prepared else app.unit
+    return replace(_enabled(app, slot), releases=releases, unit=unit, unit_intact=app.unit_intact or before.on_trial)
 
 
 def _sunk(app: ObservedApp, release: str) -> ObservedApp:
@@ -128,14 +130,16 @@ def _sunk(app: ObservedApp, release: str) -> ObservedApp:
 
 
 def _written(slot: Slot, identity: Identity, want: Wanted) -> Slot:
-    return replace(slot, prepared=identity, env_keys=want.env_keys, files_intact=True)
+    return replace(slot, prepared=identity, env_keys=want.env_keys, files_intact=True, on_trial=False, previous=None)
 
 
 def _started(slot: Slot, action: StartInstance, want: Wanted) -> Slot:
+    on_disk = slot.previous if slot.on_trial else slot.prepared
     written = _written(slot, action.identity, want)
+    if on_disk != action.identity:
+        written = replace(written, on_trial=True, previous=on_disk)
     return replace(
         written,
-        previous=action.replaces,
         state="active",
         running=action.identity,
         invocation=f"{slot.invocation}+",
@@ -160,8 +164,5 @@ def _rejected(app: ObservedApp, action: RejectRelease, want: Wanted, seen_at: in
             enabled=before.enabled,
             invocation=f"{before.invocation}+",
         )
-    others = (slot.prepared for slot in app.slots if slot.name != action.slot and slot.prepared)
-    proven = before.previous or next(others, None)
-    unit = proven.unit if proven else app.unit
-    rejected = replace(app.with_slot(after), quarantined=(*app.quarantined, entry), unit=unit)
+    rejected = replace(app.with_slot(after), quarantined=(*app.quarantined, entry))
     return _sunk(rejected, action.identity.release)

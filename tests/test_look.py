@@ -99,7 +99,7 @@ def test_trouble() -> None:
     single = Slot(
         "4010",
         prepared=crashes,
-        env_keys=KEYS,
+        on_trial=True,
         previous=replace(OLD, unit=unit),
         state="activating",
         running=crashes,  # no process at this moment; its files say what the next one runs

@@ -128,9 +128,13 @@ class World:
         """Exactly what is enabled comes back, from the files on disk."""
         slots = []
         for slot in self.app.slots:
+            if slot.on_trial:
+                slot = replace(slot, prepared=slot.previous, previous=None, on_trial=False)
             state: UnitState = "active" if slot.enabled else "inactive"
             running = slot.prepared if slot.enabled else None
             slots.append(replace(slot, state=state, running=running, open_connections=0, healthy=None))
+        for slot in slots:
+            assert not (slot.running and self._bad(slot.running)), "a reboot brings back what was never healthy"
         route = self.app.route
         applied = AppliedRoute(route.slot, route.digest) if route else None
         self.seen = self.seen.with_app("hello", replace(forget_evidence(self.app), slots=tuple(slots), applied=applied))

@@ -44,7 +44,8 @@ class Slot:
     prepared: Identity | None = None  # what its files say the next start will run
     env_keys: tuple[tuple[str, str], ...] = ()  # (variable, digest of its value) as in the env file
     files_intact: bool = True  # env file and link are as we wrote them
-    previous: Identity | None = None  # kept while a stop-first replacement is unproven
+    on_trial: bool = False  # what it runs is not accepted yet: a reboot forgets it
+    previous: Identity | None = None  # what it was started in the place of, and a reboot brings back
     state: UnitState = "inactive"
     running: Identity | None = None  # what the main process was started from
     invocation: str = ""  # systemd's id of this start

@@ -196,6 +196,9 @@ def _why_start(case: Case) -> str:
 def _be_as_written(case: Case) -> Step | None:
     """Its files say what it runs, so that a restart or a reboot brings back the same."""
     slot, app = case.slot, case.app
+    if slot.on_trial:
+        why = "its files were lost, and a reboot would not bring it back"
+        return RepairFiles(*case.where, why, slot.name, case.identity, drift="env") if case.accepted else None
     if slot.prepared != case.identity or not slot.files_intact:
         return RepairFiles(
             *case.where, "its env file or link was changed on the host", slot.name, case.identity, drift="env"

@@ -149,9 +149,6 @@ class _Places:
     def env(self, slot: str) -> str:
         return f"{self.layout.env}/{self.app}/{slot}.env"
 
-    def previous(self, slot: str) -> str:
-        return f"{self.layout.env}/{self.app}/{slot}.previous"
-
 
 def _read_route(
     lines: list[list[str]], sections: _Sections, places: _Places, inventory: dict[str, str]
@@ -188,16 +185,18 @@ def _read_slot(
     link = next((line[2] for line in lines if line[0] == "link" and line[1] == name), "").rpartition("/")[2]
     env_path = places.env(name)
     prepared, keys = systemd.read_env_head(sections.heads.get(env_path, []))
-    previous, _ = systemd.read_env_head(sections.heads.get(places.previous(name), []))
+    trial = next((" ".join(line[2:]) for line in lines if line[0] == "trial" and line[1] == name), "")
+    tried, _ = systemd.read_env_head([trial] if trial else [])
     intact = sections.sums.get(env_path) == inventory.get(env_path) and (not prepared or link == prepared.release)
     slot = Slot(
         name=name,
         prepared=prepared if link else None,
         env_keys=keys,
         files_intact=intact,
-        previous=previous,
         enabled=any(line[0] == "enabled" and line[1] == unit for line in lines),
     )
+    if tried and tried != prepared:  # else it was accepted a moment ago
+        slot = replace(slot, prepared=tried, env_keys=(), files_intact=True, on_trial=True, previous=slot.prepared)
     return _with_processes(_with_unit(slot, sections.units.get(unit, {})), unit, sections)
 
 
