@@ -138,7 +138,8 @@ def _unit_settings(app: App, spec: HostSpec) -> UnitSettings:
         layout=spec.paths.model_dump(),
         sandbox=app.sandbox.model_dump(),
         stop_seconds=app.stop_seconds,
-        memory_max=app.memory_max,
+        memory_max=app.memory_limit,
+        cpu_max=app.cpu_max,
         distribution=app.distribution,
         has_port=bool(app.ports),
     )

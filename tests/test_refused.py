@@ -168,6 +168,7 @@ REFUSED_LINES = [
     ("drain_seconds:", "6:1  drain_seconds: must be a whole number"),
     ("keep_releases: 1", "6:16  keep_releases: 1 is outside 2 to 100"),
     ("memory_max: much", "6:13  memory_max: 'much' is not an amount of memory"),
+    ("cpu_max: 2", "6:10  cpu_max: '2' is not a share of a CPU core"),
     ("distribution: on", "6:15  distribution: must be 'none', 'sname' or 'name'"),
     ("sandbox: {devices: yes}", "6:20  sandbox.devices: 'yes' is neither true nor false"),
     ("sandbox: {extra_writable_paths: [/a/../b]}", "6:34  sandbox.extra_writable_paths[0]: '/a/../b' is not"),

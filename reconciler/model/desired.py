@@ -169,7 +169,11 @@ class Common(Strict):
         default=3, description="Releases kept on a host, the running one included."
     )
     memory_max: values.Memory | None = Field(
-        default=None, description="Memory limit of one instance: 512M, 2G or a share such as 40% (MemoryMax)."
+        default=None,
+        description="Memory limit of one instance: 512M, 2G or a share (MemoryMax). Without it 40%, on one port 80%.",
+    )
+    cpu_max: values.CpuShare | None = Field(
+        default=None, description="CPU limit of one instance: 50% of one core, 200% for two (CPUQuota)."
     )
     sandbox: Annotated[Sandbox, MayBeEmpty(dict)] = Field(
         default_factory=Sandbox, description="Protections to switch off, by name."
@@ -211,6 +215,11 @@ class App(Common):
         default=None,
         description="Runs once per release, with the new code and env, before the new instance starts.",
     )
+
+    @property
+    def memory_limit(self) -> str:
+        """During a swap two instances run: both must leave room for each other, for Traefik and for the system."""
+        return self.memory_max or ("40%" if len(self.ports) == 2 else "80%")
 
     @property
     def start_command(self) -> str:

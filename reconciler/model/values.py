@@ -84,6 +84,10 @@ Memory = Annotated[
         "write it like 512M, 2G or 40%",
     ),
 ]
+CpuShare = Annotated[
+    str,
+    Text(r"[1-9][0-9]{0,4}%", "is not a share of a CPU core", "write it like 50% of one core, or 200% for two"),
+]
 Capability = Annotated[
     str,
     Text(r"CAP_[A-Z][A-Z_0-9]*", "is not a capability", "write it like CAP_NET_BIND_SERVICE"),

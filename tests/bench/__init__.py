@@ -18,8 +18,8 @@ both. Figures are medians, with the smallest and largest in brackets. Exit code 
                  Traefik's API shows it
     help         `reconcile --help`
     footprint    peak memory, and bytes sent to the host, of a pass that finds nothing to do
-    watch        `reconcile` beside ten hosts: memory and CPU while nothing happens (`--runs` is the minutes, 10), then how
-                 soon a commit is begun and a deleted route file is back
+    watch        `reconcile` beside ten hosts: memory and CPU while nothing happens (`--runs` is the minutes, 10), then
+                 how soon a commit is begun and a deleted route file is back
 
     lab.py       the host, the app on it, and the command line, timed
     table.py     rows and their text
