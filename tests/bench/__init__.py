@@ -1,6 +1,6 @@
 """The figures that the project promises, measured on a real throw-away host and printed as one table.
 
-    python -m tests.bench                      everything, about twenty minutes; needs root, as the tests on real hosts do
+    python -m tests.bench                      everything, about 20 minutes; needs root, as the tests on real hosts do
     python -m tests.bench --only no-op         one measure, or several: --only may be repeated
     python -m tests.bench --only no-op --runs 50
 
