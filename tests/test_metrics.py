@@ -171,7 +171,7 @@ def test_suspension_drift_and_rollbacks_are_counted_by_kind() -> None:
             StartAgain("web1", "hello", "1 served before", "4000"),
             Start("web1", "hello", "not running", "4000", IDENTITY),
             RepairFiles("web1", "hello", "its env file or link was changed on the host", "4000", IDENTITY),
-            Cutover("web1", "hello", "the route file differs", "4000", "i"),
+            Cutover("web1", "hello", "the route file was changed on the host", "4000", "i"),
             Cutover("web1", "hello", "healthy", "4000", "i"),
             GoBack("web1", "hello", "it exited", "4001", "i", IDENTITY, "it exited", "4000"),
         ),

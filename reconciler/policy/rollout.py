@@ -10,7 +10,6 @@ from __future__ import annotations
 from reconciler.model.action import (
     Blocked,
     ConfirmRoute,
-    Converged,
     Cutover,
     Drain,
     EnableInstance,
@@ -30,8 +29,9 @@ from reconciler.model.action import (
 )
 from reconciler.model.observed import Identity, ObservedHost, Quarantine, Slot
 from reconciler.model.wanted import Wanted
+from reconciler.policy import certificates
 from reconciler.policy.case import Case
-from reconciler.policy.reasons import difference
+from reconciler.policy.reasons import difference, route_difference
 from reconciler.policy.slots import carries, chosen_slot, live_slot, wanted_identity
 
 MEMORY_HEADROOM = 1.2  # a second copy may need a little more than the first has now
@@ -61,10 +61,11 @@ def next_step(want: Wanted, seen: ObservedHost) -> Step:
         _soak,
         _others_leave,
         _prune,
+        certificates.be_certified,
     ):
         if step := part(case):
             return step
-    return Converged(want.host, want.app, identity.version, case.slot.name)
+    return certificates.converged(case)
 
 
 def _without_release(want: Wanted, live: Slot | None) -> Blocked:
@@ -105,8 +106,6 @@ def _come_up(case: Case) -> Step | None:
     slot, want = case.slot, case.want
     if slot.running_now and slot.running == case.identity:
         return _installed(case)
-    if slot.failure:  # it was just started, in vain: once more would end the same
-        return None
     if slot.failure:  # it was just started, in vain: once more would end the same
         return None
     if blocked := _may_not_start(case):
@@ -150,6 +149,8 @@ def _may_not_start(case: Case) -> Blocked | None:
     rollout = live is not None and live.running_now and live is not slot
     if case.want.route and seen.traefik and live is not slot:
         return case.blocked(f"Traefik does not answer: {seen.traefik}", "systemctl status traefik on the host")
+    if not carries(slot, case.want, case.app) and (blocked := _no_entry_point(case)):
+        return blocked
     needed_kib = int((live.memory_kib if live else 0) * MEMORY_HEADROOM)
     if rollout and needed_kib > seen.facts.memory_available_kib:
         return case.blocked(
@@ -195,7 +196,7 @@ def _be_accepted(case: Case) -> Step | None:
 
 
 def _within(want: Wanted) -> str:
-    asked = f"{want.health_path} healthy" if want.health_path else "running"
+    asked = f"{want.health_path} healthy" if want.health_path else "port open" if want.port_asked else "running"
     return f"{asked} for {want.minimum_healthy_seconds:g} s, within {want.healthy_within_seconds:g} s"
 
 
@@ -214,8 +215,23 @@ def _accept(case: Case, reason: str) -> Step:
     slot = case.slot
     if not case.want.route:
         return EnableInstance(*case.where, reason, slot.name, slot.invocation)
+    if blocked := _no_entry_point(case):
+        return blocked
     before = case.live.name if case.live and case.live.name != slot.name and case.live.occupied else ""
     return Cutover(*case.where, reason, slot.name, slot.invocation, before)
+
+
+def _no_entry_point(case: Case) -> Blocked | None:
+    """A route on an entry point that Traefik has not would take the app from its visitors."""
+    route, known = case.want.route, case.seen.entry_points
+    missing = [name for name in route.entry_points if name not in known] if route and known is not None else []
+    if not missing:
+        return None
+    return case.blocked(
+        f"Traefik has no entry point {missing[0]}; it has {', '.join(known or ()) or 'none'}",
+        "add it to Traefik's static configuration and restart Traefik, or correct the name (route.tcp.entry_point, "
+        "or traefik in fleet.yaml)",
+    )
 
 
 def _be_confirmed(case: Case) -> Step | None:
@@ -225,7 +241,7 @@ def _be_confirmed(case: Case) -> Step | None:
         return RemoveRoute(*case.where, "no route is desired") if app.route else None
     digest = want.route.digests[slot.name]
     if app.route is None or app.route.digest != digest or not app.route.intact:
-        return _accept(case, "the route file differs")
+        return _accept(case, route_difference(app.route, want.route, digest))
     if not slot.enabled:
         return _accept(case, "not enabled for boot")
     if app.applied and app.applied.digest == digest and not app.applied.problem:
@@ -235,6 +251,8 @@ def _be_confirmed(case: Case) -> Step | None:
 
 def _confirm(case: Case, slot: str, digest: str) -> Step:
     app = case.app
+    if blocked := _no_entry_point(case):
+        return blocked
     if case.seen.traefik:
         return case.blocked(f"Traefik does not answer: {case.seen.traefik}", "systemctl status traefik on the host")
     if app.unconfirmed:
