@@ -237,6 +237,6 @@ async def wait_certified(
                 return seen.with_app(action.app, replace(seen.app(action.app), uncertified=waited))
             tell(f"certificate for {', '.join(names)}, {left:.0f} s left")
             await sleep_seconds(min(pause, max(left, 0.01)))
-            pause = min(pause * 1.5, 2.0)
+            pause = min(pause * 1.5, 1.0)
     finally:
         http.close()

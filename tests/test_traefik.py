@@ -41,7 +41,10 @@ def test_a_route_file_names_one_slot_and_carries_its_digest() -> None:
                     "rule": "Host(`example.com`) || Host(`example.org`)",
                     "entryPoints": ["websecure"],
                     "service": "hello",
-                    "tls": {"certResolver": "letsencrypt"},
+                    "tls": {
+                        "certResolver": "letsencrypt",
+                        "domains": [{"main": "example.com"}, {"main": "example.org"}],
+                    },
                 }
             },
             "services": {"hello": server, f"hello-route-4001-{hello.digest('4001')}": server},

@@ -68,6 +68,9 @@ class RouteSettings:
             # PathPrefix alone would take /apiary for /api.
             main["rule"] = f"({hosts}) && (Path(`{route.path}`) || PathPrefix(`{route.path}/`))"
             main["priority"] = PATH_PRIORITY + len(route.path)
+        if route.tls and self.cert_resolver and len(route.domains) > 1:
+            # One certificate for all of them would not come while one of the names is not pointed here.
+            main["tls"]["domains"] = [{"main": domain} for domain in route.domains]
         redirects = {
             redirect_name(self.app, source): self._router(f"Host(`{source}`)", [redirect_name(self.app, source)])
             for source in route.redirects
@@ -80,7 +83,7 @@ class RouteSettings:
             router["middlewares"] = middlewares
         return router | ({"tls": self._tls()} if self.route.tls else {})
 
-    def _tls(self) -> dict[str, str]:
+    def _tls(self) -> dict[str, Any]:
         return {"certResolver": self.cert_resolver} if self.cert_resolver else {}
 
     def _on_the_way(self) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -117,13 +117,13 @@ def test_every_key_of_a_route_does_what_it_says(place: Place, new_project: NewPr
     apps.write(
         "api", {"domains": ["shop.test"], "path": "/api", "strip_path": True, "headers": headers, "compress": True}
     )
-    apps.write("admin", {"domains": ["admin.test"], "basic_auth": {"secret": "admin/users"}})
+    apps.write("office", {"domains": ["office.test"], "basic_auth": {"secret": "office/users"}})
     apps.write("inside", {"domains": ["inside.test"], "allow_ips": ["192.0.2.0/24"]})
     apps.write(
         "db", {"tcp": {"entry_point": "postgres"}}, health={"healthy_within_seconds": 10, "minimum_healthy_seconds": 0}
     )
     project.commit()
-    secret = {"RECONCILE_SECRET_ADMIN_USERS": HTPASSWD}
+    secret = {"RECONCILE_SECRET_OFFICE_USERS": HTPASSWD}
 
     result = project.once(**secret)
 
@@ -139,9 +139,9 @@ def test_every_key_of_a_route_does_what_it_says(place: Place, new_project: NewPr
     assert {key: answer.headers.get(key, "") for key in RESPONSE} == RESPONSE
     zipped = https_get(machine, "shop.test", f"/api/header/{'x' * 7}", root=root, headers={"Accept-Encoding": "gzip"})
     assert zipped.headers["Vary"] == "Accept-Encoding"
-    assert https_get(machine, "admin.test", root=root).status == 401
+    assert https_get(machine, "office.test", root=root).status == 401
     known = {"Authorization": "Basic " + base64.b64encode(b"ann:open sesame").decode()}
-    assert https_get(machine, "admin.test", root=root, headers=known).status == 200
+    assert https_get(machine, "office.test", root=root, headers=known).status == 200
     assert https_get(machine, "inside.test", root=root).status == 403
     assert over_tcp(machine, 5432) == b"0.1.0\n"
 
