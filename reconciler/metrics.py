@@ -33,7 +33,7 @@ _DRIFT: Final[tuple[tuple[str, str, str], ...]] = (
     ("repair", "its env file or link", "env"),
     ("repair", "the unit file", "unit"),
     ("cutover", "the route file was changed on the host", "route"),
-    ("cutover", "the route file is not there", "route"),
+    ("cutover", "the route file was deleted on the host", "route"),
     ("cutover", "not enabled for boot", "enabled"),
     ("enable", "not enabled for boot", "enabled"),
     ("install", "its files were changed", "release"),

@@ -44,7 +44,7 @@ class _Watch:
     misses: int = 0
     invocation: str = ""
     steady: bool = False  # it was not started anew between the last two looks
-    open: bool = False  # its port was, at the look before; of a worker nothing of the kind is asked
+    open: bool = False  # its port was, at the look before; a worker's counts as open
 
     @property
     def left(self) -> float:
@@ -94,6 +94,15 @@ class _Watch:
         finally:
             http.close()
 
+    async def keep_asking(self, slot: Slot, until: float) -> None:
+        """Ask each second until it is time to look again. One without a health path is only looked at."""
+        if self.target.wanted.health_path is None:
+            self.misses = 0 if slot.listening else self.misses + 1
+            await sleep_seconds(max(until - now_seconds(), 0.0))
+        while now_seconds() < until and self.misses < MISSES:
+            await self.probe(now_seconds())
+            await sleep_seconds(min(1.0, max(until - now_seconds(), 0.0)))
+
     def gave_up(self, reply: Reply, failure: str) -> Proven:
         app = reply.apps[self.target.wanted.app]
         tail = tuple(self.target.masked(line) for line in reply.log[-15:])
@@ -115,7 +124,7 @@ async def wait_healthy(
     watch = _Watch(host, target, runner, before, deadline, tell, invocation=before.invocation)
     watch.open = not wanted.port_asked
     while True:
-        for_port = bool(wanted.health_path) or (wanted.port_asked and not watch.open)
+        for_port = bool(wanted.health_path) or not watch.open
         asked = min(watch.left, LOOK_EVERY_SECONDS) if for_port else wanted.minimum_healthy_seconds
         reply = await watch.look(asked, "port" if for_port else "steady")
         after = reply.apps[action.app]
@@ -136,8 +145,9 @@ async def _proven_for(watch: _Watch, slot: Slot) -> float | None:
     """Seconds the instance was healthy when that is enough; None when it must be looked at again."""
     wanted = watch.target.wanted
     if wanted.health_path is None:
-        steady, watch.open = watch.open and watch.steady and slot.state == "active", slot.listening
-        return wanted.minimum_healthy_seconds if steady and (slot.listening or not wanted.port_asked) else None
+        was_open, watch.open = watch.open, slot.listening or not wanted.port_asked
+        proven = was_open and watch.open and watch.steady and slot.state == "active"
+        return wanted.minimum_healthy_seconds if proven else None
     if not slot.listening or slot.stranger:  # an answer of somebody else would prove nothing
         await sleep_seconds(0.2)
         return None
@@ -160,13 +170,11 @@ async def soak(
             return reply, reply.apps[action.app]
         if slot.restarts > before.restarts or not slot.running_now:
             return await watch.gave_up_late("it exited after the cutover")
-        until = min(watch.deadline, now_seconds() + LOOK_EVERY_SECONDS)
-        while now_seconds() < until and watch.misses < MISSES:
-            await watch.probe(now_seconds())
-            await sleep_seconds(min(1.0, max(until - now_seconds(), 0.0)))
+        await watch.keep_asking(slot, min(watch.deadline, now_seconds() + LOOK_EVERY_SECONDS))
         if watch.misses >= MISSES:
-            reason = f"after the cutover {target.wanted.health_path} answered {watch.answer}, {MISSES} times in a row"
-            return await watch.gave_up_late(reason)
+            path = target.wanted.health_path
+            missed = f"{path} answered {watch.answer}" if path else "its port was not open"
+            return await watch.gave_up_late(f"after the cutover {missed}, {MISSES} times in a row")
 
 
 def restarts_before(slot: Slot) -> int:

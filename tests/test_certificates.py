@@ -159,12 +159,13 @@ def test_an_edited_route_file_is_told_from_a_route_that_is_wanted_otherwise() ->
     seen, app = world.look(), world.app
     assert app.route
 
-    def reason(**changes: object) -> str:
+    def reason(deleted: bool = False, **changes: object) -> str:
         route = replace(app.route, **changes) if changes else None  # type: ignore[type-var]
-        (first, *_) = plan(want, seen.with_app("hello", replace(app, route=route))).actions
+        (first, *_) = plan(want, seen.with_app("hello", replace(app, route=route, route_deleted=deleted))).actions
         return first.reason
 
     assert reason(intact=False) == "the route file was changed on the host"
     assert reason(digest="x") == "the route is written otherwise by this version of reconcile"
     assert reason(digest="x", parts=()) == "the route is written otherwise by this version of reconcile"
-    assert reason() == "the route file is not there"
+    assert reason(deleted=True) == "the route file was deleted on the host"
+    assert reason() == "the route is new"

@@ -117,6 +117,7 @@ class ObservedApp:
     owner: str = ""  # whose desired state it belongs to, "" before the first change
     suspended: str = ""  # who, until when and why; nothing is changed meanwhile
     route: RouteFile | None = None
+    route_deleted: bool = False  # we wrote one, and it is not there
     applied: AppliedRoute | None = None
     unconfirmed: str = ""  # evidence: how long Traefik was asked in vain
     uncertified: str = ""  # evidence: how long a certificate was waited for in vain

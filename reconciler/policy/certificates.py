@@ -52,6 +52,6 @@ def converged(case: Case) -> Converged:
         done,
         note=f"https for {', '.join(names)} is answered with Traefik's default certificate",
         next_step="let its DNS point to this host and port 80 be open to the CA (journalctl -u traefik says what it "
-        f"answered), then reconcile retry {case.want.app}; without that it is tried again each hour. Where none is wanted: "
-        "an empty cert_resolver in fleet.yaml",
+        f"answered), then reconcile retry {case.want.app}; without that it is tried again each hour. If no certificate "
+        "is wanted: an empty cert_resolver in fleet.yaml",
     )

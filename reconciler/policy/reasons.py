@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reconciler.model.observed import Identity, ObservedApp, RouteFile
+from reconciler.model.observed import Identity, ObservedApp
 from reconciler.model.wanted import Wanted, WantedRoute
 
 
@@ -22,10 +22,11 @@ def difference(before: Identity | None, wanted: Identity, want: Wanted, app: Obs
     return ", ".join(parts) or "not running"
 
 
-def route_difference(found: RouteFile | None, wanted: WantedRoute, digest: str) -> str:
+def route_difference(app: ObservedApp, wanted: WantedRoute, digest: str) -> str:
     """Why the route file is to be written: somebody changed it on the host, or another route is wanted."""
+    found = app.route
     if found is None:
-        return "the route file is not there"
+        return "the route file was deleted on the host" if app.route_deleted else "the route is new"
     if not found.intact:
         return "the route file was changed on the host"
     changes = _changes(dict(found.parts), dict(wanted.parts)) if found.parts and found.digest != digest else []

@@ -241,7 +241,7 @@ def _be_confirmed(case: Case) -> Step | None:
         return RemoveRoute(*case.where, "no route is desired") if app.route else None
     digest = want.route.digests[slot.name]
     if app.route is None or app.route.digest != digest or not app.route.intact:
-        return _accept(case, route_difference(app.route, want.route, digest))
+        return _accept(case, route_difference(app, want.route, digest))
     if not slot.enabled:
         return _accept(case, "not enabled for boot")
     if app.applied and app.applied.digest == digest and not app.applied.problem:

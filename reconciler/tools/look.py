@@ -129,6 +129,7 @@ def _read_app(name: str, lines: list[list[str]], sections: _Sections, layout: La
         owner=next((" ".join(line[1:]) for line in lines if line[0] == "owner"), ""),
         suspended=next((_read_suspension(line, sections) for line in lines if line[0] == "suspended"), ""),
         route=_read_route(lines, sections, places, inventory),
+        route_deleted=places.route in inventory and places.route not in sections.sums,
     )
 
 
