@@ -316,3 +316,17 @@ def test_a_failed_release_is_tried_again_when_its_migration_or_health_check_was_
     world.behaviour.clear()
 
     assert isinstance(run_pass(world, wanted("2", attempt="a2")), Converged)
+
+
+def test_an_app_that_speaks_no_http_is_accepted_by_its_open_port() -> None:
+    """And swaps like any other."""
+    world = World()
+    assert isinstance(run_pass(world, wanted("1", health_path=None, port_asked=True)), Converged)
+    assert [action.reason for action in world.actions if action.verb == "wait"] == ["port open for 2 s, within 60 s"]
+    world.actions.clear()
+
+    assert isinstance(run_pass(world, wanted("2", health_path=None, port_asked=True)), Converged)
+    assert verbs(world) == ["install", "start", "wait", "cutover", "confirm", "drain", "stop"]
+    world.actions.clear()
+    assert isinstance(run_pass(world, wanted("2", health_path=None, port_asked=True)), Converged)
+    assert world.actions == []

@@ -40,12 +40,20 @@ def test_a_router_that_is_not_enabled_is_a_problem_even_with_the_marker_there(st
 
 
 def test_a_redirect_that_is_not_enabled_is_a_problem_of_its_app_alone() -> None:
-    """A broken middleware shows as an error of each router that it is part of."""
     both = raw()
     both["routers"]["hello-redirect.www.example.com@file"] = {"status": "disabled", "error": ["invalid regex"]}
     both["routers"]["hello-redirect@file"] = {"status": "disabled", "error": ["another app"]}
 
     assert read_applied("hello", both) == AppliedRoute("4001", "abc123def456", "invalid regex")
+
+
+def test_a_middleware_that_is_not_enabled_is_a_problem_said_once() -> None:
+    """Traefik names its error at each router that it is part of, too."""
+    broken = raw("disabled")
+    broken["routers"]["hello@file"] |= {"middlewares": ["hello-allow@file"], "error": ["cannot parse CIDRs"]}
+    broken["middlewares"] = {"hello-allow@file": {"status": "disabled", "error": ["cannot parse CIDRs", "unused"]}}
+
+    assert read_applied("hello", broken) == AppliedRoute("4001", "abc123def456", "cannot parse CIDRs; unused")
 
 
 def test_an_app_that_traefik_does_not_know_is_not_applied() -> None:

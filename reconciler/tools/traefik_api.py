@@ -27,19 +27,22 @@ def read_applied(app: str, rawdata: dict[str, Any]) -> AppliedRoute | None:
     slot, route_digest = markers[0].groups() if markers else ("", "")
     if f"{app}@file" not in ours:
         return AppliedRoute(slot, route_digest, "the router is not there")
-    return AppliedRoute(slot, route_digest, "; ".join(_problems(ours)))
+    middlewares = {**rawdata.get("tcpMiddlewares", {}), **rawdata.get("middlewares", {})}
+    passed = [name for router in ours.values() for name in router.get("middlewares", [])]
+    on_the_way = [middlewares.get(name if "@" in name else f"{name}@file", {"status": "enabled"}) for name in passed]
+    return AppliedRoute(slot, route_digest, "; ".join(_problems([*ours.values(), *on_the_way])))
 
 
 def _is_of(app: str, name: str) -> bool:
     return name == f"{app}@file" or (name.startswith(redirect_name(app, "")) and name.endswith("@file"))
 
 
-def _problems(routers: dict[str, Any]) -> list[str]:
-    """Why routers are not enabled. One of its middlewares that is broken shows as an error of the router."""
+def _problems(parts: list[dict[str, Any]]) -> list[str]:
+    """Why routers or middlewares are not enabled, each reason once."""
     found: list[str] = []
-    for router in routers.values():
-        if router.get("status") != "enabled":
-            found += router.get("error") or ["the router is disabled"]
+    for part in parts:
+        if part.get("status") != "enabled":
+            found += part.get("error") or ["the router is disabled"]
     return list(dict.fromkeys(found))
 
 

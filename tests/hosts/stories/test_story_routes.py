@@ -15,6 +15,7 @@ import pytest
 from tests.hosts.acme import Authority, authority, https_get, install_traefik_for, missing_programs
 from tests.hosts.conftest import MachineFactory
 from tests.hosts.farm import Farm
+from tests.hosts.load import Load, Stream, Target
 from tests.hosts.machine import Machine
 from tests.hosts.stories.conftest import NewProject
 from tests.hosts.stories.project import Project, nothing_touched, wait_for, yaml
@@ -23,6 +24,7 @@ pytestmark = pytest.mark.hosts
 
 NOTE = "https for {name} is answered with Traefik's default certificate"
 HTPASSWD = "ann:$2y$05$abcdefghijklmnopqrstuupx2xBUC4954936wVIjyyPHmUBFu0wCW"  # open sesame
+OPEN = {"healthy_within_seconds": 10, "minimum_healthy_seconds": 0}
 POSTGRES = 'postgres: {address: ":5432"}'
 
 
@@ -69,6 +71,7 @@ def test_a_certificate_is_asked_for_until_it_comes_and_renewed(place: Place, new
     again = project.run("retry", project.app)
 
     assert (again.code, again.verbs, again.told) == (0, ["retry", "certify"], "")
+    assert len(project.run("history", project.app, "--json").data) == 1  # what only the CA had to do is not in it
     first = https_get(place.machine, name, root=root)
     assert (first.body, "Pebble" in first.issuer) == (b"Hello from app 0.1.0\n", True)
     with nothing_touched(place.machine):
@@ -119,9 +122,7 @@ def test_every_key_of_a_route_does_what_it_says(place: Place, new_project: NewPr
     )
     apps.write("office", {"domains": ["office.test"], "basic_auth": {"secret": "office/users"}})
     apps.write("inside", {"domains": ["inside.test"], "allow_ips": ["192.0.2.0/24"]})
-    apps.write(
-        "db", {"tcp": {"entry_point": "postgres"}}, health={"healthy_within_seconds": 10, "minimum_healthy_seconds": 0}
-    )
+    apps.write("db", {"tcp": {"entry_point": "postgres"}}, health=OPEN)
     project.commit()
     secret = {"RECONCILE_SECRET_OFFICE_USERS": HTPASSWD}
 
@@ -153,6 +154,7 @@ def test_every_key_of_a_route_does_what_it_says(place: Place, new_project: NewPr
     assert HTPASSWD.partition(":")[2] not in plan.out + result.out + result.err
 
     changed_routes(project, apps, secret, root)
+    tcp_moves_on(project, apps, secret)
 
 
 def changed_routes(project: Project, apps: Apps, secret: dict[str, str], root: str) -> None:
@@ -164,7 +166,7 @@ def changed_routes(project: Project, apps: Apps, secret: dict[str, str], root: s
         "inside", {"domains": ["inside.test"], "allow_ips": ["192.0.2.0/24", f"{machine.link.bridge.address}/32"]}
     )
     wrong: dict[str, Any] = {"tcp": {"entry_point": "mysql"}}
-    apps.write("db", wrong, health={"healthy_within_seconds": 10, "minimum_healthy_seconds": 0})
+    apps.write("db", wrong, health=OPEN)
     project.commit()
 
     plan, result = project.plan(**secret), project.once(**secret)
@@ -176,6 +178,21 @@ def changed_routes(project: Project, apps: Apps, secret: dict[str, str], root: s
     assert "db: Traefik has no entry point mysql; it has postgres, traefik, web, websecure\n" in result.told
     assert over_tcp(machine, 5432) == b"0.1.0\n"
     assert machine.run("systemctl show -p Id,InvocationID '*@49*.service'").stdout == before
+
+
+def tcp_moves_on(project: Project, apps: Apps, secret: dict[str, str]) -> None:
+    """A new version of the TCP app: whoever connects meanwhile is answered."""
+    apps.port -= 2
+    apps.write("db", {"tcp": {"entry_point": "postgres"}}, version="0.2.0", health=OPEN)
+    project.commit()
+    load = Load(Target(project.machine.address, "db", 5432), [Stream("new", 50, "/ping", keep_alive=False)])
+
+    with load.running():
+        result = project.once(**secret)
+
+    assert result.code == 0, str(result)
+    assert load.failures == [], load.summary()
+    assert over_tcp(project.machine, 5432) == b"0.2.0\n"
 
 
 def over_tcp(machine: Machine, port: int) -> bytes:
