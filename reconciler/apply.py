@@ -25,10 +25,12 @@ from reconciler.model.action import (
     RemoveApp,
     RemoveRoute,
     RepairFiles,
+    RetryCertificates,
     Soak,
     StartAgain,
     StartInstance,
     StopInstance,
+    WaitCertified,
     WaitHealthy,
 )
 from reconciler.model.observed import Identity, ObservedApp, ObservedHost, Slot
@@ -59,6 +61,8 @@ class Applier:
         """
         if isinstance(action, ConfirmRoute):
             return await prove.confirm_route(self.host, self.target, action, _forgotten(seen, action.app))
+        if isinstance(action, WaitCertified):
+            return await prove.wait_certified(self.host, self.target, action, _forgotten(seen, action.app), self.tell)
         runner = Runner(self.host, self.target.layout, self.controller, self.target.word, seen.lease)
         reply, app = await self._done(action, seen.app(action.app), runner)
         if reply.status == LOCKED:
@@ -105,9 +109,10 @@ class Applier:
         match action:
             case StartInstance() | StartAgain() | RepairFiles() | StopInstance() | RejectRelease() | Migrate():
                 return await self._instance_changed(action, app, runner)
-            case Cutover():
+            case Cutover() | RetryCertificates():
                 words = (action.app, action.slot, action.invocation)
-                return await runner.run("cutover", words, self.target.route_text(action.slot).encode())
+                attempt = str(action.attempt) if isinstance(action, RetryCertificates) else ""
+                return await runner.run("cutover", words, self.target.route_text(action.slot, attempt).encode())
             case GoBack():
                 route, reason = self.target.route_text(action.slot), self.target.masked(action.why)
                 back = (action.app, action.slot, action.invocation, self._tried(action.failed))
@@ -124,7 +129,7 @@ class Applier:
                 return await runner.run("prune", (action.app, *action.releases))
             case RemoveApp():
                 return await runner.run("remove", (action.app,))
-            case WaitHealthy() | ConfirmRoute() | InstallRelease() | Soak():
+            case WaitHealthy() | ConfirmRoute() | InstallRelease() | Soak() | WaitCertified():
                 raise AssertionError(f"{action.verb} is applied elsewhere")
             case _:
                 assert_never(action)

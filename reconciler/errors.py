@@ -4,6 +4,7 @@ ReconcileError
 ├── InvalidDesiredState     what people wrote cannot be used; nothing was touched      exit 2
 ├── UsageError              the command line cannot be used; nothing was touched       exit 2
 ├── GitError                the repository could not be read                           exit 2
+├── SecretUnusable          a secret is there, but not what it is needed for           exit 1
 ├── ArtifactError           the artifact is missing, altered, unsafe or does not fit   exit 1
 │   ├── ArtifactUnavailable     it may be there later                                  retryable
 │   └── ArtifactRefused         these bytes will never do
@@ -103,6 +104,12 @@ class GitError(ReconcileError):
 
     exit_code = 2
     kind = "git"
+
+
+class SecretUnusable(ReconcileError):
+    """A secret is not of the shape that its use needs; says how, and nothing of the secret."""
+
+    kind = "secret"
 
 
 class ArtifactError(ReconcileError):

@@ -22,14 +22,17 @@ from reconciler.model.action import (
     RemoveApp,
     RemoveRoute,
     RepairFiles,
+    RetryCertificates,
     Soak,
     StartAgain,
     StartInstance,
     StopInstance,
+    WaitCertified,
     WaitHealthy,
 )
 from reconciler.model.observed import (
     AppliedRoute,
+    Certificate,
     Identity,
     ObservedApp,
     ObservedHost,
@@ -43,13 +46,16 @@ from reconciler.model.wanted import Wanted
 def expected(seen: ObservedHost, action: AnyAction, want: Wanted) -> ObservedHost:
     """The observation after `action` went as meant. Evidence of earlier looks is gone, as after a real one."""
     app = forget_evidence(seen.app(action.app))
+    if isinstance(action, WaitCertified):
+        ends = seen.facts.now_epoch_seconds + 90 * 86_400
+        seen = replace(seen, certificates=(*(seen.certificates or ()), Certificate(action.names, ends)))
     return seen.with_app(action.app, _changed(app, action, want))
 
 
 def forget_evidence(app: ObservedApp) -> ObservedApp:
     """The same app as a fresh look shows it: without what was only watched."""
     slots = tuple(replace(slot, healthy_for_seconds=None, failure="", drained=False) for slot in app.slots)
-    return replace(app, slots=slots, unconfirmed="")
+    return replace(app, slots=slots, unconfirmed="", uncertified="")
 
 
 def _changed(app: ObservedApp, action: AnyAction, want: Wanted) -> ObservedApp:  # noqa: C901 - one line a case
@@ -70,10 +76,11 @@ def _changed(app: ObservedApp, action: AnyAction, want: Wanted) -> ObservedApp: 
         case WaitHealthy():
             seconds = want.minimum_healthy_seconds
             slot = replace(app.slot(action.slot), state="active", health="200", healthy=True)
-            return app.with_slot(replace(slot, healthy_for_seconds=seconds, listening=bool(want.health_path)))
+            return app.with_slot(
+                replace(slot, healthy_for_seconds=seconds, listening=bool(want.health_path) or want.port_asked)
+            )
         case Cutover():
-            digest = want.route.digests[action.slot] if want.route else ""
-            return replace(_accepted(app, action.slot), route=RouteFile(action.slot, digest, intact=True))
+            return replace(_accepted(app, action.slot), route=_route(want, action.slot))
         case EnableInstance():
             return _accepted(app, action.slot)
         case ConfirmRoute():
@@ -87,9 +94,12 @@ def _changed(app: ObservedApp, action: AnyAction, want: Wanted) -> ObservedApp: 
             return replace(app, route=route)
         case GoBack():
             entry = Quarantine(action.failed, action.why, 0, want.attempt)
-            digest = want.route.digests[action.slot] if want.route else ""
-            route = RouteFile(action.slot, digest, intact=True)
-            return replace(_enabled(app, action.slot), route=route, quarantined=(*app.quarantined, entry))
+            app = replace(app, quarantined=(*app.quarantined, entry))
+            return replace(_enabled(app, action.slot), route=_route(want, action.slot))
+        case RetryCertificates():
+            return replace(app, route=_route(want, action.slot))
+        case WaitCertified():
+            return app
         case RemoveApp():
             return ObservedApp()
         case StopInstance():
@@ -101,6 +111,13 @@ def _changed(app: ObservedApp, action: AnyAction, want: Wanted) -> ObservedApp: 
             return replace(app, releases=kept, leftovers=())
         case _:
             assert_never(action)
+
+
+def _route(want: Wanted, slot: str) -> RouteFile:
+    wanted = want.route
+    return (
+        RouteFile(slot, wanted.digests[slot], intact=True, parts=wanted.parts) if wanted else RouteFile(slot, "", True)
+    )
 
 
 def _with_unit(app: ObservedApp, want: Wanted) -> ObservedApp:

@@ -21,7 +21,9 @@ from reconciler.model.action import (
     Converged,
     Drain,
     InstallRelease,
+    RetryCertificates,
     Soak,
+    WaitCertified,
     WaitHealthy,
 )
 from reconciler.model.observed import ObservedHost, Unreachable
@@ -31,7 +33,8 @@ from reconciler.order import Order
 from reconciler.progress import Progress
 from reconciler.resolve import Site, Target
 
-INTERRUPTIBLE = (WaitHealthy, Soak, Drain, ConfirmRoute, InstallRelease)
+INTERRUPTIBLE = (WaitHealthy, Soak, Drain, ConfirmRoute, InstallRelease, WaitCertified)
+THE_CA_ONLY = (RetryCertificates, WaitCertified)  # it may go on for days, each hour: nothing for a short history
 MOST_ACTIONS = 60  # far above any rollout: a pass that gets there goes round in circles, and says so
 
 
@@ -192,7 +195,8 @@ class Pass:
             if name in self.changed:
                 from reconciler.finish import finish
 
-                outcomes = [outcome for outcome in order.finished(name) if outcome.actions]
+                told = (each for each in order.finished(name) if each.actions)
+                outcomes = [each for each in told if not all(isinstance(a, THE_CA_ONLY) for a in each.actions)]
                 work = finish(self.hosts[name], self.sites[name], self.controller, outcomes)
                 await asyncio.shield(work)
 

@@ -274,7 +274,7 @@ def live(world: World, **changes: object) -> None:
 def test_a_deleted_route_file_is_written_again_at_once() -> None:
     world = World()
     run_pass(world, wanted("1"))
-    world.seen = world.seen.with_app("hello", replace(world.app, route=None, applied=None))
+    world.seen = world.seen.with_app("hello", replace(world.app, route=None, route_deleted=True, applied=None))
     world.once_served = False
     world.actions.clear()
 
@@ -411,3 +411,17 @@ def test_no_action_of_a_rollout_counts_as_drift() -> None:
 
     assert verbs(world)[-2:] == ["cutover", "confirm"]
     assert [action.drift for action in world.actions if action.drift] == []
+
+
+def test_an_app_that_speaks_no_http_is_accepted_by_its_open_port() -> None:
+    """And swaps like any other."""
+    world = World()
+    assert isinstance(run_pass(world, wanted("1", health_path=None, port_asked=True)), Converged)
+    assert [action.reason for action in world.actions if action.verb == "wait"] == ["port open for 2 s, within 60 s"]
+    world.actions.clear()
+
+    assert isinstance(run_pass(world, wanted("2", health_path=None, port_asked=True)), Converged)
+    assert verbs(world) == ["install", "start", "wait", "cutover", "confirm", "drain", "stop"]
+    world.actions.clear()
+    assert isinstance(run_pass(world, wanted("2", health_path=None, port_asked=True)), Converged)
+    assert world.actions == []

@@ -17,6 +17,8 @@ from reconciler.model import values
 from reconciler.model.fields import AtLeastOne, EachOnce, MayBeEmpty, Whole, refuse
 from reconciler.model.machine import HostSpec, Layout, Strict, Traefik, read_host
 from reconciler.model.reserved import SET_BY_ELIXIR
+from reconciler.model.route import Route
+from reconciler.model.secret import SecretRef
 from reconciler.notify.settings import Notify
 
 __all__ = [
@@ -34,12 +36,6 @@ __all__ = [
     "Traefik",
     "read_host",
 ]
-
-
-class SecretRef(Strict):
-    """A value that is looked up when it is needed and never written into git."""
-
-    secret: values.SecretName = Field(description="Name of the secret, such as my_app/secret_key_base.")
 
 
 def _kind_of_env_value(value: object) -> str:
@@ -91,15 +87,6 @@ class HealthCheck(Strict):
                 at=("minimum_healthy_seconds",),
             )
         return self
-
-
-class Route(Strict):
-    """Which visitors reach the app through Traefik."""
-
-    domains: Annotated[tuple[values.Domain, ...], EachOnce, AtLeastOne] = Field(
-        description="Host names that lead to this app, such as example.com."
-    )
-    tls: values.Flag = Field(default=True, description="Serve over https, on the https entry point of fleet.yaml.")
 
 
 class Sandbox(Strict):

@@ -1,8 +1,8 @@
 """What one look at a host showed. It may be old already; it is never guessed.
 
 Two kinds of facts stand side by side. Most are read off the host in one look. A few are *evidence*: something watched
-over time in this pass (`healthy_for_seconds`, `failure`, `drained`, `unconfirmed`). Evidence is bound to the
-invocation it was seen on, lives only until the next look, and is gathered anew by whoever comes after a crash.
+over time in this pass (`healthy_for_seconds`, `failure`, `drained`, `unconfirmed`, `uncertified`). Evidence is bound to
+the invocation it was seen on, lives only until the next look, and is gathered anew by whoever comes after a crash.
 """
 
 from __future__ import annotations
@@ -92,6 +92,7 @@ class RouteFile:
     digest: str
     intact: bool  # byte for byte what we wrote
     age_seconds: int = 0  # since it was written, on the host's clock
+    parts: tuple[tuple[str, str], ...] = ()  # (what it says, digest of how), as in `WantedRoute`
 
 
 @dataclass(frozen=True)
@@ -120,8 +121,10 @@ class ObservedApp:
     commit: str = ""  # of the desired state by which it was changed last, "" when that was of files
     suspended: str = ""  # who, until when and why; nothing is changed meanwhile
     route: RouteFile | None = None
+    route_deleted: bool = False  # we wrote one, and it is not there
     applied: AppliedRoute | None = None
     unconfirmed: str = ""  # evidence: how long Traefik was asked in vain
+    uncertified: str = ""  # evidence: how long a certificate was waited for in vain
 
     def slot(self, name: str) -> Slot:
         """The slot of that name; an empty one when nothing of it was seen."""
@@ -159,8 +162,19 @@ class Lease:
 
 
 @dataclass(frozen=True)
+class Certificate:
+    """One that Traefik holds: the names it is for, `*.example.com` among them, and when it ends."""
+
+    names: tuple[str, ...]
+    ends_epoch_seconds: int
+
+
+@dataclass(frozen=True)
 class ObservedHost:
     """One look at one host. `traefik` is "" when it answered, else what was seen instead.
+
+    `entry_points` and `certificates` are Traefik's; None when it did not say. It gets certificates between two looks:
+    `certificates_at` says when these were seen, on the host's clock.
 
     `locked` says that another controller has the host: nothing may be changed now.
     """
@@ -171,6 +185,9 @@ class ObservedHost:
     locked: str = ""
     apps: dict[str, ObservedApp] = field(default_factory=dict)
     traefik: str = ""
+    entry_points: tuple[str, ...] | None = None
+    certificates: tuple[Certificate, ...] | None = None
+    certificates_at: int = 0
 
     def app(self, name: str) -> ObservedApp:
         return self.apps.get(name, ObservedApp())

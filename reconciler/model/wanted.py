@@ -23,6 +23,9 @@ class WantedRoute:
 
     domains: tuple[str, ...]
     digests: dict[str, str] = field(default_factory=dict)
+    parts: tuple[tuple[str, str], ...] = ()  # (what the file says, digest of how): to tell what differs
+    entry_points: tuple[str, ...] = ()
+    certified: tuple[str, ...] = ()  # names for which Traefik is to have a certificate
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,8 @@ class Wanted:
     slots: tuple[str, ...]
     env_keys: tuple[tuple[str, str], ...] = ()
     route: WantedRoute | None = None
-    health_path: str | None = None  # None: running is all that is asked
+    health_path: str | None = None  # None: running is all that is asked, or the open port
+    port_asked: bool = False  # without a health path: it is healthy while its port is open
     healthy_within_seconds: float = 60.0
     minimum_healthy_seconds: float = 2.0
     drain_seconds: float = 10.0

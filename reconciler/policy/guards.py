@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from reconciler.model.action import AnyAction, Blocked, ConfirmRoute, PruneReleases, RejectRelease, StopInstance
+from reconciler.model.action import (
+    AnyAction,
+    Blocked,
+    ConfirmRoute,
+    PruneReleases,
+    RejectRelease,
+    RetryCertificates,
+    StopInstance,
+    WaitCertified,
+)
 from reconciler.model.observed import ObservedHost
 from reconciler.model.wanted import Wanted
 from reconciler.policy.slots import carries, live_slot
@@ -61,7 +70,7 @@ def _drift_is_only_reported(step: AnyAction, want: Wanted, seen: ObservedHost) -
     if not want.only_report_drift or want.gone or live is None or not carries(live, want, app) or live.previous:
         return None
     unfinished = any(slot.name != live.name and slot.occupied for slot in app.slots)
-    if unfinished or isinstance(step, ConfirmRoute | PruneReleases):
+    if unfinished or isinstance(step, ConfirmRoute | PruneReleases | RetryCertificates | WaitCertified):
         return None
     reason = f"drift, only reported: would {step.verb} {step.subject}, {step.reason}"
     return Blocked(

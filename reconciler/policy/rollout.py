@@ -10,7 +10,6 @@ from __future__ import annotations
 from reconciler.model.action import (
     Blocked,
     ConfirmRoute,
-    Converged,
     Cutover,
     Drain,
     Drift,
@@ -31,8 +30,9 @@ from reconciler.model.action import (
 )
 from reconciler.model.observed import Identity, ObservedHost, Quarantine, Slot
 from reconciler.model.wanted import Wanted
+from reconciler.policy import certificates
 from reconciler.policy.case import Case
-from reconciler.policy.reasons import difference
+from reconciler.policy.reasons import difference, route_difference
 from reconciler.policy.slots import carries, chosen_slot, live_slot, shortage, wanted_identity
 
 
@@ -63,10 +63,11 @@ def next_step(want: Wanted, seen: ObservedHost) -> Step:
         _soak,
         _others_leave,
         _prune,
+        certificates.be_certified,
     ):
         if step := part(case):
             return step
-    return Converged(want.host, want.app, identity.version, case.slot.name)
+    return certificates.converged(case)
 
 
 def _without_release(want: Wanted, live: Slot | None) -> Blocked:
@@ -180,6 +181,8 @@ def _may_not_start(case: Case) -> Blocked | None:
         )
     if case.want.route and seen.traefik and live is not slot:
         return _traefik_silent(case)
+    if not carries(slot, case.want, case.app) and (blocked := _no_entry_point(case)):
+        return blocked
     if case.crowded and live is not slot:  # other ports are desired: it cannot take the place of what serves
         return case.blocked("memory", case.crowded, "free memory, or keep one of the former ports")
     return None
@@ -223,7 +226,7 @@ def _be_accepted(case: Case) -> Step | None:
 
 
 def _within(want: Wanted) -> str:
-    asked = f"{want.health_path} healthy" if want.health_path else "running"
+    asked = f"{want.health_path} healthy" if want.health_path else "port open" if want.port_asked else "running"
     return f"{asked} for {want.minimum_healthy_seconds:g} s, within {want.healthy_within_seconds:g} s"
 
 
@@ -243,8 +246,24 @@ def _accept(case: Case, reason: str, drift: Drift | None = None) -> Step:
     slot = case.slot
     if not case.want.route:
         return EnableInstance(*case.where, reason, slot.name, slot.invocation, drift=drift)
+    if blocked := _no_entry_point(case):
+        return blocked
     before = case.live.name if case.live and case.live.name != slot.name and case.live.occupied else ""
     return Cutover(*case.where, reason, slot.name, slot.invocation, before, drift=drift)
+
+
+def _no_entry_point(case: Case) -> Blocked | None:
+    """A route on an entry point that Traefik has not would take the app from its visitors."""
+    route, known = case.want.route, case.seen.entry_points
+    missing = [name for name in route.entry_points if name not in known] if route and known is not None else []
+    if not missing:
+        return None
+    return case.blocked(
+        "traefik",
+        f"Traefik has no entry point {missing[0]}; it has {', '.join(known or ()) or 'none'}",
+        "add it to Traefik's static configuration and restart Traefik, or correct the name (route.tcp.entry_point, "
+        "or traefik in fleet.yaml)",
+    )
 
 
 def _be_confirmed(case: Case) -> Step | None:
@@ -253,11 +272,9 @@ def _be_confirmed(case: Case) -> Step | None:
     if not want.route:
         return RemoveRoute(*case.where, "no route is desired") if app.route else None
     digest = want.route.digests[slot.name]
-    if app.route is None or not app.route.intact:
-        what = "was changed on the host" if app.route else "is not there"
-        return _accept(case, f"the route file {what}", "route")
-    if app.route.digest != digest:
-        return _accept(case, "another route is desired")
+    if app.route is None or app.route.digest != digest or not app.route.intact:
+        by_hand = app.route_deleted or (app.route is not None and not app.route.intact)
+        return _accept(case, route_difference(app, want.route, digest), "route" if by_hand else None)
     if app.applied and app.applied.digest == digest and not app.applied.problem:
         return None
     return _confirm(case, slot.name, digest)
@@ -265,6 +282,8 @@ def _be_confirmed(case: Case) -> Step | None:
 
 def _confirm(case: Case, slot: str, digest: str) -> Step:
     app = case.app
+    if blocked := _no_entry_point(case):
+        return blocked
     if case.seen.traefik:
         return _traefik_silent(case)
     if app.unconfirmed:

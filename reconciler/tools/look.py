@@ -130,6 +130,7 @@ def _read_app(name: str, lines: list[list[str]], sections: _Sections, layout: La
         commit=next((line[1] for line in lines if line[0] == "commit"), ""),
         suspended=next((_read_suspension(line, sections) for line in lines if line[0] == "suspended"), ""),
         route=_read_route(lines, sections, places, inventory),
+        route_deleted=places.route in inventory and places.route not in sections.sums,
     )
 
 
@@ -155,11 +156,11 @@ def _read_route(
 ) -> RouteFile | None:
     if places.route not in sections.sums:
         return None
-    slot, route_digest = read_route_head((sections.heads.get(places.route) or [""])[0])
+    slot, route_digest, parts = read_route_head(sections.heads.get(places.route, []))
     written = next((int(line[1]) for line in lines if line[0] == "routed"), 0)
     intact = sections.sums[places.route] == inventory.get(places.route)
     age_seconds = max(0, int(sections.host.get("now", 0)) - written) if written else 0
-    return RouteFile(slot, route_digest, intact, age_seconds)
+    return RouteFile(slot, route_digest, intact, age_seconds, parts)
 
 
 def _read_quarantine(words: list[str]) -> Quarantine:
