@@ -109,6 +109,7 @@ class Watch:
             desired.revision,
             prunes=opened.whole and not busy,
             allow_prune=self.allow_prune,
+            late=opened.late,
         )
         task = asyncio.create_task(self._pass(work, opened))
         self.passes[task] = work

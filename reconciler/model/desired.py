@@ -17,6 +17,7 @@ from reconciler.model import values
 from reconciler.model.fields import AtLeastOne, EachOnce, MayBeEmpty, Whole, refuse
 from reconciler.model.machine import HostSpec, Layout, Strict, Traefik, read_host
 from reconciler.model.reserved import SET_BY_ELIXIR
+from reconciler.model.source import NotASource, read_source
 from reconciler.notify.settings import Notify
 
 __all__ = [
@@ -57,16 +58,18 @@ class Artifact(Strict):
     """Where the release archive of a version is found."""
 
     source: values.ArtifactSource = Field(
-        description="Path from the desired-state folder, or an https:// address; {version} is filled in."
+        description="A path from the desired-state folder, https://, github:owner/repo, s3://bucket/key or "
+        "oci://registry/repo:{version}; {version} is filled in."
     )
     sha256: values.Sha256 | None = Field(
         default=None,
-        description="Digest of the archive. A SHA256SUMS beside it will do; a local path may go without.",
+        description="Digest of the archive. A SHA256SUMS beside it will do, or what GitHub or a registry states; "
+        "a local path may go without.",
     )
-
-    def at(self, version: str) -> str:
-        """The source of this version."""
-        return self.source.replace("{version}", version)
+    minisign: values.MinisignKey | None = Field(
+        default=None,
+        description="Public key of minisign: only what <artifact>.minisig or SHA256SUMS.minisig signs is installed.",
+    )
 
 
 class HealthCheck(Strict):
@@ -232,6 +235,14 @@ class App(Common):
         return sorted(SET_BY_ELIXIR & self.env.keys()) if self.start is None else []
 
     @model_validator(mode="after")
+    def _source_of_this_version(self) -> Self:
+        try:
+            read_source(self.artifact.source, self.version)
+        except NotASource as error:
+            raise refuse(f"with version {self.version} {error}", error.next_step, at=("artifact", "source")) from None
+        return self
+
+    @model_validator(mode="after")
     def _needs_ports(self) -> Self:
         for key in ("route", "health"):
             if getattr(self, key) is not None and not self.ports:
@@ -280,6 +291,8 @@ class Desired:
     revision: str | None
     folder: Path
     notes: tuple[str, ...] = ()
+    mirror: Path | None = None  # the bare repository it was read from, when there is none around `folder`
+    inside: str = ""  # the folder's path in that mirror
 
     def host(self, name: str) -> HostSpec:
         """The host of that name: one from fleet.yaml, else what the name says by itself."""

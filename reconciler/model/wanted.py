@@ -28,8 +28,8 @@ class WantedRoute:
 class Wanted:
     """One app on one host, as desired.
 
-    `release` is None when the version has no known digest (a local artifact that is gone): then a release of that
-    version that is on the host already is the one meant, and if there is none the rollout is blocked.
+    `release` is None when the version has no known digest (an artifact that is gone, or cannot be asked for now): then
+    a release of that version that is on the host already is the one meant, and if there is none the rollout is blocked.
     """
 
     host: str
@@ -52,6 +52,9 @@ class Wanted:
     gone: bool = False  # the desired state names it no more: it is to be removed from this host
     attempt: str = ""  # digest of what else can make it succeed: the migration, and how health is asked
     waits_for: str = ""  # why it may not be removed yet
+    missing: str = ""  # why no digest of the version is known
+    missing_next: str = ""  # what to do about that
+    comes_later: bool = False  # that can pass by itself
 
     @classmethod
     def removed(cls, host: str, app: str, waits_for: str = "") -> Wanted:

@@ -12,7 +12,10 @@ from reconciler.model.action import Blocked
 _CLASSES: Final[tuple[tuple[str, str], ...]] = (
     ("prune_guard", r"--allow-prune lets it happen"),
     ("suspended", r"^suspended\b"),
-    ("waiting", r"^waits for host |^comes after |^called off: |^is to be removed, and waits: "),
+    (
+        "waiting",
+        r"^waiting for the artifact since |^waits for host |^comes after |^called off: |^is to be removed, and waits: ",
+    ),
     ("drift", r"^drift, only reported"),
     ("quarantined", r"^version \S+ failed here: "),
     ("foreign", r" was not written by reconcile "),
@@ -27,7 +30,7 @@ _CLASSES: Final[tuple[tuple[str, str], ...]] = (
     ("login", r"^login refused|may not become root|^~/\.ssh cannot be used|sshd does not forward"),
     ("secret", r"^the secret \S+ is not known"),
     ("unreachable", r"no answer in time|the connection broke|a command did not end within|^(next: )?ssh \S+$"),
-    ("artifact", r"\bartifact\b|https?://"),
+    ("artifact", r"\bartifact\b|https?://|\bgithub:|\b(s3|oci)://"),
 )
 
 CLASSES: Final = (*(name for name, _ in _CLASSES), "locked", "other", "invalid", "git", "error")

@@ -70,7 +70,8 @@ def next_step(want: Wanted, seen: ObservedHost) -> Step:
 def _without_release(want: Wanted, live: Slot | None) -> Blocked:
     serving = live.running.version if live and live.running_now and live.running else ""
     reason = f"the artifact of version {want.version} is not there, and no host release of that version either"
-    return Blocked(want.host, want.app, reason, "build the artifact, or correct artifact.source", serving)
+    next_step = want.missing_next or "build the artifact, or correct artifact.source"
+    return Blocked(want.host, want.app, want.missing or reason, next_step, serving, retryable=want.comes_later)
 
 
 def _keep_quarantine(case: Case) -> Step | None:
