@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _RETRIES: Final = 2
 _CHUNK: Final = 1024 * 1024
-_METADATA: Final = "169.254."  # where a cloud's machine asks for its credentials
+_METADATA: Final = "/latest/"  # where a cloud's machine asks for its credentials
 _ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
 
@@ -94,7 +94,7 @@ class BucketStore:
                 store = S3Store(
                     self.place.bucket,
                     config={"endpoint": endpoint} if endpoint else {},
-                    client_options={"allow_http": loopback, "connect_timeout": "10s", "timeout": f"{seconds:g}s"},
+                    client_options={"allow_http": loopback, "connect_timeout": "5s", "timeout": f"{seconds:g}s"},
                     retry_config={"max_retries": _RETRIES, "retry_timeout": timedelta(seconds=seconds)},
                 )
                 yield await obstore.get_async(store, key)
