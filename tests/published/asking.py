@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.artifact.source import digest_of, fetch
-from reconciler.errors import ArtifactError
+from reconciler.errors import ArtifactError, ArtifactMissing
 
 CONTENT = bytes(range(256)) * 4000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -28,6 +28,6 @@ def refusal(error: type[ArtifactError], source: str, *, digest: bool = False) ->
     """What is said when the digest is asked for, or else the artifact."""
     with pytest.raises(error) as caught:
         asked_digest(source) if digest else fetched(source)
-    assert type(caught.value) is error
+    assert isinstance(caught.value, ArtifactMissing) is (error is ArtifactMissing)
     assert caught.value.next_step
     return str(caught.value)
