@@ -14,6 +14,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from reconciler.artifact.signed import prove_signed
 from reconciler.errors import ArtifactMissing, ArtifactRefused
+from reconciler.install import have
+from reconciler.model.desired import App
+from reconciler.model.machine import Traefik, read_host
+from reconciler.resolve import Site, Target, resolve
+from tests.archives import file, tar_bytes
 from tests.web_server import Server, gives
 
 # Made by minisign 0.11: `minisign -Sm app-1.0.tar.gz`, and with -l in the old form.
@@ -186,3 +191,23 @@ def test_the_signature_is_read_from_where_the_artifact_is(
     prove(folder, source=server.address + "/dl/app-{version}.tar.gz?token=t0ken")
     assert server.asked == ["/dl/app-1.0.tar.gz.minisig"]
     assert "t0ken" not in caplog.text
+
+
+def test_a_release_that_is_ready_from_before_is_not_installed_without_its_signature(tmp_path: Path) -> None:
+    """The key was added to an app whose archive had been judged already: it is asked for all the same."""
+    archive = tar_bytes([file("bin/hello", mode=0o755)])
+    (tmp_path / "hello-1.0.tar").write_bytes(archive)
+
+    assert asyncio.run(have(target(tmp_path), lambda text: None)).file_count == 1
+    with pytest.raises(ArtifactMissing, match="is not signed"):
+        asyncio.run(have(target(tmp_path, minisign=OWN_KEY), lambda text: None))
+    (tmp_path / "hello-1.0.tar.minisig").write_text(sign(archive, "file:hello-1.0.tar"))
+    assert asyncio.run(have(target(tmp_path, minisign=OWN_KEY), lambda text: None)).file_count == 1
+    with pytest.raises(ArtifactRefused, match="is signed with the key"):
+        asyncio.run(have(target(tmp_path, minisign=KEY), lambda text: None))
+
+
+def target(folder: Path, **more: str) -> Target:
+    artifact = {"source": "hello-{version}.tar", **more}
+    app = App.model_validate({"app": "hello", "version": "1.0", "artifact": artifact, "hosts": ["web1"]})
+    return resolve(app, Site("web1", read_host("web1"), 8080), Traefik(), folder, SHA256, str)
