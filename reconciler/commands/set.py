@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from reconciler.clock import now_seconds
 from reconciler.edit import SHA256_KEY, SOURCE_KEY, VERSION_KEY, AppText, open_app, write_version
-from reconciler.errors import ArtifactError, ArtifactMissing, UsageError
+from reconciler.errors import ArtifactError, ArtifactUnavailable, UsageError
 from reconciler.model.fields import Text
 from reconciler.model.source import LocalFile, NotASource, read_source
 from reconciler.model.values import SHA256, VERSION
@@ -70,7 +70,7 @@ def _digest(app: AppText, version: str) -> str | None:
     try:
         return asyncio.run(_measured(app, source, version))
     except ArtifactError as error:
-        if pinned or not isinstance(error, ArtifactMissing):
+        if pinned or not isinstance(error, ArtifactUnavailable):
             raise UsageError(
                 f"the sha256 of {version} is not known: {error}", f"{error.next_step}; or pass --sha256"
             ) from error

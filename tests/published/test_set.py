@@ -92,11 +92,11 @@ def test_a_version_that_is_not_published_yet_is_set_without_a_digest(
     assert "the sha256 of 1.1 is not known: github:o/r: there is no release v1.1 or 1.1" in capsys.readouterr().err
 
 
-def test_a_place_that_cannot_be_asked_stops_the_edit(
+def test_a_pinned_digest_that_cannot_be_asked_for_stops_the_edit(
     github: Server, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    path = write(source=f"{github.address}/app-{{version}}.tgz?token=t0ken")
+    path = write(source=f"{github.address}/app-{{version}}.tgz?token=t0ken", pin=PINNED)
     before = path.read_text()
 
     assert run("1.0") == 2  # http: the desired state is not sound
