@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 from reconciler.artifact.archive import Prepared, load_prepared, prepare
 from reconciler.artifact.signed import prove_signed
-from reconciler.artifact.source import digest_of, fetch, label_of
+from reconciler.artifact.source import digest_of, fetch, label_of, public_address
 from reconciler.errors import ArtifactRefused
 from reconciler.host.transport import Command, Transport
 from reconciler.model.action import InstallRelease
@@ -19,19 +19,27 @@ from reconciler.tools.look import Reply
 
 BLOCK_BYTES = 256 * 1024
 SLOWEST_BYTES_PER_SECOND = 50_000  # slower than this is a broken line
+FETCH_SECONDS = 900  # for a host to read an archive by itself, and again to unpack it
 DISK_RESERVE_KIB = 64 * 1024
 
 
 async def install(
     target: Target, action: InstallRelease, runner: Runner, host: Transport, tell: Callable[[str], None]
 ) -> Reply:
-    """The look after the upload. Raises ArtifactError before anything is sent when the release cannot run there."""
+    """The look after it. Raises ArtifactError before anything is sent when the release cannot run there."""
     prepared, abi = await asyncio.gather(have(target, tell), read_abi(host))
     refuse_unfit(target, prepared, abi, host.name)
     sums, tree = prepared.sums.encode(), prepared.tree.encode()
     needed_kib = prepared.unpacked_size // 1024 + DISK_RESERVE_KIB
     mode = "replace" if action.replaces_damaged else "new"
     words = (action.app, action.release, str(len(sums)), str(len(tree)), str(needed_kib), mode)
+    assert target.app is not None
+    if target.app.artifact.fetch == "host":
+        tell("the host fetches it")
+        address = await public_address(target.app.artifact.source, target.app.version, target.folder)
+        more = (prepared.sha256, prepared.top_folder or ".", str(FETCH_SECONDS))
+        stdin = sums + tree + f"{address}\n".encode()
+        return await runner.run("fetch", (*words, *more), stdin, 2 * FETCH_SECONDS + 120)
     seconds = 120 + prepared.packed_size / SLOWEST_BYTES_PER_SECOND
     return await runner.run("install", words, _stream(sums + tree, prepared, tell), seconds)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.artifact import download, memory, source
-from reconciler.artifact.source import digest_of, fetch
+from reconciler.artifact.source import digest_of, fetch, public_address
 from reconciler.errors import ArtifactMissing, ArtifactRefused, ArtifactUnavailable
 from tests.web_server import Server, fails, gives, redirects, trickles, web_server
 
@@ -193,6 +193,25 @@ def test_passwords_and_tokens_are_sent_and_never_shown(
     assert server.authorizations == ["Basic Ym9iOnMza3JldCE="] * 2 + [None]
     everything = shown + caplog.text + "".join(capfd.readouterr())
     assert [secret for secret in ("s3kret", "t0ken", "Ym9iOnMza3JldCE") if secret in everything] == []
+
+
+@pytest.mark.parametrize(
+    ("place", "address"),
+    [
+        ("https://example.com/app-{version}.tgz?token=x", "https://example.com/app-1.0.tgz?token=x"),
+        ("https://bob:pw@example.com/app.tgz", None),
+        ('https://example.com/"\\app.tgz', None),
+        ("http://127.0.0.1/app.tgz", None),
+        ("app.tgz", None),
+    ],
+)
+def test_a_host_is_given_an_https_address_without_a_login(tmp_path: Path, place: str, address: str | None) -> None:
+    """It goes into a config of curl: with a quote in it, it could be more than an address."""
+    if address:
+        assert asyncio.run(public_address(place, "1.0", tmp_path)) == address
+        return
+    with pytest.raises(ArtifactRefused, match="cannot be read by a host without a login"):
+        asyncio.run(public_address(place, "1.0", tmp_path))
 
 
 def test_a_published_list_says_the_digest_and_is_asked_for_once_a_minute(server: Server, tmp_path: Path) -> None:

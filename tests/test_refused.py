@@ -117,6 +117,8 @@ REFUSED_LINES = [
     ("artifact: {source: 'oci://ghcr.io/../r:1'}", "3:20  artifact.source: does not name an artifact in a registry"),
     ("artifact: {source: 'oci://a@ghcr.io/o/r:1'}", "3:20  artifact.source: does not name an artifact in a registry"),
     ("artifact: {source: 'oci://ghcr.io/o/r:-1'}", "3:20  artifact.source: gives a tag that no registry takes"),
+    ("artifact: {source: x, fetch: host}", "3:30  artifact.fetch: needs an artifact that is published"),
+    ("artifact: {source: x, fetch: hosts}", "3:30  artifact.fetch: must be 'controller' or 'host'"),
     ("artifact: {source: x, minisign: abc}", "3:33  artifact.minisign: is not a public key of minisign"),
     (f"artifact: {{source: x, minisign: {'A' * 56}}}", "3:33  artifact.minisign: is not a public key of minisign"),
     ("artifact: {source: 'x-{vesion}'}", "3:20  artifact.source: '{vesion}' stands for nothing"),

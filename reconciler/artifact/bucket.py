@@ -26,8 +26,10 @@ from reconciler.model.source import BucketObject
 
 if TYPE_CHECKING:
     from obstore import GetResult
+    from obstore.store import S3Store
 
 _RETRIES: Final = 2
+_SIGNED_SECONDS: Final = 900
 _CHUNK: Final = 1024 * 1024
 _METADATA: Final = "/latest/"  # where a cloud's machine asks for its credentials
 _ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
@@ -68,6 +70,13 @@ class BucketStore:
                 progress(done, total)
         return digest.hexdigest()
 
+    async def public_address(self) -> str | None:
+        """One that we sign ourselves, without asking the server."""
+        async with self._store(_SIGNED_SECONDS) as store:
+            import obstore
+
+            return str(await obstore.sign_async(store, "GET", self.place.key, timedelta(seconds=_SIGNED_SECONDS)))
+
     async def _text(self, key: str) -> str | None:
         try:
             async with self._opened(key, 60) as result:
@@ -79,8 +88,14 @@ class BucketStore:
 
     @asynccontextmanager
     async def _opened(self, key: str, seconds: float) -> AsyncIterator[GetResult]:
-        try:
+        async with self._store(seconds) as store:
             import obstore
+
+            yield await obstore.get_async(store, key)
+
+    @asynccontextmanager
+    async def _store(self, seconds: float) -> AsyncIterator[S3Store]:
+        try:
             from obstore.exceptions import BaseError
             from obstore.store import S3Store
         except ImportError:
@@ -91,13 +106,12 @@ class BucketStore:
         loopback = endpoint.startswith("http:")  # check_address lets no other one through
         try:
             async with asyncio.timeout(seconds):
-                store = S3Store(
+                yield S3Store(
                     self.place.bucket,
                     config={"endpoint": endpoint} if endpoint else {},
                     client_options={"allow_http": loopback, "connect_timeout": "5s", "timeout": f"{seconds:g}s"},
                     retry_config={"max_retries": _RETRIES, "retry_timeout": timedelta(seconds=seconds)},
                 )
-                yield await obstore.get_async(store, key)
         except TimeoutError:
             raise ArtifactUnavailable(f"{self.label} was not read within {seconds:g} s", "try again") from None
         except FileNotFoundError:

@@ -140,6 +140,17 @@ async def ask(question: Question, largest: int) -> Answer:
     return await _patiently(once, 2 * _SILENCE_SECONDS, question.address)
 
 
+async def redirect_of(question: Question) -> tuple[int, str | None]:
+    """The status, and where the first answer leads, if it leads on."""
+
+    async def once() -> tuple[int, str | None]:
+        async with _opened(question, follow=False) as response:
+            location = response.headers["Location"] if response.has_redirect_location else None
+            return response.status_code, location and _redirected(question.address, location)
+
+    return await _patiently(once, 2 * _SILENCE_SECONDS, question.address)
+
+
 async def read_text(question: Question, largest: int) -> str | None:
     """A small text, or None where the server says there is none."""
     answer = await ask(question, largest)
@@ -170,7 +181,7 @@ async def _patiently(once: Callable[[], Awaitable[_T]], seconds: float, address:
 
 
 @asynccontextmanager
-async def _opened(question: Question) -> AsyncIterator[httpx2.Response]:
+async def _opened(question: Question, *, follow: bool = True) -> AsyncIterator[httpx2.Response]:
     """The response after redirects, each of which has to be an address we may ask."""
     import httpx2  # 75 ms, and only needed for addresses
 
@@ -185,7 +196,7 @@ async def _opened(question: Question) -> AsyncIterator[httpx2.Response]:
                 parts = check_address(address)
                 bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
                 async with client.stream("GET", bare, headers=_authorized(question, parts)) as response:
-                    if not response.has_redirect_location:
+                    if not follow or not response.has_redirect_location:
                         yield response
                         return
                     address = _redirected(address, response.headers["Location"])

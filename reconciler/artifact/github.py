@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ValidationError
 
-from reconciler.artifact.download import Answer, Progress, Question, ask, download, read_text, shown
+from reconciler.artifact.download import Answer, Progress, Question, ask, download, read_text, redirect_of, shown
 from reconciler.artifact.memory import KEEP_SECONDS, remembered
 from reconciler.artifact.store import LARGEST_TEXT, choose
 from reconciler.errors import ArtifactMissing, ArtifactRefused, ArtifactUnavailable
@@ -65,6 +65,12 @@ class GitHubStore:
         asset = await self._chosen()
         question = self._question(f"/releases/assets/{asset.id}", "application/octet-stream")
         return await download(question, file, progress)
+
+    async def public_address(self) -> str | None:
+        """GitHub signs one for a few minutes."""
+        asset = await self._chosen()
+        question = self._question(f"/releases/assets/{asset.id}", "application/octet-stream")
+        return (await redirect_of(question))[1]
 
     async def _chosen(self) -> _Asset:
         assets = {asset.name: asset for asset in await self._assets()}

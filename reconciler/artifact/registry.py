@@ -14,7 +14,7 @@ from urllib.parse import urlencode, urlsplit
 
 from pydantic import BaseModel, Field, ValidationError
 
-from reconciler.artifact.download import Answer, Progress, Question, ask, check_address, download, shown
+from reconciler.artifact.download import Answer, Progress, Question, ask, check_address, download, redirect_of, shown
 from reconciler.artifact.logins import login_of
 from reconciler.artifact.memory import remembered
 from reconciler.artifact.store import LARGEST_TEXT, choose
@@ -86,6 +86,12 @@ class RegistryStore:
     async def save(self, file: BinaryIO, progress: Progress) -> str:
         layer = await self._chosen()
         return await download(await self._blob(layer), file, progress, layer.size)
+
+    async def public_address(self) -> str | None:
+        """Where it keeps the blob, or the blob itself where everybody may read it."""
+        question = await self._blob(await self._chosen())
+        status, elsewhere = await redirect_of(question)
+        return elsewhere or (question.address if status == 200 and not question.authorization else None)
 
     async def _chosen(self) -> _Layer:
         layers = (await self._found()).manifest.layers

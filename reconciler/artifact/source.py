@@ -140,6 +140,18 @@ async def measure(source: str, version: str, folder: Path, progress: Progress) -
     return await _into_cache(store, None, progress)
 
 
+async def public_address(source: str, version: str, folder: Path) -> str:
+    """Where a host can read the artifact without a login. What it holds besides can be as good as one: a secret."""
+    store = open_store(source, version, folder)
+    address = await store.public_address()
+    # It goes into a config of curl, in quotes.
+    if address is None or not re.fullmatch(r"https://[!#-\[\]-~]+", address):
+        raise ArtifactRefused(
+            f"{store.label} cannot be read by a host without a login", "leave out fetch: host, and it is uploaded"
+        )
+    return address
+
+
 def label_of(source: str, version: str, folder: Path) -> str:
     """The artifact's place for people to read, without password or token."""
     return open_store(source, version, folder).label

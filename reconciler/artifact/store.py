@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
+from urllib.parse import urlsplit
 
 from reconciler.artifact.cache import open_regular
 from reconciler.artifact.download import Progress, Question, beside, download, file_name, read_text, shown
@@ -43,6 +44,10 @@ class Store(Protocol):
         """Write the artifact to `file`, which is empty; its sha256."""
         ...
 
+    async def public_address(self) -> str | None:
+        """An address that gives the artifact without a login, for a while at least. It may be signed: a secret."""
+        ...
+
 
 @dataclass(frozen=True)
 class FileStore:
@@ -67,6 +72,9 @@ class FileStore:
     async def save(self, file: BinaryIO, progress: Progress) -> str:
         raise AssertionError("a path is used where it lies")
 
+    async def public_address(self) -> str | None:
+        return None
+
 
 @dataclass(frozen=True)
 class WebStore:
@@ -90,6 +98,9 @@ class WebStore:
 
     async def save(self, file: BinaryIO, progress: Progress) -> str:
         return await download(Question(self.address), file, progress)
+
+    async def public_address(self) -> str | None:
+        return None if "@" in urlsplit(self.address).netloc else self.address
 
 
 def choose(names: Sequence[str], pattern: str, where: str, way_out: str) -> str:

@@ -17,7 +17,7 @@ from reconciler.model import values
 from reconciler.model.fields import AtLeastOne, EachOnce, MayBeEmpty, Whole, refuse
 from reconciler.model.machine import HostSpec, Layout, Strict, Traefik, read_host
 from reconciler.model.reserved import SET_BY_ELIXIR
-from reconciler.model.source import NotASource, read_source
+from reconciler.model.source import LocalFile, NotASource, read_source
 from reconciler.notify.settings import Notify
 
 __all__ = [
@@ -70,6 +70,16 @@ class Artifact(Strict):
         default=None,
         description="Public key of minisign: only what <artifact>.minisig or SHA256SUMS.minisig signs is installed.",
     )
+    fetch: Literal["controller", "host"] = Field(
+        default="controller",
+        description="Who brings the archive to a host: the controller, or the host itself with its curl or wget.",
+    )
+
+    @model_validator(mode="after")
+    def _can_be_fetched(self) -> Self:
+        if self.fetch == "host" and isinstance(read_source(self.source, "1.0"), LocalFile):
+            raise refuse("needs an artifact that is published", "leave it out for a path", at=("fetch",))
+        return self
 
 
 class HealthCheck(Strict):

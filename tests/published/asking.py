@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.artifact.source import digest_of, fetch
-from reconciler.errors import ArtifactError, ArtifactMissing
+from reconciler.artifact.source import digest_of, fetch, public_address
+from reconciler.errors import ArtifactError, ArtifactMissing, ArtifactRefused
 
 CONTENT = bytes(range(256)) * 4000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -22,6 +22,15 @@ def asked_digest(source: str, version: str = "1.0") -> str:
 
 def fetched(source: str, sha256: str = SHA256, version: str = "1.0") -> bytes:
     return asyncio.run(fetch(source, sha256, version, Path("/nowhere"))).read_bytes()
+
+
+def asked_address(source: str) -> str:
+    """Where a host shall read the artifact, or why it cannot."""
+    try:
+        return asyncio.run(public_address(source, "1.0", Path("/nowhere")))
+    except ArtifactRefused as error:
+        assert error.next_step == "leave out fetch: host, and it is uploaded"
+        return str(error)
 
 
 def refusal(error: type[ArtifactError], source: str, *, digest: bool = False) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from reconciler.artifact import download
 from reconciler.errors import ArtifactMissing, ArtifactRefused, ArtifactUnavailable
-from tests.published.asking import CONTENT, OTHER, SHA256, asked_digest, fetched, refusal
+from tests.published.asking import CONTENT, OTHER, SHA256, asked_address, asked_digest, fetched, refusal
 from tests.web_server import Answer, Server, gives, trickles
 
 SOURCE = "s3://builds/app/app-{version}.tar.gz"
@@ -45,6 +45,17 @@ def test_an_object_is_read_with_a_signature_in_the_region_of_the_environment(buc
     assert fetched(SOURCE) == CONTENT
     assert (bucket.asked, len(bucket.authorizations)) == ([KEY], 1)
     assert "Credential=AKIDX/" in str(bucket.authorizations[0]) and "/eu-central-1/s3/" in str(bucket.authorizations[0])
+
+
+def test_a_host_gets_an_address_that_we_sign_for_a_quarter_of_an_hour(
+    bucket: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "https://s3.example.com")
+
+    address = asked_address(SOURCE)
+
+    assert address.startswith(f"https://s3.example.com{KEY}?") and "X-Amz-Expires=900" in address
+    assert (SECRET in address, bucket.asked) == (False, [])
 
 
 def test_a_public_bucket_needs_no_login(bucket: Server, monkeypatch: pytest.MonkeyPatch) -> None:

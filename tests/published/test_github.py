@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from reconciler.errors import ArtifactMissing, ArtifactRefused, ArtifactUnavailable
-from tests.published.asking import CONTENT, OTHER, SHA256, asked_digest, fetched, refusal
+from tests.published.asking import CONTENT, OTHER, SHA256, asked_address, asked_digest, fetched, refusal
 from tests.web_server import Server, fails, gives, gives_json, redirects
 
 APP = "app-1.0-linux-x86_64.tar.gz"
@@ -187,6 +187,18 @@ def test_the_token_is_in_no_error_and_no_log(
     everything = "".join(said) + caplog.text + "".join(capfd.readouterr())
     assert [secret for secret in (TOKEN, "t0ken") if secret in everything] == []
     assert set(elsewhere.authorizations) == {None}
+
+
+def test_a_host_gets_the_address_that_github_signs_and_no_token(api: Server, elsewhere: Server) -> None:
+    publish(api, asset(1, APP))
+    api.answers[f"{API}/releases/assets/1"] = redirects("https://objects.example.com/bytes?sig=x")
+
+    assert asked_address("github:owner/repo") == "https://objects.example.com/bytes?sig=x"
+    api.answers[f"{API}/releases/assets/1"] = gives(CONTENT)
+    assert asked_address("github:owner/repo") == "github:owner/repo cannot be read by a host without a login"
+    api.answers[f"{API}/releases/assets/1"] = redirects(f"{elsewhere.address}/plain")
+    assert asked_address("github:owner/repo") == "github:owner/repo cannot be read by a host without a login"
+    assert elsewhere.asked == []
 
 
 @pytest.mark.parametrize("token", ["a b", "a\nb", "ä"])

@@ -14,7 +14,7 @@ import pytest
 
 from reconciler.artifact.source import open_store
 from reconciler.errors import ArtifactMissing, ArtifactRefused, ArtifactUnavailable
-from tests.published.asking import CONTENT, OTHER, SHA256, asked_digest, fetched, refusal
+from tests.published.asking import CONTENT, OTHER, SHA256, asked_address, asked_digest, fetched, refusal
 from tests.web_server import Server, fails, gives, gives_json, redirects, trickles
 
 MANIFEST, BLOB = "/v2/owner/app/manifests/1.0", f"/v2/owner/app/blobs/sha256:{SHA256}"
@@ -133,6 +133,18 @@ def test_a_login_is_not_sent_where_it_could_be_read(
 
     refusal(ArtifactRefused, source(registry))
     assert registry.authorizations == [None]
+
+
+def test_a_host_gets_the_address_of_a_blob_only_where_no_token_is_needed(
+    registry: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.answers[BLOB] = redirects("https://cdn.example.com/blob?sig=x")
+    assert asked_address(source(registry)) == "https://cdn.example.com/blob?sig=x"
+
+    monkeypatch.setattr("reconciler.artifact.memory._kept", {})
+    registry.answers[BLOB] = gives(CONTENT)
+    registry.answers[asks_for_tokens(registry)] = gives_json({"token": TOKEN})
+    assert asked_address(source(registry)).endswith("cannot be read by a host without a login")
 
 
 def test_a_tag_that_is_not_there_yet_is_missing(registry: Server) -> None:
