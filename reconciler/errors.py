@@ -7,6 +7,8 @@ ReconcileError
 ├── SecretUnusable          a secret is there, but not what it is needed for           exit 1
 ├── ArtifactError           the artifact is missing, altered, unsafe or does not fit   exit 1
 │   ├── ArtifactUnavailable     it may be there later                                  retryable
+│   │   └── ArtifactMissing         nobody has published it yet
+│   │       └── ArtifactAwaited         and not for long: CI may still be at it
 │   └── ArtifactRefused         these bytes will never do
 └── HostError               one host could not be looked at or changed                 exit 1
     ├── HostUnreachable         no connection, or it broke                             retryable
@@ -115,13 +117,23 @@ class SecretUnusable(ReconcileError):
 class ArtifactError(ReconcileError):
     """The artifact cannot be turned into a release."""
 
-    kind = "artifact"
+    kind: Kind = "artifact"
 
 
 class ArtifactUnavailable(ArtifactError):
     """The artifact could not be had this time."""
 
     retryable = True
+
+
+class ArtifactMissing(ArtifactUnavailable):
+    """Where it should be there is nothing: it was not published yet, or never will be."""
+
+
+class ArtifactAwaited(ArtifactMissing):
+    """It was asked for a short while ago: no reason to worry yet."""
+
+    kind = "waiting"
 
 
 class ArtifactRefused(ArtifactError):

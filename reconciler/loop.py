@@ -6,13 +6,13 @@ Hosts and apps go side by side; what must wait for what is in `order`. Nothing i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field, replace
 
 from reconciler.ancestry import Behind, not_behind
 from reconciler.clock import now_seconds, sleep_seconds
 from reconciler.decide import next_action
-from reconciler.errors import ArtifactError, ReconcileError
+from reconciler.errors import ArtifactError, ArtifactMissing, ReconcileError
 from reconciler.host.transport import Transport
 from reconciler.model.action import (
     AnyAction,
@@ -42,6 +42,13 @@ class _CalledOff(Exception):
     """There is something newer to do than what this pass was about."""
 
 
+Late = Callable[[ArtifactMissing, str], Awaitable[ArtifactMissing]]
+
+
+async def _no_grace(error: ArtifactMissing, app: str) -> ArtifactMissing:
+    return error
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How a pass ended for one app on one host, what it did, how long it took, and what it began with."""
@@ -65,6 +72,7 @@ class Pass:
     wait_lock_seconds: float = 0.0
     prunes: bool = False  # the targets are all there is: what else is ours is to go
     allow_prune: bool = False
+    late: Late = _no_grace
     looks: dict[str, asyncio.Task[ObservedHost | Unreachable]] = field(default_factory=dict)
     called_off: asyncio.Event = field(default_factory=asyncio.Event)
     jobs: dict[tuple[str, str], asyncio.Task[Outcome]] = field(default_factory=dict)
@@ -121,7 +129,8 @@ class Pass:
         try:
             target = await not_behind(target, seen, self.controller, self.behind)
             end = await self._until_done(target, seen, done)
-        except ReconcileError as error:
+        except ReconcileError as raised:
+            error = await self.late(raised, wanted.app) if isinstance(raised, ArtifactMissing) else raised
             end = Blocked(
                 wanted.host,
                 wanted.app,

@@ -111,6 +111,7 @@ class Watch:
             self.origin.behind,
             prunes=opened.whole and not busy,
             allow_prune=self.allow_prune,
+            late=opened.late,
         )
         task = asyncio.create_task(self._pass(work, opened))
         self.passes[task] = work

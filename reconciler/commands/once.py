@@ -45,6 +45,7 @@ async def one_pass(opened: Session, args: argparse.Namespace, who: Controller | 
         wait_lock_seconds=args.wait_lock,
         prunes=opened.whole,
         allow_prune=args.allow_prune,
+        late=opened.late,
     )
     outcomes = await work.run() + [Outcome(refused) for refused in opened.refused]
     if found := failures(opened, outcomes):

@@ -19,6 +19,7 @@ from reconciler.model.machine import HostSpec, Layout, Strict, Traefik, read_hos
 from reconciler.model.reserved import SET_BY_ELIXIR
 from reconciler.model.route import Route
 from reconciler.model.secret import SecretRef
+from reconciler.model.source import LocalFile, NotASource, read_source
 from reconciler.notify.settings import Notify
 
 __all__ = [
@@ -53,16 +54,28 @@ class Artifact(Strict):
     """Where the release archive of a version is found."""
 
     source: values.ArtifactSource = Field(
-        description="Path from the desired-state folder, or an https:// address; {version} is filled in."
+        description="A path from the desired-state folder, https://, github:owner/repo, s3://bucket/key or "
+        "oci://registry/repo:{version}; {version} is filled in."
     )
     sha256: values.Sha256 | None = Field(
         default=None,
-        description="Digest of the archive. A SHA256SUMS beside it will do; a local path may go without.",
+        description="Digest of the archive. A SHA256SUMS beside it will do, or what GitHub or a registry states; "
+        "a local path may go without.",
+    )
+    minisign: values.MinisignKey | None = Field(
+        default=None,
+        description="Public key of minisign: only what <artifact>.minisig or SHA256SUMS.minisig signs is installed.",
+    )
+    fetch: Literal["controller", "host"] = Field(
+        default="controller",
+        description="Who brings the archive to a host: the controller, or the host itself with its curl or wget.",
     )
 
-    def at(self, version: str) -> str:
-        """The source of this version."""
-        return self.source.replace("{version}", version)
+    @model_validator(mode="after")
+    def _can_be_fetched(self) -> Self:
+        if self.fetch == "host" and isinstance(read_source(self.source, "1.0"), LocalFile):
+            raise refuse("needs an artifact that is published", "leave it out for a path", at=("fetch",))
+        return self
 
 
 class HealthCheck(Strict):
@@ -232,6 +245,14 @@ class App(Common):
         return sorted(SET_BY_ELIXIR & self.env.keys()) if self.start is None else []
 
     @model_validator(mode="after")
+    def _source_of_this_version(self) -> Self:
+        try:
+            read_source(self.artifact.source, self.version)
+        except NotASource as error:
+            raise refuse(f"with version {self.version} {error}", error.next_step, at=("artifact", "source")) from None
+        return self
+
+    @model_validator(mode="after")
     def _needs_ports(self) -> Self:
         for key in ("route", "health"):
             if getattr(self, key) is not None and not self.ports:
@@ -280,6 +301,8 @@ class Desired:
     revision: str | None
     folder: Path
     notes: tuple[str, ...] = ()
+    mirror: Path | None = None  # the bare repository it was read from, when there is none around `folder`
+    inside: str = ""  # the folder's path in that mirror
 
     def host(self, name: str) -> HostSpec:
         """The host of that name: one from fleet.yaml, else what the name says by itself."""

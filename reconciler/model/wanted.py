@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from reconciler.errors import Kind
 from reconciler.model.observed import Identity
 
 
@@ -32,8 +33,8 @@ class WantedRoute:
 class Wanted:
     """One app on one host, as desired.
 
-    `release` is None when the version has no known digest (a local artifact that is gone): then a release of that
-    version that is on the host already is the one meant, and if there is none the rollout is blocked.
+    `release` is None when the version has no known digest (an artifact that is gone, or cannot be asked for now): then
+    a release of that version that is on the host already is the one meant, and if there is none the rollout is blocked.
     """
 
     host: str
@@ -59,6 +60,10 @@ class Wanted:
     behind: str = ""  # why this desired state is older than what was applied to the host
     waits_for: str = ""  # why it may not be removed yet
     too_many_removed: bool = False  # and that is because of how many others would go with it
+    missing: str = ""  # why no digest of the version is known
+    missing_next: str = ""  # what to do about that
+    missing_kind: Kind = "artifact"
+    comes_later: bool = False  # that can pass by itself
 
     @classmethod
     def removed(cls, host: str, app: str, waits_for: str = "", *, too_many: bool = False) -> Wanted:

@@ -73,8 +73,9 @@ def next_step(want: Wanted, seen: ObservedHost) -> Step:
 def _without_release(want: Wanted, live: Slot | None) -> Blocked:
     serving = live.running.version if live and live.running_now and live.running else ""
     reason = f"the artifact of version {want.version} is not there, and no host release of that version either"
-    next_step = "build the artifact, or correct artifact.source"
-    return Blocked(want.host, want.app, reason, next_step, serving, kind="artifact")
+    next_step = want.missing_next or "build the artifact, or correct artifact.source"
+    why, kind = want.missing or reason, want.missing_kind
+    return Blocked(want.host, want.app, why, next_step, serving, retryable=want.comes_later, kind=kind)
 
 
 def _come_back_at_boot(case: Case) -> Step | None:
