@@ -6,10 +6,13 @@ ReconcileError
 ├── GitError                the repository could not be read                           exit 2
 ├── ArtifactError           the artifact is missing, altered, unsafe or does not fit   exit 1
 │   ├── ArtifactUnavailable     it may be there later                                  retryable
+│   │   └── ArtifactMissing         nobody has published it yet
+│   │       └── ArtifactAwaited         and not for long: CI may still be at it
 │   └── ArtifactRefused         these bytes will never do
 ├── SecretError             a secret cannot be had; the apps that name it are left alone   exit 1
 │   ├── SecretMissing           nothing has it
-│   └── SecretRefused           something has it and it cannot be opened, or cannot be used
+│   ├── SecretRefused           something has it and it cannot be opened, or no environment can carry it
+│   └── SecretUnusable          it is not of the shape that its use needs
 └── HostError               one host could not be looked at or changed                 exit 1
     ├── HostUnreachable         no connection, or it broke                             retryable
     ├── HostKeyRefused          the host's key is unknown or changed
@@ -42,7 +45,8 @@ Kind = Literal[
     "unreachable",
     "host_key",
     "login",
-    "locked",
+    "locked",  # another controller was seen to have the host
+    "lease_lost",  # another one took it between our look and our action
     "action",  # a remote action ended with an error
     "secret",
     "artifact",
@@ -110,13 +114,23 @@ class GitError(ReconcileError):
 class ArtifactError(ReconcileError):
     """The artifact cannot be turned into a release."""
 
-    kind = "artifact"
+    kind: Kind = "artifact"
 
 
 class ArtifactUnavailable(ArtifactError):
     """The artifact could not be had this time."""
 
     retryable = True
+
+
+class ArtifactMissing(ArtifactUnavailable):
+    """Where it should be there is nothing: it was not published yet, or never will be."""
+
+
+class ArtifactAwaited(ArtifactMissing):
+    """It was asked for a short while ago: no reason to worry yet."""
+
+    kind = "waiting"
 
 
 class ArtifactRefused(ArtifactError):
@@ -135,6 +149,10 @@ class SecretMissing(SecretError):
 
 class SecretRefused(SecretError):
     """It is there, and cannot be opened with the keys at hand, was tampered with, or cannot be used."""
+
+
+class SecretUnusable(SecretError):
+    """A secret is not of the shape that its use needs; says how, and nothing of the secret."""
 
 
 class HostError(ReconcileError):
@@ -168,7 +186,7 @@ class HostLocked(HostError):
     """Another controller holds the host's lease, or changed the host since we looked; nothing was done."""
 
     retryable = True
-    kind = "locked"
+    kind = "lease_lost"
 
 
 class ActionFailed(HostError):

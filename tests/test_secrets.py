@@ -13,7 +13,6 @@ from pathlib import Path, PurePosixPath
 import pyrage
 import pytest
 
-from reconciler.commands.rollback import earlier
 from reconciler.errors import InvalidDesiredState, ReconcileError, SecretMissing, SecretRefused, UsageError
 from reconciler.load import load, load_from
 from reconciler.model.references import references
@@ -324,18 +323,6 @@ def test_the_commit_that_counts_also_holds_the_secrets(repository: Path) -> None
     assert read(load(Path("ds"), ref=first).secret_files, "hello/key") == "committed"
     mirrored = load_from(Path(".git").resolve(), first, PurePosixPath("ds"))
     assert read(mirrored.secret_files, "hello/key") == "committed"
-
-
-def test_going_back_to_an_older_commit_takes_no_older_secret(repository: Path) -> None:
-    """What was rotated since then may open nothing any more."""
-    Path("ds/apps/hello.yaml").write_text(HELLO.replace('"1"', '"2"'))
-    git("commit", "-qam", "two")
-    latest = load(Path("ds"))
-
-    before = earlier(Path("ds"), latest, latest.apps[0])
-
-    assert before is not None
-    assert (before.apps[0].version, read(before.secret_files, "hello/key")) == ("1", "on disk")
 
 
 def test_a_link_among_the_secrets_is_refused(repository: Path) -> None:

@@ -7,7 +7,7 @@ change() {
   systemctl reset-failed "$unit" 2>/dev/null
   while systemctl is-active --quiet "$unit" || [ "$(systemctl show -P ActiveState "$unit")" = activating ]; do sleep 0.2; done
   [ ! -e "$done" ] || { rm -rf "$stage"; return 0; }
-  tried=$(sed -n '1s/^# reconcile //p' "$stage/env")/$4
+  identity=$(sed -n '1s/^# reconcile //p' "$stage/env")/$4
   begun=$(date +%s)
   said=$(systemd-run --wait --collect --unit="$unit" -p Type=oneshot -p "TimeoutStartSec=$3" \
     -p DynamicUser=yes -p "User=$app" -p "StateDirectory=$app" -p "WorkingDirectory=$R/$app/releases/$release" \
@@ -23,5 +23,6 @@ change() {
     *) fail 1 "the migration of $release could not be started: $why" ;;
   esac
   log_tail "$unit" "$begun"
-  printf '%s\n' "$tried" "$why" | quarantine "$app" || fail 28 "cannot write below $S"
+  printf '%s\n' "$identity" "$why" | quarantine "$app" || fail 28 "cannot write below $S"
+  sink "$app" "$release"
 }
