@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from reconciler.model.action import (
     Blocked,
-    ConfirmRoute,
     Cutover,
     Drain,
     EnableInstance,
@@ -32,6 +31,7 @@ from reconciler.model.wanted import Wanted
 from reconciler.policy import certificates
 from reconciler.policy.case import Case
 from reconciler.policy.reasons import difference, route_difference
+from reconciler.policy.routing import confirm, no_entry_point
 from reconciler.policy.slots import carries, chosen_slot, live_slot, wanted_identity
 
 MEMORY_HEADROOM = 1.2  # a second copy may need a little more than the first has now
@@ -149,7 +149,7 @@ def _may_not_start(case: Case) -> Blocked | None:
     rollout = live is not None and live.running_now and live is not slot
     if case.want.route and seen.traefik and live is not slot:
         return case.blocked(f"Traefik does not answer: {seen.traefik}", "systemctl status traefik on the host")
-    if not carries(slot, case.want, case.app) and (blocked := _no_entry_point(case)):
+    if not carries(slot, case.want, case.app) and (blocked := no_entry_point(case)):
         return blocked
     needed_kib = int((live.memory_kib if live else 0) * MEMORY_HEADROOM)
     if rollout and needed_kib > seen.facts.memory_available_kib:
@@ -215,23 +215,10 @@ def _accept(case: Case, reason: str) -> Step:
     slot = case.slot
     if not case.want.route:
         return EnableInstance(*case.where, reason, slot.name, slot.invocation)
-    if blocked := _no_entry_point(case):
+    if blocked := no_entry_point(case):
         return blocked
     before = case.live.name if case.live and case.live.name != slot.name and case.live.occupied else ""
     return Cutover(*case.where, reason, slot.name, slot.invocation, before)
-
-
-def _no_entry_point(case: Case) -> Blocked | None:
-    """A route on an entry point that Traefik has not would take the app from its visitors."""
-    route, known = case.want.route, case.seen.entry_points
-    missing = [name for name in route.entry_points if name not in known] if route and known is not None else []
-    if not missing:
-        return None
-    return case.blocked(
-        f"Traefik has no entry point {missing[0]}; it has {', '.join(known or ()) or 'none'}",
-        "add it to Traefik's static configuration and restart Traefik, or correct the name (route.tcp.entry_point, "
-        "or traefik in fleet.yaml)",
-    )
 
 
 def _be_confirmed(case: Case) -> Step | None:
@@ -246,22 +233,7 @@ def _be_confirmed(case: Case) -> Step | None:
         return _accept(case, "not enabled for boot")
     if app.applied and app.applied.digest == digest and not app.applied.problem:
         return None
-    return _confirm(case, slot.name, digest)
-
-
-def _confirm(case: Case, slot: str, digest: str) -> Step:
-    app = case.app
-    if blocked := _no_entry_point(case):
-        return blocked
-    if case.seen.traefik:
-        return case.blocked(f"Traefik does not answer: {case.seen.traefik}", "systemctl status traefik on the host")
-    if app.unconfirmed:
-        problem = app.applied.problem if app.applied and app.applied.problem else app.unconfirmed
-        return case.blocked(
-            f"Traefik has not applied the route: {problem}",
-            "journalctl -u traefik on the host; one bad file in its directory freezes all of them",
-        )
-    return ConfirmRoute(*case.where, "Traefik must have applied the route", slot, digest)
+    return confirm(case, slot.name, digest)
 
 
 def _soak(case: Case) -> Step | None:
@@ -289,7 +261,7 @@ def _leave(case: Case, slot: Slot, reason: str) -> Step:
     """Traffic first, then the requests still open, then the instance."""
     route, applied = case.app.route, case.app.applied
     if route and applied and applied.slot == slot.name != route.slot:
-        return _confirm(case, route.slot, route.digest)
+        return confirm(case, route.slot, route.digest)
     # Whatever the look before the cutover counted: requests may have come in since then.
     if slot.running_now and slot.enabled and case.want.route and not slot.drained:
         return Drain(*case.where, f"{case.want.drain_seconds:g} s at most for open requests", slot.name)
