@@ -152,6 +152,32 @@ def test_two_apps_may_share_a_domain_as_long_as_traefik_can_tell_them_apart(
     assert len(loaded(tmp_path, app_file(first), app_file(second, "other", 5000))) == 2
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        (
+            "{domains: [b.de]}",
+            "{tcp: {entry_point: web}}",
+            "6:28  route.tcp.entry_point: web is for http, and every request there would come to this app",
+        ),
+        (
+            "{domains: [b.de, a.de], path: /x}",
+            "{tcp: {entry_point: websecure, tls: passthrough, domains: [a.de]}}",
+            "6:67  route.tcp.domains[0]: a.de is served over https by hello on host web1",
+        ),
+        (
+            "{domains: [a.de], redirects: {WWW.a.de: a.de}}",
+            "{domains: [www.a.de]}",
+            "6:19  route.domains[0]: www.a.de is also a route of hello (hello.yaml:6:37), on host web1",
+        ),
+    ],
+)
+def test_a_tcp_app_takes_no_request_from_another(first: str, second: str, expected: str, tmp_path: Path) -> None:
+    (problem,) = problems(tmp_path, app_file(first), app_file(second, "other", 5000))
+
+    assert problem.startswith(f"other.yaml:{expected}"), problem
+
+
 def worked_out(tmp_path: Path, route: str, secret: str = "") -> Target:
     (app,) = loaded(tmp_path, app_file(route))
     site = Site("web1", HostSpec(address="web1"), 8080)

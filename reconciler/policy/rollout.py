@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from reconciler.model.action import (
     Blocked,
-    ConfirmRoute,
     Cutover,
     Drain,
     Drift,
@@ -33,6 +32,7 @@ from reconciler.model.wanted import Wanted
 from reconciler.policy import certificates
 from reconciler.policy.case import Case
 from reconciler.policy.reasons import difference, route_difference
+from reconciler.policy.routing import confirm, no_entry_point, traefik_silent
 from reconciler.policy.slots import carries, chosen_slot, live_slot, shortage, wanted_identity
 
 
@@ -181,8 +181,8 @@ def _may_not_start(case: Case) -> Blocked | None:
             "stop that program or give the app other ports",
         )
     if case.want.route and seen.traefik and live is not slot:
-        return _traefik_silent(case)
-    if not carries(slot, case.want, case.app) and (blocked := _no_entry_point(case)):
+        return traefik_silent(case)
+    if not carries(slot, case.want, case.app) and (blocked := no_entry_point(case)):
         return blocked
     if case.crowded and live is not slot:  # other ports are desired: it cannot take the place of what serves
         return case.blocked("memory", case.crowded, "free memory, or keep one of the former ports")
@@ -247,24 +247,10 @@ def _accept(case: Case, reason: str, drift: Drift | None = None) -> Step:
     slot = case.slot
     if not case.want.route:
         return EnableInstance(*case.where, reason, slot.name, slot.invocation, drift=drift)
-    if blocked := _no_entry_point(case):
+    if blocked := no_entry_point(case):
         return blocked
     before = case.live.name if case.live and case.live.name != slot.name and case.live.occupied else ""
     return Cutover(*case.where, reason, slot.name, slot.invocation, before, drift=drift)
-
-
-def _no_entry_point(case: Case) -> Blocked | None:
-    """A route on an entry point that Traefik has not would take the app from its visitors."""
-    route, known = case.want.route, case.seen.entry_points
-    missing = [name for name in route.entry_points if name not in known] if route and known is not None else []
-    if not missing:
-        return None
-    return case.blocked(
-        "traefik",
-        f"Traefik has no entry point {missing[0]}; it has {', '.join(known or ()) or 'none'}",
-        "add it to Traefik's static configuration and restart Traefik, or correct the name (route.tcp.entry_point, "
-        "or traefik in fleet.yaml)",
-    )
 
 
 def _be_confirmed(case: Case) -> Step | None:
@@ -278,28 +264,7 @@ def _be_confirmed(case: Case) -> Step | None:
         return _accept(case, route_difference(app, want.route, digest), "route" if by_hand else None)
     if app.applied and app.applied.digest == digest and not app.applied.problem:
         return None
-    return _confirm(case, slot.name, digest)
-
-
-def _confirm(case: Case, slot: str, digest: str) -> Step:
-    app = case.app
-    if blocked := _no_entry_point(case):
-        return blocked
-    if case.seen.traefik:
-        return _traefik_silent(case)
-    if app.unconfirmed:
-        problem = app.applied.problem if app.applied and app.applied.problem else app.unconfirmed
-        return case.blocked(
-            "traefik",
-            f"Traefik has not applied the route: {problem}",
-            "journalctl -u traefik on the host; one bad file in its directory freezes all of them",
-        )
-    return ConfirmRoute(*case.where, "Traefik must have applied the route", slot, digest)
-
-
-def _traefik_silent(case: Case) -> Blocked:
-    reason = f"Traefik does not answer: {case.seen.traefik}"
-    return case.blocked("traefik", reason, "systemctl status traefik on the host")
+    return confirm(case, slot.name, digest)
 
 
 def _soak(case: Case) -> Step | None:
@@ -327,7 +292,7 @@ def _leave(case: Case, slot: Slot, reason: str, drift: Drift | None = None) -> S
     """Traffic first, then the requests still open, then the instance."""
     route, applied = case.app.route, case.app.applied
     if route and applied and applied.slot == slot.name != route.slot:
-        return _confirm(case, route.slot, route.digest)
+        return confirm(case, route.slot, route.digest)
     # Whatever the look before the cutover counted: requests may have come in since then.
     if slot.running_now and slot.enabled and case.want.route and not slot.drained:
         return Drain(*case.where, f"{case.want.drain_seconds:g} s at most for open requests", slot.name)

@@ -148,9 +148,10 @@ def test_every_key_of_a_route_does_what_it_says(place: Place, new_project: NewPr
     assert over_tcp(machine, 5432) == b"0.1.0\n"
 
     with nothing_touched(machine):
-        again = project.once(**secret)
+        again = project.once("--verbose", **secret)
         plan = project.plan(**secret)
-    assert (again.code, again.err, plan.out) == (0, "", "nothing to do\n")
+    assert (again.code, again.verbs, again.told, plan.out) == (0, [], "", "nothing to do\n")
+    assert again.events[-1]["round_trips"] == {machine.name: 1}  # Traefik's certificates were asked for beside the look
     assert HTPASSWD.partition(":")[2] not in plan.out + result.out + result.err
 
     changed_routes(project, apps, secret, root)
