@@ -1,4 +1,4 @@
-"""Install a release: have the artifact, judge it against the host, send it as one stream."""
+"""Install a release: have the artifact, judge it against the host, send it as one stream, or say where it is."""
 
 from __future__ import annotations
 
@@ -26,22 +26,27 @@ DISK_RESERVE_KIB = 64 * 1024
 async def install(
     target: Target, action: InstallRelease, runner: Runner, host: Transport, tell: Callable[[str], None]
 ) -> Reply:
-    """The look after it. Raises ArtifactError before anything is sent when the release cannot run there."""
+    """The look afterwards. Raises ArtifactError before anything is sent when the release cannot run there."""
     prepared, abi = await asyncio.gather(have(target, tell), read_abi(host))
     refuse_unfit(target, prepared, abi, host.name)
-    sums, tree = prepared.sums.encode(), prepared.tree.encode()
-    needed_kib = prepared.unpacked_size // 1024 + DISK_RESERVE_KIB
-    mode = "replace" if action.replaces_damaged else "new"
-    words = (action.app, action.release, str(len(sums)), str(len(tree)), str(needed_kib), mode)
+    head = prepared.sums.encode() + prepared.tree.encode()
     assert target.app is not None
     if target.app.artifact.fetch == "host":
         tell("the host fetches it")
         address = await public_address(target.app.artifact.source, target.app.version, target.folder)
-        more = (prepared.sha256, prepared.top_folder or ".", str(FETCH_SECONDS))
-        stdin = sums + tree + f"{address}\n".encode()
-        return await runner.run("fetch", (*words, *more), stdin, 2 * FETCH_SECONDS + 120)
+        words = (*_words(action, prepared, prepared.packed_size), prepared.sha256, prepared.top_folder or ".")
+        stdin = head + f"{address}\n".encode()
+        return await runner.run("fetch", (*words, str(FETCH_SECONDS)), stdin, 2 * FETCH_SECONDS + 120)
     seconds = 120 + prepared.packed_size / SLOWEST_BYTES_PER_SECOND
-    return await runner.run("install", words, _stream(sums + tree, prepared, tell), seconds)
+    return await runner.run("install", _words(action, prepared), _stream(head, prepared, tell), seconds)
+
+
+def _words(action: InstallRelease, prepared: Prepared, archive_bytes: int = 0) -> tuple[str, ...]:
+    """What both scripts take; `archive_bytes` are for an archive that lies there for a while."""
+    lengths = (len(prepared.sums.encode()), len(prepared.tree.encode()))
+    needed_kib = (prepared.unpacked_size + archive_bytes) // 1024 + DISK_RESERVE_KIB
+    mode = "replace" if action.replaces_damaged else "new"
+    return (action.app, action.release, *map(str, (*lengths, needed_kib)), mode)
 
 
 async def have(target: Target, tell: Callable[[str], None]) -> Prepared:

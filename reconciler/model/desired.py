@@ -14,12 +14,13 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from reconciler.errors import UsageError
 from reconciler.model import values
+from reconciler.model.artifact import Artifact
 from reconciler.model.fields import AtLeastOne, EachOnce, MayBeEmpty, Whole, refuse
 from reconciler.model.machine import HostSpec, Layout, Strict, Traefik, read_host
 from reconciler.model.reserved import SET_BY_ELIXIR
 from reconciler.model.route import Route
 from reconciler.model.secret import SecretRef
-from reconciler.model.source import LocalFile, NotASource, read_source
+from reconciler.model.source import NotASource, read_source
 from reconciler.notify.settings import Notify
 
 __all__ = [
@@ -48,34 +49,6 @@ EnvValue = Annotated[
     Discriminator(_kind_of_env_value),
 ]
 Env = Annotated[dict[values.EnvKey, EnvValue], MayBeEmpty(dict)]
-
-
-class Artifact(Strict):
-    """Where the release archive of a version is found."""
-
-    source: values.ArtifactSource = Field(
-        description="A path from the desired-state folder, https://, github:owner/repo, s3://bucket/key or "
-        "oci://registry/repo:{version}; {version} is filled in."
-    )
-    sha256: values.Sha256 | None = Field(
-        default=None,
-        description="Digest of the archive. A SHA256SUMS beside it will do, or what GitHub or a registry states; "
-        "a local path may go without.",
-    )
-    minisign: values.MinisignKey | None = Field(
-        default=None,
-        description="Public key of minisign: only what <artifact>.minisig or SHA256SUMS.minisig signs is installed.",
-    )
-    fetch: Literal["controller", "host"] = Field(
-        default="controller",
-        description="Who brings the archive to a host: the controller, or the host itself with its curl or wget.",
-    )
-
-    @model_validator(mode="after")
-    def _can_be_fetched(self) -> Self:
-        if self.fetch == "host" and isinstance(read_source(self.source, "1.0"), LocalFile):
-            raise refuse("needs an artifact that is published", "leave it out for a path", at=("fetch",))
-        return self
 
 
 class HealthCheck(Strict):

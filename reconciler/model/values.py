@@ -12,12 +12,11 @@ from pydantic import AfterValidator
 
 from reconciler.model.fields import Text, Truth, Whole, refuse, shown
 from reconciler.model.reserved import why_app_name_is_taken, why_env_key_is_taken
-from reconciler.model.source import KINDS, NotASource, WebAddress, read_source
 
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 # A component has a character besides its leading dots, so that neither `.` nor `..` can occur.
 _COMPONENT = r"\.{0,2}[A-Za-z0-9_+@-][A-Za-z0-9_.+@-]*"
-_LINE = r"[^\x00-\x1f\x7f\x85\u2028\u2029]"
+LINE = r"[^\x00-\x1f\x7f\x85\u2028\u2029]"
 
 VERSION = Text(
     r"[A-Za-z0-9](\.?[A-Za-z0-9_+~-])*",
@@ -62,7 +61,7 @@ AbsolutePath = Annotated[
 Command = Annotated[
     str,
     Text(
-        rf"{_LINE}*[^\s\x00-\x1f\x7f]{_LINE}*",
+        rf"{LINE}*[^\s\x00-\x1f\x7f]{LINE}*",
         "is not a command",
         "write one line, with no control characters",
         longest=4096,
@@ -123,48 +122,6 @@ AppName = Annotated[
         "use a-z, 0-9, _ and -, a letter first, at most 31 in all",
     ),
     AfterValidator(_free_app_name),
-]
-
-
-def _known_source(source: str) -> str:
-    for place in re.findall(r"\{[^{}]*\}", source):
-        if place != "{version}":
-            raise refuse(f"{shown(place)} stands for nothing", "only {version} is filled in")
-    try:
-        place = read_source(source, "1.0")
-    except NotASource as error:
-        raise refuse(str(error), error.next_step) from None
-    if isinstance(place, WebAddress):
-        if not source.startswith("https://"):
-            raise refuse("is not an https:// address", "publish the artifact over https")
-        if "@" in re.split(r"[/?#]", source.removeprefix("https://"), maxsplit=1)[0]:
-            raise refuse("holds a login, which does not belong in git", "take user and password out of the address")
-    return source
-
-
-ArtifactSource = Annotated[
-    str,
-    Text(rf"{_LINE}+", "must be one line of text", f"write {KINDS}", longest=2048, secret=True),
-    AfterValidator(_known_source),
-]
-
-
-def _sound_minisign_key(key: str) -> str:
-    # Algorithm "Ed", 8 bytes that name the key, 32 bytes of ed25519.
-    if base64.b64decode(key)[:2] != b"Ed":
-        raise refuse("is not a public key of minisign", "copy the last line of minisign.pub, which begins with RW")
-    return key
-
-
-MinisignKey = Annotated[
-    str,
-    Text(
-        r"[A-Za-z0-9+/]{56}",
-        "is not a public key of minisign",
-        "copy the last line of minisign.pub, which begins with RW",
-        secret=True,  # whoever writes the secret key here shall not see it in a log
-    ),
-    AfterValidator(_sound_minisign_key),
 ]
 
 
