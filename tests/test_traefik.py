@@ -41,12 +41,14 @@ def test_a_route_file_names_one_slot_and_carries_its_digest() -> None:
                     "rule": "Host(`example.com`) || Host(`example.org`)",
                     "entryPoints": ["websecure"],
                     "service": "hello",
+                    "middlewares": ["hello-hold"],
                     "tls": {
                         "certResolver": "letsencrypt",
                         "domains": [{"main": "example.com"}, {"main": "example.org"}],
                     },
                 }
             },
+            "middlewares": {"hello-hold": {"retry": {"attempts": 20, "initialInterval": "250ms"}}},
             "services": {"hello": server, f"hello-route-4001-{hello.digest('4001')}": server},
         }
     }
@@ -132,7 +134,7 @@ def test_who_may_come_in_is_asked_before_anything_else_is_done() -> None:
 
     middlewares = written(replace(every, users=(f"ann:{HASH}",)))["http"]["routers"]["hello"]["middlewares"]
 
-    assert middlewares == ["hello-allow", "hello-auth", "hello-headers", "hello-compress", "hello-strip"]
+    assert middlewares == ["hello-allow", "hello-auth", "hello-headers", "hello-compress", "hello-strip", "hello-hold"]
 
 
 def test_every_header_value_survives() -> None:
