@@ -46,12 +46,12 @@ def test_one_port_is_stopped_first_and_the_plan_says_so(one_port: Project) -> No
 
 
 def test_on_one_port_visitors_wait_while_the_versions_change(one_port: Project) -> None:
-    """Traefik holds what nobody takes for some seconds: GET and POST, on kept and on new connections."""
+    """Traefik holds what nobody takes for some seconds. Only what this app was at when it was stopped may be lost."""
     project = one_port
     project.converge()
     project.commit(version="0.2.0")
 
-    with visitors(project, slow=False):
+    with visitors(project, slow=False, may_fail=4):
         result = project.once()
 
     assert result.code == 0, str(result)
