@@ -9,12 +9,13 @@ from reconciler.model.observed import Unreachable
 from reconciler.model.wanted import Controller
 from reconciler.observe import observe
 from reconciler.run import Runner
-from reconciler.session import Session, controller
+from reconciler.session import Session, controller, demand_all
 
 
 async def mark(opened: Session, app: str, verb: str, seconds: int, reason: str) -> list[str]:
     """The hosts that were told. Raises HostLocked or ActionFailed at the first that could not be."""
     who = controller(opened.owner)
+    demand_all(opened)
     told = []
     for target in opened.targets:
         if target.wanted.app == app:

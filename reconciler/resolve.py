@@ -193,6 +193,8 @@ def _users(app: App, secret: Callable[[str], str]) -> tuple[str, ...]:
         return ()
     try:
         return read_htpasswd(secret(named.secret))
+    except SecretError as error:
+        raise SecretError(f"route.basic_auth: {error}", error.next_step) from None
     except ValueError as error:
         raise SecretUnusable(
             f"the secret {named.secret} {error}; route.basic_auth needs htpasswd lines with bcrypt",

@@ -129,6 +129,12 @@ async def work_out(
     return opened
 
 
+def demand_all(opened: Session) -> None:
+    """Raises UsageError when an app of this session cannot be worked out, as for want of a secret."""
+    if opened.refused:
+        raise UsageError(opened.refused[0].reason, opened.refused[0].next_step)
+
+
 def _site(desired: Desired, name: str) -> Site:
     return Site(name, desired.host(name), desired.fleet.traefik.api_port)
 

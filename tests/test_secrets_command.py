@@ -370,6 +370,14 @@ def test_an_app_whose_secret_cannot_be_had_is_left_alone_and_others_go_on(plante
     assert "127.0.0.1" in json.dumps(ends["other"])  # it got as far as the host, which is not there
 
 
+@pytest.mark.parametrize("words", [("logs", "hello"), ("history", "hello"), ("retry", "hello")])
+def test_what_needs_the_secrets_of_an_app_says_so_rather_than_nothing(planted: Person, words: tuple[str, ...]) -> None:
+    done = planted.run(*words)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "env HELLO_OTHER: secrets/hello/other.age is not for the keys" in done.stderr
+
+
 @pytest.mark.parametrize(
     "shown",
     [

@@ -1,4 +1,4 @@
-"""A value that lies in no repository."""
+"""A value that lies in no repository as it is."""
 
 from __future__ import annotations
 
