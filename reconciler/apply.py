@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 
 from reconciler import prove
+from reconciler.certificate import new_certificate
 from reconciler.errors import ActionFailed, HostLocked
 from reconciler.expect import forget_evidence
 from reconciler.host.transport import Transport
@@ -35,6 +36,7 @@ from reconciler.model.observed import Identity, ObservedApp, ObservedHost, Slot
 from reconciler.model.wanted import Controller
 from reconciler.resolve import Target
 from reconciler.run import Runner, tar_of
+from reconciler.tools import traefik
 from reconciler.tools.look import Reply
 
 STALE = 75  # prelude.sh: the host was no longer as seen; nothing was done
@@ -113,7 +115,8 @@ class Applier:
                 back = (action.app, action.slot, action.invocation, self._tried(action.failed))
                 return await runner.run("goback", back, tar_of({"route": route, "reason": reason}))
             case EnableInstance():
-                return await runner.run("enable", (action.app, action.slot, action.invocation))
+                accepted = (action.app, action.slot, action.invocation, action.takes_over or "-")
+                return await runner.run("enable", accepted)
             case RemoveRoute():
                 return await runner.run("unroute", (action.app,))
             case Drain():
@@ -144,7 +147,8 @@ class Applier:
         slot, invocation = action.slot, app.slot(action.slot).invocation
         match action:
             case StartInstance():
-                words = (name, slot, action.identity.release, invocation, "yes" if action.replaces else "no")
+                replaces, takes_over = "yes" if action.replaces else "no", action.takes_over or "-"
+                words = (name, slot, action.identity.release, invocation, replaces, takes_over)
                 return await runner.run("start", words, self._slot_files(action), stop_seconds)
             case RepairFiles():
                 words = (name, slot, action.identity.release, invocation)
@@ -154,7 +158,7 @@ class Applier:
             case StopInstance():
                 return await runner.run("stop", (name, slot, invocation), b"", stop_seconds)
             case RejectRelease():
-                words = (name, slot, self._tried(action.identity), invocation)
+                words = (name, slot, self._tried(action.identity), invocation, action.takes_over or "-")
                 return await runner.run("reject", words, self.target.masked(action.why).encode(), stop_seconds)
 
     def _tried(self, identity: Identity) -> str:
@@ -162,7 +166,10 @@ class Applier:
         return f"{identity}/{self.target.wanted.attempt}"
 
     def _slot_files(self, action: StartInstance | RepairFiles) -> bytes:
-        return tar_of({"env": self.target.env_text(action.identity), "unit": self.target.unit_text()})
+        files = {"env": self.target.env_text(action.identity), "unit": self.target.unit_text()}
+        if self.target.wanted.proxy:
+            files |= {"certificate": new_certificate(), "default": traefik.default_text()}
+        return tar_of(files)
 
     def _explained(self, reply: Reply) -> str:
         log = "".join(f"\n    {self.target.masked(line)}" for line in reply.log[-15:])

@@ -74,7 +74,7 @@ def _changed(app: ObservedApp, action: AnyAction, want: Wanted) -> ObservedApp: 
             digest = want.route.digests[action.slot] if want.route else ""
             return replace(_enabled(app, action.slot), route=RouteFile(action.slot, digest, intact=True))
         case EnableInstance():
-            return _enabled(app, action.slot)
+            return replace(_enabled(app, action.slot), by_hand="")
         case ConfirmRoute():
             return replace(app, applied=AppliedRoute(action.slot, action.digest) if action.digest else None)
         case RemoveRoute():

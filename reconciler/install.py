@@ -44,14 +44,14 @@ async def have(target: Target, tell: Callable[[str], None]) -> Prepared:
         raise ArtifactUnavailable(
             f"{app.artifact.at(app.version)} is not there", "build it, or correct artifact.source"
         )
-    if ready := await asyncio.to_thread(load_prepared, digest):
+    if ready := await asyncio.to_thread(load_prepared, digest, program=app.app):
         return ready
     tell(f"fetching {app.artifact.at(app.version)}")
     path = await fetch(
         app.artifact.source, digest, app.version, target.folder, lambda done, total: tell(_share(done, total))
     )
     tell("checking the archive")
-    return await asyncio.to_thread(prepare, path, digest, label=app.artifact.at(app.version))
+    return await asyncio.to_thread(prepare, path, digest, label=app.artifact.at(app.version), program=app.app)
 
 
 async def read_abi(host: Transport) -> HostAbi:

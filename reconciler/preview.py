@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from reconciler.loop import Pass
+from reconciler.model.action import Converged
 from reconciler.model.observed import ObservedHost, Unreachable
 from reconciler.order import Order
 from reconciler.plan import AppPlan, plan
@@ -27,8 +29,14 @@ async def preview(opened: Session, *, allow_prune: bool = False) -> list[Foresee
         named = {(target.wanted.app, target.wanted.host) for target in targets}
         targets += await order.removals(opened.sites, named, allow_prune=allow_prune)
     foreseen: list[Foreseen] = []
+    coming = set[str]()  # hosts whose Traefik does not answer now, but will when its turn is over
     for target in targets:
         seen = await looks[target.wanted.host]
-        foreseen.append((target, seen, plan((await order.without_second_migration(target)).wanted, seen)))
+        if isinstance(seen, ObservedHost) and target.wanted.host in coming:
+            seen = replace(seen, traefik="")
+        ahead = plan((await order.without_second_migration(target)).wanted, seen)
+        if target.wanted.proxy and ahead.actions and isinstance(ahead.end, Converged):
+            coming.add(target.wanted.host)
+        foreseen.append((target, seen, ahead))
     await asyncio.gather(*looks.values())
     return foreseen

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from reconciler.model.desired import App, SecretRef
-from reconciler.model.machine import HostSpec, Layout, Traefik
-from reconciler.model.observed import Identity
+from reconciler.model.machine import HostSpec, Layout
+from reconciler.model.observed import TRAEFIK, Identity
+from reconciler.model.traefik import Traefik
 from reconciler.model.wanted import Wanted, WantedRoute
 from reconciler.tools.digests import digest
 from reconciler.tools.release import release_id
@@ -24,7 +25,7 @@ class Site:
 
     name: str
     spec: HostSpec
-    api_port: int
+    api_ports: tuple[int, ...]
 
     @property
     def layout(self) -> Layout:
@@ -55,10 +56,6 @@ class Target:
     @property
     def layout(self) -> Layout:
         return self.site.layout
-
-    @property
-    def api_port(self) -> int:
-        return self.site.api_port
 
     @property
     def word(self) -> str:
@@ -128,6 +125,7 @@ def resolve(
         soak_seconds=app.soak_seconds,
         attempt=digest([app.migrate, app.migrate_within_seconds, app.health.model_dump() if app.health else None]),
         only_report_drift=app.drift == "warn",
+        proxy=app.app == TRAEFIK,
     )
     return Target(wanted, app, site, unit, route, folder, variables, secrets)
 
@@ -141,6 +139,7 @@ def _unit_settings(app: App, spec: HostSpec) -> UnitSettings:
         memory_max=app.memory_max,
         distribution=app.distribution,
         has_port=bool(app.ports),
+        proxy=app.app == TRAEFIK,
     )
 
 
@@ -148,4 +147,4 @@ def _route_settings(app: App, traefik: Traefik) -> RouteSettings | None:
     if app.route is None:
         return None
     entry_point = traefik.https_entry_point if app.route.tls else traefik.http_entry_point
-    return RouteSettings(app.app, app.route.domains, (entry_point,), app.route.tls, traefik.cert_resolver)
+    return RouteSettings(app.app, app.route.domains, (entry_point,), app.route.tls, traefik.resolver)

@@ -24,6 +24,7 @@ from reconciler.model.desired import App, Desired
 from reconciler.model.machine import HostSpec
 from reconciler.model.wanted import Controller
 from reconciler.origin import origin_of
+from reconciler.proxy import all_apps
 from reconciler.resolve import Site, Target, resolve
 from reconciler.source.git import root_commit
 from reconciler.tools.digests import digest
@@ -87,10 +88,11 @@ async def work_out(
 ) -> Session:
     """Targets for the chosen apps and hosts (all when None). Connections in `kept` are used again."""
     known = {host for app in desired.apps for host in app.hosts} | desired.fleet.hosts.keys()
-    _refuse_unknown("app", apps, {app.app for app in desired.apps})
+    every = all_apps(desired)
+    _refuse_unknown("app", apps, {app.app for app in every})
     _refuse_unknown("host", hosts, known)
     opened = Session(desired, whole=not apps and not hosts)
-    chosen = [app for app in desired.apps if not apps or app.app in apps]
+    chosen = [app for app in every if not apps or app.app in apps]
     owner = asyncio.create_task(_owner(desired, remote))
     results = await asyncio.gather(*(_digest(app, desired) for app in chosen))
     opened.owner = await owner
@@ -107,7 +109,7 @@ async def work_out(
 
 
 def _site(desired: Desired, name: str) -> Site:
-    return Site(name, desired.host(name), desired.fleet.traefik.api_port)
+    return Site(name, desired.host(name), desired.fleet.traefik.api_ports)
 
 
 def _add(opened: Session, app: App, host: str, result: str | ReconcileError | None) -> None:

@@ -12,8 +12,9 @@ import pytest
 from reconciler.loop import Outcome
 from reconciler.model.action import Blocked, Converged
 from reconciler.model.desired import App
-from reconciler.model.machine import Traefik, read_host
+from reconciler.model.machine import read_host
 from reconciler.model.observed import ObservedApp, ObservedHost, Unreachable
+from reconciler.model.traefik import Traefik
 from reconciler.order import Key, Order
 from reconciler.policy.fleet import groups
 from reconciler.policy.guards import too_many_removals
@@ -28,7 +29,7 @@ def app(name: str, hosts: list[str], **more: object) -> App:
 
 
 def site(name: str) -> Site:
-    return Site(name, read_host(name), 8080)
+    return Site(name, read_host(name), (8080,))
 
 
 def targets(*apps: App) -> list[Target]:

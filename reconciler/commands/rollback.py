@@ -13,6 +13,7 @@ from reconciler.errors import GitError, InvalidDesiredState, UsageError
 from reconciler.load import load
 from reconciler.marks import reject
 from reconciler.model.desired import App, Desired
+from reconciler.proxy import all_apps
 from reconciler.session import close, controller, session, work_out
 
 FARTHEST_BACK = 200  # commits
@@ -62,7 +63,7 @@ def earlier(folder: Path, revision: str, now: App) -> Desired | None:
 
 
 def _app(desired: Desired, name: str) -> App | None:
-    return next((app for app in desired.apps if app.app == name), None)
+    return next((app for app in all_apps(desired) if app.app == name), None)
 
 
 def _tell(args: argparse.Namespace, now: App, before: Desired) -> None:

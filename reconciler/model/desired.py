@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from reconciler.errors import UsageError
 from reconciler.model import values
+from reconciler.model.env import Env, SecretRef
 from reconciler.model.fields import AtLeastOne, EachOnce, MayBeEmpty, Whole, refuse
-from reconciler.model.machine import HostSpec, Layout, Strict, Traefik, read_host
+from reconciler.model.machine import HostSpec, Layout, Strict, read_host
 from reconciler.model.reserved import SET_BY_ELIXIR
+from reconciler.model.traefik import Traefik
 from reconciler.notify.settings import Notify
 
 __all__ = [
@@ -34,23 +36,6 @@ __all__ = [
     "Traefik",
     "read_host",
 ]
-
-
-class SecretRef(Strict):
-    """A value that is looked up when it is needed and never written into git."""
-
-    secret: values.SecretName = Field(description="Name of the secret, such as my_app/secret_key_base.")
-
-
-def _kind_of_env_value(value: object) -> str:
-    return "SecretRef" if isinstance(value, (dict, SecretRef)) else "text"
-
-
-EnvValue = Annotated[
-    Annotated[values.EnvText, Tag("text")] | Annotated[SecretRef, Tag("SecretRef")],
-    Discriminator(_kind_of_env_value),
-]
-Env = Annotated[dict[values.EnvKey, EnvValue], MayBeEmpty(dict)]
 
 
 class Artifact(Strict):
@@ -256,7 +241,7 @@ class Fleet(Strict):
         default_factory=Defaults, description="Settings for every app that does not say otherwise."
     )
     traefik: Annotated[Traefik, MayBeEmpty(dict)] = Field(
-        default_factory=Traefik, description="Names and port of the Traefik on the hosts."
+        default_factory=Traefik, description="The Traefik on the hosts; with a version, reconcile looks after it too."
     )
 
     @model_validator(mode="after")

@@ -12,6 +12,9 @@ from typing import Literal
 
 from reconciler.errors import Kind
 
+TRAEFIK = "traefik"
+"""The app as which a managed Traefik runs; no other app may have this name."""
+
 UnitState = Literal["inactive", "active", "activating", "deactivating", "failed"]
 
 
@@ -119,6 +122,9 @@ class ObservedApp:
     suspended: str = ""  # who, until when and why; nothing is changed meanwhile
     route: RouteFile | None = None
     applied: AppliedRoute | None = None
+    by_hand: str = ""  # Traefik only: a unit that somebody set up does its work, and may be taken over from
+    watched: tuple[str, ...] = ()  # Traefik only: the files it serves routes from
+    markers: tuple[str, ...] = ()  # Traefik only: what shows that it has applied those of them that are ours
     unconfirmed: str = ""  # evidence: how long Traefik was asked in vain
 
     def slot(self, name: str) -> Slot:
@@ -169,6 +175,12 @@ class ObservedHost:
     locked: str = ""
     apps: dict[str, ObservedApp] = field(default_factory=dict)
     traefik: str = ""
+
+    @property
+    def traefik_ports(self) -> tuple[int, ...]:
+        """Where the API of each Traefik of ours that runs is asked."""
+        slots = self.app(TRAEFIK).slots
+        return tuple(int(slot.name) for slot in slots if slot.running_now and slot.name.isdigit())
 
     def app(self, name: str) -> ObservedApp:
         return self.apps.get(name, ObservedApp())

@@ -52,6 +52,7 @@ class Wanted:
     gone: bool = False  # the desired state names it no more: it is to be removed from this host
     attempt: str = ""  # digest of what else can make it succeed: the migration, and how health is asked
     waits_for: str = ""  # why it may not be removed yet
+    proxy: bool = False  # it is Traefik itself: others are served through it
     too_many_removed: bool = False  # and that is because of how many others would go with it
 
     @classmethod

@@ -32,7 +32,7 @@ from reconciler.model.action import (
 from reconciler.model.observed import Identity, ObservedHost, Quarantine, Slot
 from reconciler.model.wanted import Wanted
 from reconciler.policy.case import Case
-from reconciler.policy.reasons import difference
+from reconciler.policy.reasons import cost_of_traefik, difference, way_round_foreign
 from reconciler.policy.slots import carries, chosen_slot, live_slot, wanted_identity
 
 MEMORY_HEADROOM = 1.2  # a second copy may need a little more than the first has now
@@ -46,7 +46,7 @@ def next_step(want: Wanted, seen: ObservedHost) -> Step:
             want.host,
             want.app,
             f"{', '.join(app.foreign)} was not written by reconcile and is left alone",
-            "move it away, or choose another app name",
+            way_round_foreign(want),
             kind="foreign",
         )
     live = live_slot(want, app)
@@ -123,10 +123,13 @@ def _come_up(case: Case) -> Step | None:
     replaces = _replaced(case)
     if replaces:
         reason += "; stop-first, only one slot: no service until it is healthy"
+    if want.proxy:
+        reason += cost_of_traefik(case)
     drift: Drift | None = None
     if carries(slot, want, case.app):
         drift = "failed" if slot.state == "failed" else "stopped"
-    return StartInstance(*case.where, reason, slot.name, case.identity, replaces, drift=drift)
+    takes_over = case.app.by_hand
+    return StartInstance(*case.where, reason, slot.name, case.identity, replaces, takes_over, drift=drift)
 
 
 def _installed(case: Case) -> Step | None:
@@ -150,12 +153,11 @@ def _may_not_start(case: Case) -> Blocked | None:
             f"slot {slot.name} ({case.identity.version}) exits again and again; systemd gave it up ({slot.last_exit})",
             f"reconcile logs {case.want.app}; then commit a fix, or start it anew with reconcile retry {case.want.app}",
         )
-    if slot.stranger:
-        return case.blocked(
-            "port_taken",
-            f"port {slot.name} is taken by {slot.stranger}",
-            "stop that program or give the app other ports",
-        )
+    if slot.stranger and not case.app.by_hand:
+        remedy = "stop that program or give the app other ports"
+        if case.want.proxy:
+            remedy = "stop it, be it another Traefik, or choose another api_port in fleet.yaml"
+        return case.blocked("port_taken", f"port {slot.name} is taken by {slot.stranger}", remedy)
     rollout = live is not None and live.running_now and live is not slot
     if case.want.route and seen.traefik and live is not slot:
         return _traefik_silent(case)
@@ -218,13 +220,13 @@ def _give_up(case: Case) -> Step:
             f"reconcile logs {case.want.app}",
             slot.log_tail,
         )
-    return RejectRelease(*case.where, slot.failure, slot.name, case.identity, slot.failure)
+    return RejectRelease(*case.where, slot.failure, slot.name, case.identity, slot.failure, takes_over=case.app.by_hand)
 
 
 def _accept(case: Case, reason: str, drift: Drift | None = None) -> Step:
     slot = case.slot
     if not case.want.route:
-        return EnableInstance(*case.where, reason, slot.name, slot.invocation, drift=drift)
+        return EnableInstance(*case.where, reason, slot.name, slot.invocation, takes_over=case.app.by_hand, drift=drift)
     before = case.live.name if case.live and case.live.name != slot.name and case.live.occupied else ""
     return Cutover(*case.where, reason, slot.name, slot.invocation, before, drift=drift)
 
@@ -280,6 +282,8 @@ def _soak(case: Case) -> Step | None:
 
 
 def _others_leave(case: Case) -> Step | None:
+    if case.app.by_hand:
+        return _accept(case, f"{case.app.by_hand} is replaced")
     for slot in case.app.slots:
         if slot.name == case.slot.name or not slot.occupied:
             continue

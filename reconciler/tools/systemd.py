@@ -25,6 +25,7 @@ class UnitSettings:
     memory_max: str | None
     distribution: str
     has_port: bool
+    proxy: bool = False  # Traefik: it serves all others, and sees nothing of theirs
 
     @property
     def digest(self) -> str:

@@ -16,6 +16,20 @@ from reconciler.tools.digests import digest
 from reconciler.tools.rendering import package_text, render
 
 API_PATH = "/api/rawdata"
+HAND_UNIT = "traefik.service"  # what somebody set up by hand, deploy/traefik/install.sh among others
+HAND_MARK = "deploy/traefik/install.sh"  # in the head of the unit that our own script installs
+DEFAULT_FILE = "00-traefik.yml"  # in the watched folder: which certificate is shown without one
+_NOT_ROUTES = (DEFAULT_FILE, "00-default-certificate.yml")
+
+
+def default_text() -> str:
+    """The file that names the default certificate."""
+    return package_text("templates/traefik-default.yml")
+
+
+def route_files(names: list[str]) -> tuple[str, ...]:
+    """Those of the watched files from which somebody is served."""
+    return tuple(sorted(name for name in names if name not in _NOT_ROUTES))
 
 
 @dataclass(frozen=True)
@@ -32,7 +46,7 @@ class RouteSettings:
         return digest([package_text("templates/route.yml.j2"), self.content(slot, "")])
 
     def marker(self, slot: str, route_digest: str) -> str:
-        return f"{self.app}-route-{slot}-{route_digest}"
+        return marker(self.app, slot, route_digest)
 
     def content(self, slot: str, marker: str) -> dict[str, Any]:
         """The file as the values Traefik must read from it."""
@@ -91,3 +105,46 @@ def read_applied(app: str, rawdata: dict[str, Any]) -> AppliedRoute | None:
         "" if router.get("status") == "enabled" else "; ".join(router.get("error", [])) or "the router is disabled"
     )
     return AppliedRoute(slot, route_digest, problem)
+
+
+def applied_by_all(app: str, answers: list[dict[str, Any]], route_digest: str) -> AppliedRoute | None:
+    """What all instances hold for the app; where they differ, one of those that do not hold just this route."""
+    held = [read_applied(app, rawdata) for rawdata in answers]
+    behind = [each for each in held if not holds(each, route_digest)]
+    return (behind or held or [None])[0]
+
+
+def holds(applied: AppliedRoute | None, route_digest: str) -> bool:
+    """It serves by the route of this digest; without a digest: by none."""
+    return applied.digest == route_digest and not applied.problem if applied else not route_digest
+
+
+def marker(app: str, slot: str, route_digest: str) -> str:
+    """The service that shows that this very file was applied."""
+    return f"{app}-route-{slot}-{route_digest}"
+
+
+def missing_routes(markers: tuple[str, ...], before: dict[str, Any], after: dict[str, Any]) -> str:
+    """What an instance does not serve although its files (by their markers) or another instance say so, in a few words.
+
+    "" when nothing is missing.
+    """
+    served = dict.fromkeys((f"{name}@file" for name in markers), "enabled") | _from_files(before)
+    held = _from_files(after)
+    missing = sorted(name for name, state in served.items() if state == "enabled" and held.get(name) != "enabled")
+    if not missing:
+        return ""
+    name = missing[0]
+    more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+    return f"{name.removesuffix('@file')} {held.get(name, 'is not there')}{more}"
+
+
+def _from_files(rawdata: dict[str, Any]) -> dict[str, str]:
+    """Router or marker from the watched folder → `enabled`, or what is wrong with it."""
+    routers = {name: each for name, each in rawdata.get("routers", {}).items() if name.endswith("@file")}
+    states = {
+        name: "enabled" if each.get("status") == "enabled" else ": ".join(["is disabled", *each.get("error", [])])
+        for name, each in routers.items()
+    }
+    markers = [name for name in rawdata.get("services", {}) if re.fullmatch(r".+-route-[^-]+-[0-9a-f]{12}@file", name)]
+    return states | dict.fromkeys(markers, "enabled")

@@ -1,9 +1,10 @@
-# change app slot invocation: no route is involved
+# change app slot invocation unit-to-take-over|-: no route is involved
 change() {
   begin_change "$1"
   invocation_is "$1" "$2" "$3"
   systemctl is-active --quiet "$1@$2.service" || fail $STALE "slot $2 is not running any more"
   systemctl enable --quiet "$1@$2.service" || fail 1 "cannot enable $1@$2.service"
+  [ "$4" = - ] || { systemctl disable --quiet "$4"; systemctl stop --no-block "$4"; }
   sync -f "$U"
   rm -f "$E/$1/$2.previous" "$S/$1/unit.previous"
 }

@@ -107,20 +107,40 @@ write_slot() { # app slot release stage: the unit template, the slot's env and i
   publish "$1" "$4/unit" "$U/$1@.service" 0644
   publish "$1" "$4/env" "$E/$1/$2.env" 0600
   link_slot "$1" "$2" "$3"
+  [ ! -e "$4/certificate" ] || write_certificate "$1" "$4"
   rm -rf "$4"
   systemctl daemon-reload
 }
 
-route() { # app slot; stdin: the text. Outside the watched folder first, then one rename.
+write_certificate() { # app stage: what Traefik shows for a name without one, and the file that says so. A host keeps its own.
+  [ -s "$E/$1/.certificate" ] || publish "$1" "$2/certificate" "$E/$1/.certificate" 0600
+  if cmp -s "$2/default" "$T/00-traefik.yml"; then record "$1" "$T/00-traefik.yml" "$2/default"; return; fi
+  mkdir -p "$T" && watched "$1" 00-traefik.yml <"$2/default"
+}
+
+step_aside() { # unit port: it lets go of its ports at once, and ends when its open requests have
+  systemctl stop --no-block "$1"
+  hex=$(printf '%04X' "$2") stop=$(($(date +%s) + 5))
+  while cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep -q "^ *[0-9]*: [0-9A-F]*:$hex [0-9A-F]*:0000 0A"; do
+    [ "$(date +%s)" -lt "$stop" ] || break
+    sleep 0.02
+  done
+}
+
+route() { # app slot; stdin: the text
   [ -d "$T" ] || fail 1 "there is no $T: Traefik's dynamic directory must exist"
   systemctl is-enabled --quiet "$1@$2.service" 2>/dev/null || systemctl enable --quiet "$1@$2.service"
+  watched "$1" "$1.yml"
+}
+
+watched() { # app file; stdin: the text. Outside the watched folder first, then one rename.
   outside=$(dirname "$T")/.reconcile
   mkdir -p -m 0700 "$outside"
   # Another file system would turn the rename into a copy, and the watched folder would see it half-written.
   [ "$(stat -c %d "$outside")" = "$(stat -c %d "$T")" ] || outside=$T
-  new=$outside/.$1.new
+  new=$outside/.$2.new
   cat >"$new" && chmod 0644 "$new" && sync -f "$new" || fail 28 "cannot write below $outside"
-  record "$1" "$T/$1.yml" "$new" && mv -T "$new" "$T/$1.yml" || fail 28 "cannot write below $T and $S"
+  record "$1" "$T/$2" "$new" && mv -T "$new" "$T/$2" || fail 28 "cannot write below $T and $S"
   sync -f "$T"
 }
 

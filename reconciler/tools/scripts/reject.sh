@@ -1,4 +1,4 @@
-# change app slot identity invocation; stdin: the reason. What a stop-first start replaced comes back.
+# change app slot identity invocation unit-to-take-over|-; stdin: the reason. What its start replaced comes back.
 change() {
   app=$1 slot=$2 unit=$1@$2.service
   begin_change "$app"
@@ -10,7 +10,11 @@ change() {
     publish "$app" "$S/$app/unit.previous" "$U/$app@.service" 0644
     systemctl daemon-reload
   fi
-  if [ ! -e "$E/$app/$slot.previous" ]; then clear_slot "$app" "$slot"; return; fi
+  if [ ! -e "$E/$app/$slot.previous" ]; then
+    clear_slot "$app" "$slot"
+    [ "$5" = - ] || systemctl start "$5" || :
+    return
+  fi
   systemctl stop "$unit"
   systemctl reset-failed "$unit" 2>/dev/null
   link_slot "$app" "$slot" "$(sed -n '1s|^# reconcile \([^/]*\)/.*|\1|p' "$E/$app/$slot.previous")"

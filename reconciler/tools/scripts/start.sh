@@ -1,4 +1,4 @@
-# change app slot release invocation replaces(yes|no); stdin: tar of env, unit
+# change app slot release invocation replaces(yes|no) unit-to-take-over|-; stdin: tar of env, unit and what else belongs to them
 change() {
   app=$1 slot=$2 unit=$1@$2.service
   begin_change "$app"
@@ -13,5 +13,6 @@ change() {
   keep_unit "$app" "$stage/unit" || fail 28 "cannot write below $S"
   write_slot "$app" "$slot" "$3" "$stage" || fail 28 "cannot write the files of slot $slot"
   systemctl reset-failed "$unit" 2>/dev/null
+  [ "$6" = - ] || step_aside "$6" "$slot"
   systemctl restart "$unit" || log_tail "$unit" "$(started_at "$app" "$slot")"
 }

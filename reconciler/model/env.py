@@ -1,0 +1,28 @@
+"""Variables as people write them: text, or the name of a secret."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Discriminator, Field, Tag
+
+from reconciler.model import values
+from reconciler.model.fields import MayBeEmpty
+from reconciler.model.machine import Strict
+
+
+class SecretRef(Strict):
+    """A value that is looked up when it is needed and never written into git."""
+
+    secret: values.SecretName = Field(description="Name of the secret, such as my_app/secret_key_base.")
+
+
+def _kind_of_env_value(value: object) -> str:
+    return "SecretRef" if isinstance(value, (dict, SecretRef)) else "text"
+
+
+EnvValue = Annotated[
+    Annotated[values.EnvText, Tag("text")] | Annotated[SecretRef, Tag("SecretRef")],
+    Discriminator(_kind_of_env_value),
+]
+Env = Annotated[dict[values.EnvKey, EnvValue], MayBeEmpty(dict)]
