@@ -33,6 +33,7 @@ COMMANDS = {
     "retry": "forget what failed of an app, and try it again at once",
     "suspend": "change nothing about an app for a while",
     "resume": "the end of a suspension",
+    "dashboard": "Traefik's dashboard of a host, on a port of this machine",
     "adopt": "take over an app's unit and route that somebody wrote by hand",
     "demo": "a whole rollout on this machine, without root, systemd or a server",
     "schema": "print the JSON Schemas for editors",
@@ -124,6 +125,9 @@ def _own(name: str, command: argparse.ArgumentParser) -> None:
         command.add_argument("--write", type=Path, metavar="DIR", default=None, help="write both into this folder")
     if name in ("logs", "history", "retry", "suspend", "resume", "rollback", "exec", "adopt"):
         command.add_argument("app_name", metavar="APP")
+    if name == "dashboard":
+        command.add_argument("host_name", metavar="HOST")
+        command.add_argument("--port", type=int, default=0, metavar="PORT", help="the port here (a free one)")
     if name == "rollback":
         command.add_argument(
             "--now", action="store_true", help="go back at once, and hold until the next change in git"

@@ -18,7 +18,7 @@ look_files() { # app: what is on disk
 
 look_traefik() { # what Traefik serves from; whether it has a certificate to show; a unit of it that somebody set up by hand
   find "$T" -mindepth 1 -maxdepth 1 '(' -name '*.yml' -o -name '*.yaml' -o -name '*.toml' ')' -printf 'watched %f\n' 2>/dev/null
-  [ ! -s "$E/traefik/.certificate" ] || echo certificate
+  [ ! -s "$E/traefik/.certificate" ] || echo certificate kept
   find "$U" -mindepth 2 -maxdepth 2 -path '*.wants/traefik.service' -printf 'enabled %f\n' 2>/dev/null
 }
 
