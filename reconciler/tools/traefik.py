@@ -18,7 +18,9 @@ from reconciler.tools.rendering import package_text, render
 API_PATH = "/api/rawdata"
 HAND_UNIT = "traefik.service"  # what somebody set up by hand, deploy/traefik/install.sh among others
 HAND_MARK = "deploy/traefik/install.sh"  # in the head of the unit that our own script installs
-DEFAULT_FILE = "00-traefik.yml"  # in the watched folder: which certificate is shown without one
+DEFAULT_FILE = (
+    "00-certificate.yml"  # which certificate is shown for a name without one; the first file to say so counts
+)
 _NOT_ROUTES = (DEFAULT_FILE, "00-default-certificate.yml")
 
 

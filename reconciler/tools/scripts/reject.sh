@@ -12,7 +12,7 @@ change() {
   fi
   if [ ! -e "$E/$app/$slot.previous" ]; then
     clear_slot "$app" "$slot"
-    [ "$5" = - ] || systemctl start "$5" || :
+    [ "$5" = - ] || { rm -f "$T/00-certificate.yml"; systemctl start "$5" || :; } # its own certificate counts again
     return
   fi
   systemctl stop "$unit"

@@ -163,12 +163,12 @@ def test_stopped_or_altered_by_hand_it_is_put_back(edge: Project) -> None:
     edge.converge()
     port = live_slot(edge)
 
-    edge.machine.run(f"systemctl stop traefik@{port}; rm /etc/traefik/dynamic/00-traefik.yml")
+    edge.machine.run(f"systemctl stop traefik@{port}; rm /etc/traefik/dynamic/00-certificate.yml")
     result = edge.once()
 
     assert (result.code, result.verbs) == (0, ["start", "wait"]), str(result)
     assert edge.get() == (200, b"Hello from app 0.1.0\n")
-    edge.machine.run("rm /etc/traefik/dynamic/00-traefik.yml")
+    edge.machine.run("rm /etc/traefik/dynamic/00-certificate.yml")
     assert edge.once().verbs == ["repair"]
 
 
