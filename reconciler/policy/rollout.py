@@ -258,14 +258,14 @@ def _confirm(case: Case, slot: str, digest: str) -> Step:
         return case.blocked(
             "traefik",
             f"Traefik has not applied the route: {problem}",
-            "journalctl -u traefik on the host; one bad file in its directory freezes all of them",
+            "journalctl -u 'traefik*' on the host; one bad file in its directory freezes all of them",
         )
     return ConfirmRoute(*case.where, "Traefik must have applied the route", slot, digest)
 
 
 def _traefik_silent(case: Case) -> Blocked:
     reason = f"Traefik does not answer: {case.seen.traefik}"
-    return case.blocked("traefik", reason, "systemctl status traefik on the host")
+    return case.blocked("traefik", reason, "systemctl status 'traefik*' on the host")
 
 
 def _soak(case: Case) -> Step | None:

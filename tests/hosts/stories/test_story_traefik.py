@@ -207,7 +207,7 @@ def test_the_dashboard_opens_through_the_connection(edge: Project) -> None:
 
 
 def test_without_version_it_is_let_go_and_serves_on(edge: Project) -> None:
-    """Nothing of it is touched, in whichever slot it is; apps are rolled out through it. With the last route it goes."""
+    """Nothing of it is touched, in whichever slot; apps are rolled out through it. With the last route it goes."""
     edge.converge()
     write_fleet(edge)
     edge.commit()
