@@ -149,9 +149,19 @@ link_slot() { # app slot release
   ln -s "../releases/$3" "$R/$1/slots/.$2.new" && mv -T "$R/$1/slots/.$2.new" "$R/$1/slots/$2"
 }
 
+end() { # unit: what it has open may take long to end, longer than a lease lasts
+  systemctl stop "$1" 2>/dev/null &
+  job=$! renew=0
+  while kill -0 "$job" 2>/dev/null; do
+    sleep 0.05
+    renew=$((renew + 1))
+    [ $((renew % 100)) != 0 ] || take_lease
+  done
+}
+
 clear_slot() { # app slot: not enabled, not running, no files
   systemctl disable --quiet "$1@$2.service" 2>/dev/null
-  systemctl stop "$1@$2.service" 2>/dev/null
+  end "$1@$2.service"
   systemctl reset-failed "$1@$2.service" 2>/dev/null
   rm -f "$E/$1/$2.env" "$E/$1/$2.previous" "$R/$1/slots/$2" "$R/$1/slots/.$2.new"
   forget "$1" "$E/$1/$2.env"

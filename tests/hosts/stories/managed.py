@@ -34,13 +34,13 @@ def instances(project: Project) -> list[str]:
     return [line for line in traefik_of(project).lies().get("unit", []) if not line.endswith(" inactive")]
 
 
-def load_on(project: Project) -> Load:
-    """400 requests/s, kept and new connections, GET and POST, and 20/s that take 3 s each."""
+def load_on(project: Project, times: float = 1) -> Load:
+    """100 requests/s on kept and new connections, GET and POST, and 5/s that take 3 s each."""
     streams = [
-        Stream("GET kept", 100, "/"),
-        Stream("GET new", 100, "/", keep_alive=False),
-        Stream("POST kept", 100, "/echo", "POST", body=b"x" * 64),
-        Stream("POST new", 100, "/echo", "POST", keep_alive=False, body=b"x" * 64),
-        Stream("slow", 20, "/slow?seconds=3"),
+        Stream("GET kept", 25 * times, "/"),
+        Stream("GET new", 25 * times, "/", keep_alive=False),
+        Stream("POST kept", 25 * times, "/echo", "POST", body=b"x" * 64),
+        Stream("POST new", 25 * times, "/echo", "POST", keep_alive=False, body=b"x" * 64),
+        Stream("slow", 5 * times, "/slow?seconds=3"),
     ]
     return Load(Target(project.machine.address, project.domain), streams)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import http.client
 import re
 import signal
+import ssl
 import subprocess
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -20,7 +20,7 @@ from tests.hosts.stories.project import Project, nothing_touched, wait_for
 
 pytestmark = pytest.mark.hosts
 
-MOST_FAILED_IN_AN_UPGRADE = 40  # of several thousand: some new connections in its first milliseconds get a 404
+MOST_FAILED = 20  # of some thousands, in two changes: connections just being opened or reused as the old one leaves
 
 
 @pytest.fixture(scope="module")
@@ -82,12 +82,14 @@ def test_a_bare_host_gets_traefik_and_an_app_behind_it_in_one_pass(new_project: 
     exposure = own_bare.run("systemd-analyze security traefik@8080 | tail -1").stdout
     assert float(re.findall(r"[0-9]+\.[0-9]", exposure)[0]) <= 1.5
     assert own_bare.run("stat -c '%a %U' /etc/reconcile/traefik/.certificate").stdout == "600 root\n"
+    shown = ssl.get_server_certificate((own_bare.address, 443))
+    assert own_bare.read("/etc/reconcile/traefik/.certificate").startswith(shown)
     complaints = own_bare.run("journalctl -u traefik@8080 -o cat | grep -E ' (ERR|FTL) '", check=False).stdout
     assert complaints == ""
 
 
 def test_an_upgrade_and_a_changed_setting_under_load(edge: Project) -> None:
-    """The new one starts beside the old, which finishes what is open: no slow request fails, and few others do."""
+    """The new one starts beside the old, which finishes what is open: no request in flight fails, few others do."""
     edge.converge()
     with load_on(edge).running() as load:
         change(edge, version=NEWER)
@@ -95,7 +97,6 @@ def test_an_upgrade_and_a_changed_setting_under_load(edge: Project) -> None:
         upgrade = edge.once()
         change(edge, version=NEWER, idle_seconds=3)
         setting = edge.once()
-        time.sleep(0.5)
 
     print(load.summary())
     assert (upgrade.code, setting.code) == (0, 0), f"{upgrade}{setting}"
@@ -104,8 +105,8 @@ def test_an_upgrade_and_a_changed_setting_under_load(edge: Project) -> None:
     assert f"version {OLDER} → {NEWER}" in said and "may get a 404" in said
     assert "env TRAEFIK_SERVERSTRANSPORT_FORWARDINGTIMEOUTS_IDLECONNTIMEOUT changed" in setting.err
     live_slot(edge)
-    assert len(load.failures) <= MOST_FAILED_IN_AN_UPGRADE, load.summary()
-    assert [each for each in load.failures if each.stream == "slow" and each.status != 404] == [], load.summary()
+    assert len(load.failures) <= MOST_FAILED, load.summary()
+    assert [each for each in load.failures if each.stream == "slow" and each.seconds > 0.5] == [], load.summary()
 
 
 def test_settings_with_which_it_cannot_start_are_rejected_and_the_old_one_serves(edge: Project) -> None:
