@@ -26,10 +26,12 @@ from reconciler.model.action import (
     RemoveApp,
     RemoveRoute,
     RepairFiles,
+    RetryCertificates,
     Soak,
     StartAgain,
     StartInstance,
     StopInstance,
+    WaitCertified,
     WaitHealthy,
 )
 from reconciler.model.observed import Identity, ObservedApp, ObservedHost, Slot
@@ -61,6 +63,8 @@ class Applier:
         """
         if isinstance(action, ConfirmRoute):
             return await prove.confirm_route(self.host, self.target, action, _forgotten(seen, action.app))
+        if isinstance(action, WaitCertified):
+            return await prove.wait_certified(self.host, self.target, action, _forgotten(seen, action.app), self.tell)
         runner = Runner(self.host, self.target.layout, self.controller, self.target.word, seen.lease)
         reply, app = await self._done(action, seen.app(action.app), runner)
         if reply.status == LOCKED:
@@ -107,9 +111,10 @@ class Applier:
         match action:
             case StartInstance() | StartAgain() | RepairFiles() | StopInstance() | RejectRelease() | Migrate():
                 return await self._instance_changed(action, app, runner)
-            case Cutover():
+            case Cutover() | RetryCertificates():
                 words = (action.app, action.slot, action.invocation)
-                return await runner.run("cutover", words, self.target.route_text(action.slot).encode())
+                attempt = str(action.attempt) if isinstance(action, RetryCertificates) else ""
+                return await runner.run("cutover", words, self.target.route_text(action.slot, attempt).encode())
             case GoBack():
                 route, reason = self.target.route_text(action.slot), self.target.masked(action.why)
                 back = (action.app, action.slot, action.invocation, self._tried(action.failed))
@@ -127,7 +132,7 @@ class Applier:
                 return await runner.run("prune", (action.app, *action.releases))
             case RemoveApp():
                 return await runner.run("remove", (action.app,))
-            case WaitHealthy() | ConfirmRoute() | InstallRelease() | Soak():
+            case WaitHealthy() | ConfirmRoute() | InstallRelease() | Soak() | WaitCertified():
                 raise AssertionError(f"{action.verb} is applied elsewhere")
             case _:
                 assert_never(action)
@@ -147,8 +152,7 @@ class Applier:
         slot, invocation = action.slot, app.slot(action.slot).invocation
         match action:
             case StartInstance():
-                replaces, takes_over = "yes" if action.replaces else "no", action.takes_over or "-"
-                words = (name, slot, action.identity.release, invocation, replaces, takes_over)
+                words = (name, slot, action.identity.release, invocation, action.takes_over or "-")
                 return await runner.run("start", words, self._slot_files(action), stop_seconds)
             case RepairFiles():
                 words = (name, slot, action.identity.release, invocation)

@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
     top.set_defaults(
         command=None, desired_state=Path("desired-state"), repo=None, branch=None, ref=None, working_tree=False,
         allowed_signers=None, app=None, host=None, json=False, verbose=False, once=False, interval=60, wait_lock=45,
-        allow_prune=False, metrics_file=None, listen=None, webhook_secret_file=None,
+        allow_prune=False, allow_step_back=False, metrics_file=None, listen=None, webhook_secret_file=None,
     )  # fmt: skip
     top.add_argument("--version", action="store_true", default=False, help="print the version of reconcile")
     top.add_argument("--once", action="store_true", default=argparse.SUPPRESS, help="one pass, then exit")
@@ -107,6 +107,9 @@ def _common(to: argparse.ArgumentParser) -> None:
         help="wait so long for a host that another controller has (45)",
     )
     group.add_argument("--allow-prune", action="store_true", default=none, help="let more than a third of the apps go")
+    group.add_argument(
+        "--allow-step-back", action="store_true", default=none, help="follow a commit older than what was applied"
+    )
     group.add_argument("--json", action="store_true", default=none, help="machine-readable result on stdout")
     group.add_argument("--verbose", action="store_true", default=none, help="more about what is done; full errors")
 

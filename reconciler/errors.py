@@ -4,8 +4,11 @@ ReconcileError
 ├── InvalidDesiredState     what people wrote cannot be used; nothing was touched      exit 2
 ├── UsageError              the command line cannot be used; nothing was touched       exit 2
 ├── GitError                the repository could not be read                           exit 2
+├── SecretUnusable          a secret is there, but not what it is needed for           exit 1
 ├── ArtifactError           the artifact is missing, altered, unsafe or does not fit   exit 1
 │   ├── ArtifactUnavailable     it may be there later                                  retryable
+│   │   └── ArtifactMissing         nobody has published it yet
+│   │       └── ArtifactAwaited         and not for long: CI may still be at it
 │   └── ArtifactRefused         these bytes will never do
 └── HostError               one host could not be looked at or changed                 exit 1
     ├── HostUnreachable         no connection, or it broke                             retryable
@@ -39,7 +42,8 @@ Kind = Literal[
     "unreachable",
     "host_key",
     "login",
-    "locked",
+    "locked",  # another controller was seen to have the host
+    "lease_lost",  # another one took it between our look and our action
     "action",  # a remote action ended with an error
     "secret",
     "artifact",
@@ -104,16 +108,32 @@ class GitError(ReconcileError):
     kind = "git"
 
 
+class SecretUnusable(ReconcileError):
+    """A secret is not of the shape that its use needs; says how, and nothing of the secret."""
+
+    kind = "secret"
+
+
 class ArtifactError(ReconcileError):
     """The artifact cannot be turned into a release."""
 
-    kind = "artifact"
+    kind: Kind = "artifact"
 
 
 class ArtifactUnavailable(ArtifactError):
     """The artifact could not be had this time."""
 
     retryable = True
+
+
+class ArtifactMissing(ArtifactUnavailable):
+    """Where it should be there is nothing: it was not published yet, or never will be."""
+
+
+class ArtifactAwaited(ArtifactMissing):
+    """It was asked for a short while ago: no reason to worry yet."""
+
+    kind = "waiting"
 
 
 class ArtifactRefused(ArtifactError):
@@ -151,7 +171,7 @@ class HostLocked(HostError):
     """Another controller holds the host's lease, or changed the host since we looked; nothing was done."""
 
     retryable = True
-    kind = "locked"
+    kind = "lease_lost"
 
 
 class ActionFailed(HostError):

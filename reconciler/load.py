@@ -5,13 +5,13 @@ Inside a git repository the commit counts (HEAD, or `ref`): what nobody committe
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from reconciler.errors import GitError, InvalidDesiredState, Problem, UsageError
 from reconciler.model.desired import App, Desired, Fleet
+from reconciler.model.source import LocalFile, read_source
 from reconciler.source.files import FLEET, FolderTree, Written, collect
 from reconciler.source.git import find_repository, open_commit, open_mirror
 from reconciler.source.problems import fill
@@ -46,7 +46,8 @@ def load_from(
         problem = f"there is no folder {subfolder} in commit {commit[:7]} of the remote repository"
         raise GitError(problem, "name the right one with --desired-state, or commit it")
     try:
-        return build(written, folder or mirror, commit, notes, where=subfolder.as_posix(), beside=folder is not None)
+        desired = build(written, folder or mirror, commit, notes, where=subfolder.as_posix(), beside=folder is not None)
+        return replace(desired, mirror=mirror, inside=subfolder.as_posix())
     except InvalidDesiredState as error:
         named = [replace(problem, file=f"{problem.file}@{commit[:7]}") for problem in error.problems]
         raise InvalidDesiredState(tuple(named)) from None
@@ -166,11 +167,15 @@ def _read_app(name: str, document: Document, defaults: Mapping[str, object], pro
 
 
 def _relative_artifact(file: AppFile) -> Problem | None:
-    source = file.app.artifact.source
-    if source.startswith("/") or re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", source):
+    place = read_source(file.app.artifact.source, file.app.version)
+    if not isinstance(place, LocalFile) or place.path.startswith("/"):
         return None
     message = "is a path from the desired-state folder, but of a remote repository only the desired state is read"
-    return file.problem(("artifact", "source"), message, "publish it and write https://, or write an absolute path")
+    return file.problem(
+        ("artifact", "source"),
+        message,
+        "publish it and write where (https://, github:, s3://, oci://), or write an absolute path",
+    )
 
 
 def _with_defaults(value: object, defaults: Mapping[str, object]) -> object:

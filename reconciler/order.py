@@ -69,10 +69,13 @@ class Order:
         """A rollout that visitors shall see waits for the Traefik of its host; putting drift back never does."""
         return await self._unready(TRAEFIK, target.wanted.host) if target.wanted.route else ""
 
-    async def traefik_changed(self, target: Target) -> bool:
-        """Traefik on the app's host was changed in this pass: what was seen of it before is old. Waits for its end."""
+    async def traefik_changed(self, target: Target, seen: ObservedHost) -> bool:
+        """Traefik on the app's host was changed in this pass: what was seen of it before is old.
+
+        A silent one is waited for; who only puts drift back and sees it answer goes on.
+        """
         job = self.jobs.get((TRAEFIK, target.wanted.host)) if target.wanted.route else None
-        return bool(job and (await asyncio.shield(job)).actions)
+        return bool(job and (job.done() or seen.traefik) and (await asyncio.shield(job)).actions)
 
     async def _unready(self, app: str, host: str | None) -> str:
         for (name, on), job in list(self.jobs.items()):

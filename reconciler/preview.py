@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+from reconciler.ancestry import not_behind
 from reconciler.loop import Pass
 from reconciler.model.action import Converged
 from reconciler.model.observed import ObservedHost, Unreachable
@@ -19,7 +20,7 @@ Foreseen = tuple[Target, ObservedHost | Unreachable, AppPlan]
 
 async def preview(opened: Session, *, allow_prune: bool = False) -> list[Foreseen]:
     """For each target, removals last: what was seen and what would be done."""
-    who = controller(opened.owner)
+    who = replace(controller(opened.owner), revision=opened.desired.revision)
     quiet = Progress(lambda event, **fields: None, terminal=False)
     work = Pass(opened.hosts, opened.sites, opened.targets, who, quiet)
     looks = {name: asyncio.create_task(work.look(name)) for name in sorted(opened.hosts)}
@@ -33,8 +34,9 @@ async def preview(opened: Session, *, allow_prune: bool = False) -> list[Foresee
     for target in targets:
         seen = await looks[target.wanted.host]
         if isinstance(seen, ObservedHost) and target.wanted.host in coming:
-            seen = replace(seen, traefik="")
-        ahead = plan((await order.without_second_migration(target)).wanted, seen)
+            seen = replace(seen, traefik="", entry_points=None)
+        target = await not_behind(await order.without_second_migration(target), seen, who, opened.behind)
+        ahead = plan(target.wanted, seen)
         if target.wanted.proxy and ahead.actions and isinstance(ahead.end, Converged):
             coming.add(target.wanted.host)
         foreseen.append((target, seen, ahead))

@@ -10,12 +10,20 @@ import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from reconciler.alive import new_token
+from reconciler.ancestry import Behind
 from reconciler.artifact.source import digest_of
-from reconciler.errors import ArtifactError, ArtifactUnavailable, ReconcileError, UsageError
+from reconciler.errors import (
+    ArtifactAwaited,
+    ArtifactError,
+    ArtifactMissing,
+    ArtifactUnavailable,
+    ReconcileError,
+    UsageError,
+)
 from reconciler.host.local import LocalHost
 from reconciler.host.ssh import SshHost
 from reconciler.host.transport import Transport
@@ -23,7 +31,7 @@ from reconciler.model.action import Blocked
 from reconciler.model.desired import App, Desired
 from reconciler.model.machine import HostSpec
 from reconciler.model.wanted import Controller
-from reconciler.origin import origin_of
+from reconciler.origin import Origin, origin_of
 from reconciler.proxy import all_apps
 from reconciler.resolve import Site, Target, resolve
 from reconciler.source.git import root_commit
@@ -43,7 +51,18 @@ class Session:
     sites: dict[str, Site] = field(default_factory=dict)
     hosts: dict[str, Transport] = field(default_factory=dict)
     owner: str = "-"
+    origin: Origin | None = None
     whole: bool = True  # every app and host is in it: only then can be told what is ours and no longer wanted
+
+    @property
+    def behind(self) -> Behind | None:
+        return self.origin.behind if self.origin else None
+
+    async def late(self, error: ArtifactMissing, app: str) -> ArtifactMissing:
+        """The same, as a reason to wait for as long as the commit that asks for it is young."""
+        from reconciler.late import awaited
+
+        return await awaited(error, self.desired, app)
 
 
 class SecretMissing(ReconcileError):
@@ -62,10 +81,12 @@ def controller(owner: str) -> Controller:
 @asynccontextmanager
 async def session(args: argparse.Namespace) -> AsyncIterator[Session]:
     """The session of one command. Raises InvalidDesiredState, GitError or UsageError before any host is asked."""
-    desired = await origin_of(args).read()
+    origin = origin_of(args)
+    desired = await origin.read()
     for note in desired.notes:
         print(note, file=sys.stderr)
     opened = await work_out(desired, args.app, args.host, remote=args.repo)
+    opened.origin = origin
     try:
         yield opened
     finally:
@@ -112,17 +133,30 @@ def _site(desired: Desired, name: str) -> Site:
     return Site(name, desired.host(name), desired.fleet.traefik.api_ports)
 
 
-def _add(opened: Session, app: App, host: str, result: str | ReconcileError | None) -> None:
+def _add(opened: Session, app: App, host: str, result: str | ReconcileError) -> None:
     desired = opened.desired
     try:
-        if isinstance(result, ReconcileError):
+        if isinstance(result, ReconcileError) and not isinstance(result, ArtifactUnavailable):
             raise result
-        target = resolve(app, _site(desired, host), desired.fleet.traefik, desired.folder, result, secret)
+        known = result if isinstance(result, str) else None  # a host that has the release needs no artifact
+        target = resolve(app, _site(desired, host), desired.fleet.traefik, desired.folder, known, secret)
+        if isinstance(result, ArtifactUnavailable):
+            target = _without_artifact(target, result)
     except ReconcileError as error:
         opened.refused.append(Blocked(host, app.app, str(error), error.next_step, kind=error.kind))
         opened.whole = False  # an app that cannot be worked out is still wanted
     else:
         opened.targets.append(target)
+
+
+def _without_artifact(target: Target, error: ArtifactUnavailable) -> Target:
+    missing = str(error)
+    if not isinstance(error, ArtifactAwaited):
+        missing = f"the artifact of version {target.wanted.version} cannot be had: {error}"
+    wanted = replace(
+        target.wanted, missing=missing, missing_next=error.next_step, missing_kind=error.kind, comes_later=True
+    )
+    return replace(target, wanted=wanted)
 
 
 async def _owner(desired: Desired, remote: str | None) -> str:
@@ -137,11 +171,11 @@ async def _owner(desired: Desired, remote: str | None) -> str:
     return f"repository-{root[:16]}" if root else "-"
 
 
-async def _digest(app: App, desired: Desired) -> str | ReconcileError | None:
+async def _digest(app: App, desired: Desired) -> str | ReconcileError:
     try:
         return await digest_of(app.artifact.source, app.artifact.sha256, app.version, desired.folder)
-    except ArtifactUnavailable:
-        return None  # a host that has the release already needs no artifact
+    except ArtifactMissing as error:
+        return await Session(desired).late(error, app.app)
     except ArtifactError as error:
         return error
 

@@ -10,7 +10,8 @@ from reconciler.model.action import Blocked, Converged, StartInstance
 from reconciler.model.observed import TRAEFIK, AppliedRoute, ObservedApp, ObservedHost, Slot
 from reconciler.model.wanted import Wanted
 from reconciler.observe import trouble_of_traefik
-from reconciler.tools.traefik import applied_by_all, missing_routes, route_files
+from reconciler.tools.traefik import route_files
+from reconciler.tools.traefik_api import applied_by_all, missing_routes
 from tests.world import World, run_pass, wanted
 
 HAND = "traefik.service"

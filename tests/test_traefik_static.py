@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from reconciler.certificate import new_certificate
 from reconciler.errors import InvalidDesiredState
 from reconciler.load import load
-from reconciler.model.env import SecretRef
 from reconciler.model.machine import read_host
+from reconciler.model.secret import SecretRef
 from reconciler.model.traefik import Traefik
 from reconciler.proxy import all_apps, traefik_app
 from reconciler.resolve import Site, resolve
@@ -108,6 +108,13 @@ def test_other_ports_a_log_and_proxies_in_front() -> None:
     assert said["TRAEFIK_ACCESSLOG_FORMAT"] == "json"
 
 
+def test_entry_points_of_tcp_routes_listen_like_the_others() -> None:
+    said = settings(tcp_ports={"postgres": 5432})
+
+    assert said["TRAEFIK_ENTRYPOINTS_POSTGRES_ADDRESS"] == ":5432"
+    assert said["TRAEFIK_ENTRYPOINTS_POSTGRES_REUSEPORT"] == "true"
+
+
 def test_an_older_traefik_is_not_told_what_it_does_not_know() -> None:
     assert not any("ALIASHEADERS" in key for key in settings(version="3.7.14"))
 
@@ -124,6 +131,9 @@ def test_an_older_traefik_is_not_told_what_it_does_not_know() -> None:
         ({"http_entry_point": "websecure"}, "is also the one for http"),
         ({"http_port": 443}, "443 is also http_port"),
         ({"http_port": 8081}, "8081 is also api_port + 1"),
+        ({"tcp_ports": {"web": 5432}}, "web is an entry point for http"),
+        ({"tcp_ports": {"db": 443}}, "443 is also https_port"),
+        ({"tcp_ports": {"my-db": 5432}}, "my-db cannot be set up by reconcile"),
         ({"cert_resolver": "le"}, "names a resolver that nothing sets up"),
         ({"acme": {"email": "nobody"}}, "'nobody' is not an e-mail address"),
         ({"acme": {**ACME, "challenge": "dns"}}, "dns needs a provider"),
@@ -200,6 +210,7 @@ def test_routes_name_the_resolver_that_acme_sets_up() -> None:
     assert traefik(acme=ACME).resolver == "letsencrypt"
     assert traefik(acme=ACME, cert_resolver="le").resolver == "le"
     assert traefik().resolver is None
+    assert Traefik().resolver == "letsencrypt"  # as somebody else's Traefik is expected to have it
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ import sys
 from reconciler.errors import HostError, UsageError
 from reconciler.host.http import HttpConnection, NoAnswer
 from reconciler.host.transport import Transport
-from reconciler.model.observed import TRAEFIK, ObservedHost, Unreachable
+from reconciler.model.observed import Unreachable
 from reconciler.observe import observe
-from reconciler.resolve import Site
+from reconciler.resolve import api_port
 from reconciler.session import controller, session
 from reconciler.tunnel import open_tunnel
 
@@ -36,7 +36,7 @@ async def _dashboard(args: argparse.Namespace) -> int:
         seen = await observe(host, site, targets, controller(opened.owner))
         if isinstance(seen, Unreachable):
             raise HostError(host.name, seen.reason, seen.next_step)
-        port = live_port(seen, site)
+        port = api_port(seen, site)
         await _refuse_without(host, port)
         server = await open_tunnel(host, port, args.port)
         try:
@@ -46,13 +46,6 @@ async def _dashboard(args: argparse.Namespace) -> int:
         finally:
             server.close()
     return 0
-
-
-def live_port(seen: ObservedHost, site: Site) -> int:
-    """The API port of the Traefik that counts on the host."""
-    slots = [slot for slot in seen.app(TRAEFIK).slots if int(slot.name) in seen.traefik_ports]
-    live = [slot for slot in slots if slot.enabled] or slots
-    return int(live[0].name) if live else site.api_ports[0]
 
 
 async def _refuse_without(host: Transport, port: int) -> None:

@@ -14,10 +14,13 @@ from pydantic import Field, field_validator, model_validator
 
 from reconciler.errors import UsageError
 from reconciler.model import values
-from reconciler.model.env import Env, SecretRef
+from reconciler.model.env import Env
 from reconciler.model.fields import AtLeastOne, EachOnce, MayBeEmpty, Whole, refuse
 from reconciler.model.machine import HostSpec, Layout, Strict, read_host
 from reconciler.model.reserved import SET_BY_ELIXIR
+from reconciler.model.route import Route
+from reconciler.model.secret import SecretRef
+from reconciler.model.source import LocalFile, NotASource, read_source
 from reconciler.model.traefik import Traefik
 from reconciler.notify.settings import Notify
 
@@ -42,16 +45,28 @@ class Artifact(Strict):
     """Where the release archive of a version is found."""
 
     source: values.ArtifactSource = Field(
-        description="Path from the desired-state folder, or an https:// address; {version} is filled in."
+        description="A path from the desired-state folder, https://, github:owner/repo, s3://bucket/key or "
+        "oci://registry/repo:{version}; {version} is filled in."
     )
     sha256: values.Sha256 | None = Field(
         default=None,
-        description="Digest of the archive. A SHA256SUMS beside it will do; a local path may go without.",
+        description="Digest of the archive. A SHA256SUMS beside it will do, or what GitHub or a registry states; "
+        "a local path may go without.",
+    )
+    minisign: values.MinisignKey | None = Field(
+        default=None,
+        description="Public key of minisign: only what <artifact>.minisig or SHA256SUMS.minisig signs is installed.",
+    )
+    fetch: Literal["controller", "host"] = Field(
+        default="controller",
+        description="Who brings the archive to a host: the controller, or the host itself with its curl or wget.",
     )
 
-    def at(self, version: str) -> str:
-        """The source of this version."""
-        return self.source.replace("{version}", version)
+    @model_validator(mode="after")
+    def _can_be_fetched(self) -> Self:
+        if self.fetch == "host" and isinstance(read_source(self.source, "1.0"), LocalFile):
+            raise refuse("needs an artifact that is published", "leave it out for a path", at=("fetch",))
+        return self
 
 
 class HealthCheck(Strict):
@@ -76,15 +91,6 @@ class HealthCheck(Strict):
                 at=("minimum_healthy_seconds",),
             )
         return self
-
-
-class Route(Strict):
-    """Which visitors reach the app through Traefik."""
-
-    domains: Annotated[tuple[values.Domain, ...], EachOnce, AtLeastOne] = Field(
-        description="Host names that lead to this app, such as example.com."
-    )
-    tls: values.Flag = Field(default=True, description="Serve over https, on the https entry point of fleet.yaml.")
 
 
 class Sandbox(Strict):
@@ -118,6 +124,10 @@ class Rollout(Strict):
     batch: values.Batch = Field(
         default="1", description="Hosts at a time after the first: a number, or a share such as 25%."
     )
+    on_failure: Literal["stop", "rollback"] = Field(
+        default="stop",
+        description="When a version fails on one host: stop there, or also take the hosts back that have it already.",
+    )
 
 
 class Common(Strict):
@@ -150,7 +160,11 @@ class Common(Strict):
         default=3, description="Releases kept on a host, the running one included."
     )
     memory_max: values.Memory | None = Field(
-        default=None, description="Memory limit of one instance: 512M, 2G or a share such as 40% (MemoryMax)."
+        default=None,
+        description="Memory limit of one instance: 512M, 2G or a share (MemoryMax). Without it 40%, on one port 80%.",
+    )
+    cpu_max: values.CpuShare | None = Field(
+        default=None, description="CPU limit of one instance: 50% of one core, 200% for two (CPUQuota)."
     )
     sandbox: Annotated[Sandbox, MayBeEmpty(dict)] = Field(
         default_factory=Sandbox, description="Protections to switch off, by name."
@@ -194,6 +208,11 @@ class App(Common):
     )
 
     @property
+    def memory_limit(self) -> str:
+        """During a swap two instances run: both must leave room for each other, for Traefik and for the system."""
+        return self.memory_max or ("40%" if len(self.ports) == 2 else "80%")
+
+    @property
     def start_command(self) -> str:
         return self.start or f"bin/{self.app} start"
 
@@ -215,6 +234,14 @@ class App(Common):
     def lost_variables(self) -> list[str]:
         """Variables that do not arrive: the start script of an Elixir release, the default, sets them for itself."""
         return sorted(SET_BY_ELIXIR & self.env.keys()) if self.start is None else []
+
+    @model_validator(mode="after")
+    def _source_of_this_version(self) -> Self:
+        try:
+            read_source(self.artifact.source, self.version)
+        except NotASource as error:
+            raise refuse(f"with version {self.version} {error}", error.next_step, at=("artifact", "source")) from None
+        return self
 
     @model_validator(mode="after")
     def _needs_ports(self) -> Self:
@@ -265,6 +292,8 @@ class Desired:
     revision: str | None
     folder: Path
     notes: tuple[str, ...] = ()
+    mirror: Path | None = None  # the bare repository it was read from, when there is none around `folder`
+    inside: str = ""  # the folder's path in that mirror
 
     def host(self, name: str) -> HostSpec:
         """The host of that name: one from fleet.yaml, else what the name says by itself."""

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Tag
 
 from reconciler.model import values
 from reconciler.model.fields import MayBeEmpty
-from reconciler.model.machine import Strict
-
-
-class SecretRef(Strict):
-    """A value that is looked up when it is needed and never written into git."""
-
-    secret: values.SecretName = Field(description="Name of the secret, such as my_app/secret_key_base.")
+from reconciler.model.secret import SecretRef
 
 
 def _kind_of_env_value(value: object) -> str:

@@ -71,6 +71,9 @@ class Traefik(Strict):
     )
     http_entry_point: values.Name = Field(default="web", description="Entry point for plain http.")
     https_entry_point: values.Name = Field(default="websecure", description="Entry point for https.")
+    tcp_ports: Annotated[dict[values.Name, Annotated[int, Whole(1, 65535)]], MayBeEmpty(dict)] = Field(
+        default_factory=dict, description="Entry points of TCP routes: the port of each, by name, as {postgres: 5432}."
+    )
     http_port: Annotated[int, Whole(1, 65535)] = Field(default=80, description="Port of plain http.")
     https_port: Annotated[int, Whole(1, 65535)] = Field(default=443, description="Port of https.")
     redirect_to_https: values.Flag | None = Field(
@@ -78,7 +81,8 @@ class Traefik(Strict):
     )
     acme: Acme | None = Field(default=None, description="Certificates; without it a self-made one is shown.")
     cert_resolver: values.Name | None = Field(
-        default=None, description="Certificate resolver that routes name; letsencrypt if there is `acme`, else none."
+        default="letsencrypt",
+        description="Certificate resolver that routes name; empty, or with `version` and no `acme`, none is asked for.",
     )
     trusted_proxies: Annotated[tuple[values.Network, ...], EachOnce, MayBeEmpty(tuple)] = Field(
         default=(), description="Who may say for whom they ask (X-Forwarded-For): a CDN or TLS terminator in front."
@@ -111,7 +115,7 @@ class Traefik(Strict):
     @property
     def resolver(self) -> str | None:
         """What routes with tls name."""
-        return self.cert_resolver or ("letsencrypt" if self.acme else None)
+        return self.cert_resolver if self.acme or not self.managed else None
 
     @model_validator(mode="after")
     def _ours_or_not(self) -> Self:
@@ -124,7 +128,7 @@ class Traefik(Strict):
         if self.sha256 is None and self.source.startswith("https://"):
             next_step = "copy it from traefik_v{version}_checksums.txt of the release"
             raise refuse("needs a sha256 beside it", next_step.replace("{version}", self.version), at=("version",))
-        if self.cert_resolver and not self.acme:
+        if "cert_resolver" in self.model_fields_set and self.cert_resolver and not self.acme:
             raise refuse("names a resolver that nothing sets up", "add acme, or delete it", at=("cert_resolver",))
         self._check_names()
         self._check_ports()
@@ -132,19 +136,26 @@ class Traefik(Strict):
 
     def _check_names(self) -> None:
         # Traefik takes its settings from variables, TRAEFIK_ENTRYPOINTS_<NAME>_…: a name is one lower-case word.
-        for key in ("http_entry_point", "https_entry_point", "cert_resolver"):
-            name = getattr(self, key)
+        named: list[tuple[tuple[str, ...], str | None]]
+        named = [((key,), getattr(self, key)) for key in ("http_entry_point", "https_entry_point", "cert_resolver")]
+        named += [(("tcp_ports", name), name) for name in self.tcp_ports]
+        for path, name in named:
             if name is not None and (not re.fullmatch("[a-z][a-z0-9]*", name) or name == TRAEFIK):
-                raise refuse(f"{name} cannot be set up by reconcile", "use a-z and 0-9, and not traefik", at=(key,))
+                raise refuse(f"{name} cannot be set up by reconcile", "use a-z and 0-9, and not traefik", at=path)
+        for name in {self.http_entry_point, self.https_entry_point} & self.tcp_ports.keys():
+            raise refuse(f"{name} is an entry point for http", "choose another name", at=("tcp_ports", name))
         if self.http_entry_point == self.https_entry_point:
             raise refuse("is also the one for http", "give each its own name", at=("https_entry_point",))
 
     def _check_ports(self) -> None:
-        ports = {"http_port": self.http_port, "https_port": self.https_port, "api_port": self.api_port}
+        ports: dict[tuple[str, ...], int] = {
+            (key,): getattr(self, key) for key in ("http_port", "https_port", "api_port")
+        }
+        ports |= {("tcp_ports", name): port for name, port in self.tcp_ports.items()}
         taken: dict[int, str] = {self.api_port + 1: "api_port + 1"}
-        for key, port in ports.items():
+        for path, port in ports.items():
             if port in taken:
-                raise refuse(f"{port} is also {taken[port]}", "give each its own port", at=(key,))
-            taken[port] = key
+                raise refuse(f"{port} is also {taken[port]}", "give each its own port", at=path)
+            taken[port] = path[-1]
         if self.api_port == 65535:
             raise refuse("65535 leaves no port above it", "use a lower one", at=("api_port",))

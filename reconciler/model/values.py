@@ -12,6 +12,7 @@ from pydantic import AfterValidator
 
 from reconciler.model.fields import Text, Truth, Whole, refuse, shown
 from reconciler.model.reserved import why_app_name_is_taken, why_env_key_is_taken
+from reconciler.model.source import KINDS, NotASource, WebAddress, read_source
 
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 # A component has a character besides its leading dots, so that neither `.` nor `..` can occur.
@@ -84,6 +85,10 @@ Memory = Annotated[
         "write it like 512M, 2G or 40%",
     ),
 ]
+CpuShare = Annotated[
+    str,
+    Text(r"[1-9][0-9]{0,4}%", "is not a share of a CPU core", "write it like 50% of one core, or 200% for two"),
+]
 Capability = Annotated[
     str,
     Text(r"CAP_[A-Z][A-Z_0-9]*", "is not a capability", "write it like CAP_NET_BIND_SERVICE"),
@@ -124,24 +129,44 @@ AppName = Annotated[
 
 
 def _known_source(source: str) -> str:
-    if scheme := re.match(r"([A-Za-z][A-Za-z0-9+.-]*)(://|:)", source):
-        name = scheme[1].lower()
-        if name in ("s3", "github"):
-            raise refuse(f"{name} sources cannot be read yet", "use a path or an https:// address")
-        if scheme[0] != "https://":
-            raise refuse(f"{name}: is not a kind of source", "use a path or an https:// address")
-        if "@" in re.split(r"[/?#]", source.removeprefix("https://"), maxsplit=1)[0]:
-            raise refuse("holds a login, which does not belong in git", "take user and password out of the address")
     for place in re.findall(r"\{[^{}]*\}", source):
         if place != "{version}":
             raise refuse(f"{shown(place)} stands for nothing", "only {version} is filled in")
+    try:
+        place = read_source(source, "1.0")
+    except NotASource as error:
+        raise refuse(str(error), error.next_step) from None
+    if isinstance(place, WebAddress):
+        if not source.startswith("https://"):
+            raise refuse("is not an https:// address", "publish the artifact over https")
+        if "@" in re.split(r"[/?#]", source.removeprefix("https://"), maxsplit=1)[0]:
+            raise refuse("holds a login, which does not belong in git", "take user and password out of the address")
     return source
 
 
 ArtifactSource = Annotated[
     str,
-    Text(rf"{_LINE}+", "must be one line of text", "write a path or an https:// address", longest=2048, secret=True),
+    Text(rf"{_LINE}+", "must be one line of text", f"write {KINDS}", longest=2048, secret=True),
     AfterValidator(_known_source),
+]
+
+
+def _sound_minisign_key(key: str) -> str:
+    # Algorithm "Ed", 8 bytes that name the key, 32 bytes of ed25519.
+    if base64.b64decode(key)[:2] != b"Ed":
+        raise refuse("is not a public key of minisign", "copy the last line of minisign.pub, which begins with RW")
+    return key
+
+
+MinisignKey = Annotated[
+    str,
+    Text(
+        r"[A-Za-z0-9+/]{56}",
+        "is not a public key of minisign",
+        "copy the last line of minisign.pub, which begins with RW",
+        secret=True,  # whoever writes the secret key here shall not see it in a log
+    ),
+    AfterValidator(_sound_minisign_key),
 ]
 
 

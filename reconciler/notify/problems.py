@@ -7,7 +7,7 @@ from typing import Final
 from reconciler.errors import Kind, ReconcileError
 
 # It passes by itself or was asked for: no news either way, what was told last still stands.
-QUIET: Final[frozenset[Kind]] = frozenset({"waiting", "locked", "suspended"})
+QUIET: Final[frozenset[Kind]] = frozenset({"waiting", "locked", "lease_lost", "suspended"})
 
 # The words change from one look to the next (refused, timed out, no route) while it stays one and the same trouble.
 WORDLESS: Final[frozenset[Kind]] = frozenset({"unreachable"})

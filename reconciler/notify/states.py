@@ -33,7 +33,7 @@ _VARIES = re.compile(
 # An action that belongs to a rollout, rather than to putting something back.
 _ROLLOUT: Final = frozenset({"migrate", "start", "enable", "goback", "reject"})
 # What a pass does behind the scenes of a state that people know already.
-_HOUSEKEEPING: Final = frozenset({"prune", "confirm", "drain", "stop"})
+_HOUSEKEEPING: Final = frozenset({"prune", "confirm", "drain", "stop", "retry", "certify"})
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from reconciler.model.action import (
     Blocked,
     ConfirmRoute,
-    Converged,
     Cutover,
     Drain,
     Drift,
@@ -31,11 +30,10 @@ from reconciler.model.action import (
 )
 from reconciler.model.observed import Identity, ObservedHost, Quarantine, Slot
 from reconciler.model.wanted import Wanted
+from reconciler.policy import certificates
 from reconciler.policy.case import Case
-from reconciler.policy.reasons import cost_of_traefik, difference, way_round_foreign
-from reconciler.policy.slots import carries, chosen_slot, live_slot, wanted_identity
-
-MEMORY_HEADROOM = 1.2  # a second copy may need a little more than the first has now
+from reconciler.policy.reasons import cost_of_traefik, difference, route_difference, way_round_foreign
+from reconciler.policy.slots import carries, chosen_slot, live_slot, shortage, wanted_identity
 
 
 def next_step(want: Wanted, seen: ObservedHost) -> Step:
@@ -53,8 +51,10 @@ def next_step(want: Wanted, seen: ObservedHost) -> Step:
     identity = wanted_identity(want, app)
     if identity is None:
         return _without_release(want, live)
-    case = Case(want, seen, app, live, chosen_slot(want, app, live), identity)
+    crowded = shortage(want, seen, live)
+    case = Case(want, seen, app, live, chosen_slot(want, app, live, crowded), identity, crowded)
     for part in (
+        _come_back_at_boot,
         _keep_quarantine,
         _come_up,
         _be_as_written,
@@ -63,17 +63,29 @@ def next_step(want: Wanted, seen: ObservedHost) -> Step:
         _soak,
         _others_leave,
         _prune,
+        certificates.be_certified,
     ):
         if step := part(case):
             return step
-    return Converged(want.host, want.app, identity.version, case.slot.name)
+    return certificates.converged(case)
 
 
 def _without_release(want: Wanted, live: Slot | None) -> Blocked:
     serving = live.running.version if live and live.running_now and live.running else ""
     reason = f"the artifact of version {want.version} is not there, and no host release of that version either"
-    next_step = "build the artifact, or correct artifact.source"
-    return Blocked(want.host, want.app, reason, next_step, serving, kind="artifact")
+    next_step = want.missing_next or "build the artifact, or correct artifact.source"
+    why, kind = want.missing or reason, want.missing_kind
+    return Blocked(want.host, want.app, why, next_step, serving, retryable=want.comes_later, kind=kind)
+
+
+def _come_back_at_boot(case: Case) -> Step | None:
+    """Whatever else is under way: what visitors are routed to is what a reboot brings back."""
+    live, route = case.live, case.app.route
+    if live is None or not case.want.route or not route or route.slot != live.name:
+        return None
+    if live.enabled or not live.running_now:
+        return None
+    return EnableInstance(*case.where, "not enabled for boot", live.name, live.invocation, drift="enabled")
 
 
 def _keep_quarantine(case: Case) -> Step | None:
@@ -98,10 +110,14 @@ def _quarantined(case: Case, entry: Quarantine) -> Blocked:
     log_tail = next((slot.log_tail for slot in case.app.slots if slot.log_tail), ())
     return case.blocked(
         "quarantined",
-        f"version {case.identity.version} failed here: {entry.reason}",
+        f"version {case.identity.version} {_what_became_of_it(entry)}",
         f"reconcile logs {case.want.app}; then commit another version or env (these digests are not tried again)",
         log_tail,
     )
+
+
+def _what_became_of_it(entry: Quarantine) -> str:
+    return f"was {entry.reason}" if entry.reason.startswith("rolled back") else f"failed here: {entry.reason}"
 
 
 def _come_up(case: Case) -> Step | None:
@@ -116,13 +132,14 @@ def _come_up(case: Case) -> Step | None:
     reason = _why_start(case)
     if installed := _installed(case):
         return installed
-    if not want.stop_first and slot is not case.live and slot.running_now and not carries(slot, want, case.app):
-        return _leave(case, slot, "left over from another rollout", drift="second_slot")
+    if left_over := _left_over(case):
+        return _leave(case, left_over, "left over from another rollout", drift="second_slot")
     if want.migrates and case.identity.release not in case.app.migrated:
         return Migrate(*case.where, "once per release, before it starts", case.identity)
     replaces = _replaced(case)
     if replaces:
-        reason += "; stop-first, only one slot: no service until it is healthy"
+        why = "only one slot" if want.one_slot else case.crowded or "as it was begun"
+        reason += f"; stop-first, {why}: no service until it is healthy"
     if want.proxy:
         reason += cost_of_traefik(case)
     drift: Drift | None = None
@@ -130,6 +147,13 @@ def _come_up(case: Case) -> Step | None:
         drift = "failed" if slot.state == "failed" else "stopped"
     takes_over = case.app.by_hand
     return StartInstance(*case.where, reason, slot.name, case.identity, replaces, takes_over, drift=drift)
+
+
+def _left_over(case: Case) -> Slot | None:
+    """An instance of another rollout, where the wanted one is to start or where it takes the room of it."""
+    idle = [slot for slot in case.app.slots if slot is not case.live and slot.running_now]
+    others = [slot for slot in idle if not carries(slot, case.want, case.app)]
+    return next((slot for slot in others if slot is case.slot or case.crowded), None)
 
 
 def _installed(case: Case) -> Step | None:
@@ -142,7 +166,7 @@ def _installed(case: Case) -> Step | None:
 
 def _replaced(case: Case) -> Identity | None:
     before = case.slot.previous or case.slot.running or case.slot.prepared
-    return before if case.want.stop_first and before and before != case.identity else None
+    return before if case.stop_first and before and before != case.identity else None
 
 
 def _may_not_start(case: Case) -> Blocked | None:
@@ -158,17 +182,12 @@ def _may_not_start(case: Case) -> Blocked | None:
         if case.want.proxy:
             remedy = "stop it, be it another Traefik, or choose another api_port in fleet.yaml"
         return case.blocked("port_taken", f"port {slot.name} is taken by {slot.stranger}", remedy)
-    rollout = live is not None and live.running_now and live is not slot
     if case.want.route and seen.traefik and live is not slot:
         return _traefik_silent(case)
-    needed_kib = int((live.memory_kib if live else 0) * MEMORY_HEADROOM)
-    if rollout and needed_kib > seen.facts.memory_available_kib:
-        return case.blocked(
-            "memory",
-            f"a second copy needs about {needed_kib // 1024} MiB of memory, "
-            f"{seen.facts.memory_available_kib // 1024} MiB are available",
-            "free memory, or give the app one port only (stop-first)",
-        )
+    if not carries(slot, case.want, case.app) and (blocked := _no_entry_point(case)):
+        return blocked
+    if case.crowded and live is not slot:  # other ports are desired: it cannot take the place of what serves
+        return case.blocked("memory", case.crowded, "free memory, or keep one of the former ports")
     return None
 
 
@@ -183,6 +202,9 @@ def _why_start(case: Case) -> str:
 def _be_as_written(case: Case) -> Step | None:
     """Its files say what it runs, so that a restart or a reboot brings back the same."""
     slot, app = case.slot, case.app
+    if slot.on_trial:
+        why = "its files were lost, and a reboot would not bring it back"
+        return RepairFiles(*case.where, why, slot.name, case.identity, drift="env") if case.accepted else None
     if slot.prepared != case.identity or not slot.files_intact:
         return RepairFiles(
             *case.where, "its env file or link was changed on the host", slot.name, case.identity, drift="env"
@@ -207,7 +229,7 @@ def _be_accepted(case: Case) -> Step | None:
 
 
 def _within(want: Wanted) -> str:
-    asked = f"{want.health_path} healthy" if want.health_path else "running"
+    asked = f"{want.health_path} healthy" if want.health_path else "port open" if want.port_asked else "running"
     return f"{asked} for {want.minimum_healthy_seconds:g} s, within {want.healthy_within_seconds:g} s"
 
 
@@ -227,8 +249,24 @@ def _accept(case: Case, reason: str, drift: Drift | None = None) -> Step:
     slot = case.slot
     if not case.want.route:
         return EnableInstance(*case.where, reason, slot.name, slot.invocation, takes_over=case.app.by_hand, drift=drift)
+    if blocked := _no_entry_point(case):
+        return blocked
     before = case.live.name if case.live and case.live.name != slot.name and case.live.occupied else ""
     return Cutover(*case.where, reason, slot.name, slot.invocation, before, drift=drift)
+
+
+def _no_entry_point(case: Case) -> Blocked | None:
+    """A route on an entry point that Traefik has not would take the app from its visitors."""
+    route, known = case.want.route, case.seen.entry_points
+    missing = [name for name in route.entry_points if name not in known] if route and known is not None else []
+    if not missing:
+        return None
+    return case.blocked(
+        "traefik",
+        f"Traefik has no entry point {missing[0]}; it has {', '.join(known or ()) or 'none'}",
+        "add it to Traefik's static configuration and restart Traefik, or correct the name (route.tcp.entry_point, "
+        "or traefik in fleet.yaml)",
+    )
 
 
 def _be_confirmed(case: Case) -> Step | None:
@@ -237,13 +275,9 @@ def _be_confirmed(case: Case) -> Step | None:
     if not want.route:
         return RemoveRoute(*case.where, "no route is desired") if app.route else None
     digest = want.route.digests[slot.name]
-    if app.route is None or not app.route.intact:
-        what = "was changed on the host" if app.route else "is not there"
-        return _accept(case, f"the route file {what}", "route")
-    if app.route.digest != digest:
-        return _accept(case, "another route is desired")
-    if not slot.enabled:
-        return _accept(case, "not enabled for boot", "enabled")
+    if app.route is None or app.route.digest != digest or not app.route.intact:
+        by_hand = app.route_deleted or (app.route is not None and not app.route.intact)
+        return _accept(case, route_difference(app, want.route, digest), "route" if by_hand else None)
     if app.applied and app.applied.digest == digest and not app.applied.problem:
         return None
     return _confirm(case, slot.name, digest)
@@ -251,6 +285,8 @@ def _be_confirmed(case: Case) -> Step | None:
 
 def _confirm(case: Case, slot: str, digest: str) -> Step:
     app = case.app
+    if blocked := _no_entry_point(case):
+        return blocked
     if case.seen.traefik:
         return _traefik_silent(case)
     if app.unconfirmed:
@@ -303,7 +339,7 @@ def _leave(case: Case, slot: Slot, reason: str, drift: Drift | None = None) -> S
 
 
 def _prune(case: Case) -> Step | None:
-    """Only what no slot needs and is older than the newest `keep_releases`."""
+    """Only what no slot needs and is not among the `keep_releases` that served last; what failed here goes first."""
     app = case.app
     needed = {case.identity.release}
     for slot in app.slots:
@@ -312,4 +348,4 @@ def _prune(case: Case) -> Step | None:
     old = tuple(release for release in app.releases if release not in kept) + app.leftovers
     if not old:
         return None
-    return PruneReleases(*case.where, f"the newest {case.want.keep_releases} are kept", old)
+    return PruneReleases(*case.where, f"the last {case.want.keep_releases} are kept", old)

@@ -17,6 +17,10 @@ class AppFile:
     document: Document
     app: App
 
+    def place(self, path: KeyPath) -> str:
+        place = self.document.places[path]
+        return f"{self.document.file}:{place.line}:{place.column}"
+
     def problem(self, path: KeyPath, message: str, next_step: str) -> Problem:
         place = self.document.places[path]
         return Problem(self.document.file, place.line, place.column, dotted(path), message, next_step)
@@ -61,7 +65,8 @@ def _taken_ports(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
 def _use_by_traefik(port: int, fleet: Fleet) -> str:
     if port in fleet.traefik.api_ports:
         return "the port of Traefik's API"
-    ours = fleet.traefik.managed and port in (fleet.traefik.http_port, fleet.traefik.https_port)
+    traefik = fleet.traefik
+    ours = traefik.managed and port in (traefik.http_port, traefik.https_port, *traefik.tcp_ports.values())
     return "where Traefik takes visitors in" if ours else ""
 
 
@@ -98,17 +103,16 @@ def _circles(files: Sequence[AppFile]) -> Iterator[Problem]:
 
 
 def _shared(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
-    owners: dict[tuple[object, ...], str] = {}
+    owners: dict[tuple[object, ...], tuple[AppFile, KeyPath]] = {}
     for file in files:
         wanted: list[tuple[KeyPath, str, object]] = [
             (("ports", index), "port", port) for index, port in enumerate(file.app.ports)
         ]
-        domains = file.app.route.domains if file.app.route else ()
-        wanted += [(("route", "domains", index), "domain", domain) for index, domain in enumerate(domains)]
+        claims = file.app.route.claims if file.app.route else []
+        wanted += [(("route", *path), "route", claimed) for path, claimed in claims]
         for name, spec in _machines(file, fleet):
             for path, what, value in wanted:
-                owner = owners.setdefault((spec.machine, what, value), file.app.app)
-                if owner != file.app.app:
-                    yield file.problem(
-                        path, f"{value} is also a {what} of {owner}, on host {name}", "change one of the two"
-                    )
+                owner, at = owners.setdefault((spec.machine, what, value), (file, path))
+                if owner is not file:
+                    said = f"{value} is also a {what} of {owner.app.app} ({owner.place(at)}), on host {name}"
+                    yield file.problem(path, said, "change one of the two")

@@ -10,11 +10,13 @@ from functools import cache
 
 from reconciler.tools.rendering import package_text
 
+_SHARED = {"install": ("release",), "fetch": ("release",)}  # what an action's script has in common with another
+
 
 @cache
 def change_script(name: str) -> str:
     """The script of one action, such as "start"; its reply is read by `look.read_reply`."""
-    return _joined("prelude", "look", name, "change")
+    return _joined("prelude", "look", *_SHARED.get(name, ()), name, "change")
 
 
 @cache

@@ -39,6 +39,7 @@ def static_settings(traefik: Traefik) -> dict[str, str]:
         "serversTransport.forwardingTimeouts.idleConnTimeout": f"{traefik.idle_seconds}s",
         **_entry_point(http, traefik.http_port, traefik),
         **_entry_point(https, traefik.https_port, traefik),
+        **{key: value for name, port in traefik.tcp_ports.items() for key, value in _listener(name, port).items()},
         f"entryPoints.{https}.asDefault": "true",
         f"entryPoints.{https}.http.tls": "true",
     }
@@ -56,17 +57,19 @@ def static_settings(traefik: Traefik) -> dict[str, str]:
     return {_variable(key): value for key, value in sorted(settings.items())}
 
 
-def _entry_point(name: str, port: int, traefik: Traefik) -> dict[str, str]:
+def _listener(name: str, port: int) -> dict[str, str]:
     place = f"entryPoints.{name}"
-    settings = {
+    return {
         f"{place}.address": f":{port}",
         # Two instances may listen side by side: the next one is there before this one leaves.
         f"{place}.reusePort": "true",
         f"{place}.transport.lifeCycle.graceTimeOut": f"{GRACE_SECONDS}s",
     }
-    if traefik.trusted_proxies:
-        settings[f"{place}.forwardedHeaders.trustedIPs"] = ",".join(traefik.trusted_proxies)
-    return settings
+
+
+def _entry_point(name: str, port: int, traefik: Traefik) -> dict[str, str]:
+    trusted = ",".join(traefik.trusted_proxies)
+    return _listener(name, port) | ({f"entryPoints.{name}.forwardedHeaders.trustedIPs": trusted} if trusted else {})
 
 
 def _resolver(name: str, acme: Acme, http_entry_point: str) -> dict[str, str]:

@@ -1,1 +1,1 @@
-cat "$1/$2/history" 2>/dev/null
+cat "$1/.history/$2" 2>/dev/null

@@ -12,6 +12,7 @@ change() {
     resume) rm -f "$S/$1/suspended" ;;
     retry)
       rm -f "$S/$1/quarantine"
+      [ ! -f "$T/$1.yml" ] || touch -d @1 "$T/$1.yml" # as if written long ago: certificates are asked for again
       systemctl reset-failed "$1@*" 2>/dev/null || : ;;
   esac
 }

@@ -23,4 +23,5 @@ change() {
   esac
   log_tail "$unit" "$begun"
   echo "$why" | quarantine "$app" "$4" || fail 28 "cannot write below $S"
+  sink "$app" "$release"
 }

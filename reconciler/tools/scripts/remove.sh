@@ -9,5 +9,5 @@ change() {
   if grep -q "  $T/00-certificate.yml\$" "$S/$app/inventory" 2>/dev/null; then rm -f "$T/00-certificate.yml"; fi
   rm -rf "$R/$app/slots" "$R/$app/releases" "$E/$app"
   rmdir "$R/$app" 2>/dev/null
-  rm -rf "$S/$app"
+  rm -rf "$S/$app" "$C/$app"
 }

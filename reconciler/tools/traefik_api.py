@@ -1,0 +1,114 @@
+"""Traefik's API: which routes it holds, its entry points, its certificates. Pure."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Any
+
+from reconciler.model.observed import AppliedRoute, Certificate
+from reconciler.tools.traefik import redirect_name
+
+RAWDATA = "/api/rawdata"
+ENTRY_POINTS = "/api/entrypoints"
+CERTIFICATES = "/api/certificates"  # since 3.7
+
+
+def read_applied(app: str, rawdata: dict[str, Any]) -> AppliedRoute | None:
+    """What Traefik holds for the app, from `RAWDATA`; None when it holds neither router nor marker."""
+    routers = {**rawdata.get("tcpRouters", {}), **rawdata.get("routers", {})}
+    ours = {name: router for name, router in routers.items() if _is_of(app, name)}
+    # And not the marker of an app <app>-route.
+    marker = re.compile(rf"{re.escape(app)}-route-([^-]+)-([0-9a-f]{{12}})(?:-[0-9]+)?@file")
+    services = [*rawdata.get("services", {}), *rawdata.get("tcpServices", {})]
+    markers = [found for name in services if (found := marker.fullmatch(name))]
+    if not ours and not markers:
+        return None
+    slot, route_digest = markers[0].groups() if markers else ("", "")
+    if f"{app}@file" not in ours:
+        return AppliedRoute(slot, route_digest, "the router is not there")
+    middlewares = {**rawdata.get("tcpMiddlewares", {}), **rawdata.get("middlewares", {})}
+    passed = [name for router in ours.values() for name in router.get("middlewares", [])]
+    on_the_way = [middlewares.get(name if "@" in name else f"{name}@file", {"status": "enabled"}) for name in passed]
+    return AppliedRoute(slot, route_digest, "; ".join(_problems([*ours.values(), *on_the_way])))
+
+
+def _is_of(app: str, name: str) -> bool:
+    return name == f"{app}@file" or (name.startswith(redirect_name(app, "")) and name.endswith("@file"))
+
+
+def _problems(parts: list[dict[str, Any]]) -> list[str]:
+    """Why routers or middlewares are not enabled, each reason once."""
+    found: list[str] = []
+    for part in parts:
+        if part.get("status") != "enabled":
+            found += part.get("error") or ["the router is disabled"]
+    return list(dict.fromkeys(found))
+
+
+def read_entry_points(answer: object) -> tuple[str, ...] | None:
+    """The names, from `ENTRY_POINTS`; None when it is something else."""
+    if not isinstance(answer, list):
+        return None
+    return tuple(sorted(str(each["name"]) for each in answer if isinstance(each, dict) and "name" in each))
+
+
+def read_certificates(answer: object) -> tuple[Certificate, ...] | None:
+    """All that it holds, its default one included, from `CERTIFICATES`; None when it is something else."""
+    if not isinstance(answer, list):
+        return None
+    try:
+        return tuple(sorted((_certificate(each) for each in answer), key=lambda each: each.names))
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _certificate(entry: dict[str, Any]) -> Certificate:
+    ends = datetime.fromisoformat(entry["notAfter"])
+    return Certificate(tuple(sorted(entry.get("sans") or [])), int(ends.timestamp()))
+
+
+def applied_by_all(app: str, answers: list[dict[str, Any]], route_digest: str) -> AppliedRoute | None:
+    """What all instances hold for the app; where they differ, one of those that do not hold just this route."""
+    held = [read_applied(app, rawdata) for rawdata in answers]
+    behind = [each for each in held if not holds(each, route_digest)]
+    return (behind or held or [None])[0]
+
+
+def holds(applied: AppliedRoute | None, route_digest: str) -> bool:
+    """It serves by the route of this digest; without a digest: by none."""
+    return applied.digest == route_digest and not applied.problem if applied else not route_digest
+
+
+def missing_routes(markers: tuple[str, ...], before: dict[str, Any], after: dict[str, Any]) -> str:
+    """What an instance does not serve although its files (by their markers) or another instance say so, in a few words.
+
+    "" when nothing is missing.
+    """
+    served = dict.fromkeys(markers, "enabled") | _from_files(before)
+    held = _from_files(after)
+    missing = sorted(name for name, state in served.items() if state == "enabled" and held.get(name) != "enabled")
+    if not missing:
+        return ""
+    more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+    return f"{missing[0]} {held.get(missing[0], 'is not there')}{more}"
+
+
+def _from_files(rawdata: dict[str, Any]) -> dict[str, str]:
+    """Router or marker from the watched folder → `enabled`, or what is wrong with it."""
+    routers = {**rawdata.get("tcpRouters", {}), **rawdata.get("routers", {})}
+    states = {
+        name.removesuffix("@file"): "enabled"
+        if each.get("status") == "enabled"
+        else ": ".join(["is disabled", *each.get("error", [])])
+        for name, each in routers.items()
+        if name.endswith("@file")
+    }
+    services = [*rawdata.get("services", {}), *rawdata.get("tcpServices", {})]
+    # A route that was written once more carries a number after its digest.
+    markers = [
+        found[1]
+        for name in services
+        if (found := re.fullmatch(r"(.+-route-[^-]+-[0-9a-f]{12})(?:-[0-9]+)?@file", name))
+    ]
+    return states | dict.fromkeys(markers, "enabled")
