@@ -264,8 +264,8 @@ def _no_entry_point(case: Case) -> Blocked | None:
     return case.blocked(
         "traefik",
         f"Traefik has no entry point {missing[0]}; it has {', '.join(known or ()) or 'none'}",
-        "add it to Traefik's static configuration and restart Traefik, or correct the name (route.tcp.entry_point, "
-        "or traefik in fleet.yaml)",
+        "add it to traefik.tcp_ports in fleet.yaml, or to the static configuration of a Traefik that is not ours; or "
+        "correct the name (route.tcp.entry_point, or traefik in fleet.yaml)",
     )
 
 
