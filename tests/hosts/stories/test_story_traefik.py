@@ -20,7 +20,8 @@ from tests.hosts.stories.project import Project, nothing_touched, wait_for
 
 pytestmark = pytest.mark.hosts
 
-MOST_FAILED = 20  # of some thousands, in two changes: connections just being opened or reused as the old one leaves
+# In two changes. The new one takes connections in just before it knows its routes: longer on busy cores.
+MOST_FAILED_SHARE = 0.02
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +106,7 @@ def test_an_upgrade_and_a_changed_setting_under_load(edge: Project) -> None:
     assert f"version {OLDER} → {NEWER}" in said and "may get a 404" in said
     assert "env TRAEFIK_SERVERSTRANSPORT_FORWARDINGTIMEOUTS_IDLECONNTIMEOUT changed" in setting.err
     live_slot(edge)
-    assert len(load.failures) <= MOST_FAILED, load.summary()
+    assert len(load.failures) <= MOST_FAILED_SHARE * len(load.samples), load.summary()
     assert [each for each in load.failures if each.stream == "slow" and each.seconds > 0.5] == [], load.summary()
 
 
