@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 
 from reconciler import prove
+from reconciler.certificate import new_certificate
 from reconciler.errors import ActionFailed, HostLocked
 from reconciler.expect import forget_evidence
 from reconciler.host.transport import Transport
@@ -37,6 +38,7 @@ from reconciler.model.observed import Identity, ObservedApp, ObservedHost, Slot
 from reconciler.model.wanted import Controller
 from reconciler.resolve import Target
 from reconciler.run import Runner, tar_of
+from reconciler.tools import traefik
 from reconciler.tools.look import Reply
 
 STALE = 75  # prelude.sh: the host was no longer as seen; nothing was done
@@ -119,7 +121,8 @@ class Applier:
                 failed = f"{self._tried(action.failed)}\n{reason}"
                 return await runner.run("goback", back, tar_of({"route": route, "reason": failed}))
             case EnableInstance():
-                return await runner.run("enable", (action.app, action.slot, action.invocation))
+                accepted = (action.app, action.slot, action.invocation, action.takes_over or "-")
+                return await runner.run("enable", accepted)
             case RemoveRoute():
                 return await runner.run("unroute", (action.app,))
             case Drain():
@@ -150,7 +153,7 @@ class Applier:
         slot, invocation = action.slot, app.slot(action.slot).invocation
         match action:
             case StartInstance():
-                words = (name, slot, action.identity.release, invocation)
+                words = (name, slot, action.identity.release, invocation, action.takes_over or "-")
                 return await runner.run("start", words, self._slot_files(action), stop_seconds)
             case RepairFiles():
                 words = (name, slot, action.identity.release, invocation)
@@ -161,16 +164,18 @@ class Applier:
                 return await runner.run("stop", (name, slot, invocation), b"", stop_seconds)
             case RejectRelease():
                 why = f"{self._tried(action.identity)}\n{self.target.masked(action.why)}"
-                return await runner.run(
-                    "reject", (name, slot, action.identity.release, invocation), why.encode(), stop_seconds
-                )
+                words = (name, slot, action.identity.release, invocation, action.takes_over or "-")
+                return await runner.run("reject", words, why.encode(), stop_seconds)
 
     def _tried(self, identity: Identity) -> str:
         """The identity as quarantine names it, with what else was part of the attempt. It travels on stdin only."""
         return f"{identity}/{self.target.wanted.attempt}"
 
     def _slot_files(self, action: StartInstance | RepairFiles) -> bytes:
-        return tar_of({"env": self.target.env_text(action.identity), "unit": self.target.unit_text()})
+        files = {"env": self.target.env_text(action.identity), "unit": self.target.unit_text()}
+        if self.target.wanted.proxy:
+            files |= {"certificate": new_certificate(), "default": traefik.default_text()}
+        return tar_of(files)
 
     def _explained(self, reply: Reply) -> str:
         log = "".join(f"\n    {self.target.masked(line)}" for line in reply.log[-15:])

@@ -11,6 +11,7 @@ import io
 import sys
 from pathlib import Path
 
+from reconciler.arguments import OWN, SECRETS
 from reconciler.errors import ReconcileError
 
 DESCRIPTION = """From a commit to a converged server: tarball releases, slots under systemd, Traefik routes, over SSH.
@@ -34,6 +35,7 @@ COMMANDS = {
     "suspend": "change nothing about an app for a while",
     "resume": "the end of a suspension",
     "secrets": "set, edit, rekey or check what lies encrypted in the desired state",
+    "dashboard": "Traefik's dashboard of a host, on a port of this machine",
     "adopt": "take over an app's unit and route that somebody wrote by hand",
     "demo": "a whole rollout on this machine, without root, systemd or a server",
     "schema": "print the JSON Schemas for editors",
@@ -115,48 +117,10 @@ def _common(to: argparse.ArgumentParser) -> None:
 
 
 def _own(name: str, command: argparse.ArgumentParser) -> None:
-    if name == "set":
-        command.add_argument("app_name", metavar="APP")
-        command.add_argument("version", metavar="VERSION")
-        command.add_argument(
-            "--sha256", metavar="HEX", default=None, help="digest of the artifact, if it is not a local file"
-        )
+    for names, options in OWN.get(name, ()):
+        command.add_argument(*names, **options)
     if name == "secrets":
         _secrets(command)
-    if name == "schema":
-        command.add_argument(
-            "name", choices=["app", "fleet"], nargs="?", default="app", help="which one to print (app)"
-        )
-        command.add_argument("--write", type=Path, metavar="DIR", default=None, help="write both into this folder")
-    if name in ("logs", "history", "retry", "suspend", "resume", "rollback", "exec", "adopt"):
-        command.add_argument("app_name", metavar="APP")
-    if name == "rollback":
-        command.add_argument(
-            "--now", action="store_true", help="go back at once, and hold until the next change in git"
-        )
-    if name == "exec":
-        command.add_argument(
-            "words", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="as in: -- bin/hello eval 1+1"
-        )
-    if name == "status":
-        command.add_argument("--watch", action="store_true", help="show it again and again, until Ctrl-C")
-    if name == "suspend":
-        command.add_argument("--reason", required=True, help="why; shown by status")
-        command.add_argument(
-            "--for", dest="duration", metavar="TIME", default=None, help="30m, 2h or 7d; else until resumed"
-        )
-    if name == "logs":
-        command.add_argument("--follow", action="store_true", help="go on until Ctrl-C")
-        command.add_argument("--lines", type=int, default=100, metavar="N", help="newest lines of each host (100)")
-
-
-SECRETS = {
-    "set": "encrypt a value, read from stdin or a hidden prompt",
-    "edit": "open a value in $EDITOR, and encrypt what it leaves",
-    "rekey": "encrypt every age file anew for those in secrets/recipients.txt",
-    "check": "can each secret that is named be had, who can read it, what is stale or unused",
-    "list": "the same without a private key: where each secret is and who can read it",
-}
 
 
 def _secrets(command: argparse.ArgumentParser) -> None:

@@ -82,7 +82,7 @@ def _changed(app: ObservedApp, action: AnyAction, want: Wanted) -> ObservedApp: 
         case Cutover():
             return replace(_accepted(app, action.slot), route=_route(want, action.slot))
         case EnableInstance():
-            return _accepted(app, action.slot)
+            return replace(_accepted(app, action.slot), by_hand="")
         case ConfirmRoute():
             return replace(app, applied=AppliedRoute(action.slot, action.digest) if action.digest else None)
         case RemoveRoute():

@@ -56,7 +56,7 @@ async def have(target: Target, tell: Callable[[str], None]) -> Prepared:
     source, key, where = app.artifact.source, app.artifact.minisign, (app.version, target.folder)
     digest = await digest_of(source, app.artifact.sha256, *where)
     # What is ready may have been made when no signature was asked for.
-    if key is None and (ready := await asyncio.to_thread(load_prepared, digest)):
+    if key is None and (ready := await asyncio.to_thread(load_prepared, digest, program=app.app)):
         return ready
     label = label_of(source, *where)
     tell(f"fetching {label}")
@@ -65,7 +65,7 @@ async def have(target: Target, tell: Callable[[str], None]) -> Prepared:
         tell("checking the signature")
         await prove_signed(source, *where, key, digest, path)
     tell("checking the archive")
-    return await asyncio.to_thread(prepare, path, digest, label=label)
+    return await asyncio.to_thread(prepare, path, digest, label=label, program=app.app)
 
 
 async def read_abi(host: Transport) -> HostAbi:

@@ -113,6 +113,8 @@ class Pass:
         if why := await order.reason_to_wait(target, seen):
             return Outcome(Blocked(wanted.host, wanted.app, why, kind="waiting"))
         target = await order.without_second_migration(target)
+        if isinstance(seen, ObservedHost) and await order.traefik_changed(target, seen):
+            seen = await self.look(wanted.host)
         outcome = await self._rollout(target, seen)
         # Waited for is only what the look showed. Who loses the lease later has slept or lost a race: what it was
         # about to do may be old by now, and it changes nothing more.

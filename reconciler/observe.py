@@ -12,7 +12,7 @@ from reconciler.alive import is_dead
 from reconciler.errors import HostError, HostRefused
 from reconciler.host.http import HttpConnection, NoAnswer
 from reconciler.host.transport import Command, Transport
-from reconciler.model.observed import Certificate, Lease, ObservedApp, ObservedHost, Unreachable
+from reconciler.model.observed import TRAEFIK, Certificate, Lease, ObservedApp, ObservedHost, Unreachable
 from reconciler.model.wanted import Controller
 from reconciler.resolve import Site, Target
 from reconciler.run import lease_words
@@ -33,29 +33,33 @@ async def observe(
     try:
         reply, held, entry_points, certificates, *answers = await _all(
             _look(host, site, targets, controller),
-            ask_traefik(host, site.api_port),
-            _also_ask_traefik(host, site.api_port, targets, traefik_api.ENTRY_POINTS),
-            _also_ask_traefik(host, site.api_port, targets, traefik_api.CERTIFICATES),
+            ask_all_traefiks(host, site.api_ports),
+            _also_ask_traefik(host, site.api_ports, targets, traefik_api.ENTRY_POINTS),
+            _also_ask_traefik(host, site.api_ports, targets, traefik_api.CERTIFICATES),
             *(ask_health(host, int(slot), path or "/") for slot, path in ports),
         )
     except HostError as error:
         reason = str(error).removeprefix(f"host {host.name}: ")
         return Unreachable(host.name, reason, error.next_step, error.retryable, error.kind)
     health = {slot: answer for (slot, _), answer in zip(ports, answers, strict=True)}
-    apps = {name: _with_answers(name, app, held, health) for name, app in reply.apps.items()}
+    seen = ObservedHost(host.name, reply.facts, apps=reply.apps)
+    if others := [port for port in seen.traefik_ports if port not in held]:  # left over from other settings
+        held |= await ask_all_traefiks(host, tuple(others))
+        entry_points = entry_points or await _also_ask_traefik(host, tuple(others), targets, traefik_api.ENTRY_POINTS)
+        certificates = certificates or await _also_ask_traefik(host, tuple(others), targets, traefik_api.CERTIFICATES)
+    answered = [each for each in held.values() if isinstance(each, dict)]
+    apps = {name: _with_answers(name, app, answered, health) for name, app in reply.apps.items()}
     lease = replace(reply.lease, abandoned=is_dead(reply.lease.token))
     locked = f"{lease.holder} changes this host" if lease.held_by_other(controller.token) else ""
-    traefik_trouble = held if isinstance(held, str) else ""
-    return ObservedHost(
-        host.name,
-        reply.facts,
-        lease,
-        locked,
-        apps,
-        traefik_trouble,
-        traefik_api.read_entry_points(entry_points),
-        traefik_api.read_certificates(certificates),
-        reply.facts.now_epoch_seconds,
+    return replace(
+        seen,
+        lease=lease,
+        locked=locked,
+        apps=apps,
+        traefik=trouble_of_traefik(seen, held),
+        entry_points=traefik_api.read_entry_points(entry_points),
+        certificates=traefik_api.read_certificates(certificates),
+        certificates_at=reply.facts.now_epoch_seconds,
     )
 
 
@@ -98,10 +102,15 @@ async def ask_certificates(host: Transport, port: int, connection: HttpConnectio
         return None
 
 
-async def _also_ask_traefik(host: Transport, port: int, targets: list[Target], path: str) -> object:
+async def _also_ask_traefik(host: Transport, ports: tuple[int, ...], targets: list[Target], path: str) -> object:
     """What is only needed where something is routed; at the same time as the rest. None when it is not to be had."""
     if not any(target.wanted.route for target in targets):
         return None
+    answers = await _all(*(_answer_of(host, port, path) for port in ports))
+    return next((each for each in answers if each is not None), None)
+
+
+async def _answer_of(host: Transport, port: int, path: str) -> object:
     try:
         return (await _json_of(host, port, path))[1]
     except NoAnswer:
@@ -123,6 +132,22 @@ async def _json_of(
             http.close()
 
 
+async def ask_all_traefiks(
+    host: Transport, ports: tuple[int, ...], connections: dict[int, HttpConnection] | None = None
+) -> dict[int, dict[str, object] | str]:
+    """What each of the ports answers, asked at the same time."""
+    kept = connections or {}
+    return dict(zip(ports, await _all(*(ask_traefik(host, port, kept.get(port)) for port in ports)), strict=True))
+
+
+def trouble_of_traefik(seen: ObservedHost, held: dict[int, dict[str, object] | str]) -> str:
+    """Why nobody can tell what Traefik serves; "" when the one that counts, or else any, has answered."""
+    live = [int(slot.name) for slot in seen.app(TRAEFIK).slots if slot.enabled and int(slot.name) in seen.traefik_ports]
+    counting = [held[port] for port in live if port in held] or list(held.values())
+    silent = [each for each in counting if isinstance(each, str)]
+    return silent[0] if len(silent) == len(counting) else ""
+
+
 async def ask_health(host: Transport, port: int, path: str) -> Health:
     """(healthy, what was answered) of one GET to the slot itself."""
     http = HttpConnection(host, port)
@@ -139,7 +164,9 @@ def read_health(status: int) -> Health:
     return 200 <= status < 300, str(status)
 
 
-def _with_answers(name: str, app: ObservedApp, held: dict[str, object] | str, health: dict[str, Health]) -> ObservedApp:
+def _with_answers(
+    name: str, app: ObservedApp, answered: list[dict[str, object]], health: dict[str, Health]
+) -> ObservedApp:
     slots = []
     for slot in app.slots:
         if slot.running_now and slot.name in health:
@@ -148,5 +175,5 @@ def _with_answers(name: str, app: ObservedApp, held: dict[str, object] | str, he
                 slot, healthy=healthy and slot.listening, health=answer if slot.listening else "port not open"
             )
         slots.append(slot)
-    applied = traefik_api.read_applied(name, held) if isinstance(held, dict) else None
+    applied = traefik_api.applied_by_all(name, answered, app.route.digest if app.route else "")
     return replace(app, slots=tuple(slots), applied=applied)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from reconciler.model.action import Blocked
-from reconciler.model.observed import ObservedHost, Unreachable
+from reconciler.model.observed import TRAEFIK, ObservedHost, Unreachable
 from reconciler.policy.fleet import groups
 from reconciler.policy.guards import too_many_removals
 from reconciler.policy.slots import carries, live_slot
@@ -58,10 +58,24 @@ class Order:
         for app in target.app.after:
             if why := await self._unready(app, None):
                 return f"comes after {app}: {why}"
+        if why := await self._traefik_unready(target):
+            return why
         for host in await self._hosts_before(target):
             if why := await self._unready(target.wanted.app, host):
                 return f"waits for host {host}: {why}"
         return ""
+
+    async def _traefik_unready(self, target: Target) -> str:
+        """A rollout that visitors shall see waits for the Traefik of its host; putting drift back never does."""
+        return await self._unready(TRAEFIK, target.wanted.host) if target.wanted.route else ""
+
+    async def traefik_changed(self, target: Target, seen: ObservedHost) -> bool:
+        """Traefik on the app's host was changed in this pass: what was seen of it before is old.
+
+        A silent one is waited for; who only puts drift back and sees it answer goes on.
+        """
+        job = self.jobs.get((TRAEFIK, target.wanted.host)) if target.wanted.route else None
+        return bool(job and (job.done() or seen.traefik) and (await asyncio.shield(job)).actions)
 
     async def _unready(self, app: str, host: str | None) -> str:
         for (name, on), job in list(self.jobs.items()):
@@ -106,7 +120,9 @@ class Order:
             for name, app in seen.apps.items()
             if app.owner == self.owner != "-"
         }
-        surplus = sorted(owned - named)
+        # Who has routes on a host needs its Traefik, whoever looks after it from now on.
+        served = {(TRAEFIK, host) for host, seen in looks.items() if isinstance(seen, ObservedHost) and _serves(seen)}
+        surplus = sorted(owned - named - served)
         desired = {app for app, _ in named}
         former = {target.app.moved_from for target in self.targets if target.app}
         vanished = {app for app, _ in surplus if app not in desired and app not in former}
@@ -123,6 +139,10 @@ class Order:
             if why := await self._unready(name, None):
                 return why
         return ""
+
+
+def _serves(seen: ObservedHost) -> bool:
+    return bool(seen.app(TRAEFIK).watched)
 
 
 def _is_rollout(target: Target, seen: ObservedHost) -> bool:

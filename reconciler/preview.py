@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from reconciler.ancestry import not_behind
 from reconciler.loop import Pass
+from reconciler.model.action import Converged
 from reconciler.model.observed import ObservedHost, Unreachable
 from reconciler.order import Order
 from reconciler.plan import AppPlan, plan
@@ -29,9 +30,15 @@ async def preview(opened: Session, *, allow_prune: bool = False) -> list[Foresee
         named = {(target.wanted.app, target.wanted.host) for target in targets}
         targets += await order.removals(opened.sites, named, allow_prune=allow_prune)
     foreseen: list[Foreseen] = []
+    coming = set[str]()  # hosts whose Traefik does not answer now, but will when its turn is over
     for target in targets:
         seen = await looks[target.wanted.host]
+        if isinstance(seen, ObservedHost) and target.wanted.host in coming:
+            seen = replace(seen, traefik="", entry_points=None)
         target = await not_behind(await order.without_second_migration(target), seen, who, opened.behind)
-        foreseen.append((target, seen, plan(target.wanted, seen)))
+        ahead = plan(target.wanted, seen)
+        if target.wanted.proxy and ahead.actions and isinstance(ahead.end, Converged):
+            coming.add(target.wanted.host)
+        foreseen.append((target, seen, ahead))
     await asyncio.gather(*looks.values())
     return foreseen

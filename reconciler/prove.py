@@ -6,6 +6,7 @@ goes, since waiting is part of a rollout.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -14,12 +15,12 @@ from reconciler.host.http import HttpConnection, NoAnswer
 from reconciler.host.transport import Transport
 from reconciler.model.action import ConfirmRoute, Soak, WaitCertified, WaitHealthy
 from reconciler.model.observed import ObservedApp, ObservedHost, Slot
-from reconciler.observe import ask_certificates, ask_traefik, read_health
+from reconciler.observe import ask_all_traefiks, ask_certificates, read_health, trouble_of_traefik
 from reconciler.policy.certificates import WITHIN_SECONDS, uncertified
-from reconciler.resolve import Target
+from reconciler.resolve import Target, api_port
 from reconciler.run import Runner
 from reconciler.tools.look import Reply
-from reconciler.tools.traefik_api import read_applied
+from reconciler.tools.traefik_api import applied_by_all, holds, missing_routes
 
 LOOK_EVERY_SECONDS = 5.0  # also how often the lease is renewed, and how late a crash can be noticed
 CONFIRM_WITHIN_SECONDS = 10.0
@@ -134,6 +135,11 @@ async def wait_healthy(
         if failure := _hopeless(slot, before):
             return watch.gave_up(reply, failure) if reply.log else await watch.gave_up_late(failure)
         proven = await _proven_for(watch, slot)
+        if proven is not None and wanted.proxy and (lack := await _lack_of_routes(host, action, after)):
+            proven = None
+            if watch.left <= 0:
+                return await watch.gave_up_late(lack)
+            await sleep_seconds(0.1)
         if proven is not None:
             done = replace(slot, healthy=True, health=watch.answer, healthy_for_seconds=proven)
             return reply, after.with_slot(done)
@@ -154,6 +160,19 @@ async def _proven_for(watch: _Watch, slot: Slot) -> float | None:
     await watch.probe(min(watch.deadline, now_seconds() + LOOK_EVERY_SECONDS))
     enough = watch.healthy_since is not None and watch.healthy_for >= wanted.minimum_healthy_seconds
     return watch.healthy_for if enough else None
+
+
+async def _lack_of_routes(host: Transport, action: WaitHealthy, app: ObservedApp) -> str:
+    """What a new Traefik does not serve although a file of ours or the one beside it says so; "" for nothing."""
+    others = [slot.name for slot in app.slots if slot.running_now and slot.name not in (action.slot, "")]
+    held = await ask_all_traefiks(host, tuple(map(int, (action.slot, *others))))
+    answers = [each for each in held.values() if isinstance(each, dict)]
+    own = held[int(action.slot)]
+    if isinstance(own, str):
+        return f"it does not answer: {own}"
+    before = next((each for each in answers if each is not own), {})
+    lack = missing_routes(app.markers, before, own)
+    return f"it does not serve all that it should: {lack}; a broken file in its folder stops them all" if lack else ""
 
 
 async def soak(
@@ -201,40 +220,39 @@ def _too_late(watch: _Watch, slot: Slot) -> str:
 
 
 async def confirm_route(host: Transport, target: Target, action: ConfirmRoute, seen: ObservedHost) -> ObservedHost:
-    """What Traefik holds once it has applied the route, or `unconfirmed` when it has not in good time.
+    """What every Traefik holds once all have applied the route, or `unconfirmed` when not in good time.
 
-    An action without a digest waits until Traefik holds nothing of the app.
+    An action without a digest waits until none holds anything of the app.
     """
     app = seen.app(action.app)
-    http = HttpConnection(host, target.api_port)
+    ports = tuple(sorted({*target.site.api_ports, *seen.traefik_ports}))
     started, pause = now_seconds(), 0.005
-    held: dict[str, object] | str = ""
-    applied = app.applied
-    try:
+    trouble, applied = "", app.applied
+    with contextlib.ExitStack() as stack:
+        connections = {port: stack.enter_context(contextlib.closing(HttpConnection(host, port))) for port in ports}
         while now_seconds() - started < CONFIRM_WITHIN_SECONDS:
-            held = await ask_traefik(host, target.api_port, http)
-            applied = read_applied(action.app, held) if isinstance(held, dict) else app.applied
-            as_meant = applied.digest == action.digest and not applied.problem if applied else not action.digest
-            if isinstance(held, dict) and as_meant:
+            held = await ask_all_traefiks(host, ports, connections)
+            answered = [each for each in held.values() if isinstance(each, dict)]
+            trouble = trouble_of_traefik(seen, held)
+            applied = applied_by_all(action.app, answered, action.digest) if answered else app.applied
+            if not trouble and holds(applied, action.digest):
                 return replace(seen, traefik="").with_app(action.app, replace(app, applied=applied, unconfirmed=""))
             await sleep_seconds(pause)
             pause = min(pause * 1.5, 0.5)
-    finally:
-        http.close()
-    traefik = held if isinstance(held, str) else ""
     waited = f"not within {CONFIRM_WITHIN_SECONDS:g} s"
-    return replace(seen, traefik=traefik).with_app(action.app, replace(app, applied=applied, unconfirmed=waited))
+    return replace(seen, traefik=trouble).with_app(action.app, replace(app, applied=applied, unconfirmed=waited))
 
 
 async def wait_certified(
     host: Transport, target: Target, action: WaitCertified, seen: ObservedHost, tell: Callable[[str], None]
 ) -> ObservedHost:
     """The certificates that Traefik holds once it has all of these, or `uncertified` when it has not in good time."""
-    http = HttpConnection(host, target.api_port)
+    port = api_port(seen, target.site)
+    http = HttpConnection(host, port)
     deadline, pause = now_seconds() + WITHIN_SECONDS, 0.1
     try:
         while True:
-            held = await ask_certificates(host, target.api_port, http)
+            held = await ask_certificates(host, port, http)
             seen = replace(seen, certificates=held)
             names = uncertified(target.wanted, seen)
             if not names:

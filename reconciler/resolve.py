@@ -8,8 +8,9 @@ from pathlib import Path
 
 from reconciler.errors import ReconcileError, SecretError, SecretUnusable
 from reconciler.model.desired import App, SecretRef
-from reconciler.model.machine import HostSpec, Layout, Traefik
-from reconciler.model.observed import Identity
+from reconciler.model.machine import HostSpec, Layout
+from reconciler.model.observed import TRAEFIK, Identity, ObservedHost
+from reconciler.model.traefik import Traefik
 from reconciler.model.wanted import Wanted, WantedRoute
 from reconciler.tools.digests import digest
 from reconciler.tools.masks import masked
@@ -26,11 +27,18 @@ class Site:
 
     name: str
     spec: HostSpec
-    api_port: int
+    api_ports: tuple[int, ...]
 
     @property
     def layout(self) -> Layout:
         return self.spec.paths
+
+
+def api_port(seen: ObservedHost, site: Site) -> int:
+    """The API port of the Traefik that counts on the host."""
+    slots = [slot for slot in seen.app(TRAEFIK).slots if slot.name.isdigit() and int(slot.name) in seen.traefik_ports]
+    live = [slot for slot in slots if slot.enabled] or slots
+    return int(live[0].name) if live else site.api_ports[0]
 
 
 @dataclass(frozen=True)
@@ -57,10 +65,6 @@ class Target:
     @property
     def layout(self) -> Layout:
         return self.site.layout
-
-    @property
-    def api_port(self) -> int:
-        return self.site.api_port
 
     @property
     def word(self) -> str:
@@ -131,6 +135,7 @@ def resolve(
         soak_seconds=app.soak_seconds,
         attempt=digest([app.migrate, app.migrate_within_seconds, app.health.model_dump() if app.health else None]),
         only_report_drift=app.drift == "warn",
+        proxy=app.app == TRAEFIK,
     )
     return Target(wanted, app, site, unit, route, folder, variables, secrets)
 
@@ -160,6 +165,7 @@ def _unit_settings(app: App, spec: HostSpec) -> UnitSettings:
         cpu_max=app.cpu_max,
         distribution=app.distribution,
         has_port=bool(app.ports),
+        proxy=app.app == TRAEFIK,
     )
 
 
@@ -170,7 +176,7 @@ def _route_settings(app: App, traefik: Traefik, users: tuple[str, ...]) -> Route
     entry_point = traefik.https_entry_point if route.tls else traefik.http_entry_point
     if route.tcp:
         entry_point = route.tcp.entry_point
-    return RouteSettings(app.app, route, entry_point, traefik.cert_resolver, users)
+    return RouteSettings(app.app, route, entry_point, traefik.resolver, users)
 
 
 def _wanted_route(route: RouteSettings, slots: tuple[str, ...]) -> WantedRoute:

@@ -20,6 +20,7 @@ from reconciler.model.wanted import Controller
 from reconciler.observe import observe
 from reconciler.order import Key
 from reconciler.progress import Progress
+from reconciler.proxy import all_apps
 from reconciler.resolve import Target
 from reconciler.session import Session, work_out
 
@@ -120,7 +121,7 @@ async def former(opened: Session, now: App, who: Controller) -> Desired | None:
 
 def app_of(desired: Desired, name: str) -> App | None:
     """The app of that name."""
-    return next((app for app in desired.apps if app.app == name), None)
+    return next((app for app in all_apps(desired) if app.app == name), None)
 
 
 def _failed(target: Target, seen: dict[str, ObservedHost]) -> bool:

@@ -33,6 +33,7 @@ from reconciler.model.machine import HostSpec
 from reconciler.model.references import named_in
 from reconciler.model.wanted import Controller
 from reconciler.origin import Origin, origin_of
+from reconciler.proxy import all_apps
 from reconciler.resolve import Site, Target, resolve
 from reconciler.secrets.vault import Vault
 from reconciler.source.git import root_commit
@@ -109,10 +110,11 @@ async def work_out(
 ) -> Session:
     """Targets for the chosen apps and hosts (all when None). Connections in `kept` are used again."""
     known = {host for app in desired.apps for host in app.hosts} | desired.fleet.hosts.keys()
-    _refuse_unknown("app", apps, {app.app for app in desired.apps})
+    every = all_apps(desired)
+    _refuse_unknown("app", apps, {app.app for app in every})
     _refuse_unknown("host", hosts, known)
     opened = Session(desired, whole=not apps and not hosts)
-    chosen = [app for app in desired.apps if not apps or app.app in apps]
+    chosen = [app for app in every if not apps or app.app in apps]
     owner = asyncio.create_task(_owner(desired, remote))
     secret = await opened.vault.read_all(named.name for app in chosen for named in named_in(app, app.app))
     results = await asyncio.gather(*(_digest(app, desired) for app in chosen))
@@ -136,7 +138,7 @@ def demand_all(opened: Session) -> None:
 
 
 def _site(desired: Desired, name: str) -> Site:
-    return Site(name, desired.host(name), desired.fleet.traefik.api_port)
+    return Site(name, desired.host(name), desired.fleet.traefik.api_ports)
 
 
 def _add(opened: Session, app: App, host: str, result: str | ReconcileError, secret: Callable[[str], str]) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.artifact.archive import Prepared, prepare
+from reconciler.artifact.archive import Prepared, load_prepared, prepare
 from reconciler.artifact.members import _Headers
 from reconciler.artifact.spool import Limits
 from reconciler.errors import ArtifactRefused, ArtifactUnavailable
@@ -321,3 +321,21 @@ def test_a_refused_archive_leaves_nothing_behind(cache: Path) -> None:
     refusal_of(file("../evil"))
 
     assert list(cache.iterdir()) == []
+
+
+def test_a_bare_program_becomes_a_release_of_that_name(tmp_path: Path) -> None:
+    """Under another name it is another release, of the same bytes."""
+    path = tmp_path / "hello-1.0"
+    content = b"\x7fELF" + bytes(2000)
+    path.write_bytes(content)
+    sha256 = hashlib.sha256(content).hexdigest()
+
+    ready = prepare(path, sha256, program="hello")
+
+    assert [(entry.path, entry.mode) for entry in ready.entries] == [("hello", 0o755)]
+    with tarfile.open(ready.packed) as archive:
+        unpacked = archive.extractfile("hello")
+        assert unpacked is not None and unpacked.read() == content
+    assert [entry.path for entry in prepare(path, sha256, program="other").entries] == ["other"]
+    assert load_prepared(sha256, program="hello") == ready
+    assert load_prepared(sha256) is None

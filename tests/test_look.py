@@ -182,3 +182,70 @@ def test_an_action_says_how_it_ended_before_the_look() -> None:
 
     assert (reply.status, reply.log) == (75, lines)
     assert reply.apps == read("an_empty_host").apps
+
+
+HAND_UNIT = "/etc/systemd/system/traefik.service"
+TRAEFIK_LIVE = (
+    case("one_live_slot")
+    .replace("hello", "traefik")
+    .replace("/etc/traefik/dynamic/traefik.yml", "/etc/traefik/dynamic/shop.yml")
+    .replace(
+        "@@files\n",
+        "inventory 11 /etc/traefik/dynamic/00-certificate.yml\ncertificate kept\n"
+        "watched shop.yml\nwatched mine.toml\nwatched 00-certificate.yml\n@@files\n"
+        "sum 11 /etc/traefik/dynamic/00-certificate.yml\n",
+    )
+)
+
+
+def traefik(text: str) -> ObservedApp:
+    return read_reply(text, Layout()).apps["traefik"]
+
+
+def by_hand(state: str = "active", *, mark: str = "", more: str = "") -> str:
+    """The same host, with a unit that somebody set up, too."""
+    files = f"{more}@@files\nsum 22 {HAND_UNIT}\nhead {HAND_UNIT} # {mark}\n"
+    text = TRAEFIK_LIVE.replace("@@files\n", files, 1)
+    return text.replace("@@processes", f"\nId=traefik.service\nActiveState={state}\n@@processes")
+
+
+def test_traefik_shows_from_what_it_serves() -> None:
+    """Files that only name a certificate do not count; the markers are those of our route files."""
+    app = traefik(TRAEFIK_LIVE)
+
+    assert (app.watched, app.markers) == (("mine.toml", "shop.yml"), ("shop-route-4000-d2facffd87f0",))
+    assert (app.route, app.by_hand, app.foreign) == (None, "", ())
+    assert app.slot("4000").files_intact
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("sum 11 /etc/traefik/dynamic/00-certificate.yml\n", ""),
+        ("sum 11 /etc/traefik/dynamic/00-certificate.yml\n", "sum 12 /etc/traefik/dynamic/00-certificate.yml\n"),
+        ("certificate kept\n", ""),
+    ],
+)
+def test_a_lost_default_certificate_is_drift(before: str, after: str) -> None:
+    assert not traefik(TRAEFIK_LIVE.replace(before, after, 1)).slot("4000").files_intact
+
+
+def test_a_file_that_somebody_named_traefik_yml_is_a_route_of_theirs() -> None:
+    text = TRAEFIK_LIVE.replace("@@files\n", "@@files\nsum 33 /etc/traefik/dynamic/traefik.yml\n", 1)
+
+    assert (traefik(text).foreign, traefik(text).route) == ((), None)
+
+
+def test_a_unit_set_up_by_hand_is_known_by_its_mark_or_as_adopted() -> None:
+    ours, adopted = by_hand(mark="deploy/traefik/install.sh"), by_hand(more=f"inventory 22 {HAND_UNIT}\n")
+
+    assert (traefik(ours).by_hand, traefik(ours).foreign) == ("traefik.service", ())
+    assert (traefik(adopted).by_hand, traefik(adopted).foreign) == ("traefik.service", ())
+    assert (traefik(by_hand()).by_hand, traefik(by_hand()).foreign) == ("", (HAND_UNIT,))
+
+
+def test_a_unit_that_neither_runs_nor_would_at_boot_is_in_nobodys_way() -> None:
+    at_boot = by_hand("inactive", more="enabled traefik.service\n")
+
+    assert (traefik(by_hand("inactive")).by_hand, traefik(by_hand("inactive")).foreign) == ("", ())
+    assert traefik(at_boot).foreign == (HAND_UNIT,)

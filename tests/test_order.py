@@ -11,12 +11,14 @@ import pytest
 
 from reconciler.loop import Outcome
 from reconciler.model.action import Blocked, Converged
-from reconciler.model.desired import App
-from reconciler.model.machine import Traefik, read_host
-from reconciler.model.observed import ObservedApp, ObservedHost, Unreachable
+from reconciler.model.desired import App, Desired, Fleet
+from reconciler.model.machine import read_host
+from reconciler.model.observed import ObservedApp, ObservedHost, RouteFile, Slot, Unreachable
+from reconciler.model.traefik import Traefik
 from reconciler.order import Key, Order
 from reconciler.policy.fleet import groups
 from reconciler.policy.guards import too_many_removals
+from reconciler.proxy import traefik_app
 from reconciler.resolve import Site, Target, resolve
 
 DIGEST = "a" * 64
@@ -28,7 +30,7 @@ def app(name: str, hosts: list[str], **more: object) -> App:
 
 
 def site(name: str) -> Site:
-    return Site(name, read_host(name), 8080)
+    return Site(name, read_host(name), (8080,))
 
 
 def targets(*apps: App) -> list[Target]:
@@ -160,3 +162,50 @@ def test_the_first_host_does_not_migrate_again_what_the_second_did_while_it_was_
         return (await order.without_second_migration(wanted[0])).wanted.migrates
 
     assert asyncio.run(story()) is False
+
+
+TRAEFIK_OF_OURS = Traefik(version="3.7.15", source="traefik.tar.gz")
+
+
+def behind_traefik(*, good: bool, route: bool = True) -> tuple[list[Target], dict[Key, bool]]:
+    hello = app("hello", ["a"], route={"domains": ["example.com"]} if route else None)
+    routed = app("other", ["a"], route={"domains": ["other.example.com"]})
+    proxy = traefik_app(Desired(Fleet(traefik=TRAEFIK_OF_OURS), (routed,), None, Path()))
+    assert proxy is not None
+    return targets(proxy, hello), {("traefik", "a"): good}
+
+
+def waits(*, good: bool, route: bool = True, seen: ObservedHost | None = None) -> str:
+    async def story() -> str:
+        wanted, ends = behind_traefik(good=good, route=route)
+        order = await order_of(wanted, hosts("a"), ends)
+        return await order.reason_to_wait(wanted[1], seen or ObservedHost("a"))
+
+    return ran(story())
+
+
+def test_a_rollout_that_visitors_shall_see_waits_for_the_traefik_of_its_host() -> None:
+    assert waits(good=False) == "traefik is not converged on a"
+    assert waits(good=True) == ""
+    assert waits(good=False, route=False) == ""
+
+
+def test_putting_drift_back_does_not_wait_for_traefik() -> None:
+    wanted, _ = behind_traefik(good=False)
+    identity = wanted[1].wanted.identity(wanted[1].wanted.release or "")
+    live = Slot("4000", prepared=identity, enabled=True)
+    seen = ObservedHost("a", apps={"hello": ObservedApp(slots=(live,), route=RouteFile("4000", "x", intact=True))})
+
+    assert waits(good=False, seen=seen) == ""
+
+
+def test_traefik_stays_as_long_as_a_route_needs_it() -> None:
+    """Whoever looks after it from now on; and it does not count among what is removed at once."""
+    wanted = targets(app("one", ["a"]))
+    serving = ObservedApp(owner="reconcile", releases=("3.7.15-x",), watched=("mine.yml",))
+    seen = ObservedHost("a", apps={"traefik": serving, "one": ObservedApp(owner="reconcile", releases=("1-x",))})
+
+    assert asyncio.run(removed(wanted, seen)) == {}
+    idle = seen.with_app("traefik", replace(serving, watched=()))
+    others = replace(idle, apps={**idle.apps, **owned("two", "three").apps})
+    assert "traefik" in asyncio.run(removed(wanted, others))

@@ -180,7 +180,7 @@ def test_a_tcp_app_takes_no_request_from_another(first: str, second: str, expect
 
 def worked_out(tmp_path: Path, route: str, secret: str = "") -> Target:
     (app,) = loaded(tmp_path, app_file(route))
-    site = Site("web1", HostSpec(address="web1"), 8080)
+    site = Site("web1", HostSpec(address="web1"), (8080,))
     return resolve(app, site, Traefik(), tmp_path, "0" * 64, lambda name: secret)
 
 

@@ -138,7 +138,7 @@ def in_terminal(person: Person, words: list[str], *typed: bytes) -> tuple[bytes,
         except OSError:
             break
         shown += block
-        if waiting and shown.rstrip().endswith(b":"):
+        if waiting and shown.count(b": ") > len(typed) - len(waiting):  # a prompt that was not answered yet
             os.write(terminal, waiting.pop(0))
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     os.close(terminal)

@@ -27,7 +27,7 @@ from reconciler.artifact.cache import (
     write_whole,
     wrong_digest,
 )
-from reconciler.artifact.members import Member, read_members
+from reconciler.artifact.members import Member, bare_program, read_members
 from reconciler.artifact.pack import pack
 from reconciler.artifact.spool import Limits, size_text, spool
 from reconciler.errors import ArtifactError, ArtifactRefused
@@ -81,23 +81,29 @@ class Prepared:
         )
 
 
-def prepare(artifact: Path, sha256: str, *, label: str = "", limits: Limits = LIMITS) -> Prepared:
+def prepare(artifact: Path, sha256: str, *, label: str = "", program: str = "", limits: Limits = LIMITS) -> Prepared:
     """The release in `artifact`, whose bytes must have this sha256. Blocks: call it in a thread.
 
-    Refusals begin with `label`, or else with the name of the file.
+    A bare program becomes a release of one file called `program`. Refusals begin with `label`, or else with the name
+    of the file.
     """
-    if ready := load_prepared(sha256, limits=limits):
+    if ready := load_prepared(sha256, program=program, limits=limits):
         return ready
     try:
         with open_regular(artifact) as file, _spooled(file, sha256, limits) as tar:
-            return _prepare(tar, sha256, limits)
+            return _prepare(tar, sha256, program, limits)
     except ArtifactError as error:
         raise type(error)(f"{label or artifact.name}: {error}", error.next_step) from error
 
 
-def load_prepared(sha256: str, *, limits: Limits = LIMITS) -> Prepared | None:
+def load_prepared(sha256: str, *, program: str = "", limits: Limits = LIMITS) -> Prepared | None:
     """What prepare() left for this artifact, if it is still whole; the artifact itself is not needed then."""
-    packed, notes = _places(sha256)
+    ready = _load(sha256, "", limits)
+    return _load(sha256, program, limits) if ready is None and program else ready
+
+
+def _load(sha256: str, program: str, limits: Limits) -> Prepared | None:
+    packed, notes = _places(sha256, program)
     try:
         ready = _read_notes(json.loads(notes.read_bytes()), packed)
         if ready.sha256 != sha256 or digest_of_file(packed) != ready.packed_sha256:
@@ -150,11 +156,12 @@ def _spooled(file: BinaryIO, sha256: str, limits: Limits) -> BinaryIO:
     return tar
 
 
-def _prepare(tar: BinaryIO, sha256: str, limits: Limits) -> Prepared:
-    packed_path, notes_path = _places(sha256)
+def _prepare(tar: BinaryIO, sha256: str, program: str, limits: Limits) -> Prepared:
     # Never closed by hand: an error on its way up may still hold a slice. It goes when the last of them does.
     content = memoryview(mmap.mmap(tar.fileno(), 0, access=mmap.ACCESS_READ))
-    members, top = read_members(content, limits)
+    bare = program if bytes(content[:4]) == b"\x7fELF" else ""
+    members, top = (bare_program(bare, len(content)), "") if bare else read_members(content, limits)
+    packed_path, notes_path = _places(sha256, bare)
     with cache_errors(), write_whole(packed_path) as file:
         packed = pack(members, content, file)
     ready = Prepared(
@@ -183,11 +190,13 @@ def _start_erl(members: tuple[Member, ...], content: memoryview) -> str:
     return ""
 
 
-def _places(sha256: str) -> tuple[Path, Path]:
+def _places(sha256: str, program: str) -> tuple[Path, Path]:
+    """What a bare program is called belongs to the release, not to its bytes."""
     if not re.fullmatch(r"[0-9a-f]{64}", sha256):
         raise ValueError("a digest is 64 lower-case hex digits")
     folder = cache_folder("prepared")
-    return folder / f"{sha256}-{_RULES}.tar.gz", folder / f"{sha256}-{_RULES}.json"
+    name = f"{sha256}-{program}-{_RULES}" if program else f"{sha256}-{_RULES}"
+    return folder / f"{name}.tar.gz", folder / f"{name}.json"
 
 
 def _notes(ready: Prepared) -> dict[str, Any]:

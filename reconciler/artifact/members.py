@@ -82,6 +82,11 @@ def read_members(tar: memoryview, limits: Limits) -> tuple[tuple[Member, ...], s
     return tuple(members[path] for path in sorted(members)), top
 
 
+def bare_program(name: str, size: int) -> tuple[Member, ...]:
+    """The release that is nothing but one program, whose bytes are all there is."""
+    return (Member(name, "f", PROGRAM_MODE, 1, 0, size),)
+
+
 class _Headers:
     """The tar as tarfile wants it: a file, of which it may read headers and go forward only."""
 

@@ -71,6 +71,7 @@ class StartInstance(SlotAction):
 
     identity: Identity
     replaces: Identity | None = None
+    takes_over: str = ""  # a unit set up by hand that has to let go of the ports first
     verb = "start"
 
     @property
@@ -118,6 +119,7 @@ class EnableInstance(SlotAction):
     """Enable the slot for boot: from now on it is the one that counts. No route is involved."""
 
     invocation: str
+    takes_over: str = ""  # a unit set up by hand that is not to come back
     verb = "enable"
 
 
@@ -206,6 +208,7 @@ class RejectRelease(SlotAction):
 
     identity: Identity
     why: str
+    takes_over: str = ""  # a unit set up by hand that serves again
     verb = "reject"
 
 

@@ -10,17 +10,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from reconciler.errors import UsageError
 from reconciler.model import values
 from reconciler.model.artifact import Artifact
+from reconciler.model.env import Env
 from reconciler.model.fields import AtLeastOne, EachOnce, MayBeEmpty, Whole, refuse
-from reconciler.model.machine import HostSpec, Layout, Strict, Traefik, read_host
+from reconciler.model.machine import HostSpec, Layout, Strict, read_host
 from reconciler.model.reserved import SET_BY_ELIXIR
 from reconciler.model.route import Route
 from reconciler.model.secret import SecretRef
 from reconciler.model.source import NotASource, read_source
+from reconciler.model.traefik import Traefik
 from reconciler.notify.settings import Notify
 
 __all__ = [
@@ -38,17 +40,6 @@ __all__ = [
     "Traefik",
     "read_host",
 ]
-
-
-def _kind_of_env_value(value: object) -> str:
-    return "SecretRef" if isinstance(value, (dict, SecretRef)) else "text"
-
-
-EnvValue = Annotated[
-    Annotated[values.EnvText, Tag("text")] | Annotated[SecretRef, Tag("SecretRef")],
-    Discriminator(_kind_of_env_value),
-]
-Env = Annotated[dict[values.EnvKey, EnvValue], MayBeEmpty(dict)]
 
 
 class HealthCheck(Strict):
@@ -250,7 +241,7 @@ class Fleet(Strict):
         default_factory=Defaults, description="Settings for every app that does not say otherwise."
     )
     traefik: Annotated[Traefik, MayBeEmpty(dict)] = Field(
-        default_factory=Traefik, description="Names and port of the Traefik on the hosts."
+        default_factory=Traefik, description="The Traefik on the hosts; with a version, reconcile looks after it too."
     )
 
     @model_validator(mode="after")

@@ -84,18 +84,6 @@ class HostSpec(Strict):
         return self
 
 
-class Traefik(Strict):
-    """What we need to know of the Traefik on the hosts."""
-
-    http_entry_point: values.Name = Field(default="web", description="Entry point for plain http.")
-    https_entry_point: values.Name = Field(default="websecure", description="Entry point for https.")
-    cert_resolver: values.Name | None = Field(
-        default="letsencrypt",
-        description="Certificate resolver in Traefik's static configuration; an empty value asks for no certificates.",
-    )
-    api_port: Annotated[int, Whole(1, 65535)] = Field(default=8080, description="Port of Traefik's API on 127.0.0.1.")
-
-
 def read_host(target: str) -> HostSpec:
     """The host that `user@address:port`, a name from ~/.ssh/config, or `local` stands for."""
     user, address, port = values.split_target(target)

@@ -12,6 +12,9 @@ from typing import Literal
 
 from reconciler.errors import Kind
 
+TRAEFIK = "traefik"
+"""The app as which a managed Traefik runs; no other app may have this name."""
+
 UnitState = Literal["inactive", "active", "activating", "deactivating", "failed"]
 
 
@@ -123,6 +126,9 @@ class ObservedApp:
     route: RouteFile | None = None
     route_deleted: bool = False  # we wrote one, and it is not there
     applied: AppliedRoute | None = None
+    by_hand: str = ""  # Traefik only: a unit that somebody set up does its work, and may be taken over from
+    watched: tuple[str, ...] = ()  # Traefik only: the files it serves routes from
+    markers: tuple[str, ...] = ()  # Traefik only: what shows that it has applied those of them that are ours
     unconfirmed: str = ""  # evidence: how long Traefik was asked in vain
     uncertified: str = ""  # evidence: how long a certificate was waited for in vain
 
@@ -188,6 +194,12 @@ class ObservedHost:
     entry_points: tuple[str, ...] | None = None
     certificates: tuple[Certificate, ...] | None = None
     certificates_at: int = 0
+
+    @property
+    def traefik_ports(self) -> tuple[int, ...]:
+        """Where the API of each Traefik of ours that runs is asked."""
+        slots = self.app(TRAEFIK).slots
+        return tuple(int(slot.name) for slot in slots if slot.running_now and slot.name.isdigit())
 
     def app(self, name: str) -> ObservedApp:
         return self.apps.get(name, ObservedApp())

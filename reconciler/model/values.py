@@ -238,6 +238,34 @@ Address = Annotated[
 ]
 
 
+Email = Annotated[
+    str,
+    Text(
+        r"[^@\s\x00-\x1f\x7f\"]+@[A-Za-z0-9][A-Za-z0-9.-]*\.[A-Za-z0-9-]+",
+        "is not an e-mail address",
+        "write it like ops@example.com",
+    ),
+]
+HttpsAddress = Annotated[
+    str, Text(r"https://[!-~]+", "is not an https:// address", "write it like https://ca.example.com/directory")
+]
+
+
+def _sound_network(text: str) -> str:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise refuse(f"{shown(text)} is not an address or network", "write it like 192.0.2.10 or 10.0.0.0/8") from None
+    return text
+
+
+Network = Annotated[
+    str,
+    Text(r"[0-9A-Fa-f.:]+(/[0-9]{1,3})?", "is not an address or network", "write it like 192.0.2.10 or 10.0.0.0/8"),
+    AfterValidator(_sound_network),
+]
+
+
 def _sound_host_key(line: str) -> str:
     kind, encoded = line.split()[:2]
     try:

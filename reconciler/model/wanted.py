@@ -59,6 +59,7 @@ class Wanted:
     attempt: str = ""  # digest of what else can make it succeed: the migration, and how health is asked
     behind: str = ""  # why this desired state is older than what was applied to the host
     waits_for: str = ""  # why it may not be removed yet
+    proxy: bool = False  # it is Traefik itself: others are served through it
     too_many_removed: bool = False  # and that is because of how many others would go with it
     missing: str = ""  # why no digest of the version is known
     missing_next: str = ""  # what to do about that

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from reconciler.model.observed import Identity, ObservedApp
 from reconciler.model.wanted import Wanted, WantedRoute
+from reconciler.policy.case import Case
 
 
 def difference(before: Identity | None, wanted: Identity, want: Wanted, app: ObservedApp) -> str:
@@ -47,3 +48,19 @@ def _env_difference(before: Identity, want: Wanted, app: ObservedApp) -> str:
         return "env changed"
     changed = _changes(dict(slot.env_keys), dict(want.env_keys))
     return "env " + ", ".join(changed) if changed else "env changed"
+
+
+def cost_of_traefik(case: Case) -> str:
+    """What a start of Traefik itself costs visitors: they reach it at once, no route has to be written first."""
+    if case.app.by_hand:
+        return f"; takes over from {case.app.by_hand}: no service for about a second"
+    if case.live and case.live is not case.slot and case.live.running_now:
+        return "; both serve until it holds every route: new connections in its first milliseconds may get a 404"
+    return ""
+
+
+def way_round_foreign(want: Wanted) -> str:
+    """What to do about files at our places that are somebody else's."""
+    if want.proxy:
+        return "reconcile adopt traefik takes it over, for about a second without service; or delete traefik.version"
+    return "move it away, or choose another app name"

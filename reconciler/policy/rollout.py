@@ -31,7 +31,7 @@ from reconciler.model.observed import Identity, ObservedHost, Quarantine, Slot
 from reconciler.model.wanted import Wanted
 from reconciler.policy import certificates
 from reconciler.policy.case import Case
-from reconciler.policy.reasons import difference, route_difference
+from reconciler.policy.reasons import cost_of_traefik, difference, route_difference, way_round_foreign
 from reconciler.policy.routing import confirm, no_entry_point, traefik_silent
 from reconciler.policy.slots import carries, chosen_slot, live_slot, shortage, wanted_identity
 
@@ -44,7 +44,7 @@ def next_step(want: Wanted, seen: ObservedHost) -> Step:
             want.host,
             want.app,
             f"{', '.join(app.foreign)} was not written by reconcile and is left alone",
-            "move it away, or choose another app name",
+            way_round_foreign(want),
             kind="foreign",
         )
     live = live_slot(want, app)
@@ -140,10 +140,13 @@ def _come_up(case: Case) -> Step | None:
     if replaces:
         why = "only one slot" if want.one_slot else case.crowded or "as it was begun"
         reason += f"; stop-first, {why}: no service until it is healthy"
+    if want.proxy:
+        reason += cost_of_traefik(case)
     drift: Drift | None = None
     if carries(slot, want, case.app):
         drift = "failed" if slot.state == "failed" else "stopped"
-    return StartInstance(*case.where, reason, slot.name, case.identity, replaces, drift=drift)
+    takes_over = case.app.by_hand
+    return StartInstance(*case.where, reason, slot.name, case.identity, replaces, takes_over, drift=drift)
 
 
 def _left_over(case: Case) -> Slot | None:
@@ -174,12 +177,11 @@ def _may_not_start(case: Case) -> Blocked | None:
             f"slot {slot.name} ({case.identity.version}) exits again and again; systemd gave it up ({slot.last_exit})",
             f"reconcile logs {case.want.app}; then commit a fix, or start it anew with reconcile retry {case.want.app}",
         )
-    if slot.stranger:
-        return case.blocked(
-            "port_taken",
-            f"port {slot.name} is taken by {slot.stranger}",
-            "stop that program or give the app other ports",
-        )
+    if slot.stranger and not case.app.by_hand:
+        remedy = "stop that program or give the app other ports"
+        if case.want.proxy:
+            remedy = "stop it, be it another Traefik, or choose another api_port in fleet.yaml"
+        return case.blocked("port_taken", f"port {slot.name} is taken by {slot.stranger}", remedy)
     if case.want.route and seen.traefik and live is not slot:
         return traefik_silent(case)
     if not carries(slot, case.want, case.app) and (blocked := no_entry_point(case)):
@@ -240,13 +242,13 @@ def _give_up(case: Case) -> Step:
             f"reconcile logs {case.want.app}",
             slot.log_tail,
         )
-    return RejectRelease(*case.where, slot.failure, slot.name, case.identity, slot.failure)
+    return RejectRelease(*case.where, slot.failure, slot.name, case.identity, slot.failure, takes_over=case.app.by_hand)
 
 
 def _accept(case: Case, reason: str, drift: Drift | None = None) -> Step:
     slot = case.slot
     if not case.want.route:
-        return EnableInstance(*case.where, reason, slot.name, slot.invocation, drift=drift)
+        return EnableInstance(*case.where, reason, slot.name, slot.invocation, takes_over=case.app.by_hand, drift=drift)
     if blocked := no_entry_point(case):
         return blocked
     before = case.live.name if case.live and case.live.name != slot.name and case.live.occupied else ""
@@ -281,6 +283,8 @@ def _soak(case: Case) -> Step | None:
 
 
 def _others_leave(case: Case) -> Step | None:
+    if case.app.by_hand:
+        return _accept(case, f"{case.app.by_hand} is replaced")
     for slot in case.app.slots:
         if slot.name == case.slot.name or not slot.occupied:
             continue

@@ -15,15 +15,15 @@ def no_entry_point(case: Case) -> Blocked | None:
     return case.blocked(
         "traefik",
         f"Traefik has no entry point {missing[0]}; it has {', '.join(known or ()) or 'none'}",
-        "add it to Traefik's static configuration and restart Traefik, or correct the name (route.tcp.entry_point, "
-        "or traefik in fleet.yaml)",
+        "add it to traefik.tcp_ports in fleet.yaml, or to the static configuration of a Traefik that is not ours; or "
+        "correct the name (route.tcp.entry_point, or traefik in fleet.yaml)",
     )
 
 
 def traefik_silent(case: Case) -> Blocked:
     """Without its API nobody can tell what it has applied."""
     reason = f"Traefik does not answer: {case.seen.traefik}"
-    return case.blocked("traefik", reason, "systemctl status traefik on the host")
+    return case.blocked("traefik", reason, "systemctl status 'traefik*' on the host")
 
 
 def confirm(case: Case, slot: str, digest: str) -> Step:
@@ -38,6 +38,6 @@ def confirm(case: Case, slot: str, digest: str) -> Step:
         return case.blocked(
             "traefik",
             f"Traefik has not applied the route: {problem}",
-            "journalctl -u traefik on the host; one bad file in its directory freezes all of them",
+            "journalctl -u 'traefik*' on the host; one bad file in its directory freezes all of them",
         )
     return ConfirmRoute(*case.where, "Traefik must have applied the route", slot, digest)

@@ -35,6 +35,7 @@ def problems_between(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem
     """Every clash, named in the later of the two files."""
     yield from _two_names(files, fleet)
     yield from _taken_ports(files, fleet)
+    yield from _never_reached(files, fleet)
     yield from _shared(files, fleet)
     yield from _swallowed(files, fleet)
     yield from _unknown_order(files)
@@ -60,11 +61,26 @@ def _two_names(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
 def _taken_ports(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
     for file in files:
         for index, port in enumerate(file.app.ports):
-            if port == fleet.traefik.api_port:
-                yield file.problem(("ports", index), f"{port} is the port of Traefik's API", "choose another port")
+            if what := _use_by_traefik(port, fleet):
+                yield file.problem(("ports", index), f"{port} is {what}", "choose another port")
             for name, spec in _machines(file, fleet):
                 if port == spec.port:
                     yield file.problem(("ports", index), f"{port} is the SSH port of {name}", "choose another port")
+
+
+def _use_by_traefik(port: int, fleet: Fleet) -> str:
+    if port in fleet.traefik.api_ports:
+        return "the port of Traefik's API"
+    traefik = fleet.traefik
+    ours = traefik.managed and port in (traefik.http_port, traefik.https_port, *traefik.tcp_ports.values())
+    return "where Traefik takes visitors in" if ours else ""
+
+
+def _never_reached(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
+    for file in files:
+        if fleet.traefik.redirects and file.app.route and not file.app.route.tls:
+            message = "is false, but plain http is sent to https before any route is looked at"
+            yield file.problem(("route", "tls"), message, "delete it, or write redirect_to_https: false in fleet.yaml")
 
 
 def _unknown_order(files: Sequence[AppFile]) -> Iterator[Problem]:

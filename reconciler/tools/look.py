@@ -6,9 +6,19 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from reconciler.model.machine import Layout
-from reconciler.model.observed import HostFacts, Identity, Lease, ObservedApp, Quarantine, RouteFile, Slot, UnitState
+from reconciler.model.observed import (
+    TRAEFIK,
+    HostFacts,
+    Identity,
+    Lease,
+    ObservedApp,
+    Quarantine,
+    RouteFile,
+    Slot,
+    UnitState,
+)
 from reconciler.tools import systemd
-from reconciler.tools.traefik import read_route_head
+from reconciler.tools.traefik import DEFAULT_FILE, HAND_MARK, HAND_UNIT, marker, read_route_head, route_files
 
 UNKNOWN = Identity("unknown-0", "unknown", "unknown")  # somebody else started it, as before an adoption
 STATES: dict[str, UnitState] = {
@@ -116,7 +126,7 @@ def _read_app(name: str, lines: list[list[str]], sections: _Sections, layout: La
     names = [release for _, release in released]
     ours = [path for path in (places.unit, places.route) if path in sections.sums]
     ours += [places.env(slot.name) for slot in slots if places.env(slot.name) in sections.sums]
-    return ObservedApp(
+    app = ObservedApp(
         slots=slots,
         releases=tuple(each for each in names if not each.startswith(".")),
         leftovers=tuple(each for each in names if each.startswith(".")),
@@ -132,6 +142,43 @@ def _read_app(name: str, lines: list[list[str]], sections: _Sections, layout: La
         route=_read_route(lines, sections, places, inventory),
         route_deleted=places.route in inventory and places.route not in sections.sums,
     )
+    return _read_traefik(app, lines, sections, places, inventory) if name == TRAEFIK else app
+
+
+def _read_traefik(
+    app: ObservedApp, lines: list[list[str]], sections: _Sections, places: _Places, inventory: dict[str, str]
+) -> ObservedApp:
+    """Traefik has no route of its own: a file of its name is somebody's. What it is asked besides is here."""
+    hand, default = f"{places.layout.units}/{HAND_UNIT}", f"{places.layout.traefik}/{DEFAULT_FILE}"
+    show = sections.units.get(HAND_UNIT, {})
+    enabled = any(line[0] == "enabled" and line[1] == HAND_UNIT for line in lines)
+    works = enabled or STATES.get(show.get("ActiveState", "")) in ("active", "activating")
+    ours = hand in inventory or any(HAND_MARK in line for line in sections.heads.get(hand, []))
+    foreign = tuple(path for path in app.foreign if path != places.route)
+    certificate = any(line[0] == "certificate" for line in lines) and sections.sums.get(default) == inventory.get(
+        default
+    )
+    slots = app.slots if certificate else tuple(replace(slot, files_intact=False) for slot in app.slots)
+    return replace(
+        app,
+        slots=slots,
+        route=None,
+        foreign=(*foreign, hand) if works and not ours else foreign,
+        by_hand=HAND_UNIT if works and ours else "",
+        watched=route_files([" ".join(line[1:]) for line in lines if line[0] == "watched"]),
+        markers=_markers(sections, places.layout.traefik),
+    )
+
+
+def _markers(sections: _Sections, folder: str) -> tuple[str, ...]:
+    """What Traefik shows once it has applied the route files of ours."""
+    found = []
+    for path, head in sorted(sections.heads.items()):
+        name = path.removeprefix(f"{folder}/").removesuffix(".yml")
+        slot, digest, _ = read_route_head(head)
+        if slot and path == f"{folder}/{name}.yml":
+            found.append(marker(name, slot, digest))
+    return tuple(found)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ class UnitSettings:
     distribution: str
     has_port: bool
     cpu_max: str | None = None
+    proxy: bool = False  # Traefik: it serves all others, and sees nothing of theirs
 
     @property
     def digest(self) -> str:

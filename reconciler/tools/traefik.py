@@ -23,6 +23,20 @@ HOLD = {"attempts": 20, "initialInterval": "250ms"}
 # By default the longer rule wins, and one with many domains is longer than one with a path.
 PATH_PRIORITY = 10_000
 HTPASSWD_LINE = re.compile(r"[^\s:,]+:\$2[aby]\$(0[4-9]|1[0-6])\$[./A-Za-z0-9]{53}")
+HAND_UNIT = "traefik.service"  # what somebody set up by hand, deploy/traefik/install.sh among others
+HAND_MARK = "deploy/traefik/install.sh"  # in the head of the unit that our own script installs
+DEFAULT_FILE = "00-certificate.yml"  # which certificate is shown without one; the first file to say so counts
+_NOT_ROUTES = (DEFAULT_FILE, "00-default-certificate.yml")
+
+
+def default_text() -> str:
+    """The file that names the default certificate."""
+    return package_text("templates/traefik-default.yml")
+
+
+def route_files(names: list[str]) -> tuple[str, ...]:
+    """Those of the watched files from which somebody is served."""
+    return tuple(sorted(name for name in names if name not in _NOT_ROUTES))
 
 
 @dataclass(frozen=True)
@@ -39,7 +53,7 @@ class RouteSettings:
         return digest([package_text("templates/route.yml.j2"), self.content(slot, "")])
 
     def marker(self, slot: str, route_digest: str) -> str:
-        return f"{self.app}-route-{slot}-{route_digest}"
+        return marker(self.app, slot, route_digest)
 
     @property
     def certified(self) -> tuple[str, ...]:
@@ -156,6 +170,11 @@ class RouteSettings:
         said |= {"compress": ""} if route.compress else {}
         said |= {"tcp": ""} if route.tcp else {}
         return tuple((name, digest(value)) for name, value in sorted(said.items()))
+
+
+def marker(app: str, slot: str, route_digest: str) -> str:
+    """The service that shows that this very file was applied."""
+    return f"{app}-route-{slot}-{route_digest}"
 
 
 def redirect_name(app: str, source: str) -> str:

@@ -66,3 +66,49 @@ def read_certificates(answer: object) -> tuple[Certificate, ...] | None:
 def _certificate(entry: dict[str, Any]) -> Certificate:
     ends = datetime.fromisoformat(entry["notAfter"])
     return Certificate(tuple(sorted(entry.get("sans") or [])), int(ends.timestamp()))
+
+
+def applied_by_all(app: str, answers: list[dict[str, Any]], route_digest: str) -> AppliedRoute | None:
+    """What all instances hold for the app; where they differ, one of those that do not hold just this route."""
+    held = [read_applied(app, rawdata) for rawdata in answers]
+    behind = [each for each in held if not holds(each, route_digest)]
+    return (behind or held or [None])[0]
+
+
+def holds(applied: AppliedRoute | None, route_digest: str) -> bool:
+    """It serves by the route of this digest; without a digest: by none."""
+    return applied.digest == route_digest and not applied.problem if applied else not route_digest
+
+
+def missing_routes(markers: tuple[str, ...], before: dict[str, Any], after: dict[str, Any]) -> str:
+    """What an instance does not serve although its files (by their markers) or another instance say so, in a few words.
+
+    "" when nothing is missing.
+    """
+    served = dict.fromkeys(markers, "enabled") | _from_files(before)
+    held = _from_files(after)
+    missing = sorted(name for name, state in served.items() if state == "enabled" and held.get(name) != "enabled")
+    if not missing:
+        return ""
+    more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+    return f"{missing[0]} {held.get(missing[0], 'is not there')}{more}"
+
+
+def _from_files(rawdata: dict[str, Any]) -> dict[str, str]:
+    """Router or marker from the watched folder → `enabled`, or what is wrong with it."""
+    routers = {**rawdata.get("tcpRouters", {}), **rawdata.get("routers", {})}
+    states = {
+        name.removesuffix("@file"): "enabled"
+        if each.get("status") == "enabled"
+        else ": ".join(["is disabled", *each.get("error", [])])
+        for name, each in routers.items()
+        if name.endswith("@file")
+    }
+    services = [*rawdata.get("services", {}), *rawdata.get("tcpServices", {})]
+    # A route that was written once more carries a number after its digest.
+    markers = [
+        found[1]
+        for name in services
+        if (found := re.fullmatch(r"(.+-route-[^-]+-[0-9a-f]{12})(?:-[0-9]+)?@file", name))
+    ]
+    return states | dict.fromkeys(markers, "enabled")

@@ -16,7 +16,8 @@ from reconciler.artifact.signed import prove_signed
 from reconciler.errors import ArtifactMissing, ArtifactRefused
 from reconciler.install import have
 from reconciler.model.desired import App
-from reconciler.model.machine import Traefik, read_host
+from reconciler.model.machine import read_host
+from reconciler.model.traefik import Traefik
 from reconciler.resolve import Site, Target, resolve
 from tests.archives import file, tar_bytes
 from tests.web_server import Server, gives
@@ -210,4 +211,4 @@ def test_a_release_that_is_ready_from_before_is_not_installed_without_its_signat
 def target(folder: Path, **more: str) -> Target:
     artifact = {"source": "hello-{version}.tar", **more}
     app = App.model_validate({"app": "hello", "version": "1.0", "artifact": artifact, "hosts": ["web1"]})
-    return resolve(app, Site("web1", read_host("web1"), 8080), Traefik(), folder, SHA256, str)
+    return resolve(app, Site("web1", read_host("web1"), (8080,)), Traefik(), folder, SHA256, str)

@@ -16,6 +16,13 @@ look_files() { # app: what is on disk
   done
   [ ! -f "$T/$1.yml" ] || stat -c 'routed %Y' "$T/$1.yml"
   [ "$TREES" != yes ] || look_trees "$1"
+  [ "$1" != traefik ] || look_traefik
+}
+
+look_traefik() { # what Traefik serves from; whether it has a certificate to show; a unit of it that somebody set up by hand
+  find "$T" -mindepth 1 -maxdepth 1 '(' -name '*.yml' -o -name '*.yaml' -o -name '*.toml' ')' -printf 'watched %f\n' 2>/dev/null
+  [ ! -s "$E/traefik/.certificate" ] || echo certificate kept
+  find "$U" -mindepth 2 -maxdepth 2 -path '*.wants/traefik.service' -printf 'enabled %f\n' 2>/dev/null
 }
 
 tree_digest() { # folder: changes with every change of a name, size, time, mode or link below it; its own time says when it served
@@ -94,7 +101,12 @@ look() {
       units="$units $app@$slot.service"
       case $slot in *[!0-9]*) ;; *) numbers="$numbers $slot" ;; esac
     done
-    for file in "$E/$app"/*.env "$U/$app@.service" "$T/$app.yml"; do
+    set -- "$E/$app"/*.env "$U/$app@.service" "$T/$app.yml"
+    if [ "$app" = traefik ]; then
+      units="$units traefik.service"
+      set -- "$@" "$T"/*.yml "$U/traefik.service"
+    fi
+    for file; do
       [ -f "$file" ] && files="$files $file"
     done
   done

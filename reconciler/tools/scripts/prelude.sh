@@ -104,6 +104,7 @@ try_slot() { # app slot release stage
   sed "s|$E/$1/%i.env|$C/$1/%i.env|; s|$R/$1/slots/%i|$R/$1/releases/$3|" "$4/unit" >"$V/.$1@$2.new" &&
     chmod 0600 "$4/env" && cp "$4/unit" "$C/$1/$2.unit" && cp -p "$4/env" "$C/$1/.$2.new" &&
     mv -T "$C/$1/.$2.new" "$C/$1/$2.env" && mv -T "$V/.$1@$2.new" "$V/$1@$2.service" || return 1
+  [ ! -e "$4/certificate" ] || write_certificate "$1" "$4"
   rm -rf "$4"
 }
 
@@ -161,20 +162,40 @@ write_slot() { # app slot release stage: the unit template, the slot's env and i
   publish "$1" "$4/unit" "$U/$1@.service" 0644
   publish "$1" "$4/env" "$E/$1/$2.env" 0600
   link_slot "$1" "$2" "$3"
+  [ ! -e "$4/certificate" ] || write_certificate "$1" "$4"
   rm -rf "$4"
   systemctl daemon-reload
 }
 
-route() { # app slot; stdin: the text. Outside the watched folder first, then one rename.
+write_certificate() { # app stage: what Traefik shows for a name without one, and the file that says so. A host keeps its own.
+  [ -s "$E/$1/.certificate" ] || publish "$1" "$2/certificate" "$E/$1/.certificate" 0600
+  if cmp -s "$2/default" "$T/00-certificate.yml"; then record "$1" "$T/00-certificate.yml" "$2/default"; return; fi
+  mkdir -p "$T" && watched "$1" 00-certificate.yml <"$2/default"
+}
+
+step_aside() { # unit port: it lets go of its ports at once, and ends when its open requests have
+  systemctl stop --no-block "$1"
+  hex=$(printf '%04X' "$2") stop=$(($(date +%s) + 5))
+  while cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep -q "^ *[0-9]*: [0-9A-F]*:$hex [0-9A-F]*:0000 0A"; do
+    [ "$(date +%s)" -lt "$stop" ] || break
+    sleep 0.02
+  done
+}
+
+route() { # app slot; stdin: the text
   [ -d "$T" ] || fail 1 "there is no $T: Traefik's dynamic directory must exist"
   systemctl is-enabled --quiet "$1@$2.service" 2>/dev/null || systemctl enable --quiet "$1@$2.service"
+  watched "$1" "$1.yml"
+}
+
+watched() { # app file; stdin: the text. Outside the watched folder first, then one rename.
   outside=$(dirname "$T")/.reconcile
   mkdir -p -m 0700 "$outside"
   # Another file system would turn the rename into a copy, and the watched folder would see it half-written.
   [ "$(stat -c %d "$outside")" = "$(stat -c %d "$T")" ] || outside=$T
-  new=$outside/.$1.new
+  new=$outside/.$2.new
   cat >"$new" && chmod 0644 "$new" && sync -f "$new" || fail 28 "cannot write below $outside"
-  record "$1" "$T/$1.yml" "$new" && mv -T "$new" "$T/$1.yml" || fail 28 "cannot write below $T and $S"
+  record "$1" "$T/$2" "$new" && mv -T "$new" "$T/$2" || fail 28 "cannot write below $T and $S"
   sync -f "$T"
 }
 
@@ -183,9 +204,19 @@ link_slot() { # app slot release
   ln -s "../releases/$3" "$R/$1/slots/.$2.new" && mv -T "$R/$1/slots/.$2.new" "$R/$1/slots/$2"
 }
 
+end() { # unit: what it has open may take long to end, longer than a lease lasts
+  systemctl stop "$1" 2>/dev/null &
+  job=$! renew=0
+  while kill -0 "$job" 2>/dev/null; do
+    sleep 0.05
+    renew=$((renew + 1))
+    [ $((renew % 100)) != 0 ] || take_lease
+  done
+}
+
 clear_slot() { # app slot: not enabled, not running, no files
   systemctl disable --quiet "$1@$2.service" 2>/dev/null
-  systemctl stop "$1@$2.service" 2>/dev/null
+  end "$1@$2.service"
   systemctl reset-failed "$1@$2.service" 2>/dev/null
   end_trial "$1" "$2"
   rm -f "$E/$1/$2.env" "$R/$1/slots/$2" "$R/$1/slots/.$2.new"

@@ -1,4 +1,5 @@
-# change app slot release invocation; stdin: the identity, then why. What it was started in the place of comes back.
+# change app slot release invocation unit-to-take-over|-; stdin: the identity, then why. What it was started in the place of
+# comes back.
 change() {
   app=$1 slot=$2 unit=$1@$2.service
   begin_change "$app"
@@ -10,6 +11,7 @@ change() {
   if [ -z "$on_trial" ] || [ ! -e "$E/$app/$slot.env" ]; then
     clear_slot "$app" "$slot"
     sink "$app" "$3"
+    [ "$5" = - ] || { rm -f "$T/00-certificate.yml"; systemctl start "$5" || :; } # its own certificate counts again
     return
   fi
   systemctl stop "$unit"

@@ -1,4 +1,5 @@
-# change app slot release invocation; stdin: tar of env, unit. On trial, unless it is what the slot's files say already.
+# change app slot release invocation unit-to-take-over|-; stdin: tar of env, unit and what else belongs to them. On trial,
+# unless it is what the slot's files say already.
 change() {
   app=$1 slot=$2 unit=$1@$2.service
   begin_change "$app"
@@ -12,5 +13,6 @@ change() {
     systemctl daemon-reload
   fi
   systemctl reset-failed "$unit" 2>/dev/null
+  [ "$5" = - ] || step_aside "$5" "$slot"
   systemctl restart "$unit" || log_tail "$unit" "$(started_at "$app" "$slot")"
 }

@@ -38,6 +38,14 @@ def own(farm: Farm, machine_factory: MachineFactory) -> Iterator[Machine]:
     farm.remove(machine)
 
 
+@pytest.fixture
+def own_bare(farm: Farm, machine_factory: MachineFactory) -> Iterator[Machine]:
+    """A host without Traefik for one test alone."""
+    machine = machine_factory(f"bare{next(_numbers)}", with_traefik=False)
+    yield machine
+    farm.remove(machine)
+
+
 @pytest.fixture(scope="session")
 def command_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """XDG_CACHE_HOME of the command line: one for all, so that a tarball is judged once."""

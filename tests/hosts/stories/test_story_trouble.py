@@ -140,7 +140,7 @@ def test_traefik_that_was_stopped(serving: Project) -> None:
     assert told(serving, result) == (
         "host web1: hello: Traefik does not answer: its API on 127.0.0.1:8080: connection refused\n"
         "  version 0.1.0 still runs\n"
-        "  next: systemctl status traefik on the host\n"
+        "  next: systemctl status 'traefik*' on the host\n"
     )
     serving.machine.run("systemctl start traefik")
     finishes_by_itself(serving)
@@ -158,7 +158,7 @@ def test_a_broken_file_of_somebody_else_in_traefiks_folder(serving: Project) -> 
     assert told(serving, result) == (
         "host web1: hello: Traefik has not applied the route: not within 10 s\n"
         "  version 0.1.0 still runs\n"
-        "  next: journalctl -u traefik on the host; one bad file in its directory freezes all of them\n"
+        "  next: journalctl -u 'traefik*' on the host; one bad file in its directory freezes all of them\n"
     )
     assert serving.get() == (200, b"Hello from app 0.1.0\n")
     serving.machine.run("rm /etc/traefik/dynamic/alien.yml")

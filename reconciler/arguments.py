@@ -1,0 +1,59 @@
+"""What each command takes besides the common options: one table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+Argument = tuple[tuple[str, ...], dict[str, Any]]
+
+
+def argument(*names: str, **options: Any) -> Argument:  # noqa: ANN401 - what add_argument takes
+    return names, options
+
+
+APP = argument("app_name", metavar="APP")
+
+OWN: dict[str, tuple[Argument, ...]] = {
+    "status": (argument("--watch", action="store_true", help="show it again and again, until Ctrl-C"),),
+    "set": (
+        APP,
+        argument("version", metavar="VERSION"),
+        argument("--sha256", metavar="HEX", default=None, help="digest of the artifact, if it cannot be asked for"),
+    ),
+    "logs": (
+        APP,
+        argument("--follow", action="store_true", help="go on until Ctrl-C"),
+        argument("--lines", type=int, default=100, metavar="N", help="newest lines of each host (100)"),
+    ),
+    "history": (APP,),
+    "rollback": (
+        APP,
+        argument("--now", action="store_true", help="go back at once, and hold until the next change in git"),
+    ),
+    "exec": (APP, argument("words", nargs="...", metavar="-- COMMAND", help="as in: -- bin/hello eval 1+1")),
+    "retry": (APP,),
+    "suspend": (
+        APP,
+        argument("--reason", required=True, help="why; shown by status"),
+        argument("--for", dest="duration", metavar="TIME", default=None, help="30m, 2h or 7d; else until resumed"),
+    ),
+    "resume": (APP,),
+    "adopt": (APP,),
+    "dashboard": (
+        argument("host_name", metavar="HOST"),
+        argument("--port", type=int, default=0, metavar="PORT", help="the port here (a free one)"),
+    ),
+    "schema": (
+        argument("name", choices=["app", "fleet"], nargs="?", default="app", help="which one to print (app)"),
+        argument("--write", type=Path, metavar="DIR", default=None, help="write both into this folder"),
+    ),
+}
+
+SECRETS = {
+    "set": "encrypt a value, read from stdin or a hidden prompt",
+    "edit": "open a value in $EDITOR, and encrypt what it leaves",
+    "rekey": "encrypt every age file anew for those in secrets/recipients.txt",
+    "check": "can each secret that is named be had, who can read it, what is stale or unused",
+    "list": "the same without a private key: where each secret is and who can read it",
+}

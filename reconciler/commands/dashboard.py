@@ -1,0 +1,64 @@
+"""`reconcile dashboard HOST`: Traefik's dashboard, which a host shows to itself only, on a port of this machine."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+
+from reconciler.errors import HostError, UsageError
+from reconciler.host.http import HttpConnection, NoAnswer
+from reconciler.host.transport import Transport
+from reconciler.model.observed import Unreachable
+from reconciler.observe import observe
+from reconciler.resolve import api_port
+from reconciler.session import controller, session
+from reconciler.tunnel import open_tunnel
+
+PATH = "/dashboard/"
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs until Ctrl-C."""
+    args.host = [args.host_name]
+    try:
+        return asyncio.run(_dashboard(args))
+    except KeyboardInterrupt:
+        return 0
+
+
+async def _dashboard(args: argparse.Namespace) -> int:
+    async with session(args) as opened:
+        if args.host_name not in opened.hosts:
+            raise UsageError(f"no app is on host {args.host_name}", "name a host that has one")
+        host, site = opened.hosts[args.host_name], opened.sites[args.host_name]
+        targets = [target for target in opened.targets if target.wanted.proxy]
+        seen = await observe(host, site, targets, controller(opened.owner))
+        if isinstance(seen, Unreachable):
+            raise HostError(host.name, seen.reason, seen.next_step)
+        port = api_port(seen, site)
+        await _refuse_without(host, port)
+        server = await open_tunnel(host, port, args.port)
+        try:
+            print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}{PATH}", flush=True)
+            print(f"the dashboard of Traefik on {host.name}, until Ctrl-C", file=sys.stderr, flush=True)
+            await asyncio.Event().wait()
+        finally:
+            server.close()
+    return 0
+
+
+async def _refuse_without(host: Transport, port: int) -> None:
+    http = HttpConnection(host, port)
+    try:
+        status, _ = await http.get(PATH)
+    except NoAnswer as error:
+        raise HostError(host.name, f"Traefik's API on 127.0.0.1:{port}: {error}", "reconcile status") from None
+    finally:
+        http.close()
+    if status != 200:
+        raise HostError(
+            host.name,
+            f"its Traefik has no dashboard (it answers {status})",
+            "set traefik: dashboard: true in fleet.yaml",
+        )

@@ -1,0 +1,162 @@
+"""`traefik:` in fleet.yaml: what apps need to know of the Traefik on a host, and, with a version, all it shall be."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from reconciler.model import values
+from reconciler.model.artifact import Source
+from reconciler.model.env import Env
+from reconciler.model.fields import EachOnce, MayBeEmpty, Whole, refuse
+from reconciler.model.machine import Strict
+from reconciler.model.observed import TRAEFIK
+
+RELEASES = "https://github.com/traefik/traefik/releases/download/v{version}/traefik_v{version}_linux_amd64.tar.gz"
+_FOR_ANY_TRAEFIK = frozenset({"version", "http_entry_point", "https_entry_point", "cert_resolver", "api_port"})
+
+
+class Acme(Strict):
+    """Certificates for every route with tls, from Let's Encrypt or another ACME authority."""
+
+    email: values.Email = Field(description="Where the authority writes when a certificate is about to end.")
+    challenge: Literal["http", "dns"] = Field(
+        default="http", description="How a domain is proven: over port 80 (http), or by a DNS record (dns)."
+    )
+    provider: values.Name | None = Field(
+        default=None, description="With dns: the provider's code in Traefik's list, such as cloudflare."
+    )
+    env: Env = Field(
+        default_factory=dict,
+        description="What the DNS provider wants, such as CF_DNS_API_TOKEN; {secret: name} is looked up.",
+    )
+    staging: values.Flag = Field(
+        default=False, description="Let's Encrypt's staging authority: no limits, but no browser trusts it."
+    )
+    ca_server: values.HttpsAddress | None = Field(
+        default=None, description="Directory address of another authority than Let's Encrypt."
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.challenge == "dns" and not self.provider:
+            raise refuse("dns needs a provider", "add provider: cloudflare, or whoever has the zone", at=("challenge",))
+        if self.challenge == "http" and self.provider:
+            raise refuse("is for the dns challenge", "add challenge: dns, or delete it", at=("provider",))
+        if self.staging and self.ca_server:
+            raise refuse("is Let's Encrypt's staging, and ca_server names another authority", "keep one", ("staging",))
+        return self
+
+    @field_validator("env")
+    @classmethod
+    def _for_the_provider_only(cls, env: dict[str, Any]) -> dict[str, Any]:
+        for key in env:
+            if key.startswith("TRAEFIK_"):
+                raise refuse("is a setting of Traefik itself", "only variables of the DNS provider go here", (key,))
+        return env
+
+
+class Traefik(Strict):
+    """With `version` reconcile installs, configures and upgrades Traefik itself; without, only asks the one there."""
+
+    version: values.Version | None = Field(
+        default=None, description="The version to run, such as 3.7.15. Without it somebody else looks after Traefik."
+    )
+    source: Source = Field(
+        default=RELEASES, description="Its release archive, or the bare program: a path or an https:// address."
+    )
+    sha256: values.Sha256 | None = Field(
+        default=None, description="Digest of the archive; from the release's checksums.txt. A path may go without."
+    )
+    http_entry_point: values.Name = Field(default="web", description="Entry point for plain http.")
+    https_entry_point: values.Name = Field(default="websecure", description="Entry point for https.")
+    tcp_ports: Annotated[dict[values.Name, Annotated[int, Whole(1, 65535)]], MayBeEmpty(dict)] = Field(
+        default_factory=dict, description="Entry points of TCP routes: the port of each, by name, as {postgres: 5432}."
+    )
+    http_port: Annotated[int, Whole(1, 65535)] = Field(default=80, description="Port of plain http.")
+    https_port: Annotated[int, Whole(1, 65535)] = Field(default=443, description="Port of https.")
+    redirect_to_https: values.Flag | None = Field(
+        default=None, description="Send plain http to https (GET 301, POST 308); yes if there is `acme`."
+    )
+    acme: Acme | None = Field(default=None, description="Certificates; without it a self-made one is shown.")
+    cert_resolver: values.Name | None = Field(
+        default="letsencrypt",
+        description="Certificate resolver that routes name; empty, or with `version` and no `acme`, none is asked for.",
+    )
+    trusted_proxies: Annotated[tuple[values.Network, ...], EachOnce, MayBeEmpty(tuple)] = Field(
+        default=(), description="Who may say for whom they ask (X-Forwarded-For): a CDN or TLS terminator in front."
+    )
+    idle_seconds: Annotated[int, Whole(1, 3600)] = Field(
+        default=4, description="Idle connections to apps are closed after so long; less than the apps themselves wait."
+    )
+    access_log: values.Flag = Field(default=False, description="Every request into the journal, as JSON.")
+    dashboard: values.Flag = Field(
+        default=False, description="Traefik's dashboard, on 127.0.0.1 only; `reconcile dashboard HOST` opens it."
+    )
+    api_port: Annotated[int, Whole(1, 65535)] = Field(
+        default=8080, description="Port of Traefik's API on 127.0.0.1; with `version` the next one is used in turn."
+    )
+
+    @property
+    def managed(self) -> bool:
+        """Ours to install and to run."""
+        return self.version is not None
+
+    @property
+    def api_ports(self) -> tuple[int, ...]:
+        """Where the API may be asked: a managed Traefik has two slots."""
+        return (self.api_port, self.api_port + 1) if self.managed else (self.api_port,)
+
+    @property
+    def redirects(self) -> bool:
+        return self.managed and (self.acme is not None if self.redirect_to_https is None else self.redirect_to_https)
+
+    @property
+    def resolver(self) -> str | None:
+        """What routes with tls name."""
+        return self.cert_resolver if self.acme or not self.managed else None
+
+    @model_validator(mode="after")
+    def _ours_or_not(self) -> Self:
+        if self.version is None:
+            for key in sorted(self.model_fields_set - _FOR_ANY_TRAEFIK):
+                raise refuse("is for a Traefik that reconcile looks after", "add version, or delete it", at=(key,))
+            return self
+        if not re.match(r"[3-9]\.[0-9]", self.version):
+            raise refuse(f"{self.version} is not a version 3 of Traefik", "write it like 3.7.15", at=("version",))
+        if self.sha256 is None and self.source.startswith("https://"):
+            next_step = "copy it from traefik_v{version}_checksums.txt of the release"
+            raise refuse("needs a sha256 beside it", next_step.replace("{version}", self.version), at=("version",))
+        if "cert_resolver" in self.model_fields_set and self.cert_resolver and not self.acme:
+            raise refuse("names a resolver that nothing sets up", "add acme, or delete it", at=("cert_resolver",))
+        self._check_names()
+        self._check_ports()
+        return self
+
+    def _check_names(self) -> None:
+        # Traefik takes its settings from variables, TRAEFIK_ENTRYPOINTS_<NAME>_…: a name is one lower-case word.
+        named: list[tuple[tuple[str, ...], str | None]]
+        named = [((key,), getattr(self, key)) for key in ("http_entry_point", "https_entry_point", "cert_resolver")]
+        named += [(("tcp_ports", name), name) for name in self.tcp_ports]
+        for path, name in named:
+            if name is not None and (not re.fullmatch("[a-z][a-z0-9]*", name) or name == TRAEFIK):
+                raise refuse(f"{name} cannot be set up by reconcile", "use a-z and 0-9, and not traefik", at=path)
+        for name in {self.http_entry_point, self.https_entry_point} & self.tcp_ports.keys():
+            raise refuse(f"{name} is an entry point for http", "choose another name", at=("tcp_ports", name))
+        if self.http_entry_point == self.https_entry_point:
+            raise refuse("is also the one for http", "give each its own name", at=("https_entry_point",))
+
+    def _check_ports(self) -> None:
+        ports: dict[tuple[str, ...], int] = {
+            (key,): getattr(self, key) for key in ("http_port", "https_port", "api_port")
+        }
+        ports |= {("tcp_ports", name): port for name, port in self.tcp_ports.items()}
+        taken: dict[int, str] = {self.api_port + 1: "api_port + 1"}
+        for path, port in ports.items():
+            if port in taken:
+                raise refuse(f"{port} is also {taken[port]}", "give each its own port", at=path)
+            taken[port] = path[-1]
+        if self.api_port == 65535:
+            raise refuse("65535 leaves no port above it", "use a lower one", at=("api_port",))

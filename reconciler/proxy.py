@@ -1,0 +1,42 @@
+"""The Traefik of fleet.yaml as an app: what installs, proves, upgrades and removes apps does it for Traefik too.
+
+It runs wherever an app has a route, in two slots whose ports are those of its API. It has no route of its own: what is
+enabled for boot counts. Pure.
+"""
+
+from __future__ import annotations
+
+from reconciler.model.desired import App, Artifact, Desired, HealthCheck, Rollout, Sandbox
+from reconciler.model.observed import TRAEFIK
+from reconciler.tools.traefik_static import PING, START, STOP_SECONDS, static_settings
+
+KEEP_RELEASES = 2  # each is 200 MB
+
+
+def all_apps(desired: Desired) -> tuple[App, ...]:
+    """The apps that people wrote, and Traefik first where it is ours to run."""
+    traefik = traefik_app(desired)
+    return (traefik, *desired.apps) if traefik else desired.apps
+
+
+def traefik_app(desired: Desired) -> App | None:
+    """Traefik on every host to which visitors of some app come; None when nobody wants one of us."""
+    traefik = desired.fleet.traefik
+    hosts = tuple(sorted({host for app in desired.apps if app.route for host in app.hosts}))
+    if traefik.version is None or not hosts:
+        return None
+    # Made without the checks of what people write: no app of theirs may have this name.
+    return App.model_construct(
+        app=TRAEFIK,
+        version=traefik.version,
+        artifact=Artifact(source=traefik.source, sha256=traefik.sha256),
+        hosts=hosts,
+        ports=traefik.api_ports,
+        start=START,
+        env={**(traefik.acme.env if traefik.acme else {}), **static_settings(traefik)},
+        health=HealthCheck(path=PING, healthy_within_seconds=30, minimum_healthy_seconds=1),
+        stop_seconds=STOP_SECONDS,
+        keep_releases=KEEP_RELEASES,
+        rollout=Rollout(),
+        sandbox=Sandbox(capabilities=("CAP_NET_BIND_SERVICE",)),
+    )

@@ -1,0 +1,104 @@
+"""Traefik's static configuration as variables: all of it, since Traefik takes it from one kind of source only. Pure.
+
+Two settings differ from host to host and from slot to slot, the watched folder and the address of the API: these stand
+in the unit. Why each value is what it is was measured; deploy/traefik/README.md says so where it matters to people.
+"""
+
+from __future__ import annotations
+
+import re
+
+from reconciler.model.traefik import Acme, Traefik
+from reconciler.tools.digests import digest
+
+START = "./traefik"
+PING = "/ping"
+GRACE_SECONDS = 30  # open requests may take so long when an instance leaves
+STOP_SECONDS = GRACE_SECONDS + 10
+STATE = "/var/lib/traefik"
+STAGING = "https://acme-staging-v02.api.letsencrypt.org/directory"
+_ALIASES_SINCE = (3, 7, 15)  # an older one does not start with a setting that it does not know
+
+
+def static_settings(traefik: Traefik) -> dict[str, str]:
+    """The variables of every instance; values that are secrets are not among them."""
+    http, https = traefik.http_entry_point, traefik.https_entry_point
+    settings = {
+        "global.checkNewVersion": "false",
+        "global.sendAnonymousUsage": "false",
+        "log.level": "INFO",
+        "log.noColor": "true",
+        # The API cannot be taken away by a broken file in the watched folder; it shows routes, it changes nothing.
+        "api.insecure": "true",
+        "api.dashboard": _word(traefik.dashboard),
+        "ping.entryPoint": "traefik",
+        # The default of 2 s would let a change wait for 2 s behind the one before it.
+        "providers.providersThrottleDuration": "20ms",
+        "providers.file.watch": "true",
+        "serversTransport.forwardingTimeouts.dialTimeout": "2s",
+        "serversTransport.forwardingTimeouts.idleConnTimeout": f"{traefik.idle_seconds}s",
+        **_entry_point(http, traefik.http_port, traefik),
+        **_entry_point(https, traefik.https_port, traefik),
+        **{key: value for name, port in traefik.tcp_ports.items() for key, value in _listener(name, port).items()},
+        f"entryPoints.{https}.asDefault": "true",
+        f"entryPoints.{https}.http.tls": "true",
+    }
+    if traefik.redirects:
+        redirection = f"entryPoints.{http}.http.redirections.entryPoint"
+        settings |= {f"{redirection}.to": https, f"{redirection}.scheme": "https", f"{redirection}.permanent": "true"}
+    if traefik.access_log:
+        settings |= {"accessLog": "true", "accessLog.format": "json", "accessLog.bufferingSize": "100"}
+    if _numbers(traefik.version or "") >= _ALIASES_SINCE:
+        # A visitor's X_Forwarded_For must not pass for Traefik's X-Forwarded-For.
+        settings |= {f"entryPoints.{name}.http.aliasHeadersStrategy": "delete" for name in (http, https, "traefik")}
+    if traefik.acme and traefik.resolver:
+        settings |= {f"entryPoints.{https}.http.tls.certResolver": traefik.resolver}
+        settings |= _resolver(traefik.resolver, traefik.acme, http)
+    return {_variable(key): value for key, value in sorted(settings.items())}
+
+
+def _listener(name: str, port: int) -> dict[str, str]:
+    place = f"entryPoints.{name}"
+    return {
+        f"{place}.address": f":{port}",
+        # Two instances may listen side by side: the next one is there before this one leaves.
+        f"{place}.reusePort": "true",
+        f"{place}.transport.lifeCycle.graceTimeOut": f"{GRACE_SECONDS}s",
+    }
+
+
+def _entry_point(name: str, port: int, traefik: Traefik) -> dict[str, str]:
+    trusted = ",".join(traefik.trusted_proxies)
+    return _listener(name, port) | ({f"entryPoints.{name}.forwardedHeaders.trustedIPs": trusted} if trusted else {})
+
+
+def _resolver(name: str, acme: Acme, http_entry_point: str) -> dict[str, str]:
+    place = f"certificatesResolvers.{name}.acme"
+    settings = {f"{place}.email": acme.email, f"{place}.storage": storage(acme), f"{place}.keyType": "EC256"}
+    if server := acme.ca_server or (STAGING if acme.staging else None):
+        settings[f"{place}.caServer"] = server
+    if acme.challenge == "dns":
+        settings[f"{place}.dnsChallenge.provider"] = acme.provider or ""
+    else:
+        settings[f"{place}.httpChallenge.entryPoint"] = http_entry_point
+    return settings
+
+
+def storage(acme: Acme) -> str:
+    """A file for each authority: an account and certificates of one are not taken by another, and none are lost."""
+    if acme.ca_server:
+        return f"{STATE}/acme-{digest(acme.ca_server)}.json"
+    return f"{STATE}/{'acme-staging' if acme.staging else 'acme'}.json"
+
+
+def _variable(key: str) -> str:
+    return f"TRAEFIK_{key.replace('.', '_').upper()}"
+
+
+def _word(flag: bool) -> str:
+    return "true" if flag else "false"
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    found = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", version)
+    return tuple(int(number or 0) for number in found.groups()) if found else ()
