@@ -162,7 +162,7 @@ class Applier:
         return f"{identity}/{self.target.wanted.attempt}"
 
     def _slot_files(self, action: StartInstance | RepairFiles) -> bytes:
-        return tar_of({"env": self.target.env_text(action.identity), "unit": self.target.unit_text()})
+        return tar_of(self.target.slot_files(action.identity))
 
     def _explained(self, reply: Reply) -> str:
         log = "".join(f"\n    {self.target.masked(line)}" for line in reply.log[-15:])

@@ -29,6 +29,8 @@ COMMANDS = {
     "logs": "the journal of an app",
     "history": "who changed an app, from which commit, why, how long it took and how it ended",
     "rollback": "which commit takes an app back; --now goes back at once and holds",
+    "console": "IEx in the node of an app's live slot",
+    "rpc": "evaluate an Elixir expression in the node of an app's live slot",
     "exec": "run a command with the release and env of an app's live slot",
     "retry": "forget what failed of an app, and try it again at once",
     "suspend": "change nothing about an app for a while",
@@ -122,7 +124,7 @@ def _own(name: str, command: argparse.ArgumentParser) -> None:
             "name", choices=["app", "fleet"], nargs="?", default="app", help="which one to print (app)"
         )
         command.add_argument("--write", type=Path, metavar="DIR", default=None, help="write both into this folder")
-    if name in ("logs", "history", "retry", "suspend", "resume", "rollback", "exec", "adopt"):
+    if name in ("logs", "history", "retry", "suspend", "resume", "rollback", "exec", "rpc", "console", "adopt"):
         command.add_argument("app_name", metavar="APP")
     if name == "rollback":
         command.add_argument(
@@ -132,6 +134,8 @@ def _own(name: str, command: argparse.ArgumentParser) -> None:
         command.add_argument(
             "words", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="as in: -- bin/hello eval 1+1"
         )
+    if name == "rpc":
+        command.add_argument("expression", metavar="EXPRESSION", help="as in: 'IO.inspect(Node.list())'")
     if name == "status":
         command.add_argument("--watch", action="store_true", help="show it again and again, until Ctrl-C")
     if name == "suspend":

@@ -24,7 +24,7 @@ from reconciler.model.desired import App, Desired
 from reconciler.model.machine import HostSpec
 from reconciler.model.wanted import Controller
 from reconciler.origin import origin_of
-from reconciler.resolve import Site, Target, resolve
+from reconciler.resolve import Site, Target, cluster_of, resolve
 from reconciler.source.git import root_commit
 from reconciler.tools.digests import digest
 
@@ -113,7 +113,8 @@ def _add(opened: Session, app: App, host: str, result: str | ReconcileError | No
     try:
         if isinstance(result, ReconcileError):
             raise result
-        target = resolve(app, _site(desired, host), desired.fleet.traefik, desired.folder, result, secret)
+        cluster = cluster_of(app, map(desired.host, app.hosts))
+        target = resolve(app, _site(desired, host), desired.fleet.traefik, desired.folder, result, secret, cluster)
     except ReconcileError as error:
         opened.refused.append(Blocked(host, app.app, str(error), error.next_step))
         opened.whole = False  # an app that cannot be worked out is still wanted

@@ -16,7 +16,7 @@ from reconciler.errors import UsageError
 from reconciler.model import values
 from reconciler.model.fields import AtLeastOne, EachOnce, MayBeEmpty, Whole, refuse
 from reconciler.model.machine import HostSpec, Layout, Strict, Traefik, read_host
-from reconciler.model.reserved import SET_BY_ELIXIR
+from reconciler.model.reserved import SET_BY_ELIXIR, SET_FOR_DISTRIBUTION
 from reconciler.notify.settings import Notify
 
 __all__ = [
@@ -172,7 +172,7 @@ class Common(Strict):
     )
     distribution: Literal["none", "sname", "name"] = Field(
         default="none",
-        description="Erlang distribution (RELEASE_DISTRIBUTION). With none, no epmd runs and no port opens.",
+        description="Erlang distribution: none, sname (this host: console, rpc) or name (between hosts, see docs).",
     )
 
 
@@ -236,6 +236,21 @@ class App(Common):
         for key in ("route", "health"):
             if getattr(self, key) is not None and not self.ports:
                 raise refuse("needs a port to ask", "write ports: [4000, 4001]", at=(key,))
+        return self
+
+    @model_validator(mode="after")
+    def _distributed_safely(self) -> Self:
+        if self.distribution == "none":
+            return self
+        for key in SET_FOR_DISTRIBUTION & self.env.keys():
+            raise refuse(f"{key} is set by us for distribution", "use ERL_AFLAGS or vm.args instead", at=("env", key))
+        cookie = self.env.get("RELEASE_COOKIE")
+        if self.distribution == "name" and len(self.hosts) > 1 and not isinstance(cookie, SecretRef):
+            raise refuse(
+                "between hosts needs a cookie that nobody else knows; whoever has the tarball has the one in it",
+                "write env: {RELEASE_COOKIE: {secret: NAME}}",
+                at=("distribution",),
+            )
         return self
 
 

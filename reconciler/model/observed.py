@@ -101,6 +101,14 @@ class AppliedRoute:
 
 
 @dataclass(frozen=True)
+class CrashDump:
+    """What a BEAM left when it crashed; the last one of each slot is kept."""
+
+    path: str
+    at_epoch_seconds: int
+
+
+@dataclass(frozen=True)
 class ObservedApp:
     """Everything of one app on one host."""
 
@@ -117,6 +125,7 @@ class ObservedApp:
     suspended: str = ""  # who, until when and why; nothing is changed meanwhile
     route: RouteFile | None = None
     applied: AppliedRoute | None = None
+    crash_dumps: tuple[CrashDump, ...] = ()
     unconfirmed: str = ""  # evidence: how long Traefik was asked in vain
 
     def slot(self, name: str) -> Slot:

@@ -27,6 +27,7 @@ def problems_between(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem
     yield from _two_names(files, fleet)
     yield from _taken_ports(files, fleet)
     yield from _shared(files, fleet)
+    yield from _unreachable_nodes(files, fleet)
     yield from _unknown_order(files)
     yield from _circles(files)
 
@@ -55,6 +56,18 @@ def _taken_ports(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
             for name, spec in _machines(file, fleet):
                 if port == spec.port:
                     yield file.problem(("ports", index), f"{port} is the SSH port of {name}", "choose another port")
+
+
+def _unreachable_nodes(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
+    for file in files:
+        if file.app.distribution != "name" or len(file.app.hosts) == 1:
+            continue
+        for index, (name, spec) in enumerate(_machines(file, fleet)):
+            if spec.private_address is None:
+                next_step = (
+                    f"write hosts: {{{name}: {{private_address: 10.0.0.5}}}} in fleet.yaml, with its own address"
+                )
+                yield file.problem(("hosts", index), f"the nodes on other hosts cannot reach {name}", next_step)
 
 
 def _unknown_order(files: Sequence[AppFile]) -> Iterator[Problem]:

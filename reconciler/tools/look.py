@@ -6,8 +6,19 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from reconciler.model.machine import Layout
-from reconciler.model.observed import HostFacts, Identity, Lease, ObservedApp, Quarantine, RouteFile, Slot, UnitState
+from reconciler.model.observed import (
+    CrashDump,
+    HostFacts,
+    Identity,
+    Lease,
+    ObservedApp,
+    Quarantine,
+    RouteFile,
+    Slot,
+    UnitState,
+)
 from reconciler.tools import systemd
+from reconciler.tools.elixir import EPMD_UNIT
 from reconciler.tools.traefik import read_route_head
 
 UNKNOWN = Identity("unknown-0", "unknown", "unknown")  # somebody else started it, as before an adoption
@@ -123,12 +134,14 @@ def _read_app(name: str, lines: list[list[str]], sections: _Sections, layout: La
         migrated=tuple(line[1] for line in lines if line[0] == "migrated"),
         quarantined=tuple(_read_quarantine(line) for line in lines if line[0] == "quarantine" and len(line) > 2),
         unit=systemd.read_unit_head((sections.heads.get(places.unit) or [""])[0]),
-        unit_intact=sections.sums.get(places.unit) == inventory.get(places.unit),
+        unit_intact=sections.sums.get(places.unit) == inventory.get(places.unit)
+        and (places.epmd not in inventory or sections.sums.get(places.epmd) == inventory[places.epmd]),
         foreign=tuple(path for path in ours if path not in inventory),
         damaged=tuple(line[1] for line in lines if line[0] == "damaged"),
         owner=next((" ".join(line[1:]) for line in lines if line[0] == "owner"), ""),
         suspended=next((_read_suspension(line, sections) for line in lines if line[0] == "suspended"), ""),
         route=_read_route(lines, sections, places, inventory),
+        crash_dumps=tuple(CrashDump(line[2], int(line[1])) for line in lines if line[0] == "dump"),
     )
 
 
@@ -140,6 +153,10 @@ class _Places:
     @property
     def unit(self) -> str:
         return f"{self.layout.units}/{self.app}@.service"
+
+    @property
+    def epmd(self) -> str:
+        return f"{self.layout.units}/{EPMD_UNIT}"
 
     @property
     def route(self) -> str:

@@ -5,4 +5,5 @@ change() {
   systemctl is-active --quiet "$1@$2.service" || fail $STALE "slot $2 is not running any more"
   route "$1" "$2"
   rm -f "$E/$1/$2.previous" "$S/$1/unit.previous"
+  drop_epmd
 }

@@ -6,4 +6,5 @@ change() {
   systemctl enable --quiet "$1@$2.service" || fail 1 "cannot enable $1@$2.service"
   sync -f "$U"
   rm -f "$E/$1/$2.previous" "$S/$1/unit.previous"
+  drop_epmd
 }

@@ -11,6 +11,9 @@ look_files() { # app: what is on disk
   for each in inventory quarantine owner suspended; do
     [ ! -f "$S/$1/$each" ] || prefixed "$each" <"$S/$1/$each"
   done
+  for each in "/var/lib/$1"/erl_crash.*.dump; do
+    [ ! -f "$each" ] || stat -c 'dump %Y %n' "$each"
+  done
   [ ! -f "$T/$1.yml" ] || stat -c 'routed %Y' "$T/$1.yml"
   [ "$TREES" != yes ] || look_trees "$1"
 }
@@ -84,6 +87,7 @@ look() {
     app=${folder%/} app=${app##*/}
     case " $* " in *" $app:"*) ;; *) [ "$app" = "*" ] || [ "$ONLY" = yes ] || set -- "$@" "$app:" ;; esac
   done
+  [ ! -f "$U/$EPMD" ] || files=$U/$EPMD
   for word; do
     app=${word%%:*}
     look_files "$app"

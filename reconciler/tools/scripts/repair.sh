@@ -1,4 +1,4 @@
-# change app slot release invocation; stdin: tar of env, unit. The process goes on.
+# change app slot release invocation; stdin: tar of env, unit, epmd. The process goes on.
 change() {
   begin_change "$1"
   invocation_is "$1" "$2" "$4"

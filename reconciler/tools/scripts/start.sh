@@ -1,4 +1,4 @@
-# change app slot release invocation replaces(yes|no); stdin: tar of env, unit
+# change app slot release invocation replaces(yes|no); stdin: tar of env, unit, epmd
 change() {
   app=$1 slot=$2 unit=$1@$2.service
   begin_change "$app"
