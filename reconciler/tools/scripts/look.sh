@@ -11,9 +11,6 @@ look_files() { # app: what is on disk
   for each in inventory quarantine owner suspended; do
     [ ! -f "$S/$1/$each" ] || prefixed "$each" <"$S/$1/$each"
   done
-  for each in "/var/lib/$1"/erl_crash.*.dump; do
-    [ ! -f "$each" ] || stat -c 'dump %Y %n' "$each"
-  done
   [ ! -f "$T/$1.yml" ] || stat -c 'routed %Y' "$T/$1.yml"
   [ "$TREES" != yes ] || look_trees "$1"
 }
@@ -93,6 +90,8 @@ look() {
     look_files "$app"
     for slot in $(look_slots "$app" "${word#*:}"); do
       units="$units $app@$slot.service"
+      dump=/var/lib/$app/erl_crash.$slot.dump # no other name: the app may write any into that folder
+      [ ! -f "$dump" ] || stat -c "dump %Y $dump" "$dump"
       case $slot in *[!0-9]*) ;; *) numbers="$numbers $slot" ;; esac
     done
     for file in "$E/$app"/*.env "$E/$app"/*.previous "$U/$app@.service" "$T/$app.yml"; do
