@@ -45,7 +45,11 @@ class LocalHost:
     async def interact(self, command: Command) -> int:
         with lent_terminal(raw=False):  # the program has the terminal itself, and sets it as it likes
             process = await asyncio.create_subprocess_exec(*command.words(self._sudo))
-            return await process.wait()
+            try:
+                return await process.wait()
+            finally:
+                if process.returncode is None:  # we are ended, and it with us
+                    process.terminate()
 
     async def connect(self, port: int) -> tuple[Reader, Writer]:
         with self.round_trips:

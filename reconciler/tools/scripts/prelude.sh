@@ -104,19 +104,22 @@ publish() { # app staged-file target mode: synced, recorded, then one rename
 
 EPMD=reconcile-epmd.service
 
-put_epmd() { # app stage release-folder: one for all apps of the host; copied out of the release, since releases go
+put_epmd() ( # app stage release-folder: one for all apps of the host; copied out of the release, since releases go
+  exec 7>>"$S/epmd.lock" && flock -w 30 7 || exit 1
   epmd=$R/reconcile-epmd
   for each in "$3"/erts-*/bin/epmd; do
     [ -x "$each" ] || fail 1 "distribution needs erts-*/bin/epmd, and ${3##*/} has none"
-    [ -x "$epmd/epmd" ] || { mkdir -p "$epmd" && cp "$each" "$epmd/.epmd.new" && chmod 0755 "$epmd/.epmd.new" &&
-      sync "$epmd/.epmd.new" && mv -T "$epmd/.epmd.new" "$epmd/epmd"; } || return 1
+    [ -x "$epmd/epmd" ] || { mkdir -p "$epmd" && cp "$each" "$epmd/.new" && chmod 0755 "$epmd/.new" &&
+      sync "$epmd/.new" && mv -T "$epmd/.new" "$epmd/epmd"; } || exit 1
   done
-  cmp -s "$2/epmd" "$U/$EPMD" || RESTART=$EPMD # nodes find it again within seconds
-  publish "$1" "$2/epmd" "$U/$EPMD" 0644
-}
+  cmp -s "$2/epmd" "$U/$EPMD" && changed=no || changed=yes
+  publish "$1" "$2/epmd" "$U/$EPMD" 0644 || exit 1
+  [ $changed = no ] || { systemctl daemon-reload && systemctl try-restart "$EPMD"; } # nodes find it again in seconds
+)
 
-drop_epmd() { # systemd stops it when no running slot needs it; its files go when no unit names it
-  [ -e "$U/$EPMD" ] && ! grep -qsF "$EPMD" "$U"/*@.service "$S"/*/unit.previous || return 0
+drop_epmd() ( # systemd stops it when no running slot needs it; its files go when no unit names it
+  [ -e "$U/$EPMD" ] && exec 7>>"$S/epmd.lock" && flock -w 30 7 || exit 0
+  ! grep -qsF "$EPMD" "$U"/*@.service "$S"/*/unit.previous || exit 0
   rm -rf "$U/$EPMD" "$R/reconcile-epmd"
   for each in "$S"/*/inventory; do
     each=${each%/inventory}
@@ -124,18 +127,16 @@ drop_epmd() { # systemd stops it when no running slot needs it; its files go whe
   done
   systemctl stop "$EPMD" 2>/dev/null
   systemctl daemon-reload
-}
+)
 
 write_slot() { # app slot release stage: the unit template, the slot's env and its link to the release
   [ -d "$R/$1/releases/$3" ] || fail $STALE "release $3 is not on this host"
-  RESTART=
-  [ ! -e "$4/epmd" ] || put_epmd "$1" "$4" "$R/$1/releases/$3" || fail 28 "cannot write below $R and $U"
   publish "$1" "$4/unit" "$U/$1@.service" 0644
+  [ ! -e "$4/epmd" ] || put_epmd "$1" "$4" "$R/$1/releases/$3" || return 1 # by now a unit names it: nobody drops it
   publish "$1" "$4/env" "$E/$1/$2.env" 0600
   link_slot "$1" "$2" "$3"
   rm -rf "$4"
   systemctl daemon-reload
-  [ -z "$RESTART" ] || systemctl try-restart "$RESTART"
 }
 
 route() { # app slot; stdin: the text. Outside the watched folder first, then one rename.

@@ -10,11 +10,12 @@ change() {
     publish "$app" "$S/$app/unit.previous" "$U/$app@.service" 0644
     systemctl daemon-reload
   fi
-  if [ ! -e "$E/$app/$slot.previous" ]; then clear_slot "$app" "$slot"; return; fi
+  if [ ! -e "$E/$app/$slot.previous" ]; then clear_slot "$app" "$slot"; drop_epmd; return; fi
   systemctl stop "$unit"
   systemctl reset-failed "$unit" 2>/dev/null
   link_slot "$app" "$slot" "$(sed -n '1s|^# reconcile \([^/]*\)/.*|\1|p' "$E/$app/$slot.previous")"
   record "$app" "$E/$app/$slot.env" "$E/$app/$slot.previous"
   mv -T "$E/$app/$slot.previous" "$E/$app/$slot.env"
   systemctl start "$unit" || :
+  drop_epmd
 }

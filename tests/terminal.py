@@ -43,6 +43,11 @@ class Person:
     def types(self, text: str) -> None:
         os.write(self._fd, text.encode())
 
+    def answers(self, text: str, pattern: str) -> str:
+        """What the first group of the pattern matched after this was typed."""
+        self.types(text)
+        return self.sees(pattern)[1]
+
     def resizes(self, columns: int, rows: int) -> None:
         fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
