@@ -132,7 +132,7 @@ drop_epmd() ( # systemd stops it when no running slot needs it; its files go whe
 write_slot() { # app slot release stage: the unit template, the slot's env and its link to the release
   [ -d "$R/$1/releases/$3" ] || fail $STALE "release $3 is not on this host"
   publish "$1" "$4/unit" "$U/$1@.service" 0644
-  [ ! -e "$4/epmd" ] || put_epmd "$1" "$4" "$R/$1/releases/$3" || return 1 # by now a unit names it: nobody drops it
+  [ ! -e "$4/epmd" ] || put_epmd "$1" "$4" "$R/$1/releases/$3" || exit 1 # by now a unit names it: nobody drops it
   publish "$1" "$4/env" "$E/$1/$2.env" 0600
   link_slot "$1" "$2" "$3"
   rm -rf "$4"
