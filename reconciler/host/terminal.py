@@ -41,6 +41,14 @@ class Terminal:
             loop.remove_signal_handler(signal.SIGWINCH)
 
 
+def require_terminal() -> None:
+    """Raises UsageError where there is none, before anybody is asked anything."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError(
+            "this needs a terminal, on stdin and on stdout", "type it in one; in a script use reconcile rpc"
+        )
+
+
 @contextlib.contextmanager
 def lent_terminal(*, raw: bool) -> Iterator[Terminal]:
     """Stdin's terminal. With `raw` every key goes to the program, Ctrl-C too. Raises UsageError where there is none."""

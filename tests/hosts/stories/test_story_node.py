@@ -132,7 +132,7 @@ def test_the_port_mapper_is_there_only_while_somebody_needs_it(project: Project)
     left = machine.run("ls /srv/reconcile-epmd /etc/systemd/system/reconcile-epmd.service", check=False)
     assert (left.returncode, left.stdout) == (2, "")
     wait_for(lambda: "epmd" not in machine.run("cat /proc/[0-9]*/comm", check=False).stdout, 5, "epmd is gone")
-    refused = project.run("console", APP)
+    refused = project.run("rpc", APP, "1")
     assert refused.code == 2
     assert f"next: write distribution: sname in apps/{APP}.yaml and commit it, which is one rollout" in refused.told
     assert project.once().verbs == []
