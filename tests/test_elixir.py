@@ -99,7 +99,8 @@ SECRET = "env: {RELEASE_COOKIE: {secret: a/cookie}}\n"
 
 @pytest.mark.parametrize("cookie", ["", "env: {RELEASE_COOKIE: monster}\n"])
 def test_a_cluster_needs_a_cookie_that_is_a_secret(tmp_path: Path, cookie: str) -> None:
-    (problem,) = problems(tmp_path, f"hosts: [a, b]\ndistribution: name\n{cookie}", BOTH)
+    """Also when the distribution is the fleet's default."""
+    (problem,) = problems(tmp_path, f"hosts: [a, b]\n{cookie}", BOTH + "defaults: {distribution: name}\n")
 
     assert "whoever has the tarball has the one in it" in problem
     assert "RELEASE_COOKIE: {secret: NAME}" in problem

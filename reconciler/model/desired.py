@@ -239,18 +239,9 @@ class App(Common):
         return self
 
     @model_validator(mode="after")
-    def _distributed_safely(self) -> Self:
-        if self.distribution == "none":
-            return self
-        for key in SET_FOR_DISTRIBUTION & self.env.keys():
+    def _nodes_are_found_our_way(self) -> Self:
+        for key in sorted(SET_FOR_DISTRIBUTION & self.env.keys()) if self.distribution != "none" else ():
             raise refuse(f"{key} is set by us for distribution", "use ERL_AFLAGS or vm.args instead", at=("env", key))
-        cookie = self.env.get("RELEASE_COOKIE")
-        if self.distribution == "name" and len(self.hosts) > 1 and not isinstance(cookie, SecretRef):
-            raise refuse(
-                "between hosts needs a cookie that nobody else knows; whoever has the tarball has the one in it",
-                "write env: {RELEASE_COOKIE: {secret: NAME}}",
-                at=("distribution",),
-            )
         return self
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from reconciler.errors import Problem
-from reconciler.model.desired import App, Fleet, HostSpec, read_host
+from reconciler.model.desired import App, Fleet, HostSpec, SecretRef, read_host
 from reconciler.source.yaml_text import Document, KeyPath, dotted
 
 
@@ -27,7 +27,7 @@ def problems_between(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem
     yield from _two_names(files, fleet)
     yield from _taken_ports(files, fleet)
     yield from _shared(files, fleet)
-    yield from _unreachable_nodes(files, fleet)
+    yield from _clusters(files, fleet)
     yield from _unknown_order(files)
     yield from _circles(files)
 
@@ -58,10 +58,14 @@ def _taken_ports(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
                     yield file.problem(("ports", index), f"{port} is the SSH port of {name}", "choose another port")
 
 
-def _unreachable_nodes(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
+def _clusters(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
+    """Nodes on several hosts: reachable, and by nobody else."""
     for file in files:
         if file.app.distribution != "name" or len(file.app.hosts) == 1:
             continue
+        if not isinstance(file.app.env.get("RELEASE_COOKIE"), SecretRef):
+            message = "a cluster needs a cookie that nobody else knows; whoever has the tarball has the one in it"
+            yield file.problem(("hosts",), message, "write env: {RELEASE_COOKIE: {secret: NAME}}")
         for index, (name, spec) in enumerate(_machines(file, fleet)):
             if spec.private_address is None:
                 next_step = (
