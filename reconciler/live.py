@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -55,10 +56,13 @@ class Live:
         return Command(scripts.plain_script("node"), words)
 
     async def streamed(self, command: Command, stdin: bytes = b"") -> int:
-        """Run it with what it says shown as it comes, secrets masked; its exit code."""
+        """Run it with what it says shown as it comes, secrets masked; its exit code. Raises BrokenPipeError."""
         masker = Masker(self.target.secrets)
-        done = await self.host.run(command, stdin, LONGEST_SECONDS, tell=lambda piece: _show(masker.feed(piece)))
-        _show(masker.end())
+        try:
+            done = await self.host.run(command, stdin, LONGEST_SECONDS, tell=lambda piece: _show(masker.feed(piece)))
+            _show(masker.end())
+        except _ReaderGone:
+            raise BrokenPipeError from None
         print(self.target.masked(done.stderr), end="", file=sys.stderr)
         return done.status
 
@@ -81,6 +85,14 @@ async def live(args: argparse.Namespace) -> AsyncIterator[Live]:
         yield Live(target, host, slot)
 
 
+class _ReaderGone(Exception):
+    """Not an OSError: a host would take that for its broken connection."""
+
+
 def _show(piece: bytes) -> None:
-    sys.stdout.buffer.write(piece)
-    sys.stdout.buffer.flush()
+    try:
+        sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:  # as with `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise _ReaderGone from None

@@ -52,10 +52,7 @@ def require_terminal() -> None:
 @contextlib.contextmanager
 def lent_terminal(*, raw: bool) -> Iterator[Terminal]:
     """Stdin's terminal. With `raw` every key goes to the program, Ctrl-C too. Raises UsageError where there is none."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UsageError(
-            "this needs a terminal, on stdin and on stdout", "type it in one; in a script use reconcile rpc"
-        )
+    require_terminal()
     fd = os.open(os.ttyname(sys.stdin.fileno()), os.O_RDWR | os.O_NOCTTY)
     before = termios.tcgetattr(fd)
     try:
@@ -64,8 +61,8 @@ def lent_terminal(*, raw: bool) -> Iterator[Terminal]:
                 tty.setraw(fd)
             yield Terminal(fd, os.environ.get("TERM") or "dumb")
     finally:
-        os.set_blocking(fd, True)
-        termios.tcsetattr(fd, termios.TCSADRAIN, before)
+        with contextlib.suppress(termios.error):  # its window was closed
+            termios.tcsetattr(fd, termios.TCSADRAIN, before)
         os.close(fd)
 
 
