@@ -172,7 +172,7 @@ class Applier:
         return f"{identity}/{self.target.wanted.attempt}"
 
     def _slot_files(self, action: StartInstance | RepairFiles) -> bytes:
-        files = {"env": self.target.env_text(action.identity), "unit": self.target.unit_text()}
+        files = self.target.slot_files(action.identity)
         if self.target.wanted.proxy:
             files |= {"certificate": new_certificate(), "default": traefik.default_text()}
         return tar_of(files)

@@ -31,6 +31,8 @@ OWN: dict[str, tuple[Argument, ...]] = {
         APP,
         argument("--now", action="store_true", help="go back at once, and hold until the next change in git"),
     ),
+    "console": (APP,),
+    "rpc": (APP, argument("expression", metavar="EXPRESSION", help="as in: 'IO.inspect(Node.list())'")),
     "exec": (APP, argument("words", nargs="...", metavar="-- COMMAND", help="as in: -- bin/hello eval 1+1")),
     "retry": (APP,),
     "suspend": (

@@ -30,6 +30,8 @@ COMMANDS = {
     "logs": "the journal of an app",
     "history": "who changed an app, from which commit, why, how long it took and how it ended",
     "rollback": "which commit takes an app back; --now goes back at once and holds",
+    "console": "IEx in the node of an app's live slot",
+    "rpc": "evaluate an Elixir expression in the node of an app's live slot",
     "exec": "run a command with the release and env of an app's live slot",
     "retry": "forget what failed of an app, and try it again at once",
     "suspend": "change nothing about an app for a while",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 
 from reconciler.artifact.archive import Prepared, load_prepared, prepare
@@ -97,6 +98,11 @@ def refuse_unfit(target: Target, prepared: Prepared, abi: HostAbi, host: str) ->
     if "/" in program and not program.startswith("/") and program.removeprefix("./") not in paths:
         found = ", ".join(prepared.executables[:5]) or "nothing in bin/"
         raise ArtifactRefused(f"{label} has no {program}; it has {found}", f"set start: in apps/{target.app.app}.yaml")
+    if target.app.distribution != "none" and not any(re.fullmatch("erts-[^/]+/bin/epmd", path) for path in paths):
+        raise ArtifactRefused(
+            f"{label} has no erts-*/bin/epmd, which distribution: {target.app.distribution} needs",
+            "build it with include_erts: true, or write distribution: none",
+        )
 
 
 async def _stream(head: bytes, prepared: Prepared, tell: Callable[[str], None]) -> AsyncIterator[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from reconciler.model.action import Blocked, Converged
@@ -93,6 +94,7 @@ def status_row(want: Wanted, seen: ObservedHost | Unreachable, plan: AppPlan) ->
             "ready": False,
             "because": f"unreachable: {seen.reason}",
             "quarantined": [],
+            "crash_dumps": [],
         }
     app = seen.app(want.app)
     running = [slot for slot in app.slots if slot.running_now and slot.running]
@@ -117,6 +119,7 @@ def status_row(want: Wanted, seen: ObservedHost | Unreachable, plan: AppPlan) ->
         "ready": ready,
         "because": _because(plan),
         "quarantined": quarantined,
+        "crash_dumps": [{"at": dump.at_epoch_seconds, "path": dump.path} for dump in app.crash_dumps],
     }
 
 
@@ -142,4 +145,9 @@ def status_text(rows: list[dict[str, Any]]) -> str:
         ]
         for r in rows
     ]
-    return table([head, *cells])
+    return table([head, *cells]) + "".join(_crash_text(row, dump) for row in rows for dump in row["crash_dumps"])
+
+
+def _crash_text(row: dict[str, Any], dump: dict[str, Any]) -> str:
+    at = datetime.fromtimestamp(dump["at"], UTC)
+    return f"{row['host']}: {row['app']} crashed at {at:%Y-%m-%d %H:%M} UTC, see {dump['path']}\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,9 +13,10 @@ from reconciler.model.observed import TRAEFIK, Identity, ObservedHost
 from reconciler.model.traefik import Traefik
 from reconciler.model.wanted import Wanted, WantedRoute
 from reconciler.tools.digests import digest
+from reconciler.tools.elixir import node_host, node_name
 from reconciler.tools.masks import masked
 from reconciler.tools.release import release_id
-from reconciler.tools.systemd import UnitSettings, env_file, unit_text
+from reconciler.tools.systemd import UnitSettings, env_file, epmd_text, unit_text
 from reconciler.tools.traefik import RouteSettings, read_htpasswd, route_text
 
 WORKER_SLOT = ("worker",)  # the only slot of an app without ports
@@ -82,6 +83,13 @@ class Target:
         assert self.unit is not None
         return unit_text(self.unit)
 
+    def slot_files(self, identity: Identity) -> dict[str, str]:
+        """What a slot is made of, by the names that `write_slot` of prelude.sh knows."""
+        files = {"env": self.env_text(identity), "unit": self.unit_text()}
+        if self.unit and self.unit.node_host:
+            files["epmd"] = epmd_text(self.layout.releases, self.site.spec.private_address)
+        return files
+
     def route_text(self, slot: str, attempt: str = "") -> str:
         assert self.route is not None
         return route_text(self.route, slot, attempt)
@@ -104,11 +112,17 @@ def resolve(
     folder: Path,
     artifact_digest: str | None,
     secret: Callable[[str], str],
+    cluster: tuple[str, ...] = (),
 ) -> Target:
-    """The target of one app on one host. `secret(name)` gives a value or raises what it has to say."""
+    """The target of one app on one host. `secret(name)` gives a value or raises what it has to say.
+
+    `cluster` has the names of all nodes of the app, see `cluster_of`.
+    """
     values = _values(app, secret)
     secrets = frozenset(values[key] for key, value in app.env.items() if isinstance(value, SecretRef) and values[key])
     variables = {**values, "RECONCILE_START": app.start_command}
+    if cluster:
+        variables["RECONCILE_CLUSTER"] = " ".join(cluster)
     users = _users(app, secret)
     secrets |= {*users, *(user.partition(":")[2] for user in users)}
     keys = tuple((key, digest(value)) for key, value in sorted(variables.items()))
@@ -155,6 +169,15 @@ def _values(app: App, secret: Callable[[str], str]) -> dict[str, str]:
     return values
 
 
+def cluster_of(app: App, hosts: Iterable[HostSpec]) -> tuple[str, ...]:
+    """Every node that the app may ever have, one a slot and host, running or not: hence the same on all hosts."""
+    if app.distribution != "name":
+        return ()
+    slots = tuple(str(port) for port in app.ports) or WORKER_SLOT
+    places = [node_host(app.distribution, host.private_address) for host in hosts]
+    return tuple(node_name(app.app, slot, place) for place in places for slot in slots)
+
+
 def _unit_settings(app: App, spec: HostSpec) -> UnitSettings:
     return UnitSettings(
         app=app.app,
@@ -164,6 +187,7 @@ def _unit_settings(app: App, spec: HostSpec) -> UnitSettings:
         memory_max=app.memory_limit,
         cpu_max=app.cpu_max,
         distribution=app.distribution,
+        node_host=node_host(app.distribution, spec.private_address),
         has_port=bool(app.ports),
         proxy=app.app == TRAEFIK,
     )

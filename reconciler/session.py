@@ -34,7 +34,7 @@ from reconciler.model.references import named_in
 from reconciler.model.wanted import Controller
 from reconciler.origin import Origin, origin_of
 from reconciler.proxy import all_apps
-from reconciler.resolve import Site, Target, resolve
+from reconciler.resolve import Site, Target, cluster_of, resolve
 from reconciler.secrets.vault import Vault
 from reconciler.source.git import root_commit
 from reconciler.tools.digests import digest
@@ -147,7 +147,8 @@ def _add(opened: Session, app: App, host: str, result: str | ReconcileError, sec
         if isinstance(result, ReconcileError) and not isinstance(result, ArtifactUnavailable):
             raise result
         known = result if isinstance(result, str) else None  # a host that has the release needs no artifact
-        target = resolve(app, _site(desired, host), desired.fleet.traefik, desired.folder, known, secret)
+        cluster = cluster_of(app, map(desired.host, app.hosts))
+        target = resolve(app, _site(desired, host), desired.fleet.traefik, desired.folder, known, secret, cluster)
         if isinstance(result, ArtifactUnavailable):
             target = _without_artifact(target, result)
     except ReconcileError as error:

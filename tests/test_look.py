@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.model.machine import Layout
-from reconciler.model.observed import HostFacts, Identity, Lease, ObservedApp, Quarantine, RouteFile, Slot
+from reconciler.model.observed import CrashDump, HostFacts, Identity, Lease, ObservedApp, Quarantine, RouteFile, Slot
 from reconciler.tools.look import Reply, Unreadable, read_reply
 
 CASES = Path(__file__).parent / "cases" / "look"
@@ -163,6 +163,29 @@ def test_a_route_file_that_was_deleted_is_told_from_one_that_never_was() -> None
 
     assert (app.route, app.route_deleted) == (None, True)
     assert not read("an_empty_host").apps["hello"].route_deleted
+
+
+def test_a_crash_dump_is_seen() -> None:
+    """One more line in what the look prints anyway."""
+    text = case("one_live_slot").replace("@@files", "dump 1795406300 /var/lib/hello/erl_crash.4000.dump\n@@files", 1)
+
+    dump = CrashDump("/var/lib/hello/erl_crash.4000.dump", 1795406300)
+    assert read_reply(text, Layout()).apps["hello"].crash_dumps == (dump,)
+
+
+@pytest.mark.parametrize(("there", "intact"), [("sum 1234  {}\n", True), ("sum 5678  {}\n", False), ("", False)])
+def test_the_shared_port_mapper_is_part_of_an_app_that_wrote_it(there: str, intact: bool) -> None:
+    unit = "/etc/systemd/system/reconcile-epmd.service"
+    text = case("one_live_slot").replace("@@files\n", f"inventory 1234  {unit}\n@@files\n" + there.format(unit), 1)
+
+    assert read_reply(text, Layout()).apps["hello"].unit_intact is intact
+
+
+def test_a_port_mapper_of_another_app_is_no_concern() -> None:
+    unit = "/etc/systemd/system/reconcile-epmd.service"
+    text = case("one_live_slot").replace("@@files\n", f"@@files\nsum 5678  {unit}\n", 1)
+
+    assert read_reply(text, Layout()).apps["hello"].unit_intact
 
 
 @pytest.mark.parametrize("text", ["", "sh: not found\n", "@@begin\nboot x\n"])

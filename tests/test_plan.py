@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from reconciler.model.observed import CrashDump
 from reconciler.plan import plan
-from reconciler.report import plan_text
+from reconciler.report import plan_text, status_row, status_text
 from tests.world import World, run_pass, wanted
 
 
@@ -41,3 +44,17 @@ def test_the_plan_is_what_the_pass_then_does() -> None:
     run_pass(world, wanted("1"))
 
     assert [action.verb for action in foreseen.actions] == [action.verb for action in world.actions]
+
+
+def test_status_tells_of_a_crash_below_its_table() -> None:
+    world = World()
+    run_pass(world, wanted("1"))
+    seen = world.look()
+    dump = CrashDump("/var/lib/hello/erl_crash.4000.dump", 1795701966)
+    seen = seen.with_app("hello", replace(seen.app("hello"), crash_dumps=(dump,)))
+
+    row = status_row(wanted("1"), seen, plan(wanted("1"), seen))
+    assert row["ready"]
+    assert status_text([row]).splitlines()[2:] == [
+        "a: hello crashed at 2026-11-26 14:06 UTC, see /var/lib/hello/erl_crash.4000.dump"
+    ]

@@ -17,7 +17,7 @@ SANDBOX = {
     "capabilities": [],
 }
 LAYOUT = {"releases": "/srv", "env": "/etc/reconcile", "units": "/u", "state": "/var/lib/reconcile", "traefik": "/t"}
-SETTINGS = UnitSettings("my-app", LAYOUT, SANDBOX, 30, "40%", "none", True)
+SETTINGS = UnitSettings("my-app", LAYOUT, SANDBOX, 30, "40%", "none", "", True)
 
 
 def test_an_env_file_escapes_what_systemd_reads_and_nothing_else() -> None:

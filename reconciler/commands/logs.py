@@ -35,10 +35,12 @@ async def _host(opened: Session, name: str, args: argparse.Namespace) -> int:
     show = _shown(opened, f"{name}: " if len(opened.hosts) > 1 else "")
     try:
         seconds = FOLLOW_SECONDS if args.follow else 60
-        await opened.hosts[name].run(command, b"", seconds, tell=show)
+        done = await opened.hosts[name].run(command, b"", seconds, tell=show)
     except HostError as error:
         print(f"{error}\nnext: {error.next_step}", file=sys.stderr)
         return 1
+    for line in done.stderr.splitlines():
+        print(f"{name}: {args.app_name} {line}", file=sys.stderr)
     return 0
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import sys
 
 from reconciler.model.action import Blocked, Converged
 from reconciler.plan import AppPlan
 from reconciler.preview import preview
 from reconciler.report import plan_json, plan_text
-from reconciler.session import session
+from reconciler.session import Session, session
 
 
 def run(args: argparse.Namespace) -> int:
@@ -20,9 +21,12 @@ def run(args: argparse.Namespace) -> int:
 
 async def _plan(args: argparse.Namespace) -> int:
     async with session(args) as opened:
+        hints = await _hints(opened)
         foreseen = await preview(opened, allow_prune=args.allow_prune)
         plans = [each for _, _, each in foreseen if each.actions or not _absent(each)]
         plans += [AppPlan(refused.host, refused.app, (), refused) for refused in opened.refused]
+    for hint in hints:
+        print(hint, file=sys.stderr)
     print(
         json.dumps(plan_json(plans), indent=2, ensure_ascii=False) if args.json else plan_text(plans),
         end="\n" * args.json,
@@ -30,6 +34,14 @@ async def _plan(args: argparse.Namespace) -> int:
     if any(isinstance(each.end, Blocked) for each in plans):
         return 1
     return 3 if any(each.actions for each in plans) else 0
+
+
+async def _hints(opened: Session) -> list[str]:
+    from reconciler.advice import advice
+
+    targets = {target.wanted.app: target for target in opened.targets if target.app}
+    asked = [advice(target.app, target.folder, target.variables) for target in targets.values() if target.app]
+    return [hint for hints in await asyncio.gather(*asked) for hint in hints]
 
 
 def _absent(each: AppPlan) -> bool:

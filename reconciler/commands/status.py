@@ -47,7 +47,7 @@ async def _shown(args: argparse.Namespace) -> int:
                     "since": None,
                     "slot": None,
                 }
-                | {"ready": False, "because": refused.reason, "quarantined": []}
+                | {"ready": False, "because": refused.reason, "quarantined": [], "crash_dumps": []}
             )
     print(
         json.dumps(rows, indent=2, ensure_ascii=False) if args.json else status_text(rows),

@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from reconciler.errors import InvalidDesiredState, ReconcileError
@@ -17,16 +17,26 @@ from reconciler.origin import origin_of
 def run(args: argparse.Namespace) -> int:
     """0 when it may be used, 2 when not."""
     try:
-        desired = asyncio.run(origin_of(args).read())
+        desired, hints = asyncio.run(_read(args))
     except ReconcileError as error:
         _report_error(error, as_json=args.json)
         return error.exit_code
+    desired = replace(desired, notes=(*desired.notes, *hints))
     if args.json:
         _print_json({"ok": True, **_summary(desired)})
         return 0
     _print_notes(desired.notes)
     print(_sentence(desired))
     return 0
+
+
+async def _read(args: argparse.Namespace) -> tuple[Desired, list[str]]:
+    from reconciler.advice import advice
+
+    desired = await origin_of(args).read()
+    plain = [{key: value for key, value in app.env.items() if isinstance(value, str)} for app in desired.apps]
+    asked = [advice(app, desired.folder, values) for app, values in zip(desired.apps, plain, strict=True)]
+    return desired, [hint for hints in await asyncio.gather(*asked) for hint in hints]
 
 
 def _summary(desired: Desired) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import contextlib
 import os
 
 from reconciler.errors import HostRefused, HostUnreachable
+from reconciler.host.terminal import lent_terminal
 from reconciler.host.transport import Command, Completed, Reader, RoundTrips, Stdin, Tell, Writer, read_all
 
 
@@ -40,6 +41,15 @@ class LocalHost:
                 self.name, completed.stderr.strip(), "run as root, or allow this user sudo without password"
             )
         return completed
+
+    async def interact(self, command: Command) -> int:
+        with lent_terminal(raw=False):  # the program has the terminal itself, and sets it as it likes
+            process = await asyncio.create_subprocess_exec(*command.words(self._sudo))
+            try:
+                return await process.wait()
+            finally:
+                if process.returncode is None:  # we are ended, and it with us
+                    process.terminate()
 
     async def connect(self, port: int) -> tuple[Reader, Writer]:
         with self.round_trips:

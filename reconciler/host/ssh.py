@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import HostError, HostKeyRefused, HostRefused, HostUnreachable
+from reconciler.host.terminal import lent_terminal
 from reconciler.host.transport import Command, Completed, Reader, RoundTrips, Stdin, Tell, Writer, read_all
 
 if TYPE_CHECKING:
@@ -64,6 +66,25 @@ class SshHost:
                 f"the user may not become root: {completed.stderr.strip()}",
                 "allow it sudo without a password (NOPASSWD), or log in as root",
             )
+
+    async def interact(self, command: Command) -> int:
+        import asyncssh
+
+        connection = await self._connected()
+        line = command.line(connection.get_extra_info("username") != "root")
+        with lent_terminal(raw=True) as terminal:
+            try:
+                process = await connection.create_process(
+                    line, term_type=terminal.kind, term_size=terminal.size, encoding=None, stderr=asyncssh.STDOUT,
+                    stdin=os.dup(terminal.fd), stdout=os.dup(terminal.fd),
+                )  # fmt: skip
+                with terminal.resizes(process.change_terminal_size):
+                    await process.wait()
+            except (asyncssh.Error, OSError) as error:
+                raise await self._lost(error) from error
+        if process.exit_status is None or process.exit_status < 0:
+            raise await self._lost(ConnectionError("the connection broke during a command"))
+        return process.exit_status
 
     async def connect(self, port: int) -> tuple[Reader, Writer]:
         import asyncssh

@@ -1,4 +1,4 @@
-"""The seam: two verbs, `run` and `connect`, and what comes back."""
+"""The seam: three verbs, `run`, `interact` and `connect`, and what comes back."""
 
 from __future__ import annotations
 
@@ -89,6 +89,12 @@ class Transport(Protocol):
 
         Raises HostUnreachable when the connection breaks or nothing comes in time (the command may
         still be running there), HostRefused when root's rights cannot be had."""
+        ...
+
+    async def interact(self, command: Command) -> int:
+        """Run it as root in the person's terminal until it ends; its exit code. The terminal is given back as it was.
+
+        Raises UsageError when there is no terminal, HostUnreachable when the connection breaks."""
         ...
 
     async def connect(self, port: int) -> tuple[Reader, Writer]:

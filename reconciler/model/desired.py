@@ -18,7 +18,7 @@ from reconciler.model.artifact import Artifact
 from reconciler.model.env import Env
 from reconciler.model.fields import AtLeastOne, EachOnce, MayBeEmpty, Whole, refuse
 from reconciler.model.machine import HostSpec, Layout, Strict, read_host
-from reconciler.model.reserved import SET_BY_ELIXIR
+from reconciler.model.reserved import SET_BY_ELIXIR, SET_FOR_DISTRIBUTION
 from reconciler.model.route import Route
 from reconciler.model.secret import SecretRef
 from reconciler.model.source import NotASource, read_source
@@ -144,7 +144,7 @@ class Common(Strict):
     )
     distribution: Literal["none", "sname", "name"] = Field(
         default="none",
-        description="Erlang distribution (RELEASE_DISTRIBUTION). With none, no epmd runs and no port opens.",
+        description="Erlang distribution: none, sname (this host: console, rpc) or name (between hosts, see docs).",
     )
 
 
@@ -221,6 +221,12 @@ class App(Common):
         for key in ("route", "health"):
             if getattr(self, key) is not None and not self.ports:
                 raise refuse("needs a port to ask", "write ports: [4000, 4001]", at=(key,))
+        return self
+
+    @model_validator(mode="after")
+    def _nodes_are_found_our_way(self) -> Self:
+        for key in sorted(SET_FOR_DISTRIBUTION & self.env.keys()) if self.distribution != "none" else ():
+            raise refuse(f"{key} is set by us for distribution", "use ERL_AFLAGS or vm.args instead", at=("env", key))
         return self
 
 

@@ -57,6 +57,10 @@ class HostSpec(Strict):
         default=None,
         description="The host's public key, `ssh-ed25519 AAAA...`; without it ~/.ssh/known_hosts decides.",
     )
+    private_address: values.PrivateAddress | None = Field(
+        default=None,
+        description="IPv4 address at which the other hosts reach this one privately; Erlang nodes meet there.",
+    )
     paths: Annotated[Layout, MayBeEmpty(dict)] = Field(default_factory=Layout, description="Folders on the host.")
 
     @property

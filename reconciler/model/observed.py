@@ -108,6 +108,14 @@ class AppliedRoute:
 
 
 @dataclass(frozen=True)
+class CrashDump:
+    """What a BEAM left when it crashed; the last one of each slot is kept."""
+
+    path: str
+    at_epoch_seconds: int
+
+
+@dataclass(frozen=True)
 class ObservedApp:
     """Everything of one app on one host."""
 
@@ -129,6 +137,7 @@ class ObservedApp:
     by_hand: str = ""  # Traefik only: a unit that somebody set up does its work, and may be taken over from
     watched: tuple[str, ...] = ()  # Traefik only: the files it serves routes from
     markers: tuple[str, ...] = ()  # Traefik only: what shows that it has applied those of them that are ours
+    crash_dumps: tuple[CrashDump, ...] = ()
     unconfirmed: str = ""  # evidence: how long Traefik was asked in vain
     uncertified: str = ""  # evidence: how long a certificate was waited for in vain
 

@@ -27,7 +27,7 @@ _FOLDERS = """
     os-prober vim polkit-1 nfs rpcbind snapd swap cloud ieee-data lock log mount network shm udev credentials
     resolvconf sendsigs lost-found
 """
-_OURS = "traefik reconcile reconciler local"
+_OURS = "traefik reconcile reconcile-epmd reconciler local"
 
 APP_NAMES: dict[str, str] = {
     **dict.fromkeys(_FOLDERS.split(), "a folder of the system in /var/lib or /run"),
@@ -40,7 +40,7 @@ _SYSTEMD = "systemd sets it"
 _ENV_KEYS: dict[str, str] = {
     "PORT": "it is the slot's port; see `ports`",
     "RELEASE_DISTRIBUTION": "set `distribution` instead",
-    **dict.fromkeys(["RELEASE_NODE", "RELEASE_TMP"], "it differs from slot to slot, so we set it"),
+    **dict.fromkeys(["RELEASE_NODE", "RELEASE_TMP", "ERL_CRASH_DUMP"], "it differs from slot to slot, so we set it"),
     **dict.fromkeys(
         ["RELEASE_ROOT", "RELEASE_NAME", "RELEASE_VSN"], "it would start another release than `version` says"
     ),
@@ -75,3 +75,5 @@ _IN_THE_START_SCRIPT = """
 """
 SET_BY_ELIXIR = frozenset(_IN_THE_START_SCRIPT.split())
 """Variables that bin/<app> of a mix release overwrites; read in the script of Elixir 1.14."""
+SET_FOR_DISTRIBUTION = frozenset(["ERL_EPMD_PORT", "ERL_EPMD_ADDRESS", "ERL_ZFLAGS"])
+"""Variables that say how the nodes of a host find each other; free where `distribution` is none."""

@@ -266,6 +266,24 @@ Network = Annotated[
 ]
 
 
+def _private(text: str) -> str:
+    try:
+        address = ipaddress.IPv4Address(text)
+    except ValueError:
+        raise refuse(f"{shown(text)} is not an IPv4 address", "write it like 10.0.0.5") from None
+    if address.is_global or address.is_loopback or address.is_unspecified or address.is_multicast:
+        raise refuse(
+            f"{text} is not a private address",
+            "what listens there is not encrypted: use one of a private network or of a VPN, such as 10.0.0.5",
+        )
+    return text
+
+
+PrivateAddress = Annotated[
+    str, Text(r"[0-9.]+", "is not an IPv4 address", "write it like 10.0.0.5"), AfterValidator(_private)
+]
+
+
 def _sound_host_key(line: str) -> str:
     kind, encoded = line.split()[:2]
     try:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from reconciler.errors import Problem
-from reconciler.model.desired import App, Fleet, HostSpec, read_host
+from reconciler.model.desired import App, Fleet, HostSpec, SecretRef, read_host
 from reconciler.source.yaml_text import Document, KeyPath, Place, dotted
 
 
@@ -38,6 +38,7 @@ def problems_between(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem
     yield from _never_reached(files, fleet)
     yield from _shared(files, fleet)
     yield from _swallowed(files, fleet)
+    yield from _clusters(files, fleet)
     yield from _unknown_order(files)
     yield from _circles(files)
 
@@ -81,6 +82,22 @@ def _never_reached(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
         if fleet.traefik.redirects and file.app.route and not file.app.route.tls:
             message = "is false, but plain http is sent to https before any route is looked at"
             yield file.problem(("route", "tls"), message, "delete it, or write redirect_to_https: false in fleet.yaml")
+
+
+def _clusters(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
+    """Nodes on several hosts: reachable, and by nobody else."""
+    for file in files:
+        if file.app.distribution != "name" or len(file.app.hosts) == 1:
+            continue
+        if not isinstance(file.app.env.get("RELEASE_COOKIE"), SecretRef):
+            message = "a cluster needs a cookie that nobody else knows; whoever has the tarball has the one in it"
+            yield file.problem(("hosts",), message, "write env: {RELEASE_COOKIE: {secret: NAME}}")
+        for index, (name, spec) in enumerate(_machines(file, fleet)):
+            if spec.private_address is None:
+                next_step = (
+                    f"write hosts: {{{name}: {{private_address: 10.0.0.5}}}} in fleet.yaml, with its own address"
+                )
+                yield file.problem(("hosts", index), f"the nodes on other hosts cannot reach {name}", next_step)
 
 
 def _unknown_order(files: Sequence[AppFile]) -> Iterator[Problem]:

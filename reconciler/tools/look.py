@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from reconciler.model.machine import Layout
 from reconciler.model.observed import (
     TRAEFIK,
+    CrashDump,
     HostFacts,
     Identity,
     Lease,
@@ -18,6 +19,7 @@ from reconciler.model.observed import (
     UnitState,
 )
 from reconciler.tools import systemd
+from reconciler.tools.elixir import EPMD_UNIT
 from reconciler.tools.traefik import DEFAULT_FILE, HAND_MARK, HAND_UNIT, marker, read_route_head, route_files
 
 UNKNOWN = Identity("unknown-0", "unknown", "unknown")  # somebody else started it, as before an adoption
@@ -133,7 +135,8 @@ def _read_app(name: str, lines: list[list[str]], sections: _Sections, layout: La
         migrated=tuple(line[1] for line in lines if line[0] == "migrated"),
         quarantined=tuple(_read_quarantine(line) for line in lines if line[0] == "quarantine" and len(line) > 2),
         unit=systemd.read_unit_head((sections.heads.get(places.unit) or [""])[0]),
-        unit_intact=sections.sums.get(places.unit) == inventory.get(places.unit),
+        unit_intact=sections.sums.get(places.unit) == inventory.get(places.unit)
+        and (places.epmd not in inventory or sections.sums.get(places.epmd) == inventory[places.epmd]),
         foreign=tuple(path for path in ours if path not in inventory),
         damaged=tuple(line[1] for line in lines if line[0] == "damaged"),
         owner=next((" ".join(line[1:]) for line in lines if line[0] == "owner"), ""),
@@ -141,6 +144,7 @@ def _read_app(name: str, lines: list[list[str]], sections: _Sections, layout: La
         suspended=next((_read_suspension(line, sections) for line in lines if line[0] == "suspended"), ""),
         route=_read_route(lines, sections, places, inventory),
         route_deleted=places.route in inventory and places.route not in sections.sums,
+        crash_dumps=tuple(CrashDump(line[2], int(line[1])) for line in lines if line[0] == "dump"),
     )
     return _read_traefik(app, lines, sections, places, inventory) if name == TRAEFIK else app
 
@@ -189,6 +193,10 @@ class _Places:
     @property
     def unit(self) -> str:
         return f"{self.layout.units}/{self.app}@.service"
+
+    @property
+    def epmd(self) -> str:
+        return f"{self.layout.units}/{EPMD_UNIT}"
 
     @property
     def route(self) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reconciler.model.observed import Identity
+from reconciler.tools import elixir
 from reconciler.tools.digests import digest
 from reconciler.tools.rendering import package_text, render
 
@@ -24,6 +25,7 @@ class UnitSettings:
     stop_seconds: int
     memory_max: str
     distribution: str
+    node_host: str  # after the @ of its node names, "" without distribution
     has_port: bool
     cpu_max: str | None = None
     proxy: bool = False  # Traefik: it serves all others, and sees nothing of theirs
@@ -35,7 +37,17 @@ class UnitSettings:
 
 def unit_text(settings: UnitSettings) -> str:
     """The template unit `<app>@.service`; its first line carries the digest of what it was made from."""
-    return render("templates/app@.service.j2", digest=settings.digest, **vars(settings))
+    node = elixir.node_name(settings.app, "%i", settings.node_host)
+    beam = {"node": node, "node_flags": elixir.node_flags(settings.node_host)}
+    epmd = {"epmd_unit": elixir.EPMD_UNIT, "epmd_port": elixir.EPMD_PORT}
+    return render("templates/app@.service.j2", digest=settings.digest, **vars(settings), **beam, **epmd)
+
+
+def epmd_text(releases: str, private_address: str | None) -> str:
+    """The unit of epmd. It listens on loopback by itself; no further address, or the private one of the host."""
+    program = f"{releases}/reconcile-epmd/epmd"
+    address = private_address or elixir.LOCAL
+    return render("templates/reconcile-epmd.service.j2", program=program, address=address, port=elixir.EPMD_PORT)
 
 
 def env_file(identity: Identity, variables: dict[str, str], keys: tuple[tuple[str, str], ...]) -> str:

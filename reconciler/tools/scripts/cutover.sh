@@ -6,4 +6,5 @@ change() {
   accept "$1" "$2"
   route "$1" "$2"
   served "$1" "$2"
+  drop_epmd
 }

@@ -8,4 +8,5 @@ change() {
   [ "$4" = - ] || { systemctl disable --quiet "$4"; systemctl stop --no-block "$4"; }
   sync -f "$U"
   served "$1" "$2"
+  drop_epmd
 }

@@ -1,3 +1,7 @@
-# app lines yes|no: the journal of an app's slots, and with yes what comes, until the reader is gone
+# app lines yes|no: crash dumps on stderr, then the journal of an app's slots, and with yes what comes, until the reader is gone
+for dump in "/var/lib/$1"/erl_crash.*.dump; do
+  case ${dump##*/} in *[!a-z0-9._]*) continue ;; esac
+  [ ! -f "$dump" ] || echo "crashed at $(date -u -r "$dump" '+%Y-%m-%d %H:%M UTC'), see $dump" >&2
+done
 set -- "$@" $([ "$3" = yes ] && echo --follow)
 exec journalctl --no-pager -o short-iso -n "$2" -u "$1@*" $4

@@ -94,11 +94,14 @@ look() {
     app=${folder%/} app=${app##*/}
     case " $* " in *" $app:"*) ;; *) [ "$app" = "*" ] || [ "$ONLY" = yes ] || set -- "$@" "$app:" ;; esac
   done
+  [ ! -f "$U/$EPMD" ] || files=$U/$EPMD
   for word; do
     app=${word%%:*}
     look_files "$app"
     for slot in $(look_slots "$app" "${word#*:}"); do
       units="$units $app@$slot.service"
+      dump=/var/lib/$app/erl_crash.$slot.dump # no other name: the app may write any into that folder
+      [ ! -f "$dump" ] || stat -c "dump %Y $dump" "$dump"
       case $slot in *[!0-9]*) ;; *) numbers="$numbers $slot" ;; esac
     done
     set -- "$E/$app"/*.env "$U/$app@.service" "$T/$app.yml"

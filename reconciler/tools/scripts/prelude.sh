@@ -105,6 +105,7 @@ try_slot() { # app slot release stage
     chmod 0600 "$4/env" && cp "$4/unit" "$C/$1/$2.unit" && cp -p "$4/env" "$C/$1/.$2.new" &&
     mv -T "$C/$1/.$2.new" "$C/$1/$2.env" && mv -T "$V/.$1@$2.new" "$V/$1@$2.service" || return 1
   [ ! -e "$4/certificate" ] || write_certificate "$1" "$4"
+  [ ! -e "$4/epmd" ] || put_epmd "$1" "$4" "$R/$1/releases/$3" || exit 1 # by now a unit names it: nobody drops it
   rm -rf "$4"
 }
 
@@ -157,9 +158,37 @@ publish() { # app staged-file target mode: synced, recorded, then one rename
   cp "$2" "$new" && chmod "$4" "$new" && sync "$new" && record "$1" "$3" "$new" && mv -T "$new" "$3" && rm -f "$2"
 }
 
+EPMD=reconcile-epmd.service
+
+put_epmd() ( # app stage release-folder: one for all apps of the host; copied out of the release, since releases go
+  exec 7>>"$S/epmd.lock" && flock -w 30 7 || exit 1
+  epmd=$R/reconcile-epmd
+  for each in "$3"/erts-*/bin/epmd; do
+    [ -x "$each" ] || fail 1 "distribution needs erts-*/bin/epmd, and ${3##*/} has none"
+    [ -x "$epmd/epmd" ] || { mkdir -p "$epmd" && cp "$each" "$epmd/.new" && chmod 0755 "$epmd/.new" &&
+      sync "$epmd/.new" && mv -T "$epmd/.new" "$epmd/epmd"; } || exit 1
+  done
+  cmp -s "$2/epmd" "$U/$EPMD" && changed=no || changed=yes
+  publish "$1" "$2/epmd" "$U/$EPMD" 0644 || exit 1
+  [ $changed = no ] || { systemctl daemon-reload && systemctl try-restart "$EPMD"; } # nodes find it again in seconds
+)
+
+drop_epmd() ( # systemd stops it when no running slot needs it; its files go when no unit names it
+  [ -e "$U/$EPMD" ] && exec 7>>"$S/epmd.lock" && flock -w 30 7 || exit 0
+  ! grep -qsF "$EPMD" "$U"/*@.service "$V"/*@*.service || exit 0
+  rm -rf "$U/$EPMD" "$R/reconcile-epmd"
+  for each in "$S"/*/inventory; do
+    each=${each%/inventory}
+    ! grep -qsF "$EPMD" "$each/inventory" || forget "${each##*/}" "$U/$EPMD"
+  done
+  systemctl stop "$EPMD" 2>/dev/null
+  systemctl daemon-reload
+)
+
 write_slot() { # app slot release stage: the unit template, the slot's env and its link to the release
   [ -d "$R/$1/releases/$3" ] || fail $STALE "release $3 is not on this host"
   publish "$1" "$4/unit" "$U/$1@.service" 0644
+  [ ! -e "$4/epmd" ] || put_epmd "$1" "$4" "$R/$1/releases/$3" || exit 1
   publish "$1" "$4/env" "$E/$1/$2.env" 0600
   link_slot "$1" "$2" "$3"
   [ ! -e "$4/certificate" ] || write_certificate "$1" "$4"

@@ -11,6 +11,7 @@ change() {
   if [ -z "$on_trial" ] || [ ! -e "$E/$app/$slot.env" ]; then
     clear_slot "$app" "$slot"
     sink "$app" "$3"
+    drop_epmd
     [ "$5" = - ] || { rm -f "$T/00-certificate.yml"; systemctl start "$5" || :; } # its own certificate counts again
     return
   fi
@@ -19,4 +20,5 @@ change() {
   sink "$app" "$3"
   systemctl reset-failed "$unit" 2>/dev/null
   systemctl start "$unit" || :
+  drop_epmd
 }

@@ -10,4 +10,5 @@ change() {
   rm -rf "$R/$app/slots" "$R/$app/releases" "$E/$app"
   rmdir "$R/$app" 2>/dev/null
   rm -rf "$S/$app" "$C/$app"
+  drop_epmd
 }

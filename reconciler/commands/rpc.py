@@ -1,0 +1,21 @@
+"""`reconcile rpc APP EXPRESSION`: `bin/<app> rpc` in the node of the live slot."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+
+from reconciler.errors import UsageError
+from reconciler.live import live
+
+
+def run(args: argparse.Namespace) -> int:
+    """The exit code of `bin/<app> rpc`: 0, or 1 when the expression raised."""
+    if not args.expression.strip():
+        raise UsageError("no expression", f"reconcile rpc {args.app_name} 'IO.inspect(node())'")
+    return asyncio.run(_rpc(args))
+
+
+async def _rpc(args: argparse.Namespace) -> int:
+    async with live(args) as place:
+        return await place.streamed(place.command(await place.node(), "rpc"), args.expression.encode())

@@ -1,0 +1,91 @@
+"""The person's terminal, lent to a program that runs on a host: given back as it was, however that ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import termios
+import tty
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from reconciler.errors import UsageError
+
+_ENDED_BY = (signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """A terminal by a descriptor of our own: what is set on it, such as non-blocking, is not set on anybody else's."""
+
+    fd: int
+    kind: str
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Columns and rows as they are now."""
+        size = os.get_terminal_size(self.fd)
+        return size.columns, size.lines
+
+    @contextlib.contextmanager
+    def resizes(self, tell: Callable[[int, int], None]) -> Iterator[None]:
+        """Calls with columns and rows whenever the window changes."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGWINCH, lambda: tell(*self.size))
+        try:
+            yield
+        finally:
+            loop.remove_signal_handler(signal.SIGWINCH)
+
+
+def require_terminal() -> None:
+    """Raises UsageError where there is none, before anybody is asked anything."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError(
+            "this needs a terminal, on stdin and on stdout", "type it in one; in a script use reconcile rpc"
+        )
+
+
+@contextlib.contextmanager
+def lent_terminal(*, raw: bool) -> Iterator[Terminal]:
+    """Stdin's terminal. With `raw` every key goes to the program, Ctrl-C too. Raises UsageError where there is none."""
+    require_terminal()
+    fd = os.open(os.ttyname(sys.stdin.fileno()), os.O_RDWR | os.O_NOCTTY)
+    before = termios.tcgetattr(fd)
+    try:
+        with _ending_gently():
+            if raw:
+                tty.setraw(fd)
+            yield Terminal(fd, os.environ.get("TERM") or "dumb")
+    finally:
+        with contextlib.suppress(termios.error):  # its window was closed
+            termios.tcsetattr(fd, termios.TCSADRAIN, before)
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def _ending_gently() -> Iterator[None]:
+    """What would end us at once ends the block instead, so that the terminal is given back."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    received: list[int] = []
+
+    def end(number: int) -> None:
+        received.append(number)
+        task.cancel()
+
+    for number in _ENDED_BY:
+        loop.add_signal_handler(number, end, number)
+    loop.add_signal_handler(signal.SIGINT, lambda: None)  # Ctrl-C belongs to the program
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not received:
+            raise
+        raise SystemExit(128 + received[0]) from None
+    finally:
+        for number in (*_ENDED_BY, signal.SIGINT):
+            loop.remove_signal_handler(number)
