@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import HostError, HostKeyRefused, HostRefused, HostUnreachable
-from reconciler.host.transport import Command, Completed, Reader, RoundTrips, Stdin, Tell, Writer, read_all
+from reconciler.host.transport import Command, Completed, Reader, RoundTrips, Stdin, Tell, Writer, read_all, why_refused
 
 if TYPE_CHECKING:
     import asyncssh
@@ -54,16 +54,9 @@ class SshHost:
         if process.exit_status is None or process.exit_status < 0:
             raise await self._lost(ConnectionError("the connection broke during a command"))
         completed = Completed(process.exit_status, stdout.decode(errors="replace"), stderr.decode(errors="replace"))
-        self._refuse_without_root(completed, sudo)
+        if sudo and (refused := why_refused(completed)):
+            raise HostRefused(self.name, *refused)
         return completed
-
-    def _refuse_without_root(self, completed: Completed, sudo: bool) -> None:
-        if sudo and completed.status in (1, 127) and "sudo" in completed.stderr.partition(":")[0]:
-            raise HostRefused(
-                self.name,
-                f"the user may not become root: {completed.stderr.strip()}",
-                "allow it sudo without a password (NOPASSWD), or log in as root",
-            )
 
     async def connect(self, port: int) -> tuple[Reader, Writer]:
         import asyncssh

@@ -1,4 +1,4 @@
-# change app suspend|resume|retry|reject|adopt seconds|identity; stdin: the reason
+# change app mark(suspend|resume|retry|reject) seconds|identity; stdin: reason. As root also adopt: it takes over what others wrote
 change() {
   begin_change "$1"
   case $2 in

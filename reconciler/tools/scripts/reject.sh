@@ -1,4 +1,4 @@
-# change app slot identity invocation; stdin: the reason. What a stop-first start replaced comes back.
+# change app slot identity invocation; stdin: reason. What a stop-first start replaced comes back.
 change() {
   app=$1 slot=$2 unit=$1@$2.service
   begin_change "$app"
