@@ -34,6 +34,8 @@ COMMANDS = {
     "suspend": "change nothing about an app for a while",
     "resume": "the end of a suspension",
     "adopt": "take over an app's unit and route that somebody wrote by hand",
+    "bootstrap": "make a bare server a host: deploy user, its few rights, folders; shows a plan first",
+    "doctor": "what is well with a host and what is not, each with what to do; changes nothing",
     "demo": "a whole rollout on this machine, without root, systemd or a server",
     "schema": "print the JSON Schemas for editors",
 }
@@ -76,6 +78,7 @@ def parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text)
         _common(command)
         _own(name, command)
+        _of_a_host(name, command)
     return top
 
 
@@ -142,6 +145,24 @@ def _own(name: str, command: argparse.ArgumentParser) -> None:
     if name == "logs":
         command.add_argument("--follow", action="store_true", help="go on until Ctrl-C")
         command.add_argument("--lines", type=int, default=100, metavar="N", help="newest lines of each host (100)")
+
+
+def _of_a_host(name: str, command: argparse.ArgumentParser) -> None:
+    if name in ("bootstrap", "doctor"):
+        command.add_argument("target", metavar="[user@]HOST[:port]", help="or a name from fleet.yaml")
+    if name != "bootstrap":
+        return
+    command.add_argument("--yes", action="store_true", help="go on without asking; a host key is never taken by this")
+    command.add_argument("--dry-run", action="store_true", help="print the script that would be run, change nothing")
+    command.add_argument("--name", metavar="NAME", default=None, help="its name in fleet.yaml (the address)")
+    command.add_argument(
+        "--host-key", metavar="SHA256:…", default=None, help="the fingerprint that the provider's console shows"
+    )
+    command.add_argument(
+        "--key", type=Path, metavar="FILE", action="append", default=None,
+        help="public key of a controller; can be repeated (those in ~/.ssh)",
+    )  # fmt: skip
+    command.add_argument("--swap", metavar="SIZE", default=None, help="make a swap file: 512M, 1G (below 1.5 GB: 1G)")
 
 
 def main(argv: list[str] | None = None) -> int:
