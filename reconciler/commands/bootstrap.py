@@ -7,6 +7,7 @@ import asyncio
 import json
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,7 +68,7 @@ async def _bootstrap(args: argparse.Namespace) -> int:
         _show(machine, shown, seen, plan, notes(seen, asked), args)
         if plan and not _agreed(args):
             return 1
-        left = await _carry_out(host, asked, plan)
+        left = await _carry_out(host, asked, plan, (lambda text: None) if args.json else _tell)
     finally:
         await host.close()
     await _proven(machine, shown, asked, own_keys=not args.key)
@@ -200,7 +201,13 @@ def _agreed(args: argparse.Namespace) -> bool:
     return False
 
 
-async def _carry_out(host: Transport, asked: Asked, plan: tuple[Step, ...]) -> tuple[str, ...]:
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+async def _carry_out(
+    host: Transport, asked: Asked, plan: tuple[Step, ...], tell: Callable[[str], None]
+) -> tuple[str, ...]:
     """Do the steps and look again; what is told at the end. Raises ActionFailed when a step did not do its work."""
     told = []
     for step in plan:
@@ -212,6 +219,8 @@ async def _carry_out(host: Transport, asked: Asked, plan: tuple[Step, ...]) -> t
             raise ActionFailed(
                 host.name, f"{step.what}: {_last(done.stderr)}", "correct the cause, then bootstrap again: it goes on"
             )
+        else:
+            tell(f"  done: {step.what}")
     seen = await survey(host, asked.layout, as_root=True) if plan else None
     left = steps(seen, asked) if seen else ()
     if isinstance(left, Impossible) or any(not step.optional for step in left):

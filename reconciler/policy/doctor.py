@@ -148,11 +148,9 @@ def _memory(seen: Survey) -> list[Finding]:
         found = Finding("memory", "ok", says)
     if "memory" in seen.controllers:
         return [found, Finding("memory limits", "ok", "the kernel enforces memory_max")]
-    remedy = "boot with cgroup_enable=memory systemd.unified_cgroup_hierarchy=1"
-    return [
-        found,
-        Finding("memory limits", "problem", "there is no memory controller: memory_max limits nothing", remedy),
-    ]
+    says, remedy = "there is no memory controller: memory_max limits nothing", "boot with cgroup_enable=memory"
+    level: Level = "note" if seen.container else "problem"
+    return [found, Finding("memory limits", level, says, remedy)]
 
 
 def _clock(seen: Survey, around: Around) -> Finding:
