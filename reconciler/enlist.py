@@ -49,8 +49,8 @@ def with_host(text: str, name: str, keys: dict[str, str], file: str) -> str:
         edited = _with_keys(document, text, name, keys)
     else:
         edited = _with_entry(document, text, name, keys)
-    after = _sound(read_yaml(edited.encode("utf-8"), file))
-    if after.value != _meant(document.value, name, keys):
+    after = read_yaml(edited.encode("utf-8"), file)
+    if after.problems or after.value != _meant(document.value, name, keys):
         lines = "".join(_entry(name, keys, "  ")).rstrip()
         raise UsageError(f"{file} cannot be edited without changing more than {name}", f"add by hand:\nhosts:\n{lines}")
     return edited

@@ -72,7 +72,7 @@ async def _bootstrap(args: argparse.Namespace) -> int:
     finally:
         await host.close()
     await _proven(machine, shown, asked, own_keys=not args.key)
-    return _finished(machine, shown, left, args)
+    return _finished(machine, shown, plan, left, args)
 
 
 def _machine(args: argparse.Namespace) -> Machine:
@@ -246,7 +246,9 @@ async def _proven(machine: Machine, shown: ShownKey, asked: Asked, *, own_keys: 
         await host.close()
 
 
-def _finished(machine: Machine, shown: ShownKey, told: tuple[str, ...], args: argparse.Namespace) -> int:
+def _finished(
+    machine: Machine, shown: ShownKey, plan: tuple[Step, ...], told: tuple[str, ...], args: argparse.Namespace
+) -> int:
     keys = {"address": machine.address, "user": DEPLOY_USER}
     if machine.port and machine.port != 22:
         keys["port"] = str(machine.port)
@@ -256,7 +258,7 @@ def _finished(machine: Machine, shown: ShownKey, told: tuple[str, ...], args: ar
         if args.yes:
             print(
                 json.dumps(
-                    _report(machine, shown, (), told, "converged") | {"file": file, "changed": written}, indent=2
+                    _report(machine, shown, plan, told, "converged") | {"file": file, "changed": written}, indent=2
                 )
             )
         return 0

@@ -77,7 +77,8 @@ class Completed:
 def why_refused(completed: Completed) -> tuple[str, str] | None:
     """What happened and what to do when root's rights were not given; None when the command itself ran."""
     said = completed.stderr.strip()
-    if completed.status in (1, 127) and "sudo" in said.partition(":")[0]:
+    no_sudo = completed.status == 127 and said.endswith(("sudo: not found", "sudo: command not found"))
+    if no_sudo or (completed.status == 1 and said.startswith("sudo: ")):
         return (
             f"the user may not become root: {said}",
             "run reconcile bootstrap with a login that may, allow this one sudo without a password, or log in as root",

@@ -36,7 +36,8 @@ since=$(date -d "$(systemctl show -P ActiveEnterTimestamp systemd-journald)" +%s
 written=$(stat -c %Y /etc/systemd/journald.conf.d/10-reconcile.conf 2>/dev/null)
 [ "${since:-0}" -ge "${written:-0}" ] || echo 'journald-reads old'
 for each in unattended-upgrades.service apt-daily-upgrade.timer traefik.service; do
-  echo "unit $each $(systemctl is-enabled "$each" 2>/dev/null || :) $(systemctl is-active "$each" 2>/dev/null || :)"
+  enabled=$(systemctl is-enabled "$each" 2>/dev/null)
+  echo "unit $each ${enabled:-none} $(systemctl is-active "$each" 2>/dev/null)"
 done
 awk 'FNR>1 && $4=="0A" {print "listen", $2}' /proc/net/tcp /proc/net/tcp6 2>/dev/null | sort -u
 find "$E" -mindepth 1 -printf 'env %p %y %m %u:%g\n' 2>/dev/null

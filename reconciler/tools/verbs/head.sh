@@ -176,7 +176,8 @@ choice() { # value, words
   value=$1
   shift
   for each; do [ "$value" != "$each" ] || return 0; done
-  refuse 'an argument is none of the words it may be'
+  [ "$value" != adopt ] || refuse 'only root takes over what somebody else wrote'
+  refuse "an argument is none of: $*"
 }
 count() { [ "$1" = "$2" ] || refuse 'the number of arguments is wrong'; }
 every() { # kind value …
