@@ -139,6 +139,15 @@ def test_what_cannot_be_installed_is_named() -> None:
     assert planned(replace(bare(), missing=frozenset({"flock"})))[0] == "install packages"
 
 
+def test_a_controller_is_left_alone() -> None:
+    """Its user has the same name, and the keys to every server."""
+    seen = ready()
+    assert seen.account
+    account = replace(seen.account, home="/var/lib/reconcile-controller")
+
+    assert isinstance(steps(replace(seen, account=account), ASKED), Impossible)
+
+
 def test_a_dry_run_is_a_script() -> None:
     """Whole, and sound to a shell."""
     import subprocess

@@ -108,16 +108,44 @@ def test_why_rights_were_refused_is_told(status: int, stderr: str, says: str | N
     ("kind", "good", "bad"),
     [
         ("number", ["0", "7", "999999999999"], ["", "08", "-1", "1 ", "1\n", "a", "0x1", "9" * 13]),
-        ("slot", ["1024", "65535", "4000", "worker"], ["1023", "65536", "80", "Worker", "4000/..", "04000", "99999999999"]),
-        ("release", ["1.10-0123456789ab", "1.0.0-rc.1-0123456789ab", "a-000000000000"], ["-0123456789ab", "1..2-0123456789ab", "0123456789ab", "1/2-0123456789ab", "1-0123456789AB", "1-0123456789abc", " 1-0123456789ab"]),
-        ("name", ["1.0-abc", ".incoming-1.0-abc", ".old-1", "1.0-abc.old"], ["", ".", "..", ".-x", "../x", "a/b", "-rf", "a..b", "~x"]),
+        (
+            "slot",
+            ["1024", "65535", "4000", "worker"],
+            ["1023", "65536", "80", "Worker", "4000/..", "04000", "99999999999"],
+        ),
+        (
+            "release",
+            ["1.10-0123456789ab", "1.0.0-rc.1-0123456789ab", "a-000000000000"],
+            [
+                "-0123456789ab",
+                "1..2-0123456789ab",
+                "0123456789ab",
+                "1/2-0123456789ab",
+                "1-0123456789AB",
+                "1-0123456789abc",
+                " 1-0123456789ab",
+            ],
+        ),
+        (
+            "name",
+            ["1.0-abc", ".incoming-1.0-abc", ".old-1", "1.0-abc.old"],
+            ["", ".", "..", ".-x", "../x", "a/b", "-rf", "a..b", "~x"],
+        ),
         ("invocation", ["", "0" * 32], ["0" * 31, "g" * 32, "0" * 33]),
-        ("identity", ["1.0-ab/c/d", "1.0-ab/c/d/e", "unknown-0/unknown/unknown"], ["", "a/b", "/a/b/c", "a//b/c", "a/b/c/", "a/b/c/d/e", "a b/c/d"]),
-        ("word", ["hello:", "hello:4000", "hello:4000,4001", "hello:worker"], ["", "hello", "hello:22", "root:4000", "hello:4000:x", "hello:,", "hello:a"]),
+        (
+            "identity",
+            ["1.0-ab/c/d", "1.0-ab/c/d/e", "unknown-0/unknown/unknown"],
+            ["", "a/b", "/a/b/c", "a//b/c", "a/b/c/", "a/b/c/d/e", "a b/c/d"],
+        ),
+        (
+            "word",
+            ["hello:", "hello:4000", "hello:4000,4001", "hello:worker"],
+            ["", "hello", "hello:22", "root:4000", "hello:4000:x", "hello:,", "hello:a"],
+        ),
         ("token", ["-", "12.34.ab.cd", "12.34..cd"], ["", "a b", "a\nb", "$x", "x" * 129]),
         ("holder", ["me@host:12", "a.b_c-d"], ["", "a b", "a;b"]),
     ],
-)  # fmt: skip
+)
 def test_kinds_of_arguments(kind: str, good: list[str], bad: list[str]) -> None:
     """What is sound passes, all else does not."""
     asked = "".join(f"(is_{kind} {_quoted(each)}) && echo yes || echo no\n" for each in [*good, *bad])
@@ -173,7 +201,7 @@ def test_no_line_of_a_unit_can_be_taken_away_doubled_or_moved(tmp_path: Path) ->
     spoiled = [lines[:i] + lines[i + 1 :] for i, line in enumerate(lines) if line not in optional]
     spoiled += [lines[: i + 1] + lines[i:] for i in range(len(lines))]
     spoiled += [
-        lines[:i] + [lines[i + 1], lines[i]] + lines[i + 2 :] for i in range(len(lines) - 1) if lines[i] != lines[i + 1]
+        [*lines[:i], lines[i + 1], lines[i], *lines[i + 2 :]] for i in range(len(lines) - 1) if lines[i] != lines[i + 1]
     ]
     form = tmp_path / "form"
     form.write_text(verbs._unit_form(Layout().model_dump()).replace("@APP@", "hello").replace("\n", "\x01"))

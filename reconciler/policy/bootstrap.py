@@ -14,6 +14,7 @@ from reconciler.tools.verbs import PROGRAM, SUDOERS
 
 SMALL_KIB = 1536 * 1024  # below this, a host without swap gets some
 PROPOSED_SWAP_MIB = 1024
+CONTROLLER = "/var/lib/reconcile-controller"  # deploy/systemd
 PACKAGES = {
     **{"sudo": "sudo", "visudo": "sudo", "systemctl": "systemd", "tar": "tar", "useradd": "passwd"},
     **{"flock": "util-linux", "runuser": "util-linux", "find": "findutils", "awk": "mawk", "sed": "sed"},
@@ -56,6 +57,11 @@ def steps(seen: Survey, asked: Asked) -> tuple[Step, ...] | Impossible:
         return Impossible(
             f"it has no {programs}, and no apt-get to install them with",
             f"install {' '.join(packages)} there, then bootstrap again",
+        )
+    if seen.account and seen.account.home.startswith(CONTROLLER):
+        return Impossible(
+            f"its user {DEPLOY_USER} is that of a controller, which holds keys of its own",
+            "use another machine, or let reconcile look after this one itself: hosts: [local]",
         )
     files = Files.of(asked.layout)
     found = [

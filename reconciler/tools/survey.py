@@ -27,6 +27,7 @@ class Mode:
 class Account:
     """The deploy user. `password` is closed, set or empty; `keys` are its lines of authorized_keys."""
 
+    home: str
     shell: str
     password: str
     groups: tuple[str, ...]
@@ -136,7 +137,12 @@ def _account(lines: _Lines) -> Account | None:
         return None
     modes = {path: mode for path, mode in lines.pairs("keys")}
     return Account(
-        words[6], lines.first("password"), tuple(lines.first("groups").split()), tuple(lines.all("key")), modes
+        words[5],
+        words[6],
+        lines.first("password"),
+        tuple(lines.first("groups").split()),
+        tuple(lines.all("key")),
+        modes,
     )
 
 
