@@ -252,7 +252,24 @@ def test_every_env_that_we_write_is_taken(values: dict[str, str], tmp_path: Path
     assert judged_file("sound_env", text, tmp_path) == ""
 
 
-@pytest.mark.parametrize("text", ['LD_PRELOAD="x"\n', "A=b\n", 'A="', 'A="" B="c"\n', 'A="$b"\n', 'A="b\\\nc"\n', "\n", 'A="b" \n', "A='b'\n", ' A="b"\n', 'A="\0"\n', 'export A="b"\n', 'PATH="x\ny"\n'])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        'LD_PRELOAD="x"\n',
+        "A=b\n",
+        'A="',
+        'A="" B="c"\n',
+        'A="$b"\n',
+        'A="b\\\nc"\n',
+        "\n",
+        'A="b" \n',
+        "A='b'\n",
+        ' A="b"\n',
+        'A="\0"\n',
+        'export A="b"\n',
+        'PATH="x\ny"\n',
+    ],
+)
 def test_an_env_that_we_would_not_write_is_refused(text: str, tmp_path: Path) -> None:
     """Other quotes, none, expansions, and variables that are not an app's."""
     assert judged_file("sound_env", text, tmp_path) != ""

@@ -81,7 +81,7 @@ def why_refused(completed: Completed) -> tuple[str, str] | None:
     if no_sudo or (completed.status == 1 and said.startswith("sudo: ")):
         return (
             f"the user may not become root: {said}",
-            "run reconcile bootstrap with a login that may, allow this one sudo without a password, or log in as root",
+            "run reconcile bootstrap with a login that may, or allow this one sudo without a password (NOPASSWD)",
         )
     if completed.status in (ARGUMENT_REFUSED, OF_OTHER_SCRIPTS) and said.startswith("reconcile-host: "):
         said = said.splitlines()[-1].removeprefix("reconcile-host: ")

@@ -5,8 +5,8 @@ and everything on stdin. What a script takes stands in its first line, its signa
 
     # SHAPE KIND KIND label(one|other) KIND…; stdin: WHAT. Prose, or : and prose
 
-SHAPE is `plain` (stands alone), `change` (an action: prelude and look before it, the frame behind it), `look` or `end`.
-A script whose signature has a word that is not known here cannot be reached by its verb: `unreachable` names it.
+SHAPE is `plain` (stands alone), `change` (an action: prelude and look before it, the frame behind it), `look` or `end`,
+or `root`: no verb, only a login as root runs it. A script whose signature has a word that is not known here cannot be reached by its verb: `unreachable` names it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SUDOERS = "/etc/sudoers.d/reconcile"
 CAPABILITIES = "CAP_NET_BIND_SERVICE CAP_IPC_LOCK"
 PARTS = ("prelude", "change")  # of every action; no verbs
 
-_SIGNATURE = re.compile(r"# (plain|change|look|end)((?: [^ :;.]+)*)(?:; stdin: ([a-z, ]+))?(?:[:.].*)?")
+_SIGNATURE = re.compile(r"# (plain|change|look|end|root)((?: [^ :;.]+)*)(?:; stdin: ([a-z, ]+))?(?:[:.].*)?")
 _FOLDERS = {"releases": "R", "env": "E", "units": "U", "state": "S", "traefik": "T"}
 _KINDS = {
     **{kind: kind for kind in ("slot", "release", "name", "invocation", "identity", "word")},
@@ -92,7 +92,8 @@ def read_signature(first_line: str) -> Signature:
 @cache
 def verbs() -> dict[str, Signature]:
     """Every script that can be reached, in order. What has no signature, or one with unknown words, is not there."""
-    return {name: signature for name, signature in sorted(_all().items()) if isinstance(signature, Signature)}
+    found = {name: signature for name, signature in sorted(_all().items()) if isinstance(signature, Signature)}
+    return {name: signature for name, signature in found.items() if signature.shape != "root"}
 
 
 def unreachable() -> dict[str, str]:
@@ -107,7 +108,8 @@ def _all() -> dict[str, Signature | str]:
         if path.stem not in PARTS:
             try:
                 signature = read_signature(package_text(f"scripts/{path.name}").partition("\n")[0])
-                _guard(signature)
+                if signature.shape != "root":
+                    _guard(signature)
                 found[path.stem] = signature
             except SignatureUnknown as error:
                 found[path.stem] = str(error)
