@@ -6,7 +6,8 @@ and everything on stdin. What a script takes stands in its first line, its signa
     # SHAPE KIND KIND label(one|other) KIND…; stdin: WHAT. Prose, or : and prose
 
 SHAPE is `plain` (stands alone), `change` (an action: prelude and look before it, the frame behind it), `look` or `end`,
-or `root`: no verb, only a login as root runs it. A script whose signature has a word that is not known here cannot be reached by its verb: `unreachable` names it.
+or `root` (no verb: only a login as root runs it). A script whose signature has a word that is not known here cannot be
+reached by its verb: `unreachable` names it.
 """
 
 from __future__ import annotations
