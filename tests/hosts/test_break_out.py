@@ -45,24 +45,25 @@ REFUSED = 77
 
 PREPARE = """\
 sed -i 's/^root:[^:]*:/root:SHADOW-MARKER:/' /etc/shadow
-echo ROOT-MARKER >/root/secret
+mkdir -p /etc/cron.d
 mkdir -p -m 0700 /etc/reconcile/other /var/lib/reconcile/other
 echo 'KEY="OTHER-MARKER"' >/etc/reconcile/other/4010.env
-chmod 0600 /root/secret /etc/reconcile/other/4010.env
-cat >/etc/systemd/system/backup@.service <<'UNIT'
+chmod 0600 /etc/reconcile/other/4010.env
+cat >/etc/systemd/system/nightly@.service <<'UNIT'
 [Service]
 Type=oneshot
 ExecStart=/bin/touch /root/pwned
 UNIT
 mkdir -p /srv/precious/releases
 systemctl daemon-reload
+(umask 077 && echo ROOT-MARKER >/root/secret) # what is newer was written by a trick
 """
 # What must be as it was: whatever is root's, but for what the deploy user may change.
 SEALED = """\
 { ls -A /root
   find / -xdev -perm /6000 -type f -printf '%p %m\\n'
   cat /etc/passwd /etc/group /etc/shadow
-  find /etc/sudoers* /usr/local /etc/cron* /etc/ld* /etc/ssh /etc/systemd/system/backup@.service /var/spool/cron \\
+  find /etc/sudoers* /usr/local /etc/cron* /etc/ld* /etc/ssh /etc/systemd/system/nightly@.service /var/spool/cron \\
     /srv/precious /etc/reconcile/other /etc/profile* -type f -exec sha256sum {} + -o -printf '%p %m %u %l\\n'
   find /etc/systemd /usr/lib/systemd/system -name '*.service' ! -name 'hello@*' -type f -exec sha256sum {} +
   find /etc/traefik -printf '%p %m %u\\n'
@@ -71,6 +72,7 @@ SEALED = """\
 
 
 QUICK = """\
+rm -f /var/lib/reconcile/lease
 ls -A /root
 find /etc/cron.d /etc/sudoers.d /usr/local /srv /tmp /etc/systemd/system -newer /root/secret \\
   ! -path '*hello*' ! -type d ! -name env -printf '%p\\n'
@@ -84,11 +86,19 @@ class Attacker:
     machine: Machine
     home: Path
     before: str = field(default="", repr=False)
+    invocation: str = ""
+
+    @property
+    def ssh(self) -> list[str]:
+        """One connection for all of them: the tricks are many."""
+        shared = f"ControlPath={self.home}/mux-%n"
+        options = ["User=reconcile", "ControlMaster=auto", shared, "ControlPersist=60"]
+        return [str(self.home / "bin/ssh"), *(word for option in options for word in ("-o", option))]
 
     def shell(
         self, command: str, stdin: bytes = b"", *options: str, seconds: float = 30
     ) -> subprocess.CompletedProcess[bytes]:
-        words = [str(self.home / "bin/ssh"), "-o", "User=reconcile", *options, self.machine.name, command]
+        words = [*self.ssh, *options, self.machine.name, command]
         return subprocess.run(words, input=stdin, capture_output=True, timeout=seconds, check=False)
 
     def verb(self, verb: str, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
@@ -96,7 +106,6 @@ class Attacker:
 
     def change(self, verb: str, *arguments: str, stdin: bytes = b"", **head: str) -> subprocess.CompletedProcess[bytes]:
         """An action as reconcile would ask for it, with whatever is given instead."""
-        self.machine.run("rm -f /var/lib/reconcile/lease")
         return self.verb(verb, *head_words(**head), *arguments, stdin=stdin)
 
 
@@ -135,8 +144,7 @@ def files(unit: str | None = None, env: str | None = None) -> bytes:
 
 
 def start(attacker: Attacker, stdin: bytes, **head: str) -> subprocess.CompletedProcess[bytes]:
-    invocation = attacker.machine.run(f"systemctl show -P InvocationID {APP}@{SLOT}").stdout.strip()
-    return attacker.change("start", APP, SLOT, RELEASE, invocation, "no", stdin=stdin, **head)
+    return attacker.change("start", APP, SLOT, RELEASE, attacker.invocation, "no", stdin=stdin, **head)
 
 
 def member(name: str, **fields: Any) -> tuple[tarfile.TarInfo, bytes]:
@@ -279,7 +287,7 @@ TRICKS = [
     shell("overwrite the sudoers line", "echo 'reconcile ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/reconcile", 1, 2),
     shell("a program of other scripts", f"sudo -n {PROGRAM} 000000000000 abi", 78),
     shell("no arguments", f"sudo -n {PROGRAM}", REFUSED),
-    shell("a root-run unit without sudo", "systemctl start backup@1", 1, 4),
+    shell("a root-run unit without sudo", "systemctl start nightly@1", 1, 4),
     shell("a transient unit without sudo", f"systemd-run --wait {PWNED}", 1),
     Trick(
         "a pager in a terminal",
@@ -308,9 +316,9 @@ TRICKS = [
     argument("an app named after a unit of the system", "again", "getty", SLOT, ""),
     argument("an app named after systemd's own", "again", "systemd-fsck", SLOT, ""),
     argument("an app named after a folder of the system's", "remove", "dpkg"),
-    argument("an app with root's own unit", "again", "backup", SLOT, ""),
-    argument("root's own unit enabled", "enable", "backup", SLOT, ""),
-    argument("root's own unit adopted", "mark", "backup", "adopt", "0"),
+    argument("an app with root's own unit", "again", "nightly", SLOT, ""),
+    argument("root's own unit enabled", "enable", "nightly", SLOT, ""),
+    argument("root's own unit adopted", "mark", "nightly", "adopt", "0"),
     argument("an app of ours adopted", "mark", APP, "adopt", "0"),
     argument("somebody's releases removed", "remove", "precious"),
     plainly("the journal of the system", "logs", "ssh", "9", "no"),
@@ -377,7 +385,7 @@ TRICKS = [
     unit("with a line that goes on", "NoNewPrivileges=yes", "NoNewPrivileges=yes \\"),
     unit("with a NUL for a line end", "NoNewPrivileges=yes", "NoNewPrivileges=yes\0User=root"),
     unit("with a carriage return", "NoNewPrivileges=yes", "NoNewPrivileges=yes\rUser=root"),
-    unit("of another app", f"Description={APP}", "Description=backup"),
+    unit("of another app", f"Description={APP}", "Description=nightly"),
     unit("wanted by everything", "WantedBy=multi-user.target", "WantedBy=sysinit.target"),
     unit("that ends otherwise", "WantedBy=multi-user.target\n", "WantedBy=multi-user.target\nAlias=getty@1.service\n"),
     sandbox("that may administer the system", capabilities=("CAP_SYS_ADMIN",)),
@@ -453,7 +461,7 @@ TRICKS = [
     executed("runs the program", f"sudo -n {PROGRAM} {verbs_digest()} abi"),
     executed("writes to /etc", "echo x >/etc/cron.d/x"),
     executed("makes a setuid program", "cp /bin/sh /tmp/sh && chmod u+s /tmp/sh"),
-    executed("starts root's own unit", "systemctl start backup@1"),
+    executed("starts root's own unit", "systemctl start nightly@1"),
     Trick(
         "exec for another slot",
         lambda attacker: attacker.verb("exec", LAYOUT["R"], LAYOUT["E"], APP, "../other/4010", "env"),
@@ -485,9 +493,12 @@ def attacker(farm: Farm, machine_factory: MachineFactory, ssh_home: Path, tmp_pa
     words = (RELEASE, str(len(head[0])), str(len(head[1])), "1", "new")
     sent = attacker.change("install", APP, *words, stdin=b"".join(head) + prepared.packed.read_bytes())
     assert b"@@result 0" in sent.stdout, sent
+    machine.run(QUICK)
     started = start(attacker, files())
     assert b"@@result 0" in started.stdout, started
-    yield dataclasses.replace(attacker, before=machine.run(SEALED).stdout)
+    machine.run(QUICK)
+    invocation = machine.run(f"systemctl show -P InvocationID {APP}@{SLOT}").stdout.strip()
+    yield dataclasses.replace(attacker, before=machine.run(SEALED).stdout, invocation=invocation)
     farm.remove(machine)
 
 
@@ -520,9 +531,9 @@ def test_after_all_of_them_the_host_is_as_before(attacker: Attacker) -> None:
 def test_what_is_uploaded_cannot_be_reached_before_it_was_judged(attacker: Attacker) -> None:
     """A setuid program lies there while the upload goes on: nobody but root sees it."""
     words, data = upload(member("su", mode=0o4755), member("rest", data=bytes(3_000_000)))
-    attacker.machine.run("rm -f /var/lib/reconcile/lease")
+    attacker.machine.run(QUICK)
     command = shlex.join(["sudo", "-n", PROGRAM, verbs_digest(), "install", *head_words(), APP, *words])
-    ssh = [str(attacker.home / "bin/ssh"), "-o", "User=reconcile", attacker.machine.name, command]
+    ssh = [*attacker.ssh, attacker.machine.name, command]
     with subprocess.Popen(ssh, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as sending:
         assert sending.stdin
         sending.stdin.write(data[:-1000])
@@ -541,11 +552,11 @@ def test_what_is_uploaded_cannot_be_reached_before_it_was_judged(attacker: Attac
 def test_a_sound_call_among_bad_ones_changes_what_it_should(attacker: Attacker) -> None:
     """Eight calls race for the same app, half of them for root: what lies there afterwards is what may lie there."""
     unit_file = f"/etc/systemd/system/{APP}@.service"
-    before = attacker.machine.run(f"systemctl show -P InvocationID {APP}@{SLOT}").stdout.strip()
+    before = attacker.invocation
     bad = files(unit=unit_text(UNIT).replace(f"User={APP}", "User=root"))
-    attacker.machine.run("rm -f /var/lib/reconcile/lease")
+    attacker.machine.run(QUICK)
     words = shlex.join(["sudo", "-n", PROGRAM, verbs_digest(), "repair", *head_words(), APP, SLOT, RELEASE, before])
-    ssh = [str(attacker.home / "bin/ssh"), "-o", "User=reconcile", attacker.machine.name, words]
+    ssh = [*attacker.ssh, attacker.machine.name, words]
     racing = [subprocess.Popen(ssh, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(8)]
     for number, process in enumerate(racing):
         assert process.stdin
@@ -568,6 +579,7 @@ def test_a_migration_cannot_make_root_load_anything(attacker: Attacker) -> None:
         (),
     )
 
+    attacker.machine.run(QUICK)
     done = attacker.change("migrate", APP, RELEASE, "30", f"{IDENTITY}/{'0' * 12}", stdin=tar_of({"env": text}))
 
     assert b"@@result 0" in done.stdout, done

@@ -169,7 +169,7 @@ arg() { # kind value, or several kinds joined by |
     "is_$kind" "$2" && return
   done
   unset IFS
-  refuse "an argument is not a sound $1"
+  refuse "an argument is not a sound ${1#own_}"
 }
 same() { [ "$1" = "$2" ] || refuse "where things lie on this host ($1) is not what was asked for: run reconcile bootstrap"; }
 choice() { # value, words
