@@ -33,6 +33,7 @@ COMMANDS = {
     "retry": "forget what failed of an app, and try it again at once",
     "suspend": "change nothing about an app for a while",
     "resume": "the end of a suspension",
+    "secrets": "set, edit, rekey or check what lies encrypted in the desired state",
     "adopt": "take over an app's unit and route that somebody wrote by hand",
     "bootstrap": "make a bare server a host: deploy user, its few rights, folders; shows a plan first",
     "doctor": "what is well with a host and what is not, each with what to do; changes nothing",
@@ -52,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
     top.set_defaults(
         command=None, desired_state=Path("desired-state"), repo=None, branch=None, ref=None, working_tree=False,
         allowed_signers=None, app=None, host=None, json=False, verbose=False, once=False, interval=60, wait_lock=45,
-        allow_prune=False, metrics_file=None, listen=None, webhook_secret_file=None,
+        allow_prune=False, allow_step_back=False, metrics_file=None, listen=None, webhook_secret_file=None,
     )  # fmt: skip
     top.add_argument("--version", action="store_true", default=False, help="print the version of reconcile")
     top.add_argument("--once", action="store_true", default=argparse.SUPPRESS, help="one pass, then exit")
@@ -109,6 +110,9 @@ def _common(to: argparse.ArgumentParser) -> None:
         help="wait so long for a host that another controller has (45)",
     )
     group.add_argument("--allow-prune", action="store_true", default=none, help="let more than a third of the apps go")
+    group.add_argument(
+        "--allow-step-back", action="store_true", default=none, help="follow a commit older than what was applied"
+    )
     group.add_argument("--json", action="store_true", default=none, help="machine-readable result on stdout")
     group.add_argument("--verbose", action="store_true", default=none, help="more about what is done; full errors")
 
@@ -120,6 +124,8 @@ def _own(name: str, command: argparse.ArgumentParser) -> None:
         command.add_argument(
             "--sha256", metavar="HEX", default=None, help="digest of the artifact, if it is not a local file"
         )
+    if name == "secrets":
+        _secrets(command)
     if name == "schema":
         command.add_argument(
             "name", choices=["app", "fleet"], nargs="?", default="app", help="which one to print (app)"
@@ -163,6 +169,24 @@ def _of_a_host(name: str, command: argparse.ArgumentParser) -> None:
         help="public key of a controller; can be repeated (those in ~/.ssh)",
     )  # fmt: skip
     command.add_argument("--swap", metavar="SIZE", default=None, help="make a swap file: 512M, 1G (below 1.5 GB: 1G)")
+
+
+SECRETS = {
+    "set": "encrypt a value, read from stdin or a hidden prompt",
+    "edit": "open a value in $EDITOR, and encrypt what it leaves",
+    "rekey": "encrypt every age file anew for those in secrets/recipients.txt",
+    "check": "can each secret that is named be had, who can read it, what is stale or unused",
+    "list": "the same without a private key: where each secret is and who can read it",
+}
+
+
+def _secrets(command: argparse.ArgumentParser) -> None:
+    verbs = command.add_subparsers(title="what to do", metavar="VERB", dest="verb", required=True)
+    for name, text in SECRETS.items():
+        verb = verbs.add_parser(name, help=text, description=text)
+        _common(verb)
+        if name in ("set", "edit"):
+            verb.add_argument("secret_name", metavar="NAME", help="such as my_app/secret_key_base")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -11,6 +11,6 @@ from reconciler.policy import guards, removal, rollout
 def next_action(want: Wanted, seen: ObservedHost | Unreachable) -> Step:
     """The next action for one app on one host; Converged when a look matched; Blocked with its reason."""
     if isinstance(seen, Unreachable):
-        return Blocked(want.host, want.app, seen.reason, seen.next_step, retryable=seen.retryable)
+        return Blocked(want.host, want.app, seen.reason, seen.next_step, retryable=seen.retryable, kind=seen.kind)
     step = removal.next_step(want, seen) if want.gone else rollout.next_step(want, seen)
     return step if isinstance(step, Converged | Blocked) else guards.refused(step, want, seen) or step

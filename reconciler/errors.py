@@ -6,7 +6,13 @@ ReconcileError
 ├── GitError                the repository could not be read                           exit 2
 ├── ArtifactError           the artifact is missing, altered, unsafe or does not fit   exit 1
 │   ├── ArtifactUnavailable     it may be there later                                  retryable
+│   │   └── ArtifactMissing         nobody has published it yet
+│   │       └── ArtifactAwaited         and not for long: CI may still be at it
 │   └── ArtifactRefused         these bytes will never do
+├── SecretError             a secret cannot be had; the apps that name it are left alone   exit 1
+│   ├── SecretMissing           nothing has it
+│   ├── SecretRefused           something has it and it cannot be opened, or no environment can carry it
+│   └── SecretUnusable          it is not of the shape that its use needs
 └── HostError               one host could not be looked at or changed                 exit 1
     ├── HostUnreachable         no connection, or it broke                             retryable
     ├── HostKeyRefused          the host's key is unknown or changed
@@ -18,6 +24,38 @@ ReconcileError
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal[
+    "prune_guard",  # more would be removed at once than is allowed without a word
+    "suspended",
+    "waiting",  # for another host or app, or called off for something newer
+    "drift",  # only reported
+    "quarantined",  # this release failed here
+    "taken_back",  # it failed on another host, and the fleet goes back by policy
+    "step_back",  # the desired state is older than what was applied
+    "foreign",  # files that are not ours
+    "crashing",
+    "unhealthy",
+    "port_taken",
+    "memory",
+    "traefik",
+    "still_routed",
+    "circling",
+    "unreachable",
+    "host_key",
+    "login",
+    "locked",  # another controller was seen to have the host
+    "lease_lost",  # another one took it between our look and our action
+    "action",  # a remote action ended with an error
+    "secret",
+    "artifact",
+    "invalid",
+    "git",
+    "other",
+    "error",
+]
+"""What kind of thing is in the way: one word of a fixed list, fit for a metric's label."""
 
 
 class ReconcileError(Exception):
@@ -25,6 +63,7 @@ class ReconcileError(Exception):
 
     retryable = False
     exit_code = 1
+    kind: Kind = "error"
 
     def __init__(self, message: str, next_step: str = "") -> None:
         super().__init__(message)
@@ -52,6 +91,7 @@ class InvalidDesiredState(ReconcileError):
     """The desired state cannot be used; `problems` names each fault with its place."""
 
     exit_code = 2
+    kind = "invalid"
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
@@ -68,10 +108,13 @@ class GitError(ReconcileError):
     """git could not be asked, or has not what was asked for."""
 
     exit_code = 2
+    kind = "git"
 
 
 class ArtifactError(ReconcileError):
     """The artifact cannot be turned into a release."""
+
+    kind: Kind = "artifact"
 
 
 class ArtifactUnavailable(ArtifactError):
@@ -80,8 +123,36 @@ class ArtifactUnavailable(ArtifactError):
     retryable = True
 
 
+class ArtifactMissing(ArtifactUnavailable):
+    """Where it should be there is nothing: it was not published yet, or never will be."""
+
+
+class ArtifactAwaited(ArtifactMissing):
+    """It was asked for a short while ago: no reason to worry yet."""
+
+    kind = "waiting"
+
+
 class ArtifactRefused(ArtifactError):
     """These bytes are not what was asked for, not safe to unpack, or do not run on the host."""
+
+
+class SecretError(ReconcileError):
+    """A secret that the desired state names cannot be had. No such error repeats a value."""
+
+    kind = "secret"
+
+
+class SecretMissing(SecretError):
+    """Neither the desired state nor this controller has it."""
+
+
+class SecretRefused(SecretError):
+    """It is there, and cannot be opened with the keys at hand, was tampered with, or cannot be used."""
+
+
+class SecretUnusable(SecretError):
+    """A secret is not of the shape that its use needs; says how, and nothing of the secret."""
 
 
 class HostError(ReconcileError):
@@ -96,23 +167,30 @@ class HostUnreachable(HostError):
     """No connection could be made, or it broke; what was under way may still be running there."""
 
     retryable = True
+    kind = "unreachable"
 
 
 class HostKeyRefused(HostError):
     """The host showed a key that is unknown or differs from the known one."""
 
+    kind = "host_key"
+
 
 class HostRefused(HostError):
     """The host lets us in but not do the work: no root, no sudo, a program missing."""
+
+    kind = "login"
 
 
 class HostLocked(HostError):
     """Another controller holds the host's lease, or changed the host since we looked; nothing was done."""
 
     retryable = True
+    kind = "lease_lost"
 
 
 class ActionFailed(HostError):
     """A remote action stopped with an error that it explained."""
 
     retryable = True
+    kind = "action"

@@ -14,15 +14,16 @@ from reconciler.resolve import Site
 from reconciler.run import lease_words, tar_of
 from reconciler.tools import scripts
 
+# What begins a rollout says best why; an upload before it only says that something was missing.
+TELLING = ("migrate", "start", "enable", "goback", "reject")
+
 if TYPE_CHECKING:
     from reconciler.loop import Outcome
 
 
-async def finish(
-    host: Transport, site: Site, controller: Controller, outcomes: list[Outcome], revision: str | None
-) -> None:
+async def finish(host: Transport, site: Site, controller: Controller, outcomes: list[Outcome]) -> None:
     """Write the history of what was done. A host that is gone by now gets none: the lease runs out by itself."""
-    lines = {outcome.end.app: _line(outcome, controller, revision) for outcome in outcomes}
+    lines = {outcome.end.app: _line(outcome, controller) for outcome in outcomes}
     words = lease_words(site.layout, controller, Lease())
     try:
         await host.run(Command(scripts.finish_script(), words), tar_of(lines), 30)
@@ -30,15 +31,15 @@ async def finish(
         return
 
 
-def _line(outcome: Outcome, controller: Controller, revision: str | None) -> str:
+def _line(outcome: Outcome, controller: Controller) -> str:
     end = outcome.end
     entry = {
         "who": controller.holder,
-        "commit": revision,
+        "commit": controller.revision,
         "from": outcome.before,
         "to": end.version if isinstance(end, Converged) else end.serving,
         "actions": [action.verb for action in outcome.actions],
-        "why": outcome.actions[0].reason,
+        "why": next((each for each in outcome.actions if each.verb in TELLING), outcome.actions[0]).reason,
         "seconds": round(outcome.seconds, 1),
         "outcome": "converged" if isinstance(end, Converged) else "not converged",
         "reason": "" if isinstance(end, Converged) else end.reason,

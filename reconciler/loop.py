@@ -6,12 +6,13 @@ Hosts and apps go side by side; what must wait for what is in `order`. Nothing i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field, replace
 
+from reconciler.ancestry import Behind, not_behind
 from reconciler.clock import now_seconds, sleep_seconds
 from reconciler.decide import next_action
-from reconciler.errors import ArtifactError, ReconcileError
+from reconciler.errors import ArtifactError, ArtifactMissing, ReconcileError
 from reconciler.host.transport import Transport
 from reconciler.model.action import (
     AnyAction,
@@ -20,7 +21,9 @@ from reconciler.model.action import (
     Converged,
     Drain,
     InstallRelease,
+    RetryCertificates,
     Soak,
+    WaitCertified,
     WaitHealthy,
 )
 from reconciler.model.observed import ObservedHost, Unreachable
@@ -30,12 +33,20 @@ from reconciler.order import Order
 from reconciler.progress import Progress
 from reconciler.resolve import Site, Target
 
-INTERRUPTIBLE = (WaitHealthy, Soak, Drain, ConfirmRoute, InstallRelease)
+INTERRUPTIBLE = (WaitHealthy, Soak, Drain, ConfirmRoute, InstallRelease, WaitCertified)
+THE_CA_ONLY = (RetryCertificates, WaitCertified)  # it may go on for days, each hour: nothing for a short history
 MOST_ACTIONS = 60  # far above any rollout: a pass that gets there goes round in circles, and says so
 
 
 class _CalledOff(Exception):
     """There is something newer to do than what this pass was about."""
+
+
+Late = Callable[[ArtifactMissing, str], Awaitable[ArtifactMissing]]
+
+
+async def _no_grace(error: ArtifactMissing, app: str) -> ArtifactMissing:
+    return error
 
 
 @dataclass(frozen=True)
@@ -57,14 +68,16 @@ class Pass:
     targets: list[Target]
     controller: Controller
     progress: Progress
-    revision: str | None = None
+    behind: Behind | None = None
     wait_lock_seconds: float = 0.0
     prunes: bool = False  # the targets are all there is: what else is ours is to go
     allow_prune: bool = False
+    late: Late = _no_grace
     looks: dict[str, asyncio.Task[ObservedHost | Unreachable]] = field(default_factory=dict)
     called_off: asyncio.Event = field(default_factory=asyncio.Event)
     jobs: dict[tuple[str, str], asyncio.Task[Outcome]] = field(default_factory=dict)
     changed: set[str] = field(default_factory=set)  # hosts on which an action was begun
+    held: set[tuple[str, str]] = field(default_factory=set)  # (app, host) that are not done with the jobs
 
     async def run(self) -> list[Outcome]:
         """Every outcome, in the order of the targets, removals last."""
@@ -86,7 +99,9 @@ class Pass:
     @property
     def busy(self) -> set[tuple[str, str]]:
         """(app, host) of what is still under way."""
-        return {key for key, job in self.jobs.items() if not job.done()} if self.jobs else set(self._keys)
+        if not self.jobs:
+            return set(self._keys)
+        return self.held | {key for key, job in self.jobs.items() if not job.done()}
 
     async def look(self, name: str) -> ObservedHost | Unreachable:
         on_host = [target for target in self.targets if target.wanted.host == name]
@@ -96,7 +111,7 @@ class Pass:
         wanted = target.wanted
         seen = await asyncio.shield(self.looks[wanted.host])  # several apps wait for the same look
         if why := await order.reason_to_wait(target, seen):
-            return Outcome(Blocked(wanted.host, wanted.app, why))
+            return Outcome(Blocked(wanted.host, wanted.app, why, kind="waiting"))
         target = await order.without_second_migration(target)
         outcome = await self._rollout(target, seen)
         # Waited for is only what the look showed. Who loses the lease later has slept or lost a race: what it was
@@ -112,8 +127,10 @@ class Pass:
         done: list[AnyAction] = []
         before = _running(seen, wanted.app)
         try:
+            target = await not_behind(target, seen, self.controller, self.behind)
             end = await self._until_done(target, seen, done)
-        except ReconcileError as error:
+        except ReconcileError as raised:
+            error = await self.late(raised, wanted.app) if isinstance(raised, ArtifactMissing) else raised
             end = Blocked(
                 wanted.host,
                 wanted.app,
@@ -121,6 +138,7 @@ class Pass:
                 error.next_step,
                 _running(seen, wanted.app),
                 retryable=error.retryable,
+                kind=error.kind,
             )
         return Outcome(end, tuple(done), now_seconds() - started, before)
 
@@ -145,7 +163,8 @@ class Pass:
                     seen = await self._unless_called_off(step, applier.apply(step, seen))
             except _CalledOff:
                 serving = _running(seen, wanted.app)
-                return Blocked(wanted.host, wanted.app, "called off: there is something newer to do", serving=serving)
+                why = "called off: there is something newer to do"
+                return Blocked(wanted.host, wanted.app, why, serving=serving, kind="waiting")
             except ArtifactError:  # nothing was sent yet
                 raise
             except ReconcileError:
@@ -156,7 +175,8 @@ class Pass:
             # A rejected release's slot is cleared; what its log said is still worth telling at the end.
             log_tail = next((slot.log_tail for slot in seen.app(wanted.app).slots if slot.log_tail), log_tail)
         again = f"the same actions come up again and again, the last one: {done[-1].verb} {done[-1].subject}"
-        return Blocked(wanted.host, wanted.app, again, "please report this with the output of --verbose")
+        next_step = "please report this with the output of --verbose"
+        return Blocked(wanted.host, wanted.app, again, next_step, kind="circling")
 
     async def _unless_called_off(self, step: AnyAction, work: Coroutine[None, None, ObservedHost]) -> ObservedHost:
         """What came of it. Raises _CalledOff when the pass is called off: waits end at once, changes are let finish."""
@@ -184,8 +204,9 @@ class Pass:
             if name in self.changed:
                 from reconciler.finish import finish
 
-                outcomes = [outcome for outcome in order.finished(name) if outcome.actions]
-                work = finish(self.hosts[name], self.sites[name], self.controller, outcomes, self.revision)
+                told = (each for each in order.finished(name) if each.actions)
+                outcomes = [each for each in told if not all(isinstance(a, THE_CA_ONLY) for a in each.actions)]
+                work = finish(self.hosts[name], self.sites[name], self.controller, outcomes)
                 await asyncio.shield(work)
 
 

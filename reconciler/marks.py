@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from reconciler.errors import ActionFailed, HostLocked
 from reconciler.model.observed import Unreachable
 from reconciler.model.wanted import Controller
@@ -21,15 +23,14 @@ async def mark(opened: Session, app: str, verb: str, seconds: int, reason: str) 
     return told
 
 
-async def reject(opened: Session, app: str, reason: str) -> list[str]:
-    """What is wanted of the app now is not tried any more, on any of its hosts; as if it had failed there."""
-    who = controller(opened.owner)
+async def reject(opened: Session, app: str, reason: str, hosts: Collection[str], who: Controller) -> list[str]:
+    """What is wanted of the app now is not tried any more on these hosts; as if it had failed there."""
     told = []
     for target in opened.targets:
         wanted = target.wanted
-        if wanted.app == app and wanted.release:
-            words = ("reject", f"{wanted.identity(wanted.release)}/{wanted.attempt}")
-            await _mark(opened, wanted.host, app, words, reason, who)
+        if wanted.app == app and wanted.host in hosts and wanted.release:
+            tried = f"{wanted.identity(wanted.release)}/{wanted.attempt}"
+            await _mark(opened, wanted.host, app, ("reject", "0"), f"{tried}\n{reason}", who)
             told.append(wanted.host)
     return told
 

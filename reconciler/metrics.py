@@ -11,11 +11,11 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, get_args
 
 from reconciler.errors import ReconcileError
-from reconciler.model.action import AnyAction, Converged
-from reconciler.notify.problems import error_class, problem_class
+from reconciler.model.action import AnyAction, Converged, Drift
+from reconciler.notify.problems import error_kind
 
 if TYPE_CHECKING:
     from reconciler.loop import Outcome
@@ -25,21 +25,9 @@ PASS_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 90
 WAIT_BUCKETS: Final = (0.1, 1, 5, 10, 30, 60, 300)
 GOOD_PASSES_MISSED: Final = 3
 
-# How an action's reason begins when it puts something back rather than rolling out.
-_DRIFT: Final[tuple[tuple[str, str, str], ...]] = (
-    ("start", "failed", "failed"),
-    ("start", "was stopped", "stopped"),
-    ("start", "not running", "stopped"),
-    ("repair", "its env file or link", "env"),
-    ("repair", "the unit file", "unit"),
-    ("cutover", "the route file differs", "route"),
-    ("cutover", "not enabled for boot", "enabled"),
-    ("enable", "not enabled for boot", "enabled"),
-    ("install", "its files were changed", "release"),
-    ("stop", "left over from another rollout", "second_slot"),
-)
+# What somebody else did that no action can put back; it is met instead.
 _DRIFT_PROBLEMS: Final = {"port_taken": "stranger", "traefik": "traefik", "crashing": "crashing", "drift": "reported"}
-DRIFT_KINDS: Final = tuple(dict.fromkeys([*(kind for _, _, kind in _DRIFT), *_DRIFT_PROBLEMS.values()]))
+DRIFT_KINDS: Final = (*get_args(Drift), *_DRIFT_PROBLEMS.values())
 ROLLBACKS: Final = ("reject", "goback")  # before and after the cutover
 
 Labels = tuple[tuple[str, str], ...]
@@ -93,7 +81,7 @@ class Metrics:
         self.up = Family("gauge", "1 while reconcile runs.")
         self.duration = Family("histogram", "How long a pass over a host took.", PASS_BUCKETS)
         self.passes = Family("counter", "Passes over a host, by how they ended: converged or blocked.")
-        self.errors = Family("counter", "What kept a pass or an app in it from converging, by class.")
+        self.errors = Family("counter", "What kept a pass or an app in it from converging, by kind.")
         self.app = Family("gauge", "Apps on hosts: the version wanted, the one that runs, ready when they agree; 1.")
         self.suspended = Family("gauge", "1 while changes to the app are suspended.")
         self.drift = Family("counter", "Differences that somebody else made, by kind.")
@@ -161,7 +149,7 @@ class Metrics:
             self.actions.add(verb=action.verb)
             if action.verb in ROLLBACKS:
                 self.rollback.add(reason=action.verb)
-        problem = "" if isinstance(end, Converged) else problem_class(end)
+        problem = "" if isinstance(end, Converged) else end.kind
         before, self._problems[end.app, end.host] = self._problems.get((end.app, end.host), ""), problem
         for kind in drift_kinds(outcome.actions, problem if problem != before else ""):
             self.drift.add(kind=kind)
@@ -177,7 +165,7 @@ class Metrics:
 
     def observe_error(self, error: BaseException) -> None:
         """A pass that could not even be made: the desired state, git, or something unforeseen."""
-        self.errors.add(kind=error_class(error))
+        self.errors.add(kind=error_kind(error))
 
     def observe_lease_wait(self, seconds: float) -> None:
         self.lease.observe(seconds)
@@ -248,13 +236,9 @@ class Metrics:
 
 
 def drift_kinds(actions: Iterable[AnyAction], problem: str = "") -> tuple[str, ...]:
-    """What somebody else had changed on the host, as far as a pass put it back or met it (`problem`: its class)."""
-    kinds = [kind for action in actions if (kind := _drift_kind(action))]
+    """What somebody else had changed on the host, as far as a pass put it back or met it (`problem`: its kind)."""
+    kinds = [action.drift for action in actions if action.drift]
     return tuple(dict.fromkeys([*kinds, *filter(None, [_DRIFT_PROBLEMS.get(problem)])]))
-
-
-def _drift_kind(action: AnyAction) -> str:
-    return next((kind for verb, why, kind in _DRIFT if verb == action.verb and action.reason.startswith(why)), "")
 
 
 def readiness(last_good_pass_age_seconds: float | None, interval_seconds: float) -> tuple[int, str]:

@@ -114,7 +114,7 @@ class Order:
         targets = []
         for app, host in surplus:
             why = too_many if app in vanished else await self._successor_unready(app)
-            targets.append(removal(sites[host], app, why))
+            targets.append(removal(sites[host], app, why, too_many=app in vanished))
         return targets
 
     async def _successor_unready(self, app: str) -> str:

@@ -7,18 +7,23 @@ accepted one standing; what is wrong is told.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from reconciler.errors import GitError, ReconcileError, UsageError
+from reconciler.errors import GitError, InvalidDesiredState, ReconcileError, UsageError
 from reconciler.load import load, load_from
 from reconciler.model.desired import Desired
 from reconciler.source.git import find_repository
+from reconciler.source.history import read_history, why_behind
 
 if TYPE_CHECKING:  # a folder here needs nothing of these, and starts sooner without them
     from reconciler.source.follow import Follower, Revision
+
+
+FARTHEST_BACK = 200  # commits
 
 
 class Origin(Protocol):
@@ -26,6 +31,14 @@ class Origin(Protocol):
 
     async def read(self) -> Desired:
         """The newest that may be used. Raises InvalidDesiredState, GitError or UsageError: then nothing is touched."""
+        ...
+
+    async def behind(self, applied: str) -> str:
+        """Why what was read last is older than the commit `applied`; "" when it may follow it. Raises GitError."""
+        ...
+
+    def past(self) -> AsyncIterator[Desired]:
+        """What was desired before, the newest first; commits that cannot be used are passed over. Raises GitError."""
         ...
 
 
@@ -38,7 +51,7 @@ def origin_of(args: argparse.Namespace, trouble: Callable[[ReconcileError], None
         from reconciler.source.remote import Remote
 
         remote = Remote(args.repo, args.branch, args.desired_state.as_posix())
-        return _Remote(Follower(remote, args.allowed_signers), trouble)
+        return _Remote(Follower(remote, args.allowed_signers, args.allow_step_back), trouble)
     if args.branch:
         raise UsageError("--branch needs --repo", "--ref names a commit of the repository here")
     if args.allowed_signers and (args.working_tree or find_repository(args.desired_state) is None):
@@ -49,11 +62,14 @@ def origin_of(args: argparse.Namespace, trouble: Callable[[ReconcileError], None
 class _Local:
     def __init__(self, args: argparse.Namespace) -> None:
         self._args = args
+        self._revision: str | None = None
         self._verified: str | None = None
+        self._told: dict[tuple[str, str], str] = {}
 
     async def read(self) -> Desired:
         args = self._args
         desired = load(args.desired_state, ref=args.ref, working_tree=args.working_tree)
+        self._revision = desired.revision
         signers: Path | None = args.allowed_signers
         if signers is None or desired.revision is None or desired.revision == self._verified:
             return desired
@@ -64,6 +80,26 @@ class _Local:
         verified = await verify(repository, desired.revision, signers, self._verified)
         self._verified = desired.revision
         return replace(desired, notes=(*desired.notes, verified.note))
+
+    async def behind(self, applied: str) -> str:
+        # Who names a commit means that one.
+        if self._revision is None or self._args.ref or self._args.allow_step_back:
+            return ""
+        question = (self._revision, applied)
+        if question not in self._told:
+            repository = find_repository(self._args.desired_state)
+            assert repository is not None
+            self._told[question] = await why_behind(repository, *question)
+        return self._told[question]
+
+    async def past(self) -> AsyncIterator[Desired]:
+        folder, revision = self._args.desired_state, self._revision
+        repository = find_repository(folder) if revision else None
+        if repository is None or revision is None:
+            return
+        for commit in (await read_history(repository, revision)).line(revision)[1:FARTHEST_BACK]:
+            with suppress(InvalidDesiredState):
+                yield load(folder, ref=commit)
 
 
 class _Remote:
@@ -86,3 +122,14 @@ class _Remote:
             raise
         self._last = (revision, desired)
         return desired
+
+    async def behind(self, applied: str) -> str:
+        assert self._last is not None
+        return await self._follower.behind(self._last[0].commit, applied)
+
+    async def past(self) -> AsyncIterator[Desired]:
+        assert self._last is not None
+        newest = self._last[0]
+        for commit in await self._follower.line(newest.commit, FARTHEST_BACK):
+            with suppress(InvalidDesiredState):
+                yield load_from(newest.mirror, commit, newest.folder)

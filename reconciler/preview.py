@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
+from reconciler.ancestry import not_behind
 from reconciler.loop import Pass
 from reconciler.model.observed import ObservedHost, Unreachable
 from reconciler.order import Order
@@ -17,7 +19,7 @@ Foreseen = tuple[Target, ObservedHost | Unreachable, AppPlan]
 
 async def preview(opened: Session, *, allow_prune: bool = False) -> list[Foreseen]:
     """For each target, removals last: what was seen and what would be done."""
-    who = controller(opened.owner)
+    who = replace(controller(opened.owner), revision=opened.desired.revision)
     quiet = Progress(lambda event, **fields: None, terminal=False)
     work = Pass(opened.hosts, opened.sites, opened.targets, who, quiet)
     looks = {name: asyncio.create_task(work.look(name)) for name in sorted(opened.hosts)}
@@ -29,6 +31,7 @@ async def preview(opened: Session, *, allow_prune: bool = False) -> list[Foresee
     foreseen: list[Foreseen] = []
     for target in targets:
         seen = await looks[target.wanted.host]
-        foreseen.append((target, seen, plan((await order.without_second_migration(target)).wanted, seen)))
+        target = await not_behind(await order.without_second_migration(target), seen, who, opened.behind)
+        foreseen.append((target, seen, plan(target.wanted, seen)))
     await asyncio.gather(*looks.values())
     return foreseen

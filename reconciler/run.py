@@ -54,6 +54,7 @@ def lease_words(layout: Layout, controller: Controller, lease: Lease) -> tuple[s
         controller.holder,
         controller.owner,
         abandoned,
+        controller.revision or "-",
     )
 
 

@@ -12,8 +12,9 @@ from reconciler.logs import log
 from reconciler.loop import Outcome
 from reconciler.metrics import Metrics
 from reconciler.model.action import Blocked
+from reconciler.model.references import named_in
 from reconciler.notify.notifier import Notifier
-from reconciler.session import Session, cache_file, secret
+from reconciler.session import Session, cache_file
 
 
 @dataclass
@@ -34,9 +35,7 @@ class Telling:
         """Count it, write the file, tell those who are to be told."""
         for host in opened.hosts:
             wants = {t.wanted.app: t.wanted.version for t in opened.targets if t.wanted.host == host}
-            suspended = [
-                o.end.app for o in outcomes if isinstance(o.end, Blocked) and o.end.reason.startswith("suspended")
-            ]
+            suspended = [o.end.app for o in outcomes if isinstance(o.end, Blocked) and o.end.kind == "suspended"]
             self.metrics.observe_pass(host, seconds, outcomes, wants=wants, suspended=suspended)
         self._write()
         await self._tell(opened, outcomes)
@@ -64,8 +63,9 @@ class Telling:
         settings = opened.desired.fleet.notify
         if not settings and self.notifier is None:
             return
+        secret = await opened.vault.read_all(named.name for each in settings for named in named_in(each, "notify"))
         self.notifier = self.notifier or Notifier(settings, secret, remember=cache_file("notify", "told.json"))
-        self.notifier.use(settings)
+        self.notifier.use(settings, secret)
         known = {(target.wanted.app, target.wanted.host) for target in opened.targets}
         secrets = frozenset().union(*(target.secrets for target in opened.targets))
         failures = await self.notifier.tell(

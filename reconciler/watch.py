@@ -23,6 +23,7 @@ from reconciler.model.desired import Desired
 from reconciler.model.wanted import Controller
 from reconciler.origin import Origin
 from reconciler.progress import Progress
+from reconciler.rollback import failures, keys, roll_back
 from reconciler.session import Session, close, work_out
 
 FIRST_RETRY_SECONDS = 2.0
@@ -84,6 +85,7 @@ class Watch:
         try:
             desired = await self.origin.read()
             opened = await work_out(desired, None, None, self.hosts, remote=self.remote)
+            opened.origin = self.origin
         except ReconcileError as error:  # nothing is changed on the word of a desired state that cannot be used
             self.failures += 1
             self._call_off()
@@ -104,11 +106,12 @@ class Watch:
             opened.hosts,
             opened.sites,
             targets,
-            replace(self.who, owner=opened.owner),
+            replace(self.who, owner=opened.owner, revision=desired.revision),
             self.progress,
-            desired.revision,
+            self.origin.behind,
             prunes=opened.whole and not busy,
             allow_prune=self.allow_prune,
+            late=opened.late,
         )
         task = asyncio.create_task(self._pass(work, opened))
         self.passes[task] = work
@@ -117,6 +120,10 @@ class Watch:
     async def _pass(self, work: Pass, opened: Session) -> None:
         started = now_seconds()
         outcomes = await work.run() + [Outcome(refused) for refused in opened.refused]
+        if found := failures(opened, outcomes):
+            work.held = keys(found)
+            outcomes = await roll_back(opened, found, outcomes, work.controller, self.progress)
+            work.held = set()
         seconds = now_seconds() - started
         called_off = work.called_off.is_set()
         failed = any(isinstance(outcome.end, Blocked) and outcome.end.retryable for outcome in outcomes)
@@ -154,7 +161,7 @@ def _jitter() -> float:
 
 
 def _same(before: Desired, after: Desired) -> bool:
-    return (before.apps, before.fleet) == (after.apps, after.fleet)
+    return (before.apps, before.fleet, before.secret_files) == (after.apps, after.fleet, after.secret_files)
 
 
 async def changes(*places: Path) -> AsyncIterator[None]:

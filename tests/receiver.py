@@ -136,7 +136,9 @@ def rolled_out(version: str, host: str = "web1") -> Outcome:
 
 def bad(app: str = "hello", host: str = "web1", seconds: float = 60, **more: Any) -> Outcome:
     reason = f"host {host}: version 2 failed here: not healthy within {seconds} s, it said {APP_SECRET} <!channel>"
-    return Outcome(Blocked(host, app, reason, "reconcile logs hello", "1", ("log with Hush in it",)), **more)
+    return Outcome(
+        Blocked(host, app, reason, "reconcile logs hello", "1", ("log with Hush in it",), kind="quarantined"), **more
+    )
 
 
 FAILED = "version 2 failed here: not healthy within … s, it said *** <!channel>; version 1 still runs"

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import base64
-import inspect
 from dataclasses import replace
-from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
-from reconciler import decide
 from reconciler.loop import Outcome
 from reconciler.model.action import Blocked, Converged, Drain, PruneReleases, StartAgain
 from reconciler.notify.formats import lines
-from reconciler.notify.problems import _CLASSES, problem_class
-from reconciler.notify.states import State, fixed_text, masked, state_of
+from reconciler.notify.states import State, fixed_text, state_of
 from reconciler.notify.transitions import DAY_SECONDS, Key, Notice, Told, transitions
+from reconciler.tools.masks import masked
 
 HERE: Key = ("hello", "web1")
 GOOD = State("1")
@@ -127,9 +124,11 @@ def test_the_end_of_a_flapping_is_told_in_the_end() -> None:
 
 def test_texts_that_vary_for_an_unreachable_host_are_one_problem() -> None:
     seen = [
-        blocked("no answer in time", "ssh web1"),
-        blocked("Connection refused", "ssh web1"),
-        blocked("host web1: the connection broke: reset", "look again: what was under way may be done"),
+        blocked("no answer in time", "ssh web1", kind="unreachable"),
+        blocked("Connection refused", "ssh web1", kind="unreachable"),
+        blocked(
+            "host web1: the connection broke: reset", "look again: what was under way may be done", kind="unreachable"
+        ),
     ]
 
     assert [each.problem for each in seen] == ["unreachable"] * 3
@@ -158,63 +157,6 @@ def test_keys_that_a_pass_does_not_speak_of_stay_unless_nobody_knows_them() -> N
 
     assert transitions(before, {}, 2.0).told == before
     assert set(transitions(before, {}, 2.0, known=[HERE]).told) == {HERE, ("", "")}
-
-
-EXAMPLES = {
-    "prune_guard": "is to be removed, and waits: 3 of 4 apps (a), more than a third; --allow-prune lets it happen",
-    "suspended": "suspended by ann; waiting to start: version 1 → 2",
-    "waiting": "waits for host web1: hello is not converged on web1",
-    "drift": "drift, only reported: would repair slot 4000, the unit file was changed on the host",
-    "quarantined": "version 2 failed here: /ping was not healthy within 60 s; the last answer was 500",
-    "foreign": "/etc/systemd/system/a@.service was not written by reconcile and is left alone",
-    "crashing": "slot 4000 (1) exits again and again; systemd gave it up (exit-code 1)",
-    "unhealthy": "slot 4000 (1) serves but is not healthy: it exited 2 times",
-    "port_taken": "port 4001 is taken by nginx",
-    "memory": "a second copy needs about 300 MiB of memory, 20 MiB are available",
-    "traefik": "Traefik does not answer: its API on 127.0.0.1:8080: refused",
-    "still_routed": "slot 4000 is still routed and is not stopped (x)",
-    "circling": "the same actions come up again and again, the last one: start slot 4000",
-    "host_key": "its host key is not the known one, or none is known (x)",
-    "login": "login refused (Permission denied)",
-    "secret": "the secret a/b is not known",
-    "unreachable": "host web1: no answer in time",
-    "artifact": "the artifact of version 2 is not there, and no host release of that version either",
-    "other": "something nobody has thought of",
-}
-
-
-@pytest.mark.parametrize("name", EXAMPLES)
-def test_each_problem_has_its_class(name: str) -> None:
-    assert problem_class(Blocked("web1", "hello", EXAMPLES[name])) == name
-
-
-def test_the_classes_know_the_words_that_are_written() -> None:
-    """An example for each class; and what makes it one stands in the source of what says it."""
-    assert set(EXAMPLES) == {*(name for name, _ in _CLASSES), "other"}
-    root = Path(inspect.getfile(decide)).parent
-    source = "".join(
-        path.read_text(encoding="utf-8") for path in sorted(root.rglob("*.py")) if "notify" not in path.parts
-    )
-    for words in (
-        "--allow-prune lets it happen", '"suspended ', '"waits for host ', '"comes after ', '"called off: ',
-        "is to be removed, and waits: ",
-        '"drift, only reported', " failed here: ", " was not written by reconcile ", "exits again and again",
-        "serves but is not healthy", " is taken by ", "a second copy needs about ", "Traefik does not answer",
-        "Traefik has not applied", "Traefik still holds", "is still routed and is not stopped",
-        "the same actions come up again and again", "host key", "login refused", "may not become root", "~/.ssh cannot",
-        "sshd does not forward", "the secret {name} is not known", "no answer in time", "the connection broke",
-        "a command did not end within", 'f"ssh {',
-    ):  # fmt: skip
-        assert words in source, words
-
-
-@pytest.mark.parametrize("reason", ["comes after db: db is not converged on web1", "called off: something newer"])
-def test_what_is_put_off_is_waiting(reason: str) -> None:
-    assert blocked(reason).problem == "waiting"
-
-
-def test_another_controller_is_its_own_class() -> None:
-    assert blocked("somebody changes this host", locked=True).problem == "locked"
 
 
 @pytest.mark.parametrize(
@@ -272,7 +214,7 @@ def test_housekeeping_is_not_worth_telling() -> None:
 
 
 def test_a_dead_host_with_twenty_apps_is_one_line() -> None:
-    dead = blocked("no answer in time", "ssh web1")
+    dead = blocked("no answer in time", "ssh web1", kind="unreachable")
     notices = [Notice("failed", f"app{n:02}", "web1", dead, 0.0) for n in range(20)]
     notices += [Notice("failed", "hello", host, BAD, 0.0) for host in ("web3", "web2")]
 

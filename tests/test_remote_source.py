@@ -21,7 +21,7 @@ from reconciler.source.address import read_address, read_branch, read_folder
 from reconciler.source.ask import Bounds
 from reconciler.source.follow import Follower, Revision
 from reconciler.source.git import CommitRefused, RemoteUnreachable
-from reconciler.source.history import Direction, History, is_step_back, read_history
+from reconciler.source.history import Direction, History, read_history
 from reconciler.source.remote import Remote
 from tests.git_server import https_server
 
@@ -275,16 +275,6 @@ def test_a_host_that_lags_behind_is_no_step_back(author: Author, url: Path) -> N
     commits = [author.publish(str(number)) for number in range(3)]
 
     assert newest(follower(url), commits[2], commits[0]).commit == commits[2]
-
-
-def test_is_step_back_knows_ancestors_only(author: Author, url: Path) -> None:
-    first, second = author.publish("1"), author.publish("2")
-    author.back_to(first)
-    aside = author.publish("3")
-    pairs = [(first, second), (second, first), (aside, second), (first, first), ("1" * 40, first)]
-
-    answers = [asyncio.run(is_step_back(author.folder, new, old)) for new, old in pairs]
-    assert answers == [True, False, False, False, False]
 
 
 @settings(max_examples=300, deadline=None)

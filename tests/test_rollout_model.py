@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from reconciler.model.action import Blocked, Converged, StartInstance
 from reconciler.model.observed import ObservedHost
+from reconciler.model.wanted import WantedRoute
 from tests.world import World, run_pass, wanted
 
 
@@ -53,7 +54,7 @@ def test_an_unhealthy_release_never_gets_the_route_and_is_not_tried_again() -> N
 
     end = run_pass(world, wanted("2"))
     assert isinstance(end, Blocked)
-    assert end.serving == "1"
+    assert (end.serving, end.kind) == ("1", "quarantined")
     world.actions.clear()
     assert isinstance(run_pass(world, wanted("2")), Blocked)
     assert world.actions == []
@@ -92,6 +93,7 @@ def test_an_instance_stopped_by_hand_is_started_again_in_its_slot() -> None:
 
     assert isinstance(run_pass(world, wanted("1")), Converged)
     assert verbs(world)[0] == "start"
+    assert world.actions[0].drift == "stopped"
 
 
 def test_old_releases_are_pruned_but_never_one_that_runs() -> None:
@@ -100,6 +102,82 @@ def test_old_releases_are_pruned_but_never_one_that_runs() -> None:
         assert isinstance(run_pass(world, wanted(version, keep_releases=3)), Converged)
 
     assert world.app.releases == tuple(f"{v}-000000000000" for v in "456")
+
+
+def crowd(world: World) -> None:
+    """From now on an instance takes 300 MiB, and 100 are available."""
+    world.crowded = True
+    slots = tuple(replace(slot, memory_kib=300 * 1024) for slot in world.app.slots)
+    world.seen = replace(world.seen, facts=replace(world.seen.facts, memory_available_kib=100 * 1024))
+    world.seen = world.seen.with_app("hello", replace(world.app, slots=slots))
+    world.actions.clear()
+
+
+def test_without_room_for_a_second_copy_the_old_one_stops_first_and_the_plan_says_so() -> None:
+    world = World()
+    run_pass(world, wanted("1"))
+    crowd(world)
+
+    assert isinstance(run_pass(world, wanted("2")), Converged)
+    assert verbs(world) == ["install", "start", "wait", "cutover"]
+    assert world.actions[1].reason == (
+        "version 1 → 2; stop-first, a second copy needs about 360 MiB of memory and 100 MiB are available: "
+        "no service until it is healthy"
+    )
+    assert [slot.name for slot in world.app.slots if slot.occupied] == ["4000"]
+
+
+def test_without_room_a_bad_release_gives_way_to_the_one_before() -> None:
+    world = World(behaviour={"2-000000000000": "crashes"})
+    run_pass(world, wanted("1"))
+    crowd(world)
+
+    end = run_pass(world, wanted("2"))
+    assert isinstance(end, Blocked)
+    assert (end.serving, verbs(world)) == ("1", ["install", "start", "wait", "reject"])
+
+
+@pytest.mark.parametrize("cut", range(5))
+@pytest.mark.parametrize("release", ["2", "bad"])
+def test_a_stop_first_swap_for_want_of_room_cut_anywhere_is_finished(cut: int, release: str) -> None:
+    world = World(behaviour={"bad-000000000000": "crashes"})
+    run_pass(world, wanted("1"))
+    crowd(world)
+    run_pass(world, wanted(release), cut_after=cut)
+
+    assert isinstance(run_pass(world, wanted("3")), Converged)
+    assert len([slot for slot in world.app.slots if slot.occupied]) == 1
+
+
+def test_what_another_rollout_left_behind_makes_room_first() -> None:
+    world = World()
+    run_pass(world, wanted("1"))
+    run_pass(world, wanted("2"), cut_after=2)
+    crowd(world)
+
+    assert isinstance(run_pass(world, wanted("3")), Converged)
+    assert verbs(world)[:3] == ["install", "stop", "start"]
+
+
+def test_releases_that_failed_never_push_out_the_way_back() -> None:
+    """However many bad ones came in between: what served before stays on the host."""
+    world = World(behaviour={f"{v}-000000000000": "crashes" for v in "2345"})
+    assert isinstance(run_pass(world, wanted("1")), Converged)
+    for version in "2345":
+        assert isinstance(run_pass(world, wanted(version)), Blocked)
+
+    assert isinstance(run_pass(world, wanted("6", keep_releases=2)), Converged)
+    assert world.app.releases == ("1-000000000000", "6-000000000000")
+
+
+def test_what_is_routed_is_enabled_again_before_its_successor_starts() -> None:
+    """Somebody disabled it by hand: a reboot in the middle of the rollout must bring it back."""
+    world = World()
+    run_pass(world, wanted("1"))
+    live(world, enabled=False)
+
+    assert isinstance(run_pass(world, wanted("2")), Converged)
+    assert verbs(world) == ["enable", "install", "start", "wait", "cutover", "confirm", "drain", "stop"]
 
 
 def test_a_worker_without_route_is_enabled_once_it_is_healthy() -> None:
@@ -118,6 +196,7 @@ def test_a_stranger_on_the_port_blocks_with_its_name() -> None:
     end = run_pass(world, wanted("1"))
     assert isinstance(end, Blocked)
     assert "nginx (pid 7)" in end.reason
+    assert end.kind == "port_taken"
 
 
 CHANGES = st.sampled_from(["1", "2", "3", "bad", "1:e2", "2:bad-env", "3:e2"])
@@ -195,12 +274,13 @@ def live(world: World, **changes: object) -> None:
 def test_a_deleted_route_file_is_written_again_at_once() -> None:
     world = World()
     run_pass(world, wanted("1"))
-    world.seen = world.seen.with_app("hello", replace(world.app, route=None, applied=None))
+    world.seen = world.seen.with_app("hello", replace(world.app, route=None, route_deleted=True, applied=None))
     world.once_served = False
     world.actions.clear()
 
     assert isinstance(run_pass(world, wanted("1")), Converged)
     assert verbs(world) == ["cutover", "confirm"]
+    assert world.actions[0].drift == "route"
 
 
 def test_a_unit_that_systemd_gave_up_is_reported_and_not_restarted() -> None:
@@ -211,6 +291,7 @@ def test_a_unit_that_systemd_gave_up_is_reported_and_not_restarted() -> None:
     end = run_pass(world, wanted("1"))
     assert isinstance(end, Blocked)
     assert "gave it up" in end.reason
+    assert end.kind == "crashing"
     assert world.actions == []
     assert isinstance(run_pass(world, wanted("2")), Converged)
 
@@ -223,6 +304,7 @@ def test_drift_is_only_reported_where_that_is_asked_for_but_a_new_version_still_
     end = run_pass(world, wanted("1", only_report_drift=True))
     assert isinstance(end, Blocked)
     assert end.reason == "drift, only reported: would start slot 4000, 1, not running"
+    assert end.kind == "drift"
     assert world.actions == []
     assert isinstance(run_pass(world, wanted("2", only_report_drift=True)), Converged)
 
@@ -235,6 +317,7 @@ def test_a_damaged_release_is_installed_again() -> None:
 
     assert isinstance(run_pass(world, wanted("1")), Converged)
     assert verbs(world) == ["install"]
+    assert world.actions[0].drift == "release"
 
 
 def test_a_suspended_app_is_not_changed_and_says_what_it_would_do() -> None:
@@ -316,3 +399,29 @@ def test_a_failed_release_is_tried_again_when_its_migration_or_health_check_was_
     world.behaviour.clear()
 
     assert isinstance(run_pass(world, wanted("2", attempt="a2")), Converged)
+
+
+def test_no_action_of_a_rollout_counts_as_drift() -> None:
+    """Not even that of a commit which changes the domains: the file on the host is as it was written."""
+    world = World()
+    run_pass(world, wanted("1"))
+    run_pass(world, wanted("2"))
+    route = WantedRoute(("other.example.com",), {"4000": "other-4000", "4001": "other-4001"})
+    run_pass(world, wanted("2", route=route))
+
+    assert verbs(world)[-2:] == ["cutover", "confirm"]
+    assert [action.drift for action in world.actions if action.drift] == []
+
+
+def test_an_app_that_speaks_no_http_is_accepted_by_its_open_port() -> None:
+    """And swaps like any other."""
+    world = World()
+    assert isinstance(run_pass(world, wanted("1", health_path=None, port_asked=True)), Converged)
+    assert [action.reason for action in world.actions if action.verb == "wait"] == ["port open for 2 s, within 60 s"]
+    world.actions.clear()
+
+    assert isinstance(run_pass(world, wanted("2", health_path=None, port_asked=True)), Converged)
+    assert verbs(world) == ["install", "start", "wait", "cutover", "confirm", "drain", "stop"]
+    world.actions.clear()
+    assert isinstance(run_pass(world, wanted("2", health_path=None, port_asked=True)), Converged)
+    assert world.actions == []

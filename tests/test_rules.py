@@ -55,13 +55,13 @@ def other(changes: dict[str, str]) -> str:
             "",
             other({"5001": "4000"}),
             "",
-            ["other.yaml:5:15  ports[1]: 4000 is also a port of hello, on host web1"],
+            ["other.yaml:5:15  ports[1]: 4000 is also a port of hello (ds/apps/hello.yaml:5:9), on host web1"],
         ),
         (
             "route: {domains: [a.de]}",
             other({}) + "route: {domains: [b.de, A.de]}",
             "",
-            ["other.yaml:6:25  route.domains[1]: a.de is also a domain of hello, on host web1"],
+            ["other.yaml:6:25  route.domains[1]: a.de is also a route of hello (ds/apps/hello.yaml:6:19)"],
         ),
         (
             "",
@@ -75,7 +75,7 @@ def other(changes: dict[str, str]) -> str:
             "hosts: {web1: {address: 10.0.0.1}}",
             [
                 "other.yaml:4:9  hosts[0]: root@10.0.0.1 is the same machine as web1; write web1 everywhere",
-                "other.yaml:5:9  ports[0]: 4000 is also a port of hello, on host root@10.0.0.1",
+                "other.yaml:5:9  ports[0]: 4000 is also a port of hello (ds/apps/hello.yaml:5:9)",
             ],
         ),
         (

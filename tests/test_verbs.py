@@ -19,13 +19,14 @@ from reconciler.host.transport import Command, Completed, why_refused
 from reconciler.model.desired import Sandbox
 from reconciler.model.machine import Layout
 from reconciler.model.observed import Identity
+from reconciler.model.route import Headers, Route, TcpRoute
 from reconciler.tools import scripts, verbs
 from reconciler.tools.forms import FormUnknown, form_of
 from reconciler.tools.systemd import UnitSettings, env_file, unit_text
 from reconciler.tools.traefik import RouteSettings, route_text
 from reconciler.tools.verbs import SignatureUnknown, read_signature, verb_file
 
-UNIT = UnitSettings("hello", Layout().model_dump(), Sandbox().model_dump(), 30, None, "none", True)
+UNIT = UnitSettings("hello", Layout().model_dump(), Sandbox().model_dump(), 30, "512M", "none", True)
 SHELL = shutil.which("dash") or "sh"
 
 
@@ -69,7 +70,7 @@ def test_both_ways_run_the_same_text() -> None:
 
     for name, signature in verbs.verbs().items():
         if signature.shape in ("plain", "change"):
-            assert f"{name})\n{scripts.joined(name)};;\n" in text
+            assert f"{name})\n{scripts.own_text(name)};;\n" in text
 
 
 def test_a_login_that_is_not_roots_asks_the_host_which_way_to_go() -> None:
@@ -178,13 +179,14 @@ _UNITS = st.builds(
     layout=st.just(Layout().model_dump()),
     sandbox=_SANDBOXES.map(lambda sandbox: sandbox.model_dump()),
     stop_seconds=st.integers(1, 3600),
-    memory_max=st.sampled_from([None, "512M", "40%", "100%", "2G"]),
+    memory_max=st.sampled_from(["512M", "40%", "100%", "2G"]),
+    cpu_max=st.sampled_from([None, "50%", "200%"]),
     distribution=st.sampled_from(["none", "sname", "name"]),
     has_port=st.booleans(),
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(unit=_UNITS)
 def test_every_unit_that_we_write_is_taken(unit: UnitSettings, tmp_path: Path) -> None:
     """Whatever an app may say of itself, within the capabilities and folders that make nobody root."""
@@ -243,7 +245,7 @@ def test_a_template_that_says_something_new_fails_here() -> None:
 _TEXTS = st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]), max_size=40)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(values=st.dictionaries(st.from_regex(r"X[A-Z_]{0,5}", fullmatch=True), _TEXTS, max_size=4))
 def test_every_env_that_we_write_is_taken(values: dict[str, str], tmp_path: Path) -> None:
     """Every string: quotes, dollars, backslashes, line ends, Unicode."""
@@ -272,20 +274,56 @@ def test_every_env_that_we_write_is_taken(values: dict[str, str], tmp_path: Path
 )
 def test_an_env_that_we_would_not_write_is_refused(text: str, tmp_path: Path) -> None:
     """Other quotes, none, expansions, and variables that are not an app's."""
-    assert judged_file("sound_env", text, tmp_path) != ""
+    head = "# reconcile 1-0123456789ab/e/u\n"
+
+    assert judged_file("sound_env", head, tmp_path) == ""
+    assert judged_file("sound_env", head + text, tmp_path) != ""
+    assert judged_file("sound_env", 'A="b"\n', tmp_path) != ""
+    assert judged_file("sound_env", "# reconcile ../e/u\n", tmp_path) != ""
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+_DOMAINS = st.lists(st.from_regex(r"[a-z]{1,8}\.[a-z]{2,3}", fullmatch=True), min_size=1, max_size=3, unique=True)
+_ROUTES = st.one_of(
+    st.builds(
+        Route,
+        domains=_DOMAINS.map(tuple),
+        tls=st.booleans(),
+        path=st.sampled_from([None, "/api", "/a/b.c~d"]),
+        headers=st.sampled_from(
+            [
+                Headers(),
+                Headers(request={"X-A": 'b "c" \\d'}),
+                Headers(response={"X-B": "c", "X-D": ""}),
+                Headers(request={"X-A": "b"}, response={"X-B": "c"}),
+            ]
+        ),
+        compress=st.booleans(),
+    ),
+    st.just(Route(domains=("a.test",), redirects={"www.a.test": "a.test"}, path="/api", strip_path=True)),
+    st.just(Route(domains=("a.test",), allow_ips=("203.0.113.0/24", "2001:db8::/32"))),
+    st.builds(
+        lambda tls, names: Route(
+            tcp=TcpRoute(entry_point="postgres", tls=tls, domains=() if tls == "none" else tuple(names)),
+            allow_ips=("10.0.0.0/8",),
+        ),
+        st.sampled_from(["none", "terminate", "passthrough"]),
+        _DOMAINS,
+    ),
+)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    domains=st.lists(st.from_regex(r"[a-z]{1,8}\.[a-z]{2,3}", fullmatch=True), min_size=1, max_size=3, unique=True),
-    tls=st.booleans(),
+    route=_ROUTES,
     resolver=st.sampled_from([None, "letsencrypt"]),
+    users=st.sampled_from([(), ("me:$2y$05$" + "a" * 53,)]),
     slot=st.integers(1024, 65535),
+    attempt=st.sampled_from(["", "2"]),
 )
 def test_every_route_that_we_write_is_taken(
-    domains: list[str], tls: bool, resolver: str | None, slot: int, tmp_path: Path
+    route: Route, resolver: str | None, users: tuple[str, ...], slot: int, attempt: str, tmp_path: Path
 ) -> None:
-    """One or several domains, with and without certificates."""
-    route = RouteSettings("hello", tuple(domains), ("web",), tls, resolver)
+    """Domains, redirects, paths, headers, ranges, passwords, TCP; with and without certificates."""
+    settings = RouteSettings("hello", route, "web", resolver, users)
 
-    assert judged_file("sound_route", route_text(route, str(slot)), tmp_path) == ""
+    assert judged_file("sound_route", route_text(settings, str(slot), attempt), tmp_path) == ""

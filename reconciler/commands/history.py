@@ -5,41 +5,54 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import re
 import sys
 from datetime import datetime
 from typing import Any
 
-from reconciler.errors import HostError
+from reconciler.errors import HostError, UsageError
 from reconciler.host.transport import Command
 from reconciler.report import table
-from reconciler.session import session
+from reconciler.session import Session, session
 from reconciler.tools import scripts
 
 
 def run(args: argparse.Namespace) -> int:
     """0 when every host answered, else 1."""
-    args.app = [args.app_name]
     return asyncio.run(_history(args))
 
 
 async def _history(args: argparse.Namespace) -> int:
-    failed, entries = 0, []
-    async with session(args) as opened:
-        for name, host in sorted(opened.hosts.items()):
-            command = Command(scripts.plain_script("history"), (opened.sites[name].layout.state, args.app_name))
-            try:
-                text = (await host.run(command)).stdout
-            except HostError as error:
-                failed = 1
-                print(f"{error}\nnext: {error.next_step}", file=sys.stderr)
-                continue
-            entries += [{"host": name, **json.loads(line)} for line in text.splitlines() if line.startswith("{")]
+    _app_name(args.app_name)
+    async with session(args) as opened:  # of all hosts: an app that is gone has left its history there
+        told = await asyncio.gather(*(_told(opened, name, args.app_name) for name in sorted(opened.hosts)))
+    failed = int(None in told)
+    entries = [entry for of_host in told for entry in of_host or []]
+    if not entries and not failed:
+        print(f"no host knows of an app {args.app_name}", file=sys.stderr)
     entries.sort(key=lambda entry: int(entry["at"]))
     print(
         json.dumps(entries, indent=2, ensure_ascii=False) if args.json else table([_row(entry) for entry in entries]),
         end="",
     )
     return failed
+
+
+async def _told(opened: Session, host: str, app: str) -> list[dict[str, Any]] | None:
+    """What the host has kept; None when it could not be asked."""
+    command = Command(scripts.plain_script("history"), (opened.sites[host].layout.state, app))
+    try:
+        text = (await opened.hosts[host].run(command)).stdout
+    except HostError as error:
+        print(f"{error}\nnext: {error.next_step}", file=sys.stderr)
+        return None
+    return [{"host": host, **json.loads(line)} for line in text.splitlines() if line.startswith("{")]
+
+
+def _app_name(name: str) -> None:
+    """Raises UsageError for what can be no app's name: it becomes part of a path on the host."""
+    if not re.fullmatch(r"[a-z][a-z0-9_-]{0,30}", name):
+        raise UsageError(f"{name!r} cannot name an app", "use the name in desired-state/apps, or a former one")
 
 
 def _row(entry: dict[str, Any]) -> list[str]:

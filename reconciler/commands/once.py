@@ -6,13 +6,15 @@ import argparse
 import asyncio
 import json
 import sys
+from dataclasses import replace
 
 from reconciler.clock import now_seconds
 from reconciler.loop import Outcome, Pass
 from reconciler.model.action import Blocked, Converged
 from reconciler.model.wanted import Controller
 from reconciler.progress import Progress
-from reconciler.report import end_json, outcome_text
+from reconciler.report import end_json, notes_text, outcome_text
+from reconciler.rollback import failures, roll_back
 from reconciler.session import Session, controller, session
 
 
@@ -32,18 +34,22 @@ async def one_pass(opened: Session, args: argparse.Namespace, who: Controller | 
 
     started = now_seconds()
     progress = Progress(log, terminal=sys.stderr.isatty())
+    who = replace(who or controller(opened.owner), revision=opened.desired.revision)
     work = Pass(
         opened.hosts,
         opened.sites,
         opened.targets,
-        who or controller(opened.owner),
+        who,
         progress,
-        opened.desired.revision,
+        opened.behind,
         wait_lock_seconds=args.wait_lock,
         prunes=opened.whole,
         allow_prune=args.allow_prune,
+        late=opened.late,
     )
     outcomes = await work.run() + [Outcome(refused) for refused in opened.refused]
+    if found := failures(opened, outcomes):
+        outcomes = await roll_back(opened, found, outcomes, who, progress)
     seconds = now_seconds() - started
     code = report(opened, outcomes, seconds, args)
     if opened.desired.fleet.notify or args.metrics_file:
@@ -86,4 +92,4 @@ def _print(outcomes: list[Outcome], *, as_json: bool) -> None:
     ends = [outcome.end for outcome in outcomes]
     print(outcome_text([end for end in ends if isinstance(end, Converged)]), end="")
     sys.stdout.flush()
-    print(outcome_text([end for end in ends if isinstance(end, Blocked)]), end="", file=sys.stderr)
+    print(outcome_text([end for end in ends if isinstance(end, Blocked)]) + notes_text(ends), end="", file=sys.stderr)

@@ -6,16 +6,14 @@ import argparse
 import asyncio
 import json
 import sys
-from pathlib import Path
 
 from reconciler.commands.once import one_pass
-from reconciler.errors import GitError, InvalidDesiredState, UsageError
-from reconciler.load import load
+from reconciler.errors import UsageError
 from reconciler.marks import reject
 from reconciler.model.desired import App, Desired
+from reconciler.origin import FARTHEST_BACK
+from reconciler.rollback import app_of, former
 from reconciler.session import close, controller, session, work_out
-
-FARTHEST_BACK = 200  # commits
 
 
 def run(args: argparse.Namespace) -> int:
@@ -26,17 +24,18 @@ def run(args: argparse.Namespace) -> int:
 
 async def _rollback(args: argparse.Namespace) -> int:
     async with session(args) as opened:
-        now = _app(opened.desired, args.app_name)
+        now, who = app_of(opened.desired, args.app_name), controller(opened.owner)
         if opened.desired.revision is None or now is None:
             raise UsageError("there is no commit to go back to", f"reconcile set {args.app_name} VERSION")
-        before = earlier(args.desired_state, opened.desired.revision, now)
+        before = await former(opened, now, who)
         if before is None:
-            raise UsageError(f"{now.app} was never anything else in the last {FARTHEST_BACK} commits", "set a version")
+            raise UsageError(
+                f"{now.app} was nothing else that has not failed, in the last {FARTHEST_BACK} commits", "set a version"
+            )
         _tell(args, now, before)
         if not args.now:
             return 0
-        who = controller(opened.owner)
-        await reject(opened, now.app, f"rolled back by hand by {who.holder}")
+        await reject(opened, now.app, f"rolled back by hand by {who.holder}", opened.hosts, who)
     old = await work_out(before, [now.app], args.host)
     try:
         await one_pass(old, args)
@@ -46,27 +45,8 @@ async def _rollback(args: argparse.Namespace) -> int:
     return 1
 
 
-def earlier(folder: Path, revision: str, now: App) -> Desired | None:
-    """The newest older commit in which the app was something else; those that cannot be used are passed over."""
-    for steps in range(1, FARTHEST_BACK):
-        try:
-            desired = load(folder, ref=f"{revision}~{steps}")
-        except InvalidDesiredState:
-            continue
-        except GitError:
-            return None
-        app = _app(desired, now.app)
-        if app is not None and (app.version, app.env, app.start) != (now.version, now.env, now.start):
-            return desired
-    return None
-
-
-def _app(desired: Desired, name: str) -> App | None:
-    return next((app for app in desired.apps if app.app == name), None)
-
-
 def _tell(args: argparse.Namespace, now: App, before: Desired) -> None:
-    old = _app(before, now.app)
+    old = app_of(before, now.app)
     assert old is not None and before.revision is not None
     path = args.desired_state / "apps" / f"{now.app}.yaml"
     command = f"git checkout {before.revision[:12]} -- {path} && git commit -m 'Back to {now.app} {old.version}'"

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
 
+from reconciler.errors import Kind
 from reconciler.model.observed import Identity
+
+Drift = Literal["stopped", "failed", "env", "unit", "route", "enabled", "release", "second_slot"]
+"""What somebody else changed on the host, where an action puts it back."""
 
 
 @dataclass(frozen=True)
@@ -15,6 +19,7 @@ class Action:
     host: str
     app: str
     reason: str
+    drift: Drift | None = field(default=None, kw_only=True)  # None: it belongs to a rollout
 
     verb: ClassVar[str] = ""
 
@@ -125,6 +130,27 @@ class ConfirmRoute(SlotAction):
 
 
 @dataclass(frozen=True)
+class RetryCertificates(SlotAction):
+    """Write the same route in a file that Traefik takes for a changed one: only a change makes it ask the CA again."""
+
+    invocation: str
+    attempt: int
+    verb = "retry"
+
+
+@dataclass(frozen=True)
+class WaitCertified(Action):
+    """Give Traefik the time to get the certificates of these names. Visitors are served meanwhile."""
+
+    names: tuple[str, ...]
+    verb = "certify"
+
+    @property
+    def subject(self) -> str:
+        return ", ".join(self.names)
+
+
+@dataclass(frozen=True)
 class RemoveRoute(Action):
     """Take the app out of Traefik: nothing is to be routed to it any more."""
 
@@ -197,12 +223,17 @@ class PruneReleases(Action):
 
 @dataclass(frozen=True)
 class Converged:
-    """Nothing is left to do: a fresh look matched. Without a version: the app is gone, as wanted."""
+    """Nothing is left to do: a fresh look matched. Without a version: the app is gone, as wanted.
+
+    `note` is what people should know all the same: nothing of ours can better it now.
+    """
 
     host: str
     app: str
     version: str
     slot: str
+    note: str = ""
+    next_step: str = ""
 
 
 @dataclass(frozen=True)
@@ -215,8 +246,13 @@ class Blocked:
     next_step: str = ""
     serving: str = ""  # the version that still serves, "" when none does
     log_tail: tuple[str, ...] = ()
-    locked: bool = False  # only by another controller: it may be free in a moment
     retryable: bool = False  # the cause can pass by itself
+    kind: Kind = field(default="other", kw_only=True)
+
+    @property
+    def locked(self) -> bool:
+        """Only by another controller: it may be free in a moment."""
+        return self.kind == "locked"
 
 
 AnyAction = (
@@ -229,6 +265,8 @@ AnyAction = (
     | Cutover
     | EnableInstance
     | ConfirmRoute
+    | RetryCertificates
+    | WaitCertified
     | RemoveRoute
     | Soak
     | GoBack

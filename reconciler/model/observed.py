@@ -1,14 +1,16 @@
 """What one look at a host showed. It may be old already; it is never guessed.
 
 Two kinds of facts stand side by side. Most are read off the host in one look. A few are *evidence*: something watched
-over time in this pass (`healthy_for_seconds`, `failure`, `drained`, `unconfirmed`). Evidence is bound to the
-invocation it was seen on, lives only until the next look, and is gathered anew by whoever comes after a crash.
+over time in this pass (`healthy_for_seconds`, `failure`, `drained`, `unconfirmed`, `uncertified`). Evidence is bound to
+the invocation it was seen on, lives only until the next look, and is gathered anew by whoever comes after a crash.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from typing import Literal
+
+from reconciler.errors import Kind
 
 UnitState = Literal["inactive", "active", "activating", "deactivating", "failed"]
 
@@ -42,7 +44,8 @@ class Slot:
     prepared: Identity | None = None  # what its files say the next start will run
     env_keys: tuple[tuple[str, str], ...] = ()  # (variable, digest of its value) as in the env file
     files_intact: bool = True  # env file and link are as we wrote them
-    previous: Identity | None = None  # kept while a stop-first replacement is unproven
+    on_trial: bool = False  # what it runs is not accepted yet: a reboot forgets it
+    previous: Identity | None = None  # what it was started in the place of, and a reboot brings back
     state: UnitState = "inactive"
     running: Identity | None = None  # what the main process was started from
     invocation: str = ""  # systemd's id of this start
@@ -89,6 +92,7 @@ class RouteFile:
     digest: str
     intact: bool  # byte for byte what we wrote
     age_seconds: int = 0  # since it was written, on the host's clock
+    parts: tuple[tuple[str, str], ...] = ()  # (what it says, digest of how), as in `WantedRoute`
 
 
 @dataclass(frozen=True)
@@ -114,10 +118,13 @@ class ObservedApp:
     foreign: tuple[str, ...] = ()  # files at our places that we did not write
     damaged: tuple[str, ...] = ()  # releases in use whose tree is not what was installed
     owner: str = ""  # whose desired state it belongs to, "" before the first change
+    commit: str = ""  # of the desired state by which it was changed last, "" when that was of files
     suspended: str = ""  # who, until when and why; nothing is changed meanwhile
     route: RouteFile | None = None
+    route_deleted: bool = False  # we wrote one, and it is not there
     applied: AppliedRoute | None = None
     unconfirmed: str = ""  # evidence: how long Traefik was asked in vain
+    uncertified: str = ""  # evidence: how long a certificate was waited for in vain
 
     def slot(self, name: str) -> Slot:
         """The slot of that name; an empty one when nothing of it was seen."""
@@ -155,8 +162,19 @@ class Lease:
 
 
 @dataclass(frozen=True)
+class Certificate:
+    """One that Traefik holds: the names it is for, `*.example.com` among them, and when it ends."""
+
+    names: tuple[str, ...]
+    ends_epoch_seconds: int
+
+
+@dataclass(frozen=True)
 class ObservedHost:
     """One look at one host. `traefik` is "" when it answered, else what was seen instead.
+
+    `entry_points` and `certificates` are Traefik's; None when it did not say. It gets certificates between two looks:
+    `certificates_at` says when these were seen, on the host's clock.
 
     `locked` says that another controller has the host: nothing may be changed now.
     """
@@ -167,6 +185,9 @@ class ObservedHost:
     locked: str = ""
     apps: dict[str, ObservedApp] = field(default_factory=dict)
     traefik: str = ""
+    entry_points: tuple[str, ...] | None = None
+    certificates: tuple[Certificate, ...] | None = None
+    certificates_at: int = 0
 
     def app(self, name: str) -> ObservedApp:
         return self.apps.get(name, ObservedApp())
@@ -183,3 +204,4 @@ class Unreachable:
     reason: str
     next_step: str = ""
     retryable: bool = True
+    kind: Kind = "unreachable"

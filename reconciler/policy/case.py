@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from reconciler.errors import Kind
 from reconciler.model.action import Blocked
 from reconciler.model.observed import Identity, ObservedApp, ObservedHost, Slot
 from reconciler.model.wanted import Wanted
@@ -19,6 +20,12 @@ class Case:
     live: Slot | None
     slot: Slot  # where the wanted release runs or shall run
     identity: Identity
+    crowded: str = ""  # why there is no room for a second copy
+
+    @property
+    def stop_first(self) -> bool:
+        """What serves must leave its slot before the wanted release can start in it."""
+        return self.slot is self.live and (self.want.one_slot or bool(self.crowded or self.slot.previous))
 
     @property
     def serving(self) -> str:
@@ -40,8 +47,8 @@ class Case:
             return route.slot == self.slot.name
         return self.slot.enabled
 
-    def blocked(self, reason: str, next_step: str = "", log_tail: tuple[str, ...] = ()) -> Blocked:
-        return Blocked(self.want.host, self.want.app, reason, next_step, self.serving, log_tail)
+    def blocked(self, kind: Kind, reason: str, next_step: str = "", log_tail: tuple[str, ...] = ()) -> Blocked:
+        return Blocked(self.want.host, self.want.app, reason, next_step, self.serving, log_tail, kind=kind)
 
     @property
     def where(self) -> tuple[str, str]:

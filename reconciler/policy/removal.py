@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reconciler.errors import Kind
 from reconciler.model.action import (
     Blocked,
     ConfirmRoute,
@@ -25,13 +26,15 @@ def next_step(want: Wanted, seen: ObservedHost) -> Step:
     if want.app not in seen.apps or app == type(app)():
         return Converged(*where, "", "")
     if want.waits_for:
-        return Blocked(*where, f"is to be removed, and waits: {want.waits_for}")
+        kind: Kind = "prune_guard" if want.too_many_removed else "waiting"
+        return Blocked(*where, f"is to be removed, and waits: {want.waits_for}", kind=kind)
     if app.route:
         return RemoveRoute(*where, REASON)
     if app.applied:
         if seen.traefik or app.unconfirmed:
             problem = seen.traefik or app.unconfirmed
-            return Blocked(*where, f"Traefik still holds its route: {problem}", "systemctl status traefik on the host")
+            reason = f"Traefik still holds its route: {problem}"
+            return Blocked(*where, reason, "systemctl status traefik on the host", kind="traefik")
         return ConfirmRoute(*where, "Traefik must have let go of it", "", "")
     for slot in app.slots:
         if slot.running_now and slot.open_connections and not slot.drained:

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from reconciler.errors import GitError
 from reconciler.source.git import CommitRefused
-from reconciler.source.history import Direction
+from reconciler.source.history import Direction, History
 from reconciler.source.remote import Remote
 from reconciler.source.signatures import Signers, read_signers, verify
 
@@ -105,6 +105,23 @@ class Follower:
         if way is Direction.FORWARD:
             return None
         return f"{self.remote.name} was rewritten: {new[:7]} does not come after {old[:7]}"
+
+    async def line(self, commit: str, most: int) -> list[str]:
+        """The commits before this one on its branch, the newest first, at most so many. Raises GitError."""
+
+        def enough(history: History) -> bool:
+            line = history.line(commit)
+            return len(line) >= most or (bool(line) and line[-1] not in history.cut)
+
+        return (await self.remote.history(commit, commit, enough)).line(commit)[1:most]
+
+    async def behind(self, commit: str, applied: str) -> str:
+        """Why this commit may not follow `applied`; "" when it may."""
+        try:
+            await self._check_direction(commit, applied)
+        except CommitRefused as refused:
+            return str(refused)
+        return ""
 
     def _step_back(self, new: str, old: str, way: Direction) -> CommitRefused:
         if way is Direction.BACK:

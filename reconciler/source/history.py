@@ -64,6 +64,17 @@ class History:
             return frozenset(found)
         return None
 
+    def line(self, commit: str) -> list[str]:
+        """The commit and its first parents, as far as they are here."""
+        found = []
+        while commit in self.parents:
+            found.append(commit)
+            parents = self.parents[commit]
+            if commit in self.cut or not parents:
+                break
+            commit = parents[0]
+        return found
+
     def _children(self) -> dict[str, tuple[str, ...]]:
         children: dict[str, tuple[str, ...]] = {}
         for commit, parents in self.parents.items():
@@ -97,6 +108,20 @@ async def read_history(repository: Path, *commits: str) -> History:
     return History({line[0]: tuple(line[1:]) for line in lines}, frozenset(cut))
 
 
-async def is_step_back(repository: Path, new: str, old: str) -> bool:
-    """Whether `new` is known to be an ancestor of `old`."""
-    return (await read_history(repository, new, old)).direction(new, old) is Direction.BACK
+async def why_behind(repository: Path, new: str, applied: str) -> str:
+    """Why `new`, the HEAD of a clone here, is older than `applied`; "" when it is not, or was gone back to on purpose.
+
+    On purpose means that this very clone was at `applied` before, as its reflog tells. A shallow clone cannot tell.
+    """
+    asked = await ask_git("merge-base", "--is-ancestor", new, applied, folder=repository)
+    if asked.code == 1:
+        return ""
+    if asked.code == 0:
+        been = await ask_git("reflog", "show", "--format=%H", "HEAD", folder=repository)
+        if applied.encode() in been.output.split():
+            return ""
+        return f"commit {new[:7]} is older than {applied[:7]}, which was applied here"
+    shallow = await ask_git("rev-parse", "--is-shallow-repository", folder=repository)
+    if shallow.output.strip() == b"true":
+        return ""
+    return f"commit {applied[:7]}, which was applied here, is not in this clone"

@@ -12,6 +12,7 @@ from functools import cache, cached_property
 from reconciler.tools.rendering import package_text
 
 LOOK_ALONE = 'ONLY=$1 TREES=yes\nshift\nlook "$@"\n'
+_SHARED = {"install": ("release",), "fetch": ("release",)}  # what an action's script has in common with another
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Script:
 @cache
 def change_script(name: str) -> Script:
     """The script of one action, such as "start"; its reply is read by `look.read_reply`."""
-    return Script(name, joined("prelude", "look", name, "change"))
+    return Script(name, joined("prelude", "look") + own_text(name) + joined("change"))
 
 
 @cache
@@ -51,6 +52,11 @@ def finish_script() -> Script:
 def plain_script(name: str) -> Script:
     """A script that stands alone, such as "logs"."""
     return Script(name, joined(name))
+
+
+def own_text(name: str) -> str:
+    """What is this script's alone, and what it shares with another."""
+    return joined(*_SHARED.get(name, ()), name)
 
 
 def joined(*names: str) -> str:

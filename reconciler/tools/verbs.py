@@ -23,13 +23,13 @@ from reconciler.model.reserved import APP_NAMES, ENV_KEYS
 from reconciler.tools.digests import digest
 from reconciler.tools.forms import escaped, form_of
 from reconciler.tools.rendering import package_text
-from reconciler.tools.scripts import LOOK_ALONE, joined
+from reconciler.tools.scripts import LOOK_ALONE, joined, own_text
 
 PROGRAM = "/usr/local/sbin/reconcile-host"
 SUDOERS = "/etc/sudoers.d/reconcile"
 # What an app may be given that makes nobody root: low ports, memory that is not swapped out.
 CAPABILITIES = "CAP_NET_BIND_SERVICE CAP_IPC_LOCK"
-PARTS = ("prelude", "change")  # of every action; no verbs
+PARTS = ("prelude", "release", "change")  # of every action; no verbs
 
 _SIGNATURE = re.compile(r"# (plain|change|look|end|root)((?: [^ :;.]+)*)(?:; stdin: ([a-z, ]+))?(?:[:.].*)?")
 _FOLDERS = {"releases": "R", "env": "E", "units": "U", "state": "S", "traefik": "T"}
@@ -38,6 +38,10 @@ _KINDS = {
     **dict.fromkeys(("seconds", "milliseconds", "restarts", "lines"), "number"),
     **dict.fromkeys(("bytes-of-sums", "bytes-of-tree", "needed-KiB"), "number"),
     "command": "text",
+    "attempt": "token",
+    "any-app": "any_app",
+    "sha256": "sha256",
+    "top-folder": "top",
 }
 _STDIN = {"": "stdin_none", "upload": "stdin_upload", "terminal": "stdin_terminal"}
 _STDIN |= {"reason": "stdin_reason", "route": "stdin_route"}
@@ -53,19 +57,39 @@ _UNIT_WORDS = {
     "distribution": "(none|sname|name)",
     "stop_seconds": "[1-9][0-9]{0,3}",
     "memory_max": "([1-9][0-9]{0,14}[KMGT]?|[1-9][0-9]?%|100%)",
+    "cpu_max": "[1-9][0-9]{0,5}%",
     'sandbox.capabilities | join(" ")': "(CAP_[A-Z_0-9]+( CAP_[A-Z_0-9]+)*)?",
     'sandbox.extra_writable_paths | join(" ")': "/[A-Za-z0-9_.+@/-]+( /[A-Za-z0-9_.+@/-]+)*",
 }
+_TEXTS = rf"\[{_JSON_TEXT}(, {_JSON_TEXT})*\]"
+_MAIN = rf'\{{"main": {_JSON_TEXT}\}}'
+_PAIRS = rf"\{{{_JSON_TEXT}: {_JSON_TEXT}(, {_JSON_TEXT}: {_JSON_TEXT})*\}}"
+# What a router, a middleware or a service may say: no file of the host, no other machine.
+_ROUTE_LINES = (
+    rf"rule: {_JSON_TEXT}",
+    rf"(entryPoints|middlewares): {_TEXTS}",
+    'service: "@APP@"',
+    "priority: [0-9]{1,6}",
+    r'tls: \{("passthrough": true)?\}',
+    rf'tls: \{{"certResolver": {_JSON_TEXT}(, "domains": \[{_MAIN}(, {_MAIN})*\])?\}}',
+    rf'ipAllowList: \{{"sourceRange": {_TEXTS}\}}',
+    rf'basicAuth: \{{"realm": {_JSON_TEXT}, "users": {_TEXTS}\}}',
+    rf'headers: \{{"custom(Request|Response)Headers": {_PAIRS}(, "customResponseHeaders": {_PAIRS})?\}}',
+    r"compress: \{\}",
+    rf'stripPrefix: \{{"prefixes": {_TEXTS}\}}',
+    r'retry: \{"attempts": [0-9]{1,3}, "initialInterval": "[0-9]{1,5}ms"\}',
+    rf'redirectRegex: \{{"regex": {_JSON_TEXT}, "replacement": {_JSON_TEXT}, "permanent": true\}}',
+    rf'loadBalancer: \{{"servers": \[\{{"(url": "http://|address": ")127\.0\.0\.1:{_PORT}"\}}\]\}}',
+)
 _ROUTE_WORDS = {
     "app": "@APP@",
     "slot": _PORT,
     "digest": _DIGEST,
-    "app | tojson": '"@APP@"',
-    "rule | tojson": _JSON_TEXT,
-    "entry_points | tojson": rf"\[({_JSON_TEXT}(, {_JSON_TEXT})*)?\]",
-    "tls | tojson": r'\{("certResolver": "[A-Za-z0-9_-]+")?\}',
-    "url | tojson": rf'"http://127\.0\.0\.1:{_PORT}"',
-    "marker | tojson": '"@APP@-route-[a-z0-9-]+"',
+    "part": _DIGEST,
+    "name": "[ -~]{1,300}",
+    "kind": "(http|tcp)",
+    "name | tojson": '"@APP@([.-][A-Za-z0-9_.-]+)?"',
+    "line": f"({'|'.join(_ROUTE_LINES)})",
 }
 
 
@@ -144,7 +168,8 @@ def _unit_form(folders: dict[str, str]) -> str:
 
 
 def _route_form() -> str:
-    return form_of(package_text("templates/route.yml.j2"), _ROUTE_WORDS)
+    text = package_text("templates/route.yml.j2")
+    return form_of(text.replace("{{ key }}: {{ value | tojson }}", "{{ line }}"), _ROUTE_WORDS)
 
 
 @cache
@@ -153,7 +178,7 @@ def _template() -> str:
     names = {shape: [name for name, each in verbs().items() if each.shape == shape] for shape in ("plain", "change")}
     guards = "".join(_branch(name, _guard(signature)) for name, signature in verbs().items())
     plain = "".join(_branch(name, joined(name)) for name in names["plain"])
-    changes = "".join(_branch(name, joined(name)) for name in names["change"])
+    changes = "".join(_branch(name, own_text(name)) for name in names["change"])
     parts = (
         # Of the caller's environment nothing comes in.
         "#!/usr/bin/env -S -i WAY=verb PATH=/usr/sbin:/usr/bin:/sbin:/bin /bin/sh\n"
@@ -193,8 +218,8 @@ def _branch(name: str, text: str) -> str:
 def _guard(signature: Signature) -> str:
     """The lines of shell that judge arguments and stdin. Raises SignatureUnknown at a word that is not known."""
     lease = signature.shape != "plain"
-    first = 1 + 10 * lease + (signature.shape == "change")
-    lines = ['lease "$@"'] * lease + ['arg word "${11}"'] * (signature.shape == "change")
+    first = 1 + 11 * lease + (signature.shape == "change")
+    lines = ['lease "$@"'] * lease + ['arg word "${12}"'] * (signature.shape == "change")
     last = len(signature.words) - 1
     for number, word in enumerate(signature.words):
         if word.endswith("…"):

@@ -1,12 +1,14 @@
-# end; stdin: tar of history. A line for each app: keep the newest 20, and give the lease back.
-mkdir -p "$S" && exec 8>>"$S/lease.lock" && flock -w 30 8 || fail $LOCKED "the lease of this host cannot be had"
+# end; stdin: tar of history. A line for each app: keep the newest 20, also of apps that are gone, and give the lease back.
+mkdir -p "$S/.history" && exec 8>>"$S/lease.lock" && flock -w 30 8 || fail $LOCKED "the lease of this host cannot be had"
 read_lease
 [ "$token" = "$TOKEN" ] || [ "$left" = 0 ] || fail $LOCKED "$holder has this host now"
-stage=$S/.history
+stage=$S/.lines
 rm -rf "$stage" && mkdir -m 0700 "$stage" && tar -xf - -C "$stage" --no-same-owner || fail 28 "cannot write below $S"
 for line in "$stage"/*; do
-  history=$S/${line##*/}/history
-  [ ! -d "${history%/*}" ] || { { cat "$history" 2>/dev/null; sed "s/^{/{\"at\": $(date +%s), /" "$line"; } | tail -n 20 >"$history.new" && mv -T "$history.new" "$history"; }
+  [ -f "$line" ] || continue
+  history=$S/.history/${line##*/}
+  { cat "$history" 2>/dev/null; sed "s/^{/{\"at\": $(date +%s), /" "$line"; } | tail -n 20 >"$stage/.new" && mv -T "$stage/.new" "$history"
 done
+ls -t "$S/.history" | tail -n +201 | while IFS= read -r old; do rm -f "$S/.history/$old"; done
 rm -rf "$stage"
 [ "$token" != "$TOKEN" ] || write_lease - 0 -

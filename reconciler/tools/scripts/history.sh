@@ -1,2 +1,2 @@
-# plain state app: what was done to it, oldest first
-cat "$1/$2/history" 2>/dev/null
+# plain state any-app: what was done to it, oldest first, also when it is gone
+cat "$1/.history/$2" 2>/dev/null

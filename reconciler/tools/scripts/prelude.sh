@@ -5,8 +5,9 @@ PATH=$PATH:/usr/sbin:/sbin; export PATH
 umask 022
 R=$1 E=$2 U=$3 S=$4 T=$5 TOKEN=$6 SEEN=$7 HOLDER=$8 OWNER=$9
 shift 9
-DEAD=$1 # the token of a holder that is known to be gone
-shift
+DEAD=$1   # the token of a holder that is known to be gone
+COMMIT=$2 # the desired state's
+shift 2
 
 fail() { echo "$2" >&2; exit "$1"; }
 STALE=75  # the host is no longer as the controller saw it: nothing was done, look again
@@ -48,6 +49,7 @@ begin_change() { # app: one writer a host; root; its folders
   exec 9>>"$S/$1/lock"
   flock -w 30 9 || fail $STALE "another reconcile is changing $1 on this host"
   [ "$OWNER" = - ] || [ "$(cat "$S/$1/owner" 2>/dev/null)" = "$OWNER" ] || echo "$OWNER" >"$S/$1/owner"
+  [ "$COMMIT" = - ] || [ "$(cat "$S/$1/commit" 2>/dev/null)" = "$COMMIT" ] || echo "$COMMIT" >"$S/$1/commit"
 }
 
 invocation_is() { # app slot expected
@@ -63,19 +65,71 @@ log_tail() { # unit epoch-seconds: what the app said since then; when it said no
   printf '%s\n' "$said" | sed 's/^/| /' # no line of an app is ever read as one of ours
 }
 
-quarantine() { # app identity; stdin: why. These bytes with this env and unit failed here
-  { grep -vF " $2 " "$S/$1/quarantine" 2>/dev/null | tail -n 19; echo "$(date +%s) $2 $(tr '\n' ' ')"; } >"$S/$1/quarantine.new" &&
+# Arguments can be read by every user of the host, and sudo logs them: a digest that tells a short secret is in none.
+quarantine() { # app; stdin: the identity on a line of its own, then why. These bytes with this env and unit failed here
+  read -r identity
+  { printf ' %s \n' "$identity" | grep -vFf - "$S/$1/quarantine" 2>/dev/null | tail -n 19
+    echo "$(date +%s) $identity $(tr '\n' ' ')"; } >"$S/$1/quarantine.new" &&
     sync "$S/$1/quarantine.new" && mv -T "$S/$1/quarantine.new" "$S/$1/quarantine"
 }
 
-keep_unit() { # app staged-unit: the template that is proven, until its successor is accepted or rejected
-  unit_file=$U/$1@.service
-  [ -e "$unit_file" ] && [ ! -e "$S/$1/unit.previous" ] && ! cmp -s "$2" "$unit_file" &&
-    grep -qF "$(sha256sum <"$unit_file" | cut -d' ' -f1)  $unit_file" "$S/$1/inventory" || return 0
-  cp "$unit_file" "$S/$1/.unit.keep" && sync "$S/$1/.unit.keep" && mv -T "$S/$1/.unit.keep" "$S/$1/unit.previous"
+served() { # app slot: its release counts as the newest of all
+  touch "$R/$1/releases/$(basename "$(readlink "$R/$1/slots/$2")")"
 }
 
-started_at() { stat -c %Y "$R/$1/slots/$2" 2>/dev/null || echo 0; } # app slot: when its link was made, that is, by start
+needed() { # app release: a slot runs it, or would
+  for each in "$R/$1/slots"/* "$C/$1"/*.env; do
+    [ "$(readlink "$each")" != "../releases/$2" ] || return 0
+    each=${each##*/}
+    [ "$(tried "$1" "${each%.env}")" != "$2" ] || return 0
+  done
+  return 1
+}
+
+sink() { # app release: it failed here and no slot needs it: the first to be pruned, before what once served
+  ! needed "$1" "$2" || return 0
+  [ ! -d "$R/$1/releases/$2" ] || touch -d @1 "$R/$1/releases/$2"
+}
+
+# An instance on trial lies where a reboot forgets it: its env in C, its unit, an instance of its own, in V. What is on
+# disk stays what served last, until the new one is accepted.
+case $U in
+  /etc/systemd/system) V=/run/systemd/system C=/run/reconcile ;;
+  *) V=$U/.run C=$S/.run ;; # the demo's
+esac
+
+try_slot() { # app slot release stage
+  [ -d "$R/$1/releases/$3" ] || fail $STALE "release $3 is not on this host"
+  mkdir -p "$C/$1" "$V" && chmod 0700 "$C" "$C/$1" || return 1
+  sed "s|$E/$1/%i.env|$C/$1/%i.env|; s|$R/$1/slots/%i|$R/$1/releases/$3|" "$4/unit" >"$V/.$1@$2.new" &&
+    chmod 0600 "$4/env" && cp "$4/unit" "$C/$1/$2.unit" && cp -p "$4/env" "$C/$1/.$2.new" &&
+    mv -T "$C/$1/.$2.new" "$C/$1/$2.env" && mv -T "$V/.$1@$2.new" "$V/$1@$2.service" || return 1
+  rm -rf "$4"
+}
+
+tried() { # app slot: the release on trial there, "" when none is
+  sed -n '1s|^# reconcile \([^/]*\)/.*|\1|p' "$C/$1/$2.env" 2>/dev/null
+}
+
+accept() { # app slot: it is proven: from now on a reboot brings it back
+  release=$(tried "$1" "$2")
+  [ -n "$release" ] || return 0
+  stage=$E/$1/.stage
+  rm -rf "$stage" && mkdir -m 0700 "$stage" && cp "$C/$1/$2.unit" "$stage/unit" && cp "$C/$1/$2.env" "$stage/env" &&
+    write_slot "$1" "$2" "$release" "$stage" || fail 28 "cannot write the files of slot $2"
+  end_trial "$1" "$2"
+}
+
+end_trial() { # app slot: in this order, so that a unit that is left never lacks its env
+  [ -e "$C/$1/$2.env" ] || [ -e "$V/$1@$2.service" ] || return 0
+  rm -f "$V/$1@$2.service"
+  systemctl daemon-reload
+  rm -f "$C/$1/$2.env" "$C/$1/$2.unit"
+}
+
+started_at() { # app slot: when its files were written, that is, by start
+  stat -c %Y "$C/$1/$2.env" 2>/dev/null || stat -c %Y "$R/$1/slots/$2" 2>/dev/null || echo 0
+}
 
 routed_slot() { sed -n '1s/^# reconcile route slot=\([^ ]*\) .*/\1/p' "$T/$1.yml" 2>/dev/null; }
 
@@ -133,6 +187,7 @@ clear_slot() { # app slot: not enabled, not running, no files
   systemctl disable --quiet "$1@$2.service" 2>/dev/null
   systemctl stop "$1@$2.service" 2>/dev/null
   systemctl reset-failed "$1@$2.service" 2>/dev/null
-  rm -f "$E/$1/$2.env" "$E/$1/$2.previous" "$R/$1/slots/$2" "$R/$1/slots/.$2.new"
+  end_trial "$1" "$2"
+  rm -f "$E/$1/$2.env" "$R/$1/slots/$2" "$R/$1/slots/.$2.new"
   forget "$1" "$E/$1/$2.env"
 }

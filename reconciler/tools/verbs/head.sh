@@ -33,6 +33,9 @@ is_invocation() { [ -z "$1" ] || hex "$1" 32; }
 is_identity() { # release/env/unit, and the attempt
   only 0-9A-Za-z._+~/- "$1" && short "$1" 128 && case $1 in /* | */ | *//* | */*/*/*/*) return 1 ;; */*/*) ;; *) return 1 ;; esac
 }
+is_sha256() { hex "$1" 64; }
+is_top() { [ "$1" = . ] || is_name "$1"; } # the folder an archive unpacks to
+is_any_app() { app_shaped "$1"; } # also one that is gone
 is_text() { short "$1" 65536; }
 is_word() { # app:slot,slot
   case $1 in *:*:* | *,, | *:,*) return 1 ;; *:*) ;; *) return 1 ;; esac
@@ -120,6 +123,9 @@ sound_form() { # file form what: the whole file is of that form, line for line i
 }
 sound_env() { # comments, and NAME="value" with all quoted; a value may go over several lines. Names others set are refused.
   sound_text "$1"
+  IFS= read -r first <"$1" # the scripts read the release from it
+  case $first in '# reconcile '*) first=${first#'# reconcile '} ;; *) refuse 'the env does not say what it is of' ;; esac
+  is_identity "$first" && is_release "${first%%/*}" || refuse 'the env does not say what it is of'
   LC_ALL=C awk -v taken=" $TAKEN_KEYS " '
     !open && /^#/ {next}
     !open {
@@ -185,7 +191,7 @@ every() { # kind value …
   shift
   for each; do arg "$kind" "$each"; done
 }
-lease() { # the ten arguments of the prelude
+lease() { # the eleven arguments of the prelude
   same "$R" "$1" && same "$E" "$2" && same "$U" "$3" && same "$S" "$4" && same "$T" "$5"
   arg token "$6"
   arg number "$7"
@@ -193,4 +199,5 @@ lease() { # the ten arguments of the prelude
   arg owner "$9"
   shift 9
   arg token "$1"
+  arg token "$2"
 }

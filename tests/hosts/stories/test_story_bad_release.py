@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from reconciler.load import load
+from reconciler.loop import Outcome, Pass
+from reconciler.model.action import Blocked
+from reconciler.progress import Progress
+from reconciler.session import close, controller, work_out
 from tests.bad_releases import bad_release
 from tests.hosts.stories.conftest import NewProject
 from tests.hosts.stories.project import Project, Result, nothing_touched
@@ -89,6 +96,41 @@ def test_a_bad_release_is_rejected_and_not_tried_again(
     project.add_artifact(small_release("0.3.0"), "0.3.0")
     project.converge(version="0.3.0")
     assert project.running() == project.one_instance("0.3.0", first + 1)
+
+
+def test_a_bad_version_left_for_an_hour_is_sent_and_tried_once(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sixty passes, as the timer makes in an hour: after the first nothing is sent, started or written."""
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, project.environ[name])
+    project.converge()
+    project.add_artifact(small_release("0.2.0", fail_boot=True), "0.2.0")
+    project.commit(version="0.2.0")
+    started = f"journalctl -u {project.app}@{project.keys['ports'][1]} -o cat | grep -c '^Started ' || :"
+
+    passes = asyncio.run(_passes(project, 60))
+
+    actions = [action.verb for outcome in passes for action in outcome.actions]
+    assert actions == ["install", "start", "wait", "reject"]
+    assert [outcome.end.serving for outcome in passes if isinstance(outcome.end, Blocked)] == ["0.1.0"] * 60
+    assert int(project.machine.run(started).stdout) <= 4  # systemd's own restarts, until it was rejected
+    assert project.version_served == "0.1.0"
+
+
+async def _passes(project: Project, count: int) -> list[Outcome]:
+    """So many passes over one connection, each with a fresh look."""
+    desired = load(project.folder / "desired-state")
+    opened = await work_out(desired, None, None)
+    quiet = Progress(lambda event, **fields: None, terminal=False)
+    outcomes: list[Outcome] = []
+    try:
+        for _ in range(count):
+            who = replace(controller(opened.owner), revision=desired.revision)
+            outcomes += await Pass(opened.hosts, opened.sites, opened.targets, who, quiet).run()
+    finally:
+        await close(opened)
+    return outcomes
 
 
 @pytest.mark.parametrize("kind", ["wrong architecture", "needs newer glibc"])

@@ -64,3 +64,24 @@ def test_a_host_that_is_away_holds_nobody_up_and_is_caught_up(new_project: NewPr
     four[0].wait_until_reachable()
     assert project.once().code == 0
     assert versions(project) == ["0.2.0"] * 3
+
+
+def test_by_policy_the_hosts_that_have_a_version_go_back_when_it_fails_on_another(
+    new_project: NewProject, four: list[Machine]
+) -> None:
+    """Exit 1, one version everywhere, and so it stays; the fix goes to all of them."""
+    policy = {"on_failure": "rollback"}
+    project = new_project(four[0], hosts=[machine.name for machine in four[:2]], health=QUICK, rollout=policy)
+    project.converge()
+    four[1].write("/etc/no-database", "")
+    project.commit(version="0.2.0", start="sh -c 'test ! -e /etc/no-database && exec bin/app start'")
+
+    result = project.once()
+
+    assert result.code == 1
+    assert versions(project) == ["0.1.0", "0.1.0"]
+    assert f"version 0.2.0 was rolled back, since it failed on host {four[1].name}" in result.told
+    again = project.once()
+    assert (again.code, again.verbs) == (1, [])
+    project.converge(start="bin/app start", env={"GREETING": "Fixed"})
+    assert versions(project) == ["0.2.0", "0.2.0"]

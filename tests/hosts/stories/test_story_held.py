@@ -87,7 +87,7 @@ def test_history_tells_who_when_and_why(project: Project) -> None:
 
     first, second = project.run("history", project.app, "--json").data
     assert (first["from"], first["to"], first["outcome"]) == ("", "0.1.0", "converged")
-    assert (second["from"], second["to"], second["why"]) == ("0.1.0", "0.2.0", "not on the host")
+    assert (second["from"], second["to"], second["why"]) == ("0.1.0", "0.2.0", "version 0.1.0 → 0.2.0")
     assert second["commit"] and ":" in second["who"] and second["at"] >= first["at"]
 
 

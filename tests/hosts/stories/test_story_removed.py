@@ -63,6 +63,8 @@ def test_an_app_whose_file_was_deleted_leaves_nothing_behind(keeper: Project) ->
     assert whats_left(keeper, "other1") == ""
     assert whats_left(keeper, "other2") != ""
     assert keeper.once().verbs == []
+    history = keeper.run("history", "other1", "--json").data
+    assert [(entry["from"], entry["to"]) for entry in history] == [("", "0.1.0"), ("0.1.0", "")]
 
 
 def test_most_of_the_apps_at_once_need_a_word(keeper: Project) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -104,3 +107,23 @@ def test_a_controller_that_slept_through_its_lease_changes_nothing(new_project: 
     assert sleeper.returncode == 1
     assert "changed this host since it was looked at" in told
     assert project.running() == before == project.one_instance("0.1.0", project.keys["ports"][0])
+
+
+def test_a_stale_clone_never_takes_a_newer_commit_back(new_project: NewProject, own: Machine, tmp_path: Path) -> None:
+    """A second controller that has not pulled: neither the version nor an app that it does not know yet is undone."""
+    project = new_project(own)
+    project.converge()
+    stale = replace(project, folder=tmp_path / "stale")
+    shutil.copytree(project.folder, stale.folder)
+    second = project.file.with_name("second.yaml")
+    ports = [port + 50 for port in project.keys["ports"]]
+    text = project.file.read_text().replace(f'{project.app}"', 'second"', 1).replace(project.domain, "second.test")
+    second.write_text(text.replace(str(project.keys["ports"]), str(ports)))
+    project.converge(version="0.2.0")
+
+    result = stale.once("--allow-prune")
+
+    assert (result.code, result.verbs) == (1, [])
+    assert result.told.count("which was applied here, is not in this clone") == 2
+    assert project.version_served == "0.2.0"
+    assert project.once().code == 0

@@ -1,0 +1,129 @@
+"""Going back to what an app was before: one of its hosts could not take a version, or a person wants it so.
+
+A rollback is the rollout of an older commit's app, after the version that is given up was marked on the hosts as one
+that failed there. Whoever comes next sees the mark and leaves it so, until git changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+
+from reconciler.decide import next_action
+from reconciler.errors import ReconcileError
+from reconciler.loop import Outcome, Pass
+from reconciler.marks import reject
+from reconciler.model.action import Blocked, Converged
+from reconciler.model.desired import App, Desired
+from reconciler.model.observed import ObservedHost
+from reconciler.model.wanted import Controller
+from reconciler.observe import observe
+from reconciler.order import Key
+from reconciler.progress import Progress
+from reconciler.resolve import Target
+from reconciler.session import Session, work_out
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A version that failed on one host of an app, and those of its other hosts that it has reached."""
+
+    app: App
+    host: str
+    others: tuple[str, ...]
+
+    @property
+    def reason(self) -> str:
+        return f"rolled back, since it failed on host {self.host}"
+
+
+def failures(opened: Session, outcomes: list[Outcome]) -> list[Failure]:
+    """What the policy `on_failure: rollback` takes back after a pass with these outcomes. Pure."""
+    found = []
+    for app in opened.desired.apps:
+        ends = [outcome.end for outcome in outcomes if outcome.end.app == app.app]
+        failed = [end.host for end in ends if isinstance(end, Blocked) and end.kind == "quarantined"]
+        reached = [end.host for end in ends if isinstance(end, Converged) and end.version]
+        if app.rollout.on_failure == "rollback" and failed and reached:
+            found.append(Failure(app, failed[0], tuple(reached)))
+    return found
+
+
+def keys(found: list[Failure]) -> set[Key]:
+    """(app, host) of what is about to be taken back."""
+    return {(failure.app.app, host) for failure in found for host in failure.others}
+
+
+async def roll_back(
+    opened: Session, found: list[Failure], outcomes: list[Outcome], who: Controller, progress: Progress
+) -> list[Outcome]:
+    """The outcomes, with those of the hosts that were taken back instead."""
+    for failure in found:
+        taken = await _take_back(opened, failure, who, progress)
+        outcomes = [taken.get((each.end.app, each.end.host), each) for each in outcomes]
+    return outcomes
+
+
+async def _take_back(opened: Session, failure: Failure, who: Controller, progress: Progress) -> dict[Key, Outcome]:
+    name, version = failure.app.app, failure.app.version
+    try:
+        before = await former(opened, failure.app, who)
+        if before is None:
+            reason = f"{version} failed on host {failure.host}, and there is no former version to go back to"
+            return {(name, host): _blocked(failure, host, reason, version) for host in failure.others}
+        await reject(opened, name, failure.reason, failure.others, who)
+        there = app_of(before, name)
+        hosts = [host for host in failure.others if there and host in there.hosts]
+        old = await work_out(before, [name], hosts, opened.hosts)
+        work = Pass(old.hosts, old.sites, old.targets, replace(who, revision=before.revision), progress)
+        ended = await work.run() + [Outcome(refused) for refused in old.refused]
+    except ReconcileError as error:
+        reason = f"{version} failed on host {failure.host}, and going back did not work: {error}"
+        return {(name, host): _blocked(failure, host, reason, version, error.next_step) for host in failure.others}
+    return {(name, each.end.host): _taken_back(failure, each) for each in ended}
+
+
+def _taken_back(failure: Failure, ended: Outcome) -> Outcome:
+    if isinstance(ended.end, Blocked):
+        return ended
+    reason = f"version {failure.app.version} was {failure.reason}"
+    return replace(_blocked(failure, ended.end.host, reason, ended.end.version), actions=ended.actions)
+
+
+def _blocked(failure: Failure, host: str, reason: str, serving: str, next_step: str = "") -> Outcome:
+    next_step = next_step or f"reconcile logs {failure.app.app} --host {failure.host}; then commit a fix"
+    return Outcome(Blocked(host, failure.app.app, reason, next_step, serving, kind="taken_back"))
+
+
+async def former(opened: Session, now: App, who: Controller) -> Desired | None:
+    """The newest older desired state in which the app was something else that has not failed here. Raises GitError.
+
+    Its secrets are those of now: what was rotated since then may open nothing any more.
+    """
+    if opened.origin is None:
+        return None
+    targets = [target for target in opened.targets if target.wanted.app == now.app]
+    looks = await asyncio.gather(
+        *(observe(opened.hosts[t.wanted.host], opened.sites[t.wanted.host], [t], who) for t in targets)
+    )
+    seen = {look.host: look for look in looks if isinstance(look, ObservedHost)}
+    async for desired in opened.origin.past():
+        app = app_of(desired, now.app)
+        if app is None or (app.version, app.env, app.start) == (now.version, now.env, now.start):
+            continue
+        desired = replace(desired, secret_files=opened.desired.secret_files)
+        old = await work_out(desired, [now.app], None, opened.hosts)
+        if not any(_failed(target, seen) for target in old.targets):
+            return desired
+    return None
+
+
+def app_of(desired: Desired, name: str) -> App | None:
+    """The app of that name."""
+    return next((app for app in desired.apps if app.app == name), None)
+
+
+def _failed(target: Target, seen: dict[str, ObservedHost]) -> bool:
+    look = seen.get(target.wanted.host)
+    step = next_action(target.wanted, look) if look else None
+    return isinstance(step, Blocked) and step.kind == "quarantined"
