@@ -13,6 +13,7 @@ def argument(*names: str, **options: Any) -> Argument:  # noqa: ANN401 - what ad
 
 
 APP = argument("app_name", metavar="APP")
+TARGET = argument("target", metavar="[user@]HOST[:port]", help="or a name from fleet.yaml")
 
 OWN: dict[str, tuple[Argument, ...]] = {
     "status": (argument("--watch", action="store_true", help="show it again and again, until Ctrl-C"),),
@@ -46,6 +47,25 @@ OWN: dict[str, tuple[Argument, ...]] = {
         argument("host_name", metavar="HOST"),
         argument("--port", type=int, default=0, metavar="PORT", help="the port here (a free one)"),
     ),
+    "bootstrap": (
+        TARGET,
+        argument("--yes", action="store_true", help="go on without asking; a host key is never taken by this"),
+        argument("--dry-run", action="store_true", help="print the script that would be run, change nothing"),
+        argument("--name", metavar="NAME", default=None, help="its name in fleet.yaml (the address)"),
+        argument(
+            "--host-key", metavar="SHA256:…", default=None, help="the fingerprint that the provider's console shows"
+        ),
+        argument(
+            "--key",
+            type=Path,
+            metavar="FILE",
+            action="append",
+            default=None,
+            help="public key of a controller; can be repeated (those in ~/.ssh)",
+        ),
+        argument("--swap", metavar="SIZE", default=None, help="make a swap file: 512M, 1G (below 1.5 GB: 1G)"),
+    ),
+    "doctor": (TARGET,),
     "schema": (
         argument("name", choices=["app", "fleet"], nargs="?", default="app", help="which one to print (app)"),
         argument("--write", type=Path, metavar="DIR", default=None, help="write both into this folder"),

@@ -39,6 +39,8 @@ COMMANDS = {
     "secrets": "set, edit, rekey or check what lies encrypted in the desired state",
     "dashboard": "Traefik's dashboard of a host, on a port of this machine",
     "adopt": "take over an app's unit and route that somebody wrote by hand",
+    "bootstrap": "make a bare server a host: deploy user, its few rights, folders; shows a plan first",
+    "doctor": "what is well with a host and what is not, each with what to do; changes nothing",
     "demo": "a whole rollout on this machine, without root, systemd or a server",
     "schema": "print the JSON Schemas for editors",
 }

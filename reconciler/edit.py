@@ -82,7 +82,7 @@ def write_version(app: AppText, version: str, sha256: str | None = None) -> App:
     files = {**app.others.files, app.key: text.encode("utf-8")}
     desired = build(Written(files, app.others.problems), app.folder)
     if text != app.text:
-        _replace(app.folder / app.key, files[app.key])
+        replace_file(app.folder / app.key, files[app.key])
     return next(each for each in desired.apps if each.app == app.name)
 
 
@@ -132,7 +132,7 @@ def _prove(before: Document, after: Document, version: str, sha256: str | None) 
         raise UsageError(f"{before.file} cannot be edited without changing more than the version", "edit it by hand")
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes) -> None:
     """One rename, with the mode and owner of the old file."""
     try:
         _rename_over(path, content)

@@ -136,6 +136,15 @@ def _lost_variables(apps: tuple[App, ...]) -> tuple[str, ...]:
     )
 
 
+def read_fleet(content: bytes | None, file: str) -> Fleet:
+    """Only the machines, whatever the apps say; an empty fleet for no file. Raises InvalidDesiredState."""
+    problems: list[Problem] = []
+    fleet = _read_fleet(read_yaml(content, file) if content is not None else None, problems)
+    if problems or not fleet:
+        raise InvalidDesiredState(tuple(sorted(set(problems))))
+    return fleet.model
+
+
 @dataclass(frozen=True)
 class _Fleet:
     """The fleet, and its defaults as they were written, to be joined with what each app says."""

@@ -8,7 +8,7 @@ import os
 
 from reconciler.errors import HostRefused, HostUnreachable
 from reconciler.host.terminal import lent_terminal
-from reconciler.host.transport import Command, Completed, Reader, RoundTrips, Stdin, Tell, Writer, read_all
+from reconciler.host.transport import Command, Completed, Reader, RoundTrips, Stdin, Tell, Writer, read_all, why_refused
 
 
 class LocalHost:
@@ -36,10 +36,8 @@ class LocalHost:
         except TimeoutError:
             raise HostUnreachable(self.name, f"a command did not end within {timeout_seconds:g} s") from None
         completed = Completed(status, stdout.decode(errors="replace"), stderr.decode(errors="replace"))
-        if self._sudo and status == 1 and completed.stderr.startswith("sudo:"):
-            raise HostRefused(
-                self.name, completed.stderr.strip(), "run as root, or allow this user sudo without password"
-            )
+        if self._sudo and (refused := why_refused(completed)):
+            raise HostRefused(self.name, *refused)
         return completed
 
     async def interact(self, command: Command) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import HostError, HostKeyRefused, HostRefused, HostUnreachable
 from reconciler.host.terminal import lent_terminal
-from reconciler.host.transport import Command, Completed, Reader, RoundTrips, Stdin, Tell, Writer, read_all
+from reconciler.host.transport import Command, Completed, Reader, RoundTrips, Stdin, Tell, Writer, read_all, why_refused
 
 if TYPE_CHECKING:
     import asyncssh
@@ -56,16 +56,9 @@ class SshHost:
         if process.exit_status is None or process.exit_status < 0:
             raise await self._lost(ConnectionError("the connection broke during a command"))
         completed = Completed(process.exit_status, stdout.decode(errors="replace"), stderr.decode(errors="replace"))
-        self._refuse_without_root(completed, sudo)
+        if sudo and (refused := why_refused(completed)):
+            raise HostRefused(self.name, *refused)
         return completed
-
-    def _refuse_without_root(self, completed: Completed, sudo: bool) -> None:
-        if sudo and completed.status in (1, 127) and "sudo" in completed.stderr.partition(":")[0]:
-            raise HostRefused(
-                self.name,
-                f"the user may not become root: {completed.stderr.strip()}",
-                "allow it sudo without a password (NOPASSWD), or log in as root",
-            )
 
     async def interact(self, command: Command) -> int:
         import asyncssh

@@ -11,16 +11,54 @@ Stdin = bytes | AsyncIterator[bytes]
 Tell = Callable[[bytes], None]
 
 
+PROGRAM = "/usr/local/sbin/reconcile-host"
+OF_OTHER_SCRIPTS = 78  # verbs/head.sh: it was made from other scripts than ours
+ARGUMENT_REFUSED = 77
+
+# A login that is not root's runs the host's own program where there is one, by the verb of the script: that may be all
+# that sudo allows it. Found out where the script would run, it costs no round trip and is remembered nowhere.
+BY_VERB = f"""\
+verb=$1 scripts=$2 script=$3
+shift 3
+[ ! -x {PROGRAM} ] || exec sudo -n {PROGRAM} "$scripts" "$verb" "$@"
+exec sudo -n sh -c "$script" reconcile "$@"
+"""
+
+
+class Script(Protocol):
+    """A constant script, and the verb by which a host knows it."""
+
+    @property
+    def verb(self) -> str: ...
+
+    @property
+    def text(self) -> str: ...
+
+    @property
+    def scripts(self) -> str:
+        """The digest of all scripts of which this is one."""
+        ...
+
+
 @dataclass(frozen=True)
 class Command:
-    """A constant script and its arguments. Nothing of an argument is ever read as shell text."""
+    """A constant script and its arguments. Nothing of an argument is ever read as shell text.
 
-    script: str
+    A script without a verb is plain text: only who may do everything can run it.
+    """
+
+    script: Script | str
     arguments: tuple[str, ...] = ()
 
     def words(self, sudo: bool) -> list[str]:
-        words = ["sh", "-c", self.script, "reconcile", *self.arguments]
-        return ["sudo", "-n", *words] if sudo else words
+        script = self.script
+        text = script if isinstance(script, str) else script.text
+        words = ["sh", "-c", text, "reconcile", *self.arguments]
+        if not sudo:
+            return words
+        if isinstance(script, str):
+            return ["sudo", "-n", *words]
+        return ["sh", "-c", BY_VERB, "reconcile", script.verb, script.scripts, text, *self.arguments]
 
     def line(self, sudo: bool) -> str:
         """One line for a remote shell: the only place where words are quoted."""
@@ -34,6 +72,29 @@ class Completed:
     status: int
     stdout: str
     stderr: str
+
+
+def why_refused(completed: Completed) -> tuple[str, str] | None:
+    """What happened and what to do when root's rights were not given; None when the command itself ran."""
+    said = completed.stderr.strip()
+    no_sudo = completed.status == 127 and said.endswith(("sudo: not found", "sudo: command not found"))
+    if no_sudo or (completed.status == 1 and said.startswith("sudo: ")):
+        return (
+            f"the user may not become root: {said}",
+            "run reconcile bootstrap with a login that may, or allow this one sudo without a password (NOPASSWD)",
+        )
+    if completed.status in (ARGUMENT_REFUSED, OF_OTHER_SCRIPTS) and said.startswith("reconcile-host: "):
+        said = said.splitlines()[-1].removeprefix("reconcile-host: ")
+        if completed.status == OF_OTHER_SCRIPTS:
+            return (
+                f"its {PROGRAM} is of another version of reconcile ({said})",
+                "renew it with this version: reconcile bootstrap, with a login that may become root",
+            )
+        return (
+            f"its {PROGRAM} refuses this: {said}",
+            "what the deploy user may do is told in docs/security.md; a login as root may do it",
+        )
+    return None
 
 
 class Reader(Protocol):

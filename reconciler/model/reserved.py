@@ -37,7 +37,7 @@ APP_NAMES: dict[str, str] = {
 }
 
 _SYSTEMD = "systemd sets it"
-_ENV_KEYS: dict[str, str] = {
+ENV_KEYS: dict[str, str] = {
     "PORT": "it is the slot's port; see `ports`",
     "RELEASE_DISTRIBUTION": "set `distribution` instead",
     **dict.fromkeys(["RELEASE_NODE", "RELEASE_TMP", "ERL_CRASH_DUMP"], "it differs from slot to slot, so we set it"),
@@ -66,7 +66,7 @@ def why_env_key_is_taken(key: str) -> str | None:
     """Who sets this key, or None for a free one."""
     if key.startswith("RECONCILE_"):
         return "keys that start with RECONCILE_ are ours"
-    return _ENV_KEYS.get(key)
+    return ENV_KEYS.get(key)
 
 
 _IN_THE_START_SCRIPT = """

@@ -1,42 +1,65 @@
 """The remote scripts: constant POSIX sh, put together from package files. Pure.
 
 An action's script is prelude + look + its `change` + the frame that runs it and looks again, so that one round trip
-changes the host and brings back what it looks like now.
+changes the host and brings back what it looks like now. The first line of each file is its signature, see `verbs`.
 """
 
 from __future__ import annotations
 
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, cached_property
 
 from reconciler.tools.rendering import package_text
 
+LOOK_ALONE = 'ONLY=$1 TREES=yes\nshift\nlook "$@"\n'
 _SHARED = {"install": ("release",), "fetch": ("release",)}  # what an action's script has in common with another
 
 
+@dataclass(frozen=True)
+class Script:
+    """A script, and by which verb the host's own reconcile-host runs the same, if it is of the same scripts."""
+
+    verb: str
+    text: str
+
+    @cached_property
+    def scripts(self) -> str:
+        """The digest of all that reconcile-host is made from."""
+        from reconciler.tools.verbs import verbs_digest
+
+        return verbs_digest()
+
+
 @cache
-def change_script(name: str) -> str:
+def change_script(name: str) -> Script:
     """The script of one action, such as "start"; its reply is read by `look.read_reply`."""
-    return _joined("prelude", "look", *_SHARED.get(name, ()), name, "change")
+    return Script(name, joined("prelude", "look") + own_text(name) + joined("change"))
 
 
 @cache
-def look_script() -> str:
+def look_script() -> Script:
     """Only look."""
-    return _joined("prelude", "look") + 'ONLY=$1 TREES=yes\nshift\nlook "$@"\n'
+    return Script("look", joined("prelude", "look") + LOOK_ALONE)
 
 
 @cache
-def finish_script() -> str:
+def finish_script() -> Script:
     """The end of a pass."""
-    return _joined("prelude", "finish")
+    return Script("finish", joined("prelude", "finish"))
 
 
 @cache
-def plain_script(name: str) -> str:
+def plain_script(name: str) -> Script:
     """A script that stands alone, such as "logs"."""
-    return _joined(name)
+    return Script(name, joined(name))
 
 
-def _joined(*names: str) -> str:
+def own_text(name: str) -> str:
+    """What is this script's alone, and what it shares with another."""
+    return joined(*_SHARED.get(name, ()), name)
+
+
+def joined(*names: str) -> str:
+    """These files one after the other, without comments."""
     texts = (package_text(f"scripts/{name}.sh") for name in names)
     return "".join(line for text in texts for line in text.splitlines(keepends=True) if not line.startswith("#"))

@@ -1,4 +1,4 @@
-# What a release may need of this host.
+# plain: what a release may need of this host.
 echo "machine $(uname -m)"
 echo "libc $(getconf GNU_LIBC_VERSION 2>/dev/null)"
 ldconfig -p 2>/dev/null | sed -n 's/^\t\([^ ]*\) .*=> \(.*\)/library \1 \2/p'

@@ -1,4 +1,4 @@
-# change app slot seconds restarts mode(port|steady) log(yes|no): wait until the port is open, or for mode steady all the
+# change app slot milliseconds restarts mode(port|steady) log(yes|no): wait until the port is open, or for mode steady all the
 # seconds; less when it fails. The lease is renewed: waiting is part of a rollout.
 change() {
   take_lease

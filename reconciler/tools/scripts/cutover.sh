@@ -1,4 +1,4 @@
-# change app slot invocation; stdin: the route. Kept and enabled for boot first, so that at every cut the routed slot is enabled.
+# change app slot invocation; stdin: route. Kept and enabled for boot first, so that at every cut the routed slot is enabled.
 change() {
   begin_change "$1"
   invocation_is "$1" "$2" "$3"

@@ -1,4 +1,4 @@
-# change app slot invocation unit-to-take-over|-: no route is involved
+# change app slot invocation take-over: no route is involved
 change() {
   begin_change "$1"
   invocation_is "$1" "$2" "$3"

@@ -1,4 +1,4 @@
-# units releases env app slot command: with the user, the env and the folder of the slot
+# plain releases env app slot command: with the user, the env and the folder of the slot
 R=$1 E=$2 app=$3 slot=$4
 [ -r "$E/$app/$slot.env" ] || { echo "slot $slot of $app has no env file" >&2; exit 1; }
 exec systemd-run --quiet --pipe --wait --collect -p DynamicUser=yes -p "User=$app" -p "StateDirectory=$app" \

@@ -1,5 +1,5 @@
-# change app release bytes-of-sums bytes-of-tree needed-KiB new|replace sha256 top-folder seconds; stdin: sums, tree,
-# and the address, which can hold a signature: no argument and no file ever holds it.
+# change app release bytes-of-sums bytes-of-tree needed-KiB mode(new|replace) sha256 top-folder seconds; stdin: upload.
+# That is sums, tree, and the address, which can hold a signature: no argument and no file ever holds it.
 # The archive is not one that we packed. Its bytes are those that the controller judged, and still a user without any
 # rights reads and unpacks them, whose number nothing else on a system with systemd has.
 NOBODY=65533
@@ -27,7 +27,7 @@ change() {
   begin_change "$1"
   incoming "$1" "$2" "$5" "$6" || { cat >/dev/null; return 0; }
   got=$new.fetched
-  head -c "$3" >"$new.sums" && head -c "$4" >"$new.tree" && IFS= read -r address &&
+  head -c "$3" >"$new/sums" && head -c "$4" >"$new/tree" && IFS= read -r address &&
     mkdir "$got" "$got/tree" && chmod 0700 "$got" && chown $NOBODY:$NOBODY "$got" "$got/tree" || fail 28 "cannot write below $R"
   said=$(download "$address" "$got/archive" "$9" 2>&1) ||
     fail 1 "this host could not fetch $2 by itself: $(printf '%s' "${said:-exit $?}" | head -n 1)"
@@ -36,10 +36,11 @@ change() {
     case $said in *"No space left"*) fail 28 "No space left on device while $2 was unpacked below $R" ;; esac
     fail 1 "this host could not unpack $2: $(printf '%s' "$said" | head -n 1)"
   }
-  rmdir "$new" && mv -T "$got/tree/$8" "$new" && [ ! -L "$new" ] || fail 1 "the archive of $2 unpacks to something else here"
-  chown -hR 0:0 "$new"
-  find "$new" -type d -exec chmod 0755 {} +
-  find "$new" -type f -perm /111 -exec chmod 0755 {} +
-  find "$new" -type f ! -perm /111 -exec chmod 0644 {} +
+  rmdir "$new/files" && mv -T "$got/tree/$8" "$new/files" && [ ! -L "$new/files" ] || fail 1 "the archive of $2 unpacks to something else here"
+  one_name_each "$2" # before anything of it is given to root
+  chown -hR 0:0 "$new/files"
+  find "$new/files" -type d -exec chmod 0755 {} +
+  find "$new/files" -type f -perm /111 -exec chmod 0755 {} +
+  find "$new/files" -type f ! -perm /111 -exec chmod 0644 {} +
   appear "$1" "$2" fetched
 }

@@ -1,4 +1,4 @@
-# change app slot invocation; stdin: tar of route, reason (the identity, then why). The version before takes over again; the other is remembered.
+# change app slot invocation; stdin: tar of route, reason. That is the identity, then why. The version before takes over again; the other is remembered.
 change() {
   begin_change "$1"
   invocation_is "$1" "$2" "$3"

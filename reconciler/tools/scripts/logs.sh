@@ -1,4 +1,5 @@
-# app lines yes|no: crash dumps on stderr, then the journal of an app's slots, and with yes what comes, until the reader is gone
+# plain app lines follow(yes|no): crash dumps on stderr, then the journal of an app's slots, and with yes what comes, until the
+# reader is gone
 for dump in "/var/lib/$1"/erl_crash.*.dump; do
   case ${dump##*/} in *[!a-z0-9._]*) continue ;; esac
   [ ! -f "$dump" ] || echo "crashed at $(date -u -r "$dump" '+%Y-%m-%d %H:%M UTC'), see $dump" >&2

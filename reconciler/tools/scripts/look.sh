@@ -1,4 +1,4 @@
-# look app:slot,slot …: everything of these apps and of the host, on stdout, framed by @@begin and @@end.
+# look only(yes|no) word…: everything of these apps (app:slot,slot) and of the host, framed by @@begin and @@end.
 # A process more costs a host a millisecond or two, at each action: what the shell can do itself, it does.
 prefixed() { while IFS= read -r line; do printf '%s\n' "$1 $line"; done; }
 

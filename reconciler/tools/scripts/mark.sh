@@ -1,4 +1,4 @@
-# change app suspend|resume|retry|reject|adopt seconds; stdin: the reason, for reject after the identity
+# change app mark(suspend|resume|retry|reject) seconds; stdin: reason. For reject after the identity. As root also adopt
 change() {
   begin_change "$1"
   case $2 in

@@ -1,4 +1,5 @@
 # change app release seconds attempt; stdin: tar of env. systemd runs it, so that it ends and is remembered without us.
+# The mark is set by root: it must not see the app's env, where LD_PRELOAD may stand. What is quoted for systemd reads the same in sh.
 change() {
   app=$1 release=$2 unit=$1-migrate.service done=$S/$1/migrated/$2
   begin_change "$app"
@@ -11,10 +12,10 @@ change() {
   begun=$(date +%s)
   said=$(systemd-run --wait --collect --unit="$unit" -p Type=oneshot -p "TimeoutStartSec=$3" \
     -p DynamicUser=yes -p "User=$app" -p "StateDirectory=$app" -p "WorkingDirectory=$R/$app/releases/$release" \
-    -p "EnvironmentFile=$stage/env" -p Environment=LANG=C.UTF-8 -p "Environment=HOME=/var/lib/$app" \
+    -p "LoadCredential=env:$stage/env" -p Environment=LANG=C.UTF-8 -p "Environment=HOME=/var/lib/$app" \
     -p RuntimeDirectory="$app/migrate" -p "Environment=RELEASE_TMP=/run/$app/migrate" \
     -p Environment=RELEASE_DISTRIBUTION=none -p UMask=0077 -p "ExecStartPost=+/bin/touch $done" \
-    /bin/sh -c 'eval "exec $$RECONCILE_MIGRATE"' 2>&1) && why= || why=${said:-no reason given}
+    /bin/sh -c 'set -a; . "$$CREDENTIALS_DIRECTORY/env"; set +a; eval "exec $$RECONCILE_MIGRATE"' 2>&1) && why= || why=${said:-no reason given}
   rm -rf "$stage"
   case $why in
     '') return 0 ;;

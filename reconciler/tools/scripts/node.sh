@@ -1,5 +1,6 @@
-# env app slot root prog node distribution epmd-port zflags remote|rpc; for rpc the expression on stdin: `bin/<app>` beside
-# the node of a slot, with its user and env. No property of a unit, which everybody may read, holds the expression.
+# plain env app slot node-root program node distribution(sname|name) epmd-port zflags how(remote|rpc); stdin: terminal. For rpc
+# that is the expression. `bin/<app>` beside the node of a slot, with its user and env. No property of a unit, which everybody
+# may read, holds the expression.
 E=$1 app=$2 slot=$3 root=$4 program=$4/bin/$5 node=$6 distribution=$7 port=$8 flags=$9
 shift 9
 [ -r "$E/$app/$slot.env" ] || { echo "slot $slot of $app has no env file" >&2; exit 1; }

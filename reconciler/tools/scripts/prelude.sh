@@ -197,9 +197,12 @@ write_slot() { # app slot release stage: the unit template, the slot's env and i
 }
 
 write_certificate() { # app stage: what Traefik shows for a name without one, and the file that says so. A host keeps its own.
+  # When one of two instances leaves, the connections that wait for it go to the other. Kernels before 5.14 cut them.
+  { echo 1 >/proc/sys/net/ipv4/tcp_migrate_req; } 2>/dev/null
+  mkdir -p "$T"
   [ -s "$E/$1/.certificate" ] || publish "$1" "$2/certificate" "$E/$1/.certificate" 0600
   if cmp -s "$2/default" "$T/00-certificate.yml"; then record "$1" "$T/00-certificate.yml" "$2/default"; return; fi
-  mkdir -p "$T" && watched "$1" 00-certificate.yml <"$2/default"
+  watched "$1" 00-certificate.yml <"$2/default"
 }
 
 step_aside() { # unit port: it lets go of its ports at once, and ends when its open requests have

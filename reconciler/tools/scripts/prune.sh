@@ -1,4 +1,4 @@
-# change app name …: releases and unfinished uploads. Renamed first: a release is there whole or not at all.
+# change app name…: releases and unfinished uploads. Renamed first: a release is there whole or not at all.
 change() {
   app=$1
   begin_change "$app"

@@ -1,5 +1,5 @@
-# change app slot release invocation unit-to-take-over|-; stdin: the identity, then why. What it was started in the place of
-# comes back.
+# change app slot release invocation take-over; stdin: reason. The identity, then why. What it was started in the place of comes
+# back.
 change() {
   app=$1 slot=$2 unit=$1@$2.service
   begin_change "$app"

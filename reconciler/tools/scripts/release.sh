@@ -1,21 +1,36 @@
 # A release comes to a host in two ways, install and fetch; both begin and end here.
-incoming() { # app release needed-KiB new|replace: sets final and new, an empty folder; 1 when there is nothing to do
+# Nobody but root can reach what is not checked yet: it might hold a program that makes root of whoever starts it.
+incoming() { # app release needed-KiB new|replace: sets final and new, with an empty folder `files`; 1: there is nothing to do
   final=$R/$1/releases/$2 new=$R/$1/releases/.incoming-$2
   [ ! -d "$final" ] || [ "$4" = replace ] || return 1
-  trap 'rm -rf "$new" "$new.sums" "$new.tree" "$new.fetched"' EXIT
+  trap 'rm -rf "$new" "$new.fetched"' EXIT
   trap 'exit 1' HUP INT TERM PIPE
   rm -rf "$new" "$new.fetched"
   free=$(df -Pk "$R" | awk 'NR==2{print $4}')
   [ "$free" -gt "$3" ] || fail 28 "$(($3 / 1024)) MiB are needed below $R, $((free / 1024)) MiB are free"
-  mkdir "$new" || fail 28 "cannot write below $R/$1/releases"
+  mkdir -m 0700 "$new" && mkdir "$new/files" || fail 28 "cannot write below $R/$1/releases"
+}
+
+one_name_each() { # release
+  linked=$(find "$new/files" -type f -links +1) && [ -z "$linked" ] || fail 1 "$1 holds a file with a second name"
+}
+
+check_kinds() { # release came-how: the files are those of the manifest; only plain ones, each with a digest and one name
+  (cd "$new/files" && find . -mindepth 1 -printf '%y %m %p\t%l\n' | sort | cmp - ../tree) ||
+    fail 1 "the $2 tree of $1 does not match its manifest"
+  grep -qvE '^(d 755|f 644|f 755|l 777) \./' "$new/tree"
+  [ $? = 1 ] || fail 1 "$1 holds a device, a setuid program or another file that no release may hold"
+  one_name_each "$1"
+  sed 's/^.\{64\}  //' "$new/sums" | sort >"$new/summed" && (cd "$new/files" && find . -type f | sort | cmp - ../summed) ||
+    fail 1 "the digests of $1 are not those of its files"
 }
 
 appear() { # app release came-how: what lies in new is what the controller judged, and appears by one rename
-  (cd "$new" && sha256sum --check --strict --quiet "$new.sums") || fail 1 "the $3 files of $2 do not match their digests"
-  (cd "$new" && find . -mindepth 1 -printf '%y %m %p\t%l\n' | sort | cmp - "$new.tree") ||
-    fail 1 "the $3 tree of $2 does not match its manifest"
-  mkdir -p "$S/$1/trees" && tree_digest "$new" >"$S/$1/trees/$2" || fail 28 "cannot write below $S"
+  check_kinds "$2" "$3"
+  (cd "$new/files" && sha256sum --check --strict --quiet ../sums) || fail 1 "the $3 files of $2 do not match their digests"
+  chmod 00755 "$new/files"
+  mkdir -p "$S/$1/trees" && tree_digest "$new/files" >"$S/$1/trees/$2" || fail 28 "cannot write below $S"
   sync -f "$new"
   if [ -d "$final" ]; then rm -rf "$new.old"; mv -T "$final" "$new.old"; fi # damaged: what runs keeps its open files
-  mv -T "$new" "$final" && sync -f "$final" && rm -rf "$new.old"
+  mv -T "$new/files" "$final" && sync -f "$final" && rm -rf "$new.old"
 }

@@ -1,4 +1,4 @@
-# change app slot release invocation; stdin: tar of env, unit and what else belongs to them. The process goes on.
+# change app slot release invocation; stdin: slot files. The process goes on.
 change() {
   begin_change "$1"
   invocation_is "$1" "$2" "$4"

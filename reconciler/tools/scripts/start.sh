@@ -1,5 +1,5 @@
-# change app slot release invocation unit-to-take-over|-; stdin: tar of env, unit and what else belongs to them. On trial,
-# unless it is what the slot's files say already.
+# change app slot release invocation take-over; stdin: slot files. On trial, unless it is what the slot's files say already. What
+# to take over from is a unit, or -.
 change() {
   app=$1 slot=$2 unit=$1@$2.service
   begin_change "$app"

@@ -37,5 +37,5 @@ def test_a_user_without_sudo_is_refused_clearly(project: Project) -> None:
     assert (result.code, result.verbs) == (1, [])
     assert result.told == (
         f"host {host}: {project.app}: the user may not become root: sudo: a password is required\n"
-        "  next: allow it sudo without a password (NOPASSWD), or log in as root\n"
+        "  next: run reconcile bootstrap with a login that may, or allow this one sudo without a password (NOPASSWD)\n"
     )

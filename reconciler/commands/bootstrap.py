@@ -1,0 +1,273 @@
+"""`reconcile bootstrap [user@]HOST[:port]`: a bare server becomes a host, and its entry in fleet.yaml is written."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.enlist import enlist, fleet_in
+from reconciler.errors import ActionFailed, HostError, HostKeyRefused, HostRefused, UsageError
+from reconciler.host.hostkey import ShownKey, shown_key
+from reconciler.host.ssh import SshHost
+from reconciler.host.transport import Command, Transport
+from reconciler.load import label
+from reconciler.model.desired import HostSpec
+from reconciler.model.values import split_target
+from reconciler.policy.bootstrap import Asked, Impossible, Step, notes, steps
+from reconciler.run import tar_of
+from reconciler.survey import survey
+from reconciler.tools.bootstrap import shell_text
+from reconciler.tools.survey import DEPLOY_USER, Survey
+
+STEP_SECONDS = 600  # packages are fetched
+USUAL_KEYS = ("id_ed25519.pub", "id_ecdsa.pub", "id_rsa.pub")
+_KEY = re.compile(r"(ssh-(ed25519|rsa)|ecdsa-sha2-nistp(256|384|521)|sk-[a-z0-9@.-]+) AAAA[A-Za-z0-9+/]+=*( [ -~]*)?")
+_SIZES = {"M": 1, "G": 1024}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Which machine, under which name in fleet.yaml, and what is known of it there."""
+
+    name: str
+    user: str | None
+    address: str
+    port: int | None
+    spec: HostSpec | None
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 when it is a host now (or a dry run showed how), 1 when not."""
+    return asyncio.run(_bootstrap(args))
+
+
+async def _bootstrap(args: argparse.Namespace) -> int:
+    machine = _machine(args)
+    keys = _public_keys(args.key)
+    swap = _mib(args.swap) if args.swap else None
+    shown = await shown_key(machine.name, machine.address, machine.port)
+    _trusted(machine, shown, args)
+    user = machine.user or shown.login or "root"
+    host = SshHost(machine.name, machine.address, user=user, port=machine.port, host_key=shown.line)
+    layout = (machine.spec or HostSpec(address=machine.address)).paths
+    asked = Asked(layout, keys, swap)
+    try:
+        seen = await survey(host, layout, as_root=True)
+        plan = steps(seen, asked)
+        if isinstance(plan, Impossible):
+            raise HostRefused(machine.name, plan.reason, plan.next_step)
+        if args.dry_run:
+            print(shell_text([step.script for step in plan]), end="")
+            return 0
+        _show(machine, shown, seen, plan, notes(seen, asked), args)
+        if plan and not _agreed(args):
+            return 1
+        left = await _carry_out(host, asked, plan, (lambda text: None) if args.json else _tell)
+    finally:
+        await host.close()
+    await _proven(machine, shown, asked, own_keys=not args.key)
+    return _finished(machine, shown, plan, left, args)
+
+
+def _machine(args: argparse.Namespace) -> Machine:
+    try:
+        user, address, port = split_target(args.target)
+    except ValueError as error:
+        raise UsageError(str(error), "write [user@]HOST[:port], an IPv6 address in [ ]") from None
+    if address == "local":
+        raise UsageError("local needs no bootstrap", "reconcile runs there as root itself, see deploy/README.md")
+    hosts = fleet_in(args.desired_state).hosts
+    machine = (address.lower(), port or 22)
+    name = args.name or next((n for n, spec in hosts.items() if n == address or spec.machine == machine), address)
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", name):
+        raise UsageError(f"{name} cannot name a host in fleet.yaml", "--name web1")
+    spec = hosts.get(name)
+    if spec and name == address:
+        return Machine(name, user, spec.address, port or spec.port, spec)
+    return Machine(name, user, address, port, spec)
+
+
+def _public_keys(files: list[Path] | None) -> tuple[str, ...]:
+    """The public keys of the controllers: the named ones, else those in ~/.ssh."""
+    folder = Path("~/.ssh").expanduser()
+    paths = files or [path for name in USUAL_KEYS if (path := folder / name).is_file()]
+    if not paths:
+        raise UsageError(f"there is no public key in {folder}", "ssh-keygen -t ed25519, or name one with --key FILE")
+    return tuple(_public_key(path) for path in paths)
+
+
+def _public_key(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {error}", "name a file such as ~/.ssh/id_ed25519.pub") from error
+    if not _KEY.fullmatch(text):
+        private = "PRIVATE KEY" in text
+        what = "a private key: it stays here" if private else "no public key of OpenSSH on one line"
+        raise UsageError(f"{path} is {what}", f"name {path}.pub" if private else "name a file such as id_ed25519.pub")
+    return text
+
+
+def _mib(size: str) -> int:
+    found = re.fullmatch(r"([1-9][0-9]{0,5})([MG])", size)
+    if not found:
+        raise UsageError(f"--swap {size!r} is not a size", "write 512M or 1G")
+    return int(found[1]) * _SIZES[found[2]]
+
+
+def _trusted(machine: Machine, shown: ShownKey, args: argparse.Namespace) -> None:
+    """Raises HostKeyRefused unless a person, the desired state or known_hosts vouches for this very key."""
+    pinned = machine.spec.host_key if machine.spec else None
+    compare = "compare it with the provider's console"
+    if args.host_key:
+        if args.host_key != shown.fingerprint:
+            raise HostKeyRefused(machine.name, f"it shows {shown.fingerprint}, not {args.host_key}", compare)
+        return
+    if pinned and " ".join(pinned.split()[:2]) != shown.line:
+        raise HostKeyRefused(
+            machine.name, f"it shows {shown.fingerprint}, not the host_key of fleet.yaml", f"{compare}, then --host-key"
+        )
+    if shown.known == "changed":
+        raise HostKeyRefused(
+            machine.name, f"it shows {shown.fingerprint}, which is not in known_hosts; another key is", compare
+        )
+    if pinned or shown.known == "known":
+        return
+    kind = shown.line.partition(" ")[0]
+    print(f"{machine.name} shows the host key {shown.fingerprint} ({kind}), which nobody vouched for", file=sys.stderr)
+    if not _asked(f"Is this the key that your provider's console shows? {shown.fingerprint} [y/N] "):
+        raise HostKeyRefused(
+            machine.name,
+            f"nobody vouched for its host key {shown.fingerprint}",
+            f"{compare}, then --host-key {shown.fingerprint}",
+        )
+
+
+def _asked(question: str) -> bool:
+    if not sys.stdin.isatty():
+        return False
+    print(question, end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _show(
+    machine: Machine,
+    shown: ShownKey,
+    seen: Survey,
+    plan: tuple[Step, ...],
+    left: tuple[str, ...],
+    args: argparse.Namespace,
+) -> None:
+    if args.json:
+        if not args.yes:
+            print(json.dumps(_report(machine, shown, plan, left, "planned" if plan else "converged"), indent=2))
+        return
+    os = f"{seen.os}, " if seen.os else ""
+    print(f"{machine.name}: {os}host key {shown.fingerprint}", file=sys.stderr)
+    for step in plan:
+        print(f"  {step.what:<40}  {step.reason}")
+    for note in left:
+        print(f"  {note}")
+    if not plan:
+        print("  nothing to do")
+    sys.stdout.flush()
+
+
+def _report(
+    machine: Machine, shown: ShownKey, plan: tuple[Step, ...], left: tuple[str, ...], outcome: str
+) -> dict[str, object]:
+    return {
+        "host": machine.name,
+        "address": machine.address,
+        "host_key": shown.line,
+        "fingerprint": shown.fingerprint,
+        "outcome": outcome,
+        "steps": [{"what": step.what, "reason": step.reason} for step in plan],
+        "notes": list(left),
+    }
+
+
+def _agreed(args: argparse.Namespace) -> bool:
+    if args.yes or (not args.json and _asked("Do this? [y/N] ")):
+        return True
+    if not args.json:
+        print("nothing was changed\nnext: --yes goes on, --dry-run prints the script", file=sys.stderr)
+    return False
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+async def _carry_out(
+    host: Transport, asked: Asked, plan: tuple[Step, ...], tell: Callable[[str], None]
+) -> tuple[str, ...]:
+    """Do the steps and look again; what is told at the end. Raises ActionFailed when a step did not do its work."""
+    told = []
+    for step in plan:
+        stdin = tar_of(step.script.files) if step.script.files else step.script.text.encode()
+        done = await host.run(Command(step.script.script, step.script.arguments), stdin, STEP_SECONDS)
+        if done.status and step.optional:
+            told.append(f"{step.what} did not work: {_last(done.stderr)}")
+        elif done.status:
+            raise ActionFailed(
+                host.name, f"{step.what}: {_last(done.stderr)}", "correct the cause, then bootstrap again: it goes on"
+            )
+        else:
+            tell(f"  done: {step.what}")
+    seen = await survey(host, asked.layout, as_root=True) if plan else None
+    left = steps(seen, asked) if seen else ()
+    if isinstance(left, Impossible) or any(not step.optional for step in left):
+        reason = left.reason if isinstance(left, Impossible) else f"{left[0].what}: {left[0].reason}"
+        raise ActionFailed(host.name, f"is still not as it should be: {reason}", "bootstrap again with --verbose")
+    return (*told, *(notes(seen, asked) if seen else ()))
+
+
+def _last(text: str) -> str:
+    return (text.strip().splitlines() or ["no message"])[-1]
+
+
+async def _proven(machine: Machine, shown: ShownKey, asked: Asked, *, own_keys: bool) -> None:
+    """Log in as the deploy user. With keys of somebody else that cannot be tried from here."""
+    host = SshHost(machine.name, machine.address, user=DEPLOY_USER, port=machine.port, host_key=shown.line)
+    try:
+        await survey(host, asked.layout)
+    except HostError as error:
+        if own_keys or not str(error).startswith(f"host {machine.name}: login refused"):
+            raise
+        print(f"not tried from here: logging in as {DEPLOY_USER} needs the private half of the key", file=sys.stderr)
+    finally:
+        await host.close()
+
+
+def _finished(
+    machine: Machine, shown: ShownKey, plan: tuple[Step, ...], told: tuple[str, ...], args: argparse.Namespace
+) -> int:
+    keys = {"address": machine.address, "user": DEPLOY_USER}
+    if machine.port and machine.port != 22:
+        keys["port"] = str(machine.port)
+    written = enlist(args.desired_state, machine.name, keys | {"host_key": shown.line})
+    file = f"{label(args.desired_state)}/fleet.yaml"
+    if args.json:
+        if args.yes:
+            print(
+                json.dumps(
+                    _report(machine, shown, plan, told, "converged") | {"file": file, "changed": written}, indent=2
+                )
+            )
+        return 0
+    for line in told:
+        print(f"  {line}")
+    print(
+        f"{machine.name} is a host: reconcile logs in as {DEPLOY_USER}, who may run one program as root; "
+        "nothing needs root's login any more, until reconcile itself is upgraded"
+    )
+    if written:
+        print(f"{file} names it, with its host key\nnext: git add {file} && git commit -m 'Host {machine.name}'")
+    return 0

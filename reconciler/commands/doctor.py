@@ -1,0 +1,67 @@
+"""`reconcile doctor HOST`: what is well with a host and what is not, each with what to do. Changes nothing."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+from dataclasses import asdict
+
+from reconciler.clock import epoch_seconds
+from reconciler.enlist import fleet_in
+from reconciler.errors import HostRefused
+from reconciler.model.desired import Desired
+from reconciler.model.machine import HostSpec
+from reconciler.observe import ask_traefik
+from reconciler.policy.doctor import Around, Finding, findings
+from reconciler.report import table
+from reconciler.session import open_host
+from reconciler.survey import survey
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 when there is no problem, else 1."""
+    return asyncio.run(_doctor(args))
+
+
+async def _doctor(args: argparse.Namespace) -> int:
+    fleet = fleet_in(args.desired_state)
+    spec = Desired(fleet, (), None, args.desired_state).host(args.target)
+    found = await _examined(args.target, spec, fleet.traefik.api_port)
+    if args.json:
+        print(json.dumps({"host": args.target, "findings": [asdict(each) for each in found]}, indent=2))
+    else:
+        print(_text(found), end="")
+    return 1 if any(each.level == "problem" for each in found) else 0
+
+
+async def _examined(name: str, spec: HostSpec, api_port: int) -> tuple[Finding, ...]:
+    host = open_host(name, spec)
+    try:
+        try:
+            seen = await survey(host, spec.paths)
+        except HostRefused as error:
+            return (Finding("root's rights", "problem", str(error).removeprefix(f"host {name}: "), error.next_step),)
+        forwards, held = True, ""
+        try:
+            answer = await ask_traefik(host, api_port)
+            held = answer if isinstance(answer, str) else ""
+        except HostRefused:
+            forwards = False
+        pinned = spec.local or spec.host_key is not None
+        return findings(seen, Around(spec.paths, pinned, epoch_seconds(), api_port, held, forwards))
+    finally:
+        await host.close()
+
+
+def _text(found: tuple[Finding, ...]) -> str:
+    sign = {"ok": "ok", "note": "note", "problem": "PROBLEM"}
+    rows = [[sign[each.level], each.subject, each.says] for each in found]
+    lines = table(rows).splitlines()
+    width = max(len(sign[each.level]) for each in found) + 2
+    told = []
+    for line, each in zip(lines, found, strict=True):
+        told.append(line)
+        if each.remedy:
+            told.append(f"{'':{width}}→ {each.remedy}")
+    return "".join(f"{line}\n" for line in told)

@@ -1,0 +1,175 @@
+"""Reading what `scripts/doctor.sh` prints: what a host is like apart from its apps. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+DEPLOY_USER = "reconcile"
+
+
+@dataclass(frozen=True)
+class Mode:
+    """A file or folder: `f` or `d` and so on, its permissions in octal, and `user:group`."""
+
+    kind: str
+    permissions: str
+    owner: str
+    sha256: str = ""
+
+    @property
+    def by_root_alone(self) -> bool:
+        """Nobody but root can change it."""
+        return self.owner.startswith("root:") and int(self.permissions, 8) & 0o022 == 0
+
+
+@dataclass(frozen=True)
+class Account:
+    """The deploy user. `password` is closed, set or empty; `keys` are its lines of authorized_keys."""
+
+    home: str
+    shell: str
+    password: str
+    groups: tuple[str, ...]
+    keys: tuple[str, ...]
+    key_modes: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Room:
+    """Of one file system, in KiB or in inodes."""
+
+    path: str
+    total: int
+    free: int
+
+
+@dataclass(frozen=True)
+class Survey:
+    """One look at a host; what could not be found out is empty."""
+
+    way: str  # root, sudo, or verb: how the look became root
+    os: str
+    container: str
+    missing: frozenset[str]  # programs
+    has: frozenset[str]
+    account: Account | None
+    files: dict[str, Mode]
+    folders: dict[str, Mode]
+    disks: tuple[Room, ...]
+    inodes: tuple[Room, ...]
+    memory: dict[str, int]  # MemTotal, MemAvailable, SwapTotal in KiB
+    now_epoch_seconds: int
+    clock_kept: bool
+    controllers: frozenset[str]
+    sshd: dict[str, str]
+    journald_cap: str
+    journald_reads_old: bool
+    units: dict[str, tuple[str, str]]  # enabled, active
+    listening: tuple[str, ...]  # address:port as /proc/net/tcp has them
+    env: dict[str, Mode]
+    apps: tuple[str, ...]
+    loose: tuple[str, ...]  # in releases, not root's or changeable by others
+    exposure: dict[str, float]  # of units, as systemd-analyze security counts
+    dynamic: dict[str, Mode]
+    contents: dict[str, str] = field(repr=False)  # of the dynamic files
+
+
+class NotASurvey(ValueError):
+    """The text is cut off, or something else."""
+
+
+def read_survey(text: str) -> Survey:
+    """One survey. Raises NotASurvey when it is not whole."""
+    begin, end = text.find("@@survey\n"), text.rfind("@@end")
+    if begin < 0 or end < begin:
+        raise NotASurvey("the answer is not whole")
+    lines = _Lines(text[begin:end].split("\n"))
+    return Survey(
+        way=lines.first("way"),
+        os=lines.first("os"),
+        container="" if lines.first("container") == "none" else lines.first("container"),
+        missing=frozenset(lines.all("missing")),
+        has=frozenset(lines.all("has")),
+        account=_account(lines),
+        files=_files(lines),
+        folders=dict(_modes(lines, "folder")),
+        disks=tuple(_rooms(lines, "disk")),
+        inodes=tuple(_rooms(lines, "inodes")),
+        memory={key: int(value) for key, value in lines.pairs("memory")},
+        now_epoch_seconds=int(lines.first("now") or 0),
+        clock_kept=lines.first("ntp") == "yes",
+        controllers=frozenset(lines.first("controllers").split()),
+        sshd=dict(lines.pairs("sshd")),
+        journald_cap=lines.first("journald"),
+        journald_reads_old=lines.first("journald-reads") == "old",
+        units={words[0]: (words[1], words[2]) for words in lines.words("unit", 3)},
+        listening=tuple(lines.all("listen")),
+        env=dict(_modes(lines, "env")),
+        apps=tuple(lines.all("app")),
+        loose=tuple(lines.all("loose")),
+        exposure={unit: float(value) for unit, value in lines.pairs("exposure") if value},
+        dynamic=dict(_modes(lines, "dynamic")),
+        contents=_contents(lines.lines),
+    )
+
+
+@dataclass
+class _Lines:
+    lines: list[str]
+
+    def all(self, key: str) -> Iterator[str]:
+        return (line[len(key) + 1 :] for line in self.lines if line.startswith(f"{key} "))
+
+    def first(self, key: str) -> str:
+        return next(self.all(key), "").strip()
+
+    def words(self, key: str, count: int) -> Iterator[list[str]]:
+        return ((line.split() + [""] * count)[:count] for line in self.all(key))
+
+    def pairs(self, key: str) -> Iterator[tuple[str, str]]:
+        return ((first, rest) for first, _, rest in (line.partition(" ") for line in self.all(key)))
+
+
+def _account(lines: _Lines) -> Account | None:
+    words = lines.first("user").split(":")
+    if len(words) < 7:
+        return None
+    modes = {path: mode for path, mode in lines.pairs("keys")}
+    return Account(
+        words[5],
+        words[6],
+        lines.first("password"),
+        tuple(lines.first("groups").split()),
+        tuple(lines.all("key")),
+        modes,
+    )
+
+
+def _files(lines: _Lines) -> dict[str, Mode]:
+    sums = {path.strip(): sha for sha, path in lines.pairs("sum")}
+    return {path: Mode("f", mode, owner, sums.get(path, "")) for path, mode, owner in lines.words("file", 3)}
+
+
+def _modes(lines: _Lines, key: str) -> Iterator[tuple[str, Mode]]:
+    for line in lines.all(key):
+        path, kind, permissions, owner = (*line.rsplit(" ", 3), "", "", "")[:4]
+        yield path, Mode(kind, permissions or "0", owner)
+
+
+def _rooms(lines: _Lines, key: str) -> Iterator[Room]:
+    for path, total, free in lines.words(key, 3):
+        if total.isdigit() and free.isdigit():  # some file systems count no inodes
+            yield Room(path, int(total), int(free))
+
+
+def _contents(lines: list[str]) -> dict[str, str]:
+    contents: dict[str, str] = {}
+    name = ""
+    for line in lines:
+        if line.startswith("content "):
+            name = line.removeprefix("content ")
+            contents[name] = ""
+        elif line.startswith("| ") and name:
+            contents[name] += line[2:] + "\n"
+    return contents

@@ -1,0 +1,222 @@
+# The guard of reconcile-host. Whoever may run it by sudo, and nothing else, chooses arguments and stdin freely: all of
+# them are judged here, before the script of the verb sees any. What is not known to be harmless is refused, and a
+# question that could not be asked counts as answered with no.
+# arguments: digest of the scripts, verb, then those of the verb's script, the folders included
+cd / || exit 1
+umask 022
+ulimit -f unlimited 2>/dev/null
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C SYSTEMD_PAGER=cat SYSTEMD_COLORS=0
+REFUSED=77 OTHER=78 LONGEST=8388608
+refuse() { echo "reconcile-host: $1" >&2; exit $REFUSED; }
+only() { # characters text: what it may hold, as in a bracket
+  case $2 in '') return 1 ;; *[!$1]*) return 1 ;; esac
+}
+short() { [ "${#1}" -le "$2" ]; }
+hex() { only 0-9a-f "$1" && [ "${#1}" = "$2" ]; }
+
+# Kinds of arguments, by the names that the scripts' signatures use.
+is_number() { only 0-9 "$1" && short "$1" 12 && case $1 in 0?*) return 1 ;; esac; }
+is_token() { [ "$1" = - ] || { only 0-9A-Za-z._- "$1" && short "$1" 128; }; }
+is_holder() { only 0-9A-Za-z@.:_- "$1" && short "$1" 255; }
+is_owner() { only 0-9A-Za-z._- "$1" && short "$1" 128; }
+is_slot() {
+  [ "$1" = worker ] || { is_number "$1" && short "$1" 5 && [ "$1" -ge 1024 ] && [ "$1" -le 65535 ]; }
+}
+is_release() {
+  only 0-9A-Za-z._+~- "$1" && short "$1" 77 && hex "${1##*-}" 12 &&
+    case $1 in [!0-9A-Za-z]* | *..*) return 1 ;; *-*) ;; *) return 1 ;; esac
+}
+is_name() { # of a release, finished or not
+  only 0-9A-Za-z._+~- "$1" && short "$1" 100 && case $1 in *..* | .[!0-9A-Za-z]* | [!.0-9A-Za-z]* | .) return 1 ;; esac
+}
+is_invocation() { [ -z "$1" ] || hex "$1" 32; }
+is_identity() { # release/env/unit, and the attempt
+  only 0-9A-Za-z._+~/- "$1" && short "$1" 128 && case $1 in /* | */ | *//* | */*/*/*/*) return 1 ;; */*/*) ;; *) return 1 ;; esac
+}
+is_sha256() { hex "$1" 64; }
+is_top() { [ "$1" = . ] || is_name "$1"; } # the folder an archive unpacks to
+is_any_app() { app_shaped "$1"; } # also one that is gone
+is_text() { short "$1" 65536; }
+is_nothing() { [ "$1" = - ]; }
+is_node() { only 0-9A-Za-z_@.- "$1" && short "$1" 255 && case $1 in -*) return 1 ;; esac; }
+is_node_root() { is_release "${1##*/}" && [ "$1" = "$R/$app/releases/${1##*/}" ]; } # the folder of a release of this app
+is_word() { # app:slot,slot
+  case $1 in *:*:* | *,, | *:,*) return 1 ;; *:*) ;; *) return 1 ;; esac
+  app_shaped "${1%%:*}" || return 1
+  set -- "${1#*:}"
+  while [ -n "$1" ]; do
+    is_slot "${1%%,*}" || return 1
+    case $1 in *,*) set -- "${1#*,}" ;; *) return 0 ;; esac
+  done
+}
+app_shaped() {
+  only 0-9a-z_- "$1" && short "$1" 31 && case $1 in [!a-z]* | systemd*) return 1 ;; esac &&
+    case " $TAKEN_NAMES " in *" $1 "*) [ "$1" = traefik ] ;; esac # Traefik is run as an app
+}
+is_app() { is_own_app "$1" && [ -d "$S/$1" ]; } # one of ours
+is_own_app() { # one that may be changed: ours, or one that nobody else has
+  app_shaped "$1" || return 1
+  grep -q "^$1:" /etc/passwd /etc/group
+  [ $? = 1 ] || refuse "$1 is a user or group of this host"
+  for folder in /usr/lib /lib /usr/local/lib; do
+    for unit in "$1@.service" "$1.service" "$1-migrate.service"; do
+      [ ! -e "$folder/systemd/system/$unit" ] || refuse "$unit is a unit of this host's system"
+    done
+  done
+  for file in "$U/$1@.service" "$T/$1.yml"; do
+    [ ! -e "$file" ] && [ ! -L "$file" ] || grep -qF "  $file" "$S/$1/inventory" 2>/dev/null || refuse "$file is not ours: only root takes it over"
+  done
+  [ -d "$S/$1" ] || [ ! -e "$R/$1" ] || refuse "$R/$1 is not ours: root may give it away by making the folder $S/$1"
+  # systemd would hand a folder that lies there to the app's user, whoever made it.
+  [ -L "/var/lib/$1" ] || [ ! -e "/var/lib/$1" ] || grep -qF "  $U/$1@.service" "$S/$1/inventory" 2>/dev/null ||
+    refuse "/var/lib/$1 belongs to something else"
+}
+
+# What arrives on stdin. It is judged in a folder of root's own in memory, and handed on from there.
+BOX=
+take() { # the whole of stdin
+  BOX=$(mktemp -d /run/reconcile-host.XXXXXXXXXX) || refuse 'no room in /run'
+  trap 'rm -rf "$BOX"' EXIT
+  trap 'exit 1' HUP INT TERM
+  head -c $((LONGEST + 1)) >"$BOX/in" && [ "$(stat -c %s "$BOX/in")" -le $LONGEST ] || refuse 'stdin is too long'
+}
+hand_on() { # file
+  exec <"$1" || refuse 'stdin cannot be handed on'
+  rm -rf "$BOX"
+  trap - EXIT HUP INT TERM
+}
+stdin_none() { exec </dev/null; }
+stdin_upload() { :; } # judged by its script, as it is unpacked
+stdin_terminal() { :; } # nothing reads it but a program of the app's user
+stdin_reason() { take; sound_text "$BOX/in"; hand_on "$BOX/in"; }
+stdin_route() { take; sound_route "$BOX/in"; hand_on "$BOX/in"; }
+stdin_slot() { # env and unit, and what a node or Traefik needs besides
+  take
+  case $(tar -tf - <"$BOX/in" 2>/dev/null | sort | tr '\n' ' ') in
+    'env epmd unit ') judged_tar env unit epmd ;;
+    'certificate default env unit ')
+      [ "$app" = traefik ] || refuse 'only Traefik has a certificate here'
+      judged_tar env unit certificate default ;;
+    *) judged_tar env unit ;;
+  esac
+}
+stdin_tar() { # name …, each sound in its way; or `history`: files named after apps
+  take
+  judged_tar "$@"
+}
+judged_tar() {
+  set -f
+  names=$(tar -tf - <"$BOX/in" 2>/dev/null) && kinds=$(tar -tvf - <"$BOX/in" 2>/dev/null) || refuse 'stdin is no tar'
+  if [ "$1" = history ]; then
+    set -- $names
+    for name; do app_shaped "$name" || refuse 'a file of the tar is named after no app'; done
+  else
+    [ "$(printf '%s\n' "$names" | sort)" = "$(printf '%s\n' "$@" | sort)" ] || refuse 'the tar does not hold what it should'
+  fi
+  [ "$(printf '%s\n' "$names" | sort -u)" = "$(printf '%s\n' "$names" | sort)" ] || refuse 'the tar holds a name twice'
+  if [ $# -gt 0 ]; then
+    printf '%s\n' "$kinds" | grep -qv '^-'
+    [ $? = 1 ] || refuse 'the tar holds something else than plain files'
+  fi
+  mkdir "$BOX/out" || refuse 'no room in /run'
+  for name; do
+    (ulimit -f 32768 && exec tar -xOf - -- "$name" <"$BOX/in" >"$BOX/out/$name" 2>/dev/null) || refuse 'the tar cannot be read'
+    case $name in env) sound_env "$BOX/out/env" ;; unit) sound_unit "$BOX/out/unit" ;; route) sound_route "$BOX/out/route" ;;
+      epmd) sound_epmd "$BOX/out/epmd" ;; default) sound_default "$BOX/out/default" ;;
+      *) sound_text "$BOX/out/$name" ;; esac
+  done
+  tar -cf "$BOX/stdin" -C "$BOX/out" -T /dev/null -- "$@" || refuse 'no room in /run'
+  hand_on "$BOX/stdin"
+  set +f
+}
+no_byte_of() { # file, characters as in tr
+  [ "$(tr -dc "$2" <"$1" | wc -c)" = 0 ]
+}
+sound_text() { no_byte_of "$1" '\000' || refuse 'stdin holds a NUL'; }
+sound_form() { # file form what: the whole file is of that form, line for line in this order
+  no_byte_of "$1" '\000-\011\013-\037\177-\377' || refuse "the $3 holds characters that it should not"
+  form=$(printf '%s' "$2" | sed "s/@APP@/$app/g" | tr '\n' '\001')
+  [ -n "$form" ] && tr '\n' '\001' <"$1" | grep -qxE -e "$form" || refuse "the $3 is not of the form that this host takes"
+}
+sound_epmd() { sound_form "$1" "$EPMD_FORM" 'unit of the port mapper'; }
+sound_default() { sound_form "$1" "$DEFAULT_FORM" 'default certificate file'; }
+sound_env() { # comments, and NAME="value" with all quoted; a value may go over several lines. Names others set are refused.
+  sound_text "$1"
+  IFS= read -r first <"$1" # the scripts read the release from it
+  case $first in '# reconcile '*) first=${first#'# reconcile '} ;; *) refuse 'the env does not say what it is of' ;; esac
+  is_identity "$first" && is_release "${first%%/*}" || refuse 'the env does not say what it is of'
+  LC_ALL=C awk -v taken=" $TAKEN_KEYS " '
+    !open && /^#/ {next}
+    !open {
+      if (!match($0, /^[A-Za-z_][A-Za-z0-9_]*="/)) {bad = 1; exit}
+      if (index(taken, " " substr($0, 1, RLENGTH - 2) " ")) {bad = 1; exit}
+      $0 = substr($0, RLENGTH + 1)
+      open = 1
+    }
+    {
+      gsub(/\\["\\$`]/, "")
+      if ($0 ~ /[\\$`]/) {bad = 1; exit}
+      if (sub(/"$/, "")) open = 0
+      if ($0 ~ /"/) {bad = 1; exit}
+    }
+    END {exit bad || open}' "$1" || refuse 'the env is not of the form that this host takes, or sets a variable that is not an app'"'"'s'
+}
+sound_unit() {
+  sound_form "$1" "$UNIT_FORM" unit
+  capabilities=$(sed -n 's/^CapabilityBoundingSet=//p' "$1") ambient=$(sed -n 's/^AmbientCapabilities=//p' "$1")
+  for each in $capabilities $ambient; do
+    case " $CAPABILITIES " in *" $each "*) ;; *) refuse "an app may not have $each here, only $CAPABILITIES: only root gives more" ;; esac
+  done
+  paths=$(sed -n 's/^ReadWritePaths=//p' "$1")
+  for each in $paths; do
+    may_be_written "$each" || refuse "an app may not write to $each here: only root allows it"
+  done
+}
+may_be_written() { # path: below a folder for data, and not where root's own programs keep theirs
+  case $1 in *..* | */./* | *//*) return 1 ;; esac
+  for folder in "$R" "$E" "$U" "$S" "$T"; do case "$1/ $folder/" in "$folder/"* | *" $1/"*) return 1 ;; esac; done
+  case $1 in
+    /var/lib/reconcile* | /var/lib/dpkg* | /var/lib/apt* | /var/lib/systemd* | /var/lib/private* | /var/lib/sudo*) return 1 ;;
+    /var/lib/?* | /var/cache/?* | /var/log/?* | /var/spool/?* | /mnt/?* | /media/?* | /data | /data/?* | /opt/?*) ;;
+    *) return 1 ;;
+  esac
+}
+sound_route() { # Traefik would run what stands in double braces
+  if grep -qF '{{' "$1"; then refuse 'the route holds {{'; fi
+  sound_form "$1" "$ROUTE_FORM" route
+}
+
+# What an argument is called in a message: its place and its kind.
+arg() { # kind value, or several kinds joined by |
+  IFS='|'
+  for kind in $1; do
+    unset IFS
+    "is_$kind" "$2" && return
+  done
+  unset IFS
+  refuse "an argument is not a sound ${1#own_}"
+}
+same() { [ "$1" = "$2" ] || refuse "where things lie on this host ($1) is not what was asked for: run reconcile bootstrap"; }
+choice() { # value, words
+  value=$1
+  shift
+  for each; do [ "$value" != "$each" ] || return 0; done
+  [ "$value" != adopt ] || refuse 'only root takes over what somebody else wrote'
+  refuse "an argument is none of: $*"
+}
+count() { [ "$1" = "$2" ] || refuse 'the number of arguments is wrong'; }
+every() { # kind value …
+  kind=$1
+  shift
+  for each; do arg "$kind" "$each"; done
+}
+lease() { # the eleven arguments of the prelude
+  same "$R" "$1" && same "$E" "$2" && same "$U" "$3" && same "$S" "$4" && same "$T" "$5"
+  arg token "$6"
+  arg number "$7"
+  arg holder "$8"
+  arg owner "$9"
+  shift 9
+  arg token "$1"
+  arg token "$2"
+}
