@@ -59,7 +59,7 @@ class Applier:
         """
         if isinstance(action, ConfirmRoute):
             return await prove.confirm_route(self.host, self.target, action, _forgotten(seen, action.app))
-        runner = Runner(self.host, self.target.layout, self.controller, self.target.word, seen.lease)
+        runner = Runner(self.host, self.target.site, self.controller, self.target.word, seen.lease)
         reply, app = await self._done(action, seen.app(action.app), runner)
         if reply.status == LOCKED:
             raise HostLocked(self.host.name, reply.said or "another controller has it", "--wait-lock waits for it")

@@ -121,7 +121,7 @@ def build(
     if problems or not fleet:
         raise InvalidDesiredState(tuple(sorted(set(problems))))
     apps = tuple(file.app for file in files)
-    return Desired(fleet.model, apps, revision, folder, (*notes, *_lost_variables(apps)))
+    return Desired(fleet.model, apps, revision, folder, (*notes, *_lost_variables(apps), *_without_root(fleet.model)))
 
 
 def _lost_variables(apps: tuple[App, ...]) -> tuple[str, ...]:
@@ -130,6 +130,15 @@ def _lost_variables(apps: tuple[App, ...]) -> tuple[str, ...]:
         "the start script of an Elixir release sets it for itself (for other releases write start:)"
         for app in apps
         if app.lost_variables
+    )
+
+
+def _without_root(fleet: Fleet) -> tuple[str, ...]:
+    return tuple(
+        f"{name}: scope user: its apps are no users of their own, only fenced off from each other and from the home; "
+        "they end when linger is switched off (docs/rootless.md)"
+        for name, host in sorted(fleet.hosts.items())
+        if host.scope == "user"
     )
 
 

@@ -135,12 +135,13 @@ def resolve(
 def _unit_settings(app: App, spec: HostSpec) -> UnitSettings:
     return UnitSettings(
         app=app.app,
-        layout=spec.paths.model_dump(),
+        layout=spec.paths.at_home("%h").model_dump(),
         sandbox=app.sandbox.model_dump(),
         stop_seconds=app.stop_seconds,
         memory_max=app.memory_max,
         distribution=app.distribution,
         has_port=bool(app.ports),
+        scope=spec.scope,
     )
 
 

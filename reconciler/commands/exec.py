@@ -32,15 +32,15 @@ async def _exec(args: argparse.Namespace, command: str) -> int:
         if opened.refused:
             raise UsageError(opened.refused[0].reason, opened.refused[0].next_step)
         target = opened.targets[0]
-        host, layout = opened.hosts[target.wanted.host], target.layout
-        seen = await observe(host, target.site, [target], controller(opened.owner))
+        host, site = opened.hosts[target.wanted.host], target.site
+        seen = await observe(host, site, [target], controller(opened.owner))
         if isinstance(seen, Unreachable):
             raise HostError(host.name, seen.reason, seen.next_step)
         live = live_slot(target.wanted, seen.app(args.app_name))
         if live is None:
             raise UsageError(f"{args.app_name} has no live slot on {host.name}", "reconcile status")
-        words = (layout.releases, layout.env, args.app_name, live.name, command)
-        done = await host.run(Command(scripts.plain_script("exec"), words), b"", LONGEST_SECONDS)
+        words = (site.layout.releases, site.layout.env, args.app_name, live.name, command)
+        done = await host.run(Command(scripts.plain_script("exec", site.spec.scope), words), b"", LONGEST_SECONDS)
     print(target.masked(done.stdout), end="")
     print(target.masked(done.stderr), end="", file=sys.stderr)
     return done.status

@@ -30,7 +30,8 @@ async def _logs(args: argparse.Namespace) -> int:
 
 
 async def _host(opened: Session, name: str, args: argparse.Namespace) -> int:
-    command = Command(scripts.plain_script("logs"), (args.app_name, str(args.lines), "yes" if args.follow else "no"))
+    script = scripts.plain_script("logs", opened.sites[name].spec.scope)
+    command = Command(script, (args.app_name, str(args.lines), "yes" if args.follow else "no"))
     show = _shown(opened, f"{name}: " if len(opened.hosts) > 1 else "")
     try:
         seconds = FOLLOW_SECONDS if args.follow else 60

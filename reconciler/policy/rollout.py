@@ -35,6 +35,10 @@ from reconciler.policy.case import Case
 from reconciler.policy.reasons import difference
 from reconciler.policy.slots import carries, chosen_slot, live_slot, wanted_identity
 
+ROUTES_NEXT_STEP = (
+    "let Traefik's file provider read a folder that the login may write to, and name it in paths.traefik; "
+    "or take route: out of the app"
+)
 MEMORY_HEADROOM = 1.2  # a second copy may need a little more than the first has now
 
 
@@ -172,6 +176,8 @@ def _may_not_start(case: Case) -> Blocked | None:
             "stop that program or give the app other ports",
         )
     rollout = live is not None and live.running_now and live is not slot
+    if case.want.route and seen.facts.route_trouble and live is not slot:
+        return case.blocked("traefik", f"no route can be written: {seen.facts.route_trouble}", ROUTES_NEXT_STEP)
     if case.want.route and seen.traefik and live is not slot:
         return _traefik_silent(case)
     needed_kib = int((live.memory_kib if live else 0) * MEMORY_HEADROOM)

@@ -27,6 +27,7 @@ def problems_between(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem
     yield from _two_names(files, fleet)
     yield from _taken_ports(files, fleet)
     yield from _shared(files, fleet)
+    yield from _rights_of_a_user(files, fleet)
     yield from _unknown_order(files)
     yield from _circles(files)
 
@@ -55,6 +56,16 @@ def _taken_ports(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
             for name, spec in _machines(file, fleet):
                 if port == spec.port:
                     yield file.problem(("ports", index), f"{port} is the SSH port of {name}", "choose another port")
+
+
+def _rights_of_a_user(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
+    for file in files:
+        for index, (name, spec) in enumerate(_machines(file, fleet)):
+            if spec.scope == "user" and file.app.sandbox.capabilities:
+                kept = ", ".join(file.app.sandbox.capabilities)
+                yield file.problem(
+                    ("hosts", index), f"on {name}, in scope user, no app can keep {kept}", "leave out one of the two"
+                )
 
 
 def _unknown_order(files: Sequence[AppFile]) -> Iterator[Problem]:

@@ -1,38 +1,45 @@
 """The remote scripts: constant POSIX sh, put together from package files. Pure.
 
 An action's script is prelude + look + its `change` + the frame that runs it and looks again, so that one round trip
-changes the host and brings back what it looks like now.
+changes the host and brings back what it looks like now. In front stands what differs between the scopes: `system` or
+`user`, which redefines `systemctl` and `journalctl` and finds the folders below the login's home.
 """
 
 from __future__ import annotations
 
 from functools import cache
 
+from reconciler.model.machine import Scope
 from reconciler.tools.rendering import package_text
 
+OTHERWISE_FOR_A_USER = ("exec", "logs")
+
 
 @cache
-def change_script(name: str) -> str:
+def change_script(name: str, scope: Scope) -> str:
     """The script of one action, such as "start"; its reply is read by `look.read_reply`."""
-    return _joined("prelude", "look", name, "change")
+    return _joined(scope, "prelude", "look", name, "change")
 
 
 @cache
-def look_script() -> str:
+def look_script(scope: Scope) -> str:
     """Only look."""
-    return _joined("prelude", "look") + 'ONLY=$1 TREES=yes\nshift\nlook "$@"\n'
+    first = ("user", "lingers") if scope == "user" else ()
+    return _joined(*first, "prelude", "look") + 'ONLY=$1 TREES=yes\nshift\nlook "$@"\n'
 
 
 @cache
-def finish_script() -> str:
+def finish_script(scope: Scope) -> str:
     """The end of a pass."""
-    return _joined("prelude", "finish")
+    return _joined(scope, "prelude", "finish")
 
 
 @cache
-def plain_script(name: str) -> str:
+def plain_script(name: str, scope: Scope) -> str:
     """A script that stands alone, such as "logs"."""
-    return _joined(name)
+    if scope == "system":
+        return _joined(name)
+    return _joined("user", f"{name}_user" if name in OTHERWISE_FOR_A_USER else name)
 
 
 def _joined(*names: str) -> str:

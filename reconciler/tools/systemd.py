@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from reconciler.model.machine import Scope
 from reconciler.model.observed import Identity
 from reconciler.tools.digests import digest
 from reconciler.tools.rendering import package_text, render
@@ -25,6 +26,7 @@ class UnitSettings:
     memory_max: str | None
     distribution: str
     has_port: bool
+    scope: Scope = "system"
 
     @property
     def digest(self) -> str:

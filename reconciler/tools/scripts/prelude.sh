@@ -44,7 +44,7 @@ take_lease() { # ours, free, or run out; and nobody else had it since we looked:
 
 begin_change() { # app: one writer a host; root; its folders
   take_lease
-  mkdir -p "$S/$1/migrated" "$E/$1" "$R/$1/releases" "$R/$1/slots" || fail 1 "cannot write below $S, $E and $R"
+  mkdir -p "$S/$1/migrated" "$E/$1" "$R/$1/releases" "$R/$1/slots" "$U" || fail 1 "cannot write below $S, $E and $R"
   chmod 0700 "$S" "$E" "$S/$1" "$E/$1"
   exec 9>>"$S/$1/lock"
   flock -w 30 9 || fail $STALE "another reconcile is changing $1 on this host"
@@ -60,7 +60,7 @@ invocation_is() { # app slot expected
 log_tail() { # unit epoch-seconds: what the app said since then; when it said nothing, what systemd says of it
   echo @@log
   journalctl --sync 2>/dev/null
-  said=$(journalctl --no-pager -o cat -n 15 --since "@$2" "_SYSTEMD_UNIT=$1" 2>/dev/null)
+  said=$(journalctl --no-pager -o cat -n 15 --since "@$2" "$(said_by "$1")" 2>/dev/null)
   [ -n "$said" ] || said=$(journalctl --no-pager -o cat -n 15 --since "@$2" -u "$1" 2>/dev/null)
   printf '%s\n' "$said" | sed 's/^/| /' # no line of an app is ever read as one of ours
 }
@@ -128,9 +128,9 @@ route() { # app slot; stdin: the text. Outside the watched folder first, then on
   [ -d "$T" ] || fail 1 "there is no $T: Traefik's dynamic directory must exist"
   systemctl is-enabled --quiet "$1@$2.service" 2>/dev/null || systemctl enable --quiet "$1@$2.service"
   outside=$(dirname "$T")/.reconcile
-  mkdir -p -m 0700 "$outside"
   # Another file system would turn the rename into a copy, and the watched folder would see it half-written.
-  [ "$(stat -c %d "$outside")" = "$(stat -c %d "$T")" ] || outside=$T
+  mkdir -p -m 0700 "$outside" 2>/dev/null && [ -w "$outside" ] && [ "$(stat -c %d "$outside")" = "$(stat -c %d "$T")" ] ||
+    outside=$T
   new=$outside/.$1.new
   cat >"$new" && chmod 0644 "$new" && sync -f "$new" || fail 28 "cannot write below $outside"
   record "$1" "$T/$1.yml" "$new" && mv -T "$new" "$T/$1.yml" || fail 28 "cannot write below $T and $S"
