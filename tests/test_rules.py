@@ -143,3 +143,13 @@ def test_a_variable_that_a_mix_release_overwrites_is_told_unless_start_is_writte
 
     (folder / "a.yaml").write_text(text + "start: bin/server\n")
     assert load(tmp_path / "desired-state").notes == ()
+
+
+def test_no_app_keeps_a_capability_where_nobody_is_root() -> None:
+    (problem,) = problems(
+        {"hello": HELLO + "sandbox: {capabilities: [CAP_CHOWN]}\n"}, fleet="hosts: {web1: {address: x, scope: user}}"
+    )
+
+    assert problem == (
+        "apps/hello.yaml:4:9  hosts[0]: on web1, in scope user, no app can keep CAP_CHOWN; leave out one of the two"
+    )

@@ -7,7 +7,7 @@ import asyncio
 import sys
 from collections.abc import Callable
 
-from reconciler.errors import HostError, UsageError
+from reconciler.errors import HostError, HostRefused, UsageError
 from reconciler.host.transport import Command
 from reconciler.session import Session, session
 from reconciler.tools import scripts
@@ -35,7 +35,10 @@ async def _host(opened: Session, name: str, args: argparse.Namespace) -> int:
     show = _shown(opened, f"{name}: " if len(opened.hosts) > 1 else "")
     try:
         seconds = FOLLOW_SECONDS if args.follow else 60
-        await opened.hosts[name].run(command, b"", seconds, tell=show)
+        done = await opened.hosts[name].run(command, b"", seconds, tell=show)
+        if done.status:
+            reason, _, next_step = done.stderr.strip().partition("\n")
+            raise HostRefused(name, reason or f"its journal ended with {done.status}", next_step or "try it there")
     except HostError as error:
         print(f"{error}\nnext: {error.next_step}", file=sys.stderr)
         return 1

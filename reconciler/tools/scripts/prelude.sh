@@ -61,7 +61,12 @@ log_tail() { # unit epoch-seconds: what the app said since then; when it said no
   echo @@log
   journalctl --sync 2>/dev/null
   said=$(journalctl --no-pager -o cat -n 15 --since "@$2" "$(said_by "$1")" 2>/dev/null)
-  [ -n "$said" ] || said=$(journalctl --no-pager -o cat -n 15 --since "@$2" -u "$1" 2>/dev/null)
+  [ -n "$said" ] || said=$(journalctl --no-pager -o cat -n 15 --since "@$2" -u "$1" 2>/dev/null) ||
+    said='its journal cannot be read by this login'
+  case $said in *'at step USER spawning'* | *'at step NAMESPACE spawning'*)
+    said="$said
+(a host that refuses user namespaces can do without: sandbox: {shared_users: true})" ;;
+  esac
   printf '%s\n' "$said" | sed 's/^/| /' # no line of an app is ever read as one of ours
 }
 
