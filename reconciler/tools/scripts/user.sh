@@ -22,7 +22,7 @@ said_by() { echo "SYSLOG_IDENTIFIER=${1%.service}"; }
 run_as() { # Waits without --wait, which needs a D-Bus of the user: a oneshot's start is its end. Forgotten only after its end was told.
   name=$1 unit=$2 folder=apps/$1/$3
   shift 3
-  systemd-run --user --quiet --unit="$unit" -p "SyslogIdentifier=${unit%.service}" -p "StateDirectory=apps/$name" \
+  systemd-run --user --unit="$unit" -p "SyslogIdentifier=${unit%.service}" -p "StateDirectory=apps/$name" \
     -p "Environment=HOME=$(home_of "$name")" -p "RuntimeDirectory=$folder" \
     -p "Environment=RELEASE_TMP=$XDG_RUNTIME_DIR/$folder" "$@" && return
   systemctl reset-failed "$unit" 2>/dev/null

@@ -110,12 +110,16 @@ def test_the_whole_life_of_an_app_without_root(rootless: Project) -> None:
     told = project.run("exec", project.app, "--", "sh", "-c", 'echo "$GREETING, $(id -un), $HOME"')
     assert told.out == f"Good day, {LOGIN}, {STATE}/{project.app}\n"
 
-    project.add_artifact(small_release("0.3.0", fail_boot=True), "0.3.0")
-    project.commit(version="0.3.0")
-    bad = project.once()
-    assert bad.code == 1
-    assert "version 0.3.0 failed here: it exited 2 times\n" in bad.told
-    assert "  | app 0.3.0: cannot reach the database\n" in bad.told
+    for version, fault, why, said in (
+        ("0.3.0", "fail_boot", "it exited 2 times", "cannot reach the database"),
+        ("0.4.0", "fail_migrate", "its migration failed", "column visits exists already"),
+    ):
+        project.add_artifact(small_release(version, **{fault: True}), version)
+        project.commit(version=version)
+        bad = project.once()
+        assert bad.code == 1
+        assert f"version {version} failed here: {why}\n" in bad.told
+        assert f"  | app {version}: {said}\n" in bad.told
     assert f"{project.app}@{second}" in project.run("logs", project.app).out
 
     project.commit(version="0.2.0")
