@@ -47,7 +47,7 @@ def machine(farm: Farm, machine_factory: MachineFactory) -> Iterator[Machine]:
 @pytest.fixture
 def rootless(new_project: NewProject, machine: Machine) -> Project:
     """An app and another one, on a host named `web` in fleet.yaml."""
-    project = new_project(machine, hosts=["web"])
+    project = new_project(machine, hosts=["web"], keep_releases=9)
     host = {"address": machine.name, "user": LOGIN, "scope": "user", "paths": {"traefik": "/etc/traefik/dynamic"}}
     project.file.parent.with_name("fleet.yaml").write_text(f"hosts: {yaml({'web': host})}\n")
     other = project.keys | {"app": "other", "ports": [4100, 4101], "route": {"domains": ["other.test"], "tls": False}}
