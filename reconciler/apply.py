@@ -25,10 +25,12 @@ from reconciler.model.action import (
     RemoveApp,
     RemoveRoute,
     RepairFiles,
+    RetryCertificates,
     Soak,
     StartAgain,
     StartInstance,
     StopInstance,
+    WaitCertified,
     WaitHealthy,
 )
 from reconciler.model.observed import Identity, ObservedApp, ObservedHost, Slot
@@ -59,6 +61,8 @@ class Applier:
         """
         if isinstance(action, ConfirmRoute):
             return await prove.confirm_route(self.host, self.target, action, _forgotten(seen, action.app))
+        if isinstance(action, WaitCertified):
+            return await prove.wait_certified(self.host, self.target, action, _forgotten(seen, action.app), self.tell)
         runner = Runner(self.host, self.target.site, self.controller, self.target.word, seen.lease)
         reply, app = await self._done(action, seen.app(action.app), runner)
         if reply.status == LOCKED:
@@ -105,13 +109,15 @@ class Applier:
         match action:
             case StartInstance() | StartAgain() | RepairFiles() | StopInstance() | RejectRelease() | Migrate():
                 return await self._instance_changed(action, app, runner)
-            case Cutover():
+            case Cutover() | RetryCertificates():
                 words = (action.app, action.slot, action.invocation)
-                return await runner.run("cutover", words, self.target.route_text(action.slot).encode())
+                attempt = str(action.attempt) if isinstance(action, RetryCertificates) else ""
+                return await runner.run("cutover", words, self.target.route_text(action.slot, attempt).encode())
             case GoBack():
                 route, reason = self.target.route_text(action.slot), self.target.masked(action.why)
-                back = (action.app, action.slot, action.invocation, self._tried(action.failed))
-                return await runner.run("goback", back, tar_of({"route": route, "reason": reason}))
+                back = (action.app, action.slot, action.invocation)
+                failed = f"{self._tried(action.failed)}\n{reason}"
+                return await runner.run("goback", back, tar_of({"route": route, "reason": failed}))
             case EnableInstance():
                 return await runner.run("enable", (action.app, action.slot, action.invocation))
             case RemoveRoute():
@@ -124,7 +130,7 @@ class Applier:
                 return await runner.run("prune", (action.app, *action.releases))
             case RemoveApp():
                 return await runner.run("remove", (action.app,))
-            case WaitHealthy() | ConfirmRoute() | InstallRelease() | Soak():
+            case WaitHealthy() | ConfirmRoute() | InstallRelease() | Soak() | WaitCertified():
                 raise AssertionError(f"{action.verb} is applied elsewhere")
             case _:
                 assert_never(action)
@@ -139,12 +145,12 @@ class Applier:
         if isinstance(action, Migrate):
             seconds = self.target.migrate_within_seconds
             env = tar_of({"env": self.target.migrate_env_text(action.identity)})
-            words: tuple[str, ...] = (name, action.identity.release, str(seconds), self._tried(action.identity))
+            words: tuple[str, ...] = (name, action.identity.release, str(seconds), self.target.wanted.attempt)
             return await runner.run("migrate", words, env, LOCK_SECONDS + seconds)
         slot, invocation = action.slot, app.slot(action.slot).invocation
         match action:
             case StartInstance():
-                words = (name, slot, action.identity.release, invocation, "yes" if action.replaces else "no")
+                words = (name, slot, action.identity.release, invocation)
                 return await runner.run("start", words, self._slot_files(action), stop_seconds)
             case RepairFiles():
                 words = (name, slot, action.identity.release, invocation)
@@ -154,11 +160,13 @@ class Applier:
             case StopInstance():
                 return await runner.run("stop", (name, slot, invocation), b"", stop_seconds)
             case RejectRelease():
-                words = (name, slot, self._tried(action.identity), invocation)
-                return await runner.run("reject", words, self.target.masked(action.why).encode(), stop_seconds)
+                why = f"{self._tried(action.identity)}\n{self.target.masked(action.why)}"
+                return await runner.run(
+                    "reject", (name, slot, action.identity.release, invocation), why.encode(), stop_seconds
+                )
 
     def _tried(self, identity: Identity) -> str:
-        """The identity as quarantine names it, with what else was part of the attempt."""
+        """The identity as quarantine names it, with what else was part of the attempt. It travels on stdin only."""
         return f"{identity}/{self.target.wanted.attempt}"
 
     def _slot_files(self, action: StartInstance | RepairFiles) -> bytes:

@@ -33,6 +33,7 @@ COMMANDS = {
     "retry": "forget what failed of an app, and try it again at once",
     "suspend": "change nothing about an app for a while",
     "resume": "the end of a suspension",
+    "secrets": "set, edit, rekey or check what lies encrypted in the desired state",
     "adopt": "take over an app's unit and route that somebody wrote by hand",
     "demo": "a whole rollout on this machine, without root, systemd or a server",
     "schema": "print the JSON Schemas for editors",
@@ -120,6 +121,8 @@ def _own(name: str, command: argparse.ArgumentParser) -> None:
         command.add_argument(
             "--sha256", metavar="HEX", default=None, help="digest of the artifact, if it is not a local file"
         )
+    if name == "secrets":
+        _secrets(command)
     if name == "schema":
         command.add_argument(
             "name", choices=["app", "fleet"], nargs="?", default="app", help="which one to print (app)"
@@ -145,6 +148,24 @@ def _own(name: str, command: argparse.ArgumentParser) -> None:
     if name == "logs":
         command.add_argument("--follow", action="store_true", help="go on until Ctrl-C")
         command.add_argument("--lines", type=int, default=100, metavar="N", help="newest lines of each host (100)")
+
+
+SECRETS = {
+    "set": "encrypt a value, read from stdin or a hidden prompt",
+    "edit": "open a value in $EDITOR, and encrypt what it leaves",
+    "rekey": "encrypt every age file anew for those in secrets/recipients.txt",
+    "check": "can each secret that is named be had, who can read it, what is stale or unused",
+    "list": "the same without a private key: where each secret is and who can read it",
+}
+
+
+def _secrets(command: argparse.ArgumentParser) -> None:
+    verbs = command.add_subparsers(title="what to do", metavar="VERB", dest="verb", required=True)
+    for name, text in SECRETS.items():
+        verb = verbs.add_parser(name, help=text, description=text)
+        _common(verb)
+        if name in ("set", "edit"):
+            verb.add_argument("secret_name", metavar="NAME", help="such as my_app/secret_key_base")
 
 
 def main(argv: list[str] | None = None) -> int:

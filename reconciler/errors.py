@@ -6,7 +6,13 @@ ReconcileError
 ├── GitError                the repository could not be read                           exit 2
 ├── ArtifactError           the artifact is missing, altered, unsafe or does not fit   exit 1
 │   ├── ArtifactUnavailable     it may be there later                                  retryable
+│   │   └── ArtifactMissing         nobody has published it yet
+│   │       └── ArtifactAwaited         and not for long: CI may still be at it
 │   └── ArtifactRefused         these bytes will never do
+├── SecretError             a secret cannot be had; the apps that name it are left alone   exit 1
+│   ├── SecretMissing           nothing has it
+│   ├── SecretRefused           something has it and it cannot be opened, or no environment can carry it
+│   └── SecretUnusable          it is not of the shape that its use needs
 └── HostError               one host could not be looked at or changed                 exit 1
     ├── HostUnreachable         no connection, or it broke                             retryable
     ├── HostKeyRefused          the host's key is unknown or changed
@@ -108,7 +114,7 @@ class GitError(ReconcileError):
 class ArtifactError(ReconcileError):
     """The artifact cannot be turned into a release."""
 
-    kind = "artifact"
+    kind: Kind = "artifact"
 
 
 class ArtifactUnavailable(ArtifactError):
@@ -117,8 +123,36 @@ class ArtifactUnavailable(ArtifactError):
     retryable = True
 
 
+class ArtifactMissing(ArtifactUnavailable):
+    """Where it should be there is nothing: it was not published yet, or never will be."""
+
+
+class ArtifactAwaited(ArtifactMissing):
+    """It was asked for a short while ago: no reason to worry yet."""
+
+    kind = "waiting"
+
+
 class ArtifactRefused(ArtifactError):
     """These bytes are not what was asked for, not safe to unpack, or do not run on the host."""
+
+
+class SecretError(ReconcileError):
+    """A secret that the desired state names cannot be had. No such error repeats a value."""
+
+    kind = "secret"
+
+
+class SecretMissing(SecretError):
+    """Neither the desired state nor this controller has it."""
+
+
+class SecretRefused(SecretError):
+    """It is there, and cannot be opened with the keys at hand, was tampered with, or cannot be used."""
+
+
+class SecretUnusable(SecretError):
+    """A secret is not of the shape that its use needs; says how, and nothing of the secret."""
 
 
 class HostError(ReconcileError):

@@ -22,14 +22,17 @@ from reconciler.model.action import (
     RemoveApp,
     RemoveRoute,
     RepairFiles,
+    RetryCertificates,
     Soak,
     StartAgain,
     StartInstance,
     StopInstance,
+    WaitCertified,
     WaitHealthy,
 )
 from reconciler.model.observed import (
     AppliedRoute,
+    Certificate,
     Identity,
     ObservedApp,
     ObservedHost,
@@ -43,13 +46,16 @@ from reconciler.model.wanted import Wanted
 def expected(seen: ObservedHost, action: AnyAction, want: Wanted) -> ObservedHost:
     """The observation after `action` went as meant. Evidence of earlier looks is gone, as after a real one."""
     app = forget_evidence(seen.app(action.app))
+    if isinstance(action, WaitCertified):
+        ends = seen.facts.now_epoch_seconds + 90 * 86_400
+        seen = replace(seen, certificates=(*(seen.certificates or ()), Certificate(action.names, ends)))
     return seen.with_app(action.app, _changed(app, action, want))
 
 
 def forget_evidence(app: ObservedApp) -> ObservedApp:
     """The same app as a fresh look shows it: without what was only watched."""
     slots = tuple(replace(slot, healthy_for_seconds=None, failure="", drained=False) for slot in app.slots)
-    return replace(app, slots=slots, unconfirmed="")
+    return replace(app, slots=slots, unconfirmed="", uncertified="")
 
 
 def _changed(app: ObservedApp, action: AnyAction, want: Wanted) -> ObservedApp:  # noqa: C901 - one line a case
@@ -60,7 +66,8 @@ def _changed(app: ObservedApp, action: AnyAction, want: Wanted) -> ObservedApp: 
         case Migrate():
             return replace(app, migrated=(*app.migrated, action.identity.release))
         case StartInstance():
-            return _with_unit(app.with_slot(_started(app.slot(action.slot), action, want)), want)
+            slot = _started(app.slot(action.slot), action, want)
+            return app.with_slot(slot) if slot.on_trial else _with_unit(app.with_slot(slot), want)
         case StartAgain():
             slot = app.slot(action.slot)
             return app.with_slot(replace(slot, state="active", running=slot.prepared, invocation=f"{slot.invocation}+"))
@@ -69,10 +76,11 @@ def _changed(app: ObservedApp, action: AnyAction, want: Wanted) -> ObservedApp: 
         case WaitHealthy():
             seconds = want.minimum_healthy_seconds
             slot = replace(app.slot(action.slot), state="active", health="200", healthy=True)
-            return app.with_slot(replace(slot, healthy_for_seconds=seconds, listening=bool(want.health_path)))
+            return app.with_slot(
+                replace(slot, healthy_for_seconds=seconds, listening=bool(want.health_path) or want.port_asked)
+            )
         case Cutover():
-            digest = want.route.digests[action.slot] if want.route else ""
-            return replace(_accepted(app, action.slot), route=RouteFile(action.slot, digest, intact=True))
+            return replace(_accepted(app, action.slot), route=_route(want, action.slot))
         case EnableInstance():
             return _accepted(app, action.slot)
         case ConfirmRoute():
@@ -86,9 +94,12 @@ def _changed(app: ObservedApp, action: AnyAction, want: Wanted) -> ObservedApp: 
             return replace(app, route=route)
         case GoBack():
             entry = Quarantine(action.failed, action.why, 0, want.attempt)
-            digest = want.route.digests[action.slot] if want.route else ""
-            route = RouteFile(action.slot, digest, intact=True)
-            return replace(_enabled(app, action.slot), route=route, quarantined=(*app.quarantined, entry))
+            app = replace(app, quarantined=(*app.quarantined, entry))
+            return replace(_enabled(app, action.slot), route=_route(want, action.slot))
+        case RetryCertificates():
+            return replace(app, route=_route(want, action.slot))
+        case WaitCertified():
+            return app
         case RemoveApp():
             return ObservedApp()
         case StopInstance():
@@ -102,21 +113,29 @@ def _changed(app: ObservedApp, action: AnyAction, want: Wanted) -> ObservedApp: 
             assert_never(action)
 
 
+def _route(want: Wanted, slot: str) -> RouteFile:
+    wanted = want.route
+    return (
+        RouteFile(slot, wanted.digests[slot], intact=True, parts=wanted.parts) if wanted else RouteFile(slot, "", True)
+    )
+
+
 def _with_unit(app: ObservedApp, want: Wanted) -> ObservedApp:
     return replace(app, unit=want.unit, unit_intact=True)
 
 
 def _enabled(app: ObservedApp, slot: str) -> ObservedApp:
-    return app.with_slot(replace(app.slot(slot), enabled=True, previous=None))
+    return app.with_slot(replace(app.slot(slot), enabled=True, on_trial=False, previous=None))
 
 
 def _accepted(app: ObservedApp, slot: str) -> ObservedApp:
     """Enabled, and its release counts as the newest: releases are kept by when they served."""
-    prepared = app.slot(slot).prepared
-    release = prepared.release if prepared else ""
+    before = app.slot(slot)
+    release = before.prepared.release if before.prepared else ""
     others = tuple(each for each in app.releases if each != release)
     releases = (*others, release) if release in app.releases else app.releases
-    return replace(_enabled(app, slot), releases=releases)
+    unit = before.prepared.unit if before.on_trial and before.prepared else app.unit
+    return replace(_enabled(app, slot), releases=releases, unit=unit, unit_intact=app.unit_intact or before.on_trial)
 
 
 def _sunk(app: ObservedApp, release: str) -> ObservedApp:
@@ -128,14 +147,16 @@ def _sunk(app: ObservedApp, release: str) -> ObservedApp:
 
 
 def _written(slot: Slot, identity: Identity, want: Wanted) -> Slot:
-    return replace(slot, prepared=identity, env_keys=want.env_keys, files_intact=True)
+    return replace(slot, prepared=identity, env_keys=want.env_keys, files_intact=True, on_trial=False, previous=None)
 
 
 def _started(slot: Slot, action: StartInstance, want: Wanted) -> Slot:
+    on_disk = slot.previous if slot.on_trial else slot.prepared
     written = _written(slot, action.identity, want)
+    if on_disk != action.identity:
+        written = replace(written, on_trial=True, previous=on_disk)
     return replace(
         written,
-        previous=action.replaces,
         state="active",
         running=action.identity,
         invocation=f"{slot.invocation}+",
@@ -160,8 +181,5 @@ def _rejected(app: ObservedApp, action: RejectRelease, want: Wanted, seen_at: in
             enabled=before.enabled,
             invocation=f"{before.invocation}+",
         )
-    others = (slot.prepared for slot in app.slots if slot.name != action.slot and slot.prepared)
-    proven = before.previous or next(others, None)
-    unit = proven.unit if proven else app.unit
-    rejected = replace(app.with_slot(after), quarantined=(*app.quarantined, entry), unit=unit)
+    rejected = replace(app.with_slot(after), quarantined=(*app.quarantined, entry))
     return _sunk(rejected, action.identity.release)

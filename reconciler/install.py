@@ -1,4 +1,4 @@
-"""Install a release: have the artifact, judge it against the host, send it as one stream."""
+"""Install a release: have the artifact, judge it against the host, send it as one stream, or say where it is."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 from reconciler.artifact.archive import Prepared, load_prepared, prepare
-from reconciler.artifact.source import digest_of, fetch
-from reconciler.errors import ArtifactRefused, ArtifactUnavailable
+from reconciler.artifact.signed import prove_signed
+from reconciler.artifact.source import digest_of, fetch, label_of, public_address
+from reconciler.errors import ArtifactRefused
 from reconciler.host.transport import Command, Transport
 from reconciler.model.action import InstallRelease
 from reconciler.model.machine import Scope
@@ -19,40 +20,53 @@ from reconciler.tools.look import Reply
 
 BLOCK_BYTES = 256 * 1024
 SLOWEST_BYTES_PER_SECOND = 50_000  # slower than this is a broken line
+FETCH_SECONDS = 900  # for a host to read an archive by itself, and again to unpack it
 DISK_RESERVE_KIB = 64 * 1024
 
 
 async def install(
     target: Target, action: InstallRelease, runner: Runner, host: Transport, tell: Callable[[str], None]
 ) -> Reply:
-    """The look after the upload. Raises ArtifactError before anything is sent when the release cannot run there."""
+    """The look afterwards. Raises ArtifactError before anything is sent when the release cannot run there."""
     prepared, abi = await asyncio.gather(have(target, tell), read_abi(host, target.site.spec.scope))
     refuse_unfit(target, prepared, abi, host.name)
-    sums, tree = prepared.sums.encode(), prepared.tree.encode()
-    needed_kib = prepared.unpacked_size // 1024 + DISK_RESERVE_KIB
-    mode = "replace" if action.replaces_damaged else "new"
-    words = (action.app, action.release, str(len(sums)), str(len(tree)), str(needed_kib), mode)
+    head = prepared.sums.encode() + prepared.tree.encode()
+    assert target.app is not None
+    if target.app.artifact.fetch == "host":
+        tell("the host fetches it")
+        address = await public_address(target.app.artifact.source, target.app.version, target.folder)
+        words = (*_words(action, prepared, prepared.packed_size), prepared.sha256, prepared.top_folder or ".")
+        stdin = head + f"{address}\n".encode()
+        return await runner.run("fetch", (*words, str(FETCH_SECONDS)), stdin, 2 * FETCH_SECONDS + 120)
     seconds = 120 + prepared.packed_size / SLOWEST_BYTES_PER_SECOND
-    return await runner.run("install", words, _stream(sums + tree, prepared, tell), seconds)
+    return await runner.run("install", _words(action, prepared), _stream(head, prepared, tell), seconds)
+
+
+def _words(action: InstallRelease, prepared: Prepared, archive_bytes: int = 0) -> tuple[str, ...]:
+    """What both scripts take; `archive_bytes` are for an archive that lies there for a while."""
+    lengths = (len(prepared.sums.encode()), len(prepared.tree.encode()))
+    needed_kib = (prepared.unpacked_size + archive_bytes) // 1024 + DISK_RESERVE_KIB
+    mode = "replace" if action.replaces_damaged else "new"
+    return (action.app, action.release, *map(str, (*lengths, needed_kib)), mode)
 
 
 async def have(target: Target, tell: Callable[[str], None]) -> Prepared:
     """The judged release of this target, from the cache or fetched now."""
     app = target.app
     assert app is not None
-    digest = await digest_of(app.artifact.source, app.artifact.sha256, app.version, target.folder)
-    if digest is None:
-        raise ArtifactUnavailable(
-            f"{app.artifact.at(app.version)} is not there", "build it, or correct artifact.source"
-        )
-    if ready := await asyncio.to_thread(load_prepared, digest):
+    source, key, where = app.artifact.source, app.artifact.minisign, (app.version, target.folder)
+    digest = await digest_of(source, app.artifact.sha256, *where)
+    # What is ready may have been made when no signature was asked for.
+    if key is None and (ready := await asyncio.to_thread(load_prepared, digest)):
         return ready
-    tell(f"fetching {app.artifact.at(app.version)}")
-    path = await fetch(
-        app.artifact.source, digest, app.version, target.folder, lambda done, total: tell(_share(done, total))
-    )
+    label = label_of(source, *where)
+    tell(f"fetching {label}")
+    path = await fetch(source, digest, *where, lambda done, total: tell(share(done, total)))
+    if key is not None:
+        tell("checking the signature")
+        await prove_signed(source, *where, key, digest, path)
     tell("checking the archive")
-    return await asyncio.to_thread(prepare, path, digest, label=app.artifact.at(app.version))
+    return await asyncio.to_thread(prepare, path, digest, label=label)
 
 
 async def read_abi(host: Transport, scope: Scope) -> HostAbi:
@@ -93,9 +107,10 @@ async def _stream(head: bytes, prepared: Prepared, tell: Callable[[str], None]) 
         while block := await asyncio.to_thread(file.read, BLOCK_BYTES):
             yield block
             sent += len(block)
-            tell(f"uploaded {_share(sent, prepared.packed_size)}")
+            tell(f"uploaded {share(sent, prepared.packed_size)}")
 
 
-def _share(done: int, total: int | None) -> str:
+def share(done: int, total: int | None) -> str:
+    """1.2 of 5.6 MB."""
     megabytes = f"{done / 1e6:.1f}"
     return f"{megabytes} of {total / 1e6:.1f} MB" if total else f"{megabytes} MB"

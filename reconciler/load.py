@@ -5,14 +5,14 @@ Inside a git repository the commit counts (HEAD, or `ref`): what nobody committe
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from reconciler.errors import GitError, InvalidDesiredState, Problem, UsageError
 from reconciler.model.desired import App, Desired, Fleet
-from reconciler.source.files import FLEET, FolderTree, Written, collect
+from reconciler.model.source import LocalFile, read_source
+from reconciler.source.files import FLEET, SECRETS, FolderTree, Written, below_secrets, collect
 from reconciler.source.git import find_repository, open_commit, open_mirror
 from reconciler.source.problems import fill
 from reconciler.source.rules import AppFile, problems_between
@@ -46,7 +46,8 @@ def load_from(
         problem = f"there is no folder {subfolder} in commit {commit[:7]} of the remote repository"
         raise GitError(problem, "name the right one with --desired-state, or commit it")
     try:
-        return build(written, folder or mirror, commit, notes, where=subfolder.as_posix(), beside=folder is not None)
+        desired = build(written, folder or mirror, commit, notes, where=subfolder.as_posix(), beside=folder is not None)
+        return replace(desired, mirror=mirror, inside=subfolder.as_posix())
     except InvalidDesiredState as error:
         named = [replace(problem, file=f"{problem.file}@{commit[:7]}") for problem in error.problems]
         raise InvalidDesiredState(tuple(named)) from None
@@ -108,7 +109,9 @@ def build(
     `where` is the folder as errors name it. With `beside` false no artifact can lie beside the desired state.
     """
     where = label(folder) if where is None else where
-    documents = {name: read_yaml(content, f"{where}/{name}") for name, content in written.files.items()}
+    sealed = below_secrets(written)
+    plain = {name: content for name, content in written.files.items() if not name.startswith(f"{SECRETS}/")}
+    documents = {name: read_yaml(content, f"{where}/{name}") for name, content in plain.items()}
     problems = list(written.problems)
     fleet = _read_fleet(documents.pop(FLEET, None), problems)
     defaults = fleet.defaults if fleet else {}
@@ -121,7 +124,8 @@ def build(
     if problems or not fleet:
         raise InvalidDesiredState(tuple(sorted(set(problems))))
     apps = tuple(file.app for file in files)
-    return Desired(fleet.model, apps, revision, folder, (*notes, *_lost_variables(apps), *_without_root(fleet.model)))
+    noted = (*notes, *_lost_variables(apps), *_without_root(fleet.model))
+    return Desired(fleet.model, apps, revision, folder, noted, secret_files=sealed)
 
 
 def _lost_variables(apps: tuple[App, ...]) -> tuple[str, ...]:
@@ -175,11 +179,15 @@ def _read_app(name: str, document: Document, defaults: Mapping[str, object], pro
 
 
 def _relative_artifact(file: AppFile) -> Problem | None:
-    source = file.app.artifact.source
-    if source.startswith("/") or re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", source):
+    place = read_source(file.app.artifact.source, file.app.version)
+    if not isinstance(place, LocalFile) or place.path.startswith("/"):
         return None
     message = "is a path from the desired-state folder, but of a remote repository only the desired state is read"
-    return file.problem(("artifact", "source"), message, "publish it and write https://, or write an absolute path")
+    return file.problem(
+        ("artifact", "source"),
+        message,
+        "publish it and write where (https://, github:, s3://, oci://), or write an absolute path",
+    )
 
 
 def _with_defaults(value: object, defaults: Mapping[str, object]) -> object:

@@ -6,13 +6,13 @@ Hosts and apps go side by side; what must wait for what is in `order`. Nothing i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field, replace
 
 from reconciler.ancestry import Behind, not_behind
 from reconciler.clock import now_seconds, sleep_seconds
 from reconciler.decide import next_action
-from reconciler.errors import ArtifactError, ReconcileError
+from reconciler.errors import ArtifactError, ArtifactMissing, ReconcileError
 from reconciler.host.transport import Transport
 from reconciler.model.action import (
     AnyAction,
@@ -21,7 +21,9 @@ from reconciler.model.action import (
     Converged,
     Drain,
     InstallRelease,
+    RetryCertificates,
     Soak,
+    WaitCertified,
     WaitHealthy,
 )
 from reconciler.model.observed import ObservedHost, Unreachable
@@ -31,12 +33,20 @@ from reconciler.order import Order
 from reconciler.progress import Progress
 from reconciler.resolve import Site, Target
 
-INTERRUPTIBLE = (WaitHealthy, Soak, Drain, ConfirmRoute, InstallRelease)
+INTERRUPTIBLE = (WaitHealthy, Soak, Drain, ConfirmRoute, InstallRelease, WaitCertified)
+THE_CA_ONLY = (RetryCertificates, WaitCertified)  # it may go on for days, each hour: nothing for a short history
 MOST_ACTIONS = 60  # far above any rollout: a pass that gets there goes round in circles, and says so
 
 
 class _CalledOff(Exception):
     """There is something newer to do than what this pass was about."""
+
+
+Late = Callable[[ArtifactMissing, str], Awaitable[ArtifactMissing]]
+
+
+async def _no_grace(error: ArtifactMissing, app: str) -> ArtifactMissing:
+    return error
 
 
 @dataclass(frozen=True)
@@ -62,6 +72,7 @@ class Pass:
     wait_lock_seconds: float = 0.0
     prunes: bool = False  # the targets are all there is: what else is ours is to go
     allow_prune: bool = False
+    late: Late = _no_grace
     looks: dict[str, asyncio.Task[ObservedHost | Unreachable]] = field(default_factory=dict)
     called_off: asyncio.Event = field(default_factory=asyncio.Event)
     jobs: dict[tuple[str, str], asyncio.Task[Outcome]] = field(default_factory=dict)
@@ -118,7 +129,8 @@ class Pass:
         try:
             target = await not_behind(target, seen, self.controller, self.behind)
             end = await self._until_done(target, seen, done)
-        except ReconcileError as error:
+        except ReconcileError as raised:
+            error = await self.late(raised, wanted.app) if isinstance(raised, ArtifactMissing) else raised
             end = Blocked(
                 wanted.host,
                 wanted.app,
@@ -192,7 +204,8 @@ class Pass:
             if name in self.changed:
                 from reconciler.finish import finish
 
-                outcomes = [outcome for outcome in order.finished(name) if outcome.actions]
+                told = (each for each in order.finished(name) if each.actions)
+                outcomes = [each for each in told if not all(isinstance(a, THE_CA_ONLY) for a in each.actions)]
                 work = finish(self.hosts[name], self.sites[name], self.controller, outcomes)
                 await asyncio.shield(work)
 

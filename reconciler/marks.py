@@ -9,12 +9,13 @@ from reconciler.model.observed import Unreachable
 from reconciler.model.wanted import Controller
 from reconciler.observe import observe
 from reconciler.run import Runner
-from reconciler.session import Session, controller
+from reconciler.session import Session, controller, demand_all
 
 
 async def mark(opened: Session, app: str, verb: str, seconds: int, reason: str) -> list[str]:
     """The hosts that were told. Raises HostLocked or ActionFailed at the first that could not be."""
     who = controller(opened.owner)
+    demand_all(opened)
     told = []
     for target in opened.targets:
         if target.wanted.app == app:
@@ -29,8 +30,8 @@ async def reject(opened: Session, app: str, reason: str, hosts: Collection[str],
     for target in opened.targets:
         wanted = target.wanted
         if wanted.app == app and wanted.host in hosts and wanted.release:
-            words = ("reject", f"{wanted.identity(wanted.release)}/{wanted.attempt}")
-            await _mark(opened, wanted.host, app, words, reason, who)
+            tried = f"{wanted.identity(wanted.release)}/{wanted.attempt}"
+            await _mark(opened, wanted.host, app, ("reject", "0"), f"{tried}\n{reason}", who)
             told.append(wanted.host)
     return told
 

@@ -12,11 +12,11 @@ from reconciler.alive import is_dead
 from reconciler.errors import HostError, HostRefused
 from reconciler.host.http import HttpConnection, NoAnswer
 from reconciler.host.transport import Command, Transport
-from reconciler.model.observed import Lease, ObservedApp, ObservedHost, Unreachable
+from reconciler.model.observed import Certificate, Lease, ObservedApp, ObservedHost, Unreachable
 from reconciler.model.wanted import Controller
 from reconciler.resolve import Site, Target
 from reconciler.run import lease_words
-from reconciler.tools import scripts, traefik
+from reconciler.tools import scripts, traefik_api
 from reconciler.tools.look import Reply, Unreadable, read_reply
 
 NO_SYSTEMD = 79  # user.sh: this login has none that would run apps for it; nothing was done
@@ -32,9 +32,11 @@ async def observe(
     """
     ports = sorted({(slot, t.wanted.health_path) for t in targets for slot in t.wanted.slots if t.wanted.health_path})
     try:
-        reply, held, *answers = await _all(
+        reply, held, entry_points, certificates, *answers = await _all(
             _look(host, site, targets, controller),
             ask_traefik(host, site.api_port),
+            _also_ask_traefik(host, site.api_port, targets, traefik_api.ENTRY_POINTS),
+            _also_ask_traefik(host, site.api_port, targets, traefik_api.CERTIFICATES),
             *(ask_health(host, int(slot), path or "/") for slot, path in ports),
         )
     except HostError as error:
@@ -45,7 +47,17 @@ async def observe(
     lease = replace(reply.lease, abandoned=is_dead(reply.lease.token))
     locked = f"{lease.holder} changes this host" if lease.held_by_other(controller.token) else ""
     traefik_trouble = held if isinstance(held, str) else ""
-    return ObservedHost(host.name, reply.facts, lease, locked, apps, traefik_trouble)
+    return ObservedHost(
+        host.name,
+        reply.facts,
+        lease,
+        locked,
+        apps,
+        traefik_trouble,
+        traefik_api.read_entry_points(entry_points),
+        traefik_api.read_certificates(certificates),
+        reply.facts.now_epoch_seconds,
+    )
 
 
 async def _all(*asked: Coroutine[Any, Any, Any]) -> list[Any]:
@@ -75,18 +87,44 @@ async def _look(host: Transport, site: Site, targets: list[Target], controller: 
 
 async def ask_traefik(host: Transport, port: int, connection: HttpConnection | None = None) -> dict[str, object] | str:
     """Traefik's raw data; a sentence when it does not answer as it should."""
-    http = connection or HttpConnection(host, port)
     try:
-        status, body = await http.get(traefik.API_PATH)
-        data = json.loads(body) if status == 200 else None
+        status, data = await _json_of(host, port, traefik_api.RAWDATA, connection)
     except NoAnswer as error:
         return f"its API on 127.0.0.1:{port}: {error}"
+    return data if isinstance(data, dict) else f"its API on 127.0.0.1:{port} answers {status}, not its data"
+
+
+async def ask_certificates(host: Transport, port: int, connection: HttpConnection) -> tuple[Certificate, ...] | None:
+    """The certificates that Traefik holds now; None when it does not say."""
+    try:
+        return traefik_api.read_certificates((await _json_of(host, port, traefik_api.CERTIFICATES, connection))[1])
+    except NoAnswer:
+        return None
+
+
+async def _also_ask_traefik(host: Transport, port: int, targets: list[Target], path: str) -> object:
+    """What is only needed where something is routed; at the same time as the rest. None when it is not to be had."""
+    if not any(target.wanted.route for target in targets):
+        return None
+    try:
+        return (await _json_of(host, port, path))[1]
+    except NoAnswer:
+        return None
+
+
+async def _json_of(
+    host: Transport, port: int, path: str, connection: HttpConnection | None = None
+) -> tuple[int, object]:
+    """(status, what the JSON says). Raises NoAnswer."""
+    http = connection or HttpConnection(host, port)
+    try:
+        status, body = await http.get(path)
+        return status, json.loads(body) if status == 200 else None
     except ValueError:
-        data = None
+        return status, None
     finally:
         if connection is None:
             http.close()
-    return data if isinstance(data, dict) else f"its API on 127.0.0.1:{port} answers {status}, not its data"
 
 
 async def ask_health(host: Transport, port: int, path: str) -> Health:
@@ -114,5 +152,5 @@ def _with_answers(name: str, app: ObservedApp, held: dict[str, object] | str, he
                 slot, healthy=healthy and slot.listening, health=answer if slot.listening else "port not open"
             )
         slots.append(slot)
-    applied = traefik.read_applied(name, held) if isinstance(held, dict) else None
+    applied = traefik_api.read_applied(name, held) if isinstance(held, dict) else None
     return replace(app, slots=tuple(slots), applied=applied)

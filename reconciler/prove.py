@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 from reconciler.clock import now_seconds, sleep_seconds
 from reconciler.host.http import HttpConnection, NoAnswer
 from reconciler.host.transport import Transport
-from reconciler.model.action import ConfirmRoute, Soak, WaitHealthy
+from reconciler.model.action import ConfirmRoute, Soak, WaitCertified, WaitHealthy
 from reconciler.model.observed import ObservedApp, ObservedHost, Slot
-from reconciler.observe import ask_traefik, read_health
+from reconciler.observe import ask_certificates, ask_traefik, read_health
+from reconciler.policy.certificates import WITHIN_SECONDS, uncertified
 from reconciler.resolve import Target
 from reconciler.run import Runner
 from reconciler.tools.look import Reply
-from reconciler.tools.traefik import read_applied
+from reconciler.tools.traefik_api import read_applied
 
 LOOK_EVERY_SECONDS = 5.0  # also how often the lease is renewed, and how late a crash can be noticed
 CONFIRM_WITHIN_SECONDS = 10.0
@@ -43,6 +44,7 @@ class _Watch:
     misses: int = 0
     invocation: str = ""
     steady: bool = False  # it was not started anew between the last two looks
+    open: bool = False  # its port was, at the look before; a worker's counts as open
 
     @property
     def left(self) -> float:
@@ -92,6 +94,15 @@ class _Watch:
         finally:
             http.close()
 
+    async def keep_asking(self, slot: Slot, until: float) -> None:
+        """Ask each second until it is time to look again. One without a health path is only looked at."""
+        if self.target.wanted.health_path is None:
+            self.misses = 0 if slot.listening else self.misses + 1
+            await sleep_seconds(max(until - now_seconds(), 0.0))
+        while now_seconds() < until and self.misses < MISSES:
+            await self.probe(now_seconds())
+            await sleep_seconds(min(1.0, max(until - now_seconds(), 0.0)))
+
     def gave_up(self, reply: Reply, failure: str) -> Proven:
         app = reply.apps[self.target.wanted.app]
         tail = tuple(self.target.masked(line) for line in reply.log[-15:])
@@ -111,9 +122,11 @@ async def wait_healthy(
     wanted, before = target.wanted, app.slot(action.slot)
     deadline = now_seconds() + wanted.healthy_within_seconds
     watch = _Watch(host, target, runner, before, deadline, tell, invocation=before.invocation)
+    watch.open = not wanted.port_asked
     while True:
-        asked = min(watch.left, LOOK_EVERY_SECONDS) if wanted.health_path else wanted.minimum_healthy_seconds
-        reply = await watch.look(asked, "port" if wanted.health_path else "steady")
+        for_port = bool(wanted.health_path) or not watch.open
+        asked = min(watch.left, LOOK_EVERY_SECONDS) if for_port else wanted.minimum_healthy_seconds
+        reply = await watch.look(asked, "port" if for_port else "steady")
         after = reply.apps[action.app]
         if reply.status:
             return reply, after
@@ -132,7 +145,9 @@ async def _proven_for(watch: _Watch, slot: Slot) -> float | None:
     """Seconds the instance was healthy when that is enough; None when it must be looked at again."""
     wanted = watch.target.wanted
     if wanted.health_path is None:
-        return wanted.minimum_healthy_seconds if slot.state == "active" and watch.steady else None
+        was_open, watch.open = watch.open, slot.listening or not wanted.port_asked
+        proven = was_open and watch.open and watch.steady and slot.state == "active"
+        return wanted.minimum_healthy_seconds if proven else None
     if not slot.listening or slot.stranger:  # an answer of somebody else would prove nothing
         await sleep_seconds(0.2)
         return None
@@ -155,13 +170,11 @@ async def soak(
             return reply, reply.apps[action.app]
         if slot.restarts > before.restarts or not slot.running_now:
             return await watch.gave_up_late("it exited after the cutover")
-        until = min(watch.deadline, now_seconds() + LOOK_EVERY_SECONDS)
-        while now_seconds() < until and watch.misses < MISSES:
-            await watch.probe(now_seconds())
-            await sleep_seconds(min(1.0, max(until - now_seconds(), 0.0)))
+        await watch.keep_asking(slot, min(watch.deadline, now_seconds() + LOOK_EVERY_SECONDS))
         if watch.misses >= MISSES:
-            reason = f"after the cutover {target.wanted.health_path} answered {watch.answer}, {MISSES} times in a row"
-            return await watch.gave_up_late(reason)
+            path = target.wanted.health_path
+            missed = f"{path} answered {watch.answer}" if path else "its port was not open"
+            return await watch.gave_up_late(f"after the cutover {missed}, {MISSES} times in a row")
 
 
 def restarts_before(slot: Slot) -> int:
@@ -211,3 +224,27 @@ async def confirm_route(host: Transport, target: Target, action: ConfirmRoute, s
     traefik = held if isinstance(held, str) else ""
     waited = f"not within {CONFIRM_WITHIN_SECONDS:g} s"
     return replace(seen, traefik=traefik).with_app(action.app, replace(app, applied=applied, unconfirmed=waited))
+
+
+async def wait_certified(
+    host: Transport, target: Target, action: WaitCertified, seen: ObservedHost, tell: Callable[[str], None]
+) -> ObservedHost:
+    """The certificates that Traefik holds once it has all of these, or `uncertified` when it has not in good time."""
+    http = HttpConnection(host, target.api_port)
+    deadline, pause = now_seconds() + WITHIN_SECONDS, 0.1
+    try:
+        while True:
+            held = await ask_certificates(host, target.api_port, http)
+            seen = replace(seen, certificates=held)
+            names = uncertified(target.wanted, seen)
+            if not names:
+                return seen
+            left = deadline - now_seconds()
+            if left <= 0:
+                waited = f"not within {WITHIN_SECONDS} s"
+                return seen.with_app(action.app, replace(seen.app(action.app), uncertified=waited))
+            tell(f"certificate for {', '.join(names)}, {left:.0f} s left")
+            await sleep_seconds(min(pause, max(left, 0.01)))
+            pause = min(pause * 1.5, 1.0)
+    finally:
+        http.close()

@@ -24,7 +24,7 @@ def plan_text(plans: list[AppPlan]) -> str:
     """One line an action, then how each app would end where that is not simply converged."""
     rows = [[a.host, a.verb, " ".join([a.app, a.subject]).strip(), a.reason] for p in plans for a in p.actions]
     ends = "".join(blocked_text(p.end) for p in plans if isinstance(p.end, Blocked))
-    return (table(rows) + ends) or "nothing to do\n"
+    return ((table(rows) + ends) or "nothing to do\n") + notes_text([p.end for p in plans])
 
 
 def plan_json(plans: list[AppPlan]) -> list[dict[str, Any]]:
@@ -53,7 +53,8 @@ def blocked_text(end: Blocked) -> str:
 
 def end_json(end: Converged | Blocked) -> dict[str, Any]:
     if isinstance(end, Converged):
-        return {"outcome": "converged", "version": end.version, "slot": end.slot}
+        noted = {"note": end.note, "next": end.next_step} if end.note else {}
+        return {"outcome": "converged", "version": end.version, "slot": end.slot, **noted}
     return {
         "outcome": "blocked",
         "kind": end.kind,
@@ -68,6 +69,12 @@ def outcome_text(ends: list[Converged | Blocked]) -> str:
     """One line a converged app, a paragraph for every other."""
     rows = [[e.host, e.app, e.version, f"slot {e.slot}", "converged"] for e in ends if isinstance(e, Converged)]
     return table(rows) + "".join(blocked_text(e) for e in ends if isinstance(e, Blocked))
+
+
+def notes_text(ends: list[Converged | Blocked]) -> str:
+    """What people should know of apps that are as wanted all the same."""
+    noted = [e for e in ends if isinstance(e, Converged) and e.note]
+    return "".join(f"host {e.host}: {e.app}: {e.note}\n  next: {e.next_step}\n" for e in noted)
 
 
 def status_row(want: Wanted, seen: ObservedHost | Unreachable, plan: AppPlan) -> dict[str, Any]:
@@ -97,7 +104,7 @@ def status_row(want: Wanted, seen: ObservedHost | Unreachable, plan: AppPlan) ->
     quarantined = [
         {
             "version": q.identity.version,
-            "identity": str(q.identity),
+            "release": q.identity.release,  # and no digest of the env: it could tell a short secret
             "reason": q.reason,
             "at": q.at_epoch_seconds,
         }
@@ -116,7 +123,9 @@ def status_row(want: Wanted, seen: ObservedHost | Unreachable, plan: AppPlan) ->
 def _because(plan: AppPlan) -> str:
     if plan.actions:
         return f"{plan.actions[0].verb}: {plan.actions[0].reason}"
-    return plan.end.reason if isinstance(plan.end, Blocked) else "as wanted"
+    if isinstance(plan.end, Blocked):
+        return plan.end.reason
+    return f"as wanted; {plan.end.note}" if plan.end.note else "as wanted"
 
 
 def status_text(rows: list[dict[str, Any]]) -> str:

@@ -6,14 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from reconciler.errors import ReconcileError, SecretError, SecretUnusable
 from reconciler.model.desired import App, SecretRef
 from reconciler.model.machine import HostSpec, Layout, Traefik
 from reconciler.model.observed import Identity
 from reconciler.model.wanted import Wanted, WantedRoute
 from reconciler.tools.digests import digest
+from reconciler.tools.masks import masked
 from reconciler.tools.release import release_id
 from reconciler.tools.systemd import UnitSettings, env_file, unit_text
-from reconciler.tools.traefik import RouteSettings, route_text
+from reconciler.tools.traefik import RouteSettings, read_htpasswd, route_text
 
 WORKER_SLOT = ("worker",)  # the only slot of an app without ports
 
@@ -76,15 +78,13 @@ class Target:
         assert self.unit is not None
         return unit_text(self.unit)
 
-    def route_text(self, slot: str) -> str:
+    def route_text(self, slot: str, attempt: str = "") -> str:
         assert self.route is not None
-        return route_text(self.route, slot)
+        return route_text(self.route, slot, attempt)
 
     def masked(self, text: str) -> str:
         """The text without the values of secrets."""
-        for secret in sorted(self.secrets, key=len, reverse=True):
-            text = text.replace(secret, "***")
-        return text
+        return masked(text, self.secrets)
 
 
 def removal(site: Site, app: str, waits_for: str = "", *, too_many: bool = False) -> Target:
@@ -102,12 +102,14 @@ def resolve(
     secret: Callable[[str], str],
 ) -> Target:
     """The target of one app on one host. `secret(name)` gives a value or raises what it has to say."""
-    values = {key: secret(value.secret) if isinstance(value, SecretRef) else value for key, value in app.env.items()}
+    values = _values(app, secret)
     secrets = frozenset(values[key] for key, value in app.env.items() if isinstance(value, SecretRef) and values[key])
     variables = {**values, "RECONCILE_START": app.start_command}
+    users = _users(app, secret)
+    secrets |= {*users, *(user.partition(":")[2] for user in users)}
     keys = tuple((key, digest(value)) for key, value in sorted(variables.items()))
     unit = _unit_settings(app, site.spec)
-    route = _route_settings(app, traefik)
+    route = _route_settings(app, traefik, users)
     slots = tuple(str(port) for port in app.ports) or WORKER_SLOT
     wanted = Wanted(
         host=site.name,
@@ -118,8 +120,9 @@ def resolve(
         unit=unit.digest,
         slots=slots,
         env_keys=keys,
-        route=WantedRoute(route.domains, {slot: route.digest(slot) for slot in slots}) if route else None,
-        health_path=app.health.path if app.health else None,
+        route=_wanted_route(route, slots) if route else None,
+        health_path=_health_path(app),
+        port_asked=app.health is not None,
         healthy_within_seconds=app.health.healthy_within_seconds if app.health else 30,
         minimum_healthy_seconds=app.health.minimum_healthy_seconds if app.health else 2,
         drain_seconds=app.drain_seconds,
@@ -132,21 +135,69 @@ def resolve(
     return Target(wanted, app, site, unit, route, folder, variables, secrets)
 
 
+def _values(app: App, secret: Callable[[str], str]) -> dict[str, str]:
+    """Every variable. Raises SecretError, which names each key and secret that is in the way, and no value."""
+    values: dict[str, str] = {}
+    troubles: list[tuple[str, ReconcileError]] = []
+    for key, value in app.env.items():
+        try:
+            values[key] = secret(value.secret) if isinstance(value, SecretRef) else value
+        except ReconcileError as error:
+            troubles.append((key, error))
+    if troubles:
+        said = "; ".join(f"env {key}: {error}" for key, error in troubles)
+        raise SecretError(said, troubles[0][1].next_step)
+    return values
+
+
 def _unit_settings(app: App, spec: HostSpec) -> UnitSettings:
     return UnitSettings(
         app=app.app,
         layout=spec.paths.at_home("%h").model_dump(),
         sandbox=app.sandbox.model_dump(),
         stop_seconds=app.stop_seconds,
-        memory_max=app.memory_max,
+        memory_max=app.memory_limit,
+        cpu_max=app.cpu_max,
         distribution=app.distribution,
         has_port=bool(app.ports),
         scope=spec.scope,
     )
 
 
-def _route_settings(app: App, traefik: Traefik) -> RouteSettings | None:
-    if app.route is None:
+def _route_settings(app: App, traefik: Traefik, users: tuple[str, ...]) -> RouteSettings | None:
+    route = app.route
+    if route is None:
         return None
-    entry_point = traefik.https_entry_point if app.route.tls else traefik.http_entry_point
-    return RouteSettings(app.app, app.route.domains, (entry_point,), app.route.tls, traefik.cert_resolver)
+    entry_point = traefik.https_entry_point if route.tls else traefik.http_entry_point
+    if route.tcp:
+        entry_point = route.tcp.entry_point
+    return RouteSettings(app.app, route, entry_point, traefik.cert_resolver, users)
+
+
+def _wanted_route(route: RouteSettings, slots: tuple[str, ...]) -> WantedRoute:
+    digests = {slot: route.digest(slot) for slot in slots}
+    domains = route.route.tcp.domains if route.route.tcp else route.route.domains
+    return WantedRoute(domains, digests, route.parts, (route.entry_point,), route.certified)
+
+
+def _health_path(app: App) -> str | None:
+    """An app behind a TCP route is asked over HTTP only when a path is written."""
+    health = app.health
+    if health is None or (app.route and app.route.tcp and "path" not in health.model_fields_set):
+        return None
+    return health.path
+
+
+def _users(app: App, secret: Callable[[str], str]) -> tuple[str, ...]:
+    named = app.route.basic_auth if app.route else None
+    if named is None:
+        return ()
+    try:
+        return read_htpasswd(secret(named.secret))
+    except SecretError as error:
+        raise SecretError(f"route.basic_auth: {error}", error.next_step) from None
+    except ValueError as error:
+        raise SecretUnusable(
+            f"the secret {named.secret} {error}; route.basic_auth needs htpasswd lines with bcrypt",
+            "make each line with `htpasswd -nB NAME` and set the secret anew",
+        ) from None

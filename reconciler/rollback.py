@@ -96,7 +96,10 @@ def _blocked(failure: Failure, host: str, reason: str, serving: str, next_step: 
 
 
 async def former(opened: Session, now: App, who: Controller) -> Desired | None:
-    """The newest older desired state in which the app was something else that has not failed here. Raises GitError."""
+    """The newest older desired state in which the app was something else that has not failed here. Raises GitError.
+
+    Its secrets are those of now: what was rotated since then may open nothing any more.
+    """
     if opened.origin is None:
         return None
     targets = [target for target in opened.targets if target.wanted.app == now.app]
@@ -108,6 +111,7 @@ async def former(opened: Session, now: App, who: Controller) -> Desired | None:
         app = app_of(desired, now.app)
         if app is None or (app.version, app.env, app.start) == (now.version, now.env, now.start):
             continue
+        desired = replace(desired, secret_files=opened.desired.secret_files)
         old = await work_out(desired, [now.app], None, opened.hosts)
         if not any(_failed(target, seen) for target in old.targets):
             return desired

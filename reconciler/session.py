@@ -8,24 +8,33 @@ import os
 import platform
 import re
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from reconciler.alive import new_token
 from reconciler.ancestry import Behind
 from reconciler.artifact.source import digest_of
-from reconciler.errors import ArtifactError, ArtifactUnavailable, ReconcileError, UsageError
+from reconciler.errors import (
+    ArtifactAwaited,
+    ArtifactError,
+    ArtifactMissing,
+    ArtifactUnavailable,
+    ReconcileError,
+    UsageError,
+)
 from reconciler.host.local import LocalHost
 from reconciler.host.ssh import SshHost
 from reconciler.host.transport import Transport
 from reconciler.model.action import Blocked
 from reconciler.model.desired import App, Desired
 from reconciler.model.machine import HostSpec
+from reconciler.model.references import named_in
 from reconciler.model.wanted import Controller
 from reconciler.origin import Origin, origin_of
 from reconciler.resolve import Site, Target, resolve
+from reconciler.secrets.vault import Vault
 from reconciler.source.git import root_commit
 from reconciler.tools.digests import digest
 
@@ -47,14 +56,19 @@ class Session:
     whole: bool = True  # every app and host is in it: only then can be told what is ours and no longer wanted
 
     @property
+    def vault(self) -> Vault:
+        """The secrets of this desired state, looked up anew."""
+        return Vault(self.desired.secret_files)
+
+    @property
     def behind(self) -> Behind | None:
         return self.origin.behind if self.origin else None
 
+    async def late(self, error: ArtifactMissing, app: str) -> ArtifactMissing:
+        """The same, as a reason to wait for as long as the commit that asks for it is young."""
+        from reconciler.late import awaited
 
-class SecretMissing(ReconcileError):
-    """A secret that a variable refers to is not to be had."""
-
-    kind = "secret"
+        return await awaited(error, self.desired, app)
 
 
 def controller(owner: str) -> Controller:
@@ -100,12 +114,13 @@ async def work_out(
     opened = Session(desired, whole=not apps and not hosts)
     chosen = [app for app in desired.apps if not apps or app.app in apps]
     owner = asyncio.create_task(_owner(desired, remote))
+    secret = await opened.vault.read_all(named.name for app in chosen for named in named_in(app, app.app))
     results = await asyncio.gather(*(_digest(app, desired) for app in chosen))
     opened.owner = await owner
     for app, result in zip(chosen, results, strict=True):
         for host in app.hosts:
             if not hosts or host in hosts:
-                _add(opened, app, host, result)
+                _add(opened, app, host, result, secret)
     opened.whole = opened.whole and opened.owner != "-"
     needed = known if opened.whole else {target.wanted.host for target in opened.targets}
     for name in sorted(needed):
@@ -114,21 +129,40 @@ async def work_out(
     return opened
 
 
+def demand_all(opened: Session) -> None:
+    """Raises UsageError when an app of this session cannot be worked out, as for want of a secret."""
+    if opened.refused:
+        raise UsageError(opened.refused[0].reason, opened.refused[0].next_step)
+
+
 def _site(desired: Desired, name: str) -> Site:
     return Site(name, desired.host(name), desired.fleet.traefik.api_port)
 
 
-def _add(opened: Session, app: App, host: str, result: str | ReconcileError | None) -> None:
+def _add(opened: Session, app: App, host: str, result: str | ReconcileError, secret: Callable[[str], str]) -> None:
     desired = opened.desired
     try:
-        if isinstance(result, ReconcileError):
+        if isinstance(result, ReconcileError) and not isinstance(result, ArtifactUnavailable):
             raise result
-        target = resolve(app, _site(desired, host), desired.fleet.traefik, desired.folder, result, secret)
+        known = result if isinstance(result, str) else None  # a host that has the release needs no artifact
+        target = resolve(app, _site(desired, host), desired.fleet.traefik, desired.folder, known, secret)
+        if isinstance(result, ArtifactUnavailable):
+            target = _without_artifact(target, result)
     except ReconcileError as error:
         opened.refused.append(Blocked(host, app.app, str(error), error.next_step, kind=error.kind))
         opened.whole = False  # an app that cannot be worked out is still wanted
     else:
         opened.targets.append(target)
+
+
+def _without_artifact(target: Target, error: ArtifactUnavailable) -> Target:
+    missing = str(error)
+    if not isinstance(error, ArtifactAwaited):
+        missing = f"the artifact of version {target.wanted.version} cannot be had: {error}"
+    wanted = replace(
+        target.wanted, missing=missing, missing_next=error.next_step, missing_kind=error.kind, comes_later=True
+    )
+    return replace(target, wanted=wanted)
 
 
 async def _owner(desired: Desired, remote: str | None) -> str:
@@ -143,11 +177,11 @@ async def _owner(desired: Desired, remote: str | None) -> str:
     return f"repository-{root[:16]}" if root else "-"
 
 
-async def _digest(app: App, desired: Desired) -> str | ReconcileError | None:
+async def _digest(app: App, desired: Desired) -> str | ReconcileError:
     try:
         return await digest_of(app.artifact.source, app.artifact.sha256, app.version, desired.folder)
-    except ArtifactUnavailable:
-        return None  # a host that has the release already needs no artifact
+    except ArtifactMissing as error:
+        return await Session(desired).late(error, app.app)
     except ArtifactError as error:
         return error
 
@@ -175,12 +209,3 @@ def open_host(name: str, spec: HostSpec) -> Transport:
     if spec.local:
         return LocalHost(name, needs_root=needs_root)
     return SshHost(name, spec.address, user=spec.user, port=spec.port, host_key=spec.host_key, needs_root=needs_root)
-
-
-def secret(name: str) -> str:
-    """The value of a secret, from this process's environment. Raises SecretMissing, which names the variable only."""
-    variable = "RECONCILE_SECRET_" + re.sub(r"[^A-Za-z0-9]", "_", name).upper()
-    value = os.environ.get(variable)
-    if value is None:
-        raise SecretMissing(f"the secret {name} is not known", f"set {variable} in the environment of reconcile")
-    return value

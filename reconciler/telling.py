@@ -12,8 +12,9 @@ from reconciler.logs import log
 from reconciler.loop import Outcome
 from reconciler.metrics import Metrics
 from reconciler.model.action import Blocked
+from reconciler.model.references import named_in
 from reconciler.notify.notifier import Notifier
-from reconciler.session import Session, cache_file, secret
+from reconciler.session import Session, cache_file
 
 
 @dataclass
@@ -62,8 +63,9 @@ class Telling:
         settings = opened.desired.fleet.notify
         if not settings and self.notifier is None:
             return
+        secret = await opened.vault.read_all(named.name for each in settings for named in named_in(each, "notify"))
         self.notifier = self.notifier or Notifier(settings, secret, remember=cache_file("notify", "told.json"))
-        self.notifier.use(settings)
+        self.notifier.use(settings, secret)
         known = {(target.wanted.app, target.wanted.host) for target in opened.targets}
         secrets = frozenset().union(*(target.secrets for target in opened.targets))
         failures = await self.notifier.tell(

@@ -111,6 +111,7 @@ class Watch:
             self.origin.behind,
             prunes=opened.whole and not busy,
             allow_prune=self.allow_prune,
+            late=opened.late,
         )
         task = asyncio.create_task(self._pass(work, opened))
         self.passes[task] = work
@@ -160,7 +161,7 @@ def _jitter() -> float:
 
 
 def _same(before: Desired, after: Desired) -> bool:
-    return (before.apps, before.fleet) == (after.apps, after.fleet)
+    return (before.apps, before.fleet, before.secret_files) == (after.apps, after.fleet, after.secret_files)
 
 
 async def changes(*places: Path) -> AsyncIterator[None]:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.artifact import source
-from reconciler.artifact.source import digest_in_sums, digest_of, fetch, locate
-from reconciler.errors import ArtifactRefused, ArtifactUnavailable
+from reconciler.artifact import memory, source
+from reconciler.artifact.source import digest_in_sums, digest_of, fetch, label_of, open_store
+from reconciler.errors import ArtifactMissing, ArtifactRefused, ArtifactUnavailable
+from reconciler.model.source import GitHubAsset, read_source
 
 CONTENT = bytes(range(256)) * 4000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -24,7 +25,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache and a memory of this test's own."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(source, "_digests", {})
-    monkeypatch.setattr(source, "_lists", {})
+    monkeypatch.setattr(memory, "_kept", {})
     return tmp_path / "cache" / "reconcile" / "artifacts"
 
 
@@ -50,23 +51,47 @@ def refused(place: str, folder: Path) -> str:
     return str(caught.value)
 
 
-def test_a_source_is_a_path_from_the_desired_state_folder_or_an_address(tmp_path: Path) -> None:
-    assert locate("../build/app-{version}.tgz", "1.10", tmp_path) == tmp_path / "../build/app-1.10.tgz"
-    assert locate("/srv/app.tgz", "1.10", tmp_path) == Path("/srv/app.tgz")
-    assert locate("https://example.com/{version}/app.tgz", "1.10", tmp_path) == "https://example.com/1.10/app.tgz"
-    assert locate("./a:b.tgz", "1.10", tmp_path) == tmp_path / "a:b.tgz"
-    assert locate("http://localhost:8000/a", "1", tmp_path) == "http://localhost:8000/a"
+def test_a_source_is_a_path_from_the_desired_state_folder_or_a_place_elsewhere(tmp_path: Path) -> None:
+    def label(place: str) -> str:
+        return label_of(place, "1.10", tmp_path)
+
+    assert label("../build/app-{version}.tgz") == f"{tmp_path}/../build/app-1.10.tgz"
+    assert label("/srv/app.tgz") == "/srv/app.tgz"
+    assert label("./a:b.tgz") == f"{tmp_path}/a:b.tgz"
+    assert label("https://example.com/{version}/app.tgz?token=x") == "https://example.com/1.10/app.tgz?…"
+    assert label("http://localhost:8000/a") == "http://localhost:8000/a"
+    assert label("github:owner/repo@v{version}") == "github:owner/repo@v1.10"
+    assert label("s3://bucket/app-{version}.tgz") == "s3://bucket/app-1.10.tgz"
+    assert label("oci://ghcr.io/owner/app:{version}") == "oci://ghcr.io/owner/app:1.10"
+
+
+@pytest.mark.parametrize(
+    ("place", "owner", "repository", "asset", "tags"),
+    [
+        ("github:o/r", "o", "r", "", ("v1.0", "1.0")),
+        ("github:o/r.js@{version}", "o", "r.js", "", ("1.0",)),
+        ("github:o/r@app/v{version}", "o", "r", "", ("app/v1.0",)),
+        ("github:o/r@@scope/app@{version}", "o", "r", "", ("@scope/app@1.0",)),
+        ("github:o/r/app-{version}-*.tar.gz", "o", "r", "app-1.0-*.tar.gz", ("v1.0", "1.0")),
+        ("github:o/r/app.tgz@release-{version}", "o", "r", "app.tgz", ("release-1.0",)),
+    ],
+)
+def test_a_github_source_names_repository_asset_and_tag(
+    place: str, owner: str, repository: str, asset: str, tags: tuple[str, ...]
+) -> None:
+    assert read_source(place, "1.0") == GitHubAsset(owner, repository, asset, tags)
 
 
 @pytest.mark.parametrize(
     ("place", "reason"),
     [
-        ("s3://bucket/app.tgz", "artifact sources that begin with s3: are not supported yet"),
-        ("github:owner/repo", "artifact sources that begin with github: are not supported yet"),
-        ("file:///etc/passwd", "artifact sources that begin with file: are unknown"),
-        ("ext::sh -c id", "artifact sources that begin with ext: are unknown"),
-        ("", "the artifact source is empty or holds a NUL"),
-        ("a\0b", "the artifact source is empty or holds a NUL"),
+        ("file:///etc/passwd", "artifact.source file: is not a kind of source"),
+        ("ext::sh -c id", "artifact.source ext: is not a kind of source"),
+        ("github:owner/repo/../x", "artifact.source does not name a repository on GitHub"),
+        ("s3://bucket/a/../b", "artifact.source has an empty part, . or .. in its key"),
+        ("oci://ghcr.io/o/r:{version}+build", "artifact.source gives a tag that no registry takes"),
+        ("", "artifact.source is empty or holds a NUL"),
+        ("a\0b", "artifact.source is empty or holds a NUL"),
         ("http://example.com/a.tgz", "http://example.com/a.tgz is not an https:// address"),
         ("http://127.0.0.1.example.com/a", "http://127.0.0.1.example.com/a is not an https:// address"),
         ("http://127.0.0.1@example.com/a", "http://example.com/a is not an https:// address"),
@@ -78,7 +103,7 @@ def test_a_source_is_a_path_from_the_desired_state_folder_or_an_address(tmp_path
 )
 def test_any_other_source_is_refused_with_a_way_out(place: str, reason: str, tmp_path: Path) -> None:
     with pytest.raises(ArtifactRefused) as caught:
-        locate(place, "1.0", tmp_path)
+        open_store(place, "1.0", tmp_path)
 
     assert (str(caught.value), bool(caught.value.next_step)) == (reason, True)
 
@@ -91,7 +116,8 @@ def test_the_digest_given_comes_first_then_the_list_then_the_file(tmp_path: Path
     assert of_file == SHA256
     assert asked_digest("app-{version}.tgz", None, tmp_path) == OTHER
     assert asked_digest("app-{version}.tgz", "AB" * 32, tmp_path) == "ab" * 32
-    assert asked_digest("app-{version}.tgz", None, tmp_path, version="2.0") is None
+    with pytest.raises(ArtifactMissing, match=r"app-2\.0\.tgz is not there"):
+        asked_digest("app-{version}.tgz", None, tmp_path, version="2.0")
 
 
 def test_the_list_speaks_for_a_file_that_is_not_there_yet(tmp_path: Path) -> None:

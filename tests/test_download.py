@@ -5,98 +5,27 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from reconciler.artifact import download, source
-from reconciler.artifact.source import digest_of, fetch
-from reconciler.errors import ArtifactRefused, ArtifactUnavailable
+from reconciler.artifact import download, memory, source
+from reconciler.artifact.source import digest_of, fetch, public_address
+from reconciler.errors import ArtifactMissing, ArtifactRefused, ArtifactUnavailable
+from tests.web_server import Server, fails, gives, redirects, trickles, web_server
 
 CONTENT = bytes(range(256)) * 4000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 OTHER = hashlib.sha256(b"other").hexdigest()
 
-Answer = Callable[[BaseHTTPRequestHandler], None]
-
-
-@dataclass
-class Server:
-    """An HTTP server on a loopback port; `answers` by path, `asked` in order."""
-
-    address: str = ""
-    answers: dict[str, Answer] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
-    authorizations: list[str | None] = field(default_factory=list)
-
-
-def gives(content: bytes, **headers: str) -> Answer:
-    def answer(request: BaseHTTPRequestHandler) -> None:
-        request.send_response(200)
-        for name, value in {"Content_Length": str(len(content)), **headers}.items():
-            if value:
-                request.send_header(name.replace("_", "-"), value)
-        request.end_headers()
-        request.wfile.write(content)
-
-    return answer
-
-
-def redirects(to: str) -> Answer:
-    def answer(request: BaseHTTPRequestHandler) -> None:
-        request.send_response(302)
-        request.send_header("Location", to)
-        request.send_header("Content-Length", "0")
-        request.end_headers()
-
-    return answer
-
-
-def fails(status: int) -> Answer:
-    return lambda request: request.send_error(status)
-
-
-def trickles(request: BaseHTTPRequestHandler) -> None:
-    """A slow-loris of a server: a byte now and then, for ever."""
-    request.send_response(200)
-    request.end_headers()
-    for _ in range(100):
-        request.wfile.write(b"x")
-        request.wfile.flush()
-        time.sleep(0.05)
-
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    served = Server()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            served.asked.append(self.path)
-            served.authorizations.append(self.headers["Authorization"])
-            with suppress(OSError):  # a client that had enough
-                served.answers.get(self.path, fails(404))(self)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    web = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    web.daemon_threads = True
-    thread = threading.Thread(target=web.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    served.address = f"http://127.0.0.1:{web.server_port}"
-    yield served
-    web.shutdown()
-    thread.join()
-    web.server_close()
+    with web_server() as served:
+        yield served
 
 
 @pytest.fixture(autouse=True)
@@ -104,7 +33,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache and a memory of this test's own."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(source, "_digests", {})
-    monkeypatch.setattr(source, "_lists", {})
+    monkeypatch.setattr(memory, "_kept", {})
+    monkeypatch.setattr(download, "PAUSES_SECONDS", (0.0, 0.0))
     return tmp_path / "cache" / "reconcile" / "artifacts"
 
 
@@ -171,6 +101,23 @@ def test_a_server_that_says_no_may_say_yes_later(server: Server, tmp_path: Path,
 
     assert unavailable(server.address + "/app.tgz", tmp_path) == f"{server.address}/app.tgz answers {status}"
     assert list(cache.iterdir()) == []
+
+
+def test_trouble_that_passes_in_a_moment_is_not_told(server: Server, tmp_path: Path) -> None:
+    """A 503, then half an artifact, then the whole: three questions, the right bytes, no more."""
+    answers = iter([fails(503), gives(CONTENT[:1000], Content_Length="4000"), gives(CONTENT)])
+    server.answers["/app.tgz"] = lambda request: next(answers)(request)
+
+    assert fetched(server.address + "/app.tgz", tmp_path).read_bytes() == CONTENT
+    assert server.asked == ["/app.tgz"] * 3
+
+
+@pytest.mark.parametrize(("status", "times"), [(404, 1), (403, 1), (500, 3), (429, 3)])
+def test_only_what_may_pass_is_tried_again(server: Server, tmp_path: Path, status: int, times: int) -> None:
+    server.answers["/app.tgz"] = fails(status)
+
+    unavailable(server.address + "/app.tgz", tmp_path)
+    assert server.asked == ["/app.tgz"] * times
 
 
 def test_a_broken_line_or_no_server_at_all_may_be_there_later(server: Server, tmp_path: Path) -> None:
@@ -248,6 +195,25 @@ def test_passwords_and_tokens_are_sent_and_never_shown(
     assert [secret for secret in ("s3kret", "t0ken", "Ym9iOnMza3JldCE") if secret in everything] == []
 
 
+@pytest.mark.parametrize(
+    ("place", "address"),
+    [
+        ("https://example.com/app-{version}.tgz?token=x", "https://example.com/app-1.0.tgz?token=x"),
+        ("https://bob:pw@example.com/app.tgz", None),
+        ('https://example.com/"\\app.tgz', None),
+        ("http://127.0.0.1/app.tgz", None),
+        ("app.tgz", None),
+    ],
+)
+def test_a_host_is_given_an_https_address_without_a_login(tmp_path: Path, place: str, address: str | None) -> None:
+    """It goes into a config of curl: with a quote in it, it could be more than an address."""
+    if address:
+        assert asyncio.run(public_address(place, "1.0", tmp_path)) == address
+        return
+    with pytest.raises(ArtifactRefused, match="cannot be read by a host without a login"):
+        asyncio.run(public_address(place, "1.0", tmp_path))
+
+
 def test_a_published_list_says_the_digest_and_is_asked_for_once_a_minute(server: Server, tmp_path: Path) -> None:
     server.answers["/dl/SHA256SUMS"] = gives(f"{SHA256}  app-1.0.tgz\n".encode())
     place = server.address + "/dl/app-{version}.tgz?token=x"
@@ -256,8 +222,8 @@ def test_a_published_list_says_the_digest_and_is_asked_for_once_a_minute(server:
     assert server.asked == ["/dl/SHA256SUMS"]
 
 
-def test_an_address_whose_digest_nobody_states_is_refused(server: Server, tmp_path: Path) -> None:
-    with pytest.raises(ArtifactRefused, match=r"nothing says which sha256 .*/app.tgz should have") as caught:
+def test_an_address_whose_digest_nobody_states_may_get_its_list_later(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactMissing, match=r"nothing says which sha256 .*/app.tgz should have") as caught:
         asked_digest(server.address + "/app.tgz", None, tmp_path)
 
     assert "SHA256SUMS" in caught.value.next_step

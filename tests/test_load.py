@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from reconciler.model.desired import (
     SecretRef,
 )
 from reconciler.model.machine import read_host
+from reconciler.model.source import fill
 
 HELLO = """\
 app: hello
@@ -76,7 +76,7 @@ def test_one_app_file_is_enough(tmp_path: Path) -> None:
         folder=Path("ds"),
     )
     assert desired.apps[0].start_command == "bin/hello start"
-    assert desired.apps[0].artifact.at("1.10") == "../hello-1.10.tar.gz"
+    assert fill(desired.apps[0].artifact.source, "1.10") == "../hello-1.10.tar.gz"
 
 
 def test_every_key_is_read() -> None:
@@ -187,7 +187,7 @@ def test_defaults_fill_in_what_an_app_does_not_say() -> None:
     app = load_hello("env: {B: app}\ndrain_seconds: 4\nmemory_max:\n", fleet)
 
     assert (app.env, app.health) == ({"A": "fleet", "B": "app"}, HealthCheck(path="/up"))
-    assert (app.drain_seconds, app.memory_max) == (4, None)
+    assert (app.drain_seconds, app.memory_max, app.memory_limit) == (4, None, "40%")
 
 
 def test_defaults_cannot_say_what_each_app_must() -> None:
@@ -267,24 +267,6 @@ def test_errors_name_paths_as_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         shown.append(refused.value.problems[0].file)
 
     assert shown == ["ds/apps/hello.yaml", "ds/apps/hello.yaml", f"../{tmp_path.name}/ds/apps/hello.yaml"]
-
-
-def test_twenty_apps_load_quickly() -> None:
-    """The whole no-op pass has half a second; measured at 3 ms, asserted with room for a busy machine."""
-    text = HELLO + "env: {A: x, B: {secret: a/b}}\nhealth: {path: /ping}\nroute: {domains: [hello.de]}\n"
-    folder = write(
-        {
-            f"app{n}": text.replace("hello", f"app{n}").replace("4000, 4001", f"{4000 + 2 * n}, {4001 + 2 * n}")
-            for n in range(20)
-        }
-    )
-    times = []
-    for _ in range(5):
-        start = time.perf_counter()
-        load(folder)
-        times.append(time.perf_counter() - start)
-
-    assert min(times) < 0.06
 
 
 def test_a_target_that_is_none_raises_value_error() -> None:

@@ -99,7 +99,7 @@ def test_trouble() -> None:
     single = Slot(
         "4010",
         prepared=crashes,
-        env_keys=KEYS,
+        on_trial=True,
         previous=replace(OLD, unit=unit),
         state="activating",
         running=crashes,  # no process at this moment; its files say what the next one runs
@@ -142,6 +142,27 @@ def test_what_differs_on_the_host_differs_in_the_look(before: str, after: str, c
     reply = read_reply(case("one_live_slot").replace(before, after, 1), Layout())
 
     assert reply.apps["hello"].slot("4000") == replace(LIVE, **changed)  # type: ignore[arg-type]
+
+
+def test_a_route_file_says_what_it_is_made_of() -> None:
+    """One line a part, between its first line and the words for people."""
+    head = "head /etc/traefik/dynamic/hello.yml # "
+    text = case("one_live_slot").replace(f"{head}Written", f"{head}part 12ae32cb1ec0 domain a.de\n{head}Written")
+
+    app = read_reply(text, Layout()).apps["hello"]
+
+    assert app.route == RouteFile("4000", "d2facffd87f0", intact=True, parts=(("domain a.de", "12ae32cb1ec0"),))
+
+
+def test_a_route_file_that_was_deleted_is_told_from_one_that_never_was() -> None:
+    """What we wrote stands in the inventory."""
+    lines = case("one_live_slot").splitlines(keepends=True)
+    gone = "".join(line for line in lines if "dynamic/hello.yml" not in line or line.startswith("inventory"))
+
+    app = read_reply(gone, Layout()).apps["hello"]
+
+    assert (app.route, app.route_deleted) == (None, True)
+    assert not read("an_empty_host").apps["hello"].route_deleted
 
 
 @pytest.mark.parametrize("text", ["", "sh: not found\n", "@@begin\nboot x\n"])

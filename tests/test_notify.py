@@ -251,7 +251,7 @@ def test_passes_of_single_hosts_at_once_tell_each_thing_once(server: Server) -> 
 
 def test_other_places_after_a_commit_are_told_from_then_on(server: Server) -> None:
     teller = Teller(server, SLACK).told((bad(),))
-    teller.notifier.use([*teller.settings, Notify.model_validate(WEBHOOK)])
+    teller.notifier.use([*teller.settings, Notify.model_validate(WEBHOOK)], teller.secret)
 
     teller.told((bad(),))
 

@@ -11,8 +11,9 @@ import pytest
 from reconciler.loop import Outcome
 from reconciler.model.action import Blocked, Converged, Drain, PruneReleases, StartAgain
 from reconciler.notify.formats import lines
-from reconciler.notify.states import State, fixed_text, masked, state_of
+from reconciler.notify.states import State, fixed_text, state_of
 from reconciler.notify.transitions import DAY_SECONDS, Key, Notice, Told, transitions
+from reconciler.tools.masks import masked
 
 HERE: Key = ("hello", "web1")
 GOOD = State("1")

@@ -104,6 +104,61 @@ def test_old_releases_are_pruned_but_never_one_that_runs() -> None:
     assert world.app.releases == tuple(f"{v}-000000000000" for v in "456")
 
 
+def crowd(world: World) -> None:
+    """From now on an instance takes 300 MiB, and 100 are available."""
+    world.crowded = True
+    slots = tuple(replace(slot, memory_kib=300 * 1024) for slot in world.app.slots)
+    world.seen = replace(world.seen, facts=replace(world.seen.facts, memory_available_kib=100 * 1024))
+    world.seen = world.seen.with_app("hello", replace(world.app, slots=slots))
+    world.actions.clear()
+
+
+def test_without_room_for_a_second_copy_the_old_one_stops_first_and_the_plan_says_so() -> None:
+    world = World()
+    run_pass(world, wanted("1"))
+    crowd(world)
+
+    assert isinstance(run_pass(world, wanted("2")), Converged)
+    assert verbs(world) == ["install", "start", "wait", "cutover"]
+    assert world.actions[1].reason == (
+        "version 1 → 2; stop-first, a second copy needs about 360 MiB of memory and 100 MiB are available: "
+        "no service until it is healthy"
+    )
+    assert [slot.name for slot in world.app.slots if slot.occupied] == ["4000"]
+
+
+def test_without_room_a_bad_release_gives_way_to_the_one_before() -> None:
+    world = World(behaviour={"2-000000000000": "crashes"})
+    run_pass(world, wanted("1"))
+    crowd(world)
+
+    end = run_pass(world, wanted("2"))
+    assert isinstance(end, Blocked)
+    assert (end.serving, verbs(world)) == ("1", ["install", "start", "wait", "reject"])
+
+
+@pytest.mark.parametrize("cut", range(5))
+@pytest.mark.parametrize("release", ["2", "bad"])
+def test_a_stop_first_swap_for_want_of_room_cut_anywhere_is_finished(cut: int, release: str) -> None:
+    world = World(behaviour={"bad-000000000000": "crashes"})
+    run_pass(world, wanted("1"))
+    crowd(world)
+    run_pass(world, wanted(release), cut_after=cut)
+
+    assert isinstance(run_pass(world, wanted("3")), Converged)
+    assert len([slot for slot in world.app.slots if slot.occupied]) == 1
+
+
+def test_what_another_rollout_left_behind_makes_room_first() -> None:
+    world = World()
+    run_pass(world, wanted("1"))
+    run_pass(world, wanted("2"), cut_after=2)
+    crowd(world)
+
+    assert isinstance(run_pass(world, wanted("3")), Converged)
+    assert verbs(world)[:3] == ["install", "stop", "start"]
+
+
 def test_releases_that_failed_never_push_out_the_way_back() -> None:
     """However many bad ones came in between: what served before stays on the host."""
     world = World(behaviour={f"{v}-000000000000": "crashes" for v in "2345"})
@@ -219,7 +274,7 @@ def live(world: World, **changes: object) -> None:
 def test_a_deleted_route_file_is_written_again_at_once() -> None:
     world = World()
     run_pass(world, wanted("1"))
-    world.seen = world.seen.with_app("hello", replace(world.app, route=None, applied=None))
+    world.seen = world.seen.with_app("hello", replace(world.app, route=None, route_deleted=True, applied=None))
     world.once_served = False
     world.actions.clear()
 
@@ -356,3 +411,17 @@ def test_no_action_of_a_rollout_counts_as_drift() -> None:
 
     assert verbs(world)[-2:] == ["cutover", "confirm"]
     assert [action.drift for action in world.actions if action.drift] == []
+
+
+def test_an_app_that_speaks_no_http_is_accepted_by_its_open_port() -> None:
+    """And swaps like any other."""
+    world = World()
+    assert isinstance(run_pass(world, wanted("1", health_path=None, port_asked=True)), Converged)
+    assert [action.reason for action in world.actions if action.verb == "wait"] == ["port open for 2 s, within 60 s"]
+    world.actions.clear()
+
+    assert isinstance(run_pass(world, wanted("2", health_path=None, port_asked=True)), Converged)
+    assert verbs(world) == ["install", "start", "wait", "cutover", "confirm", "drain", "stop"]
+    world.actions.clear()
+    assert isinstance(run_pass(world, wanted("2", health_path=None, port_asked=True)), Converged)
+    assert world.actions == []

@@ -55,13 +55,13 @@ def other(changes: dict[str, str]) -> str:
             "",
             other({"5001": "4000"}),
             "",
-            ["other.yaml:5:15  ports[1]: 4000 is also a port of hello, on host web1"],
+            ["other.yaml:5:15  ports[1]: 4000 is also a port of hello (ds/apps/hello.yaml:5:9), on host web1"],
         ),
         (
             "route: {domains: [a.de]}",
             other({}) + "route: {domains: [b.de, A.de]}",
             "",
-            ["other.yaml:6:25  route.domains[1]: a.de is also a domain of hello, on host web1"],
+            ["other.yaml:6:25  route.domains[1]: a.de is also a route of hello (ds/apps/hello.yaml:6:19)"],
         ),
         (
             "",
@@ -75,7 +75,7 @@ def other(changes: dict[str, str]) -> str:
             "hosts: {web1: {address: 10.0.0.1}}",
             [
                 "other.yaml:4:9  hosts[0]: root@10.0.0.1 is the same machine as web1; write web1 everywhere",
-                "other.yaml:5:9  ports[0]: 4000 is also a port of hello, on host root@10.0.0.1",
+                "other.yaml:5:9  ports[0]: 4000 is also a port of hello (ds/apps/hello.yaml:5:9)",
             ],
         ),
         (
@@ -145,11 +145,14 @@ def test_a_variable_that_a_mix_release_overwrites_is_told_unless_start_is_writte
     assert load(tmp_path / "desired-state").notes == ()
 
 
-def test_no_app_keeps_a_capability_where_nobody_is_root() -> None:
-    (problem,) = problems(
-        {"hello": HELLO + "sandbox: {capabilities: [CAP_CHOWN]}\n"}, fleet="hosts: {web1: {address: x, scope: user}}"
+def test_no_app_gets_what_only_root_can_give_where_nobody_is_root() -> None:
+    app = HELLO.replace('"../hello-{version}.tar.gz"', '"https://h/{version}.tar.gz", fetch: host')
+    found = problems(
+        {"hello": app + "sandbox: {capabilities: [CAP_CHOWN]}\n"}, fleet="hosts: {web1: {address: x, scope: user}}"
     )
 
-    assert problem == (
-        "apps/hello.yaml:4:9  hosts[0]: on web1, in scope user, no app can keep CAP_CHOWN; leave out one of the two"
+    where, next_step = (
+        "apps/hello.yaml:4:9  hosts[0]: in scope user, as on web1, no app can",
+        "leave out one of the two",
     )
+    assert found == [f"{where} be fetched by the host; {next_step}", f"{where} keep CAP_CHOWN; {next_step}"]

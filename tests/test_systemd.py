@@ -18,7 +18,7 @@ SANDBOX = {
     "capabilities": [],
 }
 LAYOUT = {"releases": "/srv", "env": "/etc/reconcile", "units": "/u", "state": "/var/lib/reconcile", "traefik": "/t"}
-SETTINGS = UnitSettings("my-app", LAYOUT, SANDBOX, 30, None, "none", True)
+SETTINGS = UnitSettings("my-app", LAYOUT, SANDBOX, 30, "40%", "none", True)
 
 
 def test_an_env_file_escapes_what_systemd_reads_and_nothing_else() -> None:
@@ -59,6 +59,14 @@ def test_a_node_name_has_no_dash_since_erlang_takes_none() -> None:
 
 def test_a_worker_gets_no_port() -> None:
     assert "PORT=" not in unit_text(replace(SETTINGS, has_port=False))
+
+
+def test_an_instance_is_limited_in_memory_and_where_asked_for_in_cpu() -> None:
+    text = unit_text(replace(SETTINGS, cpu_max="150%"))
+
+    assert "\nMemoryMax=40%\n" in text
+    assert "\nCPUQuota=150%\n" in text
+    assert "CPUQuota" not in unit_text(SETTINGS)
 
 
 def test_show_of_several_units_is_keyed_by_id_whatever_the_order() -> None:

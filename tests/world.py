@@ -55,6 +55,7 @@ class World:
     behaviour: dict[str, str] = field(default_factory=dict)
     actions: list[AnyAction] = field(default_factory=list)
     once_served: bool = False
+    crowded: bool = False  # there is no room for two copies: the old one stops first, and the plan says so
     traefik_lags: bool = False
     dies_in_soak: set[str] = field(default_factory=set)  # releases that fail after their cutover
 
@@ -115,7 +116,7 @@ class World:
             assert app.slot(app.route.slot).enabled, "the routed slot is not enabled"
         for slot in running:
             assert slot.running and slot.running.release in app.releases, "runs a release that was pruned"
-        if len(want.slots) == 1 or not want.route:
+        if len(want.slots) == 1 or not want.route or self.crowded:
             return
         serves = app.applied and app.slot(app.applied.slot).running_now
         bad = bool(app.applied and (r := app.slot(app.applied.slot).running) and self._bad(r))
@@ -127,9 +128,13 @@ class World:
         """Exactly what is enabled comes back, from the files on disk."""
         slots = []
         for slot in self.app.slots:
+            if slot.on_trial:
+                slot = replace(slot, prepared=slot.previous, previous=None, on_trial=False)
             state: UnitState = "active" if slot.enabled else "inactive"
             running = slot.prepared if slot.enabled else None
             slots.append(replace(slot, state=state, running=running, open_connections=0, healthy=None))
+        for slot in slots:
+            assert not (slot.running and self._bad(slot.running)), "a reboot brings back what was never healthy"
         route = self.app.route
         applied = AppliedRoute(route.slot, route.digest) if route else None
         self.seen = self.seen.with_app("hello", replace(forget_evidence(self.app), slots=tuple(slots), applied=applied))

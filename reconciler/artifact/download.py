@@ -7,22 +7,29 @@ and path are printed or logged, never a password or a token in the query.
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import ipaddress
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
 
+from reconciler.artifact.cache import cache_errors
 from reconciler.artifact.spool import Limits, size_text
-from reconciler.errors import ArtifactRefused, ArtifactUnavailable
+from reconciler.errors import ArtifactMissing, ArtifactRefused, ArtifactUnavailable
 
 if TYPE_CHECKING:
     import httpx2
 
+Progress = Callable[[int, int | None], None]  # bytes so far and, where known, their total
+_T = TypeVar("_T")
+
 LARGEST_BYTES: Final = Limits().artifact_bytes
 LONGEST_SECONDS: Final = 15 * 60.0
+PAUSES_SECONDS: Final = (0.5, 2.0)  # before the second and the third try
 _CONNECT_SECONDS: Final = 10.0
 _SILENCE_SECONDS: Final = 30.0
 _MOST_REDIRECTS: Final = 5
@@ -64,44 +71,109 @@ def file_name(address: str) -> str:
     return unquote(urlsplit(address).path.rpartition("/")[2])
 
 
-async def download(address: str, keep: Callable[[bytes], None], progress: Callable[[int, int | None], None]) -> str:
-    """Hand every piece to `keep`; the sha256 of them all."""
-    digest, done = hashlib.sha256(), 0
-    async with _within(LONGEST_SECONDS, address), _opened(address) as response:
-        _check_status(response.status_code, address)
-        total = _length(response)
-        if (total or 0) > LARGEST_BYTES:
-            raise _too_large(address, LARGEST_BYTES)
-        async for piece in response.aiter_raw():
-            done += len(piece)
-            if done > LARGEST_BYTES:
-                raise _too_large(address, LARGEST_BYTES)
-            digest.update(piece)
-            keep(piece)
-            progress(done, total)
-    return digest.hexdigest()
+@dataclass(frozen=True)
+class Question:
+    """One GET. `authorization` goes to the host that is named, and to no other that a redirect leads to."""
+
+    address: str
+    accept: str = "*/*"
+    authorization: str = field(default="", repr=False)
 
 
-async def download_text(address: str, largest: int) -> str | None:
+@dataclass(frozen=True)
+class Answer:
+    """A whole answer, whatever its status; names of headers in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+    redirected: bool = False  # another host may have given it
+
+    @property
+    def text(self) -> str:
+        return self.body.decode("utf-8", "replace")
+
+
+async def download(question: Question, file: BinaryIO, progress: Progress, largest: int | None = None) -> str:
+    """Write what is there to `file`, which is empty; the sha256 of it."""
+    largest = LARGEST_BYTES if largest is None else largest
+
+    async def once() -> str:
+        with cache_errors():
+            file.seek(0)
+            file.truncate()
+        digest, done = hashlib.sha256(), 0
+        async with _opened(question) as response:
+            _check_status(response.status_code, question.address)
+            total = _length(response)
+            if (total or 0) > largest:
+                raise _too_large(question.address, largest)
+            async for piece in response.aiter_raw():
+                done += len(piece)
+                if done > largest:
+                    raise _too_large(question.address, largest)
+                digest.update(piece)
+                with cache_errors():
+                    file.write(piece)
+                progress(done, total)
+        return digest.hexdigest()
+
+    return await _patiently(once, LONGEST_SECONDS, question.address)
+
+
+async def ask(question: Question, largest: int) -> Answer:
+    """The answer to a small question. An error of the server is one of ours, after a few tries."""
+
+    async def once() -> Answer:
+        pieces, size = [], 0
+        async with _opened(question) as response:
+            if response.status_code >= 500 or response.status_code == 429:
+                _check_status(response.status_code, question.address)
+            async for piece in response.aiter_raw():
+                pieces.append(piece)
+                size += len(piece)
+                if size > largest:
+                    raise _too_large(question.address, largest)
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            return Answer(response.status_code, headers, b"".join(pieces), str(response.url) != question.address)
+
+    return await _patiently(once, 2 * _SILENCE_SECONDS, question.address)
+
+
+async def redirect_of(question: Question) -> tuple[int, str | None]:
+    """The status, and where the first answer leads, if it leads on."""
+
+    async def once() -> tuple[int, str | None]:
+        async with _opened(question, follow=False) as response:
+            location = response.headers["Location"] if response.has_redirect_location else None
+            return response.status_code, location and _redirected(question.address, location)
+
+    return await _patiently(once, 2 * _SILENCE_SECONDS, question.address)
+
+
+async def read_text(question: Question, largest: int) -> str | None:
     """A small text, or None where the server says there is none."""
-    pieces, size = [], 0
-    async with _within(2 * _SILENCE_SECONDS, address), _opened(address) as response:
-        if response.status_code in _GONE:
-            return None
-        _check_status(response.status_code, address)
-        async for piece in response.aiter_raw():
-            pieces.append(piece)
-            size += len(piece)
-            if size > largest:
-                raise _too_large(address, largest)
-    return b"".join(pieces).decode("utf-8", "replace")
+    answer = await ask(question, largest)
+    if answer.status in _GONE:
+        return None
+    _check_status(answer.status, question.address)
+    return answer.text
 
 
-@asynccontextmanager
-async def _within(seconds: float, address: str) -> AsyncIterator[None]:
+class _MayPass(ArtifactUnavailable):
+    """Trouble on the way that may be over in a moment."""
+
+
+async def _patiently(once: Callable[[], Awaitable[_T]], seconds: float, address: str) -> _T:
+    """What it gives, after more tries where trouble may pass; all of them within `seconds`."""
     try:
         async with asyncio.timeout(seconds):
-            yield
+            for pause in PAUSES_SECONDS:
+                try:
+                    return await once()
+                except _MayPass:
+                    await asyncio.sleep(pause)
+            return await once()
     except TimeoutError as error:
         raise ArtifactUnavailable(
             f"{shown(address)} was not read within {seconds:g} s", "try again, or bring the artifact nearer"
@@ -109,31 +181,51 @@ async def _within(seconds: float, address: str) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _opened(address: str) -> AsyncIterator[httpx2.Response]:
+async def _opened(question: Question, *, follow: bool = True) -> AsyncIterator[httpx2.Response]:
     """The response after redirects, each of which has to be an address we may ask."""
     import httpx2  # 75 ms, and only needed for addresses
 
     for name in ("httpx2", "httpcore2"):  # their lines hold whole addresses, tokens in them included
         logging.getLogger(name).setLevel(logging.WARNING)
     timeout = httpx2.Timeout(_SILENCE_SECONDS, connect=_CONNECT_SECONDS)
-    headers = {"User-Agent": "reconcile", "Accept": "*/*", "Accept-Encoding": "identity"}
+    headers = {"User-Agent": "reconcile", "Accept": question.accept, "Accept-Encoding": "identity"}
+    address = question.address
     try:
         async with httpx2.AsyncClient(timeout=timeout, headers=headers, follow_redirects=False) as client:
             for _ in range(_MOST_REDIRECTS + 1):
                 parts = check_address(address)
                 bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-                async with client.stream("GET", bare, auth=_credentials(parts)) as response:
-                    if not response.has_redirect_location:
+                async with client.stream("GET", bare, headers=_authorized(question, parts)) as response:
+                    if not follow or not response.has_redirect_location:
                         yield response
                         return
                     address = _redirected(address, response.headers["Location"])
     except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
         reason = str(error) or type(error).__name__
-        raise ArtifactUnavailable(
+        raise _MayPass(
             f"{shown(address)} could not be read: {reason}",
             "check the address and the network, then try again",
         ) from error
     raise ArtifactUnavailable(f"{shown(address)}: more than {_MOST_REDIRECTS} redirects", "correct artifact.source")
+
+
+def _authorized(question: Question, parts: SplitResult) -> dict[str, str]:
+    """What lets us in, for the host that it was meant for."""
+    if question.authorization and _origin(parts) == _origin(urlsplit(question.address)):
+        return {"Authorization": question.authorization}
+    if parts.username is None:
+        return {}
+    return {"Authorization": basic(unquote(parts.username), unquote(parts.password or ""))}
+
+
+def basic(user: str, password: str) -> str:
+    """The value of an Authorization header."""
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def _origin(parts: SplitResult) -> tuple[str, str, int | None]:
+    scheme = parts.scheme.lower()
+    return scheme, parts.hostname or "", parts.port or {"https": 443, "http": 80}.get(scheme)
 
 
 def _redirected(address: str, location: str) -> str:
@@ -150,22 +242,19 @@ def _redirected(address: str, location: str) -> str:
     return target
 
 
-def _credentials(parts: SplitResult) -> tuple[str, str] | None:
-    if parts.username is None:
-        return None
-    return unquote(parts.username), unquote(parts.password or "")
-
-
 def _check_status(status: int, address: str) -> None:
     if status == 200:
         return
+    said = f"{shown(address)} answers {status}"
+    if status in _GONE:
+        raise ArtifactMissing(said, "publish it there, or correct artifact.source")
+    if status >= 500 or status == 429:
+        raise _MayPass(said, "try again later")
     steps = {
         401: "put credentials where artifact.source can use them",
         403: "check that the artifact may be read from here",
-        404: "publish it there, or correct artifact.source",
     }
-    step = steps.get(status, "try again later" if status >= 500 or status == 429 else "correct artifact.source")
-    raise ArtifactUnavailable(f"{shown(address)} answers {status}", step)
+    raise ArtifactUnavailable(said, steps.get(status, "correct artifact.source"))
 
 
 def _length(response: httpx2.Response) -> int | None:

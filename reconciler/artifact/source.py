@@ -1,7 +1,7 @@
 """Where an artifact comes from: which digest is wanted, and the bytes that have it.
 
-A source is a path from the desired-state folder, an absolute path, or an https:// address; `{version}` in it
-is replaced. What comes from an address is kept in the cache by its digest; a path is used where it lies.
+A source is a path from the desired-state folder, or a place where artifacts are published; `{version}` in it is
+replaced. What is published is kept in the cache by its digest; a path is used where it lies.
 """
 
 from __future__ import annotations
@@ -10,10 +10,8 @@ import asyncio
 import hashlib
 import os
 import re
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, assert_never
 
 from reconciler.artifact.cache import (
     cache_errors,
@@ -26,111 +24,163 @@ from reconciler.artifact.cache import (
     temporary_beside,
     wrong_digest,
 )
-from reconciler.artifact.download import beside, check_address, download, download_text, file_name, shown
-from reconciler.errors import ArtifactError, ArtifactRefused, ArtifactUnavailable
+from reconciler.artifact.download import Progress, check_address
+from reconciler.artifact.store import FileStore, Store, WebStore
+from reconciler.errors import ArtifactError, ArtifactMissing, ArtifactRefused, ArtifactUnavailable
+from reconciler.model.source import (
+    BucketObject,
+    GitHubAsset,
+    LocalFile,
+    NotASource,
+    RegistryTag,
+    WebAddress,
+    fill,
+    read_source,
+)
 
-Progress = Callable[[int, int | None], None]
-
-_SUMS_NAME: Final = "SHA256SUMS"
-_SUMS_BYTES: Final = 1024 * 1024
-_SUMS_SECONDS: Final = 60.0  # a watching controller asks for the list this often, not at every pass
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
+SUMS_NAME: Final = "SHA256SUMS"
 _SUMS_LINE = re.compile(r"([0-9A-Fa-f]{64}) [ *](?:\./)?(.+)")
 
 # What a file's bytes are cannot change without its size, date or inode; kept for this process only.
 _digests: dict[tuple[str, int, int, int, int], str] = {}
-_lists: dict[str, tuple[float, str | None]] = {}
 
 
-def locate(source: str, version: str, folder: Path) -> Path | str:
-    """The path, or else the address, that `source` means; ArtifactRefused when it can be neither."""
-    text = source.replace("{version}", version)
-    scheme = _SCHEME.match(text)
-    if not text.strip() or "\0" in text:
-        raise ArtifactRefused("the artifact source is empty or holds a NUL", "set artifact.source to a path or address")
-    if scheme is None:
-        return folder / text
-    name = scheme[1].lower()
-    if name in ("https", "http"):
-        check_address(text)
-        return text
-    state = "not supported yet" if name in ("s3", "github") else "unknown"
-    raise ArtifactRefused(
-        f"artifact sources that begin with {name}: are {state}",
-        "use a path or an https:// address (a path with a colon: write ./ before it)",
-    )
+def open_store(source: str, version: str, folder: Path) -> Store:
+    """What `source` means for this version; ArtifactRefused when it means nothing."""
+    try:
+        place = read_source(source, version)
+    except NotASource as error:
+        raise ArtifactRefused(f"artifact.source {error}", error.next_step) from None
+    text = fill(source, version)
+    match place:
+        case LocalFile():
+            return FileStore(folder / place.path)
+        case WebAddress():
+            check_address(place.address)
+            return WebStore(place.address)
+        case GitHubAsset():
+            from reconciler.artifact.github import GitHubStore
+
+            return GitHubStore(place, text)
+        case BucketObject():
+            from reconciler.artifact.bucket import BucketStore
+
+            return BucketStore(place, text)
+        case RegistryTag():
+            from reconciler.artifact.registry import RegistryStore
+
+            return RegistryStore(place, text)
+        case _:
+            assert_never(place)
 
 
-async def digest_of(source: str, sha256: str | None, version: str, folder: Path) -> str | None:
-    """The sha256 the artifact has to have; None only if nothing states one and there is no file to ask.
+async def digest_of(source: str, sha256: str | None, version: str, folder: Path) -> str:
+    """The sha256 the artifact has to have. Raises ArtifactMissing when nothing says so (yet).
 
-    In this order: the one given; its line in a SHA256SUMS beside it; for a path, what the file has now.
+    In this order: the one given; its line in a SHA256SUMS beside it; what the place states (GitHub, a registry);
+    for a path, what the file has now.
     """
-    place = locate(source, version, folder)
+    store = open_store(source, version, folder)
     if sha256:
         if not re.fullmatch(r"[0-9A-Fa-f]{64}", sha256):
             raise ArtifactRefused("artifact.sha256 is not 64 hex digits", "copy it from the output of sha256sum")
         return sha256.lower()
-    if isinstance(place, Path):
-        return await asyncio.to_thread(_stated_beside, place) or await asyncio.to_thread(_digest_of_path, place)
-    if stated := digest_in_sums(await _published_list(place) or "", file_name(place)):
-        return stated
-    raise ArtifactRefused(
-        f"nothing says which sha256 {shown(place)} should have",
-        f"set artifact.sha256, or publish a {_SUMS_NAME} with a line for it beside it",
+    if digest := await stated_digest(store):
+        return digest
+    if isinstance(store, FileStore):
+        return await asyncio.to_thread(_digest_of_path, store.path)
+    raise ArtifactMissing(
+        f"nothing says which sha256 {store.label} should have",
+        f"set artifact.sha256 (reconcile set does), or publish a {SUMS_NAME} with a line for it beside it",
     )
+
+
+async def stated_digest(store: Store) -> str | None:
+    """What is published about the artifact's digest, without reading the artifact."""
+    name = await store.name()
+    listed = digest_in_sums(await store.text(SUMS_NAME) or "", name)
+    stated = await store.stated()
+    if listed and stated and listed != stated:
+        raise ArtifactRefused(
+            f"{store.label}: {SUMS_NAME} gives another digest for {name} than the place it lies in\n"
+            f"  {SUMS_NAME} {listed}\n  stated     {stated}",
+            f"publish the artifact and its {SUMS_NAME} again, under a new version",
+        )
+    return listed or stated
 
 
 async def fetch(
     source: str, sha256: str, version: str, folder: Path, progress: Progress = lambda done, total: None
 ) -> Path:
-    """A file that has these bytes: the path itself, or a cached copy of what the address gave.
+    """A file that has these bytes: the path itself, or a cached copy of what was published.
 
-    `progress` is called with the bytes so far and, where known, their total. Whoever reads the file checks
-    its digest again over the very bytes it uses (prepare() does): a path can change at any time.
+    Whoever reads the file checks its digest again over the very bytes it uses (prepare() does): a path can change
+    at any time.
     """
-    place = locate(source, version, folder)
-    if isinstance(place, str):
-        return await _fetch_address(place, sha256, progress)
-    found = await asyncio.to_thread(_digest_of_path, place)
-    if found is None:
-        raise ArtifactUnavailable(f"the artifact {place} is not there", "build it, or correct artifact.source")
-    if found != sha256:
-        raise _about(str(place), wrong_digest(sha256, found))
-    return place
+    store = open_store(source, version, folder)
+    if isinstance(store, FileStore):
+        found = await asyncio.to_thread(_digest_of_path, store.path)
+        if found != sha256:
+            raise _about(store.label, wrong_digest(sha256, found))
+        return store.path
+    cached = cache_folder("artifacts") / sha256
+    if await asyncio.to_thread(_is_whole, cached, sha256):
+        return cached
+    await _into_cache(store, sha256, progress)
+    return cached
+
+
+async def measure(source: str, version: str, folder: Path, progress: Progress) -> str:
+    """The digest the artifact has now, read in full where nothing states it; what was read stays in the cache."""
+    store = open_store(source, version, folder)
+    if digest := await stated_digest(store):
+        return digest
+    if isinstance(store, FileStore):
+        return await asyncio.to_thread(_digest_of_path, store.path)
+    return await _into_cache(store, None, progress)
+
+
+async def public_address(source: str, version: str, folder: Path) -> str:
+    """Where a host can read the artifact without a login. What it holds besides can be as good as one: a secret."""
+    store = open_store(source, version, folder)
+    address = await store.public_address()
+    # It goes into a config of curl, in quotes.
+    if address is None or not re.fullmatch(r"https://[!#-\[\]-~]+", address):
+        raise ArtifactRefused(
+            f"{store.label} cannot be read by a host without a login", "leave out fetch: host, and it is uploaded"
+        )
+    return address
+
+
+def label_of(source: str, version: str, folder: Path) -> str:
+    """The artifact's place for people to read, without password or token."""
+    return open_store(source, version, folder).label
 
 
 def digest_in_sums(text: str, name: str) -> str | None:
     """The digest that a list as `sha256sum` writes it gives for `name`; refused when it gives two."""
     found = {line[1].lower() for line in map(_SUMS_LINE.fullmatch, text.splitlines()) if line and line[2] == name}
     if len(found) > 1:
-        raise ArtifactRefused(f"{_SUMS_NAME} gives two digests for {name}", "keep one line for each file")
+        raise ArtifactRefused(f"{SUMS_NAME} gives two digests for {name}", "keep one line for each file")
     return found.pop() if found else None
 
 
-async def _fetch_address(address: str, sha256: str, progress: Progress) -> Path:
-    cached = cache_folder("artifacts") / sha256
-    if await asyncio.to_thread(_is_whole, cached, sha256):
-        return cached
-    temporary = temporary_beside(cached)
+async def _into_cache(store: Store, wanted: str | None, progress: Progress) -> str:
+    folder = cache_folder("artifacts")
+    temporary = temporary_beside(folder / "artifact")
     try:
         with cache_errors():
             file = temporary.open("xb")
         with file:
-
-            def keep(piece: bytes) -> None:
-                with cache_errors():
-                    file.write(piece)
-
-            found = await download(address, keep, progress)
-            if found != sha256:
-                raise _about(shown(address), wrong_digest(sha256, found))
+            found = await store.save(file, progress)
+            if wanted and found != wanted:
+                raise _about(store.label, wrong_digest(wanted, found))
             with cache_errors():
-                await asyncio.to_thread(settle, file, temporary, cached)
+                await asyncio.to_thread(settle, file, temporary, folder / found)
     finally:
         temporary.unlink(missing_ok=True)
-    await asyncio.to_thread(forget_old, cached.parent)
-    return cached
+    await asyncio.to_thread(forget_old, folder)
+    return found
 
 
 def _is_whole(cached: Path, sha256: str) -> bool:
@@ -145,29 +195,10 @@ def _is_whole(cached: Path, sha256: str) -> bool:
     return False
 
 
-async def _published_list(address: str) -> str | None:
-    """The text of the SHA256SUMS beside an address, or None if there is none."""
-    place = beside(address, _SUMS_NAME)
-    asked, text = _lists.get(place, (-_SUMS_SECONDS, None))
-    if time.monotonic() - asked >= _SUMS_SECONDS:
-        text = await download_text(place, _SUMS_BYTES)
-        _lists[place] = (time.monotonic(), text)
-    return text
-
-
-def _stated_beside(path: Path) -> str | None:
-    place = path.with_name(_SUMS_NAME)
-    if not place.is_file():
-        return None
-    with open_regular(place) as file:
-        text = file.read(_SUMS_BYTES)
-    return digest_in_sums(text.decode("utf-8", "replace"), path.name)
-
-
-def _digest_of_path(path: Path) -> str | None:
-    """The digest of the file's bytes now, or None when there is no file."""
+def _digest_of_path(path: Path) -> str:
+    """The digest of the file's bytes now."""
     if not os.path.lexists(path):
-        return None
+        raise ArtifactMissing(f"the artifact {path} is not there", "build it, or correct artifact.source")
     with open_regular(path) as file:
         before = _identity(path, os.fstat(file.fileno()))
         if known := _digests.get(before):

@@ -12,7 +12,7 @@ from reconciler.host.transport import Command
 from reconciler.model.observed import Unreachable
 from reconciler.observe import observe
 from reconciler.policy.slots import live_slot
-from reconciler.session import controller, session
+from reconciler.session import controller, demand_all, session
 from reconciler.tools import scripts
 
 LONGEST_SECONDS = 3600
@@ -29,8 +29,7 @@ def run(args: argparse.Namespace) -> int:
 
 async def _exec(args: argparse.Namespace, command: str) -> int:
     async with session(args) as opened:
-        if opened.refused:
-            raise UsageError(opened.refused[0].reason, opened.refused[0].next_step)
+        demand_all(opened)
         target = opened.targets[0]
         host, site = opened.hosts[target.wanted.host], target.site
         seen = await observe(host, site, [target], controller(opened.owner))

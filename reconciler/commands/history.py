@@ -13,7 +13,7 @@ from typing import Any
 from reconciler.errors import HostError, UsageError
 from reconciler.host.transport import Command
 from reconciler.report import table
-from reconciler.session import Session, session
+from reconciler.session import Session, demand_all, session
 from reconciler.tools import scripts
 
 
@@ -29,6 +29,7 @@ async def _history(args: argparse.Namespace) -> int:
     failed = int(None in told)
     entries = [entry for of_host in told for entry in of_host or []]
     if not entries and not failed:
+        demand_all(opened)  # what cannot be worked out has hosts that nobody asked
         print(f"no host knows of an app {args.app_name}", file=sys.stderr)
     entries.sort(key=lambda entry: int(entry["at"]))
     print(

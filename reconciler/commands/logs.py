@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from reconciler.errors import HostError, HostRefused, UsageError
 from reconciler.host.transport import Command
-from reconciler.session import Session, session
+from reconciler.session import Session, demand_all, session
 from reconciler.tools import scripts
 
 FOLLOW_SECONDS = 7 * 86_400
@@ -25,6 +25,7 @@ def run(args: argparse.Namespace) -> int:
 
 async def _logs(args: argparse.Namespace) -> int:
     async with session(args) as opened:
+        demand_all(opened)  # without the secrets there is no telling what to hide of them
         results = await asyncio.gather(*(_host(opened, name, args) for name in sorted(opened.hosts)))
     return max(results, default=0)
 

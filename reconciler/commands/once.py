@@ -13,7 +13,7 @@ from reconciler.loop import Outcome, Pass
 from reconciler.model.action import Blocked, Converged
 from reconciler.model.wanted import Controller
 from reconciler.progress import Progress
-from reconciler.report import end_json, outcome_text
+from reconciler.report import end_json, notes_text, outcome_text
 from reconciler.rollback import failures, roll_back
 from reconciler.session import Session, controller, session
 
@@ -45,6 +45,7 @@ async def one_pass(opened: Session, args: argparse.Namespace, who: Controller | 
         wait_lock_seconds=args.wait_lock,
         prunes=opened.whole,
         allow_prune=args.allow_prune,
+        late=opened.late,
     )
     outcomes = await work.run() + [Outcome(refused) for refused in opened.refused]
     if found := failures(opened, outcomes):
@@ -91,4 +92,4 @@ def _print(outcomes: list[Outcome], *, as_json: bool) -> None:
     ends = [outcome.end for outcome in outcomes]
     print(outcome_text([end for end in ends if isinstance(end, Converged)]), end="")
     sys.stdout.flush()
-    print(outcome_text([end for end in ends if isinstance(end, Blocked)]), end="", file=sys.stderr)
+    print(outcome_text([end for end in ends if isinstance(end, Blocked)]) + notes_text(ends), end="", file=sys.stderr)

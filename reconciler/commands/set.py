@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
+import asyncio
 import json
-import re
-from pathlib import Path
+import sys
 
 from pydantic_core import PydanticCustomError
 
+from reconciler.clock import now_seconds
 from reconciler.edit import SHA256_KEY, SOURCE_KEY, VERSION_KEY, AppText, open_app, write_version
-from reconciler.errors import UsageError
-from reconciler.model.fields import Text, shown
+from reconciler.errors import ArtifactError, ArtifactUnavailable, UsageError
+from reconciler.model.fields import Text
+from reconciler.model.source import LocalFile, NotASource, read_source
 from reconciler.model.values import SHA256, VERSION
-
-_REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -26,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
         _check(SHA256, "--sha256", sha256)
     app = open_app(args.desired_state, args.app_name)
     old = app.value(VERSION_KEY)
-    digest = _digest(app, args.version, sha256)
+    digest = sha256.lower() if sha256 else _digest(app, args.version)
     before = app.text
     now = write_version(app, args.version, digest)
     changed = (app.folder / app.key).read_bytes() != before.encode("utf-8")
@@ -41,6 +40,8 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(report | {"sha256": now.artifact.sha256}, indent=2, ensure_ascii=False))
     elif changed:
         print(f"{now.app}: {old} → {now.version} in {app.document.file}")
+        if now.artifact.sha256:
+            print(f"sha256 {now.artifact.sha256}")
         print(f"next: git commit -m '{now.app} {now.version}' {app.document.file}")
     else:
         print(f"{now.app} is at {now.version} already in {app.document.file}")
@@ -54,27 +55,44 @@ def _check(shape: Text, what: str, value: str) -> None:
         raise UsageError(f"{what} {error.message()}", str((error.context or {}).get("next_step", ""))) from None
 
 
-def _digest(app: AppText, version: str, given: str | None) -> str | None:
-    """The digest to write: the given one, else that of the local archive if the file names one."""
-    if given is not None:
-        return given.lower()
-    if SHA256_KEY not in app.document.places:
+def _digest(app: AppText, version: str) -> str | None:
+    """The digest to write, from where the artifact is. None leaves it out, or as it is."""
+    pinned = SHA256_KEY in app.document.places
+    source = app.value(SOURCE_KEY) or ""
+    if not source or (pinned and version == app.value(VERSION_KEY)):
         return None
-    source = (app.value(SOURCE_KEY) or "").replace("{version}", version)
-    if not source or _REMOTE.match(source):
-        if version == app.value(VERSION_KEY):
-            return None
-        raise UsageError(
-            f"{app.document.file} pins a sha256, and the one of {version} is not known here",
-            f"pass --sha256, as printed by sha256sum for {shown(source)}",
-        )
-    return _digest_of(app.folder / source, version)
-
-
-def _digest_of(archive: Path, version: str) -> str:
     try:
-        with archive.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        next_step = "build it first, or pass --sha256"
-        raise UsageError(f"the archive of {version}, {archive}, cannot be read: {error.strerror}", next_step) from error
+        published = not isinstance(read_source(source, version), LocalFile)
+    except NotASource:
+        return None  # what is wrong is said with its place, before anything is written
+    if not pinned and not published:
+        return None  # a path says by itself which bytes it has
+    try:
+        return asyncio.run(_measured(app, source, version))
+    except ArtifactError as error:
+        if pinned or not isinstance(error, ArtifactUnavailable):
+            raise UsageError(
+                f"the sha256 of {version} is not known: {error}", f"{error.next_step}; or pass --sha256"
+            ) from error
+        print(f"no sha256 written: {error}", file=sys.stderr)
+        return None
+
+
+async def _measured(app: AppText, source: str, version: str) -> str:
+    from reconciler.artifact.source import label_of, measure
+    from reconciler.install import share
+
+    label, terminal = label_of(source, version, app.folder), sys.stderr.isatty()
+    shown_at = -1.0
+
+    def progress(done: int, total: int | None) -> None:
+        nonlocal shown_at
+        if terminal and now_seconds() - shown_at > 0.1:
+            shown_at = now_seconds()
+            print(f"\r\033[K  {label}: read {share(done, total)}", end="", file=sys.stderr, flush=True)
+
+    try:
+        return await measure(source, version, app.folder, progress)
+    finally:
+        if shown_at >= 0:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)

@@ -53,6 +53,9 @@ class Instance:
 
     @property
     def file(self) -> Path:
+        on_trial = self.units / ".run" / self.name
+        if on_trial.exists():
+            return on_trial
         prefix, at, _ = self.name.partition("@")
         return self.units / (f"{prefix}@.service" if at else self.name)
 

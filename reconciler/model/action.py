@@ -130,6 +130,27 @@ class ConfirmRoute(SlotAction):
 
 
 @dataclass(frozen=True)
+class RetryCertificates(SlotAction):
+    """Write the same route in a file that Traefik takes for a changed one: only a change makes it ask the CA again."""
+
+    invocation: str
+    attempt: int
+    verb = "retry"
+
+
+@dataclass(frozen=True)
+class WaitCertified(Action):
+    """Give Traefik the time to get the certificates of these names. Visitors are served meanwhile."""
+
+    names: tuple[str, ...]
+    verb = "certify"
+
+    @property
+    def subject(self) -> str:
+        return ", ".join(self.names)
+
+
+@dataclass(frozen=True)
 class RemoveRoute(Action):
     """Take the app out of Traefik: nothing is to be routed to it any more."""
 
@@ -202,12 +223,17 @@ class PruneReleases(Action):
 
 @dataclass(frozen=True)
 class Converged:
-    """Nothing is left to do: a fresh look matched. Without a version: the app is gone, as wanted."""
+    """Nothing is left to do: a fresh look matched. Without a version: the app is gone, as wanted.
+
+    `note` is what people should know all the same: nothing of ours can better it now.
+    """
 
     host: str
     app: str
     version: str
     slot: str
+    note: str = ""
+    next_step: str = ""
 
 
 @dataclass(frozen=True)
@@ -239,6 +265,8 @@ AnyAction = (
     | Cutover
     | EnableInstance
     | ConfirmRoute
+    | RetryCertificates
+    | WaitCertified
     | RemoveRoute
     | Soak
     | GoBack

@@ -5,8 +5,8 @@ The definitions here are the only ones: the loader fills them, `schemas/` is pri
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -14,9 +14,13 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from reconciler.errors import UsageError
 from reconciler.model import values
+from reconciler.model.artifact import Artifact
 from reconciler.model.fields import AtLeastOne, EachOnce, MayBeEmpty, Whole, refuse
 from reconciler.model.machine import HostSpec, Layout, Strict, Traefik, read_host
 from reconciler.model.reserved import SET_BY_ELIXIR
+from reconciler.model.route import Route
+from reconciler.model.secret import SecretRef
+from reconciler.model.source import NotASource, read_source
 from reconciler.notify.settings import Notify
 
 __all__ = [
@@ -36,12 +40,6 @@ __all__ = [
 ]
 
 
-class SecretRef(Strict):
-    """A value that is looked up when it is needed and never written into git."""
-
-    secret: values.SecretName = Field(description="Name of the secret, such as my_app/secret_key_base.")
-
-
 def _kind_of_env_value(value: object) -> str:
     return "SecretRef" if isinstance(value, (dict, SecretRef)) else "text"
 
@@ -51,22 +49,6 @@ EnvValue = Annotated[
     Discriminator(_kind_of_env_value),
 ]
 Env = Annotated[dict[values.EnvKey, EnvValue], MayBeEmpty(dict)]
-
-
-class Artifact(Strict):
-    """Where the release archive of a version is found."""
-
-    source: values.ArtifactSource = Field(
-        description="Path from the desired-state folder, or an https:// address; {version} is filled in."
-    )
-    sha256: values.Sha256 | None = Field(
-        default=None,
-        description="Digest of the archive. A SHA256SUMS beside it will do; a local path may go without.",
-    )
-
-    def at(self, version: str) -> str:
-        """The source of this version."""
-        return self.source.replace("{version}", version)
 
 
 class HealthCheck(Strict):
@@ -91,15 +73,6 @@ class HealthCheck(Strict):
                 at=("minimum_healthy_seconds",),
             )
         return self
-
-
-class Route(Strict):
-    """Which visitors reach the app through Traefik."""
-
-    domains: Annotated[tuple[values.Domain, ...], EachOnce, AtLeastOne] = Field(
-        description="Host names that lead to this app, such as example.com."
-    )
-    tls: values.Flag = Field(default=True, description="Serve over https, on the https entry point of fleet.yaml.")
 
 
 class Sandbox(Strict):
@@ -174,7 +147,11 @@ class Common(Strict):
         default=3, description="Releases kept on a host, the running one included."
     )
     memory_max: values.Memory | None = Field(
-        default=None, description="Memory limit of one instance: 512M, 2G or a share such as 40% (MemoryMax)."
+        default=None,
+        description="Memory limit of one instance: 512M, 2G or a share (MemoryMax). Without it 40%, on one port 80%.",
+    )
+    cpu_max: values.CpuShare | None = Field(
+        default=None, description="CPU limit of one instance: 50% of one core, 200% for two (CPUQuota)."
     )
     sandbox: Annotated[Sandbox, MayBeEmpty(dict)] = Field(
         default_factory=Sandbox, description="Protections to switch off, by name."
@@ -218,6 +195,11 @@ class App(Common):
     )
 
     @property
+    def memory_limit(self) -> str:
+        """During a swap two instances run: both must leave room for each other, for Traefik and for the system."""
+        return self.memory_max or ("40%" if len(self.ports) == 2 else "80%")
+
+    @property
     def start_command(self) -> str:
         return self.start or f"bin/{self.app} start"
 
@@ -239,6 +221,14 @@ class App(Common):
     def lost_variables(self) -> list[str]:
         """Variables that do not arrive: the start script of an Elixir release, the default, sets them for itself."""
         return sorted(SET_BY_ELIXIR & self.env.keys()) if self.start is None else []
+
+    @model_validator(mode="after")
+    def _source_of_this_version(self) -> Self:
+        try:
+            read_source(self.artifact.source, self.version)
+        except NotASource as error:
+            raise refuse(f"with version {self.version} {error}", error.next_step, at=("artifact", "source")) from None
+        return self
 
     @model_validator(mode="after")
     def _needs_ports(self) -> Self:
@@ -289,6 +279,9 @@ class Desired:
     revision: str | None
     folder: Path
     notes: tuple[str, ...] = ()
+    mirror: Path | None = None  # the bare repository it was read from, when there is none around `folder`
+    inside: str = ""  # the folder's path in that mirror
+    secret_files: Mapping[str, bytes] = field(default_factory=dict, repr=False)  # below `secrets/`, still encrypted
 
     def host(self, name: str) -> HostSpec:
         """The host of that name: one from fleet.yaml, else what the name says by itself."""

@@ -121,7 +121,8 @@ class Traefik(Strict):
     http_entry_point: values.Name = Field(default="web", description="Entry point for plain http.")
     https_entry_point: values.Name = Field(default="websecure", description="Entry point for https.")
     cert_resolver: values.Name | None = Field(
-        default=None, description="Certificate resolver; without it Traefik's default."
+        default="letsencrypt",
+        description="Certificate resolver in Traefik's static configuration; an empty value asks for no certificates.",
     )
     api_port: Annotated[int, Whole(1, 65535)] = Field(default=8080, description="Port of Traefik's API on 127.0.0.1.")
 

@@ -1,8 +1,8 @@
 """What one look at a host showed. It may be old already; it is never guessed.
 
 Two kinds of facts stand side by side. Most are read off the host in one look. A few are *evidence*: something watched
-over time in this pass (`healthy_for_seconds`, `failure`, `drained`, `unconfirmed`). Evidence is bound to the
-invocation it was seen on, lives only until the next look, and is gathered anew by whoever comes after a crash.
+over time in this pass (`healthy_for_seconds`, `failure`, `drained`, `unconfirmed`, `uncertified`). Evidence is bound to
+the invocation it was seen on, lives only until the next look, and is gathered anew by whoever comes after a crash.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ class Slot:
     prepared: Identity | None = None  # what its files say the next start will run
     env_keys: tuple[tuple[str, str], ...] = ()  # (variable, digest of its value) as in the env file
     files_intact: bool = True  # env file and link are as we wrote them
-    previous: Identity | None = None  # kept while a stop-first replacement is unproven
+    on_trial: bool = False  # what it runs is not accepted yet: a reboot forgets it
+    previous: Identity | None = None  # what it was started in the place of, and a reboot brings back
     state: UnitState = "inactive"
     running: Identity | None = None  # what the main process was started from
     invocation: str = ""  # systemd's id of this start
@@ -91,6 +92,7 @@ class RouteFile:
     digest: str
     intact: bool  # byte for byte what we wrote
     age_seconds: int = 0  # since it was written, on the host's clock
+    parts: tuple[tuple[str, str], ...] = ()  # (what it says, digest of how), as in `WantedRoute`
 
 
 @dataclass(frozen=True)
@@ -119,8 +121,10 @@ class ObservedApp:
     commit: str = ""  # of the desired state by which it was changed last, "" when that was of files
     suspended: str = ""  # who, until when and why; nothing is changed meanwhile
     route: RouteFile | None = None
+    route_deleted: bool = False  # we wrote one, and it is not there
     applied: AppliedRoute | None = None
     unconfirmed: str = ""  # evidence: how long Traefik was asked in vain
+    uncertified: str = ""  # evidence: how long a certificate was waited for in vain
 
     def slot(self, name: str) -> Slot:
         """The slot of that name; an empty one when nothing of it was seen."""
@@ -159,8 +163,19 @@ class Lease:
 
 
 @dataclass(frozen=True)
+class Certificate:
+    """One that Traefik holds: the names it is for, `*.example.com` among them, and when it ends."""
+
+    names: tuple[str, ...]
+    ends_epoch_seconds: int
+
+
+@dataclass(frozen=True)
 class ObservedHost:
     """One look at one host. `traefik` is "" when it answered, else what was seen instead.
+
+    `entry_points` and `certificates` are Traefik's; None when it did not say. It gets certificates between two looks:
+    `certificates_at` says when these were seen, on the host's clock.
 
     `locked` says that another controller has the host: nothing may be changed now.
     """
@@ -171,6 +186,9 @@ class ObservedHost:
     locked: str = ""
     apps: dict[str, ObservedApp] = field(default_factory=dict)
     traefik: str = ""
+    entry_points: tuple[str, ...] | None = None
+    certificates: tuple[Certificate, ...] | None = None
+    certificates_at: int = 0
 
     def app(self, name: str) -> ObservedApp:
         return self.apps.get(name, ObservedApp())

@@ -16,7 +16,7 @@ from reconciler.model.reserved import why_app_name_is_taken, why_env_key_is_take
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 # A component has a character besides its leading dots, so that neither `.` nor `..` can occur.
 _COMPONENT = r"\.{0,2}[A-Za-z0-9_+@-][A-Za-z0-9_.+@-]*"
-_LINE = r"[^\x00-\x1f\x7f\x85\u2028\u2029]"
+LINE = r"[^\x00-\x1f\x7f\x85\u2028\u2029]"
 
 VERSION = Text(
     r"[A-Za-z0-9](\.?[A-Za-z0-9_+~-])*",
@@ -33,15 +33,13 @@ HostName = Annotated[
     str,
     Text(r"[A-Za-z0-9][A-Za-z0-9._-]*", "is not a host name", "use letters, digits and . _ -", longest=63),
 ]
-SecretName = Annotated[
-    str,
-    Text(
-        r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*",
-        "is not the name of a secret",
-        "write it like my_app/secret_key_base",
-        secret=True,
-    ),
-]
+SECRET_NAME = Text(
+    r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*",
+    "is not the name of a secret",
+    "write it like my_app/secret_key_base",
+    secret=True,
+)
+SecretName = Annotated[str, SECRET_NAME]
 Domain = Annotated[
     str,
     Text(
@@ -71,7 +69,7 @@ HostPath = Annotated[
 Command = Annotated[
     str,
     Text(
-        rf"{_LINE}*[^\s\x00-\x1f\x7f]{_LINE}*",
+        rf"{LINE}*[^\s\x00-\x1f\x7f]{LINE}*",
         "is not a command",
         "write one line, with no control characters",
         longest=4096,
@@ -91,6 +89,10 @@ Memory = Annotated[
         "is not an amount of memory",
         "write it like 512M, 2G or 40%",
     ),
+]
+CpuShare = Annotated[
+    str,
+    Text(r"[1-9][0-9]{0,4}%", "is not a share of a CPU core", "write it like 50% of one core, or 200% for two"),
 ]
 Capability = Annotated[
     str,
@@ -128,28 +130,6 @@ AppName = Annotated[
         "use a-z, 0-9, _ and -, a letter first, at most 31 in all",
     ),
     AfterValidator(_free_app_name),
-]
-
-
-def _known_source(source: str) -> str:
-    if scheme := re.match(r"([A-Za-z][A-Za-z0-9+.-]*)(://|:)", source):
-        name = scheme[1].lower()
-        if name in ("s3", "github"):
-            raise refuse(f"{name} sources cannot be read yet", "use a path or an https:// address")
-        if scheme[0] != "https://":
-            raise refuse(f"{name}: is not a kind of source", "use a path or an https:// address")
-        if "@" in re.split(r"[/?#]", source.removeprefix("https://"), maxsplit=1)[0]:
-            raise refuse("holds a login, which does not belong in git", "take user and password out of the address")
-    for place in re.findall(r"\{[^{}]*\}", source):
-        if place != "{version}":
-            raise refuse(f"{shown(place)} stands for nothing", "only {version} is filled in")
-    return source
-
-
-ArtifactSource = Annotated[
-    str,
-    Text(rf"{_LINE}+", "must be one line of text", "write a path or an https:// address", longest=2048, secret=True),
-    AfterValidator(_known_source),
 ]
 
 
@@ -193,17 +173,20 @@ EnvKey = Annotated[
     Text(r"[A-Za-z_][A-Za-z0-9_]*", "is not a name for a variable", "use letters, digits and _, no digit first"),
     AfterValidator(_free_env_key),
 ]
-EnvText = Annotated[
-    str,
-    Text(
-        r"[^\x00]*",
-        "holds a NUL character, which no environment can carry",
-        "take it out",
-        longest=131_000,
-        secret=True,
-    ),
-    AfterValidator(_fits_the_environment),
-]
+_ENV_TEXT = Text(
+    r"[^\x00]*",
+    "holds a NUL character, which no environment can carry",
+    "take it out",
+    longest=131_000,
+    secret=True,
+)
+EnvText = Annotated[str, _ENV_TEXT, AfterValidator(_fits_the_environment)]
+
+
+def env_text(value: str) -> str:
+    """The value if an environment can carry it. Raises PydanticCustomError, which never repeats it."""
+    return _fits_the_environment(_ENV_TEXT.read(value))
+
 
 _TARGET = (
     r"(?:([A-Za-z_][A-Za-z0-9_.-]*)@)?"

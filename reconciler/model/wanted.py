@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from reconciler.errors import Kind
 from reconciler.model.observed import Identity
 
 
@@ -23,14 +24,17 @@ class WantedRoute:
 
     domains: tuple[str, ...]
     digests: dict[str, str] = field(default_factory=dict)
+    parts: tuple[tuple[str, str], ...] = ()  # (what the file says, digest of how): to tell what differs
+    entry_points: tuple[str, ...] = ()
+    certified: tuple[str, ...] = ()  # names for which Traefik is to have a certificate
 
 
 @dataclass(frozen=True)
 class Wanted:
     """One app on one host, as desired.
 
-    `release` is None when the version has no known digest (a local artifact that is gone): then a release of that
-    version that is on the host already is the one meant, and if there is none the rollout is blocked.
+    `release` is None when the version has no known digest (an artifact that is gone, or cannot be asked for now): then
+    a release of that version that is on the host already is the one meant, and if there is none the rollout is blocked.
     """
 
     host: str
@@ -42,7 +46,8 @@ class Wanted:
     slots: tuple[str, ...]
     env_keys: tuple[tuple[str, str], ...] = ()
     route: WantedRoute | None = None
-    health_path: str | None = None  # None: running is all that is asked
+    health_path: str | None = None  # None: running is all that is asked, or the open port
+    port_asked: bool = False  # without a health path: it is healthy while its port is open
     healthy_within_seconds: float = 60.0
     minimum_healthy_seconds: float = 2.0
     drain_seconds: float = 10.0
@@ -55,6 +60,10 @@ class Wanted:
     behind: str = ""  # why this desired state is older than what was applied to the host
     waits_for: str = ""  # why it may not be removed yet
     too_many_removed: bool = False  # and that is because of how many others would go with it
+    missing: str = ""  # why no digest of the version is known
+    missing_next: str = ""  # what to do about that
+    missing_kind: Kind = "artifact"
+    comes_later: bool = False  # that can pass by itself
 
     @classmethod
     def removed(cls, host: str, app: str, waits_for: str = "", *, too_many: bool = False) -> Wanted:
@@ -65,5 +74,5 @@ class Wanted:
         return Identity(release, self.env, self.unit)
 
     @property
-    def stop_first(self) -> bool:
+    def one_slot(self) -> bool:
         return len(self.slots) == 1

@@ -17,8 +17,9 @@ from reconciler.notify.channel import Channel, identity, name_of, open_channel
 from reconciler.notify.memory import Remembered
 from reconciler.notify.send import Sender, Sleep, Undelivered, Unreached, sender
 from reconciler.notify.settings import Notify
-from reconciler.notify.states import State, desired_state, masked, state_of
+from reconciler.notify.states import State, desired_state, state_of
 from reconciler.notify.transitions import DESIRED_STATE, Key, News, Told, today, transitions
+from reconciler.tools.masks import masked
 
 if TYPE_CHECKING:
     from reconciler.loop import Outcome
@@ -55,9 +56,9 @@ class Notifier:
         self._revision: str | None = None
         self._lock = asyncio.Lock()
 
-    def use(self, settings: Sequence[Notify]) -> None:
-        """From now on these places, as a new commit has them."""
-        self._settings = tuple(settings)
+    def use(self, settings: Sequence[Notify], secret: Callable[[str], str]) -> None:
+        """From now on these places, with their secrets, as a new commit has them."""
+        self._settings, self._secret = tuple(settings), secret
 
     def faults(self) -> list[str]:
         """What is wrong with settings and secrets now, before there is anything to tell. Asks nobody."""

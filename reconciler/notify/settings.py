@@ -28,7 +28,7 @@ KEYS: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
 
 
 class NamedSecret(Strict):
-    """A value that is looked up when it is needed and never written into git."""
+    """A value that is looked up when it is needed; in git it lies encrypted, or not at all."""
 
     secret: values.SecretName = Field(description="Name of the secret, such as notify/slack.")
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import json
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote
 
 from reconciler.errors import ReconcileError
 from reconciler.model.action import AnyAction, Converged
 from reconciler.notify.problems import WORDLESS, error_kind
+from reconciler.tools.masks import masked
 
 if TYPE_CHECKING:
     from reconciler.loop import Outcome
@@ -33,7 +31,7 @@ _VARIES = re.compile(
 # An action that belongs to a rollout, rather than to putting something back.
 _ROLLOUT: Final = frozenset({"migrate", "start", "enable", "goback", "reject"})
 # What a pass does behind the scenes of a state that people know already.
-_HOUSEKEEPING: Final = frozenset({"prune", "confirm", "drain", "stop"})
+_HOUSEKEEPING: Final = frozenset({"prune", "confirm", "drain", "stop", "retry", "certify"})
 
 
 @dataclass(frozen=True)
@@ -84,22 +82,6 @@ def fixed_text(text: str, secrets: Collection[str] = ()) -> str:
     line = " ".join(masked(text, secrets).split())
     line = _VARIES.sub("…", "".join(letter for letter in line if letter.isprintable()))
     return line if len(line) <= LONGEST_TEXT else line[: LONGEST_TEXT - 1] + "…"
-
-
-def masked(text: str, secrets: Collection[str]) -> str:
-    """The text without these values, also where they are quoted, encoded or only one of their lines."""
-    forms = {form for secret in secrets if secret for form in _forms(secret)}
-    for form in sorted(forms, key=lambda form: (-len(form), form)):
-        text = text.replace(form, "***")
-    return text
-
-
-def _forms(secret: str) -> set[str]:
-    raw = secret.encode(errors="surrogatepass")
-    encoded = base64.b64encode(raw).decode()
-    lines = {line.strip() for line in secret.splitlines() if len(line.strip()) >= 8}
-    quoted = {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1]}
-    return {secret, encoded, encoded.rstrip("="), quote(raw, safe=""), quote(raw), *lines, *quoted} - {""}
 
 
 def _changed(actions: Sequence[AnyAction], secrets: Collection[str]) -> str:

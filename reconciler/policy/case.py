@@ -20,6 +20,12 @@ class Case:
     live: Slot | None
     slot: Slot  # where the wanted release runs or shall run
     identity: Identity
+    crowded: str = ""  # why there is no room for a second copy
+
+    @property
+    def stop_first(self) -> bool:
+        """What serves must leave its slot before the wanted release can start in it."""
+        return self.slot is self.live and (self.want.one_slot or bool(self.crowded or self.slot.previous))
 
     @property
     def serving(self) -> str:

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from reconciler.model.action import AnyAction, Blocked, ConfirmRoute, PruneReleases, RejectRelease, StopInstance
+from reconciler.model.action import (
+    AnyAction,
+    Blocked,
+    ConfirmRoute,
+    PruneReleases,
+    RejectRelease,
+    RetryCertificates,
+    StopInstance,
+    WaitCertified,
+)
 from reconciler.model.observed import ObservedHost
 from reconciler.model.wanted import Wanted
 from reconciler.policy.slots import carries, live_slot
@@ -41,9 +50,11 @@ def _suspended(step: AnyAction, want: Wanted, seen: ObservedHost) -> Blocked | N
 
 
 def _routed_is_never_stopped(step: AnyAction, want: Wanted, seen: ObservedHost) -> Blocked | None:
-    if not isinstance(step, StopInstance | RejectRelease) or (isinstance(step, RejectRelease) and want.stop_first):
-        return None
     app = seen.app(want.app)
+    if not isinstance(step, StopInstance | RejectRelease):
+        return None
+    if isinstance(step, RejectRelease) and app.slot(step.slot).previous:
+        return None  # it was started in the place of what serves, which comes back
     routed = {app.route.slot if app.route else "", app.applied.slot if app.applied else ""}
     if step.slot not in routed:
         return None
@@ -59,7 +70,7 @@ def _drift_is_only_reported(step: AnyAction, want: Wanted, seen: ObservedHost) -
     if not want.only_report_drift or want.gone or live is None or not carries(live, want, app) or live.previous:
         return None
     unfinished = any(slot.name != live.name and slot.occupied for slot in app.slots)
-    if unfinished or isinstance(step, ConfirmRoute | PruneReleases):
+    if unfinished or isinstance(step, ConfirmRoute | PruneReleases | RetryCertificates | WaitCertified):
         return None
     reason = f"drift, only reported: would {step.verb} {step.subject}, {step.reason}"
     return Blocked(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reconciler.model.observed import Identity, ObservedApp
-from reconciler.model.wanted import Wanted
+from reconciler.model.wanted import Wanted, WantedRoute
 
 
 def difference(before: Identity | None, wanted: Identity, want: Wanted, app: ObservedApp) -> str:
@@ -22,14 +22,28 @@ def difference(before: Identity | None, wanted: Identity, want: Wanted, app: Obs
     return ", ".join(parts) or "not running"
 
 
+def route_difference(app: ObservedApp, wanted: WantedRoute, digest: str) -> str:
+    """Why the route file is to be written: somebody changed it on the host, or another route is wanted."""
+    found = app.route
+    if found is None:
+        return "the route file was deleted on the host" if app.route_deleted else "the route is new"
+    if not found.intact:
+        return "the route file was changed on the host"
+    changes = _changes(dict(found.parts), dict(wanted.parts)) if found.parts and found.digest != digest else []
+    return ", ".join(changes) or "the route is written otherwise by this version of reconcile"
+
+
+def _changes(old: dict[str, str], new: dict[str, str]) -> list[str]:
+    return [
+        *(f"{name} changed" for name in sorted(old.keys() & new.keys()) if old[name] != new[name]),
+        *(f"{name} added" for name in sorted(new.keys() - old.keys())),
+        *(f"{name} removed" for name in sorted(old.keys() - new.keys())),
+    ]
+
+
 def _env_difference(before: Identity, want: Wanted, app: ObservedApp) -> str:
     slot = next((slot for slot in app.slots if slot.prepared == before and slot.env_keys), None)
     if slot is None:
         return "env changed"
-    old, new = dict(slot.env_keys), dict(want.env_keys)
-    changed = [
-        *(f"{key} changed" for key in sorted(old.keys() & new.keys()) if old[key] != new[key]),
-        *(f"{key} added" for key in sorted(new.keys() - old.keys())),
-        *(f"{key} removed" for key in sorted(old.keys() - new.keys())),
-    ]
+    changed = _changes(dict(slot.env_keys), dict(want.env_keys))
     return "env " + ", ".join(changed) if changed else "env changed"

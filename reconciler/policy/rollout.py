@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from reconciler.model.action import (
     Blocked,
-    ConfirmRoute,
-    Converged,
     Cutover,
     Drain,
     Drift,
@@ -31,15 +29,11 @@ from reconciler.model.action import (
 )
 from reconciler.model.observed import Identity, ObservedHost, Quarantine, Slot
 from reconciler.model.wanted import Wanted
+from reconciler.policy import certificates
 from reconciler.policy.case import Case
-from reconciler.policy.reasons import difference
-from reconciler.policy.slots import carries, chosen_slot, live_slot, wanted_identity
-
-ROUTES_NEXT_STEP = (
-    "let Traefik's file provider read a folder that the login may write to, and name it in paths.traefik; "
-    "or take route: out of the app"
-)
-MEMORY_HEADROOM = 1.2  # a second copy may need a little more than the first has now
+from reconciler.policy.reasons import difference, route_difference
+from reconciler.policy.routing import confirm, no_entry_point, no_way_in
+from reconciler.policy.slots import carries, chosen_slot, live_slot, shortage, wanted_identity
 
 
 def next_step(want: Wanted, seen: ObservedHost) -> Step:
@@ -57,7 +51,8 @@ def next_step(want: Wanted, seen: ObservedHost) -> Step:
     identity = wanted_identity(want, app)
     if identity is None:
         return _without_release(want, live)
-    case = Case(want, seen, app, live, chosen_slot(want, app, live), identity)
+    crowded = shortage(want, seen, live)
+    case = Case(want, seen, app, live, chosen_slot(want, app, live, crowded), identity, crowded)
     for part in (
         _come_back_at_boot,
         _keep_quarantine,
@@ -68,17 +63,19 @@ def next_step(want: Wanted, seen: ObservedHost) -> Step:
         _soak,
         _others_leave,
         _prune,
+        certificates.be_certified,
     ):
         if step := part(case):
             return step
-    return Converged(want.host, want.app, identity.version, case.slot.name)
+    return certificates.converged(case)
 
 
 def _without_release(want: Wanted, live: Slot | None) -> Blocked:
     serving = live.running.version if live and live.running_now and live.running else ""
     reason = f"the artifact of version {want.version} is not there, and no host release of that version either"
-    next_step = "build the artifact, or correct artifact.source"
-    return Blocked(want.host, want.app, reason, next_step, serving, kind="artifact")
+    next_step = want.missing_next or "build the artifact, or correct artifact.source"
+    why, kind = want.missing or reason, want.missing_kind
+    return Blocked(want.host, want.app, why, next_step, serving, retryable=want.comes_later, kind=kind)
 
 
 def _come_back_at_boot(case: Case) -> Step | None:
@@ -135,17 +132,25 @@ def _come_up(case: Case) -> Step | None:
     reason = _why_start(case)
     if installed := _installed(case):
         return installed
-    if not want.stop_first and slot is not case.live and slot.running_now and not carries(slot, want, case.app):
-        return _leave(case, slot, "left over from another rollout", drift="second_slot")
+    if left_over := _left_over(case):
+        return _leave(case, left_over, "left over from another rollout", drift="second_slot")
     if want.migrates and case.identity.release not in case.app.migrated:
         return Migrate(*case.where, "once per release, before it starts", case.identity)
     replaces = _replaced(case)
     if replaces:
-        reason += "; stop-first, only one slot: no service until it is healthy"
+        why = "only one slot" if want.one_slot else case.crowded or "as it was begun"
+        reason += f"; stop-first, {why}: no service until it is healthy"
     drift: Drift | None = None
     if carries(slot, want, case.app):
         drift = "failed" if slot.state == "failed" else "stopped"
     return StartInstance(*case.where, reason, slot.name, case.identity, replaces, drift=drift)
+
+
+def _left_over(case: Case) -> Slot | None:
+    """An instance of another rollout, where the wanted one is to start or where it takes the room of it."""
+    idle = [slot for slot in case.app.slots if slot is not case.live and slot.running_now]
+    others = [slot for slot in idle if not carries(slot, case.want, case.app)]
+    return next((slot for slot in others if slot is case.slot or case.crowded), None)
 
 
 def _installed(case: Case) -> Step | None:
@@ -158,11 +163,11 @@ def _installed(case: Case) -> Step | None:
 
 def _replaced(case: Case) -> Identity | None:
     before = case.slot.previous or case.slot.running or case.slot.prepared
-    return before if case.want.stop_first and before and before != case.identity else None
+    return before if case.stop_first and before and before != case.identity else None
 
 
 def _may_not_start(case: Case) -> Blocked | None:
-    slot, seen, live = case.slot, case.seen, case.live
+    slot, live = case.slot, case.live
     if slot is live and slot.state == "failed" and carries(slot, case.want, case.app):
         return case.blocked(
             "crashing",
@@ -175,19 +180,12 @@ def _may_not_start(case: Case) -> Blocked | None:
             f"port {slot.name} is taken by {slot.stranger}",
             "stop that program or give the app other ports",
         )
-    rollout = live is not None and live.running_now and live is not slot
-    if case.want.route and seen.facts.route_trouble and live is not slot:
-        return case.blocked("traefik", f"no route can be written: {seen.facts.route_trouble}", ROUTES_NEXT_STEP)
-    if case.want.route and seen.traefik and live is not slot:
-        return _traefik_silent(case)
-    needed_kib = int((live.memory_kib if live else 0) * MEMORY_HEADROOM)
-    if rollout and needed_kib > seen.facts.memory_available_kib:
-        return case.blocked(
-            "memory",
-            f"a second copy needs about {needed_kib // 1024} MiB of memory, "
-            f"{seen.facts.memory_available_kib // 1024} MiB are available",
-            "free memory, or give the app one port only (stop-first)",
-        )
+    if case.want.route and live is not slot and (blocked := no_way_in(case)):
+        return blocked
+    if not carries(slot, case.want, case.app) and (blocked := no_entry_point(case)):
+        return blocked
+    if case.crowded and live is not slot:  # other ports are desired: it cannot take the place of what serves
+        return case.blocked("memory", case.crowded, "free memory, or keep one of the former ports")
     return None
 
 
@@ -202,6 +200,9 @@ def _why_start(case: Case) -> str:
 def _be_as_written(case: Case) -> Step | None:
     """Its files say what it runs, so that a restart or a reboot brings back the same."""
     slot, app = case.slot, case.app
+    if slot.on_trial:
+        why = "its files were lost, and a reboot would not bring it back"
+        return RepairFiles(*case.where, why, slot.name, case.identity, drift="env") if case.accepted else None
     if slot.prepared != case.identity or not slot.files_intact:
         return RepairFiles(
             *case.where, "its env file or link was changed on the host", slot.name, case.identity, drift="env"
@@ -226,7 +227,7 @@ def _be_accepted(case: Case) -> Step | None:
 
 
 def _within(want: Wanted) -> str:
-    asked = f"{want.health_path} healthy" if want.health_path else "running"
+    asked = f"{want.health_path} healthy" if want.health_path else "port open" if want.port_asked else "running"
     return f"{asked} for {want.minimum_healthy_seconds:g} s, within {want.healthy_within_seconds:g} s"
 
 
@@ -246,6 +247,8 @@ def _accept(case: Case, reason: str, drift: Drift | None = None) -> Step:
     slot = case.slot
     if not case.want.route:
         return EnableInstance(*case.where, reason, slot.name, slot.invocation, drift=drift)
+    if blocked := no_entry_point(case):
+        return blocked
     before = case.live.name if case.live and case.live.name != slot.name and case.live.occupied else ""
     return Cutover(*case.where, reason, slot.name, slot.invocation, before, drift=drift)
 
@@ -256,33 +259,12 @@ def _be_confirmed(case: Case) -> Step | None:
     if not want.route:
         return RemoveRoute(*case.where, "no route is desired") if app.route else None
     digest = want.route.digests[slot.name]
-    if app.route is None or not app.route.intact:
-        what = "was changed on the host" if app.route else "is not there"
-        return _accept(case, f"the route file {what}", "route")
-    if app.route.digest != digest:
-        return _accept(case, "another route is desired")
+    if app.route is None or app.route.digest != digest or not app.route.intact:
+        by_hand = app.route_deleted or (app.route is not None and not app.route.intact)
+        return _accept(case, route_difference(app, want.route, digest), "route" if by_hand else None)
     if app.applied and app.applied.digest == digest and not app.applied.problem:
         return None
-    return _confirm(case, slot.name, digest)
-
-
-def _confirm(case: Case, slot: str, digest: str) -> Step:
-    app = case.app
-    if case.seen.traefik:
-        return _traefik_silent(case)
-    if app.unconfirmed:
-        problem = app.applied.problem if app.applied and app.applied.problem else app.unconfirmed
-        return case.blocked(
-            "traefik",
-            f"Traefik has not applied the route: {problem}",
-            "journalctl -u traefik on the host; one bad file in its directory freezes all of them",
-        )
-    return ConfirmRoute(*case.where, "Traefik must have applied the route", slot, digest)
-
-
-def _traefik_silent(case: Case) -> Blocked:
-    reason = f"Traefik does not answer: {case.seen.traefik}"
-    return case.blocked("traefik", reason, "systemctl status traefik on the host")
+    return confirm(case, slot.name, digest)
 
 
 def _soak(case: Case) -> Step | None:
@@ -310,7 +292,7 @@ def _leave(case: Case, slot: Slot, reason: str, drift: Drift | None = None) -> S
     """Traffic first, then the requests still open, then the instance."""
     route, applied = case.app.route, case.app.applied
     if route and applied and applied.slot == slot.name != route.slot:
-        return _confirm(case, route.slot, route.digest)
+        return confirm(case, route.slot, route.digest)
     # Whatever the look before the cutover counted: requests may have come in since then.
     if slot.running_now and slot.enabled and case.want.route and not slot.drained:
         return Drain(*case.where, f"{case.want.drain_seconds:g} s at most for open requests", slot.name)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from reconciler.model.observed import Identity, ObservedApp, Slot
+from reconciler.model.observed import Identity, ObservedApp, ObservedHost, Slot
 from reconciler.model.wanted import Wanted
+
+MEMORY_HEADROOM = 1.2  # a second copy may need a little more than the first has now
 
 
 def live_slot(want: Wanted, app: ObservedApp) -> Slot | None:
@@ -27,12 +29,28 @@ def carries(slot: Slot, want: Wanted, app: ObservedApp) -> bool:
     return identity is not None and (slot.running if slot.running_now else slot.prepared) == identity
 
 
-def chosen_slot(want: Wanted, app: ObservedApp, live: Slot | None) -> Slot:
-    """Where the wanted release runs or shall run: where it is already, else a slot that does not serve."""
-    if live and live.name in want.slots and carries(live, want, app):
+def chosen_slot(want: Wanted, app: ObservedApp, live: Slot | None, crowded: str = "") -> Slot:
+    """Where the wanted release runs or shall run: where it is already, else a slot that does not serve.
+
+    With one slot, or `crowded`, it takes the place of what serves.
+    """
+    if live and live.name in want.slots and (carries(live, want, app) or want.one_slot or crowded or live.previous):
         return live
-    idle = [app.slot(name) for name in want.slots if live is None or want.stop_first or name != live.name]
+    idle = [app.slot(name) for name in want.slots if live is None or name != live.name]
     return next((slot for slot in idle if carries(slot, want, app)), None) or idle[0]
+
+
+def shortage(want: Wanted, seen: ObservedHost, live: Slot | None) -> str:
+    """Why the host has no room for a second copy beside the one that serves; "" when it has, or needs none."""
+    app = seen.app(want.app)
+    if live is None or not live.running_now or carries(live, want, app):
+        return ""
+    if any(slot.running_now and carries(slot, want, app) for slot in app.slots):
+        return ""  # it runs already
+    needed_kib, available_kib = int(live.memory_kib * MEMORY_HEADROOM), seen.facts.memory_available_kib
+    if needed_kib <= available_kib:
+        return ""
+    return f"a second copy needs about {needed_kib // 1024} MiB of memory and {available_kib // 1024} MiB are available"
 
 
 def wanted_identity(want: Wanted, app: ObservedApp) -> Identity | None:

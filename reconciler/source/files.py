@@ -1,7 +1,7 @@
 """Which files make up the desired state, and reading them from a folder on disk.
 
-`fleet.yaml` and `apps/*.yaml`, nothing else. Symbolic links are refused: what counts must lie in the folder
-itself, so that the commit that people review is all there is.
+`fleet.yaml`, `apps/*.yaml` and the encrypted files below `secrets/`, nothing else. Symbolic links are refused: what
+counts must lie in the folder itself, so that the commit that people review is all there is.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from reconciler.errors import Problem
-from reconciler.source.yaml_text import LARGEST_FILE
+from reconciler.source.yaml_text import DEEPEST, LARGEST_FILE
 
 FLEET = "fleet.yaml"
+SECRETS = "secrets"
+RECIPIENTS = "recipients.txt"
 MOST_FILES = 2000
 _CHECK = "check who may read it, and that it is an ordinary file or folder"
 
@@ -40,6 +42,12 @@ class Written:
     files: Mapping[str, bytes]
     problems: tuple[Problem, ...] = ()
     absent: bool = False  # there is no such folder at all
+
+
+def below_secrets(written: Written) -> dict[str, bytes]:
+    """The files of the folder `secrets/`, by their names in it."""
+    start = f"{SECRETS}/"
+    return {name.removeprefix(start): content for name, content in written.files.items() if name.startswith(start)}
 
 
 class FolderTree:
@@ -75,7 +83,6 @@ def _kind(entry: os.DirEntry[str]) -> Kind:
 def collect(tree: Tree, label: str) -> Written:
     """Everything that counts. `label` is the folder as people typed it; errors begin with it."""
     problems: list[Problem] = []
-    files: dict[str, bytes] = {}
     try:
         top = tree.entries("")
         if top is None:
@@ -83,11 +90,29 @@ def collect(tree: Tree, label: str) -> Written:
             return Written({}, (Problem(label, 0, 0, "", "there is no such folder", next_step),), absent=True)
         names = [name for name in (FLEET, "fleet.yml") if name in top and _counts(name, top, label, problems)]
         names += _app_files(tree, top, label, problems)
+        names += _secret_files(tree, top, label, problems)
     except OSError as error:
         return Written({}, (Problem(label, 0, 0, "", f"cannot be read: {error.strerror or error}", _CHECK),))
+    return _read_all(tree, names, label, problems)
+
+
+def collect_secrets(tree: Tree, label: str) -> Written:
+    """Only what lies below `secrets/`, for those who change it."""
+    problems: list[Problem] = []
+    try:
+        names = _secret_files(tree, tree.entries("") or {}, label, problems)
+    except OSError as error:
+        return Written({}, (Problem(label, 0, 0, "", f"cannot be read: {error.strerror or error}", _CHECK),))
+    return _read_all(tree, names, label, problems)
+
+
+def _read_all(tree: Tree, names: list[str], label: str, problems: list[Problem]) -> Written:
+    files: dict[str, bytes] = {}
     for name in names:
         try:
             files[name] = tree.read(name)
+            if name.startswith(f"{SECRETS}/") and len(files[name]) > LARGEST_FILE:
+                raise OSError("it is larger than 1 MiB")
         except OSError as error:
             problems.append(Problem(f"{label}/{name}", 0, 0, "", f"cannot be read: {error.strerror or error}", _CHECK))
     return Written(files, tuple(problems))
@@ -108,6 +133,36 @@ def _app_files(tree: Tree, top: dict[str, Kind], label: str, problems: list[Prob
         next_step = f"write one as {label}/apps/<app>.yaml; no app at all is taken for a mistake"
         problems.append(Problem(f"{label}/apps", 0, 0, "", "there is no app file", next_step))
     return [f"apps/{name}" for name in names]
+
+
+def _secret_files(tree: Tree, top: dict[str, Kind], label: str, problems: list[Problem]) -> list[str]:
+    """Encrypted files and the list of recipients, at any depth. Only those who need one open it."""
+    if top.get(SECRETS, "folder") != "folder":
+        problems.append(_not_a("folder", f"{label}/{SECRETS}", top[SECRETS]))
+        return []
+    found: list[str] = []
+    folders = [SECRETS] if SECRETS in top else []
+    while folders and len(found) <= MOST_FILES:
+        folder = folders.pop()
+        for name, kind in sorted((tree.entries(folder) or {}).items()):
+            path = f"{folder}/{name}"
+            if name.startswith(".") or not name.isprintable():
+                continue
+            if kind == "folder" and path.count("/") < DEEPEST:
+                folders.append(path)
+            elif kind == "link" or (kind != "file" and _holds_secrets(name)):
+                problems.append(_not_a("file", f"{label}/{path}", kind))
+            elif _holds_secrets(name):
+                found.append(path)
+    if len(found) > MOST_FILES:
+        message = f"holds more than {MOST_FILES} files"
+        problems.append(Problem(f"{label}/{SECRETS}", 0, 0, "", message, "keep only what apps name"))
+        return []
+    return sorted(found)
+
+
+def _holds_secrets(name: str) -> bool:
+    return name == RECIPIENTS or name.endswith((".age", ".yaml", ".yml", ".json"))
 
 
 def _counts(name: str, entries: dict[str, Kind], label: str, problems: list[Problem]) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from reconciler.errors import Problem
 from reconciler.model.desired import App, Fleet, HostSpec, read_host
-from reconciler.source.yaml_text import Document, KeyPath, dotted
+from reconciler.source.yaml_text import Document, KeyPath, Place, dotted
 
 
 @dataclass(frozen=True)
@@ -17,8 +17,17 @@ class AppFile:
     document: Document
     app: App
 
+    def _place(self, path: KeyPath) -> Place:
+        while path not in self.document.places:  # a key that is read otherwise than it was written: WWW.example.com
+            path = path[:-1]
+        return self.document.places[path]
+
+    def place(self, path: KeyPath) -> str:
+        place = self._place(path)
+        return f"{self.document.file}:{place.line}:{place.column}"
+
     def problem(self, path: KeyPath, message: str, next_step: str) -> Problem:
-        place = self.document.places[path]
+        place = self._place(path)
         return Problem(self.document.file, place.line, place.column, dotted(path), message, next_step)
 
 
@@ -28,6 +37,7 @@ def problems_between(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem
     yield from _taken_ports(files, fleet)
     yield from _shared(files, fleet)
     yield from _rights_of_a_user(files, fleet)
+    yield from _swallowed(files, fleet)
     yield from _unknown_order(files)
     yield from _circles(files)
 
@@ -61,10 +71,13 @@ def _taken_ports(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
 def _rights_of_a_user(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
     for file in files:
         for index, (name, spec) in enumerate(_machines(file, fleet)):
-            if spec.scope == "user" and file.app.sandbox.capabilities:
-                kept = ", ".join(file.app.sandbox.capabilities)
+            if spec.scope == "system":
+                continue
+            wants = [f"keep {capability}" for capability in file.app.sandbox.capabilities]
+            wants += ["be fetched by the host"] * (file.app.artifact.fetch == "host")  # which unpacks it as nobody
+            for what in wants:
                 yield file.problem(
-                    ("hosts", index), f"on {name}, in scope user, no app can keep {kept}", "leave out one of the two"
+                    ("hosts", index), f"in scope user, as on {name}, no app can {what}", "leave out one of the two"
                 )
 
 
@@ -93,18 +106,37 @@ def _circles(files: Sequence[AppFile]) -> Iterator[Problem]:
             yield file.problem(("after",), f"{file.app.app} waits for itself", "break the circle")
 
 
+def _swallowed(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
+    """Traefik asks TCP routers first: at an entry point for http they take requests from the apps there."""
+    http, https = fleet.traefik.http_entry_point, fleet.traefik.https_entry_point
+    taken: dict[tuple[object, str], AppFile] = {}
+    for file in files:
+        if file.app.route and file.app.route.tls and not file.app.route.tcp:
+            names = (*file.app.route.domains, *file.app.route.redirects)
+            taken |= {(spec.machine, name): file for _, spec in _machines(file, fleet) for name in names}
+    for file in files:
+        tcp = file.app.route.tcp if file.app.route else None
+        if tcp and not tcp.domains and tcp.entry_point in (http, https):
+            said = f"{tcp.entry_point} is for http, and every request there would come to this app"
+            yield file.problem(("route", "tcp", "entry_point"), said, "give it an entry point of its own")
+        for host, spec in _machines(file, fleet):
+            for index, name in enumerate(tcp.domains if tcp and tcp.entry_point == https else ()):
+                if other := taken.get((spec.machine, name)):
+                    said = f"{name} is served over https by {other.app.app} on host {host}"
+                    yield file.problem(("route", "tcp", "domains", index), said, "choose another name or entry point")
+
+
 def _shared(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
-    owners: dict[tuple[object, ...], str] = {}
+    owners: dict[tuple[object, ...], tuple[AppFile, KeyPath]] = {}
     for file in files:
         wanted: list[tuple[KeyPath, str, object]] = [
             (("ports", index), "port", port) for index, port in enumerate(file.app.ports)
         ]
-        domains = file.app.route.domains if file.app.route else ()
-        wanted += [(("route", "domains", index), "domain", domain) for index, domain in enumerate(domains)]
+        claims = file.app.route.claims if file.app.route else []
+        wanted += [(("route", *path), "route", claimed) for path, claimed in claims]
         for name, spec in _machines(file, fleet):
             for path, what, value in wanted:
-                owner = owners.setdefault((spec.machine, what, value), file.app.app)
-                if owner != file.app.app:
-                    yield file.problem(
-                        path, f"{value} is also a {what} of {owner}, on host {name}", "change one of the two"
-                    )
+                owner, at = owners.setdefault((spec.machine, what, value), (file, path))
+                if owner is not file:
+                    said = f"{value} is also a {what} of {owner.app.app} ({owner.place(at)}), on host {name}"
+                    yield file.problem(path, said, "change one of the two")

@@ -132,6 +132,7 @@ def _read_app(name: str, lines: list[list[str]], sections: _Sections, layout: La
         commit=next((line[1] for line in lines if line[0] == "commit"), ""),
         suspended=next((_read_suspension(line, sections) for line in lines if line[0] == "suspended"), ""),
         route=_read_route(lines, sections, places, inventory),
+        route_deleted=places.route in inventory and places.route not in sections.sums,
     )
 
 
@@ -151,20 +152,17 @@ class _Places:
     def env(self, slot: str) -> str:
         return f"{self.layout.env}/{self.app}/{slot}.env"
 
-    def previous(self, slot: str) -> str:
-        return f"{self.layout.env}/{self.app}/{slot}.previous"
-
 
 def _read_route(
     lines: list[list[str]], sections: _Sections, places: _Places, inventory: dict[str, str]
 ) -> RouteFile | None:
     if places.route not in sections.sums:
         return None
-    slot, route_digest = read_route_head((sections.heads.get(places.route) or [""])[0])
+    slot, route_digest, parts = read_route_head(sections.heads.get(places.route, []))
     written = next((int(line[1]) for line in lines if line[0] == "routed"), 0)
     intact = sections.sums[places.route] == inventory.get(places.route)
     age_seconds = max(0, int(sections.host.get("now", 0)) - written) if written else 0
-    return RouteFile(slot, route_digest, intact, age_seconds)
+    return RouteFile(slot, route_digest, intact, age_seconds, parts)
 
 
 def _read_quarantine(words: list[str]) -> Quarantine:
@@ -190,16 +188,18 @@ def _read_slot(
     link = next((line[2] for line in lines if line[0] == "link" and line[1] == name), "").rpartition("/")[2]
     env_path = places.env(name)
     prepared, keys = systemd.read_env_head(sections.heads.get(env_path, []))
-    previous, _ = systemd.read_env_head(sections.heads.get(places.previous(name), []))
+    trial = next((" ".join(line[2:]) for line in lines if line[0] == "trial" and line[1] == name), "")
+    tried, _ = systemd.read_env_head([trial] if trial else [])
     intact = sections.sums.get(env_path) == inventory.get(env_path) and (not prepared or link == prepared.release)
     slot = Slot(
         name=name,
         prepared=prepared if link else None,
         env_keys=keys,
         files_intact=intact,
-        previous=previous,
         enabled=any(line[0] == "enabled" and line[1] == unit for line in lines),
     )
+    if tried and tried != prepared:  # else it was accepted a moment ago
+        slot = replace(slot, prepared=tried, env_keys=(), files_intact=True, on_trial=True, previous=slot.prepared)
     return _with_processes(_with_unit(slot, sections.units.get(unit, {})), unit, sections)
 
 

@@ -13,12 +13,13 @@ from reconciler.model.machine import Scope
 from reconciler.tools.rendering import package_text
 
 OTHERWISE_FOR_A_USER = ("exec", "logs")
+_SHARED = {"install": ("release",), "fetch": ("release",)}  # what an action's script has in common with another
 
 
 @cache
 def change_script(name: str, scope: Scope) -> str:
     """The script of one action, such as "start"; its reply is read by `look.read_reply`."""
-    return _joined(scope, "prelude", "look", name, "change")
+    return _joined(scope, "prelude", "look", *_SHARED.get(name, ()), name, "change")
 
 
 @cache

@@ -23,9 +23,10 @@ class UnitSettings:
     layout: dict[str, str]
     sandbox: dict[str, Any]
     stop_seconds: int
-    memory_max: str | None
+    memory_max: str
     distribution: str
     has_port: bool
+    cpu_max: str | None = None
     scope: Scope = "system"
 
     @property

@@ -1,6 +1,6 @@
 """The figures that the project promises, measured on a real throw-away host and printed as one table.
 
-    python -m tests.bench                      everything, about six minutes; needs root, as the tests on real hosts do
+    python -m tests.bench                      everything, about 20 minutes; needs root, as the tests on real hosts do
     python -m tests.bench --only no-op         one measure, or several: --only may be repeated
     python -m tests.bench --only no-op --runs 50
 
@@ -18,6 +18,8 @@ both. Figures are medians, with the smallest and largest in brackets. Exit code 
                  Traefik's API shows it
     help         `reconcile --help`
     footprint    peak memory, and bytes sent to the host, of a pass that finds nothing to do
+    watch        `reconcile` beside ten hosts: memory and CPU while nothing happens (`--runs` is the minutes, 10), then
+                 how soon a commit is begun and a deleted route file is back
 
     lab.py       the host, the app on it, and the command line, timed
     table.py     rows and their text

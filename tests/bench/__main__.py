@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import tests.bench
-from tests.bench import distance, passes, rollout, swaps
+from tests.bench import distance, passes, rollout, swaps, watching
 from tests.bench.lab import Lab, lab
 from tests.bench.table import Row, table
 from tests.hosts.farm import missing_requirements
@@ -29,6 +29,7 @@ MEASURES: dict[str, tuple[Measure, int]] = {
     "rollout": (rollout.measure, 7),
     "help": (passes.show_help, 20),
     "footprint": (passes.footprint, 5),
+    "watch": (watching.measure, 10),  # minutes
 }
 
 

@@ -8,6 +8,9 @@ look_files() { # app: what is on disk
   find "$R/$1/releases" -mindepth 1 -maxdepth 1 -printf 'release %T@ %f\n' 2>/dev/null
   find "$U" -mindepth 2 -maxdepth 2 -path "*.wants/$1@*" -printf 'enabled %f\n' 2>/dev/null
   find "$S/$1/migrated" -mindepth 1 -printf 'migrated %f\n' 2>/dev/null
+  for each in "$C/$1"/*.env; do
+    [ ! -r "$each" ] || { IFS= read -r trial <"$each"; each=${each##*/}; echo "trial ${each%.env} $trial"; }
+  done
   for each in inventory quarantine owner commit suspended; do
     [ ! -f "$S/$1/$each" ] || prefixed "$each" <"$S/$1/$each"
   done
@@ -31,7 +34,7 @@ look_slots() { # app slot,slot: the wanted ones and those with a file or a link
   app=$1 slots=' '
   IFS=,
   set -- $2
-  for each in "$@" "$R/$app/slots"/[0-9a-z]* "$E/$app"/[0-9a-z]*; do
+  for each in "$@" "$R/$app/slots"/[0-9a-z]* "$E/$app"/[0-9a-z]* "$C/$app"/[0-9a-z]*; do
     each=${each##*/} each=${each%.[a-z]*}
     case "$slots $each" in *" $each "* | *'['*) ;; *) slots="$slots$each " ;; esac # a pattern that nothing matched stays one
   done
@@ -94,7 +97,7 @@ look() {
       units="$units $app@$slot.service"
       case $slot in *[!0-9]*) ;; *) numbers="$numbers $slot" ;; esac
     done
-    for file in "$E/$app"/*.env "$E/$app"/*.previous "$U/$app@.service" "$T/$app.yml"; do
+    for file in "$E/$app"/*.env "$U/$app@.service" "$T/$app.yml"; do
       [ -f "$file" ] && files="$files $file"
     done
   done

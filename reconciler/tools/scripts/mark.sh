@@ -1,10 +1,10 @@
-# change app suspend|resume|retry|reject|adopt seconds|identity; stdin: the reason
+# change app suspend|resume|retry|reject|adopt seconds; stdin: the reason, for reject after the identity
 change() {
   begin_change "$1"
   case $2 in
     suspend) echo "$([ "$3" = 0 ] && echo 0 || echo $(($(date +%s) + $3))) $HOLDER $(tr '\n' ' ')" >"$S/$1/suspended.new" &&
       mv -T "$S/$1/suspended.new" "$S/$1/suspended" ;;
-    reject) quarantine "$1" "$3" ;;
+    reject) quarantine "$1" ;;
     adopt)
       for each in "$U/$1@.service" "$T/$1.yml" "$E/$1"/*.env; do
         [ ! -f "$each" ] || record "$1" "$each" "$each" || fail 28 "cannot write below $S"
@@ -12,6 +12,7 @@ change() {
     resume) rm -f "$S/$1/suspended" ;;
     retry)
       rm -f "$S/$1/quarantine"
+      [ ! -f "$T/$1.yml" ] || touch -d @1 "$T/$1.yml" # as if written long ago: certificates are asked for again
       systemctl reset-failed "$1@*" 2>/dev/null || : ;;
   esac
 }

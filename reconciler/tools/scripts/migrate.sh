@@ -1,4 +1,4 @@
-# change app release seconds identity; stdin: tar of env. systemd runs it, so that it ends and is remembered without us.
+# change app release seconds attempt; stdin: tar of env. systemd runs it, so that it ends and is remembered without us.
 change() {
   app=$1 release=$2 unit=$1-migrate.service done=$S/$1/migrated/$2
   begin_change "$app"
@@ -7,6 +7,7 @@ change() {
   systemctl reset-failed "$unit" 2>/dev/null
   while systemctl is-active --quiet "$unit" || [ "$(systemctl show -P ActiveState "$unit")" = activating ]; do sleep 0.2; done
   [ ! -e "$done" ] || { rm -rf "$stage"; return 0; }
+  identity=$(sed -n '1s/^# reconcile //p' "$stage/env")/$4
   begun=$(date +%s)
   said=$(run_as "$app" "$unit" migrate -p Type=oneshot -p "TimeoutStartSec=$3" \
     -p "WorkingDirectory=$R/$app/releases/$release" -p "EnvironmentFile=$stage/env" \
@@ -20,6 +21,6 @@ change() {
     *) fail 1 "the migration of $release could not be started: $why" ;;
   esac
   log_tail "$unit" "$begun"
-  echo "$why" | quarantine "$app" "$4" || fail 28 "cannot write below $S"
+  printf '%s\n' "$identity" "$why" | quarantine "$app" || fail 28 "cannot write below $S"
   sink "$app" "$release"
 }

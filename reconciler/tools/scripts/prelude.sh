@@ -70,8 +70,11 @@ log_tail() { # unit epoch-seconds: what the app said since then; when it said no
   printf '%s\n' "$said" | sed 's/^/| /' # no line of an app is ever read as one of ours
 }
 
-quarantine() { # app identity; stdin: why. These bytes with this env and unit failed here
-  { grep -vF " $2 " "$S/$1/quarantine" 2>/dev/null | tail -n 19; echo "$(date +%s) $2 $(tr '\n' ' ')"; } >"$S/$1/quarantine.new" &&
+# Arguments can be read by every user of the host, and sudo logs them: a digest that tells a short secret is in none.
+quarantine() { # app; stdin: the identity on a line of its own, then why. These bytes with this env and unit failed here
+  read -r identity
+  { printf ' %s \n' "$identity" | grep -vFf - "$S/$1/quarantine" 2>/dev/null | tail -n 19
+    echo "$(date +%s) $identity $(tr '\n' ' ')"; } >"$S/$1/quarantine.new" &&
     sync "$S/$1/quarantine.new" && mv -T "$S/$1/quarantine.new" "$S/$1/quarantine"
 }
 
@@ -79,21 +82,59 @@ served() { # app slot: its release counts as the newest of all
   touch "$R/$1/releases/$(basename "$(readlink "$R/$1/slots/$2")")"
 }
 
-sink() { # app release: it failed here and no slot needs it: the first to be pruned, before what once served
-  for each in "$R/$1/slots"/*; do
+needed() { # app release: a slot runs it, or would
+  for each in "$R/$1/slots"/* "$C/$1"/*.env; do
     [ "$(readlink "$each")" != "../releases/$2" ] || return 0
+    each=${each##*/}
+    [ "$(tried "$1" "${each%.env}")" != "$2" ] || return 0
   done
+  return 1
+}
+
+sink() { # app release: it failed here and no slot needs it: the first to be pruned, before what once served
+  ! needed "$1" "$2" || return 0
   [ ! -d "$R/$1/releases/$2" ] || touch -d @1 "$R/$1/releases/$2"
 }
 
-keep_unit() { # app staged-unit: the template that is proven, until its successor is accepted or rejected
-  unit_file=$U/$1@.service
-  [ -e "$unit_file" ] && [ ! -e "$S/$1/unit.previous" ] && ! cmp -s "$2" "$unit_file" &&
-    grep -qF "$(sha256sum <"$unit_file" | cut -d' ' -f1)  $unit_file" "$S/$1/inventory" || return 0
-  cp "$unit_file" "$S/$1/.unit.keep" && sync "$S/$1/.unit.keep" && mv -T "$S/$1/.unit.keep" "$S/$1/unit.previous"
+# An instance on trial lies where a reboot forgets it: its env in C, its unit, an instance of its own, in V. What is on
+# disk stays what served last, until the new one is accepted.
+[ -n "$V" ] || case $U in
+  /etc/systemd/system) V=/run/systemd/system C=/run/reconcile ;;
+  *) V=$U/.run C=$S/.run ;; # the demo's
+esac
+
+try_slot() { # app slot release stage
+  [ -d "$R/$1/releases/$3" ] || fail $STALE "release $3 is not on this host"
+  mkdir -p "$C/$1" "$V" && chmod 0700 "$C" "$C/$1" || return 1
+  sed "s|^\(EnvironmentFile=\).*/%i.env|\1$C/$1/%i.env|; s|/$1/slots/%i|/$1/releases/$3|" "$4/unit" >"$V/.$1@$2.new" &&
+    chmod 0600 "$4/env" && cp "$4/unit" "$C/$1/$2.unit" && cp -p "$4/env" "$C/$1/.$2.new" &&
+    mv -T "$C/$1/.$2.new" "$C/$1/$2.env" && mv -T "$V/.$1@$2.new" "$V/$1@$2.service" || return 1
+  rm -rf "$4"
 }
 
-started_at() { stat -c %Y "$R/$1/slots/$2" 2>/dev/null || echo 0; } # app slot: when its link was made, that is, by start
+tried() { # app slot: the release on trial there, "" when none is
+  sed -n '1s|^# reconcile \([^/]*\)/.*|\1|p' "$C/$1/$2.env" 2>/dev/null
+}
+
+accept() { # app slot: it is proven: from now on a reboot brings it back
+  release=$(tried "$1" "$2")
+  [ -n "$release" ] || return 0
+  stage=$E/$1/.stage
+  rm -rf "$stage" && mkdir -m 0700 "$stage" && cp "$C/$1/$2.unit" "$stage/unit" && cp "$C/$1/$2.env" "$stage/env" &&
+    write_slot "$1" "$2" "$release" "$stage" || fail 28 "cannot write the files of slot $2"
+  end_trial "$1" "$2"
+}
+
+end_trial() { # app slot: in this order, so that a unit that is left never lacks its env
+  [ -e "$C/$1/$2.env" ] || [ -e "$V/$1@$2.service" ] || return 0
+  rm -f "$V/$1@$2.service"
+  systemctl daemon-reload
+  rm -f "$C/$1/$2.env" "$C/$1/$2.unit"
+}
+
+started_at() { # app slot: when its files were written, that is, by start
+  stat -c %Y "$C/$1/$2.env" 2>/dev/null || stat -c %Y "$R/$1/slots/$2" 2>/dev/null || echo 0
+}
 
 routed_slot() { sed -n '1s/^# reconcile route slot=\([^ ]*\) .*/\1/p' "$T/$1.yml" 2>/dev/null; }
 
@@ -151,6 +192,7 @@ clear_slot() { # app slot: not enabled, not running, no files
   systemctl disable --quiet "$1@$2.service" 2>/dev/null
   systemctl stop "$1@$2.service" 2>/dev/null
   systemctl reset-failed "$1@$2.service" 2>/dev/null
-  rm -f "$E/$1/$2.env" "$E/$1/$2.previous" "$R/$1/slots/$2" "$R/$1/slots/.$2.new"
+  end_trial "$1" "$2"
+  rm -f "$E/$1/$2.env" "$R/$1/slots/$2" "$R/$1/slots/.$2.new"
   forget "$1" "$E/$1/$2.env"
 }

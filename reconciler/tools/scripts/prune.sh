@@ -5,9 +5,7 @@ change() {
   shift
   for name; do
     folder=$R/$app/releases/$name
-    for slot in "$R/$app/slots"/*; do
-      [ "$(readlink "$slot")" != "../releases/$name" ] || fail $STALE "slot ${slot##*/} needs $name"
-    done
+    ! needed "$app" "$name" || fail $STALE "a slot needs $name"
     case $name in
       .*) rm -rf "$folder" ;;
       *) [ ! -d "$folder" ] || { mv -T "$folder" "$R/$app/releases/.old-$name" && rm -rf "$R/$app/releases/.old-$name"; } ;;

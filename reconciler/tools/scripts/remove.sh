@@ -8,5 +8,5 @@ change() {
   if grep -q "  $U/$app@.service\$" "$S/$app/inventory" 2>/dev/null; then rm -f "$U/$app@.service"; systemctl daemon-reload; fi
   rm -rf "$R/$app/slots" "$R/$app/releases" "$E/$app"
   rmdir "$R/$app" 2>/dev/null
-  rm -rf "$S/$app"
+  rm -rf "$S/$app" "$C/$app"
 }

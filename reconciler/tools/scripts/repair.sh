@@ -4,5 +4,5 @@ change() {
   invocation_is "$1" "$2" "$4"
   stage=$(staged "$1") || fail 28 "cannot write below $E"
   write_slot "$1" "$2" "$3" "$stage" || fail 28 "cannot write the files of slot $2"
-  rm -f "$S/$1/unit.previous"
+  end_trial "$1" "$2"
 }

@@ -1,17 +1,16 @@
-# change app slot release invocation replaces(yes|no); stdin: tar of env, unit
+# change app slot release invocation; stdin: tar of env, unit. On trial, unless it is what the slot's files say already.
 change() {
   app=$1 slot=$2 unit=$1@$2.service
   begin_change "$app"
   invocation_is "$app" "$slot" "$4"
   stage=$(staged "$app") || fail 1 "cannot write below $E"
-  if [ "$5" = yes ]; then
-    if [ ! -e "$E/$app/$slot.previous" ] && [ -e "$E/$app/$slot.env" ]; then
-      cp -p "$E/$app/$slot.env" "$E/$app/.$slot.keep" && sync "$E/$app/.$slot.keep" &&
-        mv -T "$E/$app/.$slot.keep" "$E/$app/$slot.previous" || fail 28 "cannot write below $E"
-    fi
+  if [ "$(head -n 1 "$stage/env")" = "$(head -n 1 "$E/$app/$slot.env" 2>/dev/null)" ]; then
+    write_slot "$app" "$slot" "$3" "$stage" || fail 28 "cannot write the files of slot $slot"
+    end_trial "$app" "$slot"
+  else
+    try_slot "$app" "$slot" "$3" "$stage" || fail 28 "cannot write the files of slot $slot"
+    systemctl daemon-reload
   fi
-  keep_unit "$app" "$stage/unit" || fail 28 "cannot write below $S"
-  write_slot "$app" "$slot" "$3" "$stage" || fail 28 "cannot write the files of slot $slot"
   systemctl reset-failed "$unit" 2>/dev/null
   systemctl restart "$unit" || log_tail "$unit" "$(started_at "$app" "$slot")"
 }

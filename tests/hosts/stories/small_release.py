@@ -1,7 +1,8 @@
 """A small release: an HTTP server in the perl that every Debian has, started by sh. It boots in 30 ms.
 
-`bin/app start` serves `/`, `/ping`, `/version`, `/env/NAME`, `/slow?seconds=3` and POST `/echo` on 127.0.0.1:$PORT;
-`bin/app work` runs without a port; `bin/app migrate` notes version and GREETING in $STATE_DIRECTORY/migrations.
+`bin/app start` serves `/`, `/ping`, `/version`, `/env/NAME`, `/header/NAME`, `/slow?seconds=3` and POST `/echo` on
+127.0.0.1:$PORT; `bin/app work` runs without a port; `bin/app migrate` notes version and GREETING in
+$STATE_DIRECTORY/migrations.
 A behaviour is an environment variable (FAIL_BOOT, NEVER_HEALTHY, DIE_AFTER_SECONDS, FAIL_MIGRATE) or is built in.
 """
 
@@ -64,19 +65,20 @@ sub serve {
     }
     my $body = '';
     read($client, $body, $head{'content-length'}) if $head{'content-length'};
-    my ($status, $text) = answer($method, $target, $body);
+    my ($status, $text) = answer($method, $target, $body, \%head);
     print $client "HTTP/1.1 $status X\r\nContent-Length: " . length($text) . "\r\n\r\n$text";
     $client->flush;
     last if lc($head{connection} // '') eq 'close';
   }
 }
 sub answer {
-  my ($method, $target, $body) = @_;
+  my ($method, $target, $body, $head) = @_;
   return (200, $body) if $target eq '/echo' && $method eq 'POST';
   return (200, ($ENV{GREETING} // 'Hello') . " from app $version\n") if $target eq '/';
   return $ENV{NEVER_HEALTHY} ? (503, "no database\n") : (200, 'pong') if $target eq '/ping';
   return (200, "$version\n") if $target eq '/version';
   if ($target =~ m{^/slow\?seconds=([\d.]+)}) { sleep $1; return (200, "slept $1 s\n") }
+  return (200, $head->{lc $1} // '') if $target =~ m{^/header/([\w-]+)$};
   return (200, $ENV{$1}) if $target =~ m{^/env/(\w+)$} && defined $ENV{$1};
   return (404, "nothing here\n");
 }

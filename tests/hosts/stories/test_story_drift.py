@@ -14,7 +14,9 @@ cd / && sha256sum etc/systemd/system/*.service etc/traefik/dynamic/*.yml etc/rec
 find etc/systemd/system etc/traefik/dynamic etc/reconcile -printf '%p %m %U %l\\n' | grep -v /.stage
 find srv/*/slots srv/*/releases -maxdepth 1 -printf '%p %m %U %l\\n'
 """
-INSTANCES = "systemctl show -p Id -p InvocationID -p ActiveState '*@*.service' | grep . | paste -d' ' - - -"
+INSTANCES = (
+    "systemctl show -p Id -p InvocationID -p ActiveState '*@*.service' | grep . | paste -d' ' - - - | grep -v Id=user"
+)
 
 
 @pytest.fixture(scope="module")

@@ -63,8 +63,9 @@ def test_a_secret_is_found_nowhere_but_in_the_env_file(project: Project) -> None
     assert here == []
     missing = project.once()
     assert (missing.code, missing.verbs) == (1, [])
-    assert "the secret hello/greeting is not known\n" in missing.told
-    assert "next: set RECONCILE_SECRET_HELLO_GREETING in the environment of reconcile\n" in missing.told
+    assert "env GREETING: the secret hello/greeting is not known\n" in missing.told
+    way = "reconcile secrets set hello/greeting, or set RECONCILE_SECRET_HELLO_GREETING in the environment of reconcile"
+    assert f"next: {way}\n" in missing.told
 
 
 WATCH_ARGUMENTS = """\

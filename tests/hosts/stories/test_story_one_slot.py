@@ -9,6 +9,7 @@ import pytest
 from tests.hosts.stories.conftest import NewProject
 from tests.hosts.stories.project import Project, nothing_touched
 from tests.hosts.stories.small_release import small_release
+from tests.hosts.stories.visitors import visitors
 
 pytestmark = pytest.mark.hosts
 
@@ -42,6 +43,19 @@ def test_one_port_is_stopped_first_and_the_plan_says_so(one_port: Project) -> No
     assert result.verbs == ["install", "start", "wait", "cutover"]
     assert project.get() == (200, b"Hello from app 0.2.0\n")
     assert project.running() == project.one_instance("0.2.0", port)
+
+
+def test_on_one_port_visitors_wait_while_the_versions_change(one_port: Project) -> None:
+    """Traefik holds what nobody takes for some seconds. Only what this app was at when it was stopped may be lost."""
+    project = one_port
+    project.converge()
+    project.commit(version="0.2.0")
+
+    with visitors(project, slow=False, may_fail=4):
+        result = project.once()
+
+    assert result.code == 0, str(result)
+    assert project.version_served == "0.2.0"
 
 
 def test_a_bad_release_on_one_port_gives_way_to_the_version_before(one_port: Project) -> None:

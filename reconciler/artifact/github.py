@@ -1,0 +1,156 @@
+"""An asset of a GitHub release, private ones too: three questions to the API, the last of them the asset itself.
+
+The token goes to the API only. GitHub answers with a redirect to where the bytes lie, and that host never gets it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import BinaryIO, Final
+from urllib.parse import quote
+
+from pydantic import BaseModel, ValidationError
+
+from reconciler.artifact.download import Answer, Progress, Question, ask, download, read_text, redirect_of, shown
+from reconciler.artifact.memory import KEEP_SECONDS, remembered
+from reconciler.artifact.store import LARGEST_TEXT, choose
+from reconciler.errors import ArtifactMissing, ArtifactRefused, ArtifactUnavailable
+from reconciler.model.source import GitHubAsset
+
+_API: Final = "https://api.github.com"
+_RELEASE_BYTES: Final = 16 * 1024 * 1024  # a release can have a thousand assets
+# Without a token GitHub answers 60 questions an hour, and two are asked while there is no release yet.
+_ANONYMOUS_SECONDS: Final = 150.0
+_TOKENS: Final = ("GITHUB_TOKEN", "GH_TOKEN")
+
+
+class _Asset(BaseModel):
+    id: int
+    name: str
+    state: str = "uploaded"
+    digest: str | None = None
+
+
+class _Release(BaseModel):
+    tag_name: str
+    assets: list[_Asset]
+
+
+@dataclass(frozen=True)
+class GitHubStore:
+    """The asset of one release."""
+
+    place: GitHubAsset
+    label: str
+
+    async def name(self) -> str:
+        return (await self._chosen()).name
+
+    async def stated(self) -> str | None:
+        digest = re.fullmatch(r"sha256:([0-9a-f]{64})", (await self._chosen()).digest or "")
+        return digest[1] if digest else None
+
+    async def text(self, name: str) -> str | None:
+        asset = next((each for each in await self._assets() if each.name == name), None)
+        if asset is None:
+            return None
+        question = self._question(f"/releases/assets/{asset.id}", "application/octet-stream")
+        return await remembered(
+            ("github", question.address, name), lambda: read_text(question, LARGEST_TEXT), self._keep_seconds
+        )
+
+    async def save(self, file: BinaryIO, progress: Progress) -> str:
+        asset = await self._chosen()
+        question = self._question(f"/releases/assets/{asset.id}", "application/octet-stream")
+        return await download(question, file, progress)
+
+    async def public_address(self) -> str | None:
+        """GitHub signs one for a few minutes."""
+        asset = await self._chosen()
+        question = self._question(f"/releases/assets/{asset.id}", "application/octet-stream")
+        return (await redirect_of(question))[1]
+
+    async def _chosen(self) -> _Asset:
+        assets = {asset.name: asset for asset in await self._assets()}
+        release = await self._release()
+        way_out = f"name it as in github:{self._repository}/my_app-{{version}}-*.tar.gz (* stands for any text)"
+        return assets[choose(list(assets), self.place.asset, f"{self.label}: release {release.tag_name}", way_out)]
+
+    async def _assets(self) -> list[_Asset]:
+        # One that is still being uploaded is listed already, but cannot be read.
+        return [asset for asset in (await self._release()).assets if asset.state == "uploaded"]
+
+    async def _release(self) -> _Release:
+        key = ("github", self._api, self._repository, *self.place.tags)
+        release = await remembered(key, self._find_release, self._keep_seconds)
+        if release is None:
+            tags = " or ".join(self.place.tags)
+            raise ArtifactMissing(
+                f"{self.label}: there is no release {tags}",
+                "publish it (a draft does not count), or name its tag: …@TAG",
+            )
+        return release
+
+    async def _find_release(self) -> _Release | None:
+        for tag in self.place.tags:
+            question = self._question(f"/releases/tags/{quote(tag, safe='')}", "application/vnd.github+json")
+            answer = await ask(question, _RELEASE_BYTES)
+            if answer.status == 200:
+                return self._read(answer)
+            if answer.status != 404:
+                raise self._refusal(answer)
+        question = self._question("", "application/vnd.github+json")
+        answer = await remembered(("github", question.address), lambda: ask(question, _RELEASE_BYTES), 3600)
+        if answer.status != 200:
+            raise self._refusal(answer)
+        return None
+
+    def _read(self, answer: Answer) -> _Release:
+        try:
+            return _Release.model_validate_json(answer.body)
+        except ValidationError:
+            raise ArtifactUnavailable(
+                f"{self.label}: {shown(self._api)} answers what is not a release", "check GITHUB_API_URL"
+            ) from None
+
+    def _refusal(self, answer: Answer) -> ArtifactUnavailable:
+        said = f"{self.label}: GitHub answers {answer.status}"
+        if answer.headers.get("x-ratelimit-remaining") == "0":
+            return ArtifactUnavailable(
+                f"{self.label}: GitHub takes no more questions for now",
+                "set GITHUB_TOKEN, or write artifact.sha256 (reconcile set does), so that less is asked",
+            )
+        if answer.status == 401:
+            return ArtifactUnavailable(said, f"{_token()[0] or 'the token'} is not valid there: renew it")
+        private = "give the token read access to its contents" if _token()[1] else "for a private one set GITHUB_TOKEN"
+        return ArtifactUnavailable(said, f"check the name of the repository; {private}")
+
+    def _question(self, path: str, accept: str) -> Question:
+        token = _token()[1]
+        address = f"{self._api}/repos/{self._repository}{path}"
+        return Question(address, accept, f"Bearer {token}" if token else "")
+
+    @property
+    def _repository(self) -> str:
+        return f"{self.place.owner}/{self.place.repository}"
+
+    @property
+    def _api(self) -> str:
+        return (os.environ.get("GITHUB_API_URL") or _API).rstrip("/")
+
+    @property
+    def _keep_seconds(self) -> float:
+        return KEEP_SECONDS if _token()[1] else _ANONYMOUS_SECONDS
+
+
+def _token() -> tuple[str, str]:
+    """The name of the variable that holds a token, and the token."""
+    for variable in _TOKENS:
+        token = os.environ.get(variable, "").strip()
+        if token and not re.fullmatch(r"[!-~]+", token):
+            raise ArtifactRefused(f"{variable} does not hold a token", "set it to the token alone, on one line")
+        if token:
+            return variable, token
+    return "", ""

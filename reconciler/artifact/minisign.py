@@ -1,0 +1,71 @@
+"""Signatures of minisign: both forms, and the trusted comment with its own signature. Pure."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from reconciler.errors import ArtifactRefused
+
+_SIGNED_ANEW: Final = "sign it anew with minisign -S, and publish the .minisig"
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a .minisig holds. `prehashed`: it signs the BLAKE2b-512 of the file, not the file."""
+
+    prehashed: bool
+    key_id: bytes
+    value: bytes
+    trusted_comment: str
+    global_value: bytes
+
+    @property
+    def signed_name(self) -> str:
+        """The file's name when it was signed, which minisign writes into the trusted comment."""
+        found = re.search(r"(?:^|\t)file:([^\t]+)", self.trusted_comment)
+        return found[1].rpartition("/")[2] if found else ""
+
+
+def read_signature(text: str, name: str) -> Signature:
+    """The signature in the text of the .minisig called `name`."""
+    lines = text.replace("\r\n", "\n").rstrip("\n").split("\n")
+    try:
+        untrusted, encoded, comment, encoded_global = lines
+        value, global_value = (base64.b64decode(each, validate=True) for each in (encoded, encoded_global))
+    except (ValueError, binascii.Error):
+        raise ArtifactRefused(f"{name} is not a signature of minisign", _SIGNED_ANEW) from None
+    sound = untrusted.startswith("untrusted comment: ") and comment.startswith("trusted comment: ")
+    if not sound or len(value) != 74 or len(global_value) != 64 or value[:2] not in (b"ED", b"Ed"):
+        raise ArtifactRefused(f"{name} is not a signature of minisign", _SIGNED_ANEW)
+    trusted = comment.removeprefix("trusted comment: ")
+    return Signature(value[:2] == b"ED", value[2:10], value[10:], trusted, global_value)
+
+
+def verify(signature: Signature, key: str, message: bytes, what: str, file_name: str) -> None:
+    """Raises ArtifactRefused unless the key signed this: the file's BLAKE2b-512 where prehashed, else the file."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    raw = base64.b64decode(key)
+    if signature.key_id != raw[2:10]:
+        theirs, ours = (each[::-1].hex().upper() for each in (signature.key_id, raw[2:10]))
+        raise ArtifactRefused(
+            f"{what} is signed with the key {theirs}, not with {ours}",
+            "sign it with the right key; if the key was changed on purpose, change artifact.minisign",
+        )
+    public = Ed25519PublicKey.from_public_bytes(raw[10:])
+    try:
+        public.verify(signature.value, message)
+        public.verify(signature.global_value, signature.value + signature.trusted_comment.encode())
+    except InvalidSignature:
+        raise ArtifactRefused(f"the signature of {what} does not fit what it signs", _SIGNED_ANEW) from None
+    # Else an old artifact, with its signature, could be passed off as a newer one.
+    if signature.signed_name and signature.signed_name != file_name:
+        raise ArtifactRefused(
+            f"the signature of {what} was made for a file called {signature.signed_name}",
+            f"sign the file under the name it is published as, {file_name}",
+        )

@@ -1,0 +1,181 @@
+"""An artifact in an OCI registry, as `oras push` puts it there: a token if one is asked for, a manifest, one blob.
+
+A login goes to the registry, or to where the registry says that tokens are given; a token to the registry only.
+Where the registry keeps blobs elsewhere, that host gets neither.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import BinaryIO, Final
+from urllib.parse import urlencode, urlsplit
+
+from pydantic import BaseModel, Field, ValidationError
+
+from reconciler.artifact.download import Answer, Progress, Question, ask, check_address, download, redirect_of, shown
+from reconciler.artifact.logins import login_of
+from reconciler.artifact.memory import remembered
+from reconciler.artifact.store import LARGEST_TEXT, choose
+from reconciler.errors import ArtifactMissing, ArtifactRefused, ArtifactUnavailable
+from reconciler.model.source import RegistryTag
+
+_ANSWER_BYTES: Final = 4 * 1024 * 1024
+_TITLE: Final = "org.opencontainers.image.title"
+_ACCEPT: Final = (
+    "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json, "
+    "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json"
+)
+_DOCKER_HUB: Final = "registry-1.docker.io"
+_PUSH: Final = "push one archive: oras push REGISTRY/REPO:VERSION my_app.tar.gz"
+
+
+class _Layer(BaseModel):
+    digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
+    size: int = Field(ge=0)
+    annotations: dict[str, str] | None = None
+
+    @property
+    def sha256(self) -> str:
+        return self.digest.removeprefix("sha256:")
+
+    @property
+    def title(self) -> str:
+        return (self.annotations or {}).get(_TITLE, "")
+
+
+class _Manifest(BaseModel):
+    layers: list[_Layer] = []
+    manifests: list[object] | None = None
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What the registry says, and what lets us ask it for more."""
+
+    manifest: _Manifest
+    authorization: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class RegistryStore:
+    """One tag of one repository."""
+
+    place: RegistryTag
+    label: str
+
+    async def name(self) -> str:
+        return (await self._chosen()).title or f"{self.place.repository.rpartition('/')[2]}-{self.place.tag}.tar.gz"
+
+    async def stated(self) -> str | None:
+        return (await self._chosen()).sha256
+
+    async def text(self, name: str) -> str | None:
+        layer = next((each for each in (await self._found()).manifest.layers if each.title == name), None)
+        if layer is None:
+            return None
+        if layer.size > LARGEST_TEXT:
+            raise ArtifactRefused(f"{self.label}: {name} is too large", "push the file it should be")
+        question = await self._blob(layer)
+        answer = await remembered((*self._key, layer.digest), lambda: ask(question, layer.size))
+        if answer.status != 200:
+            raise self._refusal(answer)
+        return answer.text
+
+    async def save(self, file: BinaryIO, progress: Progress) -> str:
+        layer = await self._chosen()
+        return await download(await self._blob(layer), file, progress, layer.size)
+
+    async def public_address(self) -> str | None:
+        """Where it keeps the blob, or the blob itself where everybody may read it."""
+        question = await self._blob(await self._chosen())
+        status, elsewhere = await redirect_of(question)
+        return elsewhere or (question.address if status == 200 and not question.authorization else None)
+
+    async def _chosen(self) -> _Layer:
+        layers = (await self._found()).manifest.layers
+        if len(layers) == 1:
+            return layers[0]
+        titled = {layer.title: layer for layer in layers if layer.title}
+        return titled[choose(list(titled), "", self.label, _PUSH)]
+
+    async def _found(self) -> _Found:
+        found = await remembered(self._key, self._ask_manifest)
+        if found is None:
+            raise ArtifactMissing(f"{self.label}: the registry has no such tag", "push it, or correct artifact.source")
+        return found
+
+    async def _ask_manifest(self) -> _Found | None:
+        address = f"{self._base}/manifests/{self.place.tag}"
+        authorization = ""
+        answer = await ask(Question(address, _ACCEPT), _ANSWER_BYTES)
+        if answer.status == 401 and not answer.redirected:  # no other host says where a login goes
+            authorization = await self._let_in(answer.headers.get("www-authenticate", ""))
+            answer = await ask(Question(address, _ACCEPT, authorization), _ANSWER_BYTES)
+        if answer.status == 404:
+            return None
+        if answer.status != 200:
+            raise self._refusal(answer)
+        return _Found(self._read(answer), authorization)
+
+    def _read(self, answer: Answer) -> _Manifest:
+        try:
+            manifest = _Manifest.model_validate_json(answer.body)
+        except ValidationError:
+            raise ArtifactRefused(f"{self.label}: the registry answers what is no manifest", _PUSH) from None
+        if manifest.manifests is not None:
+            raise ArtifactRefused(f"{self.label} is an index of several artifacts, not one archive", _PUSH)
+        return manifest
+
+    async def _let_in(self, challenge: str) -> str:
+        """The Authorization that the registry asks for."""
+        login = login_of(self._host if self._host != _DOCKER_HUB else "index.docker.io")
+        scheme, _, rest = challenge.partition(" ")
+        said = dict(re.findall(r'([a-z]+)="([^"]*)"', rest))
+        if scheme.lower() == "basic" and login:
+            return login
+        if scheme.lower() != "bearer" or "realm" not in said:
+            raise ArtifactUnavailable(f"{self.label}: the registry asks for a login", self._how_to_login)
+        realm = said["realm"]
+        check_address(realm)
+        if self._base.startswith("https:") and not realm.lower().startswith("https:"):
+            raise ArtifactRefused(f"{self.label}: the registry sends logins to {shown(realm)}", "use another registry")
+        words = {"scope": f"repository:{self.place.repository}:pull"}
+        words |= {"service": said["service"]} if "service" in said else {}
+        address = realm + ("&" if urlsplit(realm).query else "?") + urlencode(words)
+        answer = await ask(Question(address, authorization=login), _ANSWER_BYTES)
+        if answer.status != 200:
+            raise self._refusal(answer)
+        try:
+            given = json.loads(answer.body)
+            token = given.get("token") or given["access_token"]
+        except (ValueError, LookupError, AttributeError):
+            token = ""
+        if not isinstance(token, str) or not re.fullmatch(r"[!-~]+", token):
+            raise ArtifactUnavailable(f"{self.label}: {shown(realm)} gives no token", "check the registry's address")
+        return f"Bearer {token}"
+
+    async def _blob(self, layer: _Layer) -> Question:
+        return Question(f"{self._base}/blobs/{layer.digest}", authorization=(await self._found()).authorization)
+
+    def _refusal(self, answer: Answer) -> ArtifactUnavailable:
+        step = self._how_to_login if answer.status in (401, 403) else "check the address of the registry"
+        return ArtifactUnavailable(f"{self.label}: the registry answers {answer.status}", step)
+
+    @property
+    def _how_to_login(self) -> str:
+        return f"docker login {self.place.registry}, or set DOCKER_AUTH_CONFIG (no credential helper is asked)"
+
+    @property
+    def _key(self) -> tuple[str, ...]:
+        return ("oci", self._base, self.place.tag)
+
+    @property
+    def _host(self) -> str:
+        return _DOCKER_HUB if self.place.registry == "docker.io" else self.place.registry
+
+    @property
+    def _base(self) -> str:
+        loopback = re.match(r"(localhost|127\.[0-9.]+|\[::1\])(:|$)", self._host)
+        return f"{'http' if loopback else 'https'}://{self._host}/v2/{self.place.repository}"

@@ -1,0 +1,80 @@
+"""Is this artifact signed by whom it should be? Asked before a release is installed, whatever else states its digest.
+
+A signature that is missing is never taken for none: the artifact is not installed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from pathlib import Path
+from typing import Final
+
+from reconciler.artifact.cache import open_regular, wrong_digest
+from reconciler.artifact.minisign import Signature, read_signature, verify
+from reconciler.artifact.source import SUMS_NAME, digest_in_sums, open_store
+from reconciler.artifact.spool import Limits, size_text
+from reconciler.artifact.store import Store
+from reconciler.errors import ArtifactMissing, ArtifactRefused
+
+# In the old form the whole file is signed, and has to be in memory at once.
+_LARGEST_LEGACY: Final = 512 * 1024**2
+_CHUNK: Final = 1024 * 1024
+
+
+async def prove_signed(source: str, version: str, folder: Path, key: str, sha256: str, artifact: Path) -> None:
+    """Raises ArtifactError unless `key` signed the artifact with this digest, or a SHA256SUMS that names it."""
+    store = open_store(source, version, folder)
+    name = await store.name()
+    own = f"{name}.minisig"
+    if text := await store.text(own):
+        signature = read_signature(text, own)
+        message = await asyncio.to_thread(_message, artifact, sha256, prehashed=signature.prehashed)
+        verify(signature, key, message, store.label, name)
+        return
+    await _prove_list(store, key, name, sha256)
+
+
+async def _prove_list(store: Store, key: str, name: str, sha256: str) -> None:
+    signed = f"{SUMS_NAME}.minisig"
+    text, sums = await store.text(signed), await store.text(SUMS_NAME)
+    if not text or sums is None:
+        raise ArtifactMissing(
+            f"{store.label} is not signed: there is neither {name}.minisig nor {signed} beside it",
+            f"publish what minisign -S -m {name} writes",
+        )
+    signature = read_signature(text, signed)
+    raw = sums.encode()
+    verify(signature, key, _hashed(raw, signature), f"{SUMS_NAME} of {store.label}", SUMS_NAME)
+    listed = digest_in_sums(sums, name)
+    if listed != sha256:
+        found = f"gives it {listed}" if listed else f"has no line for {name}"
+        raise ArtifactRefused(
+            f"{store.label}: the signed {SUMS_NAME} {found}, and wanted is {sha256}",
+            "correct artifact.sha256, or publish the artifact again, under a new version",
+        )
+
+
+def _hashed(raw: bytes, signature: Signature) -> bytes:
+    return hashlib.blake2b(raw).digest() if signature.prehashed else raw
+
+
+def _message(artifact: Path, sha256: str, *, prehashed: bool) -> bytes:
+    """What is signed; read once, so that it is certain to belong to the bytes with this digest."""
+    largest = Limits().artifact_bytes if prehashed else _LARGEST_LEGACY
+    digest, blake, pieces, size = hashlib.sha256(), hashlib.blake2b(), [], 0
+    with open_regular(artifact) as file:
+        while piece := file.read(_CHUNK):
+            size += len(piece)
+            if size > largest:
+                raise ArtifactRefused(
+                    f"{artifact.name} is larger than {size_text(largest)}, too large for its form of signature",
+                    "sign it with a newer minisign, which hashes first",
+                )
+            digest.update(piece)
+            blake.update(piece)
+            if not prehashed:
+                pieces.append(piece)
+    if digest.hexdigest() != sha256:
+        raise wrong_digest(sha256, digest.hexdigest())
+    return blake.digest() if prehashed else b"".join(pieces)

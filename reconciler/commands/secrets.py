@@ -1,0 +1,114 @@
+"""`reconcile secrets`: set, edit and rekey what lies encrypted in the desired state; say what is missing or stale."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import getpass
+import json
+import os
+import sys
+from dataclasses import asdict
+
+from reconciler.errors import UsageError
+from reconciler.load import label
+from reconciler.model.references import references
+from reconciler.origin import origin_of
+from reconciler.report import table
+from reconciler.secrets.audit import Row, audit
+from reconciler.secrets.editor import edit
+from reconciler.secrets.vault import Vault, as_typed
+from reconciler.secrets.writing import Store, open_store, recipients_of
+from reconciler.source.files import RECIPIENTS, SECRETS
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 when it was done; `check`: 0 when every secret that is named can be had and is for the right people, else 1."""
+    if args.verb in ("check", "list"):
+        return asyncio.run(_audit(args))
+    if args.repo or args.ref:
+        raise UsageError(f"secrets {args.verb} changes files here", "leave --repo and --ref out, and commit the files")
+    store = open_store(args.desired_state, label(args.desired_state))
+    return {"set": _set, "edit": _edit, "rekey": _rekey}[args.verb](store, args)
+
+
+def _set(store: Store, args: argparse.Namespace) -> int:
+    store.refuse_name(args.secret_name)
+    store.recipients()  # before anybody types a value in vain
+    if sys.stdin.isatty():
+        value = getpass.getpass(f"value of {args.secret_name} (not shown): ").encode()
+        if getpass.getpass("once more: ").encode() != value:
+            raise UsageError("the two are not the same", "nothing was changed")
+    else:
+        value = as_typed(sys.stdin.buffer.read())
+    return _told(args, store, [store.set(args.secret_name, value)])
+
+
+def _edit(store: Store, args: argparse.Namespace) -> int:
+    store.refuse_name(args.secret_name)
+    store.recipients()
+    before = store.value(args.secret_name)
+    after = _as_meant(edit(before or b"", args.secret_name, os.environ), before or b"")
+    if after == (before or b""):
+        print(f"{args.secret_name} was not changed")
+        return 0
+    return _told(args, store, [store.set(args.secret_name, after)])
+
+
+def _as_meant(after: bytes, before: bytes) -> bytes:
+    """Editors end the last line, whether it was ended before or not."""
+    if b"\n" not in before:
+        return as_typed(after)
+    return after if before.endswith(b"\n") else after.removesuffix(b"\n")
+
+
+def _rekey(store: Store, args: argparse.Namespace) -> int:
+    return _told(args, store, store.rekey())
+
+
+def _told(args: argparse.Namespace, store: Store, files: list[str]) -> int:
+    readers = [str(each) for each in store.recipients()]
+    if args.json:
+        print(json.dumps({"files": files, "readers": readers}, indent=2, ensure_ascii=False))
+    else:
+        for file in files:
+            print(f"{file}: for {', '.join(readers)}")
+        print(f"next: git add {store.label}/{SECRETS} && git commit" if files else "there is no age file to encrypt")
+    if store.locked_out():
+        print("note: no private key here is among the recipients, so nothing of it can be read here", file=sys.stderr)
+    return 0
+
+
+async def _audit(args: argparse.Namespace) -> int:
+    desired = await origin_of(args).read()
+    for note in desired.notes:
+        print(note, file=sys.stderr)
+    named = [each for each in references(desired) if not args.app or each.user in args.app]
+    vault = Vault(desired.secret_files)
+    recipients = recipients_of(desired.secret_files, f"{SECRETS}/{RECIPIENTS}")
+    rows = await audit(vault, named, recipients, whole=not args.app, opens=args.verb == "check")
+    wrong = args.verb == "check" and any(row.wrong for row in rows)
+    if args.json:
+        report = {"ok": not wrong, "recipients": [asdict(each) for each in recipients]}
+        print(json.dumps(report | {"secrets": [asdict(row) for row in rows]}, indent=2, ensure_ascii=False))
+    else:
+        print(_text(rows), end="")
+    for place in vault.keys.open_to_others if args.verb == "check" else ():
+        print(f"note: the private key in {place} can be read by others; chmod 600", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+def _text(rows: list[Row]) -> str:
+    if not rows:
+        return "the desired state names no secret and holds none\n"
+    head = ["secret", "state", "where", "named by", "who can read it"]
+    cells = [
+        [row.name, row.state, row.where or "-", ", ".join(row.used_by) or "-", ", ".join(row.readers) or "-"]
+        for row in rows
+    ]
+    said = "".join(
+        f"{row.name}: {row.reason}\n" + (f"  next: {row.next_step}\n" if row.next_step else "")
+        for row in rows
+        if row.wrong
+    )
+    return table([head, *cells]) + said

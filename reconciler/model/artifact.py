@@ -1,0 +1,84 @@
+"""Where the release archive of a version is, who signed it, and who brings it to a host."""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from reconciler.model.fields import Text, refuse, shown
+from reconciler.model.machine import Strict
+from reconciler.model.source import KINDS, LocalFile, NotASource, WebAddress, read_source
+from reconciler.model.values import LINE, Sha256
+
+
+def _known_source(source: str) -> str:
+    for place in re.findall(r"\{[^{}]*\}", source):
+        if place != "{version}":
+            raise refuse(f"{shown(place)} stands for nothing", "only {version} is filled in")
+    try:
+        place = read_source(source, "1.0")
+    except NotASource as error:
+        raise refuse(str(error), error.next_step) from None
+    if isinstance(place, WebAddress):
+        if not source.startswith("https://"):
+            raise refuse("is not an https:// address", "publish the artifact over https")
+        if "@" in re.split(r"[/?#]", source.removeprefix("https://"), maxsplit=1)[0]:
+            raise refuse("holds a login, which does not belong in git", "take user and password out of the address")
+    return source
+
+
+Source = Annotated[
+    str,
+    Text(rf"{LINE}+", "must be one line of text", f"write {KINDS}", longest=2048, secret=True),
+    AfterValidator(_known_source),
+]
+
+
+def _sound_minisign_key(key: str) -> str:
+    # Algorithm "Ed", 8 bytes that name the key, 32 bytes of ed25519.
+    if base64.b64decode(key)[:2] != b"Ed":
+        raise refuse("is not a public key of minisign", "copy the last line of minisign.pub, which begins with RW")
+    return key
+
+
+MinisignKey = Annotated[
+    str,
+    Text(
+        r"[A-Za-z0-9+/]{56}",
+        "is not a public key of minisign",
+        "copy the last line of minisign.pub, which begins with RW",
+        secret=True,  # whoever writes the secret key here shall not see it in a log
+    ),
+    AfterValidator(_sound_minisign_key),
+]
+
+
+class Artifact(Strict):
+    """Where the release archive of a version is found."""
+
+    source: Source = Field(
+        description="A path from the desired-state folder, https://, github:owner/repo, s3://bucket/key or "
+        "oci://registry/repo:{version}; {version} is filled in."
+    )
+    sha256: Sha256 | None = Field(
+        default=None,
+        description="Digest of the archive. A SHA256SUMS beside it will do, or what GitHub or a registry states; "
+        "a local path may go without.",
+    )
+    minisign: MinisignKey | None = Field(
+        default=None,
+        description="Public key of minisign: only what <artifact>.minisig or SHA256SUMS.minisig signs is installed.",
+    )
+    fetch: Literal["controller", "host"] = Field(
+        default="controller",
+        description="Who brings the archive to a host: the controller, or the host itself with its curl or wget.",
+    )
+
+    @model_validator(mode="after")
+    def _can_be_fetched(self) -> Self:
+        if self.fetch == "host" and isinstance(read_source(self.source, "1.0"), LocalFile):
+            raise refuse("needs an artifact that is published", "leave it out for a path", at=("fetch",))
+        return self

@@ -1,0 +1,190 @@
+"""The route of an app: which visitors reach it, and what Traefik does with their requests on the way."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from reconciler.model import values
+from reconciler.model.fields import AtLeastOne, EachOnce, MayBeEmpty, Text, refuse, shown
+from reconciler.model.machine import Strict
+from reconciler.model.secret import SecretRef
+
+# They belong to one connection, or Traefik sets them itself: a value from here would break requests.
+_OF_THE_CONNECTION = re.compile(
+    "connection|content-length|host|keep-alive|proxy-connection|te|trailer|transfer-encoding|upgrade"
+)
+
+
+def _a_range(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError:
+        pass
+    try:
+        whole = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise refuse(
+            f"{shown(text)} is not an address range", "write it like 203.0.113.0/24 or 2001:db8::/32"
+        ) from None
+    raise refuse(f"{shown(text)} has bits set beyond its length", f"write {whole}, or /{whole.max_prefixlen} for one")
+
+
+def _free_header(name: str) -> str:
+    if _OF_THE_CONNECTION.fullmatch(name.lower()):
+        raise refuse("is not for a route to set", "leave it to Traefik")
+    return name
+
+
+def _no_template(text: str) -> str:
+    if "{{" in text:
+        raise refuse("holds {{, which Traefik would run as a template", "take it out")
+    return text
+
+
+def _own_prefix(path: str) -> str:
+    if any(part in (".", "..") for part in path.split("/")):
+        raise refuse(f"{shown(path)} has a part that is . or ..", "no request ever comes with one")
+    return path
+
+
+Range = Annotated[
+    str, Text(r"[0-9A-Fa-f:.]+(/[0-9]{1,3})?", "is not an address range", "write it like 203.0.113.0/24"),
+    AfterValidator(_a_range),
+]  # fmt: skip
+HeaderName = Annotated[
+    str,
+    Text(r"[A-Za-z0-9!#$%&'*+.^_|~-]+", "is not the name of a header", "write it like X-Frame-Options"),
+    AfterValidator(_free_header),
+]
+HeaderValue = Annotated[
+    str,
+    Text(
+        r"([^\x00-\x20\x7f\x85\xa0\u2028\u2029\ud800-\udfff]([^\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]*"
+        r"[^\x00-\x20\x7f\x85\xa0\u2028\u2029\ud800-\udfff])?)?",
+        "cannot be the value of a header",
+        'write one line, with no space at its ends; "" takes the header away',
+        longest=4096,
+    ),
+    AfterValidator(_no_template),
+]
+PathPrefix = Annotated[
+    str,
+    Text(
+        r"(/[A-Za-z0-9_.~!$&'()*+,;=:@-]+)+",
+        "is not the beginning of a path",
+        "write it like /api: one slash first, none at the end, no % and no pattern",
+        longest=500,
+    ),
+    AfterValidator(_own_prefix),
+]
+
+
+def _once_in_any_case(headers: dict[str, str]) -> dict[str, str]:
+    seen: dict[str, str] = {}
+    for name in headers:
+        if other := seen.get(name.lower()):
+            raise refuse(f"is the same header as {other}", "keep one of them", at=(name,))
+        seen[name.lower()] = name
+    return headers
+
+
+HeaderMap = Annotated[dict[HeaderName, HeaderValue], AfterValidator(_once_in_any_case), MayBeEmpty(dict)]
+
+
+class Headers(Strict):
+    """Headers that Traefik sets; every value arrives unchanged, and "" takes the header away."""
+
+    request: HeaderMap = Field(default_factory=dict, description="Headers set on what the app receives.")
+    response: HeaderMap = Field(default_factory=dict, description="Headers set on what visitors receive.")
+
+
+class TcpRoute(Strict):
+    """Connections instead of requests: for an app that does not speak HTTP."""
+
+    entry_point: values.Name = Field(
+        description="Entry point of Traefik's static configuration that is opened for it, such as postgres."
+    )
+    domains: Annotated[tuple[values.Domain, ...], EachOnce, MayBeEmpty(tuple)] = Field(
+        default=(), description="Names that TLS clients ask for (SNI). Without: every connection of the entry point."
+    )
+    tls: Literal["none", "terminate", "passthrough"] = Field(
+        default="none", description="none: bytes as they come; terminate: Traefik ends TLS; passthrough: the app does."
+    )
+
+    @model_validator(mode="after")
+    def _names_need_tls(self) -> Self:
+        if self.domains and self.tls == "none":
+            raise refuse(
+                "are only told apart by TLS", "write tls: terminate or tls: passthrough, or no domains", at=("domains",)
+            )
+        return self
+
+
+class Route(Strict):
+    """Which visitors reach the app through Traefik."""
+
+    domains: Annotated[tuple[values.Domain, ...], EachOnce, AtLeastOne] = Field(
+        default=(), description="Host names that lead to this app, such as example.com. Needed, unless it is tcp."
+    )
+    tls: values.Flag = Field(default=True, description="Serve over https, on the https entry point of fleet.yaml.")
+    redirects: Annotated[dict[values.Domain, values.Domain], MayBeEmpty(dict)] = Field(
+        default_factory=dict,
+        description="Names that only lead on to one of the domains, such as {www.example.com: example.com}.",
+    )
+    path: PathPrefix | None = Field(
+        default=None, description="Only requests for this path and below it, such as /api; the longest path wins."
+    )
+    strip_path: values.Flag = Field(default=False, description="Take the path away before the app sees the request.")
+    headers: Annotated[Headers, MayBeEmpty(dict)] = Field(
+        default_factory=Headers, description="Headers set on requests and responses."
+    )
+    basic_auth: SecretRef | None = Field(
+        default=None, description="Ask for a password. The secret holds htpasswd lines, bcrypt only (htpasswd -nB)."
+    )
+    allow_ips: Annotated[tuple[Range, ...], EachOnce, AtLeastOne] = Field(
+        default=(), description="Only visitors from these ranges, such as 203.0.113.0/24; others get 403."
+    )
+    compress: values.Flag = Field(default=False, description="Compress responses for clients that take it.")
+    tcp: TcpRoute | None = Field(default=None, description="TCP connections instead of http; then no domains here.")
+
+    @property
+    def claims(self) -> list[tuple[tuple[str | int, ...], str]]:
+        """(key, what is claimed there): two apps on one host may not claim the same."""
+        if self.tcp:
+            names = list(enumerate(self.tcp.domains))
+            on = f" on entry point {self.tcp.entry_point}"
+            every = [(("tcp", "entry_point"), f"every connection{on}")] if not names else []
+            return every + [(("tcp", "domains", index), f"{name}{on}") for index, name in names]
+        served = [(("domains", index), f"{name}{self.path or ''}") for index, name in enumerate(self.domains)]
+        return served + [(("redirects", name), name) for name in self.redirects]
+
+    @model_validator(mode="after")
+    def _either_http_or_tcp(self) -> Self:
+        if self.tcp is None:
+            if not self.domains:
+                raise refuse("names no domain", "add domains: [example.com]")
+            return self
+        for key in type(self).model_fields:
+            if key in self.model_fields_set and key not in ("tcp", "allow_ips") and getattr(self, key) is not None:
+                where = f"write it below tcp, as tcp.{key}" if key in TcpRoute.model_fields else "leave it out"
+                raise refuse("is for http, and this route is tcp", where, at=(key,))
+        return self
+
+    @model_validator(mode="after")
+    def _redirects_lead_here(self) -> Self:
+        for source, goal in self.redirects.items():
+            if source in self.domains:
+                raise refuse("is one of the domains already", "name it once", at=("redirects", source))
+            if goal not in self.domains:
+                raise refuse(f"{goal} is not one of the domains", "add it to domains", at=("redirects", source))
+        return self
+
+    @model_validator(mode="after")
+    def _strips_something(self) -> Self:
+        if self.strip_path and self.path is None:
+            raise refuse("there is no path to take away", "add path: /api, or delete this line", at=("strip_path",))
+        return self

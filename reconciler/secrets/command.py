@@ -1,0 +1,59 @@
+"""A password store of this controller, such as `pass show {name}`: one command for each secret, never through a shell.
+
+It is named in the environment of reconcile and not in the desired state. Who may commit says what runs on the servers,
+in a sandbox; what runs here, as the user that holds the keys to all servers, is said by whoever runs reconcile.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+from collections.abc import Mapping
+from contextlib import suppress
+
+from reconciler.errors import SecretRefused, UsageError
+
+VARIABLE = "RECONCILE_SECRETS_COMMAND"
+LONGEST_SECONDS = 30
+_BY_HAND = f"try by hand what {VARIABLE} says"
+
+
+def command_of(environ: Mapping[str, str]) -> list[str] | None:
+    """Its words; None without one. Raises UsageError when it asks for no secret in particular."""
+    text = environ.get(VARIABLE, "")
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        raise UsageError(f"{VARIABLE} has a quote that is not closed", "write it like: pass show {name}") from None
+    if words and not any("{name}" in word for word in words[1:]):
+        raise UsageError(f"{VARIABLE} has no {{name}} after the program", "write it like: pass show {name}")
+    return words or None
+
+
+def ask(words: list[str], name: str, seconds: float = LONGEST_SECONDS) -> bytes | None:
+    """What the command prints for this secret; None where there is no such program. Raises SecretRefused.
+
+    Neither its output nor its errors are ever repeated, for either may hold the value; nor its words, for a token.
+    """
+    argv = [words[0], *(word.replace("{name}", name) for word in words[1:])]
+    pipe, null = subprocess.PIPE, subprocess.DEVNULL
+    try:
+        process = subprocess.Popen(argv, stdin=null, stdout=pipe, stderr=null, start_new_session=True)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise SecretRefused(f"{words[0]} cannot be run for the secret {name}: {error.strerror}", _BY_HAND) from None
+    with process:
+        try:
+            output, _ = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise SecretRefused(
+                f"{words[0]} gave no answer for the secret {name} within {seconds:g} s", _BY_HAND
+            ) from None
+    if process.returncode != 0:
+        raise SecretRefused(f"{words[0]} has no secret {name}: it ended with status {process.returncode}", _BY_HAND)
+    return output

@@ -1,0 +1,159 @@
+"""SOPS files with age recipients, as the sops program writes them: opened, and their MAC verified. Nothing is written.
+
+Each value is AES-256-GCM under the file's data key, bound to the keys on the way to it; the MAC is a SHA-512 over all
+values in order, itself encrypted and bound to the time of the last change. A value that was exchanged, moved or renamed
+is refused, and so is a file of which any part was: a half-trusted file gives no secret away.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from reconciler.errors import SecretRefused
+from reconciler.secrets.identities import Keys
+from reconciler.secrets.sealed import Recipient
+from reconciler.secrets.sops_tree import Leaf, NotSops, Tree, go_float, read_tree
+
+_ENCRYPTED = re.compile(
+    r"ENC\[AES256_GCM,data:([A-Za-z0-9+/=]*),iv:([A-Za-z0-9+/=]+),tag:([A-Za-z0-9+/=]+),type:([a-z0-9]+)\]"
+)
+_MAC_ONLY_ENCRYPTED = hashlib.sha256(b"sops").digest()  # what such a MAC begins with
+_RULES = ("unencrypted_suffix", "encrypted_suffix", "unencrypted_regex", "encrypted_regex")
+_DAMAGED = "restore it from git, or make it anew with sops"
+
+
+class _Wrong(ValueError):
+    """Part of the file is not what SOPS wrote. Never holds a value."""
+
+
+@dataclass(frozen=True)
+class SopsFile:
+    """One file as written: which values it has can be told without a key."""
+
+    file: str
+    tree: Tree
+
+    @classmethod
+    def read(cls, content: bytes, file: str) -> SopsFile:
+        """Raises SecretRefused when it is not one."""
+        try:
+            return cls(file, read_tree(content, file))
+        except NotSops as error:
+            raise SecretRefused(f"{file}: {error}", f"encrypt it with sops, or take it out of {file}") from None
+
+    @property
+    def names(self) -> dict[tuple[str, ...], Leaf]:
+        return {leaf.path: leaf for leaf in self.tree.leaves}
+
+    @property
+    def recipients(self) -> tuple[Recipient, ...]:
+        return tuple(Recipient(str(entry.get("recipient", ""))) for entry in self._age())
+
+    def open(self, keys: Keys) -> Mapping[tuple[str, ...], str]:
+        """Every value, once all of them are proven. Raises SecretRefused."""
+        self._refuse_unsupported()
+        data_key = self._data_key(keys)
+        try:
+            return self._verified(data_key)
+        except _Wrong as error:
+            raise SecretRefused(f"{self.file}: {error}", _DAMAGED) from None
+
+    def _verified(self, data_key: bytes) -> dict[tuple[str, ...], str]:
+        sops = self.tree.sops
+        only_encrypted = str(sops.get("mac_only_encrypted", "")).lower() == "true"
+        counted = hashlib.sha512(_MAC_ONLY_ENCRYPTED if only_encrypted else b"")
+        values = {}
+        for leaf in self.tree.leaves:
+            encrypted = self._should_be_encrypted(leaf.keys)
+            content, values[leaf.path] = self._value(leaf, data_key, encrypted)
+            if encrypted or not only_encrypted:
+                counted.update(content)
+        stated, _ = _decrypt(str(sops["mac"]), data_key, str(sops.get("lastmodified", "")), "its MAC")
+        if not hmac.compare_digest(stated.upper(), counted.hexdigest().upper().encode()):
+            raise _Wrong("its MAC does not match: it was changed by something else than sops")
+        return values
+
+    def _value(self, leaf: Leaf, data_key: bytes, encrypted: bool) -> tuple[bytes, str]:
+        """What counts for the MAC, and what an environment gets."""
+        if not encrypted:
+            return leaf.text.encode(), leaf.text.lower() if leaf.truth else leaf.text
+        if not leaf.text:
+            return b"", ""
+        name = ".".join(leaf.path)
+        content, kind = _decrypt(leaf.text, data_key, ":".join(leaf.keys) + ":", name)
+        return _typed(content, kind, name)
+
+    def _should_be_encrypted(self, keys: tuple[str, ...]) -> bool:
+        """By the one rule that the file states; a value is below a key when that is anywhere on the way to it."""
+        sops = self.tree.sops
+        rule = next((each for each in _RULES if sops.get(each)), "unencrypted_suffix")
+        word = str(sops.get(rule) or "_unencrypted")
+        try:
+            matches = any(re.search(word, key) if rule.endswith("regex") else key.endswith(word) for key in keys)
+        except re.error:
+            raise _Wrong(f"its pattern {word!r} cannot be read") from None
+        return matches == rule.startswith("encrypted")
+
+    def _age(self) -> list[Mapping[str, Any]]:
+        entries = self.tree.sops.get("age")
+        return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+
+    def _refuse_unsupported(self) -> None:
+        sops = self.tree.sops
+        for key in ("key_groups", "encrypted_comment_regex", "unencrypted_comment_regex"):
+            if sops.get(key):
+                raise SecretRefused(f"{self.file}: {key} is not understood here", f"encrypt it without {key}")
+        if sum(bool(sops.get(rule)) for rule in _RULES) > 1:
+            raise SecretRefused(f"{self.file} has more than one of {', '.join(_RULES)}", "SOPS itself takes only one")
+        if not self._age():
+            raise SecretRefused(f"{self.file} has no age recipient", "add one to .sops.yaml and run sops updatekeys")
+
+    def _data_key(self, keys: Keys) -> bytes:
+        import pyrage
+
+        for entry in self._age():
+            try:
+                data_key = bytes(pyrage.decrypt(str(entry.get("enc", "")).encode(), list(keys.identities)))
+            except pyrage.DecryptError:
+                continue
+            if len(data_key) == 32:
+                return data_key
+        raise keys.refusal(self.file, [str(each) for each in self.recipients])
+
+
+def _decrypt(text: str, data_key: bytes, bound_to: str, name: str) -> tuple[bytes, str]:
+    """Plain bytes and their kind. Raises _Wrong."""
+    from cryptography.exceptions import InvalidTag
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    found = _ENCRYPTED.fullmatch(text)
+    if found is None:
+        raise _Wrong(f"{name} should be encrypted and is not")
+    try:
+        data, iv, tag = (base64.b64decode(part, validate=True) for part in found.groups()[:3])
+        return AESGCM(data_key).decrypt(iv, data + tag, bound_to.encode()), found[4]
+    except (InvalidTag, binascii.Error, ValueError):
+        raise _Wrong(f"{name} was changed, moved or renamed by something else than sops") from None
+
+
+def _typed(content: bytes, kind: str, name: str) -> tuple[bytes, str]:
+    try:
+        text = content.decode()
+        if kind in ("str", "bytes", "time"):
+            return content, text
+        if kind in ("int", "int64"):
+            return str(int(text)).encode(), str(int(text))
+        if kind == "float":
+            return go_float(float(text)).encode(), go_float(float(text))
+        if kind == "bool" and text.lower() in ("true", "false"):
+            return text.lower().title().encode(), text.lower()
+    except ValueError:
+        raise _Wrong(f"{name} is not text") from None
+    raise _Wrong(f"{name} is of a kind that is not known here ({kind})")

@@ -1,0 +1,137 @@
+"""What `reconcile secrets` changes: age files in the folder `secrets/` on disk, which people then commit."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic_core import PydanticCustomError
+
+from reconciler.errors import InvalidDesiredState, SecretError, SecretRefused, UsageError
+from reconciler.model.values import SECRET_NAME, env_text
+from reconciler.secrets.sealed import Recipient, read_recipients, seal, unseal
+from reconciler.secrets.vault import Vault
+from reconciler.source.files import RECIPIENTS, SECRETS, FolderTree, below_secrets, collect_secrets
+
+
+@dataclass(frozen=True)
+class Store:
+    """The folder as it lies on disk. `label` is how people typed the desired-state folder."""
+
+    folder: Path
+    label: str
+    files: Mapping[str, bytes]
+
+    @property
+    def vault(self) -> Vault:
+        return Vault(self.files)
+
+    def shown(self, path: str) -> str:
+        return f"{self.label}/{SECRETS}/{path}"
+
+    def recipients(self) -> tuple[Recipient, ...]:
+        """For whom everything here is encrypted. Raises UsageError."""
+        file = self.shown(RECIPIENTS)
+        found = recipients_of(self.files, file)
+        if not found:
+            make = "" if (self.folder / SECRETS).is_dir() else f"mkdir {self.label}/{SECRETS}, then "
+            keys = f"cat ~/.ssh/id_ed25519.pub >>{file}, or age-keygen -y YOUR-KEYS >>{file}"
+            next_step = f"{make}{keys}; one line for each who may read"
+            raise UsageError(f"{file} names nobody who could read a secret", next_step)
+        return found
+
+    def value(self, name: str) -> bytes | None:
+        """The value in the age file of that name; None when there is none. Raises SecretRefused."""
+        path = f"{name}.age"
+        return unseal(self.files[path], self.vault.keys, self.shown(path)) if path in self.files else None
+
+    def set(self, name: str, value: bytes) -> str:
+        """Writes it for the present recipients; the file, as people call it. Raises before anything is written."""
+        self.refuse_name(name)
+        _refuse_value(value)
+        path = f"{name}.age"
+        content = seal(value, self.recipients())
+        _write(self.folder / SECRETS / path, content)
+        return self.shown(path)
+
+    def refuse_name(self, name: str) -> None:
+        """Raises UsageError for what cannot be the name of an age file here."""
+        try:
+            SECRET_NAME.read(name)
+        except PydanticCustomError as error:
+            raise UsageError(f"{name!r} {error.message()}", "write it like my_app/secret_key_base") from None
+        place = self.vault.sops_place(name)
+        if place and f"{name}.age" not in self.files:
+            file = self.shown(place.path)
+            raise UsageError(f"{name} is in the SOPS file {file}", f"change it there: sops {file}")
+
+    def rekey(self) -> list[str]:
+        """Encrypts every age file anew, for the present recipients. All are opened before the first is written."""
+        recipients, keys = self.recipients(), self.vault.keys
+        contents, troubles = {}, []
+        for path in sorted(path for path in self.files if path.endswith(".age")):
+            try:
+                contents[path] = seal(unseal(self.files[path], keys, self.shown(path)), recipients)
+            except SecretRefused as error:
+                troubles.append(error)
+        if troubles:
+            said = "\n".join(str(error) for error in troubles)
+            raise SecretRefused(f"{said}\nnothing was changed", troubles[0].next_step)
+        for path, content in contents.items():
+            _write(self.folder / SECRETS / path, content)
+        return [self.shown(path) for path in contents]
+
+    def locked_out(self) -> bool:
+        """Whether no key here could open what is encrypted from now on."""
+        try:
+            unseal(seal(b"", self.recipients()), self.vault.keys, "")
+        except SecretError:
+            return True
+        return False
+
+
+def open_store(folder: Path, label: str) -> Store:
+    """Raises UsageError or InvalidDesiredState when the folder is not there or cannot be trusted."""
+    if not folder.is_dir():
+        raise UsageError(f"there is no folder {label}", "name another with --desired-state")
+    written = collect_secrets(FolderTree(folder), label)
+    if written.problems:
+        raise InvalidDesiredState(written.problems)
+    return Store(folder, label, below_secrets(written))
+
+
+def recipients_of(files: Mapping[str, bytes], file: str) -> tuple[Recipient, ...]:
+    """What the recipients file says; nobody when there is none. Raises UsageError."""
+    return read_recipients(files.get(RECIPIENTS, b""), file)
+
+
+def _refuse_value(value: bytes) -> None:
+    if not value:
+        raise UsageError("the value is empty", "a variable that shall be empty needs no secret")
+    try:
+        env_text(value.decode())
+    except UnicodeDecodeError:
+        raise UsageError("the value is not UTF-8 text", "encode it, as with base64") from None
+    except PydanticCustomError as error:
+        raise UsageError(f"the value {error.message()}", str((error.context or {}).get("next_step", ""))) from None
+
+
+def _write(path: Path, content: bytes) -> None:
+    """One rename; what is written is encrypted already."""
+    staged = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with staged.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            staged.replace(path)
+        except BaseException:
+            staged.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror or error}", "check who may write there") from error
