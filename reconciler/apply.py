@@ -65,7 +65,7 @@ class Applier:
             return await prove.confirm_route(self.host, self.target, action, _forgotten(seen, action.app))
         if isinstance(action, WaitCertified):
             return await prove.wait_certified(self.host, self.target, action, _forgotten(seen, action.app), self.tell)
-        runner = Runner(self.host, self.target.layout, self.controller, self.target.word, seen.lease)
+        runner = Runner(self.host, self.target.site, self.controller, self.target.word, seen.lease)
         reply, app = await self._done(action, seen.app(action.app), runner)
         if reply.status == LOCKED:
             raise HostLocked(self.host.name, reply.said or "another controller has it", "--wait-lock waits for it")

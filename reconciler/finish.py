@@ -26,7 +26,7 @@ async def finish(host: Transport, site: Site, controller: Controller, outcomes: 
     lines = {outcome.end.app: _line(outcome, controller) for outcome in outcomes}
     words = lease_words(site.layout, controller, Lease())
     try:
-        await host.run(Command(scripts.finish_script(), words), tar_of(lines), 30)
+        await host.run(Command(scripts.finish_script(site.spec.scope), words), tar_of(lines), 30)
     except HostError:
         return
 

@@ -12,6 +12,7 @@ from reconciler.artifact.source import digest_of, fetch, label_of, public_addres
 from reconciler.errors import ArtifactRefused
 from reconciler.host.transport import Command, Transport
 from reconciler.model.action import InstallRelease
+from reconciler.model.machine import Scope
 from reconciler.resolve import Target
 from reconciler.run import Runner
 from reconciler.tools import scripts
@@ -28,7 +29,7 @@ async def install(
     target: Target, action: InstallRelease, runner: Runner, host: Transport, tell: Callable[[str], None]
 ) -> Reply:
     """The look afterwards. Raises ArtifactError before anything is sent when the release cannot run there."""
-    prepared, abi = await asyncio.gather(have(target, tell), read_abi(host))
+    prepared, abi = await asyncio.gather(have(target, tell), read_abi(host, target.site.spec.scope))
     refuse_unfit(target, prepared, abi, host.name)
     head = prepared.sums.encode() + prepared.tree.encode()
     assert target.app is not None
@@ -69,9 +70,9 @@ async def have(target: Target, tell: Callable[[str], None]) -> Prepared:
     return await asyncio.to_thread(prepare, path, digest, label=label, program=app.app)
 
 
-async def read_abi(host: Transport) -> HostAbi:
+async def read_abi(host: Transport, scope: Scope) -> HostAbi:
     """What a release can rely on there; what could not be found out stays empty."""
-    text = (await host.run(Command(scripts.plain_script("abi")))).stdout
+    text = (await host.run(Command(scripts.plain_script("abi", scope)))).stdout
     words = [line.split(" ", 2) for line in text.splitlines()]
     first = {line[0]: " ".join(line[1:]) for line in words}
     runtime = first.get("libstdcxx", "").rpartition(".so.6.0.")[2]

@@ -37,7 +37,12 @@ class Live:
 
     async def node(self) -> Node:
         """The BEAM node that runs there. Raises UsageError when there is none, or none that can be reached."""
-        command = Command(scripts.plain_script("beam"), (self.app, self.slot.name))
+        if self.target.site.spec.scope == "user":
+            raise UsageError(
+                f"{self.host.name} has scope user, where no node can be reached from outside",
+                f"reconcile exec {self.app} -- COMMAND",
+            )
+        command = Command(scripts.plain_script("beam", "system"), (self.app, self.slot.name))
         node = read_node((await self.host.run(command)).stdout)
         if node is None:
             raise UsageError(
@@ -53,7 +58,7 @@ class Live:
     def command(self, node: Node, how: str) -> Command:
         """`bin/<app> remote` or `rpc` beside the node."""
         words = (self.target.layout.env, self.app, self.slot.name, *node.words, how)
-        return Command(scripts.plain_script("node"), words)
+        return Command(scripts.plain_script("node", "system"), words)
 
     async def streamed(self, command: Command, stdin: bytes = b"") -> int:
         """Run it with what it says shown as it comes, secrets masked; its exit code. Raises BrokenPipeError."""

@@ -124,7 +124,8 @@ def build(
     if problems or not fleet:
         raise InvalidDesiredState(tuple(sorted(set(problems))))
     apps = tuple(file.app for file in files)
-    return Desired(fleet.model, apps, revision, folder, (*notes, *_lost_variables(apps)), secret_files=sealed)
+    noted = (*notes, *_lost_variables(apps), *_without_root(fleet.model))
+    return Desired(fleet.model, apps, revision, folder, noted, secret_files=sealed)
 
 
 def _lost_variables(apps: tuple[App, ...]) -> tuple[str, ...]:
@@ -143,6 +144,15 @@ def read_fleet(content: bytes | None, file: str) -> Fleet:
     if problems or not fleet:
         raise InvalidDesiredState(tuple(sorted(set(problems))))
     return fleet.model
+
+
+def _without_root(fleet: Fleet) -> tuple[str, ...]:
+    return tuple(
+        f"{name}: scope user: its apps are no users of their own, only fenced off from each other and from the home; "
+        "they end when linger is switched off (docs/rootless.md)"
+        for name, host in sorted(fleet.hosts.items())
+        if host.scope == "user"
+    )
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ async def _mark(opened: Session, host: str, app: str, words: tuple[str, ...], re
         raise ActionFailed(host, seen.reason, seen.next_step)
     if seen.locked:
         raise HostLocked(host, seen.locked, "try again in half a minute")
-    runner = Runner(transport, site.layout, who, f"{app}:", seen.lease)
+    runner = Runner(transport, site, who, f"{app}:", seen.lease)
     reply = await runner.run("mark", (app, *words), reason.encode())
     if reply.status:
         raise ActionFailed(host, reply.said or f"exit {reply.status}", "look again")

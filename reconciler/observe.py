@@ -19,6 +19,7 @@ from reconciler.run import lease_words
 from reconciler.tools import scripts, traefik_api
 from reconciler.tools.look import Reply, Unreadable, read_reply
 
+NO_SYSTEMD = 79  # user.sh: this login has none that would run apps for it; nothing was done
 Health = tuple[bool, str]
 
 
@@ -74,7 +75,10 @@ async def _all(*asked: Coroutine[Any, Any, Any]) -> list[Any]:
 
 async def _look(host: Transport, site: Site, targets: list[Target], controller: Controller) -> Reply:
     words = (*lease_words(site.layout, controller, Lease()), "no", *(target.word for target in targets))
-    completed = await host.run(Command(scripts.look_script(), words))
+    completed = await host.run(Command(scripts.look_script(site.spec.scope), words))
+    if completed.status == NO_SYSTEMD:
+        reason, _, next_step = completed.stderr.strip().partition("\n")
+        raise HostRefused(host.name, reason, next_step)
     try:
         return read_reply(completed.stdout, site.layout)
     except Unreadable as error:

@@ -181,7 +181,7 @@ def cluster_of(app: App, hosts: Iterable[HostSpec]) -> tuple[str, ...]:
 def _unit_settings(app: App, spec: HostSpec) -> UnitSettings:
     return UnitSettings(
         app=app.app,
-        layout=spec.paths.model_dump(),
+        layout=spec.paths.at_home("%h").model_dump(),
         sandbox=app.sandbox.model_dump(),
         stop_seconds=app.stop_seconds,
         memory_max=app.memory_limit,
@@ -190,6 +190,7 @@ def _unit_settings(app: App, spec: HostSpec) -> UnitSettings:
         node_host=node_host(app.distribution, spec.private_address),
         has_port=bool(app.ports),
         proxy=app.app == TRAEFIK,
+        scope=spec.scope,
     )
 
 

@@ -11,6 +11,7 @@ from reconciler.host.transport import Command, Stdin, Transport
 from reconciler.model.machine import Layout
 from reconciler.model.observed import Lease
 from reconciler.model.wanted import Controller
+from reconciler.resolve import Site
 from reconciler.tools import scripts
 from reconciler.tools.look import Reply, Unreadable, layout_words, read_reply
 
@@ -22,17 +23,18 @@ class Runner:
     """Scripts for one app on one host. `lease` is the one at the look that the decision rests on."""
 
     host: Transport
-    layout: Layout
+    site: Site
     controller: Controller
     word: str  # the app and its slots, as the look takes them
     lease: Lease = NO_LEASE
 
     async def run(self, script: str, words: tuple[str, ...], stdin: Stdin = b"", seconds: float = 90) -> Reply:
         """The reply of `scripts/<script>.sh`. Raises ActionFailed when it is not whole, HostError."""
-        arguments = (*lease_words(self.layout, self.controller, self.lease), self.word, *words)
-        completed = await self.host.run(Command(scripts.change_script(script), arguments), stdin, seconds)
+        arguments = (*lease_words(self.site.layout, self.controller, self.lease), self.word, *words)
+        command = Command(scripts.change_script(script, self.site.spec.scope), arguments)
+        completed = await self.host.run(command, stdin, seconds)
         try:
-            reply = read_reply(completed.stdout, self.layout)
+            reply = read_reply(completed.stdout, self.site.layout)
         except Unreadable as error:
             said = completed.stderr.strip()[-300:]
             raise ActionFailed(self.host.name, f"{script}: {error}: {said or 'no message'}", "look again") from error
@@ -40,8 +42,8 @@ class Runner:
 
     async def release(self) -> None:
         """Give the lease back before it runs out."""
-        words = lease_words(self.layout, self.controller, self.lease)
-        await self.host.run(Command(scripts.finish_script(), words), tar_of({}), 30)
+        words = lease_words(self.site.layout, self.controller, self.lease)
+        await self.host.run(Command(scripts.finish_script(self.site.spec.scope), words), tar_of({}), 30)
 
 
 def lease_words(layout: Layout, controller: Controller, lease: Lease) -> tuple[str, ...]:

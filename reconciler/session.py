@@ -208,6 +208,7 @@ def cache_file(*parts: str) -> Path | None:
 
 def open_host(name: str, spec: HostSpec) -> Transport:
     """The host behind the seam; nothing is connected yet."""
+    needs_root = spec.scope == "system"
     if spec.local:
-        return LocalHost(name)
-    return SshHost(name, spec.address, user=spec.user, port=spec.port, host_key=spec.host_key)
+        return LocalHost(name, needs_root=needs_root)
+    return SshHost(name, spec.address, user=spec.user, port=spec.port, host_key=spec.host_key, needs_root=needs_root)

@@ -14,7 +14,7 @@ async def survey(host: Transport, layout: Layout, *, as_root: bool = False) -> S
     """The survey; with `as_root` by somebody who may do everything, and not by the host's own program.
 
     Raises HostRefused when root's rights cannot be had."""
-    script = scripts.plain_script("doctor")
+    script = scripts.plain_script("doctor", "system")
     completed = await host.run(Command(script.text if as_root else script, layout_words(layout)), b"", 60)
     try:
         return read_survey(completed.stdout)

@@ -143,3 +143,16 @@ def test_a_variable_that_a_mix_release_overwrites_is_told_unless_start_is_writte
 
     (folder / "a.yaml").write_text(text + "start: bin/server\n")
     assert load(tmp_path / "desired-state").notes == ()
+
+
+def test_no_app_gets_what_only_root_can_give_where_nobody_is_root() -> None:
+    app = HELLO.replace('"../hello-{version}.tar.gz"', '"https://h/{version}.tar.gz", fetch: host')
+    found = problems(
+        {"hello": app + "sandbox: {capabilities: [CAP_CHOWN]}\n"}, fleet="hosts: {web1: {address: x, scope: user}}"
+    )
+
+    where, next_step = (
+        "apps/hello.yaml:4:9  hosts[0]: in scope user, as on web1, no app can",
+        "leave out one of the two",
+    )
+    assert found == [f"{where} be fetched by the host; {next_step}", f"{where} keep CAP_CHOWN; {next_step}"]

@@ -14,6 +14,7 @@ SANDBOX = {
     "home": False,
     "namespaces": False,
     "extra_writable_paths": [],
+    "shared_users": False,
     "capabilities": [],
 }
 LAYOUT = {"releases": "/srv", "env": "/etc/reconcile", "units": "/u", "state": "/var/lib/reconcile", "traefik": "/t"}

@@ -75,7 +75,7 @@ def test_both_ways_run_the_same_text() -> None:
 
 def test_a_login_that_is_not_roots_asks_the_host_which_way_to_go() -> None:
     """In one command line: by the verb where the program is, with the whole script where it is not."""
-    command = Command(scripts.plain_script("history"), ("/var/lib/reconcile", "hello; id"))
+    command = Command(scripts.plain_script("history", "system"), ("/var/lib/reconcile", "hello; id"))
 
     assert command.words(sudo=False)[:2] == ["sh", "-c"]
     words = command.words(sudo=True)

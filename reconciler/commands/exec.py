@@ -22,6 +22,6 @@ def run(args: argparse.Namespace) -> int:
 
 async def _exec(args: argparse.Namespace, command: str) -> int:
     async with live(args) as place:
-        layout = place.target.layout
+        layout, scope = place.target.layout, place.target.site.spec.scope
         words = (layout.releases, layout.env, place.app, place.slot.name, command)
-        return await place.streamed(Command(scripts.plain_script("exec"), words))
+        return await place.streamed(Command(scripts.plain_script("exec", scope), words))

@@ -41,7 +41,8 @@ async def _history(args: argparse.Namespace) -> int:
 
 async def _told(opened: Session, host: str, app: str) -> list[dict[str, Any]] | None:
     """What the host has kept; None when it could not be asked."""
-    command = Command(scripts.plain_script("history"), (opened.sites[host].layout.state, app))
+    site = opened.sites[host]
+    command = Command(scripts.plain_script("history", site.spec.scope), (site.layout.state, app))
     try:
         text = (await opened.hosts[host].run(command)).stdout
     except HostError as error:

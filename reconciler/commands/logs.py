@@ -7,7 +7,7 @@ import asyncio
 import sys
 from collections.abc import Callable
 
-from reconciler.errors import HostError, UsageError
+from reconciler.errors import HostError, HostRefused, UsageError
 from reconciler.host.transport import Command
 from reconciler.session import Session, demand_all, session
 from reconciler.tools import scripts
@@ -31,11 +31,15 @@ async def _logs(args: argparse.Namespace) -> int:
 
 
 async def _host(opened: Session, name: str, args: argparse.Namespace) -> int:
-    command = Command(scripts.plain_script("logs"), (args.app_name, str(args.lines), "yes" if args.follow else "no"))
+    script = scripts.plain_script("logs", opened.sites[name].spec.scope)
+    command = Command(script, (args.app_name, str(args.lines), "yes" if args.follow else "no"))
     show = _shown(opened, f"{name}: " if len(opened.hosts) > 1 else "")
     try:
         seconds = FOLLOW_SECONDS if args.follow else 60
         done = await opened.hosts[name].run(command, b"", seconds, tell=show)
+        if done.status:
+            reason, _, next_step = done.stderr.strip().partition("\n")
+            raise HostRefused(name, reason or f"its journal ended with {done.status}", next_step or "try it there")
     except HostError as error:
         print(f"{error}\nnext: {error.next_step}", file=sys.stderr)
         return 1

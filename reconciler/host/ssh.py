@@ -22,10 +22,20 @@ KEEPALIVE_SECONDS = 5  # three unanswered ones end the connection: a dead link i
 class SshHost:
     """One host over SSH. Nothing is connected before the first use; a broken connection is made anew at the next."""
 
-    def __init__(self, name: str, address: str, *, user: str | None, port: int | None, host_key: str | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        address: str,
+        *,
+        user: str | None,
+        port: int | None,
+        host_key: str | None,
+        needs_root: bool = True,
+    ) -> None:
         self.name = name
         self.round_trips = RoundTrips()
         self._address, self._user, self._port, self._host_key = address, user, port, host_key
+        self._needs_root = needs_root
         self._connection: asyncssh.SSHClientConnection | None = None
         self._connecting = asyncio.Lock()
 
@@ -35,7 +45,7 @@ class SshHost:
         import asyncssh
 
         connection = await self._connected()
-        sudo = connection.get_extra_info("username") != "root"
+        sudo = self._needs_root and connection.get_extra_info("username") != "root"
         try:
             with self.round_trips:
                 async with asyncio.timeout(timeout_seconds):

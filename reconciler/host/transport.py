@@ -146,7 +146,8 @@ class Transport(Protocol):
     async def run(
         self, command: Command, stdin: Stdin = b"", timeout_seconds: float = 60, *, tell: Tell | None = None
     ) -> Completed:
-        """Run it as root. With `tell`, stdout goes there as it comes, and not into the result.
+        """Run it as root, or as who logs in where nothing needs root. With `tell`, stdout goes there as it comes, and
+        not into the result.
 
         Raises HostUnreachable when the connection breaks or nothing comes in time (the command may
         still be running there), HostRefused when root's rights cannot be had."""

@@ -81,6 +81,11 @@ class Sandbox(Strict):
         default=False,
         description="Allow making namespaces, as browsers and sandboxes do (RestrictNamespaces=no).",
     )
+    shared_users: values.Flag = Field(
+        default=False,
+        description="No user namespace of its own (PrivateUsers=no), for hosts that refuse one. "
+        "In scope user nothing then hides the home from the app.",
+    )
     extra_writable_paths: Annotated[tuple[values.AbsolutePath, ...], EachOnce, MayBeEmpty(tuple)] = Field(
         default=(),
         description="Absolute paths the app may write to besides its own folders (ReadWritePaths=).",

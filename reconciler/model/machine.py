@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from reconciler.model import values
 from reconciler.model.fields import MayBeEmpty, Whole, refuse
@@ -16,22 +16,36 @@ class Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
-class Layout(Strict):
-    """Where things lie on a host. Each folder is for one purpose; Traefik reads everything in its own."""
+Scope = Literal["system", "user"]
 
-    releases: values.AbsolutePath = Field(
-        default="/srv", description="Apps: <here>/<app>/releases and <here>/<app>/slots."
-    )
-    env: values.AbsolutePath = Field(
-        default="/etc/reconcile", description="Env files of the slots, readable by root only."
-    )
-    units: values.AbsolutePath = Field(default="/etc/systemd/system", description="systemd's unit files.")
-    state: values.AbsolutePath = Field(
-        default="/var/lib/reconcile", description="Inventory, history, quarantine, lease."
-    )
-    traefik: values.AbsolutePath = Field(
+# For who has no root. `~` is the home of who logs in; the host itself finds it.
+BELOW_HOME = {
+    "releases": "~/.local/share/reconcile",
+    "env": "~/.config/reconcile",
+    "units": "~/.config/systemd/user",
+    "state": "~/.local/state/reconcile",
+    "traefik": "~/.config/traefik/dynamic",
+}
+
+
+class Layout(Strict):
+    """Where things lie on a host. Each folder is for one purpose; Traefik reads everything in its own.
+
+    In scope user everything lies below the home unless it is named here.
+    """
+
+    releases: values.HostPath = Field(default="/srv", description="Apps: <here>/<app>/releases and <here>/<app>/slots.")
+    env: values.HostPath = Field(default="/etc/reconcile", description="Env files of the slots, readable by root only.")
+    units: values.HostPath = Field(default="/etc/systemd/system", description="systemd's unit files.")
+    state: values.HostPath = Field(default="/var/lib/reconcile", description="Inventory, history, quarantine, lease.")
+    traefik: values.HostPath = Field(
         default="/etc/traefik/dynamic", description="The folder Traefik's file provider reads."
     )
+
+    def at_home(self, home: str) -> Layout:
+        """The same with every path absolute."""
+        paths = {key: home + path[1:] for key, path in self.model_dump().items() if path.startswith("~")}
+        return self.model_copy(update=paths)
 
     @model_validator(mode="after")
     def _apart(self) -> Self:
@@ -50,9 +64,14 @@ class HostSpec(Strict):
     """One machine and how to reach it. What is left out, ~/.ssh/config decides."""
 
     address: values.Address = Field(description="Name or IP address, a name from ~/.ssh/config, or local (no SSH).")
-    user: values.Login | None = Field(default=None, description="Who logs in: root, or a user with sudo.")
+    user: values.Login | None = Field(
+        default=None, description="Who logs in: root, a user with sudo, or in scope user anybody."
+    )
     port: Annotated[int, Whole(1, 65535)] | None = Field(default=None, description="SSH port.")
-    scope: Literal["system"] = Field(default="system", description="Whose systemd runs the apps: the system's.")
+    scope: Scope = Field(
+        default="system",
+        description="Whose systemd runs the apps: the system's, or with user that of who logs in, who needs no root.",
+    )
     host_key: values.HostKey | None = Field(
         default=None,
         description="The host's public key, `ssh-ed25519 AAAA...`; without it ~/.ssh/known_hosts decides.",
@@ -73,12 +92,24 @@ class HostSpec(Strict):
         """The same for two names of one machine, as far as can be told without asking ~/.ssh/config."""
         return self.address.lower(), self.port or 22
 
-    @field_validator("scope", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _system_for_now(cls, scope: object) -> object:
-        if scope == "user":
-            raise refuse("user comes later", "leave it out: apps run as system units, each as a user of its own")
-        return scope
+    def _below_the_home(cls, written: object) -> object:
+        if isinstance(written, dict) and written.get("scope") == "user":
+            paths = written.get("paths") or {}
+            return written | {"paths": BELOW_HOME | paths} if isinstance(paths, dict) else written
+        return written
+
+    @model_validator(mode="after")
+    def _user_is_no_root(self) -> Self:
+        if self.scope == "user":
+            if self.user == "root":
+                raise refuse("root needs no scope user", "leave scope out, or log in as somebody else", at=("user",))
+            return self
+        for key, path in self.paths.model_dump().items():
+            if path.startswith("~"):
+                raise refuse(f"{path} is below a home", "write an absolute path, or scope: user", at=("paths", key))
+        return self
 
     @model_validator(mode="after")
     def _local_needs_no_login(self) -> Self:

@@ -160,6 +160,7 @@ class HostFacts:
     libc: str = ""
     memory_available_kib: int = 0
     releases_free_kib: int = 0
+    route_trouble: str = ""  # why no route can be written
 
 
 @dataclass(frozen=True)

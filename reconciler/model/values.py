@@ -58,6 +58,14 @@ AbsolutePath = Annotated[
         "write it like /srv/apps: letters, digits and . _ + @ -, no .. and no slash at the end",
     ),
 ]
+HostPath = Annotated[
+    str,
+    Text(
+        rf"~?(/{_COMPONENT})+",
+        "is not an absolute path that fits here",
+        "write it like /srv/apps, in scope user also ~/apps: letters, digits and . _ + @ -, no .., no slash at the end",
+    ),
+]
 Command = Annotated[
     str,
     Text(

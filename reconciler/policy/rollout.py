@@ -32,7 +32,7 @@ from reconciler.model.wanted import Wanted
 from reconciler.policy import certificates
 from reconciler.policy.case import Case
 from reconciler.policy.reasons import cost_of_traefik, difference, route_difference, way_round_foreign
-from reconciler.policy.routing import confirm, no_entry_point, traefik_silent
+from reconciler.policy.routing import confirm, no_entry_point, no_way_in
 from reconciler.policy.slots import carries, chosen_slot, live_slot, shortage, wanted_identity
 
 
@@ -170,7 +170,7 @@ def _replaced(case: Case) -> Identity | None:
 
 
 def _may_not_start(case: Case) -> Blocked | None:
-    slot, seen, live = case.slot, case.seen, case.live
+    slot, live = case.slot, case.live
     if slot is live and slot.state == "failed" and carries(slot, case.want, case.app):
         return case.blocked(
             "crashing",
@@ -182,8 +182,8 @@ def _may_not_start(case: Case) -> Blocked | None:
         if case.want.proxy:
             remedy = "stop it, be it another Traefik, or choose another api_port in fleet.yaml"
         return case.blocked("port_taken", f"port {slot.name} is taken by {slot.stranger}", remedy)
-    if case.want.route and seen.traefik and live is not slot:
-        return traefik_silent(case)
+    if case.want.route and live is not slot and (blocked := no_way_in(case)):
+        return blocked
     if not carries(slot, case.want, case.app) and (blocked := no_entry_point(case)):
         return blocked
     if case.crowded and live is not slot:  # other ports are desired: it cannot take the place of what serves

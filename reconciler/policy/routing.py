@@ -20,6 +20,18 @@ def no_entry_point(case: Case) -> Blocked | None:
     )
 
 
+def no_way_in(case: Case) -> Blocked | None:
+    """Why a route could not be written now, or not be seen to be applied."""
+    if case.seen.facts.route_trouble:
+        return case.blocked(
+            "traefik",
+            f"no route can be written: {case.seen.facts.route_trouble}",
+            "let Traefik's file provider read a folder that the login may write to, and name it in paths.traefik; "
+            "or take route: out of the app",
+        )
+    return traefik_silent(case) if case.seen.traefik else None
+
+
 def traefik_silent(case: Case) -> Blocked:
     """Without its API nobody can tell what it has applied."""
     reason = f"Traefik does not answer: {case.seen.traefik}"

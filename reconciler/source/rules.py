@@ -37,6 +37,7 @@ def problems_between(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem
     yield from _taken_ports(files, fleet)
     yield from _never_reached(files, fleet)
     yield from _shared(files, fleet)
+    yield from _rights_of_a_user(files, fleet)
     yield from _swallowed(files, fleet)
     yield from _clusters(files, fleet)
     yield from _unknown_order(files)
@@ -98,6 +99,21 @@ def _clusters(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
                     f"write hosts: {{{name}: {{private_address: 10.0.0.5}}}} in fleet.yaml, with its own address"
                 )
                 yield file.problem(("hosts", index), f"the nodes on other hosts cannot reach {name}", next_step)
+
+
+def _rights_of_a_user(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
+    for file in files:
+        for index, (name, spec) in enumerate(_machines(file, fleet)):
+            if spec.scope == "system":
+                continue
+            wants = [f"keep {capability}" for capability in file.app.sandbox.capabilities]
+            wants += ["be fetched by the host"] * (file.app.artifact.fetch == "host")  # which unpacks it as nobody
+            wants += [f"have distribution {file.app.distribution}"] * (file.app.distribution != "none")
+            wants += ["be served by a Traefik of ours"] * (fleet.traefik.managed and file.app.route is not None)
+            for what in wants:
+                yield file.problem(
+                    ("hosts", index), f"in scope user, as on {name}, no app can {what}", "leave out one of the two"
+                )
 
 
 def _unknown_order(files: Sequence[AppFile]) -> Iterator[Problem]:

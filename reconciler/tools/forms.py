@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 
 _TAG = re.compile(r"(\{\{-?.*?-?\}\}|\{%-?.*?-?%\}|\{#.*?#\})", re.DOTALL)
-_CHOICE = re.compile(r'"([A-Za-z]+)" if [a-z_.]+ else "([A-Za-z]+)"')
+_CHOICE = re.compile(r'"([A-Za-z]+)" if [a-z_. ]+ else "([A-Za-z]+)"')
 _BLOCKS = {"if": ("(", ")?"), "for": ("(", ")*")}
 
 

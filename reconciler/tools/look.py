@@ -62,6 +62,7 @@ def read_reply(text: str, layout: Layout) -> Reply:
     status = next((int(line.split()[1]) for line in _lines(before) if line.startswith("@@result ")), 0)
     log = tuple(line.removeprefix("| ") for line in _lines(before) if line.startswith("| "))
     sections = _Sections(body)
+    layout = layout.at_home(sections.host.get("home", ""))
     apps = {name: _read_app(name, lines, sections, layout) for name, lines in sections.apps.items()}
     return Reply(status, log, _read_facts(sections.host), _read_lease(sections.host), apps)
 
@@ -109,6 +110,7 @@ def _read_facts(host: dict[str, str]) -> HostFacts:
         libc=host.get("libc", ""),
         memory_available_kib=int(host.get("memory", 0)),
         releases_free_kib=int(host.get("free", 0)),
+        route_trouble=host.get("noroutes", ""),
     )
 
 

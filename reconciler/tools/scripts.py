@@ -1,7 +1,9 @@
 """The remote scripts: constant POSIX sh, put together from package files. Pure.
 
 An action's script is prelude + look + its `change` + the frame that runs it and looks again, so that one round trip
-changes the host and brings back what it looks like now. The first line of each file is its signature, see `verbs`.
+changes the host and brings back what it looks like now. In front stands what differs between the scopes: `system` or
+`user`, which redefines `systemctl` and `journalctl` and finds the folders below the login's home. The first line of
+each file is its signature, see `verbs`.
 """
 
 from __future__ import annotations
@@ -9,9 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache, cached_property
 
+from reconciler.model.machine import Scope
 from reconciler.tools.rendering import package_text
 
 LOOK_ALONE = 'ONLY=$1 TREES=yes\nshift\nlook "$@"\n'
+OTHERWISE_FOR_A_USER = ("exec", "logs")
 _SHARED = {"install": ("release",), "fetch": ("release",)}  # what an action's script has in common with another
 
 
@@ -31,27 +35,30 @@ class Script:
 
 
 @cache
-def change_script(name: str) -> Script:
+def change_script(name: str, scope: Scope) -> Script:
     """The script of one action, such as "start"; its reply is read by `look.read_reply`."""
-    return Script(name, joined("prelude", "look") + own_text(name) + joined("change"))
+    return Script(name, joined(scope, "prelude", "look") + own_text(name) + joined("change"))
 
 
 @cache
-def look_script() -> Script:
+def look_script(scope: Scope) -> Script:
     """Only look."""
-    return Script("look", joined("prelude", "look") + LOOK_ALONE)
+    first = ("user", "lingers") if scope == "user" else ()
+    return Script("look", joined(*first, "prelude", "look") + LOOK_ALONE)
 
 
 @cache
-def finish_script() -> Script:
+def finish_script(scope: Scope) -> Script:
     """The end of a pass."""
-    return Script("finish", joined("prelude", "finish"))
+    return Script("finish", joined(scope, "prelude", "finish"))
 
 
 @cache
-def plain_script(name: str) -> Script:
+def plain_script(name: str, scope: Scope) -> Script:
     """A script that stands alone, such as "logs"."""
-    return Script(name, joined(name))
+    if scope == "system":
+        return Script(name, joined(name))
+    return Script(name, joined("user", f"{name}_user" if name in OTHERWISE_FOR_A_USER else name))
 
 
 def own_text(name: str) -> str:

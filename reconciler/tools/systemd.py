@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from reconciler.model.machine import Scope
 from reconciler.model.observed import Identity
 from reconciler.tools import elixir
 from reconciler.tools.digests import digest
@@ -29,10 +30,15 @@ class UnitSettings:
     has_port: bool
     cpu_max: str | None = None
     proxy: bool = False  # Traefik: it serves all others, and sees nothing of theirs
+    scope: Scope = "system"
 
     @property
     def digest(self) -> str:
-        return digest([package_text("templates/app@.service.j2"), vars(self)])
+        return digest([package_text(self.template), vars(self)])
+
+    @property
+    def template(self) -> str:
+        return "templates/app@.service.j2" if self.scope == "system" else "templates/user-app@.service.j2"
 
 
 def unit_text(settings: UnitSettings) -> str:
@@ -40,7 +46,7 @@ def unit_text(settings: UnitSettings) -> str:
     node = elixir.node_name(settings.app, "%i", settings.node_host)
     beam = {"node": node, "node_flags": elixir.node_flags(settings.node_host)}
     epmd = {"epmd_unit": elixir.EPMD_UNIT, "epmd_port": elixir.EPMD_PORT}
-    return render("templates/app@.service.j2", digest=settings.digest, **vars(settings), **beam, **epmd)
+    return render(settings.template, digest=settings.digest, **vars(settings), **beam, **epmd)
 
 
 def epmd_text(releases: str, private_address: str | None) -> str:

@@ -30,7 +30,8 @@ PROGRAM = "/usr/local/sbin/reconcile-host"
 SUDOERS = "/etc/sudoers.d/reconcile"
 # What an app may be given that makes nobody root: low ports, memory that is not swapped out.
 CAPABILITIES = "CAP_NET_BIND_SERVICE CAP_IPC_LOCK"
-PARTS = ("prelude", "release", "change")  # of every action; no verbs
+PARTS = ("system", "prelude", "release", "change")  # of every action; no verbs
+OF_A_USER = ("user", "lingers", "exec_user", "logs_user")  # for hosts where nobody becomes root
 
 _SIGNATURE = re.compile(r"# (plain|change|look|end|root)((?: [^ :;.]+)*)(?:; stdin: ([a-z, ]+))?(?:[:.].*)?")
 _FOLDERS = {"releases": "R", "env": "E", "units": "U", "state": "S", "traefik": "T"}
@@ -138,7 +139,7 @@ def unreachable() -> dict[str, str]:
 def _all() -> dict[str, Signature | str]:
     found: dict[str, Signature | str] = {}
     for path in sorted((Path(__file__).parent / "scripts").glob("*.sh")):
-        if path.stem not in PARTS:
+        if path.stem not in (*PARTS, *OF_A_USER):
             try:
                 signature = read_signature(package_text(f"scripts/{path.name}").partition("\n")[0])
                 if signature.shape != "root":
@@ -211,7 +212,7 @@ def _template() -> str:
         _without_comments(package_text("verbs/head.sh")),
         _DISPATCH,
         f"case $verb in\n{guards}*) refuse 'there is no such verb' ;;\nesac\n",
-        f"case $verb in\n{plain}*)\n{joined('prelude', 'look')}case $verb in\n{changes}",
+        f"case $verb in\n{plain}*)\n{joined('system', 'prelude', 'look')}case $verb in\n{changes}",
         f"look)\n{LOOK_ALONE};;\nfinish)\n{joined('finish')};;\nesac\n",
         f"case $verb in look | finish) ;; *)\n{joined('change')};;\nesac\n;;\nesac\n",
     )

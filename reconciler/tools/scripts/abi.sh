@@ -1,4 +1,5 @@
 # plain: what a release may need of this host.
+PATH=$PATH:/usr/sbin:/sbin
 echo "machine $(uname -m)"
 echo "libc $(getconf GNU_LIBC_VERSION 2>/dev/null)"
 ldconfig -p 2>/dev/null | sed -n 's/^\t\([^ ]*\) .*=> \(.*\)/library \1 \2/p'

@@ -88,6 +88,9 @@ look() {
   echo "machine $(uname -m)"
   echo "libc $(getconf GNU_LIBC_VERSION 2>/dev/null)"
   sed -n 's/^MemAvailable: *\([0-9]*\) kB/memory \1/p' /proc/meminfo
+  echo "home $HOME"
+  [ -d "$T" ] || echo "noroutes there is no $T"
+  [ ! -d "$T" ] || [ -w "$T" ] || echo "noroutes $(id -un) may not write to $T"
   df -Pk "$R" 2>/dev/null | awk 'NR==2{print "free", $4}'
   units= files= numbers=
   for folder in "$S"/*/; do # apps that are ours and that nobody named

@@ -10,15 +10,13 @@ change() {
   [ ! -e "$done" ] || { rm -rf "$stage"; return 0; }
   identity=$(sed -n '1s/^# reconcile //p' "$stage/env")/$4
   begun=$(date +%s)
-  said=$(systemd-run --wait --collect --unit="$unit" -p Type=oneshot -p "TimeoutStartSec=$3" \
-    -p DynamicUser=yes -p "User=$app" -p "StateDirectory=$app" -p "WorkingDirectory=$R/$app/releases/$release" \
-    -p "LoadCredential=env:$stage/env" -p Environment=LANG=C.UTF-8 -p "Environment=HOME=/var/lib/$app" \
-    -p RuntimeDirectory="$app/migrate" -p "Environment=RELEASE_TMP=/run/$app/migrate" \
-    -p Environment=RELEASE_DISTRIBUTION=none -p UMask=0077 -p "ExecStartPost=+/bin/touch $done" \
+  said=$(run_as "$app" "$unit" migrate -p Type=oneshot -p "TimeoutStartSec=$3" \
+    -p "WorkingDirectory=$R/$app/releases/$release" -p "LoadCredential=env:$stage/env" \
+    -p Environment=LANG=C.UTF-8 -p Environment=RELEASE_DISTRIBUTION=none -p UMask=0077 -p "ExecStartPost=$WHATEVER_USER/bin/touch $done" \
     /bin/sh -c 'set -a; . "$$CREDENTIALS_DIRECTORY/env"; set +a; eval "exec $$RECONCILE_MIGRATE"' 2>&1) && why= || why=${said:-no reason given}
   rm -rf "$stage"
   case $why in
-    '') return 0 ;;
+    '') [ -e "$done" ] || touch "$done"; return ;; # systemd 252 forgets an ExecStartPost=+ at a daemon-reload meanwhile
     *"timeout was exceeded"*) why="its migration took longer than $3 s" ;;
     *"control process"*) why='its migration failed' ;;
     *) fail 1 "the migration of $release could not be started: $why" ;;

@@ -44,7 +44,7 @@ take_lease() { # ours, free, or run out; and nobody else had it since we looked:
 
 begin_change() { # app: one writer a host; root; its folders
   take_lease
-  mkdir -p "$S/$1/migrated" "$E/$1" "$R/$1/releases" "$R/$1/slots" || fail 1 "cannot write below $S, $E and $R"
+  mkdir -p "$S/$1/migrated" "$E/$1" "$R/$1/releases" "$R/$1/slots" "$U" || fail 1 "cannot write below $S, $E and $R"
   chmod 0700 "$S" "$E" "$S/$1" "$E/$1"
   exec 9>>"$S/$1/lock"
   flock -w 30 9 || fail $STALE "another reconcile is changing $1 on this host"
@@ -60,8 +60,13 @@ invocation_is() { # app slot expected
 log_tail() { # unit epoch-seconds: what the app said since then; when it said nothing, what systemd says of it
   echo @@log
   journalctl --sync 2>/dev/null
-  said=$(journalctl --no-pager -o cat -n 15 --since "@$2" "_SYSTEMD_UNIT=$1" 2>/dev/null)
-  [ -n "$said" ] || said=$(journalctl --no-pager -o cat -n 15 --since "@$2" -u "$1" 2>/dev/null)
+  said=$(journalctl --no-pager -o cat -n 15 --since "@$2" "$(said_by "$1")" 2>/dev/null)
+  [ -n "$said" ] || said=$(journalctl --no-pager -o cat -n 15 --since "@$2" -u "$1" 2>/dev/null) ||
+    said='its journal cannot be read by this login'
+  case $said in *'at step USER spawning'* | *'at step NAMESPACE spawning'*)
+    said="$said
+(a host that refuses user namespaces can do without: sandbox: {shared_users: true})" ;;
+  esac
   printf '%s\n' "$said" | sed 's/^/| /' # no line of an app is ever read as one of ours
 }
 
@@ -93,7 +98,7 @@ sink() { # app release: it failed here and no slot needs it: the first to be pru
 
 # An instance on trial lies where a reboot forgets it: its env in C, its unit, an instance of its own, in V. What is on
 # disk stays what served last, until the new one is accepted.
-case $U in
+[ -n "$V" ] || case $U in
   /etc/systemd/system) V=/run/systemd/system C=/run/reconcile ;;
   *) V=$U/.run C=$S/.run ;; # the demo's
 esac
@@ -101,7 +106,7 @@ esac
 try_slot() { # app slot release stage
   [ -d "$R/$1/releases/$3" ] || fail $STALE "release $3 is not on this host"
   mkdir -p "$C/$1" "$V" && chmod 0700 "$C" "$C/$1" || return 1
-  sed "s|$E/$1/%i.env|$C/$1/%i.env|; s|$R/$1/slots/%i|$R/$1/releases/$3|" "$4/unit" >"$V/.$1@$2.new" &&
+  sed "s|^\(EnvironmentFile=\).*/%i.env|\1$C/$1/%i.env|; s|/$1/slots/%i|/$1/releases/$3|" "$4/unit" >"$V/.$1@$2.new" &&
     chmod 0600 "$4/env" && cp "$4/unit" "$C/$1/$2.unit" && cp -p "$4/env" "$C/$1/.$2.new" &&
     mv -T "$C/$1/.$2.new" "$C/$1/$2.env" && mv -T "$V/.$1@$2.new" "$V/$1@$2.service" || return 1
   [ ! -e "$4/certificate" ] || write_certificate "$1" "$4"
@@ -222,9 +227,9 @@ route() { # app slot; stdin: the text
 
 watched() { # app file; stdin: the text. Outside the watched folder first, then one rename.
   outside=$(dirname "$T")/.reconcile
-  mkdir -p -m 0700 "$outside"
   # Another file system would turn the rename into a copy, and the watched folder would see it half-written.
-  [ "$(stat -c %d "$outside")" = "$(stat -c %d "$T")" ] || outside=$T
+  mkdir -p -m 0700 "$outside" 2>/dev/null && [ -w "$outside" ] && [ "$(stat -c %d "$outside")" = "$(stat -c %d "$T")" ] ||
+    outside=$T
   new=$outside/.$2.new
   cat >"$new" && chmod 0644 "$new" && sync -f "$new" || fail 28 "cannot write below $outside"
   record "$1" "$T/$2" "$new" && mv -T "$new" "$T/$2" || fail 28 "cannot write below $T and $S"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
-from tests.hosts.stories.project import Project, nothing_touched
+from tests.hosts.stories.project import Project, nothing_touched, wait_for
 from tests.hosts.stories.small_release import small_release
 from tests.hosts.stories.visitors import visitors
 
@@ -56,3 +58,21 @@ def test_a_failing_migration_is_a_failed_rollout(project: Project) -> None:
     project.converge(version="0.3.0")
     assert project.running() == project.one_instance("0.3.0", second)
     assert migrations(project) == "0.1.0 Hello\n0.3.0 Hello\n"
+
+
+def test_a_daemon_reload_meanwhile_makes_no_migration_run_twice(project: Project) -> None:
+    """As when another app is rolled out at the same time: systemd 252 then forgets what it was to note at the end."""
+    machine, unit = project.machine, f"{project.app}-migrate.service"
+    project.commit(migrate='sh -c "bin/app migrate; sleep 1"')
+
+    def reload() -> None:
+        wait_for(lambda: machine.run(f"systemctl show -P ActiveState {unit}").stdout == "activating\n", 30, "it runs")
+        machine.run("systemctl daemon-reload")
+
+    with ThreadPoolExecutor() as pool:
+        reloaded = pool.submit(reload)
+        result = project.once()
+        reloaded.result()
+
+    assert (result.code, result.verbs.count("migrate")) == (0, 1), str(result)
+    assert migrations(project) == "0.1.0 Hello\n"
