@@ -19,7 +19,7 @@ def stop_before_traefik_has_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     """The classic: stop the old instance as soon as the file is written."""
     monkeypatch.setattr(rollout, "_be_confirmed", lambda case: None)
     monkeypatch.setattr(
-        rollout, "_leave", lambda case, slot, why: StopInstance(case.want.host, case.want.app, why, slot.name)
+        rollout, "leave", lambda case, slot, why: StopInstance(case.want.host, case.want.app, why, slot.name)
     )
     monkeypatch.setattr("reconciler.policy.guards.refused", lambda step, want, seen: None)
 

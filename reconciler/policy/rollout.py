@@ -10,29 +10,25 @@ from __future__ import annotations
 from reconciler.model.action import (
     Blocked,
     Cutover,
-    Drain,
     Drift,
     EnableInstance,
     GoBack,
-    InstallRelease,
-    Migrate,
     PruneReleases,
     RejectRelease,
     RemoveRoute,
     RepairFiles,
     Soak,
     StartAgain,
-    StartInstance,
     Step,
-    StopInstance,
     WaitHealthy,
 )
-from reconciler.model.observed import Identity, ObservedHost, Quarantine, Slot
+from reconciler.model.observed import ObservedHost, Quarantine, Slot
 from reconciler.model.wanted import Wanted
-from reconciler.policy import certificates
+from reconciler.policy import certificates, starting
 from reconciler.policy.case import Case
-from reconciler.policy.reasons import cost_of_traefik, difference, route_difference, way_round_foreign
-from reconciler.policy.routing import confirm, no_entry_point, no_way_in
+from reconciler.policy.leaving import leave
+from reconciler.policy.reasons import route_difference, way_round_foreign
+from reconciler.policy.routing import confirm, no_entry_point
 from reconciler.policy.slots import carries, chosen_slot, live_slot, shortage, wanted_identity
 
 
@@ -56,7 +52,7 @@ def next_step(want: Wanted, seen: ObservedHost) -> Step:
     for part in (
         _come_back_at_boot,
         _keep_quarantine,
-        _come_up,
+        starting.come_up,
         _be_as_written,
         _be_accepted,
         _be_confirmed,
@@ -96,7 +92,7 @@ def _keep_quarantine(case: Case) -> Step | None:
         if slot.previous:  # the return to the version before was cut off
             return RejectRelease(*case.where, entry.reason, slot.name, case.identity, entry.reason)
         if slot.occupied and (case.live is None or slot.name != case.live.name):
-            return _leave(case, slot, "its release failed here")
+            return leave(case, slot, "its release failed here")
         if slot.prepared and slot.prepared != case.identity and not slot.running_now and slot.state != "failed":
             return StartAgain(*case.where, f"{slot.prepared.version} served before", slot.name)
     return _quarantined(case, entry)
@@ -118,85 +114,6 @@ def _quarantined(case: Case, entry: Quarantine) -> Blocked:
 
 def _what_became_of_it(entry: Quarantine) -> str:
     return f"was {entry.reason}" if entry.reason.startswith("rolled back") else f"failed here: {entry.reason}"
-
-
-def _come_up(case: Case) -> Step | None:
-    """The wanted release runs in its slot."""
-    slot, want = case.slot, case.want
-    if slot.running_now and slot.running == case.identity:
-        return _installed(case)
-    if slot.failure:  # it was just started, in vain: once more would end the same
-        return None
-    if blocked := _may_not_start(case):
-        return blocked
-    reason = _why_start(case)
-    if installed := _installed(case):
-        return installed
-    if left_over := _left_over(case):
-        return _leave(case, left_over, "left over from another rollout", drift="second_slot")
-    if want.migrates and case.identity.release not in case.app.migrated:
-        return Migrate(*case.where, "once per release, before it starts", case.identity)
-    replaces = _replaced(case)
-    if replaces:
-        why = "only one slot" if want.one_slot else case.crowded or "as it was begun"
-        reason += f"; stop-first, {why}: no service until it is healthy"
-    if want.proxy:
-        reason += cost_of_traefik(case)
-    drift: Drift | None = None
-    if carries(slot, want, case.app):
-        drift = "failed" if slot.state == "failed" else "stopped"
-    takes_over = case.app.by_hand
-    return StartInstance(*case.where, reason, slot.name, case.identity, replaces, takes_over, drift=drift)
-
-
-def _left_over(case: Case) -> Slot | None:
-    """An instance of another rollout, where the wanted one is to start or where it takes the room of it."""
-    idle = [slot for slot in case.app.slots if slot is not case.live and slot.running_now]
-    others = [slot for slot in idle if not carries(slot, case.want, case.app)]
-    return next((slot for slot in others if slot is case.slot or case.crowded), None)
-
-
-def _installed(case: Case) -> Step | None:
-    release = case.identity.release
-    if release in case.app.damaged:
-        why = "its files were changed on the host"
-        return InstallRelease(*case.where, why, release, replaces_damaged=True, drift="release")
-    return None if release in case.app.releases else InstallRelease(*case.where, "not on the host", release)
-
-
-def _replaced(case: Case) -> Identity | None:
-    before = case.slot.previous or case.slot.running or case.slot.prepared
-    return before if case.stop_first and before and before != case.identity else None
-
-
-def _may_not_start(case: Case) -> Blocked | None:
-    slot, live = case.slot, case.live
-    if slot is live and slot.state == "failed" and carries(slot, case.want, case.app):
-        return case.blocked(
-            "crashing",
-            f"slot {slot.name} ({case.identity.version}) exits again and again; systemd gave it up ({slot.last_exit})",
-            f"reconcile logs {case.want.app}; then commit a fix, or start it anew with reconcile retry {case.want.app}",
-        )
-    if slot.stranger and not case.app.by_hand:
-        remedy = "stop that program or give the app other ports"
-        if case.want.proxy:
-            remedy = "stop it, be it another Traefik, or choose another api_port in fleet.yaml"
-        return case.blocked("port_taken", f"port {slot.name} is taken by {slot.stranger}", remedy)
-    if case.want.route and live is not slot and (blocked := no_way_in(case)):
-        return blocked
-    if not carries(slot, case.want, case.app) and (blocked := no_entry_point(case)):
-        return blocked
-    if case.crowded and live is not slot:  # other ports are desired: it cannot take the place of what serves
-        return case.blocked("memory", case.crowded, "free memory, or keep one of the former ports")
-    return None
-
-
-def _why_start(case: Case) -> str:
-    if carries(case.slot, case.want, case.app):
-        return {"failed": "failed", "deactivating": "was stopped"}.get(case.slot.state, "not running")
-    return difference(
-        case.live.running or case.live.prepared if case.live else None, case.identity, case.want, case.app
-    )
 
 
 def _be_as_written(case: Case) -> Step | None:
@@ -288,19 +205,8 @@ def _others_leave(case: Case) -> Step | None:
     for slot in case.app.slots:
         if slot.name == case.slot.name or not slot.occupied:
             continue
-        return _leave(case, slot, f"replaced by slot {case.slot.name}")
+        return leave(case, slot, f"replaced by slot {case.slot.name}")
     return None
-
-
-def _leave(case: Case, slot: Slot, reason: str, drift: Drift | None = None) -> Step:
-    """Traffic first, then the requests still open, then the instance."""
-    route, applied = case.app.route, case.app.applied
-    if route and applied and applied.slot == slot.name != route.slot:
-        return confirm(case, route.slot, route.digest)
-    # Whatever the look before the cutover counted: requests may have come in since then.
-    if slot.running_now and slot.enabled and case.want.route and not slot.drained:
-        return Drain(*case.where, f"{case.want.drain_seconds:g} s at most for open requests", slot.name)
-    return StopInstance(*case.where, reason, slot.name, drift=drift)
 
 
 def _prune(case: Case) -> Step | None:

@@ -190,7 +190,7 @@ drop_epmd() ( # systemd stops it when no running slot needs it; its files go whe
   systemctl daemon-reload
 )
 
-write_slot() { # app slot release stage: the unit template, the slot's env and its link to the release
+write_slot() { # app slot release stage: the unit template, the slot's env and its link to the release; then reload systemd
   [ -d "$R/$1/releases/$3" ] || fail $STALE "release $3 is not on this host"
   publish "$1" "$4/unit" "$U/$1@.service" 0644
   [ ! -e "$4/epmd" ] || put_epmd "$1" "$4" "$R/$1/releases/$3" || exit 1
@@ -198,7 +198,6 @@ write_slot() { # app slot release stage: the unit template, the slot's env and i
   link_slot "$1" "$2" "$3"
   [ ! -e "$4/certificate" ] || write_certificate "$1" "$4"
   rm -rf "$4"
-  systemctl daemon-reload
 }
 
 write_certificate() { # app stage: what Traefik shows for a name without one, and the file that says so. A host keeps its own.

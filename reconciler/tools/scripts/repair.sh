@@ -5,4 +5,5 @@ change() {
   stage=$(staged "$1") || fail 28 "cannot write below $E"
   write_slot "$1" "$2" "$3" "$stage" || fail 28 "cannot write the files of slot $2"
   end_trial "$1" "$2"
+  systemctl daemon-reload
 }

@@ -10,8 +10,8 @@ change() {
     end_trial "$app" "$slot"
   else
     try_slot "$app" "$slot" "$3" "$stage" || fail 28 "cannot write the files of slot $slot"
-    systemctl daemon-reload
   fi
+  systemctl daemon-reload
   systemctl reset-failed "$unit" 2>/dev/null
   [ "$5" = - ] || step_aside "$5" "$slot"
   systemctl restart "$unit" || log_tail "$unit" "$(started_at "$app" "$slot")"

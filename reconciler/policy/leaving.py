@@ -1,0 +1,19 @@
+"""How an instance leaves: traffic first, then the requests still open, then the instance. Pure."""
+
+from __future__ import annotations
+
+from reconciler.model.action import Drain, Drift, Step, StopInstance
+from reconciler.model.observed import Slot
+from reconciler.policy.case import Case
+from reconciler.policy.routing import confirm
+
+
+def leave(case: Case, slot: Slot, reason: str, drift: Drift | None = None) -> Step:
+    """Traffic first, then the requests still open, then the instance."""
+    route, applied = case.app.route, case.app.applied
+    if route and applied and applied.slot == slot.name != route.slot:
+        return confirm(case, route.slot, route.digest)
+    # Whatever the look before the cutover counted: requests may have come in since then.
+    if slot.running_now and slot.enabled and case.want.route and not slot.drained:
+        return Drain(*case.where, f"{case.want.drain_seconds:g} s at most for open requests", slot.name)
+    return StopInstance(*case.where, reason, slot.name, drift=drift)
