@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
 async def _doctor(args: argparse.Namespace) -> int:
     fleet = fleet_in(args.desired_state)
     spec = Desired(fleet, (), None, args.desired_state).host(args.target)
-    found = await _examined(args.target, spec, fleet.traefik.api_port)
+    found = await _examined(args.target, spec, fleet.traefik.api_ports)
     if args.json:
         print(json.dumps({"host": args.target, "findings": [asdict(each) for each in found]}, indent=2))
     else:
@@ -35,16 +35,20 @@ async def _doctor(args: argparse.Namespace) -> int:
     return 1 if any(each.level == "problem" for each in found) else 0
 
 
-async def _examined(name: str, spec: HostSpec, api_port: int) -> tuple[Finding, ...]:
+async def _examined(name: str, spec: HostSpec, api_ports: tuple[int, ...]) -> tuple[Finding, ...]:
     host = open_host(name, spec)
     try:
         try:
             seen = await survey(host, spec.paths)
         except HostRefused as error:
             return (Finding("root's rights", "problem", str(error).removeprefix(f"host {name}: "), error.next_step),)
-        forwards, held = True, ""
+        forwards, held, api_port = True, "", api_ports[0]
         try:
-            answer = await ask_traefik(host, api_port)
+            asked = await asyncio.gather(*(ask_traefik(host, port) for port in api_ports))
+            api_port, answer = next(  # of two slots one answers
+                (each for each in zip(api_ports, asked, strict=True) if isinstance(each[1], dict)),
+                (api_port, asked[0]),
+            )
             held = answer if isinstance(answer, str) else ""
         except HostRefused:
             forwards = False

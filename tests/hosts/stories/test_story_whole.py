@@ -1,0 +1,123 @@
+"""From a bare server to https: what root does once, and all the rest as the deploy user."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.hosts.acme import authority, https_get, missing_programs
+from tests.hosts.farm import Farm
+from tests.hosts.machine import Machine
+from tests.hosts.stories.managed import NEWER, OLDER, instances, managed, traefik_of
+from tests.hosts.stories.project import Project, command_environ, nothing_touched, yaml
+from tests.hosts.stories.small_release import small_release
+
+pytestmark = pytest.mark.hosts
+
+SECRET = 'first "line" $HOME\nsecond'
+ASKS = 4  # at a time, while Traefik is upgraded
+
+
+@pytest.fixture
+def bare(farm: Farm) -> Iterator[Machine]:
+    """A Debian as it was bought."""
+    machine = farm.add("whole")
+    yield machine
+    farm.remove(machine)
+
+
+@contextlib.contextmanager
+def visited(machine: Machine, name: str, root: str) -> Iterator[list[str]]:
+    """Somebody asks over https all along; what came that should not have."""
+    failures: list[str] = []
+    over = threading.Event()
+
+    def visit() -> None:
+        while not over.wait(0.05):
+            try:
+                if (answer := https_get(machine, name, root=root)).status != 200:
+                    failures.append(str(answer.status))
+            except (OSError, IndexError) as error:  # refused, or closed without an answer
+                failures.append(repr(error))
+
+    visitors = [threading.Thread(target=visit) for _ in range(ASKS)]
+    for each in visitors:
+        each.start()
+    try:
+        yield failures
+    finally:
+        over.set()
+        for each in visitors:
+            each.join()
+
+
+def test_from_a_bare_server_to_https_as_the_deploy_user(
+    bare: Machine, farm: Farm, ssh_home: Path, command_cache: Path, tmp_path: Path
+) -> None:
+    """Bootstrap, Traefik, a certificate, a secret, a new version, a Traefik upgrade; root's login is switched off."""
+    if missing := missing_programs():
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(missing)
+    project = Project(tmp_path / "project", "small", bare, command_environ(ssh_home, command_cache))
+    for version in ("0.1.0", "0.2.0"):
+        project.add_artifact(small_release(version), version)
+    booted = project.run("bootstrap", bare.name, "--yes")
+    assert booted.code == 0, str(booted)
+    bare.run("echo 'PermitRootLogin no' >/etc/ssh/sshd_config.d/00-test.conf && systemctl reload ssh")
+    with_a_secret(project)
+    project.write(
+        app="small",
+        version="0.1.0",
+        artifact={"source": "../build/small-{version}.tar.gz"},
+        hosts=[bare.name],
+        ports=[4000, 4001],
+        start="bin/app start",
+        env={"PASSWORD": {"secret": "small/password"}},
+        health={"path": "/ping", "healthy_within_seconds": 10, "minimum_healthy_seconds": 0},
+        route={"domains": [project.domain]},
+        drain_seconds=1,
+    )
+
+    with authority(tmp_path / "authority", farm.bridge.address) as ours:
+        bare.run("cat >>/etc/ssl/certs/ca-certificates.crt", stdin=ours.own_certificate.read_bytes())
+        ours.start(bare.address)
+        acme = {"email": "ops@example.com", "ca_server": ours.directory}
+        want_traefik(project, OLDER, acme)
+        project.converge()
+        root = ours.root()
+        assert https_get(bare, project.domain, "/env/PASSWORD", root).body == SECRET.encode()
+        project.converge(version="0.2.0")
+        with nothing_touched(bare):
+            assert project.once().verbs == []
+        want_traefik(project, NEWER, acme)
+        with visited(bare, project.domain, root) as failures:
+            upgraded = project.converge()
+
+    assert upgraded.verbs == ["install", "start", "wait", "enable", "stop"]
+    assert len(failures) <= 5, failures  # in its first moment the new one knows no route yet
+    assert len(instances(project)) == 1
+    assert traefik_of(project).lies()["enabled"] == ["traefik@8081.service"]
+    assert project.running() == project.one_instance("0.2.0", 4001)
+    assert project.run("doctor", bare.name).code == 0, str(project.run("doctor", bare.name))
+
+
+def with_a_secret(project: Project) -> None:
+    """Encrypted for the key that the login has anyway."""
+    folder = project.folder / "desired-state/secrets"
+    folder.mkdir(parents=True)
+    public = Path(project.environ["HOME"], ".ssh/id_ed25519.pub").read_text()
+    (folder / "recipients.txt").write_text(public)
+    words = project.words("secrets", "set", "small/password")
+    subprocess.run(words, cwd=project.folder, env=project.environ, input=SECRET.encode(), check=True)
+
+
+def want_traefik(project: Project, version: str, acme: dict[str, str]) -> None:
+    """The hosts in fleet.yaml stay as bootstrap wrote them."""
+    fleet = project.folder / "desired-state/fleet.yaml"
+    hosts = fleet.read_text().partition("traefik:")[0]
+    fleet.write_text(f"{hosts}traefik: {yaml(managed(version, acme=acme))}\n")
