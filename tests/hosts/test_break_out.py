@@ -27,7 +27,7 @@ from reconciler.model.route import Route
 from reconciler.run import tar_of
 from reconciler.tools.systemd import UnitSettings, env_file, unit_text
 from reconciler.tools.traefik import RouteSettings, route_text
-from reconciler.tools.verbs import PROGRAM, verbs_digest
+from reconciler.tools.verbs import PROGRAM, verbs, verbs_digest
 from tests.hosts.conftest import MachineFactory
 from tests.hosts.farm import Farm
 from tests.hosts.machine import Machine
@@ -147,7 +147,7 @@ def files(unit: str | None = None, env: str | None = None) -> bytes:
 
 
 def start(attacker: Attacker, stdin: bytes, **head: str) -> subprocess.CompletedProcess[bytes]:
-    return attacker.change("start", APP, SLOT, RELEASE, attacker.invocation, stdin=stdin, **head)
+    return attacker.change("start", APP, SLOT, RELEASE, attacker.invocation, "-", stdin=stdin, **head)
 
 
 def member(name: str, **fields: Any) -> tuple[tarfile.TarInfo, bytes]:
@@ -204,6 +204,8 @@ def shell(name: str, command: str, *ends: int) -> Trick:
 
 
 def argument(name: str, verb: str, *arguments: str, **head: str) -> Trick:
+    signature = verbs().get(verb)  # a wrong number of arguments would be refused before what the trick is about
+    assert signature is None or len(signature.words) == len(arguments) or "arguments than" in name, (name, signature)
     return Trick(name, lambda attacker: attacker.change(verb, *arguments, stdin=b"", **head))
 
 
@@ -320,7 +322,8 @@ TRICKS = [
     argument("an app named after systemd's own", "again", "systemd-fsck", SLOT, ""),
     argument("an app named after a folder of the system's", "remove", "dpkg"),
     argument("an app with root's own unit", "again", "nightly", SLOT, ""),
-    argument("root's own unit enabled", "enable", "nightly", SLOT, ""),
+    argument("root's own unit enabled", "enable", "nightly", SLOT, "", "-"),
+    argument("root's own unit stopped for an app's", "enable", APP, SLOT, "", "nightly.service"),
     argument("root's own unit adopted", "mark", "nightly", "adopt", "0"),
     argument("an app of ours adopted", "mark", APP, "adopt", "0"),
     argument("somebody's releases removed", "remove", "precious"),
@@ -341,7 +344,7 @@ TRICKS = [
     argument("prune of a path", "prune", APP, ".x/../../../../etc"),
     argument("prune of an option", "prune", APP, "--help"),
     argument("an invocation that is none", "stop", APP, SLOT, "--help"),
-    argument("a release with a line end", "reject", APP, SLOT, f"{RELEASE}\nx", ""),
+    argument("a release with a line end", "reject", APP, SLOT, f"{RELEASE}\nx", "", "-"),
     argument("more arguments than there are", "stop", APP, SLOT, "", "more"),
     argument("fewer arguments than there are", "stop", APP),
     argument("units written elsewhere", "unroute", APP, U="/tmp"),

@@ -188,7 +188,7 @@ host web1: hello: desired-state/../build/hello-0.2.0.tar.gz: these are not the b
   next: if the new bytes are meant, give them a new version and its sha256; if not, restore the artifact
 """
 UNSAFE = """\
-host web1: hello: ../build/hello-0.2.0.tar.gz: ../evil: its name leads out with ..
+host web1: hello: desired-state/../build/hello-0.2.0.tar.gz: ../evil: its name leads out with ..
   version 0.1.0 still runs
   next: build the artifact again without it
 """

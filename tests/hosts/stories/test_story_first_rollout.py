@@ -39,4 +39,5 @@ def test_a_second_pass_does_nothing(project: Project) -> None:
         "ready": True,
         "because": "as wanted",
         "quarantined": [],
+        "crash_dumps": [],
     }
