@@ -9,13 +9,14 @@ from typing import Protocol
 
 import pytest
 
+from .distribution import DEBIAN, Distribution
 from .farm import Farm, missing_requirements
 from .machine import Machine
 from .proxy import GUEST_BINARY, install_traefik, traefik_binary
 
 
 class MachineFactory(Protocol):
-    def __call__(self, name: str, *, with_traefik: bool = True) -> Machine:
+    def __call__(self, name: str, *, with_traefik: bool = True, distribution: Distribution = DEBIAN) -> Machine:
         """A new host, reachable by ssh, Traefik running on it or left out; it stays until the run ends."""
 
 
@@ -35,8 +36,8 @@ def farm() -> Iterator[Farm]:
 def machine_factory(farm: Farm) -> MachineFactory:
     """Makes hosts by name; `farm.remove(machine)` ends one before the test run does."""
 
-    def make(name: str, *, with_traefik: bool = True) -> Machine:
-        machine = farm.add(name, {traefik_binary(): GUEST_BINARY} if with_traefik else {})
+    def make(name: str, *, with_traefik: bool = True, distribution: Distribution = DEBIAN) -> Machine:
+        machine = farm.add(name, {traefik_binary(): GUEST_BINARY} if with_traefik else {}, distribution)
         if with_traefik:
             install_traefik(machine)
         return machine

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from .distribution import DEBIAN, Distribution
 from .image import root_filesystem
 from .machine import Machine
 from .network import Bridge, Link, free_bridge
@@ -116,9 +117,9 @@ class Farm:
     def _machine(self, name: str, place: int, binds: list[str]) -> Machine:
         return Machine(name, self.folder / "machines" / name, Link(self.bridge, place), self.key_path, tuple(binds))
 
-    def add(self, name: str, binds: Mapping[Path, str] | None = None) -> Machine:
+    def add(self, name: str, binds: Mapping[Path, str] | None = None, distribution: Distribution = DEBIAN) -> Machine:
         """A new host, booted and reachable; `binds` shows files of this machine in it, read-only."""
-        image, machines = root_filesystem(), self.machines()
+        image, machines = root_filesystem(distribution), self.machines()
         if name in machines:
             raise HostsError(f"there is a host {name} already")
         place = next(place for place in range(2, 255) if place not in {m.link.place for m in machines.values()})

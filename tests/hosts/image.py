@@ -1,4 +1,4 @@
-"""The Debian root file system under every host: built once by `mmdebstrap`, kept, never changed.
+"""The root file system under every host: built once by `mmdebstrap`, kept, never changed.
 
 It holds what a small real server holds for certain and nothing more: no Python, no curl, no iproute2, no apt.
 What works here needs only sshd, systemd, tar, coreutils and util-linux.
@@ -14,27 +14,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from .distribution import DEBIAN, Distribution
 from .process import HostsError, command, locked
 
-SUITE = "bookworm"
-SUITES = rf"{SUITE}(?:-updates|-security)?"
-PACKAGES = (
-    "systemd",
-    "systemd-sysv",
-    "dbus",
-    "openssh-server",
-    "libpam-systemd",
-    "sudo",
-    "ca-certificates",
-    "util-linux",
-    # What an Elixir release built on this Debian is linked with.
-    "libncurses6",
-    "libtinfo6",
-    "libssl3",
-    "libsystemd0",
-    "libstdc++6",
-    "zlib1g",
-)
 LEFT_OUT = (
     "/usr/share/doc/*",
     "/usr/share/man/*",
@@ -65,59 +47,38 @@ ACQUIRE_OPTION = re.compile(
 )
 
 
-def root_filesystem() -> Path:
+def root_filesystem(distribution: Distribution = DEBIAN) -> Path:
     """The folder with the root file system; built first if there is none for this recipe. Needs root."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "reconcile-test-hosts"
-    image = cache / f"debian-{SUITE}-{recipe_digest()}"
+    image = cache / f"{distribution.name}-{distribution.suite}-{recipe_digest(distribution)}"
     with locked(cache / "build.lock"):
         if not image.is_dir():
             # Nothing half-built is ever seen under the final name.
             building = Path(tempfile.mkdtemp(prefix="building-", dir=cache))
             try:
-                _build(building / "root")
+                _build(distribution, building)
                 (building / "root").rename(image)
             finally:
                 shutil.rmtree(building, ignore_errors=True)
     return image
 
 
-def recipe_digest() -> str:
-    recipe = repr((SUITE, PACKAGES, LEFT_OUT, HOOKS, os.uname().machine))
+def recipe_digest(distribution: Distribution = DEBIAN) -> str:
+    recipe = repr((distribution, LEFT_OUT, HOOKS, os.uname().machine))
     return hashlib.sha256(recipe.encode()).hexdigest()[:12]
 
 
-def _build(root: Path) -> None:
-    words = ["mmdebstrap", "--mode=root", "--variant=essential", f"--include={','.join(PACKAGES)}"]
+def _build(distribution: Distribution, folder: Path) -> None:
+    words = ["mmdebstrap", "--mode=root", "--variant=essential", f"--include={','.join(distribution.packages)}"]
     words += [f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT]
     words += [f"--aptopt={option}" for option in _apt_options()]
     words += [f"--customize-hook={hook}" for hook in HOOKS]
-    sources = _apt_sources()
-    words += [SUITE, str(root)] + (["-"] if sources else [])
+    words += distribution.options(folder)
+    sources = distribution.sources()
+    words += [distribution.suite, str(folder / "root")] + (["-"] if sources else [])
     done = subprocess.run(words, input=sources or None, check=False, capture_output=True, text=True, timeout=1800)
     if done.returncode != 0:
-        raise HostsError(f"mmdebstrap could not build {SUITE}: {done.stderr[-2000:].strip()}")
-
-
-def _apt_sources() -> str:
-    """This machine's own sources for this suite, or nothing: then mmdebstrap asks Debian's usual mirror."""
-    folder = Path("/etc/apt/sources.list.d")
-    stanzas = [
-        stanza
-        for file in sorted(folder.glob("*.sources"))
-        for stanza in re.split(r"\n\s*\n", file.read_text())
-        if re.search(rf"^Suites:(\s+{SUITES})+\s*$", stanza, re.MULTILINE)
-        and re.search(r"^Components:.*\bmain\b", stanza, re.MULTILINE)
-    ]
-    if stanzas:
-        return "\n\n".join(stanzas) + "\n"
-    lines = [
-        line
-        for file in [Path("/etc/apt/sources.list"), *sorted(folder.glob("*.list"))]
-        if file.is_file()
-        for line in file.read_text().splitlines()
-        if re.match(rf"deb\s+(\[.*?\]\s*)?\S+\s+{SUITES}\s+main\b", line)
-    ]
-    return "".join(f"{line}\n" for line in lines)
+        raise HostsError(f"mmdebstrap could not build {distribution.suite}: {done.stderr[-2000:].strip()}")
 
 
 def _apt_options() -> list[str]:

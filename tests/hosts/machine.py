@@ -29,7 +29,7 @@ HOSTS = """\
 
 @dataclass(frozen=True)
 class Machine:
-    """A Debian host with systemd, sshd and an address of its own.
+    """A host with systemd, sshd and an address of its own.
 
     All it knows lies in `folder`, so that another process can end it. `key_path` logs in as root and as
     `deploy`, who has sudo. `binds` are files of this machine shown read-only in the guest, as `source:path`.

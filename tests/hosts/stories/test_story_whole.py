@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.hosts.acme import authority, https_get, missing_programs
+from tests.hosts.distribution import available
 from tests.hosts.farm import Farm
 from tests.hosts.machine import Machine
 from tests.hosts.stories.managed import NEWER, OLDER, instances, managed, traefik_of
@@ -24,10 +25,10 @@ SECRET = 'first "line" $HOME\nsecond'
 ASKS = 4  # at a time, while Traefik is upgraded
 
 
-@pytest.fixture
-def bare(farm: Farm) -> Iterator[Machine]:
-    """A Debian as it was bought."""
-    machine = farm.add("whole")
+@pytest.fixture(params=available(), ids=lambda distribution: distribution.name)
+def bare(request: pytest.FixtureRequest, farm: Farm) -> Iterator[Machine]:
+    """A server as it was bought."""
+    machine = farm.add("whole", distribution=request.param)
     yield machine
     farm.remove(machine)
 
