@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from reconciler.errors import HostUnreachable
 from reconciler.host.ssh import CONNECT_SECONDS
+from reconciler.host.wording import plainly
 
 if TYPE_CHECKING:
     import asyncssh
@@ -43,7 +44,7 @@ async def shown_key(name: str, address: str, port: int | None) -> ShownKey:
     except TimeoutError:
         raise HostUnreachable(name, "no answer in time", f"ssh {address}") from None
     except (asyncssh.Error, OSError) as error:
-        raise HostUnreachable(name, str(error) or type(error).__name__, f"ssh {address}") from error
+        raise HostUnreachable(name, plainly(error), f"ssh {address}") from error
     if key is None:
         raise HostUnreachable(name, "it shows no host key", f"ssh {address}")
     line = b" ".join(key.export_public_key("openssh").split()[:2]).decode()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.errors import HostError, HostKeyRefused, HostRefused, HostUnreachable
 from reconciler.host.terminal import lent_terminal
 from reconciler.host.transport import Command, Completed, Reader, RoundTrips, Stdin, Tell, Writer, read_all, why_refused
+from reconciler.host.wording import plainly
 
 if TYPE_CHECKING:
     import asyncssh
@@ -64,7 +65,7 @@ class SshHost:
         except (asyncssh.Error, OSError) as error:
             raise await self._lost(error) from error
         if process.exit_status is None or process.exit_status < 0:
-            raise await self._lost(ConnectionError("the connection broke during a command"))
+            raise await self._lost(ConnectionError("it closed during a command"))
         completed = Completed(process.exit_status, stdout.decode(errors="replace"), stderr.decode(errors="replace"))
         if sudo and (refused := why_refused(completed)):
             raise HostRefused(self.name, *refused)
@@ -86,7 +87,7 @@ class SshHost:
             except (asyncssh.Error, OSError) as error:
                 raise await self._lost(error) from error
         if process.exit_status is None or process.exit_status < 0:
-            raise await self._lost(ConnectionError("the connection broke during a command"))
+            raise await self._lost(ConnectionError("it closed during a command"))
         return process.exit_status
 
     async def connect(self, port: int) -> tuple[Reader, Writer]:
@@ -116,7 +117,7 @@ class SshHost:
     async def _lost(self, error: Exception) -> HostError:
         await self.close()
         return HostUnreachable(
-            self.name, f"the connection broke: {error}", "look again: what was under way may be done"
+            self.name, f"the connection broke: {plainly(error)}", "look again: what was under way may be done"
         )
 
     async def _connected(self) -> asyncssh.SSHClientConnection:
@@ -150,7 +151,7 @@ class SshHost:
         except TimeoutError:
             raise HostUnreachable(self.name, "no answer in time", f"ssh {self._address}") from None
         except (asyncssh.Error, OSError) as error:
-            raise HostUnreachable(self.name, _plainly(error), f"ssh {self._address}") from error
+            raise HostUnreachable(self.name, plainly(error), f"ssh {self._address}") from error
 
     def _options(self) -> asyncssh.SSHClientConnectionOptions:
         import asyncssh
@@ -180,10 +181,6 @@ class SshHost:
                 "take that line out for this host, or pin host_key in fleet.yaml",
             )
         return options
-
-
-def _plainly(error: Exception) -> str:
-    return str(getattr(error, "reason", "") or error) or type(error).__name__
 
 
 async def _feed(writer: asyncssh.SSHWriter[bytes], stdin: Stdin) -> None:
