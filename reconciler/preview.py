@@ -34,7 +34,8 @@ async def preview(opened: Session, *, allow_prune: bool = False) -> list[Foresee
     for target in targets:
         seen = await looks[target.wanted.host]
         if isinstance(seen, ObservedHost) and target.wanted.host in coming:
-            seen = replace(seen, traefik="", entry_points=None)
+            facts = replace(seen.facts, route_trouble="")  # its folder comes with it
+            seen = replace(seen, traefik="", entry_points=None, facts=facts)
         target = await not_behind(await order.without_second_migration(target), seen, who, opened.behind)
         ahead = plan(target.wanted, seen)
         if target.wanted.proxy and ahead.actions and isinstance(ahead.end, Converged):

@@ -124,6 +124,7 @@ async def wait_healthy(
     deadline = now_seconds() + wanted.healthy_within_seconds
     watch = _Watch(host, target, runner, before, deadline, tell, invocation=before.invocation)
     watch.open = not wanted.port_asked
+    lack = ""
     while True:
         for_port = bool(wanted.health_path) or not watch.open
         asked = min(watch.left, LOOK_EVERY_SECONDS) if for_port else wanted.minimum_healthy_seconds
@@ -144,7 +145,7 @@ async def wait_healthy(
             done = replace(slot, healthy=True, health=watch.answer, healthy_for_seconds=proven)
             return reply, after.with_slot(done)
         if watch.left <= 0:
-            return await watch.gave_up_late()
+            return await watch.gave_up_late(lack if watch.answer == "200" else "")
 
 
 async def _proven_for(watch: _Watch, slot: Slot) -> float | None:

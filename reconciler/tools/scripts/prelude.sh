@@ -60,7 +60,8 @@ invocation_is() { # app slot expected
 log_tail() { # unit epoch-seconds: what the app said since then; when it said nothing, what systemd says of it
   echo @@log
   journalctl --sync 2>/dev/null
-  said=$(journalctl --no-pager -o cat -n 15 --since "@$2" "$(said_by "$1")" 2>/dev/null)
+  # With --since systemd 252 takes -n for the first lines, not the last.
+  said=$(journalctl --no-pager -o cat --since "@$2" "$(said_by "$1")" 2>/dev/null | tail -n 15)
   [ -n "$said" ] || said=$(journalctl --no-pager -o cat -n 15 --since "@$2" -u "$1" 2>/dev/null) ||
     said='its journal cannot be read by this login'
   case $said in *'at step USER spawning'* | *'at step NAMESPACE spawning'*)
@@ -152,9 +153,9 @@ forget() { # app path
   { grep -v "  $2\$" "$inventory" || :; } >"$inventory.new" && sync "$inventory.new" && mv -T "$inventory.new" "$inventory"
 }
 
-staged() { # unpack the tar on stdin into a private folder and print its name
+staged() { # unpack the tar on stdin into a private folder, its files as old as now, and print its name
   stage=$E/$1/.stage
-  rm -rf "$stage" && mkdir -m 0700 "$stage" && tar -xf - -C "$stage" --no-same-owner && echo "$stage"
+  rm -rf "$stage" && mkdir -m 0700 "$stage" && tar -xmf - -C "$stage" --no-same-owner && echo "$stage"
 }
 
 publish() { # app staged-file target mode: synced, recorded, then one rename
