@@ -167,7 +167,10 @@ class Machine:
         into = ["nsenter", "--all", "--root", "--wd", f"--target={self._guest().pid}", "--"]
         environment = ["env", "-i", f"PATH={PATH}", "HOME=/root", "LANG=C.UTF-8"]
         words = [*into, *environment, "sh", "-c", script]
-        done = subprocess.run(words, input=stdin, check=False, capture_output=True, timeout=seconds)
+        try:
+            done = subprocess.run(words, input=stdin, check=False, capture_output=True, timeout=seconds)
+        except subprocess.TimeoutExpired as error:  # also: who enters a guest that is going down may hang
+            raise HostsError(f"{self.name}: `{script}` did not end within {seconds:g} s") from error
         said = subprocess.CompletedProcess(
             script,
             done.returncode,
