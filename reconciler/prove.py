@@ -136,16 +136,14 @@ async def wait_healthy(
         if failure := _hopeless(slot, before):
             return watch.gave_up(reply, failure) if reply.log else await watch.gave_up_late(failure)
         proven = await _proven_for(watch, slot)
-        if proven is not None and wanted.proxy and (lack := await _lack_of_routes(host, action, after)):
-            proven = None
-            if watch.left <= 0:
-                return await watch.gave_up_late(lack)
-            await sleep_seconds(0.1)
         if proven is not None:
-            done = replace(slot, healthy=True, health=watch.answer, healthy_for_seconds=proven)
-            return reply, after.with_slot(done)
-        if watch.left <= 0:
-            return await watch.gave_up_late(lack if watch.answer == "200" else "")
+            lack = await _lack_of_routes(host, action, after) if wanted.proxy else ""
+            if not lack:
+                done = replace(slot, healthy=True, health=watch.answer, healthy_for_seconds=proven)
+                return reply, after.with_slot(done)
+            await sleep_seconds(0.1)
+        if watch.left <= 0:  # one that is not healthy any more is given up for that
+            return await watch.gave_up_late(lack if watch.healthy_since is not None else "")
 
 
 async def _proven_for(watch: _Watch, slot: Slot) -> float | None:

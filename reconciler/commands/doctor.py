@@ -12,7 +12,7 @@ from reconciler.enlist import fleet_in
 from reconciler.errors import HostRefused
 from reconciler.model.desired import Desired
 from reconciler.model.machine import HostSpec
-from reconciler.observe import ask_traefik
+from reconciler.observe import ask_all_traefiks
 from reconciler.policy.doctor import Around, Finding, findings
 from reconciler.report import table
 from reconciler.session import open_host
@@ -42,18 +42,16 @@ async def _examined(name: str, spec: HostSpec, api_ports: tuple[int, ...]) -> tu
             seen = await survey(host, spec.paths)
         except HostRefused as error:
             return (Finding("root's rights", "problem", str(error).removeprefix(f"host {name}: "), error.next_step),)
-        forwards, held, api_port = True, "", api_ports[0]
+        api_port, trouble, forwards = api_ports[0], "", True
         try:
-            asked = await asyncio.gather(*(ask_traefik(host, port) for port in api_ports))
-            api_port, answer = next(  # of two slots one answers
-                (each for each in zip(api_ports, asked, strict=True) if isinstance(each[1], dict)),
-                (api_port, asked[0]),
-            )
-            held = answer if isinstance(answer, str) else ""
+            held = await ask_all_traefiks(host, api_ports)  # of two slots one answers
+            api_port = next((port for port, answer in held.items() if isinstance(answer, dict)), api_port)
+            answer = held[api_port]
+            trouble = answer if isinstance(answer, str) else ""
         except HostRefused:
             forwards = False
         pinned = spec.local or spec.host_key is not None
-        return findings(seen, Around(spec.paths, pinned, epoch_seconds(), api_port, held, forwards))
+        return findings(seen, Around(spec.paths, pinned, epoch_seconds(), api_port, trouble, forwards))
     finally:
         await host.close()
 
