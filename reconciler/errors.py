@@ -96,6 +96,7 @@ class InvalidDesiredState(ReconcileError):
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
         self.problems = problems
+        self.revision: str | None = None  # the commit that says so
 
 
 class UsageError(ReconcileError):

@@ -41,16 +41,18 @@ def load_from(
     Paths of artifacts begin at `folder`. Without one nothing lies beside the desired state: they must be absolute.
     """
     with open_mirror(mirror, commit, subfolder) as tree:
-        written = collect(tree, subfolder.as_posix())
+        written, committed_at = collect(tree, subfolder.as_posix()), tree.committed_at
     if written.absent:
         problem = f"there is no folder {subfolder} in commit {commit[:7]} of the remote repository"
         raise GitError(problem, "name the right one with --desired-state, or commit it")
     try:
         desired = build(written, folder or mirror, commit, notes, where=subfolder.as_posix(), beside=folder is not None)
-        return replace(desired, mirror=mirror, inside=subfolder.as_posix())
+        return replace(desired, committed_at=committed_at, mirror=mirror, inside=subfolder.as_posix())
     except InvalidDesiredState as error:
         named = [replace(problem, file=f"{problem.file}@{commit[:7]}") for problem in error.problems]
-        raise InvalidDesiredState(tuple(named)) from None
+        refused = InvalidDesiredState(tuple(named))
+        refused.revision = commit
+        raise refused from None
 
 
 def label(folder: Path) -> str:
@@ -63,16 +65,17 @@ def label(folder: Path) -> str:
 
 def _load_commit(folder: Path, ref: str | None) -> Desired:
     with open_commit(folder, ref) as commit:
-        revision = commit.id
+        revision, committed_at = commit.id, commit.committed_at
         written = collect(commit, label(folder))
     if written.absent:
         next_step = "git add and commit it, or pass --working-tree"
         raise GitError(f"{label(folder)} is not in commit {revision[:7]}", next_step)
     notes = () if ref else _ignored_edits(written, folder)
     try:
-        return build(written, folder, revision, notes)
+        return replace(build(written, folder, revision, notes), committed_at=committed_at)
     except InvalidDesiredState as error:
         error.next_step = "; ".join((f"this is commit {revision[:7]}", *notes))
+        error.revision = revision
         raise
 
 

@@ -57,6 +57,7 @@ class Outcome:
     actions: tuple[AnyAction, ...] = ()
     seconds: float = 0.0
     before: str = ""  # the version that ran when it began
+    waited_seconds: float = 0.0  # for another controller
 
 
 @dataclass
@@ -115,13 +116,14 @@ class Pass:
         target = await order.without_second_migration(target)
         if isinstance(seen, ObservedHost) and await order.traefik_changed(target, seen):
             seen = await self.look(wanted.host)
-        outcome = await self._rollout(target, seen)
+        outcome, started = await self._rollout(target, seen), now_seconds()
         # Waited for is only what the look showed. Who loses the lease later has slept or lost a race: what it was
         # about to do may be old by now, and it changes nothing more.
         while isinstance(outcome.end, Blocked) and outcome.end.locked and now_seconds() < deadline:
             self.progress.teller(wanted.host, wanted.app)(f"waits: {outcome.end.reason}")
             await sleep_seconds(1)
-            outcome = await self._rollout(target, await self.look(wanted.host))
+            waited = now_seconds() - started
+            outcome = replace(await self._rollout(target, await self.look(wanted.host)), waited_seconds=waited)
         return outcome
 
     async def _rollout(self, target: Target, seen: ObservedHost | Unreachable) -> Outcome:

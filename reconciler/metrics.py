@@ -9,7 +9,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, get_args
 
@@ -92,7 +92,6 @@ class Metrics:
         self.last_success = Family("gauge", "When a pass last found or made everything on the host as wanted; or 0.")
         self.workers = Family("gauge", "Passes under way.")
         self.up.set(1)
-        self.workers.set(0)
         for kind in DRIFT_KINDS:
             self.drift.add(0, kind=kind)
         for reason in ROLLBACKS:
@@ -145,6 +144,8 @@ class Metrics:
 
     def _observe_app(self, outcome: Outcome, wants: str, suspended: bool) -> None:
         end = outcome.end
+        if outcome.waited_seconds:
+            self.lease.observe(outcome.waited_seconds)
         for action in outcome.actions:
             self.actions.add(verb=action.verb)
             if action.verb in ROLLBACKS:
@@ -167,30 +168,21 @@ class Metrics:
         """A pass that could not even be made: the desired state, git, or something unforeseen."""
         self.errors.add(kind=error_kind(error))
 
-    def observe_lease_wait(self, seconds: float) -> None:
-        self.lease.observe(seconds)
-
     def set_git_head(self, committed_at: float | None) -> None:
         """Epoch seconds of the wanted commit; None outside git."""
         self._head_committed_at = committed_at
 
-    @contextmanager
-    def working(self) -> Iterator[None]:
-        """Around a pass: one more is under way."""
-        self.workers.add()
-        try:
-            yield
-        finally:
-            self.workers.add(-1)
-
-    def forget_host(self, host: str) -> None:
-        """A host that is wanted no more, so that its last success alarms nobody."""
+    def keep_hosts(self, wanted: Collection[str]) -> None:
+        """Forget all others: the last success of a host that is wanted no more alarms nobody."""
+        gone = {dict(labels)["host"] for _, labels in self.last_success.samples} - set(wanted)
         for family in self.families.values():
-            family.drop(host=host)
-        self._problems = {key: each for key, each in self._problems.items() if key[1] != host}
+            for host in gone:
+                family.drop(host=host)
+        self._problems = {key: each for key, each in self._problems.items() if key[1] not in gone}
 
-    def render(self) -> bytes:
+    def render(self, passes_under_way: int = 0) -> bytes:
         """All of it, as Prometheus reads it."""
+        self.workers.set(passes_under_way)
         self.head_age.samples.clear()
         if self._head_committed_at is not None:
             self.head_age.set(max(0.0, self._now() - self._head_committed_at))

@@ -7,13 +7,13 @@ accepted one standing; what is wrong is told.
 from __future__ import annotations
 
 import argparse
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from reconciler.errors import GitError, InvalidDesiredState, ReconcileError, UsageError
+from reconciler.errors import GitError, InvalidDesiredState, UsageError
 from reconciler.load import load, load_from
 from reconciler.model.desired import Desired
 from reconciler.source.git import find_repository
@@ -42,8 +42,8 @@ class Origin(Protocol):
         ...
 
 
-def origin_of(args: argparse.Namespace, trouble: Callable[[ReconcileError], None] | None = None) -> Origin:
-    """What the command line names. `trouble` hears of a commit that could not be used; without it, it is raised."""
+def origin_of(args: argparse.Namespace, *, lasting: bool = False) -> Origin:
+    """What the command line names. One that is read for long goes on with the commit before one that is refused."""
     if args.repo:
         if args.working_tree or args.ref:
             raise UsageError("--repo goes with neither --ref nor --working-tree", "name a branch with --branch")
@@ -51,7 +51,7 @@ def origin_of(args: argparse.Namespace, trouble: Callable[[ReconcileError], None
         from reconciler.source.remote import Remote
 
         remote = Remote(args.repo, args.branch, args.desired_state.as_posix())
-        return _Remote(Follower(remote, args.allowed_signers, args.allow_step_back), trouble)
+        return _Remote(Follower(remote, args.allowed_signers, args.allow_step_back), lasting)
     if args.branch:
         raise UsageError("--branch needs --repo", "--ref names a commit of the repository here")
     if args.allowed_signers and (args.working_tree or find_repository(args.desired_state) is None):
@@ -103,16 +103,14 @@ class _Local:
 
 
 class _Remote:
-    def __init__(self, follower: Follower, trouble: Callable[[ReconcileError], None] | None) -> None:
-        self._follower, self._trouble = follower, trouble
+    def __init__(self, follower: Follower, lasting: bool) -> None:
+        self._follower, self._lasting = follower, lasting
         self._last: tuple[Revision, Desired] | None = None
 
     async def read(self) -> Desired:
         revision = await self._follower.newest()
-        if revision.problem is not None:
-            if self._trouble is None:
-                raise revision.problem
-            self._trouble(revision.problem)
+        if revision.problem is not None and not self._lasting:
+            raise revision.problem
         if self._last and self._last[0] is revision:
             return self._last[1]
         try:
@@ -120,6 +118,7 @@ class _Remote:
         except GitError:
             self._follower.forget()
             raise
+        desired = replace(desired, refused=revision.problem)
         self._last = (revision, desired)
         return desired
 

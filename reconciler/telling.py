@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from reconciler.clock import epoch_seconds
-from reconciler.errors import ReconcileError
+from reconciler.errors import InvalidDesiredState, ReconcileError
 from reconciler.logs import log
 from reconciler.loop import Outcome
 from reconciler.metrics import Metrics
@@ -37,19 +38,30 @@ class Telling:
             wants = {t.wanted.app: t.wanted.version for t in opened.targets if t.wanted.host == host}
             suspended = [o.end.app for o in outcomes if isinstance(o.end, Blocked) and o.end.kind == "suspended"]
             self.metrics.observe_pass(host, seconds, outcomes, wants=wants, suspended=suspended)
+        desired = opened.desired
+        self.metrics.keep_hosts({*desired.host_names(), *desired.fleet.hosts})
+        self.metrics.set_git_head(desired.committed_at)
         self._write()
         await self._tell(opened, outcomes)
+        if desired.refused is None:  # else it is told already
+            await self._tell_desired_state(None, desired.revision)
 
     def in_background(self, opened: Session, outcomes: list[Outcome], seconds: float) -> None:
         """The same, without keeping the loop waiting."""
-        task = asyncio.create_task(self.after_pass(opened, outcomes, seconds))
-        self.background.add(task)
-        task.add_done_callback(self.background.discard)
+        self._begin(self.after_pass(opened, outcomes, seconds))
 
     def trouble(self, error: ReconcileError) -> None:
-        """A pass could not even begin."""
+        """A desired state cannot be used. Who is to be told is known from the last one that could."""
         self.metrics.observe_error(error)
         self._write()
+        if not error.retryable:  # a repository that is away for a moment is no news
+            revision = error.revision if isinstance(error, InvalidDesiredState) else None
+            self._begin(self._tell_desired_state(error, revision))
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self.background.add(task)
+        task.add_done_callback(self.background.discard)
 
     def _write(self) -> None:
         if self.metrics_file is None:
@@ -72,4 +84,10 @@ class Telling:
             outcomes, epoch_seconds(), revision=opened.desired.revision, known=known, secrets=secrets
         )
         for failure in failures:
+            log("notify.failed", reason=failure)
+
+    async def _tell_desired_state(self, error: ReconcileError | None, revision: str | None) -> None:
+        if self.notifier is None:
+            return
+        for failure in await self.notifier.tell_desired_state(error, epoch_seconds(), revision=revision):
             log("notify.failed", reason=failure)

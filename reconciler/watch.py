@@ -91,6 +91,8 @@ class Watch:
             self._call_off()
             self.trouble(error)
             return
+        if desired.refused is not None:
+            self.trouble(desired.refused)
         if self.desired is None or not _same(self.desired, desired):
             self.failures = 0
             self._call_off()

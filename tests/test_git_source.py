@@ -49,6 +49,7 @@ def test_the_commit_counts_and_names_itself() -> None:
 
     assert ([app.version for app in desired.apps], desired.revision) == (["1.0"], git("rev-parse", "HEAD"))
     assert (desired.notes, desired.folder) == ((), DS)
+    assert desired.committed_at == float(git("log", "-1", "--format=%ct"))
 
 
 def test_uncommitted_edits_are_named_and_ignored() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -94,8 +95,7 @@ def test_a_histogram_counts_up_to_its_end() -> None:
 def test_the_text_is_the_format_of_prometheus() -> None:
     """HELP, TYPE, then samples of that family only; labels escaped; the last line ended."""
     made = metrics()
-    made.observe_pass("web1", 1.5, [converged(version='1"\\\n2')])
-    made.observe_lease_wait(3)
+    made.observe_pass("web1", 1.5, [replace(converged(version='1"\\\n2'), waited_seconds=3.0)])
 
     text = made.render().decode()
 
@@ -120,7 +120,7 @@ def test_what_is_gone_is_shown_no_more() -> None:
 
     made.observe_pass("web1", 1, [converged("shop", version="2"), converged("old", version="")])
     made.observe_pass("web2", 1, [converged(host="web2")])
-    made.forget_host("web2")
+    made.keep_hosts({"web1"})
 
     shown = [name for name in samples(made) if "app_info" in name or "web2" in name]
     assert shown == ['reconcile_app_info{app="shop",host="web1",wants="2",runs="2",ready="true"}']
@@ -203,13 +203,12 @@ def test_errors_workers_and_the_age_of_the_commit_are_shown() -> None:
     made.observe_error(GitError("no"))
     made.observe_error(KeyError("a bug"))
 
-    with made.working(), made.working():
-        clock[0] += 50
-        seen = samples(made)
+    clock[0] += 50
+    seen = samples(made)
 
     assert seen["reconcile_git_head_age_seconds"] == 150
-    assert seen["reconcile_active_workers"] == 2
-    assert samples(made)["reconcile_active_workers"] == 0
+    assert seen["reconcile_active_workers"] == 0
+    assert b"reconcile_active_workers 2\n" in made.render(passes_under_way=2)
     assert {name for name in seen if "errors" in name} == {
         f'reconcile_errors_total{{kind="{kind}"}}' for kind in ("invalid", "git", "error")
     }

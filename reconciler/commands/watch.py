@@ -49,7 +49,7 @@ async def _watch(args: argparse.Namespace) -> int:
 
     progress = Progress(log, terminal=sys.stderr.isatty())
     watch = Watch(
-        origin_of(args, trouble), controller, progress, done, trouble, args.interval, args.allow_prune, args.repo
+        origin_of(args, lasting=True), controller, progress, done, trouble, args.interval, args.allow_prune, args.repo
     )
     loop = asyncio.get_running_loop()
     for each in (signal.SIGTERM, signal.SIGINT):
@@ -87,7 +87,7 @@ async def _listen(args: argparse.Namespace, watch: Watch, telling: Telling) -> a
             raise UsageError("--webhook-secret-file needs --listen", "add --listen 127.0.0.1:9465")
         return None
     gets: dict[str, Get] = {
-        "/metrics": lambda: (200, CONTENT_TYPE, telling.metrics.render()),
+        "/metrics": lambda: (200, CONTENT_TYPE, telling.metrics.render(len(watch.passes))),
         "/healthz": lambda: _plain(*liveness(now_seconds() - watch.turned_seconds, LONGEST_STANDSTILL_SECONDS)),
         "/readyz": lambda: _plain(*readiness(watch.last_good_age_seconds, watch.interval_seconds)),
     }

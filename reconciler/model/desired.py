@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from reconciler.errors import UsageError
+from reconciler.errors import ReconcileError, UsageError
 from reconciler.model import values
 from reconciler.model.artifact import Artifact
 from reconciler.model.env import Env
@@ -276,6 +276,8 @@ class Desired:
     revision: str | None
     folder: Path
     notes: tuple[str, ...] = ()
+    committed_at: float | None = None  # of that commit, in epoch seconds
+    refused: ReconcileError | None = None  # why a newer commit does not count, or cannot be had
     mirror: Path | None = None  # the bare repository it was read from, when there is none around `folder`
     inside: str = ""  # the folder's path in that mirror
     secret_files: Mapping[str, bytes] = field(default_factory=dict, repr=False)  # below `secrets/`, still encrypted

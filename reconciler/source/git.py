@@ -8,6 +8,7 @@ fetched.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -55,7 +56,7 @@ def open_commit(folder: Path, ref: str | None) -> Iterator[CommitTree]:
             raise GitError(f"the repository of {folder} has no commit yet", next_step)
         if commit is None:
             raise GitError(f"there is no commit {ref} in the repository of {folder}", "see git branch -a and git tag")
-        yield CommitTree(objects, commit[0], path)
+        yield CommitTree(objects, commit[0], path, committed_at=_committed_at(commit[2]))
 
 
 @contextmanager
@@ -65,14 +66,17 @@ def open_mirror(mirror: Path, commit: str, folder: PurePosixPath) -> Iterator[Co
         found = objects.read(f"{commit}^{{commit}}")
         if found is None or found[0] != commit:
             raise GitError(f"commit {commit[:7]} is not in {mirror}", "fetch it again")
-        yield CommitTree(objects, commit, folder, top="")
+        yield CommitTree(objects, commit, folder, top="", committed_at=_committed_at(found[2]))
 
 
 class CommitTree:
-    """The folder in one commit; `id` is the commit's whole id."""
+    """The folder in one commit; `id` is the commit's whole id, `committed_at` its date in epoch seconds."""
 
-    def __init__(self, objects: _Objects, commit: str, path: PurePosixPath, top: str = "./") -> None:
+    def __init__(
+        self, objects: _Objects, commit: str, path: PurePosixPath, top: str = "./", committed_at: float | None = None
+    ) -> None:
         self.id = commit
+        self.committed_at = committed_at
         self._objects = objects
         self._path = path
         self._top = top  # a path in a commit starts where git runs, in a bare repository at the top
@@ -97,6 +101,12 @@ class CommitTree:
     def _name(self, name: str) -> str:
         path = str(self._path / name)
         return f"{self.id}:{self._top}{path if path != '.' else ''}"
+
+
+def _committed_at(commit: bytes) -> float | None:
+    """`committer NAME <MAIL> SECONDS ZONE`, among the lines before the first empty one."""
+    found = re.search(rb"^committer .*> ([0-9]{1,12}) [-+][0-9]{4}$", commit.partition(b"\n\n")[0], re.MULTILINE)
+    return float(found[1]) if found else None
 
 
 def _tree_entries(content: bytes, id_bytes: int) -> Iterator[tuple[str, Kind]]:
