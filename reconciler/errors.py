@@ -32,7 +32,7 @@ Kind = Literal[
     "waiting",  # for another host or app, or called off for something newer
     "drift",  # only reported
     "quarantined",  # this release failed here
-    "taken_back",  # it failed on another host, and the fleet goes back by policy
+    "rolled_back",  # it failed on another host, and the fleet goes back by policy
     "step_back",  # the desired state is older than what was applied
     "foreign",  # files that are not ours
     "crashing",

@@ -7,65 +7,41 @@ that failed there. Whoever comes next sees the mark and leaves it so, until git 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from reconciler.decide import next_action
 from reconciler.errors import ReconcileError
 from reconciler.loop import Outcome, Pass
 from reconciler.marks import reject
-from reconciler.model.action import Blocked, Converged
+from reconciler.model.action import Blocked
 from reconciler.model.desired import App, Desired
 from reconciler.model.observed import ObservedHost
 from reconciler.model.wanted import Controller
 from reconciler.observe import observe
 from reconciler.order import Key
+from reconciler.policy.fleet import Failure
 from reconciler.progress import Progress
 from reconciler.proxy import all_apps
 from reconciler.resolve import Target
 from reconciler.session import Session, work_out
 
 
-@dataclass(frozen=True)
-class Failure:
-    """A version that failed on one host of an app, and those of its other hosts that it has reached."""
-
-    app: App
-    host: str
-    others: tuple[str, ...]
-
-    @property
-    def reason(self) -> str:
-        return f"rolled back, since it failed on host {self.host}"
-
-
-def failures(opened: Session, outcomes: list[Outcome]) -> list[Failure]:
-    """What the policy `on_failure: rollback` takes back after a pass with these outcomes. Pure."""
-    found = []
-    for app in opened.desired.apps:
-        ends = [outcome.end for outcome in outcomes if outcome.end.app == app.app]
-        failed = [end.host for end in ends if isinstance(end, Blocked) and end.kind == "quarantined"]
-        reached = [end.host for end in ends if isinstance(end, Converged) and end.version]
-        if app.rollout.on_failure == "rollback" and failed and reached:
-            found.append(Failure(app, failed[0], tuple(reached)))
-    return found
-
-
 def keys(found: list[Failure]) -> set[Key]:
-    """(app, host) of what is about to be taken back."""
+    """(app, host) of what is about to be rolled back."""
     return {(failure.app.app, host) for failure in found for host in failure.others}
 
 
 async def roll_back(
     opened: Session, found: list[Failure], outcomes: list[Outcome], who: Controller, progress: Progress
 ) -> list[Outcome]:
-    """The outcomes, with those of the hosts that were taken back instead."""
+    """The outcomes, with those of the hosts that were rolled back instead."""
     for failure in found:
-        taken = await _take_back(opened, failure, who, progress)
-        outcomes = [taken.get((each.end.app, each.end.host), each) for each in outcomes]
+        ended = await _roll_back_one(opened, failure, who, progress)
+        outcomes = [ended.get((each.end.app, each.end.host), each) for each in outcomes]
     return outcomes
 
 
-async def _take_back(opened: Session, failure: Failure, who: Controller, progress: Progress) -> dict[Key, Outcome]:
+async def _roll_back_one(opened: Session, failure: Failure, who: Controller, progress: Progress) -> dict[Key, Outcome]:
     name, version = failure.app.app, failure.app.version
     try:
         before = await former(opened, failure.app, who)
@@ -81,10 +57,10 @@ async def _take_back(opened: Session, failure: Failure, who: Controller, progres
     except ReconcileError as error:
         reason = f"{version} failed on host {failure.host}, and going back did not work: {error}"
         return {(name, host): _blocked(failure, host, reason, version, error.next_step) for host in failure.others}
-    return {(name, each.end.host): _taken_back(failure, each) for each in ended}
+    return {(name, each.end.host): _rolled_back(failure, each) for each in ended}
 
 
-def _taken_back(failure: Failure, ended: Outcome) -> Outcome:
+def _rolled_back(failure: Failure, ended: Outcome) -> Outcome:
     if isinstance(ended.end, Blocked):
         return ended
     reason = f"version {failure.app.version} was {failure.reason}"
@@ -93,7 +69,7 @@ def _taken_back(failure: Failure, ended: Outcome) -> Outcome:
 
 def _blocked(failure: Failure, host: str, reason: str, serving: str, next_step: str = "") -> Outcome:
     next_step = next_step or f"reconcile logs {failure.app.app} --host {failure.host}; then commit a fix"
-    return Outcome(Blocked(host, failure.app.app, reason, next_step, serving, kind="taken_back"))
+    return Outcome(Blocked(host, failure.app.app, reason, next_step, serving, kind="rolled_back"))
 
 
 async def former(opened: Session, now: App, who: Controller) -> Desired | None:

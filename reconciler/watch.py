@@ -22,8 +22,9 @@ from reconciler.model.action import Blocked
 from reconciler.model.desired import Desired
 from reconciler.model.wanted import Controller
 from reconciler.origin import Origin
+from reconciler.policy.fleet import failures
 from reconciler.progress import Progress
-from reconciler.rollback import failures, keys, roll_back
+from reconciler.rollback import keys, roll_back
 from reconciler.session import Session, close, work_out
 
 FIRST_RETRY_SECONDS = 2.0
@@ -122,7 +123,7 @@ class Watch:
     async def _pass(self, work: Pass, opened: Session) -> None:
         started = now_seconds()
         outcomes = await work.run() + [Outcome(refused) for refused in opened.refused]
-        if found := failures(opened, outcomes):
+        if found := failures(opened.desired.apps, [outcome.end for outcome in outcomes]):
             work.held = keys(found)
             outcomes = await roll_back(opened, found, outcomes, work.controller, self.progress)
             work.held = set()

@@ -12,9 +12,10 @@ from reconciler.clock import now_seconds
 from reconciler.loop import Outcome, Pass
 from reconciler.model.action import Blocked, Converged
 from reconciler.model.wanted import Controller
+from reconciler.policy.fleet import failures
 from reconciler.progress import Progress
 from reconciler.report import end_json, notes_text, outcome_text
-from reconciler.rollback import failures, roll_back
+from reconciler.rollback import roll_back
 from reconciler.session import Session, controller, session
 
 
@@ -48,7 +49,7 @@ async def one_pass(opened: Session, args: argparse.Namespace, who: Controller | 
         late=opened.late,
     )
     outcomes = await work.run() + [Outcome(refused) for refused in opened.refused]
-    if found := failures(opened, outcomes):
+    if found := failures(opened.desired.apps, [outcome.end for outcome in outcomes]):
         outcomes = await roll_back(opened, found, outcomes, who, progress)
     seconds = now_seconds() - started
     code = report(opened, outcomes, seconds, args)
