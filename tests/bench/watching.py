@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
-import signal
-import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,37 +13,11 @@ from tests.bench.table import Row, percentile
 from tests.hosts.machine import Machine
 from tests.hosts.process import HostsError
 from tests.hosts.proxy import GUEST_BINARY, install_traefik, traefik_binary
+from tests.hosts.watching import Watching, watching
 
 HOSTS = 10
 INTERVAL_SECONDS = 60  # the default
 MEMORY_MEGABYTES, CPU_SHARE = 120.0, 2.0  # goals
-
-
-@dataclass
-class Watching:
-    """The process, and what it has logged so far."""
-
-    process: subprocess.Popen[str]
-    events: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
-
-    def read(self) -> None:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            if line.startswith("{"):
-                self.events.append((time.time(), json.loads(line)))
-
-    def since(self, at: float, name: str) -> list[tuple[float, dict[str, Any]]]:
-        return [each for each in self.events if each[0] >= at and each[1]["event"] == name]
-
-    @property
-    def cpu_seconds(self) -> float:
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    @property
-    def memory_megabytes(self) -> float:
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
 
 def measure(lab: Lab, minutes: int) -> list[Row]:
@@ -61,7 +29,7 @@ def measure(lab: Lab, minutes: int) -> list[Row]:
         hosts = [lab.machine.name, *(machine.name for machine in added)]
         lab.want(hosts=hosts, rollout={"batch": "100%"})
         lab.once()
-        with watching(lab) as watch:
+        with watching([*lab.command, "--verbose"], lab.project.folder, dict(lab.environ)) as watch:
             _until(lambda: bool(watch.since(0, "pass.finished")), 60, "the first pass")
             return [*_quiet(watch, minutes), _commit(lab, watch), _drift(lab, watch)]
     finally:
@@ -70,30 +38,14 @@ def measure(lab: Lab, minutes: int) -> list[Row]:
         lab.want(hosts=[lab.machine.name])
 
 
-@contextmanager
-def watching(lab: Lab) -> Iterator[Watching]:
-    process = subprocess.Popen(
-        [*lab.command, "--verbose"], cwd=lab.project.folder, env=dict(lab.environ), text=True,
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    watch = Watching(process)
-    reader = threading.Thread(target=watch.read)
-    reader.start()
-    try:
-        yield watch
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(60)
-        reader.join()
-
-
 def _quiet(watch: Watching, minutes: int) -> list[Row]:
-    begin, cpu, memory = time.time(), watch.cpu_seconds, []
+    pid = watch.process.pid
+    begin, cpu, memory = time.time(), _cpu_seconds(pid), []
     while time.time() - begin < minutes * 60:
-        memory.append(watch.memory_megabytes)
+        memory.append(_memory_megabytes(pid))
         time.sleep(1)
-    share = 100 * (watch.cpu_seconds - cpu) / (time.time() - begin)
-    passes = [each for _, each in watch.since(begin, "pass.finished")]
+    share = 100 * (_cpu_seconds(pid) - cpu) / (time.time() - begin)
+    passes = watch.since(begin, "pass.finished")
     if any(each["actions"] for each in passes):
         raise HostsError("a pass had something to do")
     trips = _trips_a_pass(passes)
@@ -110,6 +62,16 @@ def _quiet(watch: Watching, minutes: int) -> list[Row]:
     ]
 
 
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _memory_megabytes(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+
+
 def _trips_a_pass(passes: list[dict[str, Any]]) -> float:
     """The log counts since the connection is up, so the last less the first."""
     first, last = passes[0]["round_trips"], passes[-1]["round_trips"]
@@ -121,8 +83,8 @@ def _commit(lab: Lab, watch: Watching) -> Row:
     lab.want()
     committed = time.time()
     _until(lambda: bool(watch.since(committed, "start.finished")), 30, "the first action")
-    at, event = watch.since(committed, "start.finished")[0]
-    seconds = at - float(event["seconds"]) - committed
+    event = watch.since(committed, "start.finished")[0]
+    seconds = event["heard_at"] - float(event["seconds"]) - committed
     _until(lambda: bool(watch.since(committed, "pass.finished")), 120, "the rollout")
     return Row("commit -> first remote action", f"{seconds:.2f} s", goal="<= 1 s", met=seconds <= 1)
 

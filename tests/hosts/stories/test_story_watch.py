@@ -2,40 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import signal
-import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import pytest
 
 from tests.hosts.machine import Machine
 from tests.hosts.stories.conftest import NewProject
 from tests.hosts.stories.project import Project
+from tests.hosts.watching import Watching, watching
 
 pytestmark = pytest.mark.hosts
-
-
-@dataclass
-class Watching:
-    """A running `reconcile`, and what it has logged."""
-
-    process: subprocess.Popen[str]
-    events: list[dict[str, Any]] = field(default_factory=list)
-
-    def read(self) -> None:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            if line.startswith("{"):
-                self.events.append({**json.loads(line), "seen": time.monotonic()})
-
-    def names(self) -> list[str]:
-        return [event["event"] for event in self.events]
 
 
 def until(true: Callable[[], bool], seconds: float, what: str) -> float:
@@ -47,21 +26,8 @@ def until(true: Callable[[], bool], seconds: float, what: str) -> float:
     return time.monotonic() - begin
 
 
-@contextmanager
-def watching(project: Project, *words: str) -> Iterator[Watching]:
-    process = subprocess.Popen(
-        project.words("--interval", "2", *words), cwd=project.folder, env=project.environ, text=True,
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    watch = Watching(process)
-    reader = threading.Thread(target=watch.read)
-    reader.start()
-    try:
-        yield watch
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
-        reader.join()
+def watched(project: Project, *words: str) -> AbstractContextManager[Watching]:
+    return watching(project.words("--interval", "2", *words), project.folder, project.environ)
 
 
 @pytest.fixture
@@ -73,7 +39,7 @@ def project(new_project: NewProject, own: Machine) -> Project:
 
 def test_a_commit_is_begun_at_once_and_served(project: Project) -> None:
     """Long before the timer; how soon is measured by the bench."""
-    with watching(project, "--interval", "60") as watch:
+    with watched(project, "--interval", "60") as watch:
         time.sleep(2)  # its first pass finds nothing to do and says nothing: there is no event to wait for
         project.commit(version="0.2.0")
         until(lambda: "install.finished" in watch.names(), 20, "the first action")
@@ -85,7 +51,7 @@ def test_a_commit_is_begun_at_once_and_served(project: Project) -> None:
 
 
 def test_a_deleted_route_file_is_back_with_the_next_timer(project: Project) -> None:
-    with watching(project):
+    with watched(project):
         project.machine.run(f"rm /etc/traefik/dynamic/{project.app}.yml")
         until(lambda: project.get()[0] == 404, 5, "the route is gone")
         until(lambda: project.get()[0] == 200, 10, "the route is back")
@@ -94,7 +60,7 @@ def test_a_deleted_route_file_is_back_with_the_next_timer(project: Project) -> N
 def test_a_fix_is_live_without_waiting_for_the_bad_rollout(project: Project) -> None:
     """The bad one would have been waited for two minutes."""
     patient = {"path": "/ping", "healthy_within_seconds": 120, "minimum_healthy_seconds": 0}
-    with watching(project) as watch:
+    with watched(project) as watch:
         project.commit(version="0.2.0", env={"NEVER_HEALTHY": "1"}, health=patient)
         until(lambda: "start.finished" in watch.names(), 15, "the bad one is started")
         project.commit(env={"GREETING": "Fixed"})
@@ -105,7 +71,7 @@ def test_a_fix_is_live_without_waiting_for_the_bad_rollout(project: Project) -> 
 
 
 def test_an_invalid_commit_changes_nothing_until_it_is_corrected(project: Project) -> None:
-    with watching(project) as watch:
+    with watched(project) as watch:
         good = project.file.read_text()
         project.file.write_text(good.replace("version:", "verison:"))
         project.git("commit", "-qam", "typo")
@@ -121,7 +87,7 @@ def test_an_invalid_commit_changes_nothing_until_it_is_corrected(project: Projec
 def test_stopped_in_the_middle_it_gives_the_host_back(project: Project) -> None:
     """SIGTERM ends a wait at once; the next pass need not wait for the lease."""
     patient = {"path": "/ping", "healthy_within_seconds": 120, "minimum_healthy_seconds": 0}
-    with watching(project) as watch:
+    with watched(project) as watch:
         project.commit(version="0.2.0", env={"NEVER_HEALTHY": "1"}, health=patient)
         until(lambda: "start.finished" in watch.names(), 15, "the bad one is started")
         watch.process.send_signal(signal.SIGTERM)
