@@ -109,7 +109,7 @@ class DelayProxy:
                 due, data = await on_the_way.get()
                 await asyncio.sleep(due - clock())
                 await self._flowing.wait()
-                if not data:
+                if not data or sink.writer.is_closing():
                     break
                 sink.writer.write(count(data))
                 await sink.writer.drain()

@@ -269,15 +269,17 @@ def changed_lines(before: str, after: str) -> list[str]:
     return [f"- {line}" for line in sorted(old - new)] + [f"+ {line}" for line in sorted(new - old)]
 
 
+# Services that systemd itself starts and ends, at a login or when D-Bus has not asked them for a while.
+ITS_OWN = "-e user -e session -e slice -e timedated -e hostnamed -e localed"
 # ctime shows a chmod to the same mode and a rename to the same name as well.
-EVERYTHING = """\
+EVERYTHING = f"""\
 find /srv /etc/reconcile /etc/systemd /etc/traefik /var/lib/reconcile -printf '%p %i %m %U %s %T@ %C@ %l\\n' 2>/dev/null
 systemctl show -p Id,ActiveState,InvocationID,NRestarts,UnitFileState '*.service' | grep . | paste -d' ' - - - - - |
-  grep -v -e user -e session
+  grep -v {ITS_OWN}
 :
 """
 CURSOR = "journalctl --show-cursor -n0 | sed 's/^-- cursor: //'"
-JOBS = """\
+JOBS = f"""\
 read -r cursor || :
-journalctl --after-cursor="$cursor" _PID=1 -o cat | grep -v -i -e session -e user -e slice || :
+journalctl --after-cursor="$cursor" _PID=1 -o cat | grep -v -i {ITS_OWN} || :
 """
