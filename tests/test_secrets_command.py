@@ -23,6 +23,7 @@ import pytest
 from reconciler.secrets.identities import find_keys
 from reconciler.secrets.sealed import Recipient, readers_of, seal, unseal
 from reconciler.tools.masks import forms_of, masked
+from tests.forked import reconcile
 from tests.sops_files import sops_file
 
 ANNA, BOX = (pyrage.x25519.Identity.generate() for _ in range(2))
@@ -66,10 +67,7 @@ class Person:
         return [sys.executable, "-m", "reconciler.cli", *words]
 
     def run(self, *words: str, stdin: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.words(*words), cwd=self.folder, env={**self.environ, **environ}, input=stdin, capture_output=True,
-            text=True, timeout=120, check=False,
-        )  # fmt: skip
+        return reconcile(words, self.folder, {**self.environ, **environ}, stdin=stdin)
 
     def secrets(self, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
         return self.run("secrets", *words, **more)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.forked import reconcile
 from tests.hosts.farm import Farm
 from tests.hosts.machine import Machine
 from tests.hosts.process import wait_until
@@ -37,10 +38,7 @@ TIMES = "find /etc /usr/local /home /srv /var/lib/reconcile -printf '%p %i %m %U
 def bootstrap(folder: Path, environ: dict[str, str], machine: Machine, *options: str) -> Result:
     """`reconcile bootstrap` of this machine, by its name in ~/.ssh/config."""
     begin = time.monotonic()
-    words = [sys.executable, "-m", "reconciler.cli", "bootstrap", machine.name, *options]
-    done = subprocess.run(
-        words, cwd=folder, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
+    done = reconcile(("bootstrap", machine.name, *options), folder, environ)
     return Result(done.returncode, done.stdout, done.stderr, time.monotonic() - begin)
 
 
@@ -170,9 +168,7 @@ def _undisturbed(farm: Farm, environ: dict[str, str], folder: Path) -> str:
 
 def test_a_user_with_sudo_is_as_good_as_root(bare: Machine, environ: dict[str, str], tmp_path: Path) -> None:
     """As on a cloud server; the deploy user then has no more than anywhere else."""
-    words = [sys.executable, "-m", "reconciler.cli", "bootstrap", f"deploy@{bare.name}", "--yes"]
-
-    done = subprocess.run(words, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+    done = reconcile(("bootstrap", f"deploy@{bare.name}", "--yes"), tmp_path, environ)
 
     assert done.returncode == 0, done.stderr
     assert (
@@ -184,14 +180,13 @@ def test_a_host_of_another_version_is_named(bare: Machine, environ: dict[str, st
     """The scripts on both sides must be the same; the next bootstrap renews them."""
     assert bootstrap(tmp_path, environ, bare, "--yes").code == 0
     bare.run("sed -i 's/^DIGEST=.*/DIGEST=000000000000/' /usr/local/sbin/reconcile-host")
-    words = [sys.executable, "-m", "reconciler.cli", "doctor", bare.name]
 
-    asked = subprocess.run(words, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+    asked = reconcile(("doctor", bare.name), tmp_path, environ)
 
     assert asked.returncode == 1
     assert "is of another version of reconcile" in asked.stdout
     assert bootstrap(tmp_path, environ, bare, "--yes").code == 0
-    asked = subprocess.run(words, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+    asked = reconcile(("doctor", bare.name), tmp_path, environ)
     assert "root's rights  logs in as a user who may run /usr/local/sbin/reconcile-host only" in asked.stdout
 
 

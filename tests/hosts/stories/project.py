@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.forked import reconcile
 from tests.hosts.machine import Machine
 from tests.releases import sha256
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-LONGEST_RUN_SECONDS = 120
 
 
 @dataclass(frozen=True)
@@ -114,16 +114,7 @@ class Project:
     def run(self, *words: str, **environ: str) -> Result:
         """Run `reconcile` in the repository's folder."""
         begin = time.monotonic()
-        done = subprocess.run(
-            self.words(*words),
-            cwd=self.folder,
-            env={**self.environ, **environ},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=LONGEST_RUN_SECONDS,
-            check=False,
-        )
+        done = reconcile(words, self.folder, {**self.environ, **environ})
         return Result(done.returncode, done.stdout, done.stderr, time.monotonic() - begin)
 
     def once(self, *words: str, **environ: str) -> Result:
