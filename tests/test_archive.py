@@ -73,7 +73,8 @@ def test_a_release_is_packed_again_with_its_manifest() -> None:
     )
     assert ready.sums.splitlines()[0] == f"{hashlib.sha256(SCRIPT).hexdigest()}  ./bin/hello"
     assert (ready.executables, ready.start_erl, ready.top_folder) == (("bin/hello",), "13.1.5 0.2.0", "")
-    assert (ready.file_count, ready.unpacked_size) == (4, 28)
+    assert len(ready.sums.splitlines()) == 4
+    assert ready.unpacked_size == 28
 
 
 @pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
@@ -124,7 +125,9 @@ def test_hard_links_become_files() -> None:
 
 
 def test_a_folder_may_be_named_twice() -> None:
-    assert prepared_members(folder("lib"), file("lib/a"), folder("lib", 0o700), file("b")).file_count == 2
+    ready = prepared_members(folder("lib"), file("lib/a"), folder("lib", 0o700), file("b"))
+
+    assert len(ready.sums.splitlines()) == 2
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ from reconciler.tools.release import (
     manifest_sums,
     manifest_tree,
     name_problem,
-    parse_release_id,
     printable,
     read_manifest,
     release_id,
@@ -27,34 +26,11 @@ ENTRIES = (
     Entry("bin/now", "l", 0o777, target="../lib/é"),
 )
 
-versions = st.from_regex(r"[0-9A-Za-z][0-9A-Za-z._+~-]{0,30}", fullmatch=True)
 names = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=30)
 
 
 def test_a_release_is_named_after_its_version_and_digest() -> None:
     assert release_id("1.10", DIGEST) == "1.10-9f2c9f2c9f2c"
-
-
-@given(versions)
-def test_a_release_id_gives_back_its_version_and_the_start_of_its_digest(version: str) -> None:
-    assert parse_release_id(release_id(version, DIGEST)) == (version, DIGEST[:12])
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "1.0",
-        "1.0-9f2c",
-        "1.0-9F2C9F2C9F2C",
-        ".tmp-9f2c9f2c9f2c",
-        "a/b-9f2c9f2c9f2c",
-        "1.0-9f2c9f2c9f2c\n",
-        "-9f2c9f2c9f2c",
-    ],
-)
-def test_what_is_no_release_id_is_not_read_as_one(text: str) -> None:
-    assert parse_release_id(text) is None
 
 
 @pytest.mark.parametrize("digest", ["", "9f2c", "G" * 64, "A" * 64, "a" * 65])

@@ -55,10 +55,6 @@ class Prepared:
     start_erl: str = ""  # "13.1.5 0.2.0", runtime and release version, in an Erlang or Elixir release
     top_folder: str = ""  # the one folder everything lay in, taken off; empty if there was none
 
-    @property
-    def file_count(self) -> int:
-        return sum(entry.kind == "f" for entry in self.entries)
-
     @cached_property
     def sums(self) -> str:
         """For `sha256sum --check`."""

@@ -17,8 +17,8 @@ from reconciler.host.hostkey import ShownKey, shown_key
 from reconciler.host.ssh import SshHost
 from reconciler.host.transport import Command, Transport
 from reconciler.load import label
+from reconciler.model.addresses import split_target
 from reconciler.model.desired import HostSpec
-from reconciler.model.values import split_target
 from reconciler.policy.bootstrap import Asked, Impossible, Step, notes, steps
 from reconciler.run import tar_of
 from reconciler.survey import survey

@@ -13,7 +13,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from reconciler.errors import ReconcileError, UsageError
-from reconciler.model import values
+from reconciler.model import addresses, values
 from reconciler.model.artifact import Artifact
 from reconciler.model.env import Env
 from reconciler.model.fields import AtLeastOne, EachOnce, MayBeEmpty, Whole, refuse
@@ -163,7 +163,7 @@ class App(Common):
     app: values.AppName = Field(description="Name of the app: the file's name, the unit's, and the user it runs as.")
     version: values.Version = Field(description="The version to run. Taken literally: 1.10 is not 1.1.")
     artifact: Artifact = Field(description="Where the release archive is.")
-    hosts: Annotated[tuple[values.HostTarget, ...], EachOnce, AtLeastOne] = Field(
+    hosts: Annotated[tuple[addresses.HostTarget, ...], EachOnce, AtLeastOne] = Field(
         description="Where it runs: names from fleet.yaml or ~/.ssh/config, user@address:port, or local."
     )
     ports: Annotated[tuple[values.Port, ...], EachOnce, MayBeEmpty(tuple)] = Field(

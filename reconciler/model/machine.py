@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from reconciler.model import values
+from reconciler.model import addresses, values
 from reconciler.model.fields import MayBeEmpty, Whole, refuse
 
 
@@ -63,7 +63,7 @@ class Layout(Strict):
 class HostSpec(Strict):
     """One machine and how to reach it. What is left out, ~/.ssh/config decides."""
 
-    address: values.Address = Field(description="Name or IP address, a name from ~/.ssh/config, or local (no SSH).")
+    address: addresses.Address = Field(description="Name or IP address, a name from ~/.ssh/config, or local (no SSH).")
     user: values.Login | None = Field(
         default=None, description="Who logs in: root, a user with sudo, or in scope user anybody."
     )
@@ -72,11 +72,11 @@ class HostSpec(Strict):
         default="system",
         description="Whose systemd runs the apps: the system's, or with user that of who logs in, who needs no root.",
     )
-    host_key: values.HostKey | None = Field(
+    host_key: addresses.HostKey | None = Field(
         default=None,
         description="The host's public key, `ssh-ed25519 AAAA...`; without it ~/.ssh/known_hosts decides.",
     )
-    private_address: values.PrivateAddress | None = Field(
+    private_address: addresses.PrivateAddress | None = Field(
         default=None,
         description="IPv4 address at which the other hosts reach this one privately; Erlang nodes meet there.",
     )
@@ -121,5 +121,5 @@ class HostSpec(Strict):
 
 def read_host(target: str) -> HostSpec:
     """The host that `user@address:port`, a name from ~/.ssh/config, or `local` stands for."""
-    user, address, port = values.split_target(target)
+    user, address, port = addresses.split_target(target)
     return HostSpec(address=address, user=user, port=port)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from reconciler.model import values
+from reconciler.model import addresses, values
 from reconciler.model.fields import AtLeastOne, EachOnce, MayBeEmpty, Text, refuse, shown
 from reconciler.model.machine import Strict
 from reconciler.model.secret import SecretRef
@@ -108,7 +108,7 @@ class TcpRoute(Strict):
     entry_point: values.Name = Field(
         description="Entry point of Traefik's static configuration that is opened for it, such as postgres."
     )
-    domains: Annotated[tuple[values.Domain, ...], EachOnce, MayBeEmpty(tuple)] = Field(
+    domains: Annotated[tuple[addresses.Domain, ...], EachOnce, MayBeEmpty(tuple)] = Field(
         default=(), description="Names that TLS clients ask for (SNI). Without: every connection of the entry point."
     )
     tls: Literal["none", "terminate", "passthrough"] = Field(
@@ -127,11 +127,11 @@ class TcpRoute(Strict):
 class Route(Strict):
     """Which visitors reach the app through Traefik."""
 
-    domains: Annotated[tuple[values.Domain, ...], EachOnce, AtLeastOne] = Field(
+    domains: Annotated[tuple[addresses.Domain, ...], EachOnce, AtLeastOne] = Field(
         default=(), description="Host names that lead to this app, such as example.com. Needed, unless it is tcp."
     )
     tls: values.Flag = Field(default=True, description="Serve over https, on the https entry point of fleet.yaml.")
-    redirects: Annotated[dict[values.Domain, values.Domain], MayBeEmpty(dict)] = Field(
+    redirects: Annotated[dict[addresses.Domain, addresses.Domain], MayBeEmpty(dict)] = Field(
         default_factory=dict,
         description="Names that only lead on to one of the domains, such as {www.example.com: example.com}.",
     )

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from reconciler.model import values
+from reconciler.model import addresses, values
 from reconciler.model.artifact import Source
 from reconciler.model.env import Env
 from reconciler.model.fields import EachOnce, MayBeEmpty, Whole, refuse
@@ -21,7 +21,7 @@ _FOR_ANY_TRAEFIK = frozenset({"version", "http_entry_point", "https_entry_point"
 class Acme(Strict):
     """Certificates for every route with tls, from Let's Encrypt or another ACME authority."""
 
-    email: values.Email = Field(description="Where the authority writes when a certificate is about to end.")
+    email: addresses.Email = Field(description="Where the authority writes when a certificate is about to end.")
     challenge: Literal["http", "dns"] = Field(
         default="http", description="How a domain is proven: over port 80 (http), or by a DNS record (dns)."
     )
@@ -35,7 +35,7 @@ class Acme(Strict):
     staging: values.Flag = Field(
         default=False, description="Let's Encrypt's staging authority: no limits, but no browser trusts it."
     )
-    ca_server: values.HttpsAddress | None = Field(
+    ca_server: addresses.HttpsAddress | None = Field(
         default=None, description="Directory address of another authority than Let's Encrypt."
     )
 
@@ -85,7 +85,7 @@ class Traefik(Strict):
         default="letsencrypt",
         description="Certificate resolver that routes name; empty, or with `version` and no `acme`, none is asked for.",
     )
-    trusted_proxies: Annotated[tuple[values.Network, ...], EachOnce, MayBeEmpty(tuple)] = Field(
+    trusted_proxies: Annotated[tuple[addresses.Network, ...], EachOnce, MayBeEmpty(tuple)] = Field(
         default=(), description="Who may say for whom they ask (X-Forwarded-For): a CDN or TLS terminator in front."
     )
     idle_seconds: Annotated[int, Whole(1, 3600)] = Field(

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import ipaddress
-import re
 from typing import Annotated
 
 from pydantic import AfterValidator
@@ -13,7 +9,6 @@ from pydantic import AfterValidator
 from reconciler.model.fields import Text, Truth, Whole, refuse, shown
 from reconciler.model.reserved import why_app_name_is_taken, why_env_key_is_taken
 
-_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 # A component has a character besides its leading dots, so that neither `.` nor `..` can occur.
 _COMPONENT = r"\.{0,2}[A-Za-z0-9_+@-][A-Za-z0-9_.+@-]*"
 LINE = r"[^\x00-\x1f\x7f\x85\u2028\u2029]"
@@ -40,16 +35,6 @@ SECRET_NAME = Text(
     secret=True,
 )
 SecretName = Annotated[str, SECRET_NAME]
-Domain = Annotated[
-    str,
-    Text(
-        rf"{_LABEL}(\.{_LABEL})*",
-        "is not a domain",
-        "write it like example.com: no scheme, port, path or *; an international name in its xn-- form",
-        longest=253,
-    ),
-    AfterValidator(str.lower),
-]
 AbsolutePath = Annotated[
     str,
     Text(
@@ -186,132 +171,3 @@ EnvText = Annotated[str, _ENV_TEXT, AfterValidator(_fits_the_environment)]
 def env_text(value: str) -> str:
     """The value if an environment can carry it. Raises PydanticCustomError, which never repeats it."""
     return _fits_the_environment(_ENV_TEXT.read(value))
-
-
-_TARGET = (
-    r"(?:([A-Za-z_][A-Za-z0-9_.-]*)@)?"
-    r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9_][A-Za-z0-9_.-]*))"
-    r"(?::([0-9]{1,5}))?"
-)
-
-
-def split_target(target: str) -> tuple[str | None, str, int | None]:
-    """User, address and port of `user@address:port`; what is left out is None. An IPv6 address is in [ ]."""
-    found = re.fullmatch(_TARGET, target)
-    if found is None:
-        raise ValueError(f"{shown(target)} is not a host")
-    user, ipv6, address, port = found.groups()
-    return user, ipv6 or address, int(port) if port else None
-
-
-def _sound_target(target: str) -> str:
-    _, address, port = split_target(target)
-    _sound_address(address)
-    if port is not None and not 1 <= port <= 65535:
-        raise refuse(f"{shown(target)} has a port outside 1 to 65535", "22 is the usual one")
-    if address == "local" and target != "local":
-        raise refuse(
-            "local is this machine and takes no user or port",
-            "write local, or localhost for a login over SSH",
-        )
-    return target
-
-
-def _sound_address(address: str) -> str:
-    if ":" in address:
-        try:
-            ipaddress.IPv6Address(address)
-        except ValueError:
-            raise refuse(f"{shown(address)} is not an IPv6 address", "a port is not part of it") from None
-    return address
-
-
-HostTarget = Annotated[
-    str,
-    Text(
-        _TARGET,
-        "is not a host",
-        "write a name from fleet.yaml or ~/.ssh/config, user@address:port, or local; an IPv6 address in [ ]",
-    ),
-    AfterValidator(_sound_target),
-]
-Address = Annotated[
-    str,
-    Text(
-        r"[A-Za-z0-9_][A-Za-z0-9_.-]*|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*",
-        "is not an address",
-        "write a host name, an IPv4 or an IPv6 address; user and port are keys of their own",
-    ),
-    AfterValidator(_sound_address),
-]
-
-
-Email = Annotated[
-    str,
-    Text(
-        r"[^@\s\x00-\x1f\x7f\"]+@[A-Za-z0-9][A-Za-z0-9.-]*\.[A-Za-z0-9-]+",
-        "is not an e-mail address",
-        "write it like ops@example.com",
-    ),
-]
-HttpsAddress = Annotated[
-    str, Text(r"https://[!-~]+", "is not an https:// address", "write it like https://ca.example.com/directory")
-]
-
-
-def _sound_network(text: str) -> str:
-    try:
-        ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        raise refuse(f"{shown(text)} is not an address or network", "write it like 192.0.2.10 or 10.0.0.0/8") from None
-    return text
-
-
-Network = Annotated[
-    str,
-    Text(r"[0-9A-Fa-f.:]+(/[0-9]{1,3})?", "is not an address or network", "write it like 192.0.2.10 or 10.0.0.0/8"),
-    AfterValidator(_sound_network),
-]
-
-
-def _private(text: str) -> str:
-    try:
-        address = ipaddress.IPv4Address(text)
-    except ValueError:
-        raise refuse(f"{shown(text)} is not an IPv4 address", "write it like 10.0.0.5") from None
-    if address.is_global or address.is_loopback or address.is_unspecified or address.is_multicast:
-        raise refuse(
-            f"{text} is not a private address",
-            "what listens there is not encrypted: use one of a private network or of a VPN, such as 10.0.0.5",
-        )
-    return text
-
-
-PrivateAddress = Annotated[
-    str, Text(r"[0-9.]+", "is not an IPv4 address", "write it like 10.0.0.5"), AfterValidator(_private)
-]
-
-
-def _sound_host_key(line: str) -> str:
-    kind, encoded = line.split()[:2]
-    try:
-        blob = base64.b64decode(encoded, validate=True)
-    except binascii.Error:
-        blob = b""
-    # The blob opens with the length of its own kind's name, then the name.
-    if blob[:4] != len(kind).to_bytes(4, "big") or blob[4 : 4 + len(kind)] != kind.encode():
-        raise refuse("is damaged", "copy the whole line that `ssh-keyscan HOST` prints, without the host in front")
-    return line
-
-
-HostKey = Annotated[
-    str,
-    Text(
-        r"(ssh-(ed25519|rsa)|ecdsa-sha2-nistp(256|384|521)|sk-[a-z0-9@.-]+)"
-        r" [A-Za-z0-9+/]+={0,2}( [^\x00-\x1f\x7f]*)?",
-        "is not an OpenSSH public key",
-        "write it like `ssh-ed25519 AAAA...`, one line of /etc/ssh/ssh_host_ed25519_key.pub on the host",
-        longest=4096,
-    ),
-    AfterValidator(_sound_host_key),
-]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from reconciler.model.machine import Layout
@@ -15,21 +15,11 @@ from reconciler.model.observed import (
     ObservedApp,
     Quarantine,
     RouteFile,
-    Slot,
-    UnitState,
 )
 from reconciler.tools import systemd
-from reconciler.tools.elixir import EPMD_UNIT
+from reconciler.tools.look_sections import Places, Sections, lines_of
+from reconciler.tools.look_slot import STATES, read_slot
 from reconciler.tools.traefik import DEFAULT_FILE, HAND_MARK, HAND_UNIT, marker, read_route_head, route_files
-
-UNKNOWN = Identity("unknown-0", "unknown", "unknown")  # somebody else started it, as before an adoption
-STATES: dict[str, UnitState] = {
-    "active": "active",
-    "reloading": "active",
-    "activating": "activating",
-    "deactivating": "deactivating",
-    "failed": "failed",
-}
 
 
 def layout_words(layout: Layout) -> tuple[str, ...]:
@@ -59,47 +49,12 @@ def read_reply(text: str, layout: Layout) -> Reply:
     body, end, _ = after.rpartition("\n@@end")
     if not begin or not end:
         raise Unreadable("the reply is not whole")
-    status = next((int(line.split()[1]) for line in _lines(before) if line.startswith("@@result ")), 0)
-    log = tuple(line.removeprefix("| ") for line in _lines(before) if line.startswith("| "))
-    sections = _Sections(body)
+    status = next((int(line.split()[1]) for line in lines_of(before) if line.startswith("@@result ")), 0)
+    log = tuple(line.removeprefix("| ") for line in lines_of(before) if line.startswith("| "))
+    sections = Sections(body)
     layout = layout.at_home(sections.host.get("home", ""))
     apps = {name: _read_app(name, lines, sections, layout) for name, lines in sections.apps.items()}
     return Reply(status, log, _read_facts(sections.host), _read_lease(sections.host), apps)
-
-
-def _lines(text: str) -> list[str]:
-    return [line for line in text.split("\n") if line]  # and not where Unicode ends one: apps write some of it
-
-
-@dataclass
-class _Sections:
-    """The look, cut into its parts and indexed."""
-
-    body: str
-    host: dict[str, str] = field(default_factory=dict)
-    apps: dict[str, list[list[str]]] = field(default_factory=dict)
-    sums: dict[str, str] = field(default_factory=dict)  # path → sha256
-    heads: dict[str, list[str]] = field(default_factory=dict)  # path → its first comment lines
-    units: dict[str, dict[str, str]] = field(default_factory=dict)
-    processes: list[list[str]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        rest, _, processes = self.body.partition("@@processes\n")
-        rest, _, units = rest.partition("@@units\n")
-        rest, _, files = rest.partition("@@files\n")
-        host, *apps = rest.split("@@app ")
-        self.host = dict(line.partition(" ")[::2] for line in _lines(host))
-        for text in apps:
-            name, _, lines = text.partition("\n")
-            self.apps[name] = [line.split(" ", 3) for line in _lines(lines)]
-        for line in _lines(files):
-            kind, first, second = (*line.split(" ", 2), "", "")[:3]
-            if kind == "sum":
-                self.sums[second.strip()] = first
-            elif kind == "head":
-                self.heads.setdefault(first, []).append(second)
-        self.units = systemd.read_show(units)
-        self.processes = [line.split(" ") for line in _lines(processes)]
 
 
 def _read_facts(host: dict[str, str]) -> HostFacts:
@@ -119,13 +74,13 @@ def _read_lease(host: dict[str, str]) -> Lease:
     return Lease(int(generation or 0), token or "-", int(left or 0), holder or "-")
 
 
-def _read_app(name: str, lines: list[list[str]], sections: _Sections, layout: Layout) -> ObservedApp:
+def _read_app(name: str, lines: list[list[str]], sections: Sections, layout: Layout) -> ObservedApp:
     inventory = {
         path.strip(): sha for kind, sha, *rest in lines if kind == "inventory" for path in rest if path.strip()
     }
-    places = _Places(name, layout)
+    places = Places(name, layout)
     named = {unit.partition("@")[2].removesuffix(".service") for unit in sections.units if unit.startswith(f"{name}@")}
-    slots = tuple(_read_slot(slot, lines, sections, places, inventory) for slot in sorted(named))
+    slots = tuple(read_slot(slot, lines, sections, places, inventory) for slot in sorted(named))
     released = sorted((float(line[1]), line[2]) for line in lines if line[0] == "release")
     names = [release for _, release in released]
     ours = [path for path in (places.unit, places.route) if path in sections.sums]
@@ -152,7 +107,7 @@ def _read_app(name: str, lines: list[list[str]], sections: _Sections, layout: La
 
 
 def _read_traefik(
-    app: ObservedApp, lines: list[list[str]], sections: _Sections, places: _Places, inventory: dict[str, str]
+    app: ObservedApp, lines: list[list[str]], sections: Sections, places: Places, inventory: dict[str, str]
 ) -> ObservedApp:
     """Traefik has no route of its own: a file of its name is somebody's. What it is asked besides is here."""
     hand, default = f"{places.layout.units}/{HAND_UNIT}", f"{places.layout.traefik}/{DEFAULT_FILE}"
@@ -176,7 +131,7 @@ def _read_traefik(
     )
 
 
-def _markers(sections: _Sections, folder: str) -> tuple[str, ...]:
+def _markers(sections: Sections, folder: str) -> tuple[str, ...]:
     """What Traefik shows once it has applied the route files of ours."""
     found = []
     for path, head in sorted(sections.heads.items()):
@@ -187,29 +142,8 @@ def _markers(sections: _Sections, folder: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-@dataclass(frozen=True)
-class _Places:
-    app: str
-    layout: Layout
-
-    @property
-    def unit(self) -> str:
-        return f"{self.layout.units}/{self.app}@.service"
-
-    @property
-    def epmd(self) -> str:
-        return f"{self.layout.units}/{EPMD_UNIT}"
-
-    @property
-    def route(self) -> str:
-        return f"{self.layout.traefik}/{self.app}.yml"
-
-    def env(self, slot: str) -> str:
-        return f"{self.layout.env}/{self.app}/{slot}.env"
-
-
 def _read_route(
-    lines: list[list[str]], sections: _Sections, places: _Places, inventory: dict[str, str]
+    lines: list[list[str]], sections: Sections, places: Places, inventory: dict[str, str]
 ) -> RouteFile | None:
     if places.route not in sections.sums:
         return None
@@ -227,85 +161,10 @@ def _read_quarantine(words: list[str]) -> Quarantine:
     return Quarantine(identity, reason, int(words[1]), attempt)
 
 
-def _read_suspension(words: list[str], sections: _Sections) -> str:
+def _read_suspension(words: list[str], sections: Sections) -> str:
     """`by WHO until WHEN: WHY`; "" when it is over."""
     until, who, reason = int(words[1]), words[2], " ".join(words[3:]).strip()
     if until and until <= int(sections.host.get("now", 0)):
         return ""
     end = f" until {datetime.fromtimestamp(until, UTC):%Y-%m-%d %H:%M} UTC" if until else ""
     return f"by {who}{end}: {reason}"
-
-
-def _read_slot(
-    name: str, lines: list[list[str]], sections: _Sections, places: _Places, inventory: dict[str, str]
-) -> Slot:
-    unit = f"{places.app}@{name}.service"
-    link = next((line[2] for line in lines if line[0] == "link" and line[1] == name), "").rpartition("/")[2]
-    env_path = places.env(name)
-    prepared, keys = systemd.read_env_head(sections.heads.get(env_path, []))
-    trial = next((" ".join(line[2:]) for line in lines if line[0] == "trial" and line[1] == name), "")
-    tried, _ = systemd.read_env_head([trial] if trial else [])
-    intact = sections.sums.get(env_path) == inventory.get(env_path) and (not prepared or link == prepared.release)
-    slot = Slot(
-        name=name,
-        prepared=prepared if link else None,
-        env_keys=keys,
-        files_intact=intact,
-        enabled=any(line[0] == "enabled" and line[1] == unit for line in lines),
-    )
-    if tried and tried != prepared:  # else it was accepted a moment ago
-        slot = replace(slot, prepared=tried, env_keys=(), files_intact=True, on_trial=True, previous=slot.prepared)
-    return _with_processes(_with_unit(slot, sections.units.get(unit, {})), unit, sections)
-
-
-def _with_unit(slot: Slot, show: dict[str, str]) -> Slot:
-    return replace(
-        slot,
-        state=STATES.get(show.get("ActiveState", ""), "inactive"),
-        invocation=show.get("InvocationID", ""),
-        restarts=int(show.get("NRestarts") or 0),
-        since=show.get("ActiveEnterTimestamp", ""),
-        last_exit=_last_exit(show),
-    )
-
-
-def _last_exit(show: dict[str, str]) -> str:
-    return f"{show.get('Result', '')}, status {show.get('ExecMainStatus', '')}" if show.get("Result") else ""
-
-
-def _with_processes(slot: Slot, unit: str, sections: _Sections) -> Slot:
-    pids = {words[1] for words in sections.processes if words[0] == unit}
-    port = f"{int(slot.name):04X}" if slot.name.isdigit() else ""
-    inodes = {words[2] for words in sections.processes if words[0] == "listen" and words[1] == port}
-    held = {
-        words[2].removeprefix("socket:[").removesuffix("]")
-        for words in sections.processes
-        if words[0] == "socket" and words[1].split("/")[2] in pids
-    }
-    opened = [int(words[2]) for words in sections.processes if words[0] == "open" and words[1] == port]
-    return replace(
-        slot,
-        running=_running(slot, pids, sections),
-        listening=bool(inodes & held),
-        stranger="another program" if inodes - held else "",
-        open_connections=sum(opened),
-        memory_kib=_memory(pids, sections),
-    )
-
-
-def _running(slot: Slot, pids: set[str], sections: _Sections) -> Identity | None:
-    """What the processes were started with. A program that wiped its own environment is taken at its files' word."""
-    if not pids:  # a unit that crashes has none between two starts; its files say what the next one runs
-        return slot.prepared if slot.state == "activating" else None
-    for words in sections.processes:
-        if words[0] == "environ" and words[1].split("/")[2] in pids:
-            return Identity.read(words[1].partition("RECONCILE_INSTANCE=")[2])
-    return slot.prepared or UNKNOWN
-
-
-def _memory(pids: set[str], sections: _Sections) -> int:
-    total = 0
-    for words in sections.processes:
-        if words[0] == "memory" and words[1].split("/")[2] in pids:
-            total += int("".join(filter(str.isdigit, " ".join(words[1:]).partition("VmRSS:")[2])) or 0)
-    return total

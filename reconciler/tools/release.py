@@ -27,7 +27,6 @@ MAX_COMPONENT_BYTES: Final = 255
 MAX_PATH_BYTES: Final = 1024
 
 _DIGEST_LENGTH: Final = 12
-_RELEASE_ID = re.compile(rf"([^\s/.\-][^\s/]*)-([0-9a-f]{{{_DIGEST_LENGTH}}})")
 _HEX_DIGEST = re.compile(rf"[0-9a-f]{{{_DIGEST_LENGTH},64}}")
 _SUMS_LINE = re.compile(r"([0-9a-f]{64})  \./([^\n]+)")
 _TREE_LINE = re.compile(r"(?:d (?P<d>755)|f (?P<f>644|755)|l (?P<l>777)) \./(?P<path>[^\t\n]+)\t(?P<target>[^\t\n]*)")
@@ -52,12 +51,6 @@ def release_id(version: str, digest: str) -> str:
     if not _HEX_DIGEST.fullmatch(digest):
         raise ValueError(f"a digest is lower-case hex, not {digest[:64]!r}")
     return f"{version}-{digest[:_DIGEST_LENGTH]}"
-
-
-def parse_release_id(text: str) -> tuple[str, str] | None:
-    """(version, first 12 digits of the digest), or None when `text` does not name a release."""
-    found = _RELEASE_ID.fullmatch(text)
-    return (found[1], found[2]) if found else None
 
 
 def name_problem(path: str) -> str:
