@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from reconciler.arguments import OWN, SECRETS
-from reconciler.errors import ReconcileError
+from reconciler.errors import ReconcileError, Unexpected
 
 DESCRIPTION = """From a commit to a converged server: tarball releases, slots under systemd, Traefik routes, over SSH.
 
@@ -156,6 +156,8 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 1
+    except Exception as error:
+        return _told(Unexpected(error), args)
 
 
 def _told(error: ReconcileError, args: argparse.Namespace) -> int:

@@ -19,6 +19,8 @@ ReconcileError
     ├── HostRefused             login, sudo or a needed program is refused or missing
     ├── HostLocked              another controller has the host                        retryable
     └── ActionFailed            a remote action ended with an error it explained       retryable
+
+Whatever else is raised is a mistake of ours; at the edges of a pass it becomes Unexpected, exit 1, retryable.
 """
 
 from __future__ import annotations
@@ -52,6 +54,7 @@ Kind = Literal[
     "artifact",
     "invalid",
     "git",
+    "unexpected",  # a mistake of ours
     "other",
     "error",
 ]
@@ -68,6 +71,21 @@ class ReconcileError(Exception):
     def __init__(self, message: str, next_step: str = "") -> None:
         super().__init__(message)
         self.next_step = next_step
+
+
+class Unexpected(ReconcileError):
+    """A mistake of ours. Says where it was raised, and nothing of what it said: that may hold a secret."""
+
+    retryable = True
+    kind = "unexpected"
+
+    def __init__(self, error: Exception) -> None:
+        from traceback import extract_tb
+
+        frames = [frame for frame in extract_tb(error.__traceback__) if "reconciler/" in frame.filename]
+        at = f" at reconciler/{frames[-1].filename.rpartition('reconciler/')[2]}:{frames[-1].lineno}" if frames else ""
+        super().__init__(f"a mistake of reconcile's own: {type(error).__name__}{at}", "please report it")
+        self.__cause__ = error
 
 
 @dataclass(frozen=True, order=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from reconciler.ancestry import Behind, not_behind
 from reconciler.clock import now_seconds, sleep_seconds
 from reconciler.decide import next_action
-from reconciler.errors import ArtifactError, ArtifactMissing, ReconcileError
+from reconciler.errors import ArtifactError, ArtifactMissing, ReconcileError, Unexpected
 from reconciler.host.transport import Transport
 from reconciler.model.action import (
     AnyAction,
@@ -86,10 +86,10 @@ class Pass:
         self.looks = {name: asyncio.create_task(self.look(name)) for name in sorted(self.hosts)}
         order = Order(self.targets, self.controller.owner, self.looks, self.jobs)
         for target in self.targets:
-            order.start(target, self._converge(target, order, deadline))
+            order.start(target, self._outcome(target, order, deadline))
         removals = await order.removals(self.sites, self._keys, allow_prune=self.allow_prune) if self.prunes else []
         for target in removals:
-            order.start(target, self._converge(target, order, deadline))
+            order.start(target, self._outcome(target, order, deadline))
         await asyncio.gather(*(self._finish(name, order) for name in sorted(self.hosts)))
         return [outcome for outcome in order.outcomes() if not _absent_as_wanted(outcome)]
 
@@ -106,7 +106,20 @@ class Pass:
 
     async def look(self, name: str) -> ObservedHost | Unreachable:
         on_host = [target for target in self.targets if target.wanted.host == name]
-        return await observe(self.hosts[name], self.sites[name], on_host, self.controller)
+        try:
+            return await observe(self.hosts[name], self.sites[name], on_host, self.controller)
+        except Exception as raised:  # our mistake about one host must not keep the others waiting
+            error = Unexpected(raised)
+            return Unreachable(name, str(error), error.next_step, error.retryable, error.kind)
+
+    async def _outcome(self, target: Target, order: Order, deadline: float) -> Outcome:
+        wanted = target.wanted
+        try:
+            return await self._converge(target, order, deadline)
+        except Exception as raised:  # nor one about an app
+            error = Unexpected(raised)
+            end = Blocked(wanted.host, wanted.app, str(error), error.next_step, retryable=True, kind=error.kind)
+            return Outcome(end)
 
     async def _converge(self, target: Target, order: Order, deadline: float) -> Outcome:
         wanted = target.wanted

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from reconciler.clock import epoch_seconds
-from reconciler.errors import InvalidDesiredState, ReconcileError
+from reconciler.errors import InvalidDesiredState, ReconcileError, Unexpected
 from reconciler.logs import log
 from reconciler.loop import Outcome
 from reconciler.metrics import Metrics
@@ -59,7 +59,7 @@ class Telling:
             self._begin(self._tell_desired_state(error, revision))
 
     def _begin(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
+        task = asyncio.create_task(_logged(work))
         self.background.add(task)
         task.add_done_callback(self.background.discard)
 
@@ -91,3 +91,10 @@ class Telling:
             return
         for failure in await self.notifier.tell_desired_state(error, epoch_seconds(), revision=revision):
             log("notify.failed", reason=failure)
+
+
+async def _logged(work: Coroutine[None, None, None]) -> None:
+    try:
+        await work
+    except Exception as error:
+        log("notify.failed", reason=str(Unexpected(error)))

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from reconciler.clock import now_seconds
-from reconciler.errors import ReconcileError
+from reconciler.errors import ReconcileError, Unexpected
 from reconciler.host.transport import Transport
 from reconciler.logs import log
 from reconciler.loop import Outcome, Pass
@@ -74,7 +73,10 @@ class Watch:
         while not self.stopping:
             self.woken.clear()
             self.turned_seconds = now_seconds()
-            await self._begin_pass()
+            try:
+                await self._begin_pass()
+            except Exception as error:
+                self._troubled(Unexpected(error))
             await self._until_woken()
         for work in self.passes.values():
             work.called_off.set()
@@ -88,9 +90,8 @@ class Watch:
             opened = await work_out(desired, None, None, self.hosts, remote=self.remote)
             opened.origin = self.origin
         except ReconcileError as error:  # nothing is changed on the word of a desired state that cannot be used
-            self.failures += 1
             self._call_off()
-            self.trouble(error)
+            self._troubled(error)
             return
         if desired.refused is not None:
             self.trouble(desired.refused)
@@ -121,6 +122,16 @@ class Watch:
         task.add_done_callback(self.passes.pop)
 
     async def _pass(self, work: Pass, opened: Session) -> None:
+        try:
+            await self._run(work, opened)
+        except Exception as error:
+            self._troubled(Unexpected(error))
+
+    def _troubled(self, error: ReconcileError) -> None:
+        self.failures += 1
+        self.trouble(error)
+
+    async def _run(self, work: Pass, opened: Session) -> None:
         started = now_seconds()
         outcomes = await work.run() + [Outcome(refused) for refused in opened.refused]
         if found := failures(opened.desired.apps, [outcome.end for outcome in outcomes]):
@@ -165,18 +176,3 @@ def _jitter() -> float:
 
 def _same(before: Desired, after: Desired) -> bool:
     return (before.apps, before.fleet, before.secret_files) == (after.apps, after.fleet, after.secret_files)
-
-
-async def changes(*places: Path) -> AsyncIterator[None]:
-    """One item for each burst of changes below these places."""
-    import watchfiles
-
-    async for _ in watchfiles.awatch(*places, debounce=200, step=50):
-        yield
-
-
-def places(folder: Path) -> list[Path]:
-    """What to watch for a folder: itself, and the refs of the repository it lies in, where a commit shows."""
-    parents = (folder.resolve(), *folder.resolve().parents)
-    git = next((each / ".git" for each in parents if (each / ".git").is_dir()), None)
-    return [folder, *([git] if git else [])]

@@ -18,7 +18,7 @@ from reconciler.resolve import Site, Target
 from reconciler.model.machine import HostSpec
 from reconciler.model.wanted import Wanted
 
-site = Site("local", HostSpec(address="local"), 8080)
+site = Site("local", HostSpec(address="local"), (8080,))
 target = Target(Wanted.removed("local", "hello"), None, site, None, None, Path(), {}, frozenset({"s3cret"}))
 place = Live(target, LocalHost("local", needs_root=False), Slot("4000"))
 try:

@@ -11,10 +11,11 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from reconciler import sdnotify
+from reconciler.changes import changes
 from reconciler.clock import now_seconds
 from reconciler.commands.once import report
 from reconciler.endpoint import Get, serve
-from reconciler.errors import ReconcileError, UsageError
+from reconciler.errors import ReconcileError, Unexpected, UsageError
 from reconciler.logs import log
 from reconciler.loop import Outcome
 from reconciler.metrics import CONTENT_TYPE, liveness, readiness
@@ -22,7 +23,7 @@ from reconciler.origin import origin_of
 from reconciler.progress import Progress
 from reconciler.session import Session, controller
 from reconciler.telling import Telling
-from reconciler.watch import Watch, changes, places
+from reconciler.watch import Watch
 from reconciler.webhook import serve_webhook
 
 LONGEST_STANDSTILL_SECONDS = 300.0  # a pass runs beside the loop, so the loop itself never stands still for long
@@ -44,7 +45,8 @@ async def _watch(args: argparse.Namespace) -> int:
         telling.in_background(opened, outcomes, seconds)
 
     def trouble(error: ReconcileError) -> None:
-        log("desired_state.refused", reason=str(error), next=error.next_step)
+        event = "pass.failed" if isinstance(error, Unexpected) else "desired_state.refused"
+        log(event, reason=str(error), next=error.next_step)
         telling.trouble(error)
 
     progress = Progress(log, terminal=sys.stderr.isatty())
@@ -69,7 +71,10 @@ async def _watch(args: argparse.Namespace) -> int:
 
 
 async def _wake_on_changes(args: argparse.Namespace, watch: Watch) -> None:
-    async for _ in changes(*places(args.desired_state)):
+    def tell(reason: str) -> None:
+        log("changes.not_seen", reason=reason, next=f"commits are seen every {args.interval} s all the same")
+
+    async for _ in changes(args.desired_state, tell):
         watch.wake()
 
 

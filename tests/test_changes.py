@@ -1,0 +1,128 @@
+"""What wakes a watch: a saved file, a commit, and nothing that only looks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from reconciler.changes import changes
+
+NOTHING_SECONDS = 1.5  # a burst is told 0.2 s after it began
+
+
+class Woken:
+    def __init__(self) -> None:
+        self.times = 0
+        self.told: list[str] = []
+
+    async def follow(self, folder: Path) -> None:
+        async for _ in changes(folder, self.told.append):
+            self.times += 1
+
+    async def until(self, times: int) -> None:
+        async with asyncio.timeout(10):
+            while self.times < times:
+                await asyncio.sleep(0.02)
+
+
+@contextlib.asynccontextmanager
+async def watching(folder: Path) -> AsyncIterator[Woken]:
+    """It is proven to see before the test goes on."""
+    woken = Woken()
+    task = asyncio.create_task(woken.follow(folder))
+    async with asyncio.timeout(10):
+        while not woken.times:
+            (folder / "seen.yaml").write_text("")
+            await asyncio.sleep(0.3)
+    await asyncio.sleep(0.5)
+    woken.times = 0
+    yield woken
+    task.cancel()
+
+
+def git(folder: Path, *words: str) -> None:
+    who = ["-c", "user.name=A", "-c", "user.email=a@example.com"]
+    subprocess.run(["git", *who, *words], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The desired state in a repository, with a commit."""
+    folder = tmp_path / "servers" / "desired-state"
+    folder.mkdir(parents=True)
+    (folder / "fleet.yaml").write_text("")
+    git(tmp_path, "init", "-q", "servers")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "begin")
+    return folder
+
+
+def test_a_commit_of_what_was_saved_long_ago_wakes(folder: Path) -> None:
+    async def story() -> None:
+        async with watching(folder) as woken:
+            git(folder, "add", "-A")
+            git(folder, "commit", "-qm", "next")
+            await woken.until(1)
+
+    asyncio.run(story())
+
+
+def test_who_only_looks_at_a_repository_wakes_nobody(folder: Path) -> None:
+    """`git status` writes the index anew; reconcile itself asks git at each pass."""
+
+    async def story() -> None:
+        async with watching(folder) as woken:
+            git(folder, "add", "-A")
+            git(folder, "status")
+            await asyncio.sleep(NOTHING_SECONDS)
+            assert woken.times == 0
+
+    asyncio.run(story())
+
+
+def test_a_commit_in_a_linked_work_tree_wakes(folder: Path, tmp_path: Path) -> None:
+    git(folder, "worktree", "add", "-q", "-b", "live", str(tmp_path / "live"))
+
+    async def story() -> None:
+        async with watching(tmp_path / "live/desired-state") as woken:
+            git(tmp_path / "live", "commit", "-q", "--allow-empty", "-m", "next")
+            await woken.until(1)
+
+    asyncio.run(story())
+
+
+def test_a_folder_that_was_replaced_is_watched_again(folder: Path) -> None:
+    """As by a checkout of another branch and back."""
+
+    async def story() -> None:
+        async with watching(folder) as woken:
+            shutil.rmtree(folder)
+            await woken.until(1)
+            folder.mkdir()
+            await woken.until(2)
+            await asyncio.sleep(1.5)
+            before = woken.times
+            (folder / "fleet.yaml").write_text("# again")
+            await woken.until(before + 1)
+            assert woken.told == ["No path was found."] * len(woken.told)
+
+    asyncio.run(story())
+
+
+def test_a_folder_is_watched_that_comes_later_and_it_is_said_once(tmp_path: Path) -> None:
+    async def story() -> None:
+        woken = Woken()
+        task = asyncio.create_task(woken.follow(tmp_path / "later"))
+        await asyncio.sleep(2.5)
+        assert (woken.times, len(woken.told)) == (0, 1)
+        (tmp_path / "later").mkdir()
+        await woken.until(1)
+        task.cancel()
+
+    asyncio.run(story())
