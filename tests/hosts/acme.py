@@ -59,7 +59,7 @@ class Authority:
         free = f"{self.address}:{free_port(self.address)}"
         self._begin(["pebble-challtestsrv", "-dns01", f"{self.address}:{self.dns}", "-management", free, *bare])
         self._begin(["pebble", "-config", str(self.folder / "pebble.json"), "-dnsserver", f"{self.address}:{self.dns}"])
-        wait_until(lambda: _answers(self.address, self.port), 10, "pebble answers")
+        wait_until(lambda: _answers(self.address, self.port), 40, "pebble answers")
 
     def _begin(self, words: list[str]) -> None:
         log = self._running.enter_context((self.folder / f"{words[0]}.log").open("wb"))

@@ -84,7 +84,7 @@ class Container:
         # tidy up.
         for victim in [guest] if guest else [*supervisor.children(), supervisor]:
             victim.signal(signal.SIGKILL)
-        wait_until(lambda: not supervisor.alive(), 10, f"{self.hostname} does not end: {self.last_words()}")
+        wait_until(lambda: not supervisor.alive(), 40, f"{self.hostname} does not end: {self.last_words()}")
 
     def forget(self) -> None:
         """Remove what systemd-nspawn and the kernel keep about an ended host."""

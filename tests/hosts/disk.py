@@ -66,7 +66,7 @@ class Disk:
         """Throw the disk away; one that is not there is no error."""
         for folder in (self.root, self.layer):
             # The last process of a killed host may hold its files for a moment longer.
-            wait_until(partial(_unmounted, folder), 5, f"unmount {folder}: still in use")
+            wait_until(partial(_unmounted, folder), 40, f"unmount {folder}: still in use")
             if folder.is_dir():
                 folder.rmdir()
 

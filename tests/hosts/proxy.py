@@ -31,7 +31,7 @@ def install_traefik(machine: Machine, static_config: str = "traefik-http.yml") -
         archive.add(DEPLOY_FOLDER, arcname=".")
     unpack = "folder=$(mktemp -d) && tar -xf - -C $folder"
     machine.run(f"{unpack} && sh $folder/install.sh {static_config} && rm -r $folder", stdin=files.getvalue())
-    wait_until(lambda: ask_api(machine, "/api/overview"), 10, f"Traefik's API answers on {machine.name}")
+    wait_until(lambda: ask_api(machine, "/api/overview"), 40, f"Traefik's API answers on {machine.name}")
 
 
 def ask_api(machine: Machine, path: str) -> str:

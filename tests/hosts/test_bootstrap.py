@@ -144,7 +144,7 @@ def test_one_that_was_cut_off_is_finished_by_the_next(
     machine = farm.add("cut")
     try:
         killed_after(tmp_path, environ, machine, line, milliseconds)
-        wait_until(lambda: "sh -c" not in machine.run("ps -eo args | grep '[r]econcile' || :").stdout, 10, "it ended")
+        wait_until(lambda: "sh -c" not in machine.run("ps -eo args | grep '[r]econcile' || :").stdout, 40, "it ended")
 
         done = bootstrap(tmp_path, environ, machine, "--yes")
 

@@ -83,7 +83,7 @@ def test_a_reboot_that_the_host_asks_for_itself_happens(spare: Machine, farm: Fa
             return boot_id(spare) != before
         return False
 
-    wait_until(booted_anew, 20, "the host boots again")
+    wait_until(booted_anew, 40, "the host boots again")
     spare.wait_until_reachable()
 
 
@@ -187,7 +187,7 @@ def test_load_counts_what_visitors_see(machine: Machine) -> None:
     machine.run("mkdir -p /etc/traefik/staging")
     machine.write("/etc/traefik/staging/load.yml", ROUTE)
     machine.run("mv /etc/traefik/staging/load.yml /etc/traefik/dynamic/load.yml")
-    wait_until(lambda: ask_api(machine, "/api/http/routers/load@file"), 5, "the route is applied")
+    wait_until(lambda: ask_api(machine, "/api/http/routers/load@file"), 40, "the route is applied")
 
     target = Target(machine.address, "load.test")
     with Load(target, usual_streams(200, slow_path="/")).running() as load:
@@ -198,7 +198,7 @@ def test_load_counts_what_visitors_see(machine: Machine) -> None:
 
     assert quiet == 0, load.summary()
     assert {sample.status for sample in load.failures} == {404}, load.summary()
-    assert 350 < len(load.samples) < 520, load.summary()
+    assert 0.7 < len(load.samples) / (200 * load.samples[-1].at) < 1.1, load.summary()
 
 
 def test_load_keeps_failures_when_nobody_listens(machine: Machine) -> None:
@@ -250,7 +250,7 @@ def test_a_killed_run_leaves_nothing_behind(farm: Farm, end: signal.Signals) -> 
 
         run.send_signal(end)
 
-    wait_until(lambda: not (FARMS / folder).exists(), 20, "the farm of the killed run is removed")
+    wait_until(lambda: not (FARMS / folder).exists(), 40, "the farm of the killed run is removed")
     left = [
         Path("/run/netns", link),
         Path("/sys/class/net", link),

@@ -98,8 +98,8 @@ def test_an_instance_that_died_is_restarted_by_systemd_alone(drifting: Project) 
 
     drifting.machine.run(f"systemctl kill -s KILL {drifting.app}@{port}")
 
-    wait_for(lambda: drifting.machine.run(invocation).stdout != before, 15, "systemd starts it anew")
-    wait_for(lambda: drifting.get() == (200, b"Hello from app 0.1.0\n"), 15, "it serves again")
+    wait_for(lambda: drifting.machine.run(invocation).stdout != before, 40, "systemd starts it anew")
+    wait_for(lambda: drifting.get() == (200, b"Hello from app 0.1.0\n"), 40, "it serves again")
     assert (drifting.once().code, drifting.once().verbs) == (0, [])
 
 

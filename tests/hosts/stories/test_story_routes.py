@@ -79,7 +79,7 @@ def test_a_certificate_is_asked_for_until_it_comes_and_renewed(place: Place, new
 
     # It lasts for ten minutes, so it is due. Traefik looks each minute, and when it starts.
     place.machine.run("systemctl restart traefik")
-    wait_for(lambda: serial(place.machine, name, root) not in ("", first.serial), 15, "the certificate is renewed")
+    wait_for(lambda: serial(place.machine, name, root) not in ("", first.serial), 90, "the certificate is renewed")
     with nothing_touched(place.machine):
         assert project.once().err == ""
 

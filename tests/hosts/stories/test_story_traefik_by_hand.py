@@ -8,7 +8,7 @@ from tests.hosts.load import Load, Stream, Target
 from tests.hosts.machine import Machine
 from tests.hosts.stories.conftest import NewProject
 from tests.hosts.stories.managed import NEWER, instances, managed, traefik_of, write_fleet
-from tests.hosts.stories.project import Project, nothing_touched
+from tests.hosts.stories.project import Project, nothing_touched, wait_for
 
 pytestmark = pytest.mark.hosts
 
@@ -64,7 +64,7 @@ def test_one_that_cannot_take_over_gives_it_back(served: Project) -> None:
 
     assert (result.code, result.verbs[-1]) == (1, "reject"), str(result)
     assert machine.run(STATE, check=False).stdout.split() == ["active", "enabled"]
-    assert project.get()[0] == 200
+    wait_for(lambda: project.get()[0] == 200, 40, "the old one has read its routes")
     assert instances(project) == []
     assert machine.read("/var/lib/traefik/acme.json") == ACME
 

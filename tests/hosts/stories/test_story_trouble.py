@@ -13,6 +13,7 @@ import pytest
 
 from tests.hosts.machine import Machine
 from tests.hosts.process import command
+from tests.hosts.proxy import ask_api
 from tests.hosts.stories.conftest import NewProject
 from tests.hosts.stories.project import Project, Result, nothing_touched, wait_for
 from tests.hosts.stories.visitors import visitors
@@ -198,7 +199,7 @@ def test_a_link_that_is_cut_in_the_middle_of_a_rollout(serving: Project) -> None
     with ThreadPoolExecutor(1) as background:
         running = background.submit(serving.once)
         started = f"{serving.app}@{second}.service active"
-        wait_for(lambda: started in serving.lies()["unit"], 20, "the new instance is started")
+        wait_for(lambda: started in serving.lies()["unit"], 40, "the new instance is started")
         serving.machine.cut_link()
         result = running.result()
 
@@ -223,6 +224,8 @@ def test_a_host_without_power(serving: Project) -> None:
     assert (status["ready"], status["runs"], status["because"][:13]) == (False, None, "unreachable: ")
     serving.machine.boot()
     serving.machine.wait_until_reachable()
+    # Its API answers 404 for a moment after its port is open.
+    wait_for(lambda: ask_api(serving.machine, "/api/rawdata").startswith("{"), 40, "Traefik is up")
     finishes_by_itself(serving)
 
 

@@ -42,11 +42,11 @@ def test_a_commit_is_begun_at_once_and_served(project: Project) -> None:
     with watched(project, "--interval", "60") as watch:
         time.sleep(2)  # its first pass finds nothing to do and says nothing: there is no event to wait for
         project.write(version="0.2.0")
-        until(lambda: "desired_state.noted" in watch.names(), 5, "the saved file is seen, and not used")
+        until(lambda: "desired_state.noted" in watch.names(), 20, "the saved file is seen, and not used")
         project.commit()
         until(lambda: "install.finished" in watch.names(), 20, "the first action")
-        until(lambda: project.version_served == "0.2.0", 15, "0.2.0 serves")
-        until(lambda: "pass.finished" in watch.names(), 15, "the pass ends")
+        until(lambda: project.version_served == "0.2.0", 20, "0.2.0 serves")
+        until(lambda: "pass.finished" in watch.names(), 30, "the pass ends")
 
     assert watch.process.returncode == 0
     assert project.running() == project.one_instance("0.2.0", project.keys["ports"][1])
@@ -55,8 +55,8 @@ def test_a_commit_is_begun_at_once_and_served(project: Project) -> None:
 def test_a_deleted_route_file_is_back_with_the_next_timer(project: Project) -> None:
     with watched(project):
         project.machine.run(f"rm /etc/traefik/dynamic/{project.app}.yml")
-        until(lambda: project.get()[0] == 404, 5, "the route is gone")
-        until(lambda: project.get()[0] == 200, 10, "the route is back")
+        until(lambda: project.get()[0] == 404, 20, "the route is gone")
+        until(lambda: project.get()[0] == 200, 20, "the route is back")
 
 
 def test_a_fix_is_live_without_waiting_for_the_bad_rollout(project: Project) -> None:
@@ -64,7 +64,7 @@ def test_a_fix_is_live_without_waiting_for_the_bad_rollout(project: Project) -> 
     patient = {"path": "/ping", "healthy_within_seconds": 120, "minimum_healthy_seconds": 0}
     with watched(project) as watch:
         project.commit(version="0.2.0", env={"NEVER_HEALTHY": "1"}, health=patient)
-        until(lambda: "start.finished" in watch.names(), 15, "the bad one is started")
+        until(lambda: "start.finished" in watch.names(), 30, "the bad one is started")
         project.commit(env={"GREETING": "Fixed"})
         seconds = until(lambda: project.version_served == "0.2.0", 30, "the fix serves")
 
@@ -77,13 +77,13 @@ def test_an_invalid_commit_changes_nothing_until_it_is_corrected(project: Projec
         good = project.file.read_text()
         project.file.write_text(good.replace("version:", "verison:"))
         project.git("commit", "-qam", "typo")
-        until(lambda: "desired_state.refused" in watch.names(), 10, "it is refused")
+        until(lambda: "desired_state.refused" in watch.names(), 30, "it is refused")
         project.machine.run(f"rm /etc/traefik/dynamic/{project.app}.yml")
         time.sleep(5)  # two timers: nothing may happen, so there is nothing to wait for
         assert project.get()[0] == 404
         project.file.write_text(good)
         project.git("commit", "-qam", "typo corrected")
-        until(lambda: project.get()[0] == 200, 15, "healed again")
+        until(lambda: project.get()[0] == 200, 30, "healed again")
 
 
 def test_stopped_in_the_middle_it_gives_the_host_back(project: Project) -> None:
@@ -91,7 +91,7 @@ def test_stopped_in_the_middle_it_gives_the_host_back(project: Project) -> None:
     patient = {"path": "/ping", "healthy_within_seconds": 120, "minimum_healthy_seconds": 0}
     with watched(project) as watch:
         project.commit(version="0.2.0", env={"NEVER_HEALTHY": "1"}, health=patient)
-        until(lambda: "start.finished" in watch.names(), 15, "the bad one is started")
+        until(lambda: "start.finished" in watch.names(), 30, "the bad one is started")
         watch.process.send_signal(signal.SIGTERM)
         assert watch.process.wait(10) == 0
 
