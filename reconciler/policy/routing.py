@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from reconciler.model.action import Blocked, ConfirmRoute, Step
 from reconciler.policy.case import Case
 
@@ -33,9 +35,9 @@ def no_way_in(case: Case) -> Blocked | None:
 
 
 def traefik_silent(case: Case) -> Blocked:
-    """Without its API nobody can tell what it has applied."""
+    """Without its API nobody can tell what it has applied. It may only be starting."""
     reason = f"Traefik does not answer: {case.seen.traefik}"
-    return case.blocked("traefik", reason, "systemctl status 'traefik*' on the host")
+    return replace(case.blocked("traefik", reason, "systemctl status 'traefik*' on the host"), retryable=True)
 
 
 def confirm(case: Case, slot: str, digest: str) -> Step:
