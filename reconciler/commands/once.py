@@ -63,11 +63,10 @@ async def one_pass(opened: Session, args: argparse.Namespace, who: Controller | 
 
 
 def report(opened: Session, outcomes: list[Outcome], seconds: float, args: argparse.Namespace) -> int:
-    """Tell how a pass ended; the exit code. A pass that did nothing and had nothing to do logs nothing."""
+    """Tell how a pass ended; the exit code. One that did nothing and had nothing to do logs nothing."""
     converged = all(isinstance(outcome.end, Converged) for outcome in outcomes)
     actions = sum(len(outcome.actions) for outcome in outcomes)
-    if args.command or args.once or actions or not converged:
-        _print(outcomes, as_json=args.json)
+    _print(outcomes, as_json=args.json)
     if actions or args.verbose or not converged:
         from reconciler.logs import log
 

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import signal
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -19,6 +20,7 @@ from reconciler.errors import ReconcileError, Unexpected, UsageError
 from reconciler.logs import log
 from reconciler.loop import Outcome
 from reconciler.metrics import CONTENT_TYPE, liveness, readiness
+from reconciler.model.action import Blocked
 from reconciler.origin import origin_of
 from reconciler.progress import Progress
 from reconciler.session import Session, controller
@@ -39,14 +41,19 @@ def run(args: argparse.Namespace) -> int:
 async def _watch(args: argparse.Namespace) -> int:
     telling = Telling(args.metrics_file)
     telling.begin()
+    news = News()
 
     def done(opened: Session, outcomes: list[Outcome], seconds: float) -> None:
-        report(opened, outcomes, seconds, args)
+        if args.verbose or news.among(outcomes):
+            report(opened, outcomes, seconds, args)
+        if opened.desired.refused is None:
+            news.refused = ""
         telling.in_background(opened, outcomes, seconds)
 
     def trouble(error: ReconcileError) -> None:
         event = "pass.failed" if isinstance(error, Unexpected) else "desired_state.refused"
-        log(event, reason=str(error), next=error.next_step)
+        if news.is_new(error) or args.verbose:
+            log(event, reason=str(error), next=error.next_step)
         telling.trouble(error)
 
     progress = Progress(log, terminal=sys.stderr.isatty())
@@ -68,6 +75,26 @@ async def _watch(args: argparse.Namespace) -> int:
     if server:
         server.close()
     return 0
+
+
+@dataclass
+class News:
+    """What was in the way of each app when last told: it is said once, and so is its end."""
+
+    told: dict[tuple[str, str], Blocked | None] = field(default_factory=dict)
+    refused: str = ""  # why no pass could be made of the desired state, or not of the newest
+
+    def among(self, outcomes: list[Outcome]) -> bool:
+        """Whether something was done, or something else is in the way than last time, or nothing any more."""
+        ways = {(each.end.app, each.end.host): each.end if isinstance(each.end, Blocked) else None for each in outcomes}
+        same = all(self.told.get(key) == way for key, way in ways.items())
+        self.told |= ways
+        return not same or any(outcome.actions for outcome in outcomes)
+
+    def is_new(self, error: ReconcileError) -> bool:
+        """Whether something else is wrong with the desired state than last time."""
+        same, self.refused = str(error) == self.refused, str(error)
+        return not same
 
 
 async def _wake_on_changes(args: argparse.Namespace, watch: Watch) -> None:
