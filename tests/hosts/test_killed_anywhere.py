@@ -29,7 +29,7 @@ from tests.releases import build_release, elixir_missing
 
 pytestmark = pytest.mark.hosts
 
-PER_SECOND = 100
+PER_SECOND = 50
 KEPT_RELEASES = 2
 QUICK = {"path": "/ping", "healthy_within_seconds": 20, "minimum_healthy_seconds": 0}
 HOPELESS = {"path": "/ping", "healthy_within_seconds": 1, "minimum_healthy_seconds": 0}
