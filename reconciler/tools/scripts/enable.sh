@@ -4,7 +4,7 @@ change() {
   invocation_is "$1" "$2" "$3"
   systemctl is-active --quiet "$1@$2.service" || fail $STALE "slot $2 is not running any more"
   accept "$1" "$2"
-  systemctl enable --quiet "$1@$2.service" || fail 1 "cannot enable $1@$2.service"
+  enable_slot "$1" "$2" || fail 1 "cannot enable $1@$2.service"
   [ "$4" = - ] || { systemctl disable --quiet "$4"; systemctl stop --no-block "$4"; }
   sync -f "$U"
   served "$1" "$2"
