@@ -27,9 +27,10 @@ async def changes(folder: Path, tell: Callable[[str], None]) -> AsyncIterator[No
                 if _identities(watched) != before:
                     break
         except (OSError, RuntimeError) as error:  # watchfiles says the second, as when inotify has no watch left
-            if str(error) != told:
-                told = str(error)
-                tell(told)
+            why = f"{folder} cannot be watched: {error}"
+            if why != told:
+                told = why
+                tell(why)
         missed = True
         await sleep_seconds(1)
 

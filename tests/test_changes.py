@@ -110,7 +110,7 @@ def test_a_folder_that_was_replaced_is_watched_again(folder: Path) -> None:
             before = woken.times
             (folder / "fleet.yaml").write_text("# again")
             await woken.until(before + 1)
-            assert woken.told == ["No path was found."] * len(woken.told)
+            assert set(woken.told) <= {f"{folder} cannot be watched: No path was found."}
 
     asyncio.run(story())
 
