@@ -124,10 +124,11 @@ class UsageError(ReconcileError):
 
 
 class GitError(ReconcileError):
-    """git could not be asked, or has not what was asked for."""
+    """git could not be asked, or has not what was asked for. `revision` is the commit in question, if there is one."""
 
     exit_code = 2
     kind = "git"
+    revision: str | None = None
 
 
 class ArtifactError(ReconcileError):

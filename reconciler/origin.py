@@ -54,8 +54,6 @@ def origin_of(args: argparse.Namespace, *, lasting: bool = False) -> Origin:
         return _Remote(Follower(remote, args.allowed_signers, args.allow_step_back), lasting)
     if args.branch:
         raise UsageError("--branch needs --repo", "--ref names a commit of the repository here")
-    if args.allowed_signers and (args.working_tree or find_repository(args.desired_state) is None):
-        raise UsageError("--allowed-signers judges commits, and these are files", "commit them, or leave it out")
     return _Local(args)
 
 
@@ -68,16 +66,23 @@ class _Local:
 
     async def read(self) -> Desired:
         args = self._args
+        signers: Path | None = args.allowed_signers
         desired = load(args.desired_state, ref=args.ref, working_tree=args.working_tree)
         self._revision = desired.revision
-        signers: Path | None = args.allowed_signers
-        if signers is None or desired.revision is None or desired.revision == self._verified:
+        if signers is None:
+            return desired
+        repository = find_repository(args.desired_state)
+        if desired.revision is None or repository is None:
+            raise UsageError("--allowed-signers judges commits, and these are files", "commit them, or leave it out")
+        if desired.revision == self._verified:
             return desired
         from reconciler.source.signatures import verify
 
-        repository = find_repository(args.desired_state)
-        assert repository is not None
-        verified = await verify(repository, desired.revision, signers, self._verified)
+        try:
+            verified = await verify(repository, desired.revision, signers, self._verified)
+        except GitError as refused:
+            refused.revision = desired.revision
+            raise
         self._verified = desired.revision
         return replace(desired, notes=(*desired.notes, verified.note))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from reconciler.clock import epoch_seconds
-from reconciler.errors import InvalidDesiredState, ReconcileError, Unexpected
+from reconciler.errors import GitError, InvalidDesiredState, ReconcileError, Unexpected
 from reconciler.logs import log
 from reconciler.loop import Outcome
 from reconciler.metrics import Metrics
@@ -55,7 +55,7 @@ class Telling:
         self.metrics.observe_error(error)
         self._write()
         if not error.retryable:  # a repository that is away for a moment is no news
-            revision = error.revision if isinstance(error, InvalidDesiredState) else None
+            revision = error.revision if isinstance(error, InvalidDesiredState | GitError) else None
             self._begin(self._tell_desired_state(error, revision))
 
     def _begin(self, work: Coroutine[None, None, None]) -> None:

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.cli import parser
 from reconciler.errors import UsageError
 from reconciler.load import load_from
+from reconciler.origin import origin_of
 from reconciler.source.follow import Follower, Revision
 from reconciler.source.git import CommitRefused
 from reconciler.source.remote import Remote
@@ -464,3 +466,20 @@ def test_a_commit_followed_without_a_list_is_not_taken_for_checked(team: Team) -
 
     team.commit("2")
     assert newest(following(team)).notes[0].endswith("only this commit was checked, not the ones before it")
+
+
+def test_a_folder_here_is_judged_at_each_reading_and_files_never_pass_for_commits(team: Team) -> None:
+    """A watch reads it for months, and the repository may be taken from under it."""
+    team.commit("1")
+    words = ["--desired-state", str(team.repository / "desired-state"), "--allowed-signers", str(team.signers)]
+    origin = origin_of(parser().parse_args(words), lasting=True)
+    assert asyncio.run(origin.read()).revision
+
+    team.commit("2", by=None)
+    with pytest.raises(CommitRefused, match="has no signature") as refused:
+        asyncio.run(origin.read())
+    assert refused.value.revision == team.git("rev-parse", "HEAD")
+
+    (team.repository / ".git").rename(team.folder / "elsewhere")
+    with pytest.raises(UsageError, match="judges commits, and these are files"):
+        asyncio.run(origin.read())

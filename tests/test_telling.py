@@ -16,7 +16,7 @@ from reconciler.model.desired import Desired, Fleet
 from reconciler.session import Session
 from reconciler.source.git import RemoteUnreachable
 from reconciler.telling import Telling
-from tests.receiver import COMMIT, GITHUB, NEXT_COMMIT, WEBHOOK, Server, Teller, receiving
+from tests.receiver import COMMIT, GITHUB, NEXT_COMMIT, STATUS, WEBHOOK, Server, Teller, receiving
 
 DESIRED = Desired(Fleet(), (), COMMIT, Path(), committed_at=1_000_000.0)
 
@@ -69,10 +69,12 @@ def test_a_commit_that_cannot_be_used_is_told_once_and_so_is_its_end(server: Ser
 def test_while_an_older_commit_stands_in_nothing_has_recovered(server: Server) -> None:
     """A commit that is not signed: passes go on with the one before."""
     refused = GitError("commit bbbbbbb is not signed")
+    refused.revision = NEXT_COMMIT
 
     bodies = heard(server, refused, replace(DESIRED, refused=refused), refused, replace(DESIRED, refused=refused))
 
     assert [event for event, _ in notices(bodies)] == ["failed"]
+    assert {each for each in server.asked if "statuses" in each} == {f"POST {STATUS.replace(COMMIT, NEXT_COMMIT)}"}
 
 
 def test_a_repository_that_is_away_for_a_moment_is_no_news(server: Server) -> None:

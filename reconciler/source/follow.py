@@ -65,6 +65,7 @@ class Follower:
             self._signers = signers
         except GitError as problem:
             if isinstance(problem, CommitRefused):
+                problem.revision = tip
                 self._refused = (question, problem)
             return await self._last(problem, applied, signers)
         return self._counts
