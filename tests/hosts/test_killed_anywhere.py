@@ -10,6 +10,7 @@ import functools
 import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -19,6 +20,12 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.host.transport import Command
+from reconciler.model.machine import Layout
+from reconciler.model.observed import Lease
+from reconciler.model.wanted import Controller
+from reconciler.run import lease_words, tar_of
+from reconciler.tools.scripts import change_script
 from tests.hosts.conftest import MachineFactory
 from tests.hosts.farm import Farm
 from tests.hosts.load import Load, Stream, Target
@@ -324,3 +331,40 @@ def test_a_bad_stop_first_swap_killed_anywhere_brings_the_old_version_back(singl
     single.assert_quarantined(again.told + third.told)
     single.assert_converged()
     assert single.project.once().verbs == []
+
+
+@pytest.mark.parametrize("left", ["nothing", "a part of it"])
+@pytest.mark.parametrize("script", ["cutover", "start", "mark"])
+def test_what_broke_off_while_it_was_sent_counts_for_nothing(single: Rig, script: str, left: str) -> None:
+    """The controller died after it had asked for the script; on the host that goes on, with what came of its stdin."""
+    project, machine = single.project, single.project.machine
+    (port,) = project.lies()["route"]
+    route = machine.read(f"/etc/traefik/dynamic/{project.app}.yml")
+    env = machine.read(f"/etc/reconcile/{project.app}/{port}.env")
+    unit = machine.read(f"/etc/systemd/system/{project.app}@.service")
+    files = tar_of({"env": env, "unit": unit})
+    sent = {"cutover": route.encode(), "start": files, "mark": b"1.0-" + b"0" * 40}[script]
+    generation = machine.read("/var/lib/reconcile/lease").split()[0]
+    lease = Lease(int(generation), "-", 0, "-")
+    invocation = machine.run(f"systemctl show -P InvocationID {project.app}@{port}").stdout.strip()
+    release = project.release_id(single.version)
+    words = {
+        "cutover": (port, invocation),
+        "start": (port, release, invocation, "-"),
+        "mark": ("reject", "0"),
+    }[script]
+    before = project.lies()
+    command = Command(
+        change_script(script, "system"),
+        (*lease_words(Layout(), Controller("9-9", "test", "-"), lease), f"{project.app}:{port}", project.app, *words),
+    )
+
+    said = machine.run(command.line(sudo=False), stdin=sent[: len(sent) // 5] if left == "a part of it" else b"")
+
+    assert re.search(r"^@@result (?!0$)", said.stdout, re.MULTILINE), said
+    assert "@@result 75" not in said.stdout, f"it was not even tried: {said.stderr}"
+    assert machine.read(f"/etc/traefik/dynamic/{project.app}.yml") == route
+    assert project.lies() == before
+    assert project.version_served == single.version
+    machine.run(f"echo '{generation} - 0 - -' >/var/lib/reconcile/lease")
+    assert project.once().verbs == []

@@ -73,7 +73,7 @@ log_tail() { # unit epoch-seconds: what the app said since then; when it said no
 
 # Arguments can be read by every user of the host, and sudo logs them: a digest that tells a short secret is in none.
 quarantine() { # app; stdin: the identity on a line of its own, then why. These bytes with this env and unit failed here
-  read -r identity
+  read -r identity || return 1
   { printf ' %s \n' "$identity" | grep -vFf - "$S/$1/quarantine" 2>/dev/null | tail -n 19
     echo "$(date +%s) $identity $(tr '\n' ' ')"; } >"$S/$1/quarantine.new" &&
     sync "$S/$1/quarantine.new" && mv -T "$S/$1/quarantine.new" "$S/$1/quarantine"
@@ -155,7 +155,17 @@ forget() { # app path
 
 staged() { # unpack the tar on stdin into a private folder, its files as old as now, and print its name
   stage=$E/$1/.stage
-  rm -rf "$stage" && mkdir -m 0700 "$stage" && tar -xmf - -C "$stage" --no-same-owner && echo "$stage"
+  rm -rf "$stage" && mkdir -m 0700 "$stage" && cat >"$stage/.in" && whole_tar "$stage/.in" &&
+    tar -xmf "$stage/.in" -C "$stage" --no-same-owner && rm "$stage/.in" && echo "$stage" || { rm -rf "$stage"; return 1; }
+}
+
+# A controller that dies while it sends leaves less on stdin, or nothing, and its script goes on: that counts for nothing.
+whole_tar() { # file: it ends as a tar does; to tar itself even an empty one is whole
+  [ "$(tail -c 1024 "$1" | tr -dc '\0' | wc -c)" = 1024 ]
+}
+
+whole_text() { # file: its last line says that nothing is missing
+  [ "$(tail -n 1 "$1")" = '# end' ]
 }
 
 publish() { # app staged-file target mode: synced, recorded, then one rename
@@ -236,6 +246,7 @@ watched() { # app file; stdin: the text. Outside the watched folder first, then 
     outside=$T
   new=$outside/.$2.new
   cat >"$new" && chmod 0644 "$new" && sync -f "$new" || fail 28 "cannot write below $outside"
+  whole_text "$new" || { rm -f "$new"; fail 1 "what was sent for $T/$2 broke off"; }
   record "$1" "$T/$2" "$new" && mv -T "$new" "$T/$2" || fail 28 "cannot write below $T and $S"
   sync -f "$T"
 }
