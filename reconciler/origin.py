@@ -54,7 +54,14 @@ def origin_of(args: argparse.Namespace, *, lasting: bool = False) -> Origin:
         return _Remote(Follower(remote, args.allowed_signers, args.allow_step_back), lasting)
     if args.branch:
         raise UsageError("--branch needs --repo", "--ref names a commit of the repository here")
+    _demand_commits(args)
     return _Local(args)
+
+
+def _demand_commits(args: argparse.Namespace) -> None:
+    """Raises UsageError where signatures are asked for and there are only files."""
+    if args.allowed_signers and (args.working_tree or find_repository(args.desired_state) is None):
+        raise UsageError("--allowed-signers judges commits, and these are files", "commit them, or leave it out")
 
 
 class _Local:
@@ -66,18 +73,17 @@ class _Local:
 
     async def read(self) -> Desired:
         args = self._args
-        signers: Path | None = args.allowed_signers
+        _demand_commits(args)  # again: a watch reads for months, and the repository may be gone by now
         desired = load(args.desired_state, ref=args.ref, working_tree=args.working_tree)
         self._revision = desired.revision
-        if signers is None:
-            return desired
-        repository = find_repository(args.desired_state)
-        if desired.revision is None or repository is None:
-            raise UsageError("--allowed-signers judges commits, and these are files", "commit them, or leave it out")
-        if desired.revision == self._verified:
+        signers: Path | None = args.allowed_signers
+        if signers is None or desired.revision == self._verified:
             return desired
         from reconciler.source.signatures import verify
 
+        repository = find_repository(args.desired_state)
+        assert repository is not None
+        assert desired.revision is not None
         try:
             verified = await verify(repository, desired.revision, signers, self._verified)
         except GitError as refused:

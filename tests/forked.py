@@ -17,6 +17,8 @@ from pathlib import Path
 
 import reconciler
 
+LONGEST_SECONDS = 120
+
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(
     ["asyncssh", "jinja2", "structlog", "yaml"]
@@ -25,19 +27,20 @@ _FORKS.set_forkserver_preload(
 
 
 def reconcile(
-    words: Sequence[str], folder: Path, environ: Mapping[str, str], *, stdin: str = "", within_seconds: float = 120
+    words: Sequence[str], folder: Path, environ: Mapping[str, str], *, stdin: str = ""
 ) -> subprocess.CompletedProcess[str]:
     """Run `reconcile` with these words, in this folder and environment only. Raises TimeoutError, and has ended it."""
     with tempfile.TemporaryDirectory(prefix="reconcile-run-") as place:
         read, out, err = (Path(place, name) for name in ("in", "out", "err"))
-        read.write_text(stdin)
+        for path, text in ((read, stdin), (out, ""), (err, "")):
+            path.write_text(text)
         process = _FORKS.Process(target=_run, args=(list(words), folder, dict(environ), (read, out, err)))
         process.start()
-        process.join(within_seconds)
+        process.join(LONGEST_SECONDS)
         if process.exitcode is None:
             process.kill()
             process.join()
-            raise TimeoutError(f"reconcile {' '.join(words)}: not within {within_seconds:g} s\n{err.read_text()}")
+            raise TimeoutError(f"reconcile {' '.join(words)}: not within {LONGEST_SECONDS} s\n{err.read_text()}")
         return subprocess.CompletedProcess(list(words), process.exitcode, out.read_text(), err.read_text())
 
 
@@ -45,7 +48,7 @@ def _run(words: list[str], folder: Path, environ: dict[str, str], streams: tuple
     from reconciler.cli import main
 
     for number, path in enumerate(streams):
-        os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND), number)
+        os.dup2(os.open(path, os.O_RDWR | os.O_APPEND), number)
     sys.stdin = os.fdopen(0, closefd=False)  # multiprocessing had closed it
     os.chdir(folder)
     os.environ.clear()

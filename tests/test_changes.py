@@ -40,8 +40,9 @@ async def watching(folder: Path) -> AsyncIterator[Woken]:
         while not woken.times:
             (folder / "seen.yaml").write_text("")
             await asyncio.sleep(0.3)
-    await asyncio.sleep(0.5)
-    woken.times = 0
+    while woken.times:  # a burst of what was written here may still be on its way
+        woken.times = 0
+        await asyncio.sleep(1)
     yield woken
     task.cancel()
 
@@ -97,6 +98,22 @@ def test_a_commit_in_a_linked_work_tree_wakes(folder: Path, tmp_path: Path) -> N
     asyncio.run(story())
 
 
+def test_a_git_folder_may_lie_elsewhere(tmp_path: Path) -> None:
+    """As after `git init --separate-git-dir`: there, too, a commit wakes and `git status` does not."""
+    folder = tmp_path / "servers"
+    git(tmp_path, "init", "-q", "--separate-git-dir", str(tmp_path / "kept"), "servers")
+
+    async def story() -> None:
+        async with watching(folder) as woken:
+            git(folder, "add", "-A")
+            await asyncio.sleep(NOTHING_SECONDS)
+            assert woken.times == 0
+            git(folder, "commit", "-qm", "begin")
+            await woken.until(1)
+
+    asyncio.run(story())
+
+
 def test_a_folder_that_was_replaced_is_watched_again(folder: Path) -> None:
     """As by a checkout of another branch and back."""
 
@@ -111,6 +128,25 @@ def test_a_folder_that_was_replaced_is_watched_again(folder: Path) -> None:
             (folder / "fleet.yaml").write_text("# again")
             await woken.until(before + 1)
             assert set(woken.told) <= {f"{folder} cannot be watched: No path was found."}
+
+    asyncio.run(story())
+
+
+def test_a_link_that_leads_elsewhere_now_is_followed(tmp_path: Path) -> None:
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+    link = tmp_path / "desired-state"
+    link.symlink_to("old")
+
+    async def story() -> None:
+        async with watching(link) as woken:
+            link.unlink()
+            link.symlink_to("new")
+            await woken.until(1)
+            woken.times = 0
+            await asyncio.sleep(1)
+            (tmp_path / "new/fleet.yaml").write_text("")
+            await woken.until(1)
 
     asyncio.run(story())
 

@@ -483,3 +483,5 @@ def test_a_folder_here_is_judged_at_each_reading_and_files_never_pass_for_commit
     (team.repository / ".git").rename(team.folder / "elsewhere")
     with pytest.raises(UsageError, match="judges commits, and these are files"):
         asyncio.run(origin.read())
+    with pytest.raises(UsageError, match="judges commits, and these are files"):  # nor does a watch begin
+        origin_of(parser().parse_args(words), lasting=True)

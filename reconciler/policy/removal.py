@@ -34,7 +34,9 @@ def next_step(want: Wanted, seen: ObservedHost) -> Step:
         if seen.traefik or app.unconfirmed:
             problem = seen.traefik or app.unconfirmed
             reason = f"Traefik still holds its route: {problem}"
-            return Blocked(*where, reason, "systemctl status 'traefik*' on the host", kind="traefik")
+            return Blocked(
+                *where, reason, "systemctl status 'traefik*' on the host", retryable=bool(seen.traefik), kind="traefik"
+            )
         return ConfirmRoute(*where, "Traefik must have let go of it", "", "")
     for slot in app.slots:
         if slot.running_now and slot.open_connections and not slot.drained:
