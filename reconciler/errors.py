@@ -42,6 +42,7 @@ Kind = Literal[
     "port_taken",
     "memory",
     "traefik",
+    "starting",  # Traefik, which may answer in a moment
     "still_routed",
     "circling",
     "unreachable",

@@ -35,6 +35,7 @@ from reconciler.resolve import Site, Target
 
 INTERRUPTIBLE = (WaitHealthy, Soak, Drain, ConfirmRoute, InstallRelease, WaitCertified)
 THE_CA_ONLY = (RetryCertificates, WaitCertified)  # it may go on for days, each hour: nothing for a short history
+STARTS_WITHIN_SECONDS = 15  # a Traefik that is up: more than it takes after a boot; long enough to see that it is stuck
 MOST_ACTIONS = 60  # far above any rollout: a pass that gets there goes round in circles, and says so
 
 
@@ -58,6 +59,11 @@ class Outcome:
     seconds: float = 0.0
     before: str = ""  # the version that ran when it began
     waited_seconds: float = 0.0  # for another controller
+
+    def then(self, later: Outcome) -> Outcome:
+        """Both as one, which ended as the later one did."""
+        seconds = self.seconds + later.seconds
+        return replace(self, end=later.end, actions=self.actions + later.actions, seconds=seconds)
 
 
 @dataclass
@@ -129,14 +135,24 @@ class Pass:
         target = await order.without_second_migration(target)
         if isinstance(seen, ObservedHost) and await order.traefik_changed(target, seen):
             seen = await self.look(wanted.host)
-        outcome, started = await self._rollout(target, seen), now_seconds()
+        return await self._patiently(target, seen, deadline)
+
+    async def _patiently(self, target: Target, seen: ObservedHost | Unreachable, deadline: float) -> Outcome:
+        """Looks again while another controller has the host, until the deadline, and while Traefik is starting."""
+        wanted, began = target.wanted, now_seconds()
+        outcome = await self._rollout(target, seen)
         # Waited for is only what the look showed. Who loses the lease later has slept or lost a race: what it was
         # about to do may be old by now, and it changes nothing more.
-        while isinstance(outcome.end, Blocked) and outcome.end.locked and now_seconds() < deadline:
+        until = {"locked": deadline, "starting": began + STARTS_WITHIN_SECONDS}
+        while isinstance(outcome.end, Blocked) and now_seconds() < until.get(outcome.end.kind, 0.0):
+            locked = outcome.end.kind == "locked"
             self.progress.teller(wanted.host, wanted.app)(f"waits: {outcome.end.reason}")
             await sleep_seconds(1)
-            waited = now_seconds() - started
-            outcome = replace(await self._rollout(target, await self.look(wanted.host)), waited_seconds=waited)
+            if self.called_off.is_set():
+                break
+            outcome = outcome.then(await self._rollout(target, await self.look(wanted.host)))
+            if locked:
+                outcome = replace(outcome, waited_seconds=now_seconds() - began)
         return outcome
 
     async def _rollout(self, target: Target, seen: ObservedHost | Unreachable) -> Outcome:

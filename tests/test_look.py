@@ -131,6 +131,7 @@ def test_trouble() -> None:
         ("link 4000 ../releases/0.1.0-e605855ddbe5", "link 4000 /tmp", {"files_intact": False}),
         ("enabled hello@4000.service\n", "", {"enabled": False}),
         ("ActiveState=active", "ActiveState=deactivating", {"state": "deactivating"}),
+        ("ActiveState=active", "ActiveState=inactive\nJob=117", {"state": "activating"}),  # the boot is not through
         ("NRestarts=0", "NRestarts=7", {"restarts": 7}),
         ("environ /proc", "nothing /proc", {}),  # a program may wipe its environment: its files are believed
     ],
@@ -142,6 +143,28 @@ def test_what_differs_on_the_host_differs_in_the_look(before: str, after: str, c
     reply = read_reply(case("one_live_slot").replace(before, after, 1), Layout())
 
     assert reply.apps["hello"].slot("4000") == replace(LIVE, **changed)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("unit", "says", "up"),
+    [
+        ("traefik.service", "ActiveState=active", True),
+        ("traefik-edge.service", "ActiveState=inactive\nJob=95", True),
+        ("traefik.service", "ActiveState=failed", False),
+        ("hello@4001.service", "ActiveState=active", False),
+    ],
+)
+def test_whether_a_traefik_is_up_is_seen_from_any_unit_of_that_name(unit: str, says: str, up: bool) -> None:
+    """However it was set up, it may only be starting when it does not answer."""
+    text = case("one_live_slot").replace("@@processes", f"\nId={unit}\n{says}\n@@processes", 1)
+
+    assert read_reply(text, Layout()).facts.traefik_up is up
+
+
+def test_an_app_that_is_only_called_like_traefik_is_none() -> None:
+    text = case("one_live_slot").replace("hello", "traefik-page")
+
+    assert not read_reply(text, Layout()).facts.traefik_up
 
 
 def test_a_route_file_says_what_it_is_made_of() -> None:

@@ -338,7 +338,7 @@ def test_a_host_that_another_controller_has_is_left_alone() -> None:
 
     end = run_pass(world, wanted("1"))
     assert isinstance(end, Blocked)
-    assert end.locked
+    assert end.kind == "locked"
     assert world.actions == []
 
 

@@ -19,6 +19,9 @@ class LocalHost:
         self.round_trips = RoundTrips()
         self._sudo = needs_root and os.geteuid() != 0
 
+    async def open(self) -> None:
+        return
+
     async def run(
         self, command: Command, stdin: Stdin = b"", timeout_seconds: float = 60, *, tell: Tell | None = None
     ) -> Completed:

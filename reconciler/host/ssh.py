@@ -40,6 +40,9 @@ class SshHost:
         self._connection: asyncssh.SSHClientConnection | None = None
         self._connecting = asyncio.Lock()
 
+    async def open(self) -> None:
+        await self._connected()
+
     async def run(
         self, command: Command, stdin: Stdin = b"", timeout_seconds: float = 60, *, tell: Tell | None = None
     ) -> Completed:

@@ -143,6 +143,10 @@ class Transport(Protocol):
     name: str
     round_trips: RoundTrips
 
+    async def open(self) -> None:
+        """Connect and log in, unless that is done. Raises HostUnreachable, HostRefused, HostKeyRefused."""
+        ...
+
     async def run(
         self, command: Command, stdin: Stdin = b"", timeout_seconds: float = 60, *, tell: Tell | None = None
     ) -> Completed:

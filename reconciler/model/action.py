@@ -252,11 +252,6 @@ class Blocked:
     retryable: bool = False  # the cause can pass by itself
     kind: Kind = field(default="other", kw_only=True)
 
-    @property
-    def locked(self) -> bool:
-        """Only by another controller: it may be free in a moment."""
-        return self.kind == "locked"
-
 
 AnyAction = (
     InstallRelease

@@ -161,6 +161,7 @@ class HostFacts:
     memory_available_kib: int = 0
     releases_free_kib: int = 0
     route_trouble: str = ""  # why no route can be written
+    traefik_up: bool = False  # a unit of Traefik's runs or is being started, whether it answers or not
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from reconciler.errors import Kind
 from reconciler.model.action import Blocked, ConfirmRoute, Step
 from reconciler.policy.case import Case
 
@@ -35,9 +36,10 @@ def no_way_in(case: Case) -> Blocked | None:
 
 
 def traefik_silent(case: Case) -> Blocked:
-    """Without its API nobody can tell what it has applied. It may only be starting."""
+    """Without its API nobody can tell what it has applied. Where its unit is up it may only be starting."""
     reason = f"Traefik does not answer: {case.seen.traefik}"
-    return replace(case.blocked("traefik", reason, "systemctl status 'traefik*' on the host"), retryable=True)
+    kind: Kind = "starting" if case.seen.facts.traefik_up else "traefik"
+    return replace(case.blocked(kind, reason, "systemctl status 'traefik*' on the host"), retryable=True)
 
 
 def confirm(case: Case, slot: str, digest: str) -> Step:

@@ -18,7 +18,7 @@ from reconciler.model.observed import (
 )
 from reconciler.tools import systemd
 from reconciler.tools.look_sections import Places, Sections, lines_of
-from reconciler.tools.look_slot import STATES, read_slot
+from reconciler.tools.look_slot import read_slot, state_of
 from reconciler.tools.traefik import DEFAULT_FILE, HAND_MARK, HAND_UNIT, marker, read_route_head, route_files
 
 
@@ -54,10 +54,17 @@ def read_reply(text: str, layout: Layout) -> Reply:
     sections = Sections(body)
     layout = layout.at_home(sections.host.get("home", ""))
     apps = {name: _read_app(name, lines, sections, layout) for name, lines in sections.apps.items()}
-    return Reply(status, log, _read_facts(sections.host), _read_lease(sections.host), apps)
+    return Reply(status, log, _read_facts(sections), _read_lease(sections.host), apps)
 
 
-def _read_facts(host: dict[str, str]) -> HostFacts:
+def _read_facts(sections: Sections) -> HostFacts:
+    host = sections.host
+    others = sections.apps.keys() - {TRAEFIK}  # an app may be called traefik-something
+    traefiks = [
+        show
+        for unit, show in sections.units.items()
+        if unit.startswith("traefik") and unit.partition("@")[0] not in others
+    ]
     return HostFacts(
         boot_id=host.get("boot", ""),
         now_epoch_seconds=int(host.get("now", 0)),
@@ -66,6 +73,7 @@ def _read_facts(host: dict[str, str]) -> HostFacts:
         memory_available_kib=int(host.get("memory", 0)),
         releases_free_kib=int(host.get("free", 0)),
         route_trouble=host.get("noroutes", ""),
+        traefik_up=any(state_of(show) in ("active", "activating") for show in traefiks),
     )
 
 
@@ -113,7 +121,7 @@ def _read_traefik(
     hand, default = f"{places.layout.units}/{HAND_UNIT}", f"{places.layout.traefik}/{DEFAULT_FILE}"
     show = sections.units.get(HAND_UNIT, {})
     enabled = any(line[0] == "enabled" and line[1] == HAND_UNIT for line in lines)
-    works = enabled or STATES.get(show.get("ActiveState", "")) in ("active", "activating")
+    works = enabled or state_of(show) in ("active", "activating")
     ours = hand in inventory or any(HAND_MARK in line for line in sections.heads.get(hand, []))
     foreign = tuple(path for path in app.foreign if path != places.route)
     certificate = any(line[0] == "certificate" for line in lines) and sections.sums.get(default) == inventory.get(

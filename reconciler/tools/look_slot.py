@@ -18,6 +18,12 @@ STATES: dict[str, UnitState] = {
 }
 
 
+def state_of(show: dict[str, str]) -> UnitState:
+    """What a unit does; one that systemd has yet to start, as at boot, is on its way, and an unknown one inactive."""
+    state = STATES.get(show.get("ActiveState", ""), "inactive")
+    return "activating" if state == "inactive" and show.get("Job") else state
+
+
 def read_slot(name: str, lines: list[list[str]], sections: Sections, places: Places, inventory: dict[str, str]) -> Slot:
     """One slot as its files, its unit and its processes show it. `lines` are those of its app."""
     unit = f"{places.app}@{name}.service"
@@ -42,7 +48,7 @@ def read_slot(name: str, lines: list[list[str]], sections: Sections, places: Pla
 def _with_unit(slot: Slot, show: dict[str, str]) -> Slot:
     return replace(
         slot,
-        state=STATES.get(show.get("ActiveState", ""), "inactive"),
+        state=state_of(show),
         invocation=show.get("InvocationID", ""),
         restarts=int(show.get("NRestarts") or 0),
         since=show.get("ActiveEnterTimestamp", ""),

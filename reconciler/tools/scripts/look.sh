@@ -120,8 +120,10 @@ look() {
   [ -z "$files" ] || sha256sum $files | prefixed sum
   [ -z "$files" ] || awk '!/^#/{nextfile} {print "head", FILENAME, $0}' $files
   echo '@@units'
-  show=
-  [ -z "$units" ] || show=$(systemctl show --no-pager -p Id,LoadState,ActiveState,SubState,MainPID,NRestarts,InvocationID,ControlGroup,ActiveEnterTimestamp,ExecMainStatus,Result $units)
+  case $units in *' traefik.service'*) ;; *) units="$units traefik*.service" ;; esac # only whether it is up
+  set -f
+  show=$(systemctl show --no-pager -p Id,LoadState,ActiveState,SubState,Job,MainPID,NRestarts,InvocationID,ControlGroup,ActiveEnterTimestamp,ExecMainStatus,Result $units)
+  set +f
   printf '%s\n' "$show"
   echo '@@processes'
   processes=$(printf '%s\n\n' "$show" | look_processes)

@@ -115,7 +115,9 @@ class Project:
         """Run `reconcile` in the repository's folder."""
         begin = time.monotonic()
         done = reconcile(words, self.folder, {**self.environ, **environ})
-        return Result(done.returncode, done.stdout, done.stderr, time.monotonic() - begin)
+        result = Result(done.returncode, done.stdout, done.stderr, time.monotonic() - begin)
+        print("$ reconcile", *words, f"\n{result}")  # seen when the test fails
+        return result
 
     def once(self, *words: str, **environ: str) -> Result:
         return self.run("--once", *words, **environ)

@@ -65,6 +65,28 @@ def test_at_rest_it_comes_back_as_it_was(rolling: Project, cut: Cut) -> None:
         assert project.once().verbs == []
 
 
+def test_a_pass_before_the_boot_is_through_waits_for_what_is_still_to_be_started(rolling: Project) -> None:
+    """Neither the app nor Traefik counts as stopped by somebody, and the pass ends well."""
+    project, machine = rolling, rolling.machine
+    project.commit(version="0.1.0")
+    waits = "[Unit]\nWants=gate.service\nAfter=gate.service\n"
+    gate = "[Service]\nType=oneshot\nExecStart=sh -c 'until [ -e /run/go ]; do sleep 0.1; done'\n"
+    machine.write("/etc/systemd/system/gate.service", gate)
+    for unit in ("traefik", f"{project.app}@"):
+        machine.write(f"/etc/systemd/system/{unit}.service.d/late.conf", waits)
+    machine.run("sync")
+    power_cut(machine)
+    live = f"{project.app}@{project.keys['ports'][0]}"
+    assert machine.run(f"systemctl is-active traefik {live}", check=False).stdout.split() == ["inactive"] * 2
+    machine.run("systemd-run --quiet sh -c 'sleep 3; touch /run/go'")
+
+    result = project.once()
+
+    assert (result.code, result.verbs) == (0, ["wait"])
+    assert project.version_served == "0.1.0"
+    machine.run("rm -r /etc/systemd/system/gate.service /etc/systemd/system/*.d/late.conf && systemctl daemon-reload")
+
+
 @pytest.mark.parametrize(
     ("event", "cut"),
     [
