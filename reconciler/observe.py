@@ -32,6 +32,7 @@ async def observe(
     """
     ports = sorted({(slot, t.wanted.health_path) for t in targets for slot in t.wanted.slots if t.wanted.health_path})
     try:
+        await host.open()  # one try for all that is asked, and a slow login is nobody's silence
         reply, held, entry_points, certificates, *answers = await _all(
             _look(host, site, targets, controller),
             ask_all_traefiks(host, site.api_ports),

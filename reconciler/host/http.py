@@ -27,7 +27,6 @@ class HttpConnection:
 
     async def get(self, path: str, timeout_seconds: float = 5) -> tuple[int, bytes]:
         """(status, body). Raises NoAnswer; HostUnreachable and HostRefused pass through."""
-        await self._host.open()  # a slow login is no silence of what is asked
         try:
             with self._host.round_trips:
                 async with asyncio.timeout(timeout_seconds):
