@@ -6,12 +6,15 @@ The same members give the same bytes. Any tar reads it alike: short ustar header
 from __future__ import annotations
 
 import hashlib
+import os
 import tarfile
 import zlib
+from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Self
 
 from reconciler.artifact.members import Member
 from reconciler.tools.elf import ElfFile, Requirements, read_elf
@@ -19,6 +22,7 @@ from reconciler.tools.release import Entry
 
 # Measured on an Elixir release of 11.5 MB: level 5 takes 70 % of the time of level 6 and is 0.6 % larger.
 _LEVEL: Final = 5
+_GZIP: Final = 31  # zlib's word for the gzip format
 _CHUNK: Final = 1024 * 1024
 _ELF_FILES: Final = 5_000  # of more than that the needs stay unknown
 _TYPES: Final = {"f": tarfile.REGTYPE, "d": tarfile.DIRTYPE, "l": tarfile.SYMTYPE}
@@ -35,27 +39,54 @@ class Packed:
 
 
 class _Gzip:
-    """Writes a gzip stream without name or date, and knows its digest."""
+    """Writes gzip members without name or date, one after the other and so one stream, and knows their digest.
+
+    Each is of `_CHUNK` bytes, whoever packs: as many are compressed at the same time as there are processors.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
-        self._file, self._zlib = file, zlib.compressobj(_LEVEL, zlib.DEFLATED, 31)
-        self._digest, self.size = hashlib.sha256(), 0
+        self._file, self._digest, self.size = file, hashlib.sha256(), 0
+        self._buffer = bytearray()
+        self._at_work: deque[Future[bytes]] = deque()
+        self._most = os.cpu_count() or 1
+        self._workers = ThreadPoolExecutor(self._most)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._workers.shutdown(cancel_futures=True)
 
     def write(self, content: bytes | memoryview) -> None:
-        self._emit(self._zlib.compress(content))
+        self._buffer += content
+        while len(self._buffer) >= _CHUNK:
+            self._compress(bytes(self._buffer[:_CHUNK]))
+            del self._buffer[:_CHUNK]
 
     def finish(self) -> str:
-        self._emit(self._zlib.flush())
+        self._compress(bytes(self._buffer))
+        while self._at_work:
+            self._emit()
         return self._digest.hexdigest()
 
-    def _emit(self, piece: bytes) -> None:
+    def _compress(self, chunk: bytes) -> None:
+        self._at_work.append(self._workers.submit(zlib.compress, chunk, _LEVEL, wbits=_GZIP))
+        if len(self._at_work) > self._most:
+            self._emit()
+
+    def _emit(self) -> None:
+        piece = self._at_work.popleft().result()
         self._digest.update(piece)
         self.size += self._file.write(piece)
 
 
 def pack(members: Sequence[Member], tar: memoryview, file: BinaryIO) -> Packed:
     """Write the members, whose content lies in `tar`, to `file`."""
-    gzip = _Gzip(file)
+    with _Gzip(file) as gzip:
+        return _pack(members, tar, gzip)
+
+
+def _pack(members: Sequence[Member], tar: memoryview, gzip: _Gzip) -> Packed:
     entries: list[Entry] = []
     programs: list[ElfFile] = []
     for member in members:
