@@ -113,8 +113,8 @@ class Applier:
                 return await self._instance_changed(action, app, runner)
             case Cutover() | RetryCertificates():
                 words = (action.app, action.slot, action.invocation)
-                attempt = str(action.attempt) if isinstance(action, RetryCertificates) else ""
-                return await runner.run("cutover", words, self.target.route_text(action.slot, attempt).encode())
+                route = self.target.route_text(action.slot, str(action.attempt or ""))
+                return await runner.run("cutover", words, route.encode())
             case GoBack():
                 route, reason = self.target.route_text(action.slot), self.target.masked(action.why)
                 back = (action.app, action.slot, action.invocation)

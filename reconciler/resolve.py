@@ -17,7 +17,7 @@ from reconciler.tools.elixir import node_host, node_name
 from reconciler.tools.masks import masked
 from reconciler.tools.release import release_id
 from reconciler.tools.systemd import UnitSettings, env_file, epmd_text, unit_text
-from reconciler.tools.traefik import RouteSettings, read_htpasswd, route_text
+from reconciler.tools.traefik import RouteSettings, htpasswd_path, read_htpasswd, route_text
 
 WORKER_SLOT = ("worker",)  # the only slot of an app without ports
 
@@ -127,7 +127,7 @@ def resolve(
     secrets |= {*users, *(user.partition(":")[2] for user in users)}
     keys = tuple((key, digest(value)) for key, value in sorted(variables.items()))
     unit = _unit_settings(app, site.spec)
-    route = _route_settings(app, traefik, users)
+    route = _route_settings(app, site, traefik, users)
     slots = tuple(str(port) for port in app.ports) or WORKER_SLOT
     wanted = Wanted(
         host=site.name,
@@ -194,14 +194,15 @@ def _unit_settings(app: App, spec: HostSpec) -> UnitSettings:
     )
 
 
-def _route_settings(app: App, traefik: Traefik, users: tuple[str, ...]) -> RouteSettings | None:
+def _route_settings(app: App, site: Site, traefik: Traefik, users: tuple[str, ...]) -> RouteSettings | None:
     route = app.route
     if route is None:
         return None
     entry_point = traefik.https_entry_point if route.tls else traefik.http_entry_point
     if route.tcp:
         entry_point = route.tcp.entry_point
-    return RouteSettings(app.app, route, entry_point, traefik.resolver, users)
+    passwords = htpasswd_path(site.layout.traefik, app.app) if site.spec.scope == "system" else ""
+    return RouteSettings(app.app, route, entry_point, traefik.resolver, users, passwords)
 
 
 def _wanted_route(route: RouteSettings, slots: tuple[str, ...]) -> WantedRoute:

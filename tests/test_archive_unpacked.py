@@ -221,7 +221,7 @@ def test_what_was_not_used_for_a_month_goes_and_what_was_used_stays(artifact: Pa
     prepare_here(artifact)
 
     assert sorted(path.name for path in cache.iterdir() if not path.name.endswith(".json")) == sorted(
-        [ready.packed.name, f"{digest(artifact)}-v1.tar.gz"]
+        [ready.packed.name, ready.packed.name.replace(ready.sha256, digest(artifact))]
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 from reconciler.errors import InvalidDesiredState, SecretUnusable
 from reconciler.load import load
 from reconciler.model.desired import App, Traefik
-from reconciler.model.machine import HostSpec
+from reconciler.model.machine import HostSpec, Scope
 from reconciler.resolve import Site, Target, resolve
 from tests.test_traefik import HASH
 
@@ -178,18 +178,26 @@ def test_a_tcp_app_takes_no_request_from_another(first: str, second: str, expect
     assert problem.startswith(f"other.yaml:{expected}"), problem
 
 
-def worked_out(tmp_path: Path, route: str, secret: str = "") -> Target:
+def worked_out(tmp_path: Path, route: str, secret: str = "", scope: Scope = "system") -> Target:
     (app,) = loaded(tmp_path, app_file(route))
-    site = Site("web1", HostSpec(address="web1"), (8080,))
+    site = Site("web1", HostSpec(address="web1", scope=scope), (8080,))
     return resolve(app, site, Traefik(), tmp_path, "0" * 64, lambda name: secret)
 
 
-def test_a_password_lies_in_the_route_file_as_its_hash_and_shows_nowhere_else(tmp_path: Path) -> None:
+def test_a_password_goes_as_its_hash_into_a_file_for_traefik_and_shows_nowhere_else(tmp_path: Path) -> None:
     target = worked_out(tmp_path, "{domains: [a.de], basic_auth: {secret: hello/users}}", f"ann:{HASH}")
 
-    assert f"ann:{HASH}" in target.route_text("4000")
+    route, end, passwords = target.route_text("4000").partition("\n# end\n")
+    assert '"usersFile": "/etc/traefik/dynamic/hello.htpasswd"' in route and HASH not in route
+    assert end and passwords == f"ann:{HASH}\n# end\n"
     assert HASH not in repr(target.wanted)
     assert target.masked(f"said ann:{HASH} and {HASH}") == "said *** and ***"
+
+
+def test_where_nobody_is_root_to_give_traefik_a_file_the_hash_stands_in_the_route(tmp_path: Path) -> None:
+    target = worked_out(tmp_path, "{domains: [a.de], basic_auth: {secret: hello/users}}", f"ann:{HASH}", scope="user")
+
+    assert f'"users": ["ann:{HASH}"]' in target.route_text("4000")
 
 
 def test_a_secret_that_is_no_htpasswd_is_refused_by_its_name(tmp_path: Path) -> None:

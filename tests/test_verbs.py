@@ -340,6 +340,30 @@ def test_every_route_that_we_write_is_taken(
     route: Route, resolver: str | None, users: tuple[str, ...], slot: int, attempt: str, tmp_path: Path
 ) -> None:
     """Domains, redirects, paths, headers, ranges, passwords, TCP; with and without certificates."""
-    settings = RouteSettings("hello", route, "web", resolver, users)
+    settings = RouteSettings("hello", route, "web", resolver, users, "/etc/traefik/dynamic/hello.htpasswd")
 
     assert judged_file("sound_route", route_text(settings, str(slot), attempt), tmp_path) == ""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("dynamic/hello.htpasswd", "dynamic/office.htpasswd"),
+        ("/etc/traefik/dynamic/hello.htpasswd", "/etc/shadow"),
+        ("dynamic/hello.htpasswd", "dynamic/helloxhtpasswd"),
+        ("me:$2y$05$", "#me:$2y$05$"),
+        ("me:$2y$05$", "me:"),
+        ("me:$2y$05$", "http:\nme:$2y$05$"),
+        (f"{'a' * 53}\n# end\n", f"{'a' * 53}\n"),
+        (f"{'a' * 53}\n# end\n", f"{'a' * 53}\n# end\nmore\n"),
+    ],
+)
+def test_passwords_that_we_would_not_write_are_refused(old: str, new: str, tmp_path: Path) -> None:
+    """Another file than the app's own, names that Traefik skips, no hash, and what is cut off or goes on."""
+    path = "/etc/traefik/dynamic/hello.htpasswd"
+    text = route_text(
+        RouteSettings("hello", Route(domains=("a.test",)), "web", None, ("me:$2y$05$" + "a" * 53,), path), "4000"
+    )
+    assert judged_file("sound_route", text, tmp_path) == "" and old in text
+
+    assert judged_file("sound_route", text.replace(old, new), tmp_path) != ""

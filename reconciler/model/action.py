@@ -103,10 +103,14 @@ class WaitHealthy(SlotAction):
 
 @dataclass(frozen=True)
 class Cutover(SlotAction):
-    """Enable the slot for boot, then write the route that names it."""
+    """Enable the slot for boot, then write the route that names it.
+
+    With an `attempt` in a file that Traefik takes for a changed one, so that it reads again what that file names.
+    """
 
     invocation: str
     from_slot: str = ""
+    attempt: int = 0
     verb = "cutover"
 
     @property

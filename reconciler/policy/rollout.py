@@ -169,7 +169,9 @@ def _accept(case: Case, reason: str, drift: Drift | None = None) -> Step:
     if blocked := no_entry_point(case):
         return blocked
     before = case.live.name if case.live and case.live.name != slot.name and case.live.occupied else ""
-    return Cutover(*case.where, reason, slot.name, slot.invocation, before, drift=drift)
+    # Both grow: never the same number twice, be it in the same second or by the same controller.
+    attempt = case.seen.facts.now_epoch_seconds + case.seen.lease.generation if drift == "route" else 0
+    return Cutover(*case.where, reason, slot.name, slot.invocation, before, attempt, drift=drift)
 
 
 def _be_confirmed(case: Case) -> Step | None:

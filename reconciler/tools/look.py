@@ -91,7 +91,7 @@ def _read_app(name: str, lines: list[list[str]], sections: Sections, layout: Lay
     slots = tuple(read_slot(slot, lines, sections, places, inventory) for slot in sorted(named))
     released = sorted((float(line[1]), line[2]) for line in lines if line[0] == "release")
     names = [release for _, release in released]
-    ours = [path for path in (places.unit, places.route) if path in sections.sums]
+    ours = [path for path in (places.unit, places.route, places.htpasswd) if path in sections.sums]
     ours += [places.env(slot.name) for slot in slots if places.env(slot.name) in sections.sums]
     app = ObservedApp(
         slots=slots,
@@ -157,7 +157,7 @@ def _read_route(
         return None
     slot, route_digest, parts = read_route_head(sections.heads.get(places.route, []))
     written = next((int(line[1]) for line in lines if line[0] == "routed"), 0)
-    intact = sections.sums[places.route] == inventory.get(places.route)
+    intact = all(sections.sums.get(path) == inventory.get(path) for path in (places.route, places.htpasswd))
     age_seconds = max(0, int(sections.host.get("now", 0)) - written) if written else 0
     return RouteFile(slot, route_digest, intact, age_seconds, parts)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from reconciler.model.machine import Layout
 from reconciler.tools import systemd
 from reconciler.tools.elixir import EPMD_UNIT
+from reconciler.tools.traefik import htpasswd_path
 
 
 def lines_of(text: str) -> list[str]:
@@ -63,6 +64,10 @@ class Places:
     @property
     def route(self) -> str:
         return f"{self.layout.traefik}/{self.app}.yml"
+
+    @property
+    def htpasswd(self) -> str:
+        return htpasswd_path(self.layout.traefik, self.app)
 
     def env(self, slot: str) -> str:
         return f"{self.layout.env}/{self.app}/{slot}.env"

@@ -22,7 +22,8 @@ from reconciler.tools.rendering import package_text, render
 HOLD = {"attempts": 20, "initialInterval": "250ms"}
 # By default the longer rule wins, and one with many domains is longer than one with a path.
 PATH_PRIORITY = 10_000
-HTPASSWD_LINE = re.compile(r"[^\s:,]+:\$2[aby]\$(0[4-9]|1[0-6])\$[./A-Za-z0-9]{53}")
+# Also for grep -E. Names of printable ASCII but colon and comma; Traefik takes a line that begins with # for a comment.
+HTPASSWD_LINE = re.compile(r"""[!"$-+.-9;-~-][!-+.-9;-~-]*:\$2[aby]\$(0[4-9]|1[0-6])\$[./A-Za-z0-9]{53}""")
 HAND_UNIT = "traefik.service"  # what somebody set up by hand, deploy/traefik/install.sh among others
 HAND_MARK = "deploy/traefik/install.sh"  # in the head of the unit that our own script installs
 DEFAULT_FILE = "00-certificate.yml"  # which certificate is shown without one; the first file to say so counts
@@ -48,9 +49,10 @@ class RouteSettings:
     entry_point: str
     cert_resolver: str | None
     users: tuple[str, ...] = ()  # htpasswd lines
+    passwords: str = ""  # the file for them, which only Traefik reads; "" where nobody is root to give it to Traefik
 
     def digest(self, slot: str) -> str:
-        return digest([package_text("templates/route.yml.j2"), self.content(slot, "")])
+        return digest([package_text("templates/route.yml.j2"), self.content(slot, ""), list(self.users)])
 
     def marker(self, slot: str, route_digest: str) -> str:
         return marker(self.app, slot, route_digest)
@@ -109,7 +111,9 @@ class RouteSettings:
         if route.allow_ips:
             yield "allow", {"ipAllowList": {"sourceRange": list(route.allow_ips)}}
         if self.users:
-            yield "auth", {"basicAuth": {"realm": self.app, "users": list(self.users)}}
+            # Traefik's API shows to everybody on the host what stands in the route itself.
+            who = {"usersFile": self.passwords} if self.passwords else {"users": list(self.users)}
+            yield "auth", {"basicAuth": {"realm": self.app, **who}}
         named = {"customRequestHeaders": route.headers.request, "customResponseHeaders": route.headers.response}
         if headers := {key: dict(values) for key, values in named.items() if values}:
             yield "headers", {"headers": headers}
@@ -185,6 +189,7 @@ def redirect_name(app: str, source: str) -> str:
 def route_text(settings: RouteSettings, slot: str, attempt: str = "") -> str:
     """The dynamic file that sends the app's visitors to one slot. Raises ValueError when it would not read back.
 
+    Behind its last line follow the htpasswd lines for the file that it names; the host parts the two.
     Another `attempt` is the same route in a file that Traefik takes for a changed one.
     """
     import yaml
@@ -205,7 +210,17 @@ def route_text(settings: RouteSettings, slot: str, attempt: str = "") -> str:
     )
     if "{{" in text or yaml.safe_load(text) != content:
         raise ValueError(f"the route of {settings.app} would not read back as it is meant")
-    return text
+    return text + htpasswd_text(settings.users) if settings.passwords and settings.users else text
+
+
+def htpasswd_path(folder: str, app: str) -> str:
+    """Where the names and hashes of an app lie: beside its route, where Traefik may read, and not read as a route."""
+    return f"{folder}/{app}.htpasswd"
+
+
+def htpasswd_text(users: tuple[str, ...]) -> str:
+    """The file of names and hashes; its last line says, as that of a route, that nothing is missing."""
+    return "".join(f"{line}\n" for line in (*users, "# end"))
 
 
 def read_route_head(lines: list[str]) -> tuple[str, str, tuple[tuple[str, str], ...]]:

@@ -25,6 +25,7 @@ from reconciler.tools.elixir import EPMD_UNIT
 from reconciler.tools.forms import escaped, form_of
 from reconciler.tools.rendering import package_text
 from reconciler.tools.scripts import LOOK_ALONE, joined, own_text
+from reconciler.tools.traefik import HTPASSWD_LINE
 
 PROGRAM = "/usr/local/sbin/reconcile-host"
 SUDOERS = "/etc/sudoers.d/reconcile"
@@ -82,7 +83,7 @@ _ROUTE_LINES = (
     r'tls: \{("passthrough": true)?\}',
     rf'tls: \{{"certResolver": {_JSON_TEXT}(, "domains": \[{_MAIN}(, {_MAIN})*\])?\}}',
     rf'ipAllowList: \{{"sourceRange": {_TEXTS}\}}',
-    rf'basicAuth: \{{"realm": {_JSON_TEXT}, "users": {_TEXTS}\}}',
+    rf'basicAuth: \{{"realm": {_JSON_TEXT}, "usersFile": "@HTPASSWD@"\}}',
     rf'headers: \{{"custom(Request|Response)Headers": {_PAIRS}(, "customResponseHeaders": {_PAIRS})?\}}',
     r"compress: \{\}",
     rf'stripPrefix: \{{"prefixes": {_TEXTS}\}}',
@@ -174,7 +175,7 @@ def _forms(folders: dict[str, str]) -> dict[str, str]:
     """All that is written for another program, and what it may look like on a host with these folders."""
     return {
         "UNIT_FORM": _unit_form(folders),
-        "ROUTE_FORM": _route_form(),
+        "ROUTE_FORM": _route_form(folders["traefik"]),
         "EPMD_FORM": _epmd_form(folders["releases"]),
         "DEFAULT_FORM": escaped(package_text("templates/traefik-default.yml")),
     }
@@ -190,9 +191,10 @@ def _unit_form(folders: dict[str, str]) -> str:
     return form_of(package_text("templates/app@.service.j2"), words)
 
 
-def _route_form() -> str:
+def _route_form(folder: str) -> str:
     text = package_text("templates/route.yml.j2")
-    return form_of(text.replace("{{ key }}: {{ value | tojson }}", "{{ line }}"), _ROUTE_WORDS)
+    form = form_of(text.replace("{{ key }}: {{ value | tojson }}", "{{ line }}"), _ROUTE_WORDS)
+    return form.replace("@HTPASSWD@", f"{escaped(folder)}/@APP@\\.htpasswd") + f"(({HTPASSWD_LINE.pattern}\n)+# end\n)?"
 
 
 @cache

@@ -427,6 +427,9 @@ TRICKS = [
         "tls:\n  certificates: [{certFile: /etc/shadow, keyFile: /etc/shadow}]\nhttp:\n",
     ),
     route("in the name of another", f'"{APP}":', '"dashboard":'),
+    route(
+        "that lets Traefik read a file of root's", "retry: {", 'basicAuth: {"usersFile": "/etc/shadow"}\n      retry: {'
+    ),
     # uploads
     uploaded(
         "a setuid program",

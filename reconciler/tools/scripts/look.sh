@@ -107,7 +107,7 @@ look() {
       [ ! -f "$dump" ] || stat -c "dump %Y $dump" "$dump"
       case $slot in *[!0-9]*) ;; *) numbers="$numbers $slot" ;; esac
     done
-    set -- "$E/$app"/*.env "$U/$app@.service" "$T/$app.yml"
+    set -- "$E/$app"/*.env "$U/$app@.service" "$T/$app.yml" "$T/$app.htpasswd"
     if [ "$app" = traefik ]; then
       units="$units traefik.service"
       set -- "$@" "$T"/*.yml "$U/traefik.service"

@@ -217,7 +217,7 @@ write_certificate() { # app stage: what Traefik shows for a name without one, an
   mkdir -p "$T"
   [ -s "$E/$1/.certificate" ] || publish "$1" "$2/certificate" "$E/$1/.certificate" 0600
   if cmp -s "$2/default" "$T/00-certificate.yml"; then record "$1" "$T/00-certificate.yml" "$2/default"; return; fi
-  watched "$1" 00-certificate.yml <"$2/default"
+  watched "$1" 00-certificate.yml 0644 <"$2/default"
 }
 
 step_aside() { # unit port: it lets go of its ports at once, and ends when its open requests have
@@ -233,22 +233,48 @@ enable_slot() { # app slot: for the next boot, which reads it from disk; loading
   systemctl enable --quiet --no-reload "$1@$2.service"
 }
 
-route() { # app slot; stdin: the text
+route() { # app slot; stdin: the text, and behind its end that of the htpasswd file that it may name
   [ -d "$T" ] || fail 1 "there is no $T: Traefik's dynamic directory must exist"
   systemctl is-enabled --quiet "$1@$2.service" 2>/dev/null || enable_slot "$1" "$2"
-  watched "$1" "$1.yml"
+  find_outside
+  both=$outside/.$1.route
+  (umask 077 && cat >"$both") || fail 28 "cannot write below $outside"
+  if names_htpasswd "$both"; then
+    sed '1,/^# end$/d' "$both" | watched "$1" "$1.htpasswd" 0640 || exit
+  fi
+  sed '/^# end$/q' "$both" | watched "$1" "$1.yml" 0644 || exit
+  names_htpasswd "$both" || drop_htpasswd "$1"
+  rm -f "$both"
 }
 
-watched() { # app file; stdin: the text. Outside the watched folder first, then one rename.
+names_htpasswd() { grep -q '^      basicAuth: {.*"usersFile"' "$1"; } # file
+
+drop_htpasswd() { # app
+  ! grep -q "  $T/$1.htpasswd\$" "$S/$1/inventory" 2>/dev/null || { rm -f "$T/$1.htpasswd" && forget "$1" "$T/$1.htpasswd"; }
+}
+
+find_outside() { # where a file is written before a rename puts it into the watched folder
   outside=$(dirname "$T")/.reconcile
   # Another file system would turn the rename into a copy, and the watched folder would see it half-written.
   mkdir -p -m 0700 "$outside" 2>/dev/null && [ -w "$outside" ] && [ "$(stat -c %d "$outside")" = "$(stat -c %d "$T")" ] ||
     outside=$T
+}
+
+watched() { # app file mode; stdin: the text. Outside the watched folder first, then one rename. 0640 is for Traefik's eyes.
+  find_outside
   new=$outside/.$2.new
-  cat >"$new" && chmod 0644 "$new" && sync -f "$new" || fail 28 "cannot write below $outside"
+  (umask 077 && cat >"$new") && { [ "$3" = 0644 ] || chgrp "$(traefik_group)" "$new"; } && chmod "$3" "$new" &&
+    sync -f "$new" || fail 28 "cannot write below $outside"
   whole_text "$new" || { rm -f "$new"; fail 1 "what was sent for $T/$2 broke off"; }
   record "$1" "$T/$2" "$new" && mv -T "$new" "$T/$2" || fail 28 "cannot write below $T and $S"
   sync -f "$T"
+}
+
+traefik_group() { # of the Traefik that runs, root's when none is seen: by its unit, for any process may call itself so
+  for each in $(systemctl show -P MainPID 'traefik@*.service' traefik.service 2>/dev/null); do
+    [ "$each" = 0 ] || { awk '/^Gid:/ {print $3; found = 1} END {exit !found}' "/proc/$each/status" && return; }
+  done 2>/dev/null
+  echo 0
 }
 
 link_slot() { # app slot release

@@ -7,6 +7,7 @@ change() {
   [ ! -e "$T/$app.yml" ] || fail $STALE "$app is still routed"
   if grep -q "  $U/$app@.service\$" "$S/$app/inventory" 2>/dev/null; then rm -f "$U/$app@.service"; systemctl daemon-reload; fi
   if grep -q "  $T/00-certificate.yml\$" "$S/$app/inventory" 2>/dev/null; then rm -f "$T/00-certificate.yml"; fi
+  drop_htpasswd "$app"
   rm -rf "$R/$app/slots" "$R/$app/releases" "$E/$app"
   rmdir "$R/$app" 2>/dev/null
   rm -rf "$S/$app" "$C/$app"

@@ -63,7 +63,7 @@ is_own_app() { # one that may be changed: ours, or one that nobody else has
       [ ! -e "$folder/systemd/system/$unit" ] || refuse "$unit is a unit of this host's system"
     done
   done
-  for file in "$U/$1@.service" "$T/$1.yml"; do
+  for file in "$U/$1@.service" "$T/$1.yml" "$T/$1.htpasswd"; do
     [ ! -e "$file" ] && [ ! -L "$file" ] || grep -qF "  $file" "$S/$1/inventory" 2>/dev/null || refuse "$file is not ours: only root takes it over"
   done
   [ -d "$S/$1" ] || [ ! -e "$R/$1" ] || refuse "$R/$1 is not ours: root may give it away by making the folder $S/$1"

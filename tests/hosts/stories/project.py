@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import http.client
 import json
@@ -161,12 +162,15 @@ class Project:
 
     # --- what a visitor sees
 
-    def get(self, path: str = "/", method: str = "GET", body: bytes = b"") -> tuple[int, bytes]:
-        """One request through Traefik; (0, why) when there is no answer."""
+    def get(self, path: str = "/", method: str = "GET", body: bytes = b"", user: str = "") -> tuple[int, bytes]:
+        """One request through Traefik, perhaps as name:password; (0, why) when there is no answer."""
+        headers = {"Host": self.domain}
+        if user:
+            headers["Authorization"] = "Basic " + base64.b64encode(user.encode()).decode()
         connection = http.client.HTTPConnection(self.machine.address, 80, timeout=10)
         with contextlib.closing(connection):
             try:
-                connection.request(method, path, body or None, {"Host": self.domain})
+                connection.request(method, path, body or None, headers)
                 answer = connection.getresponse()
                 return answer.status, answer.read()
             except OSError as error:
@@ -260,6 +264,23 @@ def nothing_touched(machine: Machine) -> Iterator[None]:
 def changed_lines(before: str, after: str) -> list[str]:
     old, new = set(before.splitlines()), set(after.splitlines())
     return [f"- {line}" for line in sorted(old - new)] + [f"+ {line}" for line in sorted(new - old)]
+
+
+SEEN_BY_OTHERS = """\
+read -r text
+runuser -u nobody -- grep -rlsF -e "$text" /etc /srv /run /var /tmp
+for port; do
+  ask='exec 3<>/dev/tcp/127.0.0.1/$0; printf "GET /api/rawdata HTTP/1.0\\r\\n\\r\\n" >&3; cat <&3'
+  runuser -u nobody -- bash -c "$ask" $port | grep -o -F -e "$text"
+done
+:
+"""
+
+
+def seen_by_others(machine: Machine, text: str, *api_ports: int) -> str:
+    """Files that anybody on the host may read in which the text stands, and the text when Traefik's API tells it."""
+    ports = " ".join(map(str, api_ports))
+    return machine.run(f"set -- {ports}\n{SEEN_BY_OTHERS}", stdin=text.encode()).stdout
 
 
 # Services that systemd itself starts and ends, at a login or when D-Bus has not asked them for a while.

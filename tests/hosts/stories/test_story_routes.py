@@ -18,12 +18,13 @@ from tests.hosts.farm import Farm
 from tests.hosts.load import Load, Stream, Target
 from tests.hosts.machine import Machine
 from tests.hosts.stories.conftest import NewProject
-from tests.hosts.stories.project import Project, nothing_touched, wait_for, yaml
+from tests.hosts.stories.project import Project, nothing_touched, seen_by_others, wait_for, yaml
 
 pytestmark = pytest.mark.hosts
 
 NOTE = "https for {name} is answered with Traefik's default certificate"
-HTPASSWD = "ann:$2y$05$abcdefghijklmnopqrstuupx2xBUC4954936wVIjyyPHmUBFu0wCW"  # open sesame
+HASH = "$2y$05$abcdefghijklmnopqrstuupx2xBUC4954936wVIjyyPHmUBFu0wCW"  # open sesame
+HTPASSWD = f"ann:{HASH}"
 OPEN = {"healthy_within_seconds": 10, "minimum_healthy_seconds": 0}
 POSTGRES = 'postgres: {address: ":5432"}'
 
@@ -152,17 +153,41 @@ def test_every_key_of_a_route_does_what_it_says(place: Place, new_project: NewPr
         plan = project.plan(**secret)
     assert (again.code, again.verbs, again.told, plan.out) == (0, [], "", "nothing to do\n")
     assert again.events[-1]["round_trips"] == {machine.name: 1}  # Traefik's certificates were asked for beside the look
-    assert HTPASSWD.partition(":")[2] not in plan.out + result.out + result.err
+    assert HASH not in plan.out + result.out + result.err
+    assert seen_by_others(machine, HASH, 8080) == ""
+    password_file_kept(project, secret, root)
 
     changed_routes(project, apps, secret, root)
     tcp_moves_on(project, apps, secret)
+
+
+def password_file_kept(project: Project, secret: dict[str, str], root: str) -> None:
+    """Edited or deleted, the file of names and hashes is put back like a route, and Traefik goes by it at once."""
+    machine, path = project.machine, "/etc/traefik/dynamic/office.htpasswd"
+    bob = {"Authorization": "Basic " + base64.b64encode(b"bob:open sesame").decode()}
+
+    def bob_gets() -> int:
+        return https_get(machine, "office.test", root=root, headers=bob).status
+
+    machine.run(f"echo 'bob:{HASH}' >>{path}")
+    machine.write("/etc/traefik/dynamic/hand.yml", "http: {middlewares: {hand: {compress: {}}}}\n")
+    wait_for(lambda: bob_gets() == 200, 10, "Traefik has read the edited file")
+    for _ in range(2):
+        result = project.once(**secret)
+        assert (result.code, result.verbs) == (0, ["cutover"]), str(result)
+        assert machine.read(path) == f"{HTPASSWD}\n# end\n"
+        wait_for(lambda: bob_gets() == 401, 10, "Traefik goes by the file that was put back")
+        machine.run(f"rm {path}")
+    machine.run("rm /etc/traefik/dynamic/hand.yml")
+    assert project.once(**secret).code == 0
 
 
 def changed_routes(project: Project, apps: Apps, secret: dict[str, str], root: str) -> None:
     """Only the route is another: one cutover each, no restart, and the plan says what differs."""
     machine = project.machine
     before = machine.run("systemctl show -p Id,InvocationID '*@49*.service'").stdout
-    apps.port -= 4
+    apps.port -= 6
+    apps.write("office", {"domains": ["office.test"]})
     apps.write(
         "inside", {"domains": ["inside.test"], "allow_ips": ["192.0.2.0/24", f"{machine.link.bridge.address}/32"]}
     )
@@ -174,8 +199,10 @@ def changed_routes(project: Project, apps: Apps, secret: dict[str, str], root: s
 
     cutover = f"{machine.name}  cutover  inside slot 4904  allowed range {machine.link.bridge.address}/32 added\n"
     assert cutover.split() == plan.out.splitlines()[0].split()
-    assert result.verbs == ["cutover", "confirm"]
+    assert sorted(result.verbs) == ["confirm"] * 2 + ["cutover"] * 2  # two apps, side by side
     assert https_get(machine, "inside.test", root=root).status == 200
+    assert https_get(machine, "office.test", root=root).status == 200
+    assert machine.run("ls /etc/traefik/dynamic/*.htpasswd", check=False).stdout == ""
     assert "db: Traefik has no entry point mysql; it has postgres, traefik, web, websecure\n" in result.told
     assert over_tcp(machine, 5432) == b"0.1.0\n"
     assert machine.run("systemctl show -p Id,InvocationID '*@49*.service'").stdout == before

@@ -16,7 +16,7 @@ from tests.hosts.farm import Farm
 from tests.hosts.machine import Machine
 from tests.hosts.stories.conftest import NewProject
 from tests.hosts.stories.managed import NEWER, OLDER, instances, load_on, managed, traefik_of, write_fleet
-from tests.hosts.stories.project import Project, nothing_touched, wait_for
+from tests.hosts.stories.project import Project, nothing_touched, seen_by_others, wait_for
 
 pytestmark = pytest.mark.hosts
 
@@ -158,6 +158,31 @@ def test_a_reboot_brings_it_back(edge: Project) -> None:
     wait_for(lambda: edge.get()[0] == 200, 30, "it serves again")
     assert live_slot(edge) == before
     assert edge.once().verbs == []
+
+
+def test_a_file_of_passwords_is_for_whichever_traefik_runs(edge: Project) -> None:
+    """For the one that serves, the one that follows it, and the one after a reboot; for nobody else on the host."""
+    hashed = "$2y$05$abcdefghijklmnopqrstuupx2xBUC4954936wVIjyyPHmUBFu0wCW"
+    secret = {"RECONCILE_SECRET_EDGE_USERS": f"ann:{hashed}"}
+    route = edge.keys["route"]
+    before = live_slot(edge)
+
+    edge.commit(route=route | {"basic_auth": {"secret": "edge/users"}})
+    asked = edge.once(**secret)
+    assert (asked.code, asked.verbs) == (0, ["cutover", "confirm"]), str(asked)
+    assert (edge.get()[0], edge.get(user="ann:open sesame")[0]) == (401, 200)
+    change(edge, version=NEWER, idle_seconds=4)
+    followed = edge.once(**secret)
+    assert (followed.code, live_slot(edge) != before) == (0, True), str(followed)
+    assert (edge.get()[0], edge.get(user="ann:open sesame")[0]) == (401, 200)
+    edge.machine.reboot()
+    wait_for(lambda: edge.get(user="ann:open sesame")[0] == 200, 30, "it serves again")
+    assert edge.get()[0] == 401
+    assert seen_by_others(edge.machine, hashed, int(live_slot(edge))) == ""
+
+    edge.converge(route=route)
+    assert edge.get()[0] == 200
+    assert seen_by_others(edge.machine, '"rule":"Host(', int(live_slot(edge))) != ""  # the API tells it, and is asked
 
 
 def test_stopped_or_altered_by_hand_it_is_put_back(edge: Project) -> None:

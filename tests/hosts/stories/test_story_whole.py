@@ -23,6 +23,7 @@ pytestmark = pytest.mark.hosts
 
 SECRET = 'first "line" $HOME\nsecond'
 ASKS = 4  # at a time, while Traefik is upgraded
+MOST_FAILED_SHARE = 0.05
 
 
 @pytest.fixture(params=available(), ids=lambda distribution: distribution.name)
@@ -35,23 +36,22 @@ def bare(request: pytest.FixtureRequest, farm: Farm) -> Iterator[Machine]:
 
 @contextlib.contextmanager
 def visited(machine: Machine, name: str, root: str) -> Iterator[list[str]]:
-    """Somebody asks over https all along; what came that should not have."""
-    failures: list[str] = []
+    """Somebody asks over https all along; what came of each request, "200" or something else."""
+    answers: list[str] = []
     over = threading.Event()
 
     def visit() -> None:
         while not over.wait(0.05):
             try:
-                if (answer := https_get(machine, name, root=root)).status != 200:
-                    failures.append(str(answer.status))
+                answers.append(str(https_get(machine, name, root=root).status))
             except (OSError, IndexError) as error:  # refused, or closed without an answer
-                failures.append(repr(error))
+                answers.append(repr(error))
 
     visitors = [threading.Thread(target=visit) for _ in range(ASKS)]
     for each in visitors:
         each.start()
     try:
-        yield failures
+        yield answers
     finally:
         over.set()
         for each in visitors:
@@ -96,11 +96,13 @@ def test_from_a_bare_server_to_https_as_the_deploy_user(
         with nothing_touched(bare):
             assert project.once().verbs == []
         want_traefik(project, NEWER, acme)
-        with visited(bare, project.domain, root) as failures:
+        with visited(bare, project.domain, root) as answers:
             upgraded = project.converge()
 
     assert upgraded.verbs == ["install", "start", "wait", "enable", "stop"]
-    assert len(failures) <= 5, failures  # in its first moment the new one knows no route yet
+    failures = [each for each in answers if each != "200"]
+    # In its first moment the new one knows no route yet: a moment that is longer on busy cores.
+    assert len(failures) <= MOST_FAILED_SHARE * len(answers), (len(answers), failures)
     assert len(instances(project)) == 1
     assert traefik_of(project).lies()["enabled"] == ["traefik@8081.service"]
     assert project.running() == project.one_instance("0.2.0", 4001)
