@@ -75,7 +75,7 @@ class ReconcileError(Exception):
 
 
 class Unexpected(ReconcileError):
-    """A mistake of ours. Says where it was raised, and nothing of what it said: that may hold a secret."""
+    """A mistake of ours. Says where it was raised and what led there, not what it said: that may hold a secret."""
 
     retryable = True
     kind = "unexpected"
@@ -84,8 +84,12 @@ class Unexpected(ReconcileError):
         from traceback import extract_tb
 
         frames = [frame for frame in extract_tb(error.__traceback__) if "reconciler/" in frame.filename]
-        at = f" at reconciler/{frames[-1].filename.rpartition('reconciler/')[2]}:{frames[-1].lineno}" if frames else ""
-        super().__init__(f"a mistake of reconcile's own: {type(error).__name__}{at}", "please report it")
+        places = [
+            f"reconciler/{frame.filename.rpartition('reconciler/')[2]}:{frame.lineno}" for frame in reversed(frames)
+        ]
+        at = f" at {places[0]}" if places else ""
+        led = f" (from {', '.join(places[1:4])})" if places[1:] else ""
+        super().__init__(f"a mistake of reconcile's own: {type(error).__name__}{at}{led}", "please report it")
         self.__cause__ = error
 
 

@@ -46,9 +46,13 @@ async def observe(
     health = {slot: answer for (slot, _), answer in zip(ports, answers, strict=True)}
     seen = ObservedHost(host.name, reply.facts, apps=reply.apps)
     if others := [port for port in seen.traefik_ports if port not in held]:  # left over from other settings
-        held |= await ask_all_traefiks(host, tuple(others))
-        entry_points = entry_points or await _also_ask_traefik(host, tuple(others), targets, traefik_api.ENTRY_POINTS)
-        certificates = certificates or await _also_ask_traefik(host, tuple(others), targets, traefik_api.CERTIFICATES)
+        more, names, held_certificates = await _all(
+            ask_all_traefiks(host, tuple(others)),
+            _also_ask_traefik(host, tuple(others), targets, traefik_api.ENTRY_POINTS),
+            _also_ask_traefik(host, tuple(others), targets, traefik_api.CERTIFICATES),
+        )
+        held |= more
+        entry_points, certificates = entry_points or names, certificates or held_certificates
     answered = [each for each in held.values() if isinstance(each, dict)]
     apps = {name: _with_answers(name, app, answered, health) for name, app in reply.apps.items()}
     lease = replace(reply.lease, abandoned=is_dead(reply.lease.token))

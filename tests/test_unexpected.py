@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Any, cast
 
@@ -67,6 +68,8 @@ def test_about_one_app_it_leaves_the_others_alone(monkeypatch: pytest.MonkeyPatc
     ends = converged(monkeypatch, ("mistaken", "sound"), ("hello", "sound"))
 
     assert [type(ends[app, "sound"]) for app in ("mistaken", "hello")] == [Blocked, Converged]
+    at = r"reconciler/loop\.py:[0-9]+"
+    assert re.search(rf"ValueError at {at} \(from {at}, {at}, {at}\)", repr(ends["mistaken", "sound"]))
     assert "s3cret" not in repr(ends)
 
 
