@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 from reconciler.changes import changes
+from reconciler.cli import parser
+from reconciler.commands import watch
+from reconciler.watch import Watch
 
 NOTHING_SECONDS = 1.5  # a burst is told 0.2 s after it began
 
@@ -130,6 +133,17 @@ def test_a_folder_that_was_replaced_is_watched_again(folder: Path) -> None:
             assert set(woken.told) <= {f"{folder} cannot be watched: No path was found."}
 
     asyncio.run(story())
+
+
+def test_what_is_saved_right_after_the_first_look_is_seen(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def first_look(self: Watch) -> None:
+        (folder / "fleet.yaml").write_text("saved: now\n")
+        async with asyncio.timeout(10):
+            await self.woken.wait()
+
+    monkeypatch.setattr(Watch, "run", first_look)
+
+    assert watch.run(parser().parse_args(["--desired-state", str(folder)])) == 0
 
 
 def test_a_link_that_leads_elsewhere_now_is_followed(tmp_path: Path) -> None:

@@ -188,6 +188,23 @@ def test_a_route_file_that_was_deleted_is_told_from_one_that_never_was() -> None
     assert not read("an_empty_host").apps["hello"].route_deleted
 
 
+def test_a_file_of_passwords_is_looked_at_like_the_route_that_names_it() -> None:
+    """As it was written, edited, deleted, and one that somebody else put there."""
+    path, ours = "/etc/traefik/dynamic/hello.htpasswd", "12" * 32
+    recorded = case("one_live_slot").replace("@@files", f"inventory {ours} {path}\n@@files", 1)
+
+    def seen(text: str, sha: str = "") -> tuple[bool, tuple[str, ...]]:
+        there = f"@@files\nsum {sha}  {path}" if sha else "@@files"
+        app = read_reply(text.replace("@@files", there, 1), Layout()).apps["hello"]
+        assert app.route is not None and app.route.intact
+        return app.route.htpasswd_intact, app.foreign
+
+    assert seen(recorded, ours) == (True, ())
+    assert seen(recorded, "34" * 32) == (False, ())
+    assert seen(recorded) == (False, ())
+    assert seen(case("one_live_slot"), ours) == (False, (path,))
+
+
 def test_a_crash_dump_is_seen() -> None:
     """One more line in what the look prints anyway."""
     text = case("one_live_slot").replace("@@files", "dump 1795406300 /var/lib/hello/erl_crash.4000.dump\n@@files", 1)

@@ -67,6 +67,7 @@ async def _watch(args: argparse.Namespace) -> int:
     helpers = [asyncio.create_task(_pat_watchdog(watch))]
     if not args.repo:
         helpers.append(asyncio.create_task(_wake_on_changes(args, watch)))
+    await asyncio.sleep(0)  # they have begun: what is saved after the first look at the files is seen
     sdnotify.notify("READY=1")
     await watch.run()
     sdnotify.notify("STOPPING=1")

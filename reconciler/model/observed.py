@@ -94,6 +94,7 @@ class RouteFile:
     slot: str
     digest: str
     intact: bool  # byte for byte what we wrote
+    htpasswd_intact: bool = True  # so is the file of passwords that it names, or it names none
     age_seconds: int = 0  # since it was written, on the host's clock
     parts: tuple[tuple[str, str], ...] = ()  # (what it says, digest of how), as in `WantedRoute`
 

@@ -30,6 +30,8 @@ def route_difference(app: ObservedApp, wanted: WantedRoute, digest: str) -> str:
         return "the route file was deleted on the host" if app.route_deleted else "the route is new"
     if not found.intact:
         return "the route file was changed on the host"
+    if not found.htpasswd_intact:
+        return "the file of its passwords was changed on the host"
     changes = _changes(dict(found.parts), dict(wanted.parts)) if found.parts and found.digest != digest else []
     return ", ".join(changes) or "the route is written otherwise by this version of reconcile"
 

@@ -157,9 +157,11 @@ def _read_route(
         return None
     slot, route_digest, parts = read_route_head(sections.heads.get(places.route, []))
     written = next((int(line[1]) for line in lines if line[0] == "routed"), 0)
-    intact = all(sections.sums.get(path) == inventory.get(path) for path in (places.route, places.htpasswd))
+    intact, htpasswd_intact = (
+        sections.sums.get(path) == inventory.get(path) for path in (places.route, places.htpasswd)
+    )
     age_seconds = max(0, int(sections.host.get("now", 0)) - written) if written else 0
-    return RouteFile(slot, route_digest, intact, age_seconds, parts)
+    return RouteFile(slot, route_digest, intact, htpasswd_intact, age_seconds, parts)
 
 
 def _read_quarantine(words: list[str]) -> Quarantine:
