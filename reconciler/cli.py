@@ -140,7 +140,7 @@ def _secrets(command: argparse.ArgumentParser) -> None:
 def program() -> int:
     """`main` as a process of its own."""
     # Nearly all that imports make stays: to look for garbage in it, then and at the end, takes a fifth of a short run.
-    gc.set_threshold(50_000, 20, 20)
+    gc.set_threshold(50_000, 5, 5)
     try:
         return main()
     finally:
