@@ -62,8 +62,9 @@ class Outcome:
 
     def then(self, later: Outcome) -> Outcome:
         """Both as one, which ended as the later one did."""
-        seconds = self.seconds + later.seconds
-        return replace(self, end=later.end, actions=self.actions + later.actions, seconds=seconds)
+        before = self.before if self.actions else later.before  # somebody else may have changed it meanwhile
+        actions, seconds = self.actions + later.actions, self.seconds + later.seconds
+        return replace(self, end=later.end, actions=actions, seconds=seconds, before=before)
 
 
 @dataclass

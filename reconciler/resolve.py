@@ -201,8 +201,8 @@ def _route_settings(app: App, site: Site, traefik: Traefik, users: tuple[str, ..
     entry_point = traefik.https_entry_point if route.tls else traefik.http_entry_point
     if route.tcp:
         entry_point = route.tcp.entry_point
-    passwords = htpasswd_path(site.layout.traefik, app.app) if site.spec.scope == "system" else ""
-    return RouteSettings(app.app, route, entry_point, traefik.resolver, users, passwords)
+    htpasswd = htpasswd_path(site.layout.traefik, app.app) if site.spec.scope == "system" else ""
+    return RouteSettings(app.app, route, entry_point, traefik.resolver, users, htpasswd)
 
 
 def _wanted_route(route: RouteSettings, slots: tuple[str, ...]) -> WantedRoute:

@@ -1,4 +1,4 @@
-"""The seam: three verbs, `run`, `interact` and `connect`, and what comes back."""
+"""The seam: four verbs, `open`, `run`, `interact` and `connect`, and what comes back."""
 
 from __future__ import annotations
 

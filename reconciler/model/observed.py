@@ -98,6 +98,11 @@ class RouteFile:
     age_seconds: int = 0  # since it was written, on the host's clock
     parts: tuple[tuple[str, str], ...] = ()  # (what it says, digest of how), as in `WantedRoute`
 
+    @property
+    def as_written(self) -> bool:
+        """Nobody changed it on the host, nor what it names."""
+        return self.intact and self.htpasswd_intact
+
 
 @dataclass(frozen=True)
 class AppliedRoute:

@@ -169,7 +169,7 @@ def _accept(case: Case, reason: str, drift: Drift | None = None) -> Step:
     if blocked := no_entry_point(case):
         return blocked
     before = case.live.name if case.live and case.live.name != slot.name and case.live.occupied else ""
-    read_again = case.app.route is not None and case.app.route.intact and not case.app.route.htpasswd_intact
+    read_again = case.app.route is not None and not case.app.route.htpasswd_intact
     # Both grow: never the same number twice, be it in the same second or by the same controller.
     attempt = case.seen.facts.now_epoch_seconds + case.seen.lease.generation if read_again else 0
     return Cutover(*case.where, reason, slot.name, slot.invocation, before, attempt, drift=drift)
@@ -182,8 +182,8 @@ def _be_confirmed(case: Case) -> Step | None:
         return RemoveRoute(*case.where, "no route is desired") if app.route else None
     digest = want.route.digests[slot.name]
     found = app.route
-    if found is None or found.digest != digest or not (found.intact and found.htpasswd_intact):
-        by_hand = app.route_deleted or (found is not None and not (found.intact and found.htpasswd_intact))
+    if found is None or found.digest != digest or not found.as_written:
+        by_hand = app.route_deleted or (found is not None and not found.as_written)
         return _accept(case, route_difference(app, want.route, digest), "route" if by_hand else None)
     if app.applied and app.applied.digest == digest and not app.applied.problem:
         return None

@@ -49,7 +49,7 @@ class RouteSettings:
     entry_point: str
     cert_resolver: str | None
     users: tuple[str, ...] = ()  # htpasswd lines
-    passwords: str = ""  # the file for them, which only Traefik reads; "" where nobody is root to give it to Traefik
+    htpasswd: str = ""  # the file for them, which only Traefik reads; "" where nobody is root to give it to Traefik
 
     def digest(self, slot: str) -> str:
         return digest([package_text("templates/route.yml.j2"), self.content(slot, ""), list(self.users)])
@@ -112,7 +112,7 @@ class RouteSettings:
             yield "allow", {"ipAllowList": {"sourceRange": list(route.allow_ips)}}
         if self.users:
             # Traefik's API shows to everybody on the host what stands in the route itself.
-            who = {"usersFile": self.passwords} if self.passwords else {"users": list(self.users)}
+            who = {"usersFile": self.htpasswd} if self.htpasswd else {"users": list(self.users)}
             yield "auth", {"basicAuth": {"realm": self.app, **who}}
         named = {"customRequestHeaders": route.headers.request, "customResponseHeaders": route.headers.response}
         if headers := {key: dict(values) for key, values in named.items() if values}:
@@ -210,7 +210,7 @@ def route_text(settings: RouteSettings, slot: str, attempt: str = "") -> str:
     )
     if "{{" in text or yaml.safe_load(text) != content:
         raise ValueError(f"the route of {settings.app} would not read back as it is meant")
-    return text + htpasswd_text(settings.users) if settings.passwords and settings.users else text
+    return text + htpasswd_text(settings.users) if settings.htpasswd and settings.users else text
 
 
 def htpasswd_path(folder: str, app: str) -> str:

@@ -236,32 +236,24 @@ enable_slot() { # app slot: for the next boot, which reads it from disk; loading
 route() { # app slot; stdin: the text, and behind its end that of the htpasswd file that it may name
   [ -d "$T" ] || fail 1 "there is no $T: Traefik's dynamic directory must exist"
   systemctl is-enabled --quiet "$1@$2.service" 2>/dev/null || enable_slot "$1" "$2"
-  find_outside
-  both=$outside/.$1.route
-  (umask 077 && cat >"$both") || fail 28 "cannot write below $outside"
-  if names_htpasswd "$both"; then
-    sed '1,/^# end$/d' "$both" | watched "$1" "$1.htpasswd" 0640 || exit
+  both=$(cat) named=no
+  if printf '%s\n' "$both" | grep -q '^      basicAuth: {.*"usersFile"'; then
+    named=yes
+    printf '%s\n' "$both" | sed '1,/^# end$/d' | watched "$1" "$1.htpasswd" 0640 || exit
   fi
-  sed '/^# end$/q' "$both" | watched "$1" "$1.yml" 0644 || exit
-  names_htpasswd "$both" || drop_htpasswd "$1"
-  rm -f "$both"
+  printf '%s\n' "$both" | sed '/^# end$/q' | watched "$1" "$1.yml" 0644 || exit
+  [ $named = yes ] || drop_htpasswd "$1"
 }
-
-names_htpasswd() { grep -q '^      basicAuth: {.*"usersFile"' "$1"; } # file
 
 drop_htpasswd() { # app
   ! grep -q "  $T/$1.htpasswd\$" "$S/$1/inventory" 2>/dev/null || { rm -f "$T/$1.htpasswd" && forget "$1" "$T/$1.htpasswd"; }
 }
 
-find_outside() { # where a file is written before a rename puts it into the watched folder
+watched() { # app file mode; stdin: the text. Outside the watched folder first, then one rename. 0640 is for Traefik's eyes.
   outside=$(dirname "$T")/.reconcile
   # Another file system would turn the rename into a copy, and the watched folder would see it half-written.
   mkdir -p -m 0700 "$outside" 2>/dev/null && [ -w "$outside" ] && [ "$(stat -c %d "$outside")" = "$(stat -c %d "$T")" ] ||
     outside=$T
-}
-
-watched() { # app file mode; stdin: the text. Outside the watched folder first, then one rename. 0640 is for Traefik's eyes.
-  find_outside
   new=$outside/.$2.new
   (umask 077 && cat >"$new") && { [ "$3" = 0644 ] || chgrp "$(traefik_group)" "$new"; } && chmod "$3" "$new" &&
     sync -f "$new" || fail 28 "cannot write below $outside"
