@@ -312,3 +312,26 @@ def test_a_unit_that_neither_runs_nor_would_at_boot_is_in_nobodys_way() -> None:
 
     assert (traefik(by_hand("inactive")).by_hand, traefik(by_hand("inactive")).foreign) == ("", ())
     assert traefik(at_boot).foreign == (HAND_UNIT,)
+
+
+EVIL = "../../../../../var/lib/evil/x'))"
+
+
+@pytest.mark.parametrize("value", [f"@@app {EVIL}", "@@files", "@@units", "@@processes", "@@begin", "@@end"])
+def test_no_value_is_a_frame(value: str) -> None:
+    """Parts are told apart where a line begins, and nowhere else."""
+    reason = f"it said {value}"
+    text = case("in_the_middle_of_a_rollout").replace("it exited 2 times", reason)
+
+    apps = read_reply(text, Layout()).apps
+
+    expected = read("in_the_middle_of_a_rollout").apps["hello"]
+    assert apps == {"hello": replace(expected, quarantined=(Quarantine(BAD, reason, 1795406306),))}
+
+
+@pytest.mark.parametrize("name", [EVIL, "..", "", "a/b", "Evil", "x y", "a" * 32, "root", "x\x1b[2J"])
+def test_what_has_no_apps_name_is_no_app(name: str) -> None:
+    """It would become a path on the host, and be removed as an app that the desired state does not name."""
+    text = case("one_live_slot").replace("@@files", f"@@app {name}\nowner web\n@@files", 1)
+
+    assert read_reply(text, Layout()).apps == read("one_live_slot").apps

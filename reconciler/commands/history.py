@@ -12,6 +12,7 @@ from typing import Any
 
 from reconciler.errors import HostError, UsageError
 from reconciler.host.transport import Command
+from reconciler.model.reserved import APP_NAME
 from reconciler.report import table
 from reconciler.session import Session, demand_all, session
 from reconciler.tools import scripts
@@ -53,7 +54,7 @@ async def _told(opened: Session, host: str, app: str) -> list[dict[str, Any]] | 
 
 def _app_name(name: str) -> None:
     """Raises UsageError for what can be no app's name: it becomes part of a path on the host."""
-    if not re.fullmatch(r"[a-z][a-z0-9_-]{0,30}", name):
+    if not re.fullmatch(APP_NAME, name):
         raise UsageError(f"{name!r} cannot name an app", "use the name in desired-state/apps, or a former one")
 
 

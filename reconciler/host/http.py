@@ -54,9 +54,9 @@ class HttpConnection:
             writer.write(state.send(h11.Request(method="GET", target=path, headers=headers)) or b"")
             writer.write(state.send(h11.EndOfMessage()) or b"")
             status, body = await _answer(state, reader)
-        except h11.ProtocolError as error:
+        except h11.ProtocolError:  # its message repeats bytes of the peer, which are no words of ours
             self.close()
-            raise NoAnswer(f"what answers is not HTTP ({error})") from None
+            raise NoAnswer("what answers is not HTTP") from None
         if state.our_state is h11.DONE and state.their_state is h11.DONE:
             state.start_next_cycle()
         else:

@@ -8,6 +8,8 @@ group.
 
 from __future__ import annotations
 
+import re
+
 _USERS_AND_GROUPS = """
     root daemon bin sys sync games man lp mail news uucp proxy www-data backup list irc gnats nobody nogroup
     messagebus polkitd sshd ssh adm tty disk kmem dialout fax voice cdrom floppy tape sudo audio dip operator
@@ -53,6 +55,14 @@ ENV_KEYS: dict[str, str] = {
     **dict.fromkeys(["RUNTIME_DIRECTORY", "STATE_DIRECTORY", "CACHE_DIRECTORY"], _SYSTEMD),
     **dict.fromkeys(["LOGS_DIRECTORY", "CONFIGURATION_DIRECTORY"], _SYSTEMD),
 }
+
+
+APP_NAME = r"[a-z][a-z0-9_-]{0,30}"
+
+
+def is_app_name(text: str) -> bool:
+    """True for a name that an app may have, or that of a managed Traefik. The same rule for YAML and for a host."""
+    return bool(re.fullmatch(APP_NAME, text)) and (text == "traefik" or why_app_name_is_taken(text) is None)
 
 
 def why_app_name_is_taken(name: str) -> str | None:

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from reconciler.model.fields import Text, Truth, Whole, refuse, shown
-from reconciler.model.reserved import why_app_name_is_taken, why_env_key_is_taken
+from reconciler.model.reserved import APP_NAME, why_app_name_is_taken, why_env_key_is_taken
 
 # A component has a character besides its leading dots, so that neither `.` nor `..` can occur.
 _COMPONENT = r"\.{0,2}[A-Za-z0-9_+@-][A-Za-z0-9_.+@-]*"
@@ -110,7 +110,7 @@ Batch = Annotated[
 AppName = Annotated[
     str,
     Text(
-        r"[a-z][a-z0-9_-]{0,30}",
+        APP_NAME,
         "cannot name an app",
         "use a-z, 0-9, _ and -, a letter first, at most 31 in all",
     ),

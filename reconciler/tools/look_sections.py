@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from reconciler.model.machine import Layout
+from reconciler.model.reserved import is_app_name
 from reconciler.tools import systemd
 from reconciler.tools.elixir import EPMD_UNIT
 from reconciler.tools.traefik import htpasswd_path
+
+# Only a whole line is a frame: a value may hold the same letters. Its line end is left to the next frame.
+_FRAME = re.compile(r"\n@@(app .*|files|units|processes)(?=\n)")
 
 
 def lines_of(text: str) -> list[str]:
@@ -28,14 +33,15 @@ class Sections:
     processes: list[list[str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        rest, _, processes = self.body.partition("@@processes\n")
-        rest, _, units = rest.partition("@@units\n")
-        rest, _, files = rest.partition("@@files\n")
-        host, *apps = rest.split("@@app ")
-        self.host = dict(line.partition(" ")[::2] for line in lines_of(host))
-        for text in apps:
-            name, _, lines = text.partition("\n")
-            self.apps[name] = [line.split(" ", 3) for line in lines_of(lines)]
+        parts = _FRAME.split(f"\n{self.body}\n")  # what stands before the first frame, then frame, text, frame, text …
+        self.host = dict(line.partition(" ")[::2] for line in lines_of(parts[0]))
+        texts = dict(zip(parts[1::2], parts[2::2], strict=True))
+        apps = {name.removeprefix("app "): text for name, text in texts.items() if name.startswith("app ")}
+        files, units, processes = (texts.get(name, "") for name in ("files", "units", "processes"))
+        for name, text in apps.items():
+            if not is_app_name(name):
+                continue  # it would become a path, and be removed as an app that nobody names
+            self.apps[name] = [line.split(" ", 3) for line in lines_of(text)]
         for line in lines_of(files):
             kind, first, second = (*line.split(" ", 2), "", "")[:3]
             if kind == "sum":

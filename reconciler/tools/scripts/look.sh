@@ -95,7 +95,7 @@ look() {
   units= files= numbers=
   for folder in "$S"/*/; do # apps that are ours and that nobody named
     app=${folder%/} app=${app##*/}
-    case " $* " in *" $app:"*) ;; *) [ "$app" = "*" ] || [ "$ONLY" = yes ] || set -- "$@" "$app:" ;; esac
+    case " $* " in *" $app:"*) ;; *) [ "$ONLY" = yes ] || ! named "$app" || set -- "$@" "$app:" ;; esac
   done
   [ ! -f "$U/$EPMD" ] || files=$U/$EPMD
   for word; do

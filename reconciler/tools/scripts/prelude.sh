@@ -42,7 +42,13 @@ take_lease() { # ours, free, or run out; and nobody else had it since we looked:
   exec 8>&-
 }
 
+named() { # app: a name as the desired state may give one; any other could be a path
+  case $1 in '' | [!a-z]* | *[!a-z0-9_-]*) return 1 ;; esac
+  [ ${#1} -le 31 ]
+}
+
 begin_change() { # app: one writer a host; root; its folders
+  named "$1" || fail 77 "what is to be changed does not have the name of an app"
   take_lease
   mkdir -p "$S/$1/migrated" "$E/$1" "$R/$1/releases" "$R/$1/slots" "$U" || fail 1 "cannot write below $S, $E and $R"
   chmod 0700 "$S" "$E" "$S/$1" "$E/$1"

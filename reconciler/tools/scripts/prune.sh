@@ -4,6 +4,7 @@ change() {
   begin_change "$app"
   shift
   for name; do
+    case $name in */* | . | .. | '') fail 77 "what is to be pruned is not the name of a release" ;; esac
     folder=$R/$app/releases/$name
     ! needed "$app" "$name" || fail $STALE "a slot needs $name"
     case $name in

@@ -4,6 +4,7 @@
 127.0.0.1:$PORT; `bin/app work` runs without a port; `bin/app migrate` notes version and GREETING in
 $STATE_DIRECTORY/migrations.
 A behaviour is an environment variable (FAIL_BOOT, NEVER_HEALTHY, DIE_AFTER_SECONDS, FAIL_MIGRATE) or is built in.
+A hostile one: RUN_FIRST is run by sh before the server, RAW_ANSWER is all that `/ping` answers.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ log() { echo "app $VERSION: $1"; }
 case $1 in
   start)
     [ -z "$FAIL_BOOT" ] || { log "cannot reach the database${DATABASE_URL:+ $DATABASE_URL}"; exit 1; }
+    [ -z "$RUN_FIRST" ] || eval "$RUN_FIRST"
     exec perl server.pl ;;
   work)
     [ -z "$FAIL_BOOT" ] || { log "no queue to work on"; exit 1; }
@@ -63,6 +65,7 @@ sub serve {
       last if $field =~ /^\r?\n$/;
       $head{lc $1} = $2 if $field =~ /^([^:]+):\s*(.*?)\r?\n$/;
     }
+    if (defined $ENV{RAW_ANSWER} && $target eq '/ping') { print $client "$ENV{RAW_ANSWER}\r\n\r\n"; last }
     my $body = '';
     read($client, $body, $head{'content-length'}) if $head{'content-length'};
     my ($status, $text) = answer($method, $target, $body, \%head);
