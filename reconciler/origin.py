@@ -17,7 +17,7 @@ from reconciler.errors import GitError, InvalidDesiredState, UsageError
 from reconciler.load import load, load_from
 from reconciler.model.desired import Desired
 from reconciler.source.git import find_repository
-from reconciler.source.history import read_history, why_behind
+from reconciler.source.history import is_shallow, read_history, why_behind
 
 if TYPE_CHECKING:  # a folder here needs nothing of these, and starts sooner without them
     from reconciler.source.follow import Follower, Revision
@@ -35,6 +35,10 @@ class Origin(Protocol):
 
     async def behind(self, applied: str) -> str:
         """Why what was read last is older than the commit `applied`; "" when it may follow it. Raises GitError."""
+        ...
+
+    async def cut_short(self) -> UsageError | None:
+        """Why nothing may be changed for want of history, or None when the history is here. Raises GitError."""
         ...
 
     def past(self) -> AsyncIterator[Desired]:
@@ -103,6 +107,18 @@ class _Local:
             self._told[question] = await why_behind(repository, *question)
         return self._told[question]
 
+    async def cut_short(self) -> UsageError | None:
+        repository = find_repository(self._args.desired_state) if self._revision else None
+        if repository is None or not await is_shallow(repository):
+            return None
+        return UsageError(
+            f"{repository} is a shallow clone: it cannot tell whether a newer commit was applied already, "
+            "nor which apps were removed",
+            "git fetch --unshallow; in CI get all commits: fetch-depth: 0 under with: of actions/checkout, or "
+            'GIT_DEPTH: "0" under variables: of GitLab; or pass --allow-step-back, which removes nothing unless '
+            "fleet.yaml says owner:",
+        )
+
     async def past(self) -> AsyncIterator[Desired]:
         folder, revision = self._args.desired_state, self._revision
         repository = find_repository(folder) if revision else None
@@ -136,6 +152,9 @@ class _Remote:
     async def behind(self, applied: str) -> str:
         assert self._last is not None
         return await self._follower.behind(self._last[0].commit, applied)
+
+    async def cut_short(self) -> UsageError | None:
+        return None  # the mirror fetches the history it needs
 
     async def past(self) -> AsyncIterator[Desired]:
         assert self._last is not None

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from reconciler.alive import new_token
 from reconciler.ancestry import Behind
@@ -36,8 +37,12 @@ from reconciler.origin import Origin, origin_of
 from reconciler.proxy import all_apps
 from reconciler.resolve import Site, Target, cluster_of, resolve
 from reconciler.secrets.vault import Vault
-from reconciler.source.git import root_commit
+from reconciler.source.git import find_repository
+from reconciler.source.history import root_commit
 from reconciler.tools.digests import digest
+
+History = Literal["unasked", "wanted", "demanded"]
+"""What a command needs of the commits before: nothing, to judge by them, or to change hosts by them."""
 
 
 @dataclass
@@ -79,12 +84,25 @@ def controller(owner: str) -> Controller:
     return Controller(new_token(), name, owner)
 
 
+async def missing_history(origin: Origin, *, may_lack: bool) -> list[str]:
+    """A note for each part of the history that is not here. Raises UsageError unless it `may_lack`, and GitError."""
+    short = await origin.cut_short()
+    if short is None:
+        return []
+    if not may_lack:
+        raise short
+    return [f"{short}; {short.next_step}"]
+
+
 @asynccontextmanager
-async def session(args: argparse.Namespace) -> AsyncIterator[Session]:
+async def session(args: argparse.Namespace, history: History = "unasked") -> AsyncIterator[Session]:
     """The session of one command. Raises InvalidDesiredState, GitError or UsageError before any host is asked."""
     origin = origin_of(args)
     desired = await origin.read()
-    for note in desired.notes:
+    notes = list(desired.notes)
+    if history != "unasked":
+        notes += await missing_history(origin, may_lack=history == "wanted" or args.allow_step_back)
+    for note in notes:
         print(note, file=sys.stderr)
     opened = await work_out(desired, args.app, args.host, remote=args.repo)
     opened.origin = origin
@@ -176,7 +194,8 @@ async def _owner(desired: Desired, remote: str | None) -> str:
         return "folder-" + digest([platform.node(), str(desired.folder.resolve())])
     if remote:
         return "remote-" + digest(remote)
-    root = await asyncio.to_thread(root_commit, desired.folder)
+    repository = find_repository(desired.folder)
+    root = await root_commit(repository) if repository else ""
     return f"repository-{root[:16]}" if root else "-"
 
 

@@ -24,7 +24,7 @@ from reconciler.origin import Origin
 from reconciler.policy.fleet import failures
 from reconciler.progress import Progress
 from reconciler.rollback import keys, roll_back
-from reconciler.session import Session, close, work_out
+from reconciler.session import Session, close, missing_history, work_out
 
 FIRST_RETRY_SECONDS = 2.0
 JITTER = 0.1
@@ -43,6 +43,7 @@ class Watch:
     trouble: Callable[[ReconcileError], None]
     interval_seconds: float
     allow_prune: bool = False
+    allow_step_back: bool = False
     remote: str | None = None
     hosts: dict[str, Transport] = field(default_factory=dict)
     passes: dict[asyncio.Task[None], Pass] = field(default_factory=dict)
@@ -87,6 +88,8 @@ class Watch:
     async def _begin_pass(self) -> None:
         try:
             desired = await self.origin.read()
+            lacking = await missing_history(self.origin, may_lack=self.allow_step_back)
+            desired = replace(desired, notes=(*desired.notes, *lacking))
             opened = await work_out(desired, None, None, self.hosts, remote=self.remote)
             opened.origin = self.origin
         except ReconcileError as error:  # nothing is changed on the word of a desired state that cannot be used

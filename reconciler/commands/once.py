@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _once(args: argparse.Namespace) -> int:
-    async with session(args) as opened:
+    async with session(args, history="demanded") as opened:
         return await one_pass(opened, args)
 
 

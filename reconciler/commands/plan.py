@@ -20,7 +20,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _plan(args: argparse.Namespace) -> int:
-    async with session(args) as opened:
+    async with session(args, history="wanted") as opened:
         hints = await _hints(opened)
         foreseen = await preview(opened, allow_prune=args.allow_prune)
         plans = [each for _, _, each in foreseen if each.actions or not _absent(each)]

@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _rollback(args: argparse.Namespace) -> int:
-    async with session(args) as opened:
+    async with session(args, history="demanded") as opened:
         now, who = app_of(opened.desired, args.app_name), controller(opened.owner)
         if opened.desired.revision is None or now is None:
             raise UsageError("there is no commit to go back to", f"reconcile set {args.app_name} VERSION")

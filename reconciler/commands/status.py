@@ -32,7 +32,7 @@ async def _status(args: argparse.Namespace) -> int:
 
 
 async def _shown(args: argparse.Namespace) -> int:
-    async with session(args) as opened:
+    async with session(args, history="wanted") as opened:
         foreseen = await preview(opened, allow_prune=args.allow_prune)
         rows = [
             status_row(target.wanted, seen, plan) for target, seen, plan in foreseen if not _gone(target.wanted, seen)

@@ -58,8 +58,9 @@ async def _watch(args: argparse.Namespace) -> int:
 
     progress = Progress(log, terminal=sys.stderr.isatty())
     watch = Watch(
-        origin_of(args, lasting=True), controller, progress, done, trouble, args.interval, args.allow_prune, args.repo
-    )
+        origin_of(args, lasting=True), controller, progress, done, trouble, args.interval,
+        args.allow_prune, args.allow_step_back, args.repo,
+    )  # fmt: skip
     loop = asyncio.get_running_loop()
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, watch.stop)

@@ -190,22 +190,6 @@ def _talk_to(command: list[str], root: str) -> Iterator[_Objects]:
             git.kill()
 
 
-def root_commit(folder: Path) -> str:
-    """The first commit of the repository around the folder: the same in every clone of it, and in no other repository.
-
-    "" outside git, without a commit, and in a shallow clone, whose first commit is another one.
-    """
-    repository = find_repository(folder)
-    if repository is None or (repository / ".git" / "shallow").exists():
-        return ""
-    command = ["git", "-C", str(repository), "rev-list", "--max-parents=0", "--first-parent", "HEAD"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=30, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
-
-
 def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir()
