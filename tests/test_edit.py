@@ -68,6 +68,7 @@ def test_the_way_it_is_written_stays(old: str, new: str, line_end: str, bom: str
         ("artifact:\n  source: x # c\nhosts: [a]\n", f"artifact:\n  source: x # c\n  sha256: {NEW}\nhosts: [a]\n"),
         ("artifact:\n  source: x", f"artifact:\n  source: x\n  sha256: {NEW}\n"),
         ("artifact: {source: x}\n", f"artifact: {{source: x, sha256: {NEW}}}\n"),
+        ('artifact: {source: "x-{version}.tgz"}\n', f'artifact: {{source: "x-{{version}}.tgz", sha256: {NEW}}}\n'),
         ("artifact: {source: 'x' }\n", f"artifact: {{source: 'x', sha256: {NEW} }}\n"),
         ("artifact:\n  sha256:\n  source: x\n", f"artifact:\n  sha256: {NEW}\n  source: x\n"),
         ("artifact: {source: x, sha256: }\n", f"artifact: {{source: x, sha256: {NEW} }}\n"),

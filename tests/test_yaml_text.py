@@ -179,3 +179,51 @@ def test_both_parsers_read_alike(text: str) -> None:
 
     if not fast.problems and not slow.problems:
         assert (fast.value, fast_places) == (slow.value, slow_places)
+
+
+VERSION_UNQUOTED = {
+    "inside a block in brackets": (
+        "artifact: {source: ../build/x-{version}.tar.gz}",
+        'f:1:20  {version} inside { } needs quotes; write source: "../build/x-{version}.tar.gz"',
+    ),
+    "beside other keys": (
+        "artifact: {sha256: abc, source: https://x/{version}/x-{version}.tgz, fetch: host}",
+        'f:1:33  {version} inside { } needs quotes; write source: "https://x/{version}/x-{version}.tgz"',
+    ),
+    "over several lines": (
+        "artifact: {\n  source: ../x-{version},\n}",
+        'f:2:11  {version} inside { } needs quotes; write source: "../x-{version}"',
+    ),
+    "at the end": (
+        "artifact: {source: ../x-{version}}",
+        'f:1:20  {version} inside { } needs quotes; write source: "../x-{version}"',
+    ),
+    "where a value begins": (
+        "artifact:\n  source: {version}.tar.gz\n",
+        'f:2:11  {version} where a value begins needs quotes; write source: "{version}.tar.gz"',
+    ),
+    "where a value inside brackets begins": (
+        "artifact: {source: {version}.tar.gz}",
+        'f:1:20  {version} where a value begins needs quotes; write source: "{version}.tar.gz"',
+    ),
+    "alone": (
+        "artifact:\n  source: {version}\n",
+        'f:2:11  artifact.source: {version} alone needs quotes; write "{version}"',
+    ),
+    "with a space": (
+        "artifact: {source: my {version}.tgz}",
+        "f:1:23  {version} inside { } needs quotes; put the whole value into quotes",
+    ),
+}
+
+
+@both_parsers
+@pytest.mark.parametrize(("text", "told"), VERSION_UNQUOTED.values(), ids=VERSION_UNQUOTED)
+def test_a_version_without_its_quotes_is_told_how_to_get_them(pure: bool, text: str, told: str) -> None:
+    """The mistake that everybody makes, since the same value needs none on a line of its own."""
+    assert [str(problem) for problem in read(text, pure).problems] == [told]
+
+
+@both_parsers
+def test_a_version_on_a_line_of_its_own_needs_no_quotes(pure: bool) -> None:
+    assert read("source: ../x-{version}.tar.gz\n", pure).value == {"source": "../x-{version}.tar.gz"}

@@ -61,7 +61,7 @@ class Artifact(Strict):
 
     source: Source = Field(
         description="A path from the desired-state folder, https://, github:owner/repo, s3://bucket/key or "
-        "oci://registry/repo:{version}; {version} is filled in."
+        "oci://registry/repo:{version}; {version} is filled in. Inside { } it needs quotes."
     )
     sha256: Sha256 | None = Field(
         default=None,

@@ -88,7 +88,9 @@ def read_yaml(content: bytes, file: str, *, pure: bool = False) -> Document:
     except _Unreadable:
         value = None
     except yaml.MarkedYAMLError as error:
-        reader.problems.append(_syntax_problem(error, text, file))
+        problem = _syntax_problem(error, text, file)
+        here = (problem.line, problem.column)
+        reader.problems = [*(each for each in reader.problems if (each.line, each.column) != here), problem]
     except (yaml.YAMLError, RecursionError) as error:
         reader.problems.append(Problem(file, 0, 0, "", f"is not YAML: {error}", "write it anew"))
     return Document(file, value, reader.places, tuple(reader.problems), frozenset(reader.refused))
@@ -154,7 +156,10 @@ class _Reader:
             return None if not event.style and event.value in _NULLS else event.value
         if isinstance(event, yaml.SequenceStartEvent):
             return self._list(events, path)
-        return self._block(events, path)
+        block = self._block(events, path)
+        if block == {"version": None} and self.places[path].form == "flow":
+            self._refuse(event, path, "{version} alone needs quotes", 'write "{version}"')
+        return block
 
     def _list(self, events: Iterator[yaml.Event], path: KeyPath) -> list[object]:
         items: list[object] = []
@@ -245,11 +250,33 @@ _HINTS = {
 }
 
 
+_VERSION = "{version}"
+_WITH_VERSION = re.compile(r"([A-Za-z0-9_-]+):[ \t]+((?:\{version\}|[^,{}\[\]\"'\s])+)")
+
+
+def _unquoted_version(mark: Mark, text: str, file: str) -> Problem | None:
+    """The problem when it is `{version}`, which YAML takes for a block of keys inside { } and where a value begins."""
+    before, after = text[: mark.index], text[mark.index :]
+    if after.startswith(_VERSION):
+        where = "inside { }"
+    elif before.endswith(_VERSION):
+        where = "where a value begins"
+    else:
+        return None
+    values = _WITH_VERSION.finditer(text.splitlines()[mark.line])
+    found = next((value for value in values if value.start(2) <= mark.column <= value.end(2)), None)
+    key, column = (f"{found[1]}: ", found.start(2)) if found else ("", mark.column)
+    next_step = f'write {key}"{found[2]}"' if found else "put the whole value into quotes"
+    return Problem(file, mark.line + 1, column + 1, "", f"{_VERSION} {where} needs quotes", next_step)
+
+
 def _syntax_problem(error: yaml.MarkedYAMLError, text: str, file: str) -> Problem:
     mark = error.problem_mark or error.context_mark
     if mark is None:
         return Problem(file, 0, 0, "", f"is not YAML: {error.problem}", "check quotes, brackets and indentation")
     place = (file, mark.line + 1, mark.column + 1, "")
+    if version := _unquoted_version(mark, text, file):
+        return version
     if text[mark.index : mark.index + 1] == "\t":
         return Problem(*place, "a tab stands here", "YAML is indented with spaces")
     problem = error.problem or "cannot be read"
