@@ -189,7 +189,6 @@ def _unit_settings(app: App, spec: HostSpec) -> UnitSettings:
         distribution=app.distribution,
         node_host=node_host(app.distribution, spec.private_address),
         has_port=bool(app.ports),
-        proxy=app.app == TRAEFIK,
         scope=spec.scope,
     )
 

@@ -140,6 +140,7 @@ def test_an_older_traefik_is_not_told_what_it_does_not_know() -> None:
         ({"acme": {**ACME, "provider": "cloudflare"}}, "is for the dns challenge"),
         ({"acme": {**ACME, "staging": True, "ca_server": "https://a.b"}}, "ca_server names another authority"),
         ({"acme": {**ACME, "env": {"TRAEFIK_LOG_LEVEL": "DEBUG"}}}, "is a setting of Traefik itself"),
+        ({"acme": {**ACME, "env": {"LD_LIBRARY_PATH": "/srv/traefik"}}}, "is read by the loader of programs"),
         ({"trusted_proxies": ["10.0.0.0/40"]}, "is not an address or network"),
     ],
 )

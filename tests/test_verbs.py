@@ -21,7 +21,7 @@ from reconciler.model.machine import Layout
 from reconciler.model.observed import Identity
 from reconciler.model.route import Headers, Route, TcpRoute
 from reconciler.tools import scripts, verbs
-from reconciler.tools.forms import FormUnknown, form_of
+from reconciler.tools.forms import FormUnknown, decided, form_of
 from reconciler.tools.systemd import UnitSettings, env_file, epmd_text, unit_text
 from reconciler.tools.traefik import RouteSettings, default_text, route_text
 from reconciler.tools.verbs import SignatureUnknown, read_signature, verb_file
@@ -37,10 +37,10 @@ def judged(lines: str, stdin: bytes = b"") -> str:
     return "" if done.returncode == 0 else done.stderr.decode().strip() or f"exit {done.returncode}"
 
 
-def judged_file(function: str, text: str, tmp_path: Path) -> str:
+def judged_file(function: str, text: str, tmp_path: Path, app: str = "hello") -> str:
     file = tmp_path / "file"
     file.write_bytes(text.encode("utf-8", "surrogateescape"))
-    return judged(f"app=hello; {function} {file}")
+    return judged(f"app={app}; {function} {file}")
 
 
 def test_every_script_can_be_reached_or_is_named_here() -> None:
@@ -175,7 +175,7 @@ _SANDBOXES = st.builds(
 )
 _UNITS = st.builds(
     UnitSettings,
-    app=st.just("hello"),
+    app=st.sampled_from(["hello", "traefik"]),
     layout=st.just(Layout().model_dump()),
     sandbox=_SANDBOXES.map(lambda sandbox: sandbox.model_dump()),
     stop_seconds=st.integers(1, 3600),
@@ -184,7 +184,6 @@ _UNITS = st.builds(
     distribution=st.sampled_from(["none", "sname", "name"]),
     node_host=st.sampled_from(["", "localhost", "10.0.0.5"]),
     has_port=st.booleans(),
-    proxy=st.booleans(),
 )
 
 
@@ -192,7 +191,23 @@ _UNITS = st.builds(
 @given(unit=_UNITS)
 def test_every_unit_that_we_write_is_taken(unit: UnitSettings, tmp_path: Path) -> None:
     """Whatever an app may say of itself, within the capabilities and folders that make nobody root."""
-    assert judged_file("sound_unit", unit_text(unit), tmp_path) == ""
+    assert judged_file("sound_unit", unit_text(unit), tmp_path, unit.app) == ""
+
+
+def test_no_other_app_gets_the_unit_of_traefik(tmp_path: Path) -> None:
+    """Nor Traefik that of another: each line that only one of them has is refused in the unit of the other."""
+    of_an_app, of_traefik = (
+        unit_text(dataclasses.replace(UNIT, app=app)).replace("traefik", "hello") for app in ("hello", "traefik")
+    )
+    only_traefiks = set(of_traefik.splitlines(keepends=True)) - set(of_an_app.splitlines(keepends=True))
+
+    assert len(only_traefiks) > 10
+    assert "not of the form" in judged_file("sound_unit", of_traefik, tmp_path)
+    assert "not of the form" in judged_file("sound_unit", of_an_app.replace("hello", "traefik"), tmp_path, "traefik")
+    for line in only_traefiks - {of_traefik.splitlines(keepends=True)[0]}:
+        before = next(each for each in reversed(of_traefik.partition(line)[0].splitlines(True)) if each in of_an_app)
+        spoiled = of_an_app.replace(before, before + line, 1)
+        assert "not of the form" in judged_file("sound_unit", spoiled, tmp_path), line
 
 
 @pytest.mark.parametrize("address", [None, "10.0.0.5"])
@@ -222,7 +237,9 @@ def test_no_line_of_a_unit_can_be_taken_away_doubled_or_moved(tmp_path: Path) ->
         [*lines[:i], lines[i + 1], lines[i], *lines[i + 2 :]] for i in range(len(lines) - 1) if lines[i] != lines[i + 1]
     ]
     form = tmp_path / "form"
-    form.write_text(verbs._unit_form(Layout().model_dump()).replace("@APP@", "hello").replace("\n", "\x01"))
+    form.write_text(
+        verbs._unit_form(Layout().model_dump(), proxy=False).replace("@APP@", "hello").replace("\n", "\x01")
+    )
     texts = tmp_path / "texts"
     texts.write_text("".join("".join(each).replace("\n", "\x01") + "\n" for each in [*spoiled, lines]))
 
@@ -253,6 +270,16 @@ def test_a_template_that_says_something_new_fails_here() -> None:
     """Not on the host: its form must be written down first."""
     with pytest.raises(FormUnknown, match="colour"):
         form_of("a {{ colour }}\n", {})
+
+
+def test_of_a_block_whose_answer_is_known_one_side_is_left() -> None:
+    """A block within another has no such sides: it fails here."""
+    template = "{% if a -%}\nyes\n{% else -%}\nno\n{% endif -%}\n{% if not a -%}\nnot\n{% endif -%}\nend\n"
+
+    assert decided(template, a=True) == "yes\nend\n"
+    assert decided(template, a=False) == "no\nnot\nend\n"
+    with pytest.raises(FormUnknown, match="within another"):
+        decided("{% if a -%}\n{% if b -%}\nx\n{% endif -%}\n{% endif -%}\n", a=True)
 
 
 # --- env and routes

@@ -55,6 +55,8 @@ class Acme(Strict):
         for key in env:
             if key.startswith("TRAEFIK_"):
                 raise refuse("is a setting of Traefik itself", "only variables of the DNS provider go here", (key,))
+            if key.startswith("LD_"):
+                raise refuse("is read by the loader of programs", "only variables of the DNS provider go here", (key,))
         return env
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 _TAG = re.compile(r"(\{\{-?.*?-?\}\}|\{%-?.*?-?%\}|\{#.*?#\})", re.DOTALL)
 _CHOICE = re.compile(r'"([A-Za-z]+)" if [a-z_. ]+ else "([A-Za-z]+)"')
+_DECIDED = r"\{%% if (not )?%s -%%\}\n(.*?)(?:\{%% else -%%\}\n(.*?))?\{%% endif -%%\}\n"
 _BLOCKS = {"if": ("(", ")?"), "for": ("(", ")*")}
 
 
@@ -34,6 +35,22 @@ def form_of(template: str, expressions: Mapping[str, str]) -> str:
         elif part.startswith("{%"):
             form += _block(part[2:-2].strip("- "), open_blocks)
     return form
+
+
+def decided(template: str, **facts: bool) -> str:
+    """The template where these names are known: of the blocks that ask for nothing else, one side is left.
+
+    No text of the other side fits its form any more. Raises FormUnknown where another block stands within such a one.
+    """
+    for name, value in facts.items():
+
+        def kept(found: re.Match[str], value: bool = value) -> str:
+            if "{% if" in found[0][5:]:
+                raise FormUnknown(f"a block within another: {found[0][:60]}")
+            return (found[2] if value != bool(found[1]) else found[3]) or ""
+
+        template = re.sub(_DECIDED % name, kept, template, flags=re.DOTALL)
+    return template
 
 
 def escaped(text: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reconciler.model.machine import Scope
-from reconciler.model.observed import Identity
+from reconciler.model.observed import TRAEFIK, Identity
 from reconciler.tools import elixir
 from reconciler.tools.digests import digest
 from reconciler.tools.rendering import package_text, render
@@ -29,8 +29,12 @@ class UnitSettings:
     node_host: str  # after the @ of its node names, "" without distribution
     has_port: bool
     cpu_max: str | None = None
-    proxy: bool = False  # Traefik: it serves all others, and sees nothing of theirs
     scope: Scope = "system"
+
+    @property
+    def proxy(self) -> bool:
+        """Traefik: it serves all others, and sees nothing of theirs. No other app gets what its unit has."""
+        return self.app == TRAEFIK
 
     @property
     def digest(self) -> str:
@@ -46,7 +50,8 @@ def unit_text(settings: UnitSettings) -> str:
     node = elixir.node_name(settings.app, "%i", settings.node_host)
     beam = {"node": node, "node_flags": elixir.node_flags(settings.node_host)}
     epmd = {"epmd_unit": elixir.EPMD_UNIT, "epmd_port": elixir.EPMD_PORT}
-    return render(settings.template, digest=settings.digest, **vars(settings), **beam, **epmd)
+    own = {"digest": settings.digest, "proxy": settings.proxy}
+    return render(settings.template, **own, **vars(settings), **beam, **epmd)
 
 
 def epmd_text(releases: str, private_address: str | None) -> str:

@@ -22,7 +22,7 @@ from reconciler.model.machine import Layout
 from reconciler.model.reserved import APP_NAMES, ENV_KEYS
 from reconciler.tools.digests import digest
 from reconciler.tools.elixir import EPMD_UNIT
-from reconciler.tools.forms import escaped, form_of
+from reconciler.tools.forms import decided, escaped, form_of
 from reconciler.tools.rendering import package_text
 from reconciler.tools.scripts import LOOK_ALONE, joined, own_text
 from reconciler.tools.traefik import HTPASSWD_LINE
@@ -174,7 +174,8 @@ def sudoers_text(user: str) -> str:
 def _forms(folders: dict[str, str]) -> dict[str, str]:
     """All that is written for another program, and what it may look like on a host with these folders."""
     return {
-        "UNIT_FORM": _unit_form(folders),
+        "UNIT_FORM": _unit_form(folders, proxy=False),
+        "PROXY_FORM": _unit_form(folders, proxy=True),
         "ROUTE_FORM": _route_form(folders["traefik"]),
         "EPMD_FORM": _epmd_form(folders["releases"]),
         "DEFAULT_FORM": escaped(package_text("templates/traefik-default.yml")),
@@ -186,9 +187,9 @@ def _epmd_form(releases: str) -> str:
     return form_of(package_text("templates/reconcile-epmd.service.j2"), words)
 
 
-def _unit_form(folders: dict[str, str]) -> str:
+def _unit_form(folders: dict[str, str], *, proxy: bool) -> str:
     words = _UNIT_WORDS | {f"layout.{key}": escaped(path) for key, path in folders.items()}
-    return form_of(package_text("templates/app@.service.j2"), words)
+    return form_of(decided(package_text("templates/app@.service.j2"), proxy=proxy), words)
 
 
 def _route_form(folder: str) -> str:

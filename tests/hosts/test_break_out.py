@@ -487,21 +487,29 @@ TRICKS = [
 ]
 
 
+def fortified(machine: Machine, ssh_home: Path, folder: Path) -> Attacker:
+    """The host, bootstrapped, and whoever has the key of its deploy user."""
+    done = bootstrap(folder, command_environ(ssh_home, folder), machine, "--yes")
+    assert done.code == 0, str(done)
+    return Attacker(machine, ssh_home)
+
+
+def send(attacker: Attacker, app: str) -> None:
+    """A sound release lies on the host, as one of this app."""
+    prepared = prepare(small_release("0.1.0"), sha256(small_release("0.1.0")), label="small")
+    head = (prepared.sums.encode(), prepared.tree.encode())
+    words = (RELEASE, str(len(head[0])), str(len(head[1])), "1", "new")
+    sent = attacker.change("install", app, *words, stdin=b"".join(head) + prepared.packed.read_bytes())
+    assert b"@@result 0" in sent.stdout, sent
+
+
 @pytest.fixture(scope="module")
 def attacker(farm: Farm, machine_factory: MachineFactory, ssh_home: Path, tmp_path_factory: Any) -> Iterator[Attacker]:
     """A bootstrapped host on which hello runs, and things that are root's."""
     machine = machine_factory("fort")
-    folder = tmp_path_factory.mktemp("fort")
-    done = bootstrap(folder, command_environ(ssh_home, folder), machine, "--yes")
-    assert done.code == 0, str(done)
+    attacker = fortified(machine, ssh_home, tmp_path_factory.mktemp("fort"))
     machine.run(PREPARE)
-    attacker = Attacker(machine, ssh_home)
-    machine.run(f"mkdir -p /srv/{APP}; rmdir /srv/{APP}")
-    prepared = prepare(small_release("0.1.0"), sha256(small_release("0.1.0")), label="small")
-    head = (prepared.sums.encode(), prepared.tree.encode())
-    words = (RELEASE, str(len(head[0])), str(len(head[1])), "1", "new")
-    sent = attacker.change("install", APP, *words, stdin=b"".join(head) + prepared.packed.read_bytes())
-    assert b"@@result 0" in sent.stdout, sent
+    send(attacker, APP)
     machine.run(QUICK)
     started = start(attacker, files())
     assert b"@@result 0" in started.stdout, started

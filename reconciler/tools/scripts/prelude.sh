@@ -268,12 +268,26 @@ watched() { # app file mode; stdin: the text. Outside the watched folder first, 
   sync -f "$T"
 }
 
-traefik_group() { # of the Traefik that runs, root's when none is seen: by its unit, for any process may call itself so
+traefik_group() { # of the Traefik that runs: by its unit, for any process may call itself so
   for each in $(systemctl show -P MainPID 'traefik@*.service' traefik.service 2>/dev/null); do
     [ "$each" = 0 ] || { awk '/^Gid:/ {print $3; found = 1} END {exit !found}' "/proc/$each/status" && return; }
   done 2>/dev/null
-  echo 0
+  future_group
 }
+
+future_group() { # of the Traefik of ours that is to run, which keeps the one of its state; root's when it has none yet
+  stat -Lc %g /var/lib/traefik 2>/dev/null || echo 0
+}
+
+give_passwords() ( # Traefik is about to start: the files of names and hashes that we wrote are for its eyes
+  set -- "$T"/*.htpasswd
+  [ -e "$1" ] || exit 0
+  [ -e /var/lib/traefik ] || run_as traefik traefik-state.service state /bin/true # by its user, which makes the folder
+  for each; do
+    app=${each##*/} app=${app%.htpasswd}
+    ! grep -qsxF "$(sha256sum <"$each" | cut -d' ' -f1)  $each" "$S/$app/inventory" || chgrp "$(future_group)" "$each"
+  done
+)
 
 link_slot() { # app slot release
   rm -f "$R/$1/slots/.$2.new"

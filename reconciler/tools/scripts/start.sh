@@ -13,6 +13,7 @@ change() {
   fi
   systemctl daemon-reload
   systemctl reset-failed "$unit" 2>/dev/null
+  [ "$app" != traefik ] || give_passwords
   [ "$5" = - ] || step_aside "$5" "$slot"
   systemctl restart "$unit" || log_tail "$unit" "$(started_at "$app" "$slot")"
 }

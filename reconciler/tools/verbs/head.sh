@@ -162,7 +162,10 @@ sound_env() { # comments, and NAME="value" with all quoted; a value may go over 
     END {exit bad || open}' "$1" || refuse 'the env is not of the form that this host takes, or sets a variable that is not an app'"'"'s'
 }
 sound_unit() {
-  sound_form "$1" "$UNIT_FORM" unit
+  case $app in
+    traefik) sound_form "$1" "$PROXY_FORM" unit ;;
+    *) sound_form "$1" "$UNIT_FORM" unit ;;
+  esac
   capabilities=$(sed -n 's/^CapabilityBoundingSet=//p' "$1") ambient=$(sed -n 's/^AmbientCapabilities=//p' "$1")
   for each in $capabilities $ambient; do
     case " $CAPABILITIES " in *" $each "*) ;; *) refuse "an app may not have $each here, only $CAPABILITIES: only root gives more" ;; esac
