@@ -33,6 +33,7 @@ def settings(**keys: Any) -> dict[str, str]:
 def test_the_settings_of_a_plain_one() -> None:
     """All of them: Traefik takes nothing from anywhere else."""
     lifecycle = "TRANSPORT_LIFECYCLE_GRACETIMEOUT"
+    limits = "TRANSPORT_RESPONDINGTIMEOUTS"
 
     assert settings() == {
         "TRAEFIK_API_DASHBOARD": "false",
@@ -42,12 +43,18 @@ def test_the_settings_of_a_plain_one() -> None:
         "TRAEFIK_ENTRYPOINTS_WEB_HTTP_ALIASHEADERSSTRATEGY": "delete",
         "TRAEFIK_ENTRYPOINTS_WEB_REUSEPORT": "true",
         f"TRAEFIK_ENTRYPOINTS_WEB_{lifecycle}": "30s",
+        f"TRAEFIK_ENTRYPOINTS_WEB_{limits}_READTIMEOUT": "900s",
+        f"TRAEFIK_ENTRYPOINTS_WEB_{limits}_WRITETIMEOUT": "0s",
+        f"TRAEFIK_ENTRYPOINTS_WEB_{limits}_IDLETIMEOUT": "180s",
         "TRAEFIK_ENTRYPOINTS_WEBSECURE_ADDRESS": ":443",
         "TRAEFIK_ENTRYPOINTS_WEBSECURE_ASDEFAULT": "true",
         "TRAEFIK_ENTRYPOINTS_WEBSECURE_HTTP_ALIASHEADERSSTRATEGY": "delete",
         "TRAEFIK_ENTRYPOINTS_WEBSECURE_HTTP_TLS": "true",
         "TRAEFIK_ENTRYPOINTS_WEBSECURE_REUSEPORT": "true",
         f"TRAEFIK_ENTRYPOINTS_WEBSECURE_{lifecycle}": "30s",
+        f"TRAEFIK_ENTRYPOINTS_WEBSECURE_{limits}_READTIMEOUT": "900s",
+        f"TRAEFIK_ENTRYPOINTS_WEBSECURE_{limits}_WRITETIMEOUT": "0s",
+        f"TRAEFIK_ENTRYPOINTS_WEBSECURE_{limits}_IDLETIMEOUT": "180s",
         "TRAEFIK_GLOBAL_CHECKNEWVERSION": "false",
         "TRAEFIK_GLOBAL_SENDANONYMOUSUSAGE": "false",
         "TRAEFIK_LOG_LEVEL": "INFO",
@@ -115,6 +122,19 @@ def test_entry_points_of_tcp_routes_listen_like_the_others() -> None:
     assert said["TRAEFIK_ENTRYPOINTS_POSTGRES_REUSEPORT"] == "true"
 
 
+def test_visitors_may_take_as_long_as_is_written() -> None:
+    """Connections of TCP routes have no such limits: Traefik would lift them anyway."""
+    said = settings(timeouts={"read_seconds": 3, "write_seconds": "7", "idle_seconds": 0}, tcp_ports={"db": 5432})
+    limits = {key: value for key, value in said.items() if "RESPONDINGTIMEOUTS" in key}
+
+    assert limits == {
+        f"TRAEFIK_ENTRYPOINTS_{name}_TRANSPORT_RESPONDINGTIMEOUTS_{kind}TIMEOUT": value
+        for name in ("WEB", "WEBSECURE")
+        for kind, value in (("READ", "3s"), ("WRITE", "7s"), ("IDLE", "0s"))
+    }
+    assert settings(timeouts=None) == settings()
+
+
 def test_an_older_traefik_is_not_told_what_it_does_not_know() -> None:
     assert not any("ALIASHEADERS" in key for key in settings(version="3.7.14"))
 
@@ -141,6 +161,10 @@ def test_an_older_traefik_is_not_told_what_it_does_not_know() -> None:
         ({"acme": {**ACME, "staging": True, "ca_server": "https://a.b"}}, "ca_server names another authority"),
         ({"acme": {**ACME, "env": {"TRAEFIK_LOG_LEVEL": "DEBUG"}}}, "is a setting of Traefik itself"),
         ({"acme": {**ACME, "env": {"LD_LIBRARY_PATH": "/srv/traefik"}}}, "is read by the loader of programs"),
+        ({"timeouts": {"read_seconds": -1}}, "-1 is outside 0 to 86400"),
+        ({"timeouts": {"read_seconds": "15m"}}, "'15m' is not a whole number"),
+        ({"timeouts": {"read": 900}}, "read"),
+        ({"version": None, "timeouts": {"read_seconds": 3}}, "is for a Traefik that reconcile looks after"),
         ({"trusted_proxies": ["10.0.0.0/40"]}, "is not an address or network"),
     ],
 )

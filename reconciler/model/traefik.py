@@ -60,6 +60,22 @@ class Acme(Strict):
         return env
 
 
+class Timeouts(Strict):
+    """How long Traefik waits for a visitor's side of a connection. 0: without a limit."""
+
+    read_seconds: Annotated[int, Whole(0, 86400)] = Field(
+        default=900,
+        description="A whole request, its body included, must have come in: the longest upload. Traefik's own is 60.",
+    )
+    write_seconds: Annotated[int, Whole(0, 86400)] = Field(
+        default=0,
+        description="A whole response must have gone out: the longest download, event stream or slow answer.",
+    )
+    idle_seconds: Annotated[int, Whole(0, 86400)] = Field(
+        default=180, description="A kept connection may stay without a request for so long."
+    )
+
+
 class Traefik(Strict):
     """With `version` reconcile installs, configures and upgrades Traefik itself; without, only asks the one there."""
 
@@ -92,6 +108,10 @@ class Traefik(Strict):
     )
     idle_seconds: Annotated[int, Whole(1, 3600)] = Field(
         default=4, description="Idle connections to apps are closed after so long; less than the apps themselves wait."
+    )
+    timeouts: Annotated[Timeouts, MayBeEmpty(dict)] = Field(
+        default_factory=Timeouts,
+        description="How long visitors may take for a request, a response and between two, over http and https.",
     )
     access_log: values.Flag = Field(default=False, description="Every request into the journal, as JSON.")
     dashboard: values.Flag = Field(

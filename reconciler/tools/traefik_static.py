@@ -69,7 +69,16 @@ def _listener(name: str, port: int) -> dict[str, str]:
 
 def _entry_point(name: str, port: int, traefik: Traefik) -> dict[str, str]:
     trusted = ",".join(traefik.trusted_proxies)
-    return _listener(name, port) | ({f"entryPoints.{name}.forwardedHeaders.trustedIPs": trusted} if trusted else {})
+    limits = f"entryPoints.{name}.transport.respondingTimeouts"
+    return {
+        **_listener(name, port),
+        # Not for TCP routes: Traefik lifts these limits once it has connected both sides. There they would only change
+        # how long a client may say nothing before TLS begins, for which Traefik's own 60 s are plenty.
+        f"{limits}.readTimeout": f"{traefik.timeouts.read_seconds}s",
+        f"{limits}.writeTimeout": f"{traefik.timeouts.write_seconds}s",
+        f"{limits}.idleTimeout": f"{traefik.timeouts.idle_seconds}s",
+        **({f"entryPoints.{name}.forwardedHeaders.trustedIPs": trusted} if trusted else {}),
+    }
 
 
 def _resolver(name: str, acme: Acme, http_entry_point: str) -> dict[str, str]:
