@@ -126,9 +126,7 @@ class Applier:
             case RemoveRoute():
                 return await runner.run("unroute", (action.app,))
             case Drain():
-                seconds = self.target.wanted.drain_seconds
-                words = (action.app, action.slot, str(int(seconds * 1000)))
-                return await runner.run("drain", words, b"", LOCK_SECONDS + seconds)
+                return await prove.drain(self.target, action, runner, self.tell)
             case PruneReleases():
                 return await runner.run("prune", (action.app, *action.releases))
             case RemoveApp():

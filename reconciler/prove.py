@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from reconciler.clock import now_seconds, sleep_seconds
 from reconciler.host.http import HttpConnection, NoAnswer
 from reconciler.host.transport import Transport
-from reconciler.model.action import ConfirmRoute, Soak, WaitCertified, WaitHealthy
+from reconciler.model.action import ConfirmRoute, Drain, Soak, WaitCertified, WaitHealthy
 from reconciler.model.observed import ObservedApp, ObservedHost, Slot
 from reconciler.observe import ask_all_traefiks, ask_certificates, read_health, trouble_of_traefik
 from reconciler.policy.certificates import WITHIN_SECONDS, uncertified
@@ -132,6 +132,7 @@ async def wait_healthy(
         after = reply.apps[action.app]
         if reply.status:
             return reply, after
+        watch.deadline += reply.queued_seconds  # what others kept it waiting is not the instance's fault
         slot = after.slot(action.slot)
         if failure := _hopeless(slot, before):
             return watch.gave_up(reply, failure) if reply.log else await watch.gave_up_late(failure)
@@ -193,6 +194,19 @@ async def soak(
             path = target.wanted.health_path
             missed = f"{path} answered {watch.answer}" if path else "its port was not open"
             return await watch.gave_up_late(f"after the cutover {missed}, {MISSES} times in a row")
+
+
+async def drain(target: Target, action: Drain, runner: Runner, tell: Callable[[str], None]) -> Reply:
+    """Wait until no connection to the slot is open, or `drain_seconds` are over. Each look renews the lease."""
+    deadline = now_seconds() + target.wanted.drain_seconds
+    while True:
+        left = max(0.0, deadline - now_seconds())
+        words = (action.app, action.slot, str(int(min(left, LOOK_EVERY_SECONDS) * 1000)))
+        reply = await runner.run("drain", words, b"", 60 + LOOK_EVERY_SECONDS)
+        still_open = reply.apps[action.app].slot(action.slot).open_connections if not reply.status else 0
+        if not still_open or left <= LOOK_EVERY_SECONDS:
+            return reply
+        tell(f"{still_open} still open, {left - LOOK_EVERY_SECONDS:.0f} s left")
 
 
 def restarts_before(slot: Slot) -> int:

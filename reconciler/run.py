@@ -38,7 +38,7 @@ class Runner:
         except Unreadable as error:
             said = completed.stderr.strip()[-300:]
             raise ActionFailed(self.host.name, f"{script}: {error}: {said or 'no message'}", "look again") from error
-        return replace(reply, said=completed.stderr.strip())
+        return replace(reply, said=completed.stderr.strip(), queued_seconds=completed.queued_seconds)
 
     async def release(self) -> None:
         """Give the lease back before it runs out."""

@@ -5,10 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 
 from reconciler.errors import HostRefused, HostUnreachable
 from reconciler.host.terminal import lent_terminal
-from reconciler.host.transport import Command, Completed, Reader, RoundTrips, Stdin, Tell, Writer, read_all, why_refused
+from reconciler.host.transport import (
+    ENDS_WITHIN_SECONDS,
+    Command,
+    Completed,
+    Reader,
+    RoundTrips,
+    Stdin,
+    Tell,
+    Writer,
+    read_all,
+    too_long,
+    why_refused,
+)
 
 
 class LocalHost:
@@ -37,7 +50,11 @@ class LocalHost:
                     )
                     status = await process.wait()
         except TimeoutError:
-            raise HostUnreachable(self.name, f"a command did not end within {timeout_seconds:g} s") from None
+            await _end(process)
+            raise HostUnreachable(self.name, *too_long(timeout_seconds)) from None
+        except BaseException:
+            await _end(process)
+            raise
         completed = Completed(status, stdout.decode(errors="replace"), stderr.decode(errors="replace"))
         if self._sudo and (refused := why_refused(completed)):
             raise HostRefused(self.name, *refused)
@@ -58,6 +75,17 @@ class LocalHost:
 
     async def close(self) -> None:
         return
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """End a command that nobody waits for any more, and what it started; what sudo made root's sees its stdin end."""
+    if process.stdin:
+        process.stdin.close()
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGTERM)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(ENDS_WITHIN_SECONDS):
+            await process.wait()
 
 
 async def _all_of(reader: asyncio.StreamReader | None, tell: Tell | None) -> bytes:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import HostError, HostKeyRefused, HostRefused, HostUnreachable
+from reconciler.host.sessions import Sessions, Turn
+from reconciler.host.ssh_process import carry_out, open_port, open_session
 from reconciler.host.terminal import lent_terminal
-from reconciler.host.transport import Command, Completed, Reader, RoundTrips, Stdin, Tell, Writer, read_all, why_refused
+from reconciler.host.transport import Command, Completed, Reader, RoundTrips, Stdin, Tell, Writer, too_long, why_refused
 from reconciler.host.wording import plainly
 
 if TYPE_CHECKING:
     import asyncssh
 
+    from reconciler.host.ssh_process import Connection, Process
+
 CONNECT_SECONDS = 10
 KEEPALIVE_SECONDS = 5  # three unanswered ones end the connection: a dead link is noticed within 20 s
+MOST_REFUSALS = 16  # of one command that is alone: for about a minute
 
 
 class SshHost:
@@ -39,6 +44,8 @@ class SshHost:
         self._needs_root = needs_root
         self._connection: asyncssh.SSHClientConnection | None = None
         self._connecting = asyncio.Lock()
+        self._sessions = Sessions()
+        self._ending: set[asyncio.Future[None]] = set()
 
     async def open(self) -> None:
         await self._connected()
@@ -46,33 +53,75 @@ class SshHost:
     async def run(
         self, command: Command, stdin: Stdin = b"", timeout_seconds: float = 60, *, tell: Tell | None = None
     ) -> Completed:
-        import asyncssh
-
-        connection = await self._connected()
-        sudo = self._needs_root and connection.get_extra_info("username") != "root"
+        clock = asyncio.get_running_loop().time
+        asked = clock()
+        turn = await self._sessions.begin(timeout_seconds)
+        process: Process | None = None
         try:
-            with self.round_trips:
-                async with asyncio.timeout(timeout_seconds):
-                    process = await connection.create_process(command.line(sudo), encoding=None)
-                    stdout, stderr, _ = await asyncio.gather(
-                        read_all(process.stdout, tell), process.stderr.read(), _feed(process.stdin, stdin)
-                    )
-                    await process.wait()
-        except TimeoutError:
-            await self.close()
-            raise HostUnreachable(
-                self.name,
-                f"a command did not end within {timeout_seconds:g} s",
-                "it may still be running there; look again",
-            ) from None
-        except (asyncssh.Error, OSError) as error:
-            raise await self._lost(error) from error
-        if process.exit_status is None or process.exit_status < 0:
-            raise await self._lost(ConnectionError("it closed during a command"))
-        completed = Completed(process.exit_status, stdout.decode(errors="replace"), stderr.decode(errors="replace"))
+            refusals = 0
+            while process is None:
+                connection = await self._connected()
+                sudo = self._needs_root and connection.get_extra_info("username") != "root"
+                with self.round_trips:
+                    process = await self._session(connection, command.line(sudo))
+                    if process:
+                        self._sessions.given()
+                        queued = clock() - asked
+                        completed = await self._completed(connection, process, stdin, timeout_seconds, tell)
+                if process is None:
+                    refusals += 1
+                    await self._wait_for_session(turn, refusals)
+        finally:
+            self._end(turn, process)
         if sudo and (refused := why_refused(completed)):
             raise HostRefused(self.name, *refused)
+        return replace(completed, queued_seconds=queued)
+
+    async def _session(self, connection: Connection, line: str) -> Process | None:
+        import asyncssh
+
+        try:
+            return await open_session(connection, line)
+        except (asyncssh.Error, OSError) as error:
+            raise self._lost(connection, error) from error
+
+    async def _completed(
+        self, connection: Connection, process: Process, stdin: Stdin, timeout_seconds: float, tell: Tell | None
+    ) -> Completed:
+        import asyncssh
+
+        try:
+            completed = await carry_out(process, stdin, timeout_seconds, tell)
+        except TimeoutError:
+            raise HostUnreachable(self.name, *too_long(timeout_seconds)) from None
+        except (asyncssh.Error, OSError) as error:
+            raise self._lost(connection, error) from error
+        if completed.status < 0:
+            raise self._lost(connection, ConnectionError("it was ended by somebody else"))
         return completed
+
+    async def _wait_for_session(self, turn: Turn, refusals: int) -> None:
+        """Sessions that sshd counts end by and by, the newest last: alone it asks again, later each time."""
+        if self._sessions.alone:
+            if refusals > MOST_REFUSALS:
+                await self.close()  # what it counts may be of commands that never ended: a new connection has none
+                raise HostRefused(
+                    self.name,
+                    "sshd lets nothing run on a connection that nothing else runs on",
+                    "MaxSessions in its sshd_config must be 1 or more; 10 is its default",
+                )
+            await asyncio.sleep(min(0.1 * 2**refusals, 5))
+        await self._sessions.refused(turn)
+
+    def _end(self, turn: Turn, process: Process | None) -> None:
+        """Give the turn back, at once or when the command is over on the host: until then sshd counts it."""
+        if process is None:
+            self._sessions.end(turn)
+            return
+        closed = asyncio.ensure_future(process.wait_closed())
+        self._ending.add(closed)
+        closed.add_done_callback(self._ending.discard)
+        closed.add_done_callback(lambda _: self._sessions.end(turn))
 
     async def interact(self, command: Command) -> int:
         import asyncssh
@@ -88,9 +137,9 @@ class SshHost:
                 with terminal.resizes(process.change_terminal_size):
                     await process.wait()
             except (asyncssh.Error, OSError) as error:
-                raise await self._lost(error) from error
+                raise self._lost(connection, error) from error
         if process.exit_status is None or process.exit_status < 0:
-            raise await self._lost(ConnectionError("it closed during a command"))
+            raise self._lost(connection, ConnectionError("it closed during a command"))
         return process.exit_status
 
     async def connect(self, port: int) -> tuple[Reader, Writer]:
@@ -99,8 +148,10 @@ class SshHost:
         connection = await self._connected()
         try:
             with self.round_trips:
-                reader, writer = await connection.open_connection("127.0.0.1", port)
+                reader, writer = await open_port(connection, port)
         except asyncssh.ChannelOpenError as error:
+            if connection.is_closed():
+                raise self._lost(connection, error) from error
             if error.code == asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED:
                 raise HostRefused(
                     self.name,
@@ -109,7 +160,7 @@ class SshHost:
                 ) from error
             raise ConnectionRefusedError(f"nothing answers on port {port}") from error
         except (asyncssh.Error, OSError) as error:
-            raise await self._lost(error) from error
+            raise self._lost(connection, error) from error
         return reader, writer
 
     async def close(self) -> None:
@@ -117,11 +168,10 @@ class SshHost:
         if connection is not None:
             connection.abort()
 
-    async def _lost(self, error: Exception) -> HostError:
-        await self.close()
-        return HostUnreachable(
-            self.name, f"the connection broke: {plainly(error)}", "look again: what was under way may be done"
-        )
+    def _lost(self, connection: Connection, error: Exception) -> HostError:
+        """What to raise. The connection is let go of only when it is closed itself: others use it."""
+        what = "the connection broke" if connection.is_closed() else "a command broke off"
+        return HostUnreachable(self.name, f"{what}: {plainly(error)}", "look again: what was under way may be done")
 
     async def _connected(self) -> asyncssh.SSHClientConnection:
         async with self._connecting:
@@ -184,14 +234,3 @@ class SshHost:
                 "take that line out for this host, or pin host_key in fleet.yaml",
             )
         return options
-
-
-async def _feed(writer: asyncssh.SSHWriter[bytes], stdin: Stdin) -> None:
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the command ended early and says why itself
-        if isinstance(stdin, bytes):
-            writer.write(stdin)
-        else:
-            async for block in stdin:
-                writer.write(block)
-                await writer.drain()
-        writer.write_eof()

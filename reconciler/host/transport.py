@@ -14,6 +14,7 @@ Tell = Callable[[bytes], None]
 PROGRAM = "/usr/local/sbin/reconcile-host"
 OF_OTHER_SCRIPTS = 78  # verbs/head.sh: it was made from other scripts than ours
 ARGUMENT_REFUSED = 77
+ENDS_WITHIN_SECONDS = 5.0  # a command that was told to end
 
 # A login that is not root's runs the host's own program where there is one, by the verb of the script: that may be all
 # that sudo allows it. Found out where the script would run, it costs no round trip and is remembered nowhere.
@@ -72,6 +73,12 @@ class Completed:
     status: int
     stdout: str
     stderr: str
+    queued_seconds: float = 0.0  # before it was begun: only so many run at a time
+
+
+def too_long(timeout_seconds: float) -> tuple[str, str]:
+    """What is said of a command that did not end in time, and what to do."""
+    return f"a command did not end within {timeout_seconds:g} s", "it was told to end; look again"
 
 
 def why_refused(completed: Completed) -> tuple[str, str] | None:
@@ -153,8 +160,9 @@ class Transport(Protocol):
         """Run it as root, or as who logs in where nothing needs root. With `tell`, stdout goes there as it comes, and
         not into the result.
 
-        Raises HostUnreachable when the connection breaks or nothing comes in time (the command may
-        still be running there), HostRefused when root's rights cannot be had."""
+        It may have to wait for its turn; its time begins after that. When the time is over, or the caller is cancelled,
+        it is ended on the host as well. Raises HostUnreachable when the connection breaks or it does not end in time,
+        HostRefused when root's rights cannot be had."""
         ...
 
     async def interact(self, command: Command) -> int:

@@ -37,6 +37,7 @@ class Reply:
     lease: Lease
     apps: dict[str, ObservedApp]
     said: str = ""  # on stderr
+    queued_seconds: float = 0.0  # before the script was begun
 
 
 class Unreadable(ValueError):

@@ -1,0 +1,109 @@
+"""An SSH server in this process that lets so many sessions into one connection, as sshd does with MaxSessions."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from signal import SIGTERM
+
+import asyncssh
+
+from reconciler.host.ssh import SshHost
+
+
+@dataclass
+class SshServer:
+    """What it saw: connections, the most sessions at once, and the commands that were ended by a signal."""
+
+    max_sessions: int = 10
+    connections: int = 0
+    open: int = 0
+    most_open: int = 0
+    refused: int = 0
+    ended: list[str] = field(default_factory=list)
+    port: int = 0
+    host_key: str = ""
+
+    def host(self, name: str = "a") -> SshHost:
+        """The host that it is, behind the seam."""
+        return SshHost(name, "127.0.0.1", user="tester", port=self.port, host_key=self.host_key, needs_root=False)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[SshServer]:
+        key = asyncssh.generate_private_key("ssh-ed25519")
+        self.host_key = key.export_public_key("openssh").decode().strip()
+        server = await asyncssh.create_server(
+            lambda: _Login(self), "127.0.0.1", 0, server_host_keys=[key], encoding=None
+        )
+        self.port = server.sockets[0].getsockname()[1]
+        try:
+            yield self
+        finally:
+            server.close()
+            await server.wait_closed()
+
+
+class _Login(asyncssh.SSHServer):
+    def __init__(self, server: SshServer) -> None:
+        self._server = server
+        server.connections += 1
+
+    def begin_auth(self, username: str) -> bool:
+        return False
+
+    def session_requested(self) -> bool | asyncssh.SSHServerProcess[bytes]:
+        server = self._server
+        if server.open >= server.max_sessions:
+            server.refused += 1
+            return False
+        server.open += 1
+        server.most_open = max(server.most_open, server.open)
+        return _Process(server)
+
+    def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:
+        return True
+
+
+class _Process(asyncssh.SSHServerProcess[bytes]):
+    """A command. A signal goes to all that it started; that its channel is closed does not end it, as with sshd."""
+
+    def __init__(self, server: SshServer) -> None:
+        super().__init__(self._carry_out, None, 3, False)
+        self._server = server
+        self._child: asyncio.subprocess.Process | None = None
+
+    def signal_received(self, signal: str) -> None:
+        self._server.ended.append(self.command or "")
+        if self._child:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._child.pid, SIGTERM)
+
+    async def _carry_out(self, _: asyncssh.SSHServerProcess[bytes]) -> None:
+        pipe = asyncio.subprocess.PIPE
+        child = self._child = await asyncio.create_subprocess_shell(
+            f"exec {self.command}", stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
+        )
+        assert child.stdout and child.stderr
+        feeding = asyncio.create_task(self._feed(child))
+        with contextlib.suppress(BrokenPipeError, ConnectionError, asyncssh.Error):
+            async for block in child.stdout:
+                self.stdout.write(block)
+                await self.stdout.drain()
+            self.stderr.write(await child.stderr.read())
+        feeding.cancel()
+        status = await child.wait()
+        with contextlib.suppress(BrokenPipeError, ConnectionError, OSError, asyncssh.Error):
+            self.exit(status) if status >= 0 else self.exit_with_signal("KILL")
+        self._server.open -= 1
+
+    async def _feed(self, child: asyncio.subprocess.Process) -> None:
+        assert child.stdin
+        with contextlib.suppress(BrokenPipeError, ConnectionError, asyncssh.Error):
+            while block := await self.stdin.read(65536):
+                child.stdin.write(block)
+                await child.stdin.drain()
+        child.stdin.close()
