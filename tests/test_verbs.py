@@ -313,16 +313,27 @@ def test_every_env_that_we_write_is_taken(values: dict[str, str], tmp_path: Path
         'A="\0"\n',
         'export A="b"\n',
         'PATH="x\ny"\n',
+        "# a comment\n",
+        "# key A 0a\n",
+        'A="b"\nA="c"\n',
+        'B="b"\nA="c"\n',
+        'A="b"',
+        'A="b"\r\n',
+        'RECONCILE_INSTANCE="x"\n',
     ],
 )
 def test_an_env_that_we_would_not_write_is_refused(text: str, tmp_path: Path) -> None:
     """Other quotes, none, expansions, and variables that are not an app's."""
-    head = "# reconcile 1-0123456789ab/e/u\n"
+    head = '# reconcile 1-0123456789ab/e/u\n# key A 0a\nRECONCILE_INSTANCE="1-0123456789ab/e/u"\n'
 
     assert judged_file("sound_env", head, tmp_path) == ""
     assert judged_file("sound_env", head + text, tmp_path) != ""
     assert judged_file("sound_env", 'A="b"\n', tmp_path) != ""
-    assert judged_file("sound_env", "# reconcile ../e/u\n", tmp_path) != ""
+    assert judged_file("sound_env", head.replace("1-0123456789ab", "..", 2), tmp_path) != ""
+    for kept in (1, 2):  # lines
+        assert judged_file("sound_env", "".join(head.splitlines(keepends=True)[:kept]), tmp_path) != ""
+    for spoiled in (" \\", "\r", "\rB", " x", "\nB", "=", "\n# x \\"):
+        assert judged_file("sound_env", head.replace("# key A 0a", f"# key A 0a{spoiled}"), tmp_path) != "", spoiled
 
 
 _DOMAINS = st.lists(st.from_regex(r"[a-z]{1,8}\.[a-z]{2,3}", fullmatch=True), min_size=1, max_size=3, unique=True)

@@ -140,16 +140,27 @@ sound_form() { # file form what: the whole file is of that form, line for line i
 }
 sound_epmd() { sound_form "$1" "$EPMD_FORM" 'unit of the port mapper'; }
 sound_default() { sound_form "$1" "$DEFAULT_FORM" 'default certificate file'; }
-sound_env() { # comments, and NAME="value" with all quoted; a value may go over several lines. Names others set are refused.
+# An env file is taken in the one form that reconcile writes it, which every systemd reads alike: what it is of, its keys,
+# RECONCILE_INSTANCE, then NAME="value" by name, all quoted; a value may go over several lines. Before 254 systemd goes on
+# with a comment that ends in a backslash, and a carriage return ends one: no other comment is taken. Nor are names others set.
+sound_env() {
   sound_text "$1"
   IFS= read -r first <"$1" # the scripts read the release from it
   case $first in '# reconcile '*) first=${first#'# reconcile '} ;; *) refuse 'the env does not say what it is of' ;; esac
   is_identity "$first" && is_release "${first%%/*}" || refuse 'the env does not say what it is of'
-  LC_ALL=C awk -v taken=" $TAKEN_KEYS " '
-    !open && /^#/ {next}
+  [ "$(tail -c 1 "$1")" = '' ] || refuse 'the env is not of the form that this host takes: its last line does not end'
+  LC_ALL=C awk -v taken=" $TAKEN_KEYS RECONCILE_INSTANCE " -v instance="RECONCILE_INSTANCE=\"$first\"" '
+    NR == 1 || (!begun && /^# key [A-Za-z_][A-Za-z0-9_]* [0-9a-z]+$/) {next}
+    !begun {
+      if ($0 != instance) {bad = 1; exit}
+      begun = 1
+      next
+    }
     !open {
       if (!match($0, /^[A-Za-z_][A-Za-z0-9_]*="/)) {bad = 1; exit}
-      if (index(taken, " " substr($0, 1, RLENGTH - 2) " ")) {bad = 1; exit}
+      name = substr($0, 1, RLENGTH - 2)
+      if (index(taken, " " name " ") || name <= last) {bad = 1; exit}
+      last = name
       $0 = substr($0, RLENGTH + 1)
       open = 1
     }
@@ -159,7 +170,7 @@ sound_env() { # comments, and NAME="value" with all quoted; a value may go over 
       if (sub(/"$/, "")) open = 0
       if ($0 ~ /"/) {bad = 1; exit}
     }
-    END {exit bad || open}' "$1" || refuse 'the env is not of the form that this host takes, or sets a variable that is not an app'"'"'s'
+    END {exit bad || open || !begun}' "$1" || refuse 'the env is not of the form that this host takes, or sets a variable that is not an app'"'"'s'
 }
 sound_unit() {
   case $app in
