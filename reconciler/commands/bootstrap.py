@@ -51,7 +51,9 @@ async def _bootstrap(args: argparse.Namespace) -> int:
     machine = _machine(args)
     keys = _public_keys(args.key)
     swap = _mib(args.swap) if args.swap else None
-    shown = await shown_key(machine.name, machine.address, machine.port)
+    shown = await shown_key(
+        machine.name, machine.address, machine.port, fingerprint=args.host_key, pinned=_pinned(machine)
+    )
     _trusted(machine, shown, args)
     user = machine.user or shown.login or "root"
     host = SshHost(machine.name, machine.address, user=user, port=machine.port, host_key=shown.line)
@@ -123,21 +125,11 @@ def _mib(size: str) -> int:
 
 def _trusted(machine: Machine, shown: ShownKey, args: argparse.Namespace) -> None:
     """Raises HostKeyRefused unless a person, the desired state or known_hosts vouches for this very key."""
-    pinned = machine.spec.host_key if machine.spec else None
     compare = "compare it with the provider's console"
-    if args.host_key:
-        if args.host_key != shown.fingerprint:
-            raise HostKeyRefused(machine.name, f"it shows {shown.fingerprint}, not {args.host_key}", compare)
-        return
-    if pinned and " ".join(pinned.split()[:2]) != shown.line:
-        raise HostKeyRefused(
-            machine.name, f"it shows {shown.fingerprint}, not the host_key of fleet.yaml", f"{compare}, then --host-key"
-        )
-    if shown.known == "changed":
-        raise HostKeyRefused(
-            machine.name, f"it shows {shown.fingerprint}, which is not in known_hosts; another key is", compare
-        )
-    if pinned or shown.known == "known":
+    if reason := _why_not(shown, args.host_key, _pinned(machine)):
+        more = ", then --host-key" if not args.host_key and shown.known != "revoked" else ""
+        raise HostKeyRefused(machine.name, reason, compare + more)
+    if args.host_key or _pinned(machine) or shown.known == "known":
         return
     kind = shown.line.partition(" ")[0]
     print(f"{machine.name} shows the host key {shown.fingerprint} ({kind}), which nobody vouched for", file=sys.stderr)
@@ -147,6 +139,26 @@ def _trusted(machine: Machine, shown: ShownKey, args: argparse.Namespace) -> Non
             f"nobody vouched for its host key {shown.fingerprint}",
             f"{compare}, then --host-key {shown.fingerprint}",
         )
+
+
+def _why_not(shown: ShownKey, stated: str | None, pinned: str | None) -> str | None:
+    """Why this key cannot be the host's, whoever says so; of those who do, the command line comes first."""
+    if shown.known == "revoked":
+        return f"it shows {shown.fingerprint}, which known_hosts has @revoked"
+    if stated:
+        all_shown = ", ".join((shown.fingerprint, *shown.others))
+        return f"it shows {all_shown}, not {stated}" if shown.fingerprint != stated else None
+    if pinned:
+        return f"it shows {shown.fingerprint}, not the host_key of fleet.yaml" if shown.line != pinned else None
+    if shown.known == "changed":
+        return f"it shows {shown.fingerprint}, which is not in known_hosts; another key is"
+    return None
+
+
+def _pinned(machine: Machine) -> str | None:
+    """Kind and key of `host_key` in fleet.yaml, without a comment."""
+    written = machine.spec.host_key if machine.spec else None
+    return " ".join(written.split()[:2]) if written else None
 
 
 def _asked(question: str) -> bool:

@@ -218,7 +218,10 @@ class SshHost:
         if self._port:
             given["port"] = self._port
         if self._host_key:
-            given["known_hosts"] = ([asyncssh.import_public_key(self._host_key)], [], [])
+            pinned = asyncssh.import_public_key(self._host_key)
+            given["known_hosts"] = ([pinned], [], [])
+            # Whatever ~/.ssh/config prefers: a key of another kind could never be the pinned one.
+            given["server_host_key_algs"] = [each.decode() for each in pinned.sig_algorithms]
         options = asyncssh.SSHClientConnectionOptions(
             connect_timeout=CONNECT_SECONDS,
             login_timeout=CONNECT_SECONDS,

@@ -151,7 +151,9 @@ class Farm:
     def _write_ssh_files(self) -> None:
         # OpenSSH takes its home from the user database, not from HOME: hence full paths, and a small `ssh`
         # that names the file.
-        machines = [machine for machine in self.machines().values() if (machine.folder / "host_key.pub").exists()]
+        machines = [
+            machine for machine in self.machines().values() if (machine.folder / "host_key_ed25519.pub").exists()
+        ]
         named = "".join(f"Host {machine.name}\n    HostName {machine.address}\n" for machine in machines)
         folder, program = self.home / ".ssh", self.home / "bin/ssh"
         _replace(folder / "config", named + SSH_CONFIG.format(home=self.home))

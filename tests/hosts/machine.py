@@ -20,6 +20,7 @@ from .process import HostsError, ProcessId, command, wait_until
 
 SSH_PORT = 22
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+HOST_KEY_KINDS: dict[str, tuple[str, ...]] = {"ed25519": (), "ecdsa": (), "rsa": ("-b", "2048")}
 HOSTS = """\
 127.0.0.1 localhost
 127.0.1.1 {name}
@@ -56,8 +57,16 @@ class Machine:
 
     @property
     def host_key(self) -> str:
-        """The public key its sshd shows: `ssh-ed25519 AAAA…`, known before it ever ran."""
-        return " ".join((self.folder / "host_key.pub").read_text().split()[:2])
+        """The key that OpenSSH asks its sshd for: `ssh-ed25519 AAAA…`, known before it ever ran."""
+        return self.host_keys["ed25519"]
+
+    @property
+    def host_keys(self) -> dict[str, str]:
+        """The public key of each kind, as every real server has them."""
+        return {kind: " ".join(self._host_key(kind, ".pub").read_text().split()[:2]) for kind in HOST_KEY_KINDS}
+
+    def _host_key(self, kind: str, ending: str = "") -> Path:
+        return self.folder / f"host_key_{kind}{ending}"
 
     @property
     def known_hosts_line(self) -> str:
@@ -70,16 +79,18 @@ class Machine:
     def create(self, image: Path) -> None:
         """Make disk and identity and plug it in; the power is still off."""
         self.folder.mkdir(parents=True)
-        key = self.folder / "host_key"
-        command(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", self.name, "-f", str(key)])
+        for kind, more in HOST_KEY_KINDS.items():
+            key = str(self._host_key(kind))
+            command(["ssh-keygen", "-q", "-t", kind, *more, "-N", "", "-C", self.name, "-f", key])
         self.disk.attach(image)
         etc = self.root / "etc"
         (etc / "hostname").write_text(f"{self.name}\n")
         (etc / "hosts").write_text(HOSTS.format(name=self.name))
         # With an identity of its own the first boot is like any other: systemd presets nothing.
         (etc / "machine-id").write_text(f"{uuid.uuid4().hex}\n")
-        shutil.copy(key, etc / "ssh/ssh_host_ed25519_key")
-        shutil.copy(f"{key}.pub", etc / "ssh/ssh_host_ed25519_key.pub")
+        for kind in HOST_KEY_KINDS:
+            for ending in ("", ".pub"):
+                shutil.copy(self._host_key(kind, ending), etc / f"ssh/ssh_host_{kind}_key{ending}")
         for home in (self.root / "root", self.root / "home" / DEPLOY_USER):
             self._let_in(home)
 
