@@ -84,7 +84,13 @@ async def live(args: argparse.Namespace) -> AsyncIterator[Live]:
         seen = await observe(host, target.site, [target], controller(opened.owner))
         if isinstance(seen, Unreachable):
             raise HostError(host.name, seen.reason, seen.next_step)
-        slot = live_slot(target.wanted, seen.app(args.app_name))
+        app = seen.app(args.app_name)
+        if not_ours := (*app.foreign, *app.taken):  # what runs here takes the app's user and state, as a start does
+            raise UsageError(
+                f"{args.app_name} on {host.name} is not reconcile's: {', '.join(not_ours)}",
+                f"reconcile plan --app {args.app_name} says what to do about it",
+            )
+        slot = live_slot(target.wanted, app)
         if slot is None:
             raise UsageError(f"{args.app_name} has no live slot on {host.name}", "reconcile status")
         yield Live(target, host, slot)

@@ -188,6 +188,15 @@ def test_a_route_file_that_was_deleted_is_told_from_one_that_never_was() -> None
     assert not read("an_empty_host").apps["hello"].route_deleted
 
 
+def test_only_places_that_an_app_takes_can_be_named_as_taken() -> None:
+    """Whatever else a host may say there, it becomes no word of ours."""
+    there = ["/var/lib/hello", "/etc/passwd", "/srv/hello/slots"]
+    said = [*there, "/var/lib/other", "/var/lib/hello/../x", "", "@@app", "/run/hello \x1b[2J"]
+    text = case("an_empty_host").replace("@@app hello\n", "@@app hello\n" + "".join(f"taken {each}\n" for each in said))
+
+    assert read_reply(text, Layout()).apps["hello"].taken == tuple(there)
+
+
 def test_a_file_of_passwords_is_looked_at_like_the_route_that_names_it() -> None:
     """As it was written, edited, deleted, and one that somebody else put there."""
     path, ours = "/etc/traefik/dynamic/hello.htpasswd", "12" * 32

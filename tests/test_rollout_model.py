@@ -199,6 +199,21 @@ def test_a_stranger_on_the_port_blocks_with_its_name() -> None:
     assert end.kind == "port_taken"
 
 
+def test_what_an_app_would_take_from_somebody_else_stops_it_before_its_first_action() -> None:
+    world = World()
+    world.seen = world.seen.with_app("hello", replace(world.app, taken=("/var/lib/hello", "/etc/passwd")))
+
+    end = run_pass(world, wanted("1"))
+
+    assert verbs(world) == []
+    assert isinstance(end, Blocked)
+    assert (end.kind, end.reason) == (
+        "foreign",
+        "/var/lib/hello, a user hello is there already and is not reconcile's, so nothing is given to the app or moved",
+    )
+    assert "reconcile adopt hello" in end.next_step
+
+
 CHANGES = st.sampled_from(["1", "2", "3", "bad", "1:e2", "2:bad-env", "3:e2"])
 STEP = st.tuples(CHANGES, st.one_of(st.none(), st.integers(0, 9)), st.booleans())
 

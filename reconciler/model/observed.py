@@ -133,6 +133,7 @@ class ObservedApp:
     unit: str = ""  # digest of the template on disk, "" when absent
     unit_intact: bool = True
     foreign: tuple[str, ...] = ()  # files at our places that we did not write
+    taken: tuple[str, ...] = ()  # where systemd would put the app's state or user at its first start, and is not ours
     damaged: tuple[str, ...] = ()  # releases in use whose tree is not what was installed
     owner: str = ""  # whose desired state it belongs to, "" before the first change
     commit: str = ""  # of the desired state by which it was changed last, "" when that was of files

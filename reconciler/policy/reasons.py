@@ -66,3 +66,18 @@ def way_round_foreign(want: Wanted) -> str:
     if want.proxy:
         return "reconcile adopt traefik takes it over, for about a second without service; or delete traefik.version"
     return "move it away, or choose another app name"
+
+
+_NAMED_IN = {"/etc/passwd": "a user {app}", "/etc/group": "a group {app}"}
+
+
+def named_places(app: str, taken: tuple[str, ...]) -> str:
+    """`/var/lib/shop, a user shop`: what is there of all that an app takes at its first start."""
+    return ", ".join(_NAMED_IN.get(place, place).format(app=app) for place in taken)
+
+
+def way_round_taken(want: Wanted) -> str:
+    """What to do about a folder or a user of the app's name that is somebody else's."""
+    way = f"move it away, or choose another app name; or, as root, reconcile adopt {want.app}: then the app gets it"
+    folder = f"/var/lib/{want.app}"
+    return f"{way}, and {folder} moves to /var/lib/private, out of every other user's reach"

@@ -27,7 +27,7 @@ from reconciler.model.wanted import Wanted
 from reconciler.policy import certificates, starting
 from reconciler.policy.case import Case
 from reconciler.policy.leaving import leave
-from reconciler.policy.reasons import route_difference, way_round_foreign
+from reconciler.policy.reasons import named_places, route_difference, way_round_foreign, way_round_taken
 from reconciler.policy.routing import confirm, no_entry_point
 from reconciler.policy.slots import carries, chosen_slot, live_slot, shortage, wanted_identity
 
@@ -41,6 +41,15 @@ def next_step(want: Wanted, seen: ObservedHost) -> Step:
             want.app,
             f"{', '.join(app.foreign)} was not written by reconcile and is left alone",
             way_round_foreign(want),
+            kind="foreign",
+        )
+    if app.taken:
+        places = named_places(want.app, app.taken)
+        return Blocked(
+            want.host,
+            want.app,
+            f"{places} is there already and is not reconcile's, so nothing is given to the app or moved",
+            way_round_taken(want),
             kind="foreign",
         )
     live = live_slot(want, app)

@@ -104,6 +104,7 @@ def _read_app(name: str, lines: list[list[str]], sections: Sections, layout: Lay
         unit_intact=sections.sums.get(places.unit) == inventory.get(places.unit)
         and (places.epmd not in inventory or sections.sums.get(places.epmd) == inventory[places.epmd]),
         foreign=tuple(path for path in ours if path not in inventory),
+        taken=tuple(place for place in places.handed_over if ["taken", place] in lines),
         damaged=tuple(line[1] for line in lines if line[0] == "damaged"),
         owner=next((" ".join(line[1:]) for line in lines if line[0] == "owner"), ""),
         commit=next((line[1] for line in lines if line[0] == "commit"), ""),

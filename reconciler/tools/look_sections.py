@@ -75,5 +75,12 @@ class Places:
     def htpasswd(self) -> str:
         return htpasswd_path(self.layout.traefik, self.app)
 
+    @property
+    def handed_over(self) -> tuple[str, ...]:
+        """What an app's first start takes; for its user and group the files that would name one who has it already."""
+        folders = (f"/var/lib/{self.app}", f"/var/lib/private/{self.app}", f"/run/{self.app}")
+        releases = tuple(f"{self.layout.releases}/{self.app}/{folder}" for folder in ("releases", "slots"))
+        return *folders, "/etc/passwd", "/etc/group", *releases
+
     def env(self, slot: str) -> str:
         return f"{self.layout.env}/{self.app}/{slot}.env"

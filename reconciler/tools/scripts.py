@@ -1,9 +1,9 @@
 """The remote scripts: constant POSIX sh, put together from package files. Pure.
 
-An action's script is prelude + look + its `change` + the frame that runs it and looks again, so that one round trip
-changes the host and brings back what it looks like now. In front stands what differs between the scopes: `system` or
-`user`, which redefines `systemctl` and `journalctl` and finds the folders below the login's home. The first line of
-each file is its signature, see `verbs`.
+An action's script is prelude + taken + look + its `change` + the frame that runs it and looks again, so that one
+round trip changes the host and brings back what it looks like now. In front stands what differs between the scopes:
+`system` or `user`, which redefines `systemctl` and `journalctl` and finds the folders below the login's home. The first
+line of each file is its signature, see `verbs`.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ class Script:
 @cache
 def change_script(name: str, scope: Scope) -> Script:
     """The script of one action, such as "start"; its reply is read by `look.read_reply`."""
-    return Script(name, joined(scope, "prelude", "look") + own_text(name) + joined("change"))
+    return Script(name, joined(scope, "prelude", "taken", "look") + own_text(name) + joined("change"))
 
 
 @cache
 def look_script(scope: Scope) -> Script:
     """Only look."""
     first = ("user", "lingers") if scope == "user" else ()
-    return Script("look", joined(*first, "prelude", "look") + LOOK_ALONE)
+    return Script("look", joined(*first, "prelude", "taken", "look") + LOOK_ALONE)
 
 
 @cache

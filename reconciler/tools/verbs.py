@@ -31,7 +31,7 @@ PROGRAM = "/usr/local/sbin/reconcile-host"
 SUDOERS = "/etc/sudoers.d/reconcile"
 # What an app may be given that makes nobody root: low ports, memory that is not swapped out.
 CAPABILITIES = "CAP_NET_BIND_SERVICE CAP_IPC_LOCK"
-PARTS = ("system", "prelude", "release", "change")  # of every action; no verbs
+PARTS = ("system", "prelude", "taken", "release", "change")  # of every action; no verbs
 OF_A_USER = ("user", "lingers", "exec_user", "logs_user")  # for hosts where nobody becomes root
 
 _SIGNATURE = re.compile(r"# (plain|change|look|end|root)((?: [^ :;.]+)*)(?:; stdin: ([a-z, ]+))?(?:[:.].*)?")
@@ -215,7 +215,7 @@ def _template() -> str:
         _without_comments(package_text("verbs/head.sh")),
         _DISPATCH,
         f"case $verb in\n{guards}*) refuse 'there is no such verb' ;;\nesac\n",
-        f"case $verb in\n{plain}*)\n{joined('system', 'prelude', 'look')}case $verb in\n{changes}",
+        f"case $verb in\n{plain}*)\n{joined('system', 'prelude', 'taken', 'look')}case $verb in\n{changes}",
         f"look)\n{LOOK_ALONE};;\nfinish)\n{joined('finish')};;\nesac\n",
         f"case $verb in look | finish) ;; *)\n{joined('change')};;\nesac\n;;\nesac\n",
     )

@@ -136,6 +136,7 @@ def claims(app: ObservedApp) -> dict[str, Any]:
         "quarantined": [each.identity for each in app.quarantined],
         "unit": (app.unit, app.unit_intact),
         "foreign": app.foreign,
+        "taken": app.taken,
         "route": route,
         "applied": app.applied,
         "unconfirmed": app.unconfirmed,

@@ -15,7 +15,11 @@ look_files() { # app: what is on disk
     [ ! -f "$S/$1/$each" ] || prefixed "$each" <"$S/$1/$each"
   done
   [ ! -f "$T/$1.yml" ] || stat -c 'routed %Y' "$T/$1.yml"
-  [ "$TREES" != yes ] || look_trees "$1"
+  if [ "$TREES" = yes ]; then # a pass begins: an action asks for itself
+    look_trees "$1"
+    taken "$1"
+    for each in $taken; do echo "taken $each"; done
+  fi
   [ "$1" != traefik ] || look_traefik
 }
 

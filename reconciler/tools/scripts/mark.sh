@@ -6,6 +6,7 @@ change() {
       mv -T "$S/$1/suspended.new" "$S/$1/suspended" ;;
     reject) quarantine "$1" ;;
     adopt)
+      : >"$S/$1/adopted" || fail 28 "cannot write below $S"
       for each in "$U/$1@.service" "$T/$1.yml" "$E/$1"/*.env $([ "$1" != traefik ] || echo "$U/traefik.service"); do
         [ ! -f "$each" ] || record "$1" "$each" "$each" || fail 28 "cannot write below $S"
       done ;;

@@ -3,6 +3,7 @@
 change() {
   app=$1 release=$2 unit=$1-migrate.service done=$S/$1/migrated/$2
   begin_change "$app"
+  free_to_take "$app"
   [ ! -e "$done" ] || return 0
   stage=$(staged "$app") || fail 28 "cannot write below $E"
   systemctl reset-failed "$unit" 2>/dev/null

@@ -3,6 +3,7 @@
 change() {
   app=$1 slot=$2 unit=$1@$2.service
   begin_change "$app"
+  free_to_take "$app"
   invocation_is "$app" "$slot" "$4"
   stage=$(staged "$app") || fail 1 "cannot write below $E"
   if [ "$(head -n 1 "$stage/env")" = "$(head -n 1 "$E/$app/$slot.env" 2>/dev/null)" ]; then

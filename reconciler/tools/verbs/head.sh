@@ -68,8 +68,8 @@ is_own_app() { # one that may be changed: ours, or one that nobody else has
   done
   [ -d "$S/$1" ] || [ ! -e "$R/$1" ] || refuse "$R/$1 is not ours: root may give it away by making the folder $S/$1"
   # systemd would hand a folder that lies there to the app's user, whoever made it.
-  [ -L "/var/lib/$1" ] || [ ! -e "/var/lib/$1" ] || grep -qF "  $U/$1@.service" "$S/$1/inventory" 2>/dev/null ||
-    refuse "/var/lib/$1 belongs to something else"
+  [ -L "/var/lib/$1" ] || [ ! -e "/var/lib/$1" ] || [ -e "$S/$1/adopted" ] ||
+    grep -qF "  $U/$1@.service" "$S/$1/inventory" 2>/dev/null || refuse "/var/lib/$1 belongs to something else"
 }
 
 # What arrives on stdin. It is judged in a folder of root's own in memory, and handed on from there.
