@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,9 +24,9 @@ class Signature:
 
     @property
     def signed_name(self) -> str:
-        """The file's name when it was signed, which minisign writes into the trusted comment."""
-        found = re.search(r"(?:^|\t)file:([^\t]+)", self.trusted_comment)
-        return found[1].rpartition("/")[2] if found else ""
+        """The file's name when it was signed, as minisign writes it into the trusted comment; "" if it names none."""
+        named = [field[5:] for field in self.trusted_comment.split("\t") if field.startswith("file:")]
+        return named[0].rpartition("/")[2] if len(named) == 1 else ""
 
 
 def read_signature(text: str, name: str) -> Signature:
@@ -64,7 +63,12 @@ def verify(signature: Signature, key: str, message: bytes, what: str, file_name:
     except InvalidSignature:
         raise ArtifactRefused(f"the signature of {what} does not fit what it signs", _SIGNED_ANEW) from None
     # Else an old artifact, with its signature, could be passed off as a newer one.
-    if signature.signed_name and signature.signed_name != file_name:
+    if not signature.signed_name:
+        raise ArtifactRefused(
+            f"the signature of {what} does not say which file it is for: its trusted comment has no file:{file_name}",
+            f"sign it without -t, or with minisign -S -t 'file:{file_name}' -m {file_name}, and publish the .minisig",
+        )
+    if signature.signed_name != file_name:
         raise ArtifactRefused(
             f"the signature of {what} was made for a file called {signature.signed_name}",
             f"sign the file under the name it is published as, {file_name}",

@@ -1,32 +1,54 @@
-"""Text without the values of secrets, whatever form they took on their way into it. Pure."""
+"""Text without the values of secrets, whatever form they took on their way into it. Pure.
+
+docs/secrets.md lists the forms; what is not in that list is not recognised.
+"""
 
 from __future__ import annotations
 
 import base64
+import html
 import json
+import re
 import shlex
 from collections.abc import Collection
+from functools import lru_cache
 from urllib.parse import quote, quote_plus
 
+MASK = "***"
 SHORTEST_PART = 8  # a shorter line or piece of base64 would also hide what is no secret
+SHORTEST_CUT = 12  # of a value that a line end cuts: `postgres` at the end of a line is not the beginning of an address
+_JOURNAL_HEAD = re.compile(r"(?:\S+ \S+ [^\s:]+\[[0-9]+\]: )?")  # `journalctl -o short-iso`: time, host, name[pid]
 
 
 def masked(text: str, secrets: Collection[str]) -> str:
-    """The text without these values, also where they are quoted, encoded or only one of their lines."""
-    forms = {form for secret in secrets if secret for form in forms_of(secret)}
-    for form in sorted(forms, key=lambda form: (-len(form), form)):
-        text = text.replace(form, "***")
-    return text
+    """The text without these values, also where they are quoted, encoded, cut by a line end or one of their lines."""
+    forms = _all_forms(frozenset(secrets))
+    for form in forms:
+        text = text.replace(form, MASK)
+    return "\n".join(_without_cut(line, forms) for line in text.split("\n")) if forms else text
 
 
 def forms_of(secret: str) -> set[str]:
-    """The value, its longer lines, and how JSON, Python, a shell, an address or base64 write it."""
+    """The value, its longer lines, and how JSON, Python, a shell, HTML, an address, base64, hex or a list write it."""
     raw = secret.encode(errors="surrogatepass")
     lines = {line.strip() for line in secret.splitlines() if len(line.strip()) >= SHORTEST_PART}
-    quoted = {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1]}
+    quoted = _json(secret) | {twice for once in _json(secret) for twice in _json(once)}
+    python = {repr(secret)[1:-1], repr(raw)[2:-1]}
     shell = {shlex.quote(secret).strip("'"), secret.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")}
+    page = {html.escape(secret, quote=False), html.escape(secret), html.escape(secret).replace("&#x27;", "&#39;")}
     address = {quote(raw, safe=""), quote(raw), quote_plus(raw)}
-    return {secret, *lines, *quoted, *shell, *address, *_base64(raw)} - {""}
+    return {secret, *lines, *quoted, *python, *shell, *page, *address, *_base64(raw), *_numbers(raw)} - {""}
+
+
+@lru_cache(maxsize=8)  # a log is masked line by line
+def _all_forms(secrets: frozenset[str]) -> tuple[str, ...]:
+    """The longest first: what is part of another must not break it up."""
+    forms = {form for secret in secrets if secret for form in forms_of(secret)}
+    return tuple(sorted(forms, key=lambda form: (-len(form), form)))
+
+
+def _json(text: str) -> set[str]:
+    return {json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
 
 
 def _base64(raw: bytes) -> set[str]:
@@ -38,3 +60,43 @@ def _base64(raw: bytes) -> set[str]:
         if len(inner) >= SHORTEST_PART:
             found.add(inner)
     return found | {each.translate(str.maketrans("+/", "-_")) for each in found}
+
+
+def _numbers(raw: bytes) -> set[str]:
+    """Its bytes as hex digits, and as a list as JSON, Elixir and Go print one."""
+    found = {raw.hex(), raw.hex().upper(), *(between.join(map(str, raw)) for between in (", ", ",", " "))}
+    return {each for each in found if len(each) >= SHORTEST_PART}
+
+
+def _without_cut(line: str, forms: tuple[str, ...]) -> str:
+    """The line without a piece of a value that goes on in the next line, or began in one before."""
+    head, body = line[: (start := _JOURNAL_HEAD.match(line).end())], line[start:]  # type: ignore[union-attr]
+    if len(body) < SHORTEST_CUT:
+        return line
+    for form in forms:
+        if len(form) <= SHORTEST_CUT:
+            break
+        if body in form:
+            return head + MASK
+        body = _without_end(form, _without_beginning(form, body))
+    return head + body
+
+
+def _without_beginning(form: str, body: str) -> str:
+    """The beginning of the form, at the end of the line."""
+    found = body.find(form[:SHORTEST_CUT], max(0, len(body) - len(form) + 1))
+    while found != -1:
+        if form.startswith(body[found:]):
+            return body[:found] + MASK
+        found = body.find(form[:SHORTEST_CUT], found + 1)
+    return body
+
+
+def _without_end(form: str, body: str) -> str:
+    """The end of the form, at the beginning of the line."""
+    found = body.rfind(form[-SHORTEST_CUT:], 0, len(form) - 1)
+    while found != -1:
+        if form.endswith(body[: found + SHORTEST_CUT]):
+            return MASK + body[found + SHORTEST_CUT :]
+        found = body.rfind(form[-SHORTEST_CUT:], 0, found + SHORTEST_CUT - 1)
+    return body

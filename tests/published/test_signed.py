@@ -145,7 +145,38 @@ def test_an_old_artifact_is_not_passed_off_as_a_new_one(folder: Path) -> None:
     (folder / "app-1.0.tar.gz.minisig").write_text(sign(CONTENT, "timestamp:1\tfile:app-0.9.tar.gz\thashed"))
 
     assert refused(folder, OWN_KEY).endswith("was made for a file called app-0.9.tar.gz")
-    (folder / "app-1.0.tar.gz.minisig").write_text(sign(CONTENT, "a comment of one's own"))
+
+
+@pytest.mark.parametrize(
+    "comment",
+    [
+        "release of monday",
+        "",
+        "file:",
+        "x file:app-1.0.tar.gz",
+        "timestamp:1 file:app-1.0.tar.gz",
+        "xfile:app-1.0.tar.gz",
+        "File:app-1.0.tar.gz",
+        "file:dist/",
+        "file:app-1.0.tar.gz\tfile:app-0.9.tar.gz",
+        "file:app-0.9.tar.gz\tfile:app-1.0.tar.gz",
+    ],
+)
+def test_a_signature_that_names_no_file_is_refused(folder: Path, comment: str) -> None:
+    """It would fit an old artifact under any new name."""
+    (folder / "app-1.0.tar.gz.minisig").write_text(sign(CONTENT, comment))
+
+    with pytest.raises(ArtifactRefused, match=r"does not say which file it is for") as caught:
+        prove(folder, OWN_KEY)
+    assert "minisign -S -t 'file:app-1.0.tar.gz' -m app-1.0.tar.gz" in caught.value.next_step
+
+
+@pytest.mark.parametrize(
+    "comment", ["file:app-1.0.tar.gz", "file:dist/app-1.0.tar.gz", "build 7\tfile:app-1.0.tar.gz\thashed"]
+)
+def test_a_comment_of_ones_own_may_name_the_file(folder: Path, comment: str) -> None:
+    (folder / "app-1.0.tar.gz.minisig").write_text(sign(CONTENT, comment))
+
     prove(folder, OWN_KEY)
 
 

@@ -114,8 +114,8 @@ def test_what_is_there_and_is_not_ours_is_named(project: Project, kind: str) -> 
 
 def test_a_folder_that_comes_after_the_look_is_seen_before_the_start(new_project: NewProject) -> None:
     """Somebody makes it while the release is installed; a migration would take it, too."""
-    for keys in ({}, {"migrate": "bin/app migrate"}):
-        project = new_project(**keys)
+    for migrate in (None, "bin/app migrate"):
+        project = new_project(migrate=migrate)
         wait = "until ls /srv/{app}/releases/0* 2>/dev/null; do sleep 0.02; done; mkdir /var/lib/{app}"
         run(project, f"systemd-run --quiet sh -c '{wait}'")
         project.commit()
