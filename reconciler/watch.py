@@ -50,6 +50,7 @@ class Watch:
     desired: Desired | None = None
     who: Controller | None = None
     failures: int = 0
+    troubled: set[tuple[str, str]] = field(default_factory=set)  # (app, host) whose last pass ended badly
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     stopping: bool = False
     last_good_seconds: float | None = None
@@ -143,14 +144,24 @@ class Watch:
             work.held = set()
         seconds = now_seconds() - started
         called_off = work.called_off.is_set()
-        failed = any(isinstance(outcome.end, Blocked) and outcome.end.retryable for outcome in outcomes)
+        failed = self._note_trouble(opened, outcomes)
         if called_off or (failed and not self.stopping):
             self.failures += not called_off
             asyncio.get_running_loop().call_later(self._retry_seconds() if failed else 0, self.wake)
         elif not failed:
             self.failures = 0
-            self.last_good_seconds = now_seconds()
+            if not self.troubled:
+                self.last_good_seconds = now_seconds()
         self.report(opened, outcomes, seconds)
+
+    def _note_trouble(self, opened: Session, outcomes: list[Outcome]) -> bool:
+        """Keep in mind which apps are not converged; True if this pass found one that may mend by itself."""
+        ends = [outcome.end for outcome in outcomes]
+        found = {(end.app, end.host) for end in ends if isinstance(end, Blocked) and end.retryable}
+        busy = {(target.wanted.app, target.wanted.host) for target in opened.targets}
+        busy -= {(end.app, end.host) for end in ends}  # of those counts how their last pass ended
+        self.troubled = (self.troubled & busy) | found
+        return bool(found)
 
     def _retry_seconds(self) -> float:
         """Sooner than the next timer, later each time: 2, 4, 8 … seconds, and some jitter."""

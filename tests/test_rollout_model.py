@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.model.action import Blocked, Converged, StartInstance
+from reconciler.decide import next_action
+from reconciler.model.action import Blocked, Converged, StartInstance, WaitHealthy
 from reconciler.model.observed import ObservedHost
 from reconciler.model.wanted import WantedRoute
 from tests.world import World, run_pass, wanted
@@ -298,17 +300,36 @@ def test_a_deleted_route_file_is_written_again_at_once() -> None:
     assert world.actions[0].drift == "route"
 
 
-def test_a_unit_that_systemd_gave_up_is_reported_and_not_restarted() -> None:
+def test_an_accepted_unit_that_has_failed_is_started_again() -> None:
     world = World()
     run_pass(world, wanted("1"))
-    live(world, state="failed", running=None, last_exit="exit-code, status 1")
+    live(world, state="failed", running=None, last_exit="resources, status 0")
 
-    end = run_pass(world, wanted("1"))
+    assert isinstance(run_pass(world, wanted("1")), Converged)
+    assert verbs(world) == ["start", "wait"]
+    assert world.actions[0].drift == "failed"
+
+
+@pytest.mark.parametrize("changes", [{}, {"health_path": None, "port_asked": False, "route": None}])
+def test_an_accepted_instance_that_keeps_crashing_is_never_converged(changes: dict[str, Any]) -> None:
+    """It is waited for, then reported with how often and since when; the watch tries again by itself."""
+    world, want = World(), wanted("1", **changes)
+    run_pass(world, want)
+    crashing = {"state": "activating", "restarts": 7, "since": "Mon 2026-11-23 03:58:22 UTC"}
+    live(world, **crashing, listening=False, healthy=None)
+    said = "it keeps crashing: restart attempt 7 was at 2026-11-23 03:58:22 UTC, and systemd goes on trying"
+
+    step = next_action(want, world.look())
+    given_up = world.app.with_slot(replace(world.app.slot("4000"), failure="it exited 2 times"))
+    end = next_action(want, world.seen.with_app("hello", given_up))
+
+    assert isinstance(step, WaitHealthy)
+    assert step.reason == said
     assert isinstance(end, Blocked)
-    assert "gave it up" in end.reason
-    assert end.kind == "crashing"
-    assert world.actions == []
-    assert isinstance(run_pass(world, wanted("2")), Converged)
+    assert (end.kind, end.retryable, end.serving) == ("crashing", True, "")
+    assert end.reason == f"slot 4000 (1): {said}"
+    live(world, state="active", listening=True, healthy=True)
+    assert isinstance(run_pass(world, want), Converged)
 
 
 def test_drift_is_only_reported_where_that_is_asked_for_but_a_new_version_still_rolls_out() -> None:

@@ -32,7 +32,7 @@ class Case:
         # Until Traefik has applied a route, visitors still reach the slot that it holds.
         applied = self.app.applied if self.want.route else None
         live = self.app.slot(applied.slot) if applied and applied.slot else self.live
-        return live.running.version if live and live.running_now and live.running else ""
+        return live.running.version if live and live.state == "active" and live.running else ""
 
     @property
     def accepted(self) -> bool:

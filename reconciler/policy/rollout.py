@@ -7,6 +7,8 @@ Each function returns the step it wants, or None when its part is already so. No
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from reconciler.model.action import (
     Blocked,
     Cutover,
@@ -144,13 +146,13 @@ def _be_accepted(case: Case) -> Step | None:
     """It is healthy by our own asking, and only then the one that counts."""
     slot, want = case.slot, case.want
     proven = slot.healthy_for_seconds is not None and slot.healthy_for_seconds >= want.minimum_healthy_seconds
-    if case.accepted and (proven or slot.healthy or not (want.health_path or slot.failure)):
+    to_be_proven = want.health_path or slot.failure or slot.state == "activating"
+    if case.accepted and (proven or slot.healthy or not to_be_proven):
         return None
     if slot.failure:
         return (_soak(case) if case.accepted else None) or _give_up(case)
     if not proven:
-        what = f"health path answers {slot.health}" if case.accepted and slot.health else _within(want)
-        return WaitHealthy(*case.where, what, slot.name)
+        return WaitHealthy(*case.where, (case.accepted and _trouble(slot)) or _within(want), slot.name)
     return _accept(case, "healthy")
 
 
@@ -159,15 +161,31 @@ def _within(want: Wanted) -> str:
     return f"{asked} for {want.minimum_healthy_seconds:g} s, within {want.healthy_within_seconds:g} s"
 
 
+def _trouble(slot: Slot) -> str:
+    """Why an accepted instance does not count as healthy, as far as one look can tell."""
+    return _crashes(slot) or (f"health path answers {slot.health}" if slot.health else "")
+
+
+def _crashes(slot: Slot) -> str:
+    """How often systemd has restarted an instance that is not up again; "" for one that listens, or never crashed."""
+    if slot.listening or not slot.restarts:
+        return ""
+    at = slot.since.partition(" ")[2]  # without the day of the week
+    return f"it keeps crashing: restart attempt {slot.restarts} was at {at}, and systemd goes on trying"
+
+
 def _give_up(case: Case) -> Step:
     slot = case.slot
     if case.accepted:
-        return case.blocked(
-            "unhealthy",
-            f"slot {slot.name} ({case.identity.version}) serves but is not healthy: {slot.failure}",
-            f"reconcile logs {case.want.app}",
+        where, crashes = f"slot {slot.name} ({case.identity.version})", _crashes(slot)
+        reason = crashes or f"it serves but is not healthy: {slot.failure}"
+        blocked = case.blocked(
+            "crashing" if crashes else "unhealthy",
+            f"{where}: {reason}",
+            f"reconcile logs {case.want.app}; it is converged again as soon as it is healthy",
             slot.log_tail,
         )
+        return replace(blocked, retryable=True)
     return RejectRelease(*case.where, slot.failure, slot.name, case.identity, slot.failure, takes_over=case.app.by_hand)
 
 

@@ -62,12 +62,6 @@ def _replaced(case: Case) -> Identity | None:
 
 def _may_not_start(case: Case) -> Blocked | None:
     slot, live = case.slot, case.live
-    if slot is live and slot.state == "failed" and carries(slot, case.want, case.app):
-        return case.blocked(
-            "crashing",
-            f"slot {slot.name} ({case.identity.version}) exits again and again; systemd gave it up ({slot.last_exit})",
-            f"reconcile logs {case.want.app}; then commit a fix, or start it anew with reconcile retry {case.want.app}",
-        )
     if slot.stranger and not case.app.by_hand:
         remedy = "stop that program or give the app other ports"
         if case.want.proxy:

@@ -110,10 +110,17 @@ sink() { # app release: it failed here and no slot needs it: the first to be pru
   *) V=$U/.run C=$S/.run ;; # the demo's
 esac
 
+fit_pauses() { # unit: systemd before 254 cannot make pauses grow, and warns of such lines at each reload: one pause for all
+  version=$(systemctl --version) version=${version#systemd } version=${version%%[!0-9]*}
+  [ "${version:-0}" -ge 254 ] || sed -i 's/^RestartSec=.*/RestartSec=5/; /^Restart\(Steps\|MaxDelaySec\)=/d' "$1"
+}
+
+FAILS_FAST='s/^StartLimitIntervalSec=.*/StartLimitIntervalSec=120/; s/^RestartSec=.*/RestartSec=1/'
+
 try_slot() { # app slot release stage
   [ -d "$R/$1/releases/$3" ] || fail $STALE "release $3 is not on this host"
-  mkdir -p "$C/$1" "$V" && chmod 0700 "$C" "$C/$1" || return 1
-  sed "s|^\(EnvironmentFile=\).*/%i.env|\1$C/$1/%i.env|; s|/$1/slots/%i|/$1/releases/$3|" "$4/unit" >"$V/.$1@$2.new" &&
+  mkdir -p "$C/$1" "$V" && chmod 0700 "$C" "$C/$1" && fit_pauses "$4/unit" || return 1
+  sed "s|^\(EnvironmentFile=\).*/%i.env|\1$C/$1/%i.env|; s|/$1/slots/%i|/$1/releases/$3|; $FAILS_FAST" "$4/unit" >"$V/.$1@$2.new" &&
     chmod 0600 "$4/env" && cp "$4/unit" "$C/$1/$2.unit" && cp -p "$4/env" "$C/$1/.$2.new" &&
     mv -T "$C/$1/.$2.new" "$C/$1/$2.env" && mv -T "$V/.$1@$2.new" "$V/$1@$2.service" || return 1
   [ ! -e "$4/certificate" ] || write_certificate "$1" "$4"
@@ -209,7 +216,7 @@ drop_epmd() ( # systemd stops it when no running slot needs it; its files go whe
 
 write_slot() { # app slot release stage: the unit template, the slot's env and its link to the release; then reload systemd
   [ -d "$R/$1/releases/$3" ] || fail $STALE "release $3 is not on this host"
-  publish "$1" "$4/unit" "$U/$1@.service" 0644
+  fit_pauses "$4/unit" && publish "$1" "$4/unit" "$U/$1@.service" 0644
   [ ! -e "$4/epmd" ] || put_epmd "$1" "$4" "$R/$1/releases/$3" || exit 1
   publish "$1" "$4/env" "$E/$1/$2.env" 0600
   link_slot "$1" "$2" "$3"

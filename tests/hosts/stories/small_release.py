@@ -3,7 +3,8 @@
 `bin/app start` serves `/`, `/ping`, `/version`, `/env/NAME`, `/header/NAME`, `/slow?seconds=3` and POST `/echo` on
 127.0.0.1:$PORT; `bin/app work` runs without a port; `bin/app migrate` notes version and GREETING in
 $STATE_DIRECTORY/migrations.
-A behaviour is an environment variable (FAIL_BOOT, NEVER_HEALTHY, DIE_AFTER_SECONDS, FAIL_MIGRATE) or is built in.
+A behaviour is an environment variable (FAIL_BOOT, NEVER_HEALTHY, DIE_AFTER_SECONDS, FAIL_MIGRATE) or is built in. With
+DATABASE_PORT it exits, at boot and later, when nothing listens there.
 A hostile one: RUN_FIRST is run by sh before the server, RAW_ANSWER is all that `/ping` answers.
 """
 
@@ -41,6 +42,14 @@ SERVER = r"""
 use strict; use warnings; use IO::Socket::INET; use Time::HiRes 'sleep';
 $| = 1; $SIG{CHLD} = 'IGNORE';
 my ($version, $stopping) = ($ENV{VERSION}, 0);
+sub check_database {
+  return if IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $ENV{DATABASE_PORT}, Timeout => 1);
+  print "app $version: the database is away\n"; exit 1;
+}
+if ($ENV{DATABASE_PORT}) {
+  check_database();
+  $SIG{ALRM} = sub { check_database(); alarm 1 }; alarm 1;
+}
 my $listener = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $ENV{PORT}, Listen => 512, ReuseAddr => 1)
   or do { print "app $version: cannot listen on $ENV{PORT}: $!\n"; exit 1 };
 print "app $version: listens on $ENV{PORT}\n";
