@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -44,7 +45,19 @@ class _Paths:
     get: Mapping[str, Get]
     post: Mapping[str, Post]
     read_seconds: float
-    open: set[asyncio.Task[None]] = field(default_factory=set)
+    open: dict[asyncio.Task[None], asyncio.WriteTransport] = field(default_factory=dict)  # the oldest first
+
+    def make_room(self) -> None:
+        """End the oldest connection of the peer that has most of them.
+
+        A request of one's own is answered in milliseconds; connections that only wait must not keep it out.
+        """
+        peers = {task: _peer(transport) for task, transport in self.open.items()}
+        counted = Counter(peers.values())
+        greedy = max(counted.values())
+        task = next(task for task, peer in peers.items() if counted[peer] == greedy)
+        self.open.pop(task).abort()
+        task.cancel()
 
     def check(self, method: str, path: str) -> None:
         if path not in self.get and path not in self.post:
@@ -61,6 +74,10 @@ class _Paths:
             return 500, TEXT, b"this could not be answered\n"
 
 
+def _peer(transport: asyncio.WriteTransport) -> str:
+    return str((transport.get_extra_info("peername") or ("",))[0])
+
+
 async def serve(
     listen: str, get: Mapping[str, Get], post: Mapping[str, Post] | None = None, read_seconds: float = _READ_SECONDS
 ) -> asyncio.Server:
@@ -70,11 +87,10 @@ async def serve(
 
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(paths.open) >= _MOST_CONNECTIONS:
-            writer.transport.abort()
-            return
+            paths.make_room()
         task = asyncio.ensure_future(_serve_one(reader, writer, paths))
-        paths.open.add(task)
-        task.add_done_callback(paths.open.discard)
+        paths.open[task] = writer.transport
+        task.add_done_callback(lambda task: paths.open.pop(task, None))
 
     try:
         return await asyncio.start_server(connected, host, port, limit=_LARGEST_HEAD)

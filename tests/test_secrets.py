@@ -162,6 +162,12 @@ def test_a_command_that_hangs_is_ended_with_all_it_started(tmp_path: Path) -> No
         time.sleep(0.01)
 
 
+def test_a_command_that_never_stops_talking_is_ended() -> None:
+    """What it says is held in memory: no secret is that long."""
+    with pytest.raises(SecretRefused, match=r"yes says too much for the secret x"):
+        command.ask(["yes", "{name}"], "x")
+
+
 def _gone(pid: int) -> bool:
     try:
         return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] == "Z"

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import time
+from contextlib import suppress
+
 import pyrage
 import pytest
 
@@ -200,6 +204,114 @@ def test_what_is_no_such_file_is_refused_without_repeating_it(text: str, said: s
 )
 def test_bad_json_is_refused_without_repeating_it(text: str) -> None:
     assert "planted" not in refusal(text, "x.json")
+
+
+# --- what whoever may commit can make of such a file: it is refused, or read, and soon
+
+LONG_KEY = "a" * 40
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "(a+)+$",
+        "(a|a)*$",
+        "(a|aa)+b?$",
+        "(.*a)*(.*a)*(.*a)*$",
+        "^(([a-z])+.)+[A-Z]([a-z])+$",
+        "a?" * 60 + "a" * 60 + "$",
+        r"(\w*)*!" + r"|(\w*\w*\w*)*$",
+    ],
+)
+def test_a_pattern_that_goes_back_over_and_over_takes_no_time(pattern: str) -> None:
+    """Nobody can hold a pass up with one; what it matches is what SOPS would match."""
+    text = sops_file({LONG_KEY: "x", "b": "y"}, [RECIPIENT], encrypted_regex="a")
+    begun = time.monotonic()
+
+    with suppress(SecretRefused):  # another rule than the one it was encrypted by
+        opened(text.replace("encrypted_regex: a\n", f"encrypted_regex: {json.dumps(pattern)}\n"))
+    assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize(
+    ("pattern", "said"),
+    [
+        ("(?:a?b?){2000}c", "counts with {}"),
+        ("a{3,}", "counts with {}"),
+        ("x" * 257, "longer than 256 characters"),
+        ("(?=a)a", "cannot be read"),
+        (r"(a)\1", "cannot be read"),
+        ("(", "cannot be read"),
+        (r"\w" * 120, "cannot be read or is"),
+    ],
+)
+def test_a_pattern_that_is_not_matched_here_is_named(pattern: str, said: str) -> None:
+    text = sops_file({"a": "x"}, [RECIPIENT], encrypted_regex="a")
+    altered = text.replace("encrypted_regex: a\n", f"encrypted_regex: {json.dumps(pattern)}\n")
+
+    if said == "cannot be read or is":  # large, and within what the engine takes or not
+        with suppress(SecretRefused):
+            opened(altered)
+    else:
+        assert said in refusal(altered)
+
+
+def test_a_pattern_asks_no_more_keys_than_a_file_of_a_person_has() -> None:
+    values = {f"{number:06}{'k' * 60}": "x" for number in range(600)}
+
+    assert "too many for a pattern" in refusal(sops_file(values, [RECIPIENT], encrypted_regex="k"))
+    assert len(opened(sops_file(values, [RECIPIENT], encrypted_suffix="k"))) == 600
+
+
+@pytest.mark.parametrize(
+    ("pattern", "encrypted"),
+    [
+        ("^data$", {"data"}),
+        ("(?i)DATA", {"data", "meta_data"}),
+        ("^(data|stringData)$", {"data"}),
+        (r"_\w+$", {"meta_data"}),
+    ],
+)
+def test_the_usual_patterns_mean_what_they_mean_to_sops(pattern: str, encrypted: set[str]) -> None:
+    text = sops_file({"data": "a", "meta_data": "b", "x": "c"}, [RECIPIENT], encrypted_regex=pattern)
+
+    assert len(list(parts_of(text))) == len(encrypted) + 1
+    assert opened(text) == {("data",): "a", ("meta_data",): "b", ("x",): "c"}
+
+
+@pytest.mark.parametrize(
+    ("text", "file", "said"),
+    [
+        ('{"a": ' * 50_000 + "1" + "}" * 50_000, "x.json", "is not JSON"),
+        ('{"sops": {"mac": "x"}, "b": ' + '{"a": ' * 300 + "1" + "}" * 301, "x.json", "nested deeper than 20"),
+        ('{"sops": {"mac": "x"}, "b": ' + "[" * 300 + "1" + "]" * 300 + "}", "x.json", "nested deeper than 20"),
+        ("b: " + "[" * 300 + "1" + "]" * 300 + "\nsops: {mac: x}\n", "x.yaml", "nested deeper than 20"),
+        ('{"a": "\\ud800", "sops": {"mac": "x"}}', "x.json", "is not JSON"),
+        ('{"\\udfff": "a", "sops": {"mac": "x"}}', "x.json", "is not JSON"),
+        ('{"a": "' + "x" * (1 << 20) + '"}', "x.json", "is larger than 1 MiB"),
+        ("a: &x [1]\nb: *x\nsops: {mac: x}\n", "x.yaml", "are not read"),
+        (
+            "sops: {mac: x, age: [" + "{recipient: a, enc: b}, " * 300 + "]}\na: b\n",
+            "x.yaml",
+            "more than 200 recipients",
+        ),
+        ('sops: {mac: "x", age: [{enc: "\\ud800"}]}\na: b\n', "x.yaml", ""),
+        ('sops: {mac: "\\ud800", age: [{enc: a}]}\n"\\ud800": "\\udfff"\n', "x.yaml", ""),
+    ],
+    ids=lambda text: text[:30],
+)
+def test_a_file_that_means_harm_is_refused(text: str, file: str, said: str) -> None:
+    """By name, and with no error but ours."""
+    assert said in refusal(text, file)
+
+
+@pytest.mark.parametrize(
+    "number", ["1" * 5000, "-" + "9" * 5000, "0x" + "f" * 5000, "1e" + "9" * 300, "1_" * 3000 + "1"]
+)
+def test_a_number_without_end_breaks_nothing(number: str) -> None:
+    text = sops_file({"n_unencrypted": 7, "a": "x"}, [RECIPIENT])
+
+    assert "MAC does not match" in refusal(text.replace("n_unencrypted: 7", f"n_unencrypted: {number}"))
 
 
 @pytest.mark.parametrize(

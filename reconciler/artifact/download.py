@@ -233,7 +233,9 @@ def _redirected(address: str, location: str) -> str:
     try:
         target = urljoin(address, location)
     except ValueError:
-        raise ArtifactUnavailable(f"{shown(address)} leads to an address that cannot be read") from None
+        raise ArtifactUnavailable(
+            f"{shown(address)} leads to an address that cannot be read", "correct artifact.source"
+        ) from None
     if address[:6].lower() == "https:" and target[:6].lower() != "https:":
         raise ArtifactRefused(
             f"{shown(address)} leads to {shown(target)}, which is not https://",

@@ -20,7 +20,7 @@ def login_of(registry: str) -> str:
             auths = json.loads(text).get("auths") or {}
             entries = [entry for name, entry in auths.items() if _host(name) == registry]
             login = next((found for found in map(_login, entries) if found), "")
-        except (ValueError, AttributeError, TypeError, binascii.Error):
+        except (ValueError, AttributeError, TypeError, RecursionError, binascii.Error):
             # Neither the text nor what Python says of it: both can hold the password.
             raise ArtifactRefused(f"{where} cannot be read as a docker config", "log in again, or correct it") from None
         if login:

@@ -14,7 +14,17 @@ from urllib.parse import urlencode, urlsplit
 
 from pydantic import BaseModel, Field, ValidationError
 
-from reconciler.artifact.download import Answer, Progress, Question, ask, check_address, download, redirect_of, shown
+from reconciler.artifact.download import (
+    LARGEST_BYTES,
+    Answer,
+    Progress,
+    Question,
+    ask,
+    check_address,
+    download,
+    redirect_of,
+    shown,
+)
 from reconciler.artifact.logins import login_of
 from reconciler.artifact.memory import remembered
 from reconciler.artifact.store import LARGEST_TEXT, choose
@@ -22,6 +32,9 @@ from reconciler.errors import ArtifactMissing, ArtifactRefused, ArtifactUnavaila
 from reconciler.model.source import RegistryTag
 
 _ANSWER_BYTES: Final = 4 * 1024 * 1024
+_LONGEST_TOKEN: Final = 16 * 1024
+# Not within a longer word: else each letter of a header of 100 kB would be tried as the first of one.
+_CHALLENGE: Final = re.compile(r'(?<![a-z])([a-z]+)="([^"]*)"')
 _TITLE: Final = "org.opencontainers.image.title"
 _ACCEPT: Final = (
     "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json, "
@@ -85,7 +98,7 @@ class RegistryStore:
 
     async def save(self, file: BinaryIO, progress: Progress) -> str:
         layer = await self._chosen()
-        return await download(await self._blob(layer), file, progress, layer.size)
+        return await download(await self._blob(layer), file, progress, min(layer.size, LARGEST_BYTES))
 
     async def public_address(self) -> str | None:
         """Where it keeps the blob, or the blob itself where everybody may read it."""
@@ -132,7 +145,7 @@ class RegistryStore:
         """The Authorization that the registry asks for."""
         login = login_of(self._host if self._host != _DOCKER_HUB else "index.docker.io")
         scheme, _, rest = challenge.partition(" ")
-        said = dict(re.findall(r'([a-z]+)="([^"]*)"', rest))
+        said = dict(_CHALLENGE.findall(rest))
         if scheme.lower() == "basic" and login:
             return login
         if scheme.lower() != "bearer" or "realm" not in said:
@@ -150,9 +163,9 @@ class RegistryStore:
         try:
             given = json.loads(answer.body)
             token = given.get("token") or given["access_token"]
-        except (ValueError, LookupError, AttributeError):
+        except (ValueError, LookupError, AttributeError, RecursionError):
             token = ""
-        if not isinstance(token, str) or not re.fullmatch(r"[!-~]+", token):
+        if not isinstance(token, str) or len(token) > _LONGEST_TOKEN or not re.fullmatch(r"[!-~]+", token):
             raise ArtifactUnavailable(f"{self.label}: {shown(realm)} gives no token", "check the registry's address")
         return f"Bearer {token}"
 

@@ -105,8 +105,7 @@ class WebStore:
 
 def choose(names: Sequence[str], pattern: str, where: str, way_out: str) -> str:
     """The one name that fits: the pattern, or without one that of an archive."""
-    fits = re.compile(".*".join(map(re.escape, pattern.split("*")))).fullmatch if pattern else _ARCHIVE.search
-    found = [name for name in names if fits(name)]
+    found = [name for name in names if (_fits(name, pattern) if pattern else _ARCHIVE.search(name))]
     if len(found) == 1:
         return found[0]
     if found:
@@ -115,6 +114,23 @@ def choose(names: Sequence[str], pattern: str, where: str, way_out: str) -> str:
     wanted = f"nothing that fits {pattern}" if pattern else "no archive"
     has = f"; it has {_listed(names)}" if names else ""
     raise ArtifactMissing(f"{where} has {wanted}{has}", f"publish it, or {way_out}")
+
+
+def _fits(name: str, pattern: str) -> bool:
+    """Whether the pattern, in which * is any text, is that of the whole name; in one go, however many * there are."""
+    first, *others = pattern.split("*")
+    if not others:
+        return name == pattern
+    *between, last = others
+    at, end = len(first), len(name) - len(last)
+    if not name.startswith(first) or not name.endswith(last) or at > end:
+        return False
+    for part in between:  # as far to the left as it goes, which leaves the most for the others
+        found = name.find(part, at, end)
+        if found == -1:
+            return False
+        at = found + len(part)
+    return True
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -7,9 +7,11 @@ in a sandbox; what runs here, as the user that holds the keys to all servers, is
 from __future__ import annotations
 
 import os
+import select
 import shlex
 import signal
 import subprocess
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 
@@ -17,6 +19,7 @@ from reconciler.errors import SecretRefused, UsageError
 
 VARIABLE = "RECONCILE_SECRETS_COMMAND"
 LONGEST_SECONDS = 30
+LARGEST_OUTPUT = 1 << 20
 _BY_HAND = f"try by hand what {VARIABLE} says"
 
 
@@ -47,13 +50,32 @@ def ask(words: list[str], name: str, seconds: float = LONGEST_SECONDS) -> bytes 
         raise SecretRefused(f"{words[0]} cannot be run for the secret {name}: {error.strerror}", _BY_HAND) from None
     with process:
         try:
-            output, _ = process.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
+            output = _output(process, seconds)
+        except (subprocess.TimeoutExpired, _TooMuch) as error:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            raise SecretRefused(
-                f"{words[0]} gave no answer for the secret {name} within {seconds:g} s", _BY_HAND
-            ) from None
+            what = "says too much" if isinstance(error, _TooMuch) else "gave no answer"
+            within = "" if isinstance(error, _TooMuch) else f" within {seconds:g} s"
+            raise SecretRefused(f"{words[0]} {what} for the secret {name}{within}", _BY_HAND) from None
     if process.returncode != 0:
         raise SecretRefused(f"{words[0]} has no secret {name}: it ended with status {process.returncode}", _BY_HAND)
     return output
+
+
+class _TooMuch(Exception):
+    """More than any secret has."""
+
+
+def _output(process: subprocess.Popen[bytes], seconds: float) -> bytes:
+    """All it prints, once it has ended. Raises TimeoutExpired or _TooMuch."""
+    assert process.stdout is not None
+    end, said = time.monotonic() + seconds, bytearray()
+    while select.select([process.stdout], [], [], max(0.0, end - time.monotonic()))[0]:
+        piece = os.read(process.stdout.fileno(), 65536)
+        if not piece:
+            process.wait(max(0.0, end - time.monotonic()))
+            return bytes(said)
+        said += piece
+        if len(said) > LARGEST_OUTPUT:
+            raise _TooMuch
+    raise subprocess.TimeoutExpired(process.args, seconds)

@@ -14,18 +14,20 @@ import hmac
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from reconciler.errors import SecretRefused
 from reconciler.secrets.identities import Keys
 from reconciler.secrets.sealed import Recipient
+from reconciler.secrets.sops_rule import RULES, RuleUnusable, rule_of
 from reconciler.secrets.sops_tree import Leaf, NotSops, Tree, go_float, read_tree
 
 _ENCRYPTED = re.compile(
     r"ENC\[AES256_GCM,data:([A-Za-z0-9+/=]*),iv:([A-Za-z0-9+/=]+),tag:([A-Za-z0-9+/=]+),type:([a-z0-9]+)\]"
 )
 _MAC_ONLY_ENCRYPTED = hashlib.sha256(b"sops").digest()  # what such a MAC begins with
-_RULES = ("unencrypted_suffix", "encrypted_suffix", "unencrypted_regex", "encrypted_regex")
+_MOST_RECIPIENTS = 200  # each is tried with each key
 _DAMAGED = "restore it from git, or make it anew with sops"
 
 
@@ -48,7 +50,7 @@ class SopsFile:
         except NotSops as error:
             raise SecretRefused(f"{file}: {error}", f"encrypt it with sops, or take it out of {file}") from None
 
-    @property
+    @cached_property
     def names(self) -> dict[tuple[str, ...], Leaf]:
         return {leaf.path: leaf for leaf in self.tree.leaves}
 
@@ -64,14 +66,17 @@ class SopsFile:
             return self._verified(data_key)
         except _Wrong as error:
             raise SecretRefused(f"{self.file}: {error}", _DAMAGED) from None
+        except RuleUnusable as error:
+            raise SecretRefused(f"{self.file}: {error}", "encrypt it with a simpler pattern, or a suffix") from None
 
     def _verified(self, data_key: bytes) -> dict[tuple[str, ...], str]:
         sops = self.tree.sops
         only_encrypted = str(sops.get("mac_only_encrypted", "")).lower() == "true"
         counted = hashlib.sha512(_MAC_ONLY_ENCRYPTED if only_encrypted else b"")
         values = {}
+        is_encrypted = rule_of(sops, (leaf.keys for leaf in self.tree.leaves))
         for leaf in self.tree.leaves:
-            encrypted = self._should_be_encrypted(leaf.keys)
+            encrypted = is_encrypted(leaf.keys)
             content, values[leaf.path] = self._value(leaf, data_key, encrypted)
             if encrypted or not only_encrypted:
                 counted.update(content)
@@ -90,17 +95,6 @@ class SopsFile:
         content, kind = _decrypt(leaf.text, data_key, ":".join(leaf.keys) + ":", name)
         return _typed(content, kind, name)
 
-    def _should_be_encrypted(self, keys: tuple[str, ...]) -> bool:
-        """By the one rule that the file states; a value is below a key when that is anywhere on the way to it."""
-        sops = self.tree.sops
-        rule = next((each for each in _RULES if sops.get(each)), "unencrypted_suffix")
-        word = str(sops.get(rule) or "_unencrypted")
-        try:
-            matches = any(re.search(word, key) if rule.endswith("regex") else key.endswith(word) for key in keys)
-        except re.error:
-            raise _Wrong(f"its pattern {word!r} cannot be read") from None
-        return matches == rule.startswith("encrypted")
-
     def _age(self) -> list[Mapping[str, Any]]:
         entries = self.tree.sops.get("age")
         return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
@@ -110,8 +104,10 @@ class SopsFile:
         for key in ("key_groups", "encrypted_comment_regex", "unencrypted_comment_regex"):
             if sops.get(key):
                 raise SecretRefused(f"{self.file}: {key} is not understood here", f"encrypt it without {key}")
-        if sum(bool(sops.get(rule)) for rule in _RULES) > 1:
-            raise SecretRefused(f"{self.file} has more than one of {', '.join(_RULES)}", "SOPS itself takes only one")
+        if sum(bool(sops.get(rule)) for rule in RULES) > 1:
+            raise SecretRefused(f"{self.file} has more than one of {', '.join(RULES)}", "SOPS itself takes only one")
+        if len(self._age()) > _MOST_RECIPIENTS:
+            raise SecretRefused(f"{self.file} has more than {_MOST_RECIPIENTS} recipients", _DAMAGED)
         if not self._age():
             raise SecretRefused(f"{self.file} has no age recipient", "add one to .sops.yaml and run sops updatekeys")
 
@@ -120,7 +116,9 @@ class SopsFile:
 
         for entry in self._age():
             try:
-                data_key = bytes(pyrage.decrypt(str(entry.get("enc", "")).encode(), list(keys.identities)))
+                data_key = bytes(
+                    pyrage.decrypt(str(entry.get("enc", "")).encode(errors="replace"), list(keys.identities))
+                )
             except pyrage.DecryptError:
                 continue
             if len(data_key) == 32:

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from reconciler.source.yaml_text import Document, read_yaml
+from reconciler.source.yaml_text import DEEPEST, LARGEST_FILE, Document, read_yaml
 
 _INTEGER = re.compile(r"[+-]?(?:0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]+|0|[1-9][0-9]*)")
+_MOST_DIGITS = 400  # Python itself reads no more than 4300; a longer one is text here
 _FLOAT = re.compile(r"[+-]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][+-]?[0-9]+)?")
 _TRUTHS = {"true": "True", "True": "True", "TRUE": "True", "false": "False", "False": "False", "FALSE": "False"}
 
@@ -64,6 +65,8 @@ def read_tree(content: bytes, file: str) -> Tree:
 
 
 def _leaves(value: object, keys: tuple[str, ...], path: tuple[str, ...], document: Document | None) -> Iterator[Leaf]:
+    if len(path) > DEEPEST:
+        raise NotSops(f"is nested deeper than {DEEPEST} levels")
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from _leaves(inner, (*keys, key), (*path, key), document)
@@ -98,6 +101,8 @@ def _plain(path: tuple[str, ...], document: Document) -> bool:
 
 def _number(text: str) -> str:
     plain = text.replace("_", "")
+    if len(plain) > _MOST_DIGITS:
+        return text
     if _INTEGER.fullmatch(plain):
         digits = plain.lstrip("+-")
         base = {"x": 16, "b": 2, "o": 8}.get(
@@ -122,9 +127,13 @@ def _read_json(content: bytes) -> object:
             raise NotSops("a key stands in it twice")
         return dict(pairs)
 
+    if len(content) > LARGEST_FILE:
+        raise NotSops("is larger than 1 MiB")
     try:
         # SOPS reads each number in JSON as a float.
-        return json.loads(content.decode(), object_pairs_hook=once, parse_int=float, parse_float=float)
+        value = json.loads(content.decode(), object_pairs_hook=once, parse_int=float, parse_float=float)
+        json.dumps(value, ensure_ascii=False).encode()  # half a character, "\\ud800", cannot be
+        return value
     except (ValueError, RecursionError) as error:
         if isinstance(error, NotSops):
             raise
