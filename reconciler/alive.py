@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def is_dead(token: str) -> bool:
     pid, _, rest = token.partition(".")
     started, _, rest = rest.partition(".")
     where = rest.partition(".")[0]
-    return where == _here() != "" and pid.isdigit() and _started(int(pid)) != started
+    return where == _here() != "" and re.fullmatch("[0-9]{1,9}", pid) is not None and _started(int(pid)) != started
 
 
 def _started(pid: int) -> str:

@@ -40,6 +40,7 @@ from reconciler.resolve import Target
 from reconciler.run import Runner, tar_of
 from reconciler.tools import traefik
 from reconciler.tools.look import Reply
+from reconciler.words import printable, printable_line
 
 STALE = 75  # prelude.sh: the host was no longer as seen; nothing was done
 LOCKED = 76  # prelude.sh: another controller has the host, or had it since we looked; nothing was done
@@ -68,7 +69,9 @@ class Applier:
         runner = Runner(self.host, self.target.site, self.controller, self.target.word, seen.lease)
         reply, app = await self._done(action, seen.app(action.app), runner)
         if reply.status == LOCKED:
-            raise HostLocked(self.host.name, reply.said or "another controller has it", "--wait-lock waits for it")
+            raise HostLocked(
+                self.host.name, printable(reply.said) or "another controller has it", "--wait-lock waits for it"
+            )
         if reply.status not in (0, STALE):
             raise ActionFailed(self.host.name, f"{action.app}: {self._explained(reply)}", _next_step(reply))
         # Traefik and the instances are asked again only by the proofs; what they answered before still stands.
@@ -105,7 +108,7 @@ class Applier:
         return replace(slot, failure=failure, healthy=False, log_tail=self._log(reply))
 
     def _log(self, reply: Reply) -> tuple[str, ...]:
-        return tuple(self.target.masked(line) for line in reply.log[-15:])
+        return tuple(printable_line(self.target.masked(line)) for line in reply.log[-15:])
 
     async def _changed(self, action: AnyAction, app: ObservedApp, runner: Runner) -> Reply:
         match action:
@@ -176,8 +179,9 @@ class Applier:
         return tar_of(files)
 
     def _explained(self, reply: Reply) -> str:
-        log = "".join(f"\n    {self.target.masked(line)}" for line in reply.log[-15:])
-        return (self.target.masked(reply.said.splitlines()[-1]) if reply.said else f"exit {reply.status}") + log
+        log = "".join(f"\n    | {line}" for line in self._log(reply))
+        said = self.target.masked(reply.said.splitlines()[-1]) if reply.said else f"exit {reply.status}"
+        return printable(said, 1000) + log
 
 
 def _answered(slot: Slot, before: Slot) -> Slot:

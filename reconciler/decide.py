@@ -12,5 +12,9 @@ def next_action(want: Wanted, seen: ObservedHost | Unreachable) -> Step:
     """The next action for one app on one host; Converged when a look matched; Blocked with its reason."""
     if isinstance(seen, Unreachable):
         return Blocked(want.host, want.app, seen.reason, seen.next_step, retryable=seen.retryable, kind=seen.kind)
+    if unfit := seen.app(want.app).unreadable:
+        reason = f"it is left as it is, since {unfit.reason}"
+        next_step = unfit.next_step or f"look at {want.app} on host {want.host}: nothing of it is changed meanwhile"
+        return Blocked(want.host, want.app, reason, next_step, kind="unreadable")
     step = removal.next_step(want, seen) if want.gone else rollout.next_step(want, seen)
     return step if isinstance(step, Converged | Blocked) else guards.refused(step, want, seen) or step

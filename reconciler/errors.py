@@ -45,6 +45,7 @@ Kind = Literal[
     "starting",  # Traefik, which may answer in a moment
     "still_routed",
     "circling",
+    "unreadable",  # what the host says of the app does not fit: nothing of it is known, and nothing is done
     "unreachable",
     "host_key",
     "login",

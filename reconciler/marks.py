@@ -10,6 +10,7 @@ from reconciler.model.wanted import Controller
 from reconciler.observe import observe
 from reconciler.run import Runner
 from reconciler.session import Session, controller, demand_all
+from reconciler.words import printable
 
 
 async def mark(opened: Session, app: str, verb: str, seconds: int, reason: str) -> list[str]:
@@ -44,7 +45,7 @@ async def _mark(opened: Session, host: str, app: str, words: tuple[str, ...], re
     if seen.locked:
         raise HostLocked(host, seen.locked, "try again in half a minute")
     runner = Runner(transport, site, who, f"{app}:", seen.lease)
-    reply = await runner.run("mark", (app, *words), reason.encode())
+    reply = await runner.told("mark", (app, *words), reason.encode())
     if reply.status:
-        raise ActionFailed(host, reply.said or f"exit {reply.status}", "look again")
+        raise ActionFailed(host, printable(reply.said) or f"exit {reply.status}", "look again")
     await runner.release()

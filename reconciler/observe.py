@@ -18,6 +18,7 @@ from reconciler.resolve import Site, Target
 from reconciler.run import lease_words
 from reconciler.tools import scripts, traefik_api
 from reconciler.tools.look import Reply, Unreadable, read_reply
+from reconciler.words import printable
 
 NO_SYSTEMD = 79  # user.sh: this login has none that would run apps for it; nothing was done
 Health = tuple[bool, str]
@@ -83,13 +84,13 @@ async def _look(host: Transport, site: Site, targets: list[Target], controller: 
     completed = await host.run(Command(scripts.look_script(site.spec.scope), words))
     if completed.status == NO_SYSTEMD:
         reason, _, next_step = completed.stderr.strip().partition("\n")
-        raise HostRefused(host.name, reason, next_step)
+        raise HostRefused(host.name, printable(reason), printable(next_step))
     try:
-        return read_reply(completed.stdout, site.layout)
+        return read_reply(completed.output, site.layout)
     except Unreadable as error:
         raise HostRefused(
             host.name,
-            f"what it answers cannot be read ({error}): {completed.stderr.strip()[-300:] or 'no message'}",
+            f"what it answers cannot be read ({error}): {completed.last_words}",
             "the host needs sh, systemd, tar, GNU coreutils and findutils, util-linux",
         ) from error
 

@@ -21,6 +21,7 @@ from reconciler.resolve import Target, api_port
 from reconciler.run import Runner
 from reconciler.tools.look import Reply
 from reconciler.tools.traefik_api import applied_by_all, holds, missing_routes
+from reconciler.words import printable_line
 
 LOOK_EVERY_SECONDS = 5.0  # also how often the lease is renewed, and how late a crash can be noticed
 CONFIRM_WITHIN_SECONDS = 10.0
@@ -106,7 +107,7 @@ class _Watch:
 
     def gave_up(self, reply: Reply, failure: str) -> Proven:
         app = reply.apps[self.target.wanted.app]
-        tail = tuple(self.target.masked(line) for line in reply.log[-15:])
+        tail = tuple(printable_line(self.target.masked(line)) for line in reply.log[-15:])
         return reply, app.with_slot(replace(app.slot(self.slot.name), failure=failure, healthy=False, log_tail=tail))
 
     async def gave_up_late(self, failure: str = "") -> Proven:

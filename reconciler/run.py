@@ -29,16 +29,30 @@ class Runner:
     lease: Lease = NO_LEASE
 
     async def run(self, script: str, words: tuple[str, ...], stdin: Stdin = b"", seconds: float = 90) -> Reply:
-        """The reply of `scripts/<script>.sh`. Raises ActionFailed when it is not whole, HostError."""
+        """The reply of `scripts/<script>.sh`, which tells of the app. Raises ActionFailed, HostError."""
+        reply = await self.told(script, words, stdin, seconds)
+        app = reply.apps.get(self.app)
+        if app is None:
+            raise ActionFailed(self.host.name, f"{script}: the reply does not tell of {self.app}", "look again")
+        if app.unreadable:
+            reason = f"{self.app}: after {script} {app.unreadable.reason}"
+            raise ActionFailed(self.host.name, reason, app.unreadable.next_step)
+        return reply
+
+    async def told(self, script: str, words: tuple[str, ...], stdin: Stdin = b"", seconds: float = 90) -> Reply:
+        """The same, whatever can be read of the app."""
         arguments = (*lease_words(self.site.layout, self.controller, self.lease), self.word, *words)
         command = Command(scripts.change_script(script, self.site.spec.scope), arguments)
         completed = await self.host.run(command, stdin, seconds)
         try:
-            reply = read_reply(completed.stdout, self.site.layout)
+            reply = read_reply(completed.output, self.site.layout, (self.app,))
         except Unreadable as error:
-            said = completed.stderr.strip()[-300:]
-            raise ActionFailed(self.host.name, f"{script}: {error}: {said or 'no message'}", "look again") from error
+            raise ActionFailed(self.host.name, f"{script}: {error}: {completed.last_words}", "look again") from error
         return replace(reply, said=completed.stderr.strip(), queued_seconds=completed.queued_seconds)
+
+    @property
+    def app(self) -> str:
+        return self.word.partition(":")[0]
 
     async def release(self) -> None:
         """Give the lease back before it runs out."""

@@ -17,7 +17,7 @@ from reconciler.tools import scripts
 from reconciler.tools.look import read_reply
 from reconciler.tools.systemd import env_file, unit_text
 from tests.hosts.stories.test_story_env import NASTY
-from tests.test_look import case
+from tests.look_text import case, edited, with_lines
 from tests.test_systemd import SANDBOX, SETTINGS
 from tests.world import World, run_pass, wanted
 
@@ -44,9 +44,10 @@ def test_the_host_finds_the_home_and_the_look_tells_it() -> None:
     """The same look as one of the system scope, with the paths of the login."""
     usual, below = Layout(), Layout.model_validate(BELOW_HOME)
     text = case("in_the_middle_of_a_rollout")
-    there = text.replace("@@begin\n", "@@begin\nhome /home/me\n")
+    there = with_lines(text, "host", "home /home/me")
     for key, path in usual.model_dump().items():
-        there = there.replace(path, getattr(below.at_home("/home/me"), key))
+        home = getattr(below.at_home("/home/me"), key)
+        there = edited(there, path, home, everywhere=True)
 
     assert read_reply(there, below).apps == read_reply(text, usual).apps
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from reconciler.model.observed import Identity
-from reconciler.tools.systemd import UnitSettings, env_file, read_env_head, read_show, read_unit_head, unit_text
+from reconciler.tools.systemd import UnitSettings, env_file, read_env_head, read_unit_head, unit_text
 
 IDENTITY = Identity("0.2.0-0123456789ab", "env1", "unit1")
 SANDBOX = {
@@ -67,12 +67,3 @@ def test_an_instance_is_limited_in_memory_and_where_asked_for_in_cpu() -> None:
     assert "\nMemoryMax=40%\n" in text
     assert "\nCPUQuota=150%\n" in text
     assert "CPUQuota" not in unit_text(SETTINGS)
-
-
-def test_show_of_several_units_is_keyed_by_id_whatever_the_order() -> None:
-    text = "MainPID=7\nId=a@1.service\nResult=success\n\nId=a@2.service\nMainPID=0\n"
-
-    assert read_show(text) == {
-        "a@1.service": {"MainPID": "7", "Id": "a@1.service", "Result": "success"},
-        "a@2.service": {"Id": "a@2.service", "MainPID": "0"},
-    }

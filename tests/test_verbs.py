@@ -97,7 +97,7 @@ def test_a_login_that_is_not_roots_asks_the_host_which_way_to_go() -> None:
 )
 def test_why_rights_were_refused_is_told(status: int, stderr: str, says: str | None) -> None:
     """An app's own exit code is not mistaken for it."""
-    refused = why_refused(Completed(status, "", stderr))
+    refused = why_refused(Completed(status, b"", stderr.encode()))
 
     assert (refused is None) if says is None else (refused and says in refused[0] and refused[1])
 

@@ -11,12 +11,14 @@ from reconciler.errors import HostRefused, HostUnreachable
 from reconciler.host.terminal import lent_terminal
 from reconciler.host.transport import (
     ENDS_WITHIN_SECONDS,
+    TOO_MUCH,
     Command,
     Completed,
     Reader,
     RoundTrips,
     Stdin,
     Tell,
+    TooMuch,
     Writer,
     read_all,
     too_long,
@@ -52,10 +54,13 @@ class LocalHost:
         except TimeoutError:
             await _end(process)
             raise HostUnreachable(self.name, *too_long(timeout_seconds)) from None
+        except TooMuch:
+            await _end(process)
+            raise HostRefused(self.name, *TOO_MUCH) from None
         except BaseException:
             await _end(process)
             raise
-        completed = Completed(status, stdout.decode(errors="replace"), stderr.decode(errors="replace"))
+        completed = Completed(status, stdout, stderr)
         if self._sudo and (refused := why_refused(completed)):
             raise HostRefused(self.name, *refused)
         return completed

@@ -12,7 +12,19 @@ from reconciler.errors import HostError, HostKeyRefused, HostRefused, HostUnreac
 from reconciler.host.sessions import Sessions, Turn
 from reconciler.host.ssh_process import carry_out, open_port, open_session
 from reconciler.host.terminal import lent_terminal
-from reconciler.host.transport import Command, Completed, Reader, RoundTrips, Stdin, Tell, Writer, too_long, why_refused
+from reconciler.host.transport import (
+    TOO_MUCH,
+    Command,
+    Completed,
+    Reader,
+    RoundTrips,
+    Stdin,
+    Tell,
+    TooMuch,
+    Writer,
+    too_long,
+    why_refused,
+)
 from reconciler.host.wording import plainly
 
 if TYPE_CHECKING:
@@ -94,6 +106,8 @@ class SshHost:
             completed = await carry_out(process, stdin, timeout_seconds, tell)
         except TimeoutError:
             raise HostUnreachable(self.name, *too_long(timeout_seconds)) from None
+        except TooMuch:
+            raise HostRefused(self.name, *TOO_MUCH) from None
         except (asyncssh.Error, OSError) as error:
             raise self._lost(connection, error) from error
         if completed.status < 0:

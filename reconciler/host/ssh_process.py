@@ -47,14 +47,14 @@ async def carry_out(process: Process, stdin: Stdin, timeout_seconds: float, tell
     try:
         async with asyncio.timeout(timeout_seconds):
             stdout, stderr, _ = await asyncio.gather(
-                read_all(process.stdout, tell), process.stderr.read(), _feed(process.stdin, stdin)
+                read_all(process.stdout, tell), read_all(process.stderr, None), _feed(process.stdin, stdin)
             )
             await process.wait_closed()
     except BaseException:
         await _end(process)
         raise
     status = -1 if process.exit_status is None else process.exit_status
-    return Completed(status, stdout.decode(errors="replace"), stderr.decode(errors="replace"))
+    return Completed(status, stdout, stderr)
 
 
 async def _end(process: Process) -> None:

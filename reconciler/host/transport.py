@@ -7,8 +7,11 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from reconciler.words import printable
+
 Stdin = bytes | AsyncIterator[bytes]
 Tell = Callable[[bytes], None]
+LARGEST_ANSWER_BYTES = 16 * 1024 * 1024  # a look at a hundred apps is 200 kB
 
 
 PROGRAM = "/usr/local/sbin/reconcile-host"
@@ -68,12 +71,27 @@ class Command:
 
 @dataclass(frozen=True)
 class Completed:
-    """How a command ended. Text is decoded as UTF-8, what is not is replaced."""
+    """How a command ended, and what it wrote."""
 
     status: int
-    stdout: str
-    stderr: str
+    output: bytes
+    errors: bytes = b""
     queued_seconds: float = 0.0  # before it was begun: only so many run at a time
+
+    @property
+    def stdout(self) -> str:
+        """What it wrote as text; what is not UTF-8 is replaced."""
+        return self.output.decode(errors="replace")
+
+    @property
+    def stderr(self) -> str:
+        """What it wrote to stderr, too."""
+        return self.errors.decode(errors="replace")
+
+    @property
+    def last_words(self) -> str:
+        """The end of what it wrote to stderr, fit for a message of ours."""
+        return printable(self.stderr.strip()[-300:]) or "no message"
 
 
 def too_long(timeout_seconds: float) -> tuple[str, str]:
@@ -135,13 +153,28 @@ class RoundTrips:
         self._waiting -= 1
 
 
+TOO_MUCH = (
+    f"a command wrote more than {LARGEST_ANSWER_BYTES // 2**20} MiB, and the rest was not read",
+    "look there for what makes it so long",
+)
+
+
+class TooMuch(Exception):
+    """A host goes on and on; nobody reads it to the end."""
+
+
 async def read_all(reader: Reader, tell: Tell | None) -> bytes:
-    """Everything until the end; empty when `tell` took it as it came."""
-    if tell is None:
-        return await reader.read()
+    """Everything until the end; empty when `tell` took it as it came. Raises TooMuch: no host fills our memory."""
+    blocks, size = list[bytes](), 0
     while block := await reader.read(65536):
-        tell(block)
-    return b""
+        if tell is not None:
+            tell(block)
+            continue
+        size += len(block)
+        if size > LARGEST_ANSWER_BYTES:
+            raise TooMuch
+        blocks.append(block)
+    return b"".join(blocks)
 
 
 class Transport(Protocol):
@@ -160,9 +193,8 @@ class Transport(Protocol):
         """Run it as root, or as who logs in where nothing needs root. With `tell`, stdout goes there as it comes, and
         not into the result.
 
-        It may have to wait for its turn; its time begins after that. When the time is over, or the caller is cancelled,
-        it is ended on the host as well. Raises HostUnreachable when the connection breaks or it does not end in time,
-        HostRefused when root's rights cannot be had."""
+        Raises HostUnreachable when the connection breaks or nothing comes in time (the command may
+        still be running there), HostRefused when root's rights cannot be had."""
         ...
 
     async def interact(self, command: Command) -> int:

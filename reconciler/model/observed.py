@@ -7,6 +7,7 @@ the invocation it was seen on, lives only until the next look, and is gathered a
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -14,6 +15,8 @@ from reconciler.errors import Kind
 
 TRAEFIK = "traefik"
 """The app as which a managed Traefik runs; no other app may have this name."""
+
+_IDENTITY = re.compile("/".join([r"([0-9A-Za-z._+~-]{1,128})"] * 3))
 
 UnitState = Literal["inactive", "active", "activating", "deactivating", "failed"]
 
@@ -35,8 +38,9 @@ class Identity:
 
     @classmethod
     def read(cls, text: str) -> Identity | None:
-        parts = text.strip().split("/")
-        return cls(*parts) if len(parts) == 3 and all(parts) else None
+        """Of exactly this form; None for any other text."""
+        found = _IDENTITY.fullmatch(text.strip(" "))
+        return cls(*found.groups()) if found else None
 
 
 @dataclass(frozen=True)
@@ -122,8 +126,16 @@ class CrashDump:
 
 
 @dataclass(frozen=True)
+class Unfitting:
+    """Why what a host says of an app was not read, in words of ours, and what to do about it."""
+
+    reason: str
+    next_step: str = ""
+
+
+@dataclass(frozen=True)
 class ObservedApp:
-    """Everything of one app on one host."""
+    """Everything of one app on one host. One that is `unreadable` has nothing else, and is left alone."""
 
     slots: tuple[Slot, ...] = ()
     releases: tuple[str, ...] = ()  # complete ones, sorted
@@ -145,6 +157,7 @@ class ObservedApp:
     watched: tuple[str, ...] = ()  # Traefik only: the files it serves routes from
     markers: tuple[str, ...] = ()  # Traefik only: what shows that it has applied those of them that are ours
     crash_dumps: tuple[CrashDump, ...] = ()
+    unreadable: Unfitting | None = None
     unconfirmed: str = ""  # evidence: how long Traefik was asked in vain
     uncertified: str = ""  # evidence: how long a certificate was waited for in vain
 

@@ -1,7 +1,12 @@
-"""Reading what `scripts/look.sh` prints: one look at a host. Pure; tested on output saved from real hosts."""
+"""Reading what `scripts/look.sh` prints: one look at a host. Pure; tested on output saved from real hosts.
+
+What does not fit is never guessed at. A reply that is not whole is none; an app of which something does not fit is
+`unreadable`, and the others are as they are.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -15,11 +20,17 @@ from reconciler.model.observed import (
     ObservedApp,
     Quarantine,
     RouteFile,
+    Unfitting,
 )
+from reconciler.model.reserved import is_app_name
 from reconciler.tools import systemd
-from reconciler.tools.look_sections import Places, Sections, lines_of
-from reconciler.tools.look_slot import read_slot, state_of
+from reconciler.tools.framing import Part, Unfit, Unreadable, read_parts
+from reconciler.tools.look_records import Processes, Unit, epoch, read_host, read_sums, records_of
+from reconciler.tools.look_slot import Places, Sight, read_slot, state_of
 from reconciler.tools.traefik import DEFAULT_FILE, HAND_MARK, HAND_UNIT, marker, read_route_head, route_files
+from reconciler.words import printable
+
+__all__ = ["Reply", "Unreadable", "layout_words", "read_reply"]
 
 
 def layout_words(layout: Layout) -> tuple[str, ...]:
@@ -40,95 +51,141 @@ class Reply:
     queued_seconds: float = 0.0  # before the script was begun
 
 
-class Unreadable(ValueError):
-    """The text is not a whole look: cut off, or not from our script."""
+@dataclass(frozen=True)
+class _Looked:
+    """The parts that are of no single app, read."""
+
+    host: dict[str, str]
+    layout: Layout
+    sums: dict[str, str]
+    processes: Processes
+
+    @property
+    def now(self) -> int:
+        return int(self.host.get("now", 0))
 
 
-def read_reply(text: str, layout: Layout) -> Reply:
-    """One reply. Raises Unreadable when it was cut off: half a look is no look."""
-    before, begin, after = f"\n{text}".partition("\n@@begin\n")
-    body, end, _ = after.rpartition("\n@@end")
-    if not begin or not end:
-        raise Unreadable("the reply is not whole")
-    status = next((int(line.split()[1]) for line in lines_of(before) if line.startswith("@@result ")), 0)
-    log = tuple(line.removeprefix("| ") for line in lines_of(before) if line.startswith("| "))
-    sections = Sections(body)
-    layout = layout.at_home(sections.host.get("home", ""))
-    apps = {name: _read_app(name, lines, sections, layout) for name, lines in sections.apps.items()}
-    return Reply(status, log, _read_facts(sections), _read_lease(sections.host), apps)
+def read_reply(data: bytes, layout: Layout, asked: Collection[str] | None = None) -> Reply:
+    """One reply. Raises Unreadable when it was cut off: half a look is no look.
+
+    With `asked`, apps of other names do not count.
+    """
+    parts = read_parts(data)
+    single = {kind: _only(parts, kind) for kind in ("host", "sums", "units", "processes")}
+    host = read_host(single["host"])
+    processes = Processes()
+    processes.read(single["units"])
+    processes.read(single["processes"])
+    looked = _Looked(host, layout.at_home(host.get("home", "")), read_sums(single["sums"]), processes)
+    apps: dict[str, ObservedApp] = {}
+    for part in parts:
+        if part.kind == "app" and is_app_name(part.name) and (asked is None or part.name in asked):
+            if part.name in apps:
+                raise Unreadable("it tells of an app twice")
+            apps[part.name] = _read_app(part, looked)
+    log = tuple(line for part in parts if part.kind == "log" for line in part.lines)
+    return Reply(_status(parts), log, _read_facts(looked, apps), _read_lease(host), apps)
 
 
-def _read_facts(sections: Sections) -> HostFacts:
-    host = sections.host
-    others = sections.apps.keys() - {TRAEFIK}  # an app may be called traefik-something
+def _only(parts: list[Part], kind: str) -> Part:
+    found = [part for part in parts if part.kind == kind and part.name == "-"]
+    if len(found) != 1:
+        raise Unreadable(f"it has {len(found)} parts of the kind {kind}")
+    return found[0]
+
+
+def _status(parts: list[Part]) -> int:
+    said = [part.text for part in parts if part.kind == "result"]
+    if not said:
+        return 0
+    if len(said) > 1 or not (said[0].isascii() and said[0].isdecimal() and len(said[0]) < 4):
+        raise Unreadable("it does not say how the action ended")
+    return int(said[0])
+
+
+def _read_facts(looked: _Looked, apps: dict[str, ObservedApp]) -> HostFacts:
+    host, others = looked.host, apps.keys() - {TRAEFIK}  # an app may be called traefik-something
     traefiks = [
-        show
-        for unit, show in sections.units.items()
-        if unit.startswith("traefik") and unit.partition("@")[0] not in others
+        unit
+        for name, unit in looked.processes.units.items()
+        if name.startswith("traefik") and name.partition("@")[0] not in others
     ]
     return HostFacts(
         boot_id=host.get("boot", ""),
-        now_epoch_seconds=int(host.get("now", 0)),
+        now_epoch_seconds=looked.now,
         machine=host.get("machine", ""),
         libc=host.get("libc", ""),
         memory_available_kib=int(host.get("memory", 0)),
         releases_free_kib=int(host.get("free", 0)),
         route_trouble=host.get("noroutes", ""),
-        traefik_up=any(state_of(show) in ("active", "activating") for show in traefiks),
+        traefik_up=any(state_of(unit) in ("active", "activating") for unit in traefiks),
     )
 
 
 def _read_lease(host: dict[str, str]) -> Lease:
-    generation, token, left, holder = (*host.get("lease", "").split(" "), "", "", "", "")[:4]
-    return Lease(int(generation or 0), token or "-", int(left or 0), holder or "-")
+    if "lease" not in host:
+        return Lease()
+    generation, token, left, holder = host["lease"].split(" ")
+    return Lease(int(generation), token, int(left), holder)
 
 
-def _read_app(name: str, lines: list[list[str]], sections: Sections, layout: Layout) -> ObservedApp:
-    inventory = {
-        path.strip(): sha for kind, sha, *rest in lines if kind == "inventory" for path in rest if path.strip()
-    }
-    places = Places(name, layout)
-    named = {unit.partition("@")[2].removesuffix(".service") for unit in sections.units if unit.startswith(f"{name}@")}
-    slots = tuple(read_slot(slot, lines, sections, places, inventory) for slot in sorted(named))
-    released = sorted((float(line[1]), line[2]) for line in lines if line[0] == "release")
-    names = [release for _, release in released]
-    ours = [path for path in (places.unit, places.route, places.htpasswd) if path in sections.sums]
-    ours += [places.env(slot.name) for slot in slots if places.env(slot.name) in sections.sums]
-    app = ObservedApp(
+def _read_app(part: Part, looked: _Looked) -> ObservedApp:
+    try:
+        if part.name in looked.processes.odd:
+            raise Unfit("what the host says of its units is not of the form it has")
+        records = records_of(part)
+        inventory = {path: sha for sha, path in records.get("inventory", [])}
+        places = Places(part.name, looked.layout)
+        sight = Sight(places, records, looked.sums, looked.processes, inventory)
+        app = _readable_app(sight, looked.now)
+        return _with_traefik(app, sight) if part.name == TRAEFIK else app
+    except Unfit as error:
+        return ObservedApp(unreadable=Unfitting(str(error), error.next_step))
+
+
+def _readable_app(sight: Sight, now: int) -> ObservedApp:
+    if sight.of("long"):
+        what = sight.first("long")
+        raise Unfit(f"its {what} is longer than it may be", f"look at the {what} of {sight.places.app} on the host")
+    places, inventory = sight.places, sight.inventory
+    named = sight.first("slots").split()
+    slots = tuple(read_slot(slot, sight) for slot in sorted(named))
+    names = [name for _, name in sorted((float(at), name) for at, name in sight.of("release"))]
+    ours = [path for path in (places.unit, places.route, places.htpasswd) if path in sight.sums]
+    ours += [places.env(slot.name) for slot in slots if places.env(slot.name) in sight.sums]
+    return ObservedApp(
         slots=slots,
         releases=tuple(each for each in names if not each.startswith(".")),
         leftovers=tuple(each for each in names if each.startswith(".")),
-        migrated=tuple(line[1] for line in lines if line[0] == "migrated"),
-        quarantined=tuple(_read_quarantine(line) for line in lines if line[0] == "quarantine" and len(line) > 2),
-        unit=systemd.read_unit_head((sections.heads.get(places.unit) or [""])[0]),
-        unit_intact=sections.sums.get(places.unit) == inventory.get(places.unit)
-        and (places.epmd not in inventory or sections.sums.get(places.epmd) == inventory[places.epmd]),
+        migrated=tuple(name for (name,) in sight.of("migrated")),
+        quarantined=tuple(_read_quarantine(*record) for record in sight.of("quarantine")),
+        unit=systemd.read_unit_head(sight.first("unit")),
+        unit_intact=sight.as_written(places.unit) and (places.epmd not in inventory or sight.as_written(places.epmd)),
         foreign=tuple(path for path in ours if path not in inventory),
-        taken=tuple(place for place in places.handed_over if ["taken", place] in lines),
-        damaged=tuple(line[1] for line in lines if line[0] == "damaged"),
-        owner=next((" ".join(line[1:]) for line in lines if line[0] == "owner"), ""),
-        commit=next((line[1] for line in lines if line[0] == "commit"), ""),
-        suspended=next((_read_suspension(line, sections) for line in lines if line[0] == "suspended"), ""),
-        route=_read_route(lines, sections, places, inventory),
-        route_deleted=places.route in inventory and places.route not in sections.sums,
-        crash_dumps=tuple(CrashDump(line[2], int(line[1])) for line in lines if line[0] == "dump"),
+        taken=tuple(place for place in places.handed_over if (place,) in sight.of("taken")),
+        damaged=tuple(name for (name,) in sight.of("damaged")),
+        owner=sight.first("owner"),
+        commit=sight.first("commit"),
+        suspended=next((_read_suspension(record, now, places.app) for record in sight.of("suspended")), ""),
+        route=_read_route(sight, now),
+        route_deleted=places.route in inventory and places.route not in sight.sums,
+        crash_dumps=tuple(
+            CrashDump(f"/var/lib/{places.app}/erl_crash.{slot}.dump", epoch(at, "the time of its crash dump"))
+            for at, slot in sight.of("dump")
+        ),
     )
-    return _read_traefik(app, lines, sections, places, inventory) if name == TRAEFIK else app
 
 
-def _read_traefik(
-    app: ObservedApp, lines: list[list[str]], sections: Sections, places: Places, inventory: dict[str, str]
-) -> ObservedApp:
+def _with_traefik(app: ObservedApp, sight: Sight) -> ObservedApp:
     """Traefik has no route of its own: a file of its name is somebody's. What it is asked besides is here."""
-    hand, default = f"{places.layout.units}/{HAND_UNIT}", f"{places.layout.traefik}/{DEFAULT_FILE}"
-    show = sections.units.get(HAND_UNIT, {})
-    enabled = any(line[0] == "enabled" and line[1] == HAND_UNIT for line in lines)
-    works = enabled or state_of(show) in ("active", "activating")
-    ours = hand in inventory or any(HAND_MARK in line for line in sections.heads.get(hand, []))
-    foreign = tuple(path for path in app.foreign if path != places.route)
-    certificate = any(line[0] == "certificate" for line in lines) and sections.sums.get(default) == inventory.get(
-        default
-    )
+    layout = sight.places.layout
+    hand, default = f"{layout.units}/{HAND_UNIT}", f"{layout.traefik}/{DEFAULT_FILE}"
+    state = state_of(sight.processes.units.get(HAND_UNIT, Unit()))
+    said = [text for (text,) in sight.of("hand")]
+    works = "enabled" in said or state in ("active", "activating")
+    ours = hand in sight.inventory or any(HAND_MARK in line for line in said)
+    foreign = tuple(path for path in app.foreign if path != sight.places.route)
+    certificate = bool(sight.of("certificate")) and sight.as_written(default)
     slots = app.slots if certificate else tuple(replace(slot, files_intact=False) for slot in app.slots)
     return replace(
         app,
@@ -136,47 +193,47 @@ def _read_traefik(
         route=None,
         foreign=(*foreign, hand) if works and not ours else foreign,
         by_hand=HAND_UNIT if works and ours else "",
-        watched=route_files([" ".join(line[1:]) for line in lines if line[0] == "watched"]),
-        markers=_markers(sections, places.layout.traefik),
+        watched=route_files([name for (name,) in sight.of("watched")]),
+        markers=_markers(sight),
     )
 
 
-def _markers(sections: Sections, folder: str) -> tuple[str, ...]:
+def _markers(sight: Sight) -> tuple[str, ...]:
     """What Traefik shows once it has applied the route files of ours."""
     found = []
-    for path, head in sorted(sections.heads.items()):
-        name = path.removeprefix(f"{folder}/").removesuffix(".yml")
-        slot, digest, _ = read_route_head(head)
-        if slot and path == f"{folder}/{name}.yml":
+    for file, head in sorted(sight.of("served")):
+        name = file.removesuffix(".yml")
+        slot, digest, _ = read_route_head([head])
+        if slot and file == f"{name}.yml" and is_app_name(name):
             found.append(marker(name, slot, digest))
     return tuple(found)
 
 
-def _read_route(
-    lines: list[list[str]], sections: Sections, places: Places, inventory: dict[str, str]
-) -> RouteFile | None:
-    if places.route not in sections.sums:
+def _read_route(sight: Sight, now: int) -> RouteFile | None:
+    places = sight.places
+    if places.route not in sight.sums:
         return None
-    slot, route_digest, parts = read_route_head(sections.heads.get(places.route, []))
-    written = next((int(line[1]) for line in lines if line[0] == "routed"), 0)
-    intact, htpasswd_intact = (
-        sections.sums.get(path) == inventory.get(path) for path in (places.route, places.htpasswd)
-    )
-    age_seconds = max(0, int(sections.host.get("now", 0)) - written) if written else 0
+    slot, route_digest, parts = read_route_head([head for (head,) in sight.of("route")])
+    written = epoch(sight.first("routed") or "0", "the time of its route")
+    age_seconds = max(0, now - written) if written else 0
+    intact, htpasswd_intact = sight.as_written(places.route), sight.as_written(places.htpasswd)
     return RouteFile(slot, route_digest, intact, htpasswd_intact, age_seconds, parts)
 
 
-def _read_quarantine(words: list[str]) -> Quarantine:
-    *parts, attempt = words[2].split("/") if words[2].count("/") == 3 else [words[2], ""]
-    identity = Identity.read("/".join(parts)) or Identity(words[2], "", "")
-    reason = words[3].strip() if len(words) > 3 else ""
-    return Quarantine(identity, reason, int(words[1]), attempt)
+def _read_quarantine(at: str, tried: str, reason: str) -> Quarantine:
+    *parts, attempt = tried.split("/") if tried.count("/") == 3 else [tried, ""]
+    identity = Identity.read("/".join(parts)) or Identity(tried, "", "")
+    return Quarantine(identity, printable(reason, 1000), epoch(at, "a time in its quarantine"), attempt)
 
 
-def _read_suspension(words: list[str], sections: Sections) -> str:
+def _read_suspension(record: tuple[str, ...], now: int, app: str) -> str:
     """`by WHO until WHEN: WHY`; "" when it is over."""
-    until, who, reason = int(words[1]), words[2], " ".join(words[3:]).strip()
-    if until and until <= int(sections.host.get("now", 0)):
+    said, who, reason = record
+    try:
+        until = epoch(said, "the time until which it is suspended")
+    except Unfit as error:
+        raise Unfit(str(error), f"reconcile resume {app}") from None
+    if until and until <= now:
         return ""
     end = f" until {datetime.fromtimestamp(until, UTC):%Y-%m-%d %H:%M} UTC" if until else ""
-    return f"by {who}{end}: {reason}"
+    return f"by {who}{end}: {printable(reason, 1000)}"

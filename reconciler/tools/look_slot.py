@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
+from reconciler.model.machine import Layout
 from reconciler.model.observed import Identity, Slot, UnitState
 from reconciler.tools import systemd
-from reconciler.tools.look_sections import Places, Sections
+from reconciler.tools.elixir import EPMD_UNIT
+from reconciler.tools.framing import Unfit, number
+from reconciler.tools.look_records import LARGEST, Processes, Unit
+from reconciler.tools.traefik import htpasswd_path
 
 UNKNOWN = Identity("unknown-0", "unknown", "unknown")  # somebody else started it, as before an adoption
 STATES: dict[str, UnitState] = {
@@ -16,83 +21,126 @@ STATES: dict[str, UnitState] = {
     "deactivating": "deactivating",
     "failed": "failed",
 }
+Records = Mapping[str, Sequence[tuple[str, ...]]]
 
 
-def state_of(show: dict[str, str]) -> UnitState:
+@dataclass(frozen=True)
+class Places:
+    """The files of one app."""
+
+    app: str
+    layout: Layout
+
+    @property
+    def unit(self) -> str:
+        return f"{self.layout.units}/{self.app}@.service"
+
+    @property
+    def epmd(self) -> str:
+        return f"{self.layout.units}/{EPMD_UNIT}"
+
+    @property
+    def route(self) -> str:
+        return f"{self.layout.traefik}/{self.app}.yml"
+
+    @property
+    def htpasswd(self) -> str:
+        return htpasswd_path(self.layout.traefik, self.app)
+
+    @property
+    def handed_over(self) -> tuple[str, ...]:
+        """What an app's first start takes; for its user and group the files that would name one who has it already."""
+        folders = (f"/var/lib/{self.app}", f"/var/lib/private/{self.app}", f"/run/{self.app}")
+        releases = tuple(f"{self.layout.releases}/{self.app}/{folder}" for folder in ("releases", "slots"))
+        return *folders, "/etc/passwd", "/etc/group", *releases
+
+    def env(self, slot: str) -> str:
+        return f"{self.layout.env}/{self.app}/{slot}.env"
+
+
+@dataclass(frozen=True)
+class Sight:
+    """All that a look shows of one app and of what it shares with others."""
+
+    places: Places
+    records: Records
+    sums: Mapping[str, str]  # path → sha256
+    processes: Processes
+    inventory: Mapping[str, str]  # path → sha256 of what we wrote
+
+    def of(self, kind: str) -> Sequence[tuple[str, ...]]:
+        return self.records.get(kind, ())
+
+    def first(self, kind: str) -> str:
+        """The first value of the first such record, "" for none."""
+        return next((record[0] for record in self.of(kind)), "")
+
+    def heads(self, kind: str, name: str) -> list[str]:
+        """The comment lines of a file of that slot or name."""
+        return [head for each, head in self.of(kind) if each == name]
+
+    def as_written(self, path: str) -> bool:
+        """It is there as we wrote it, or is not there and we wrote none."""
+        return self.sums.get(path) == self.inventory.get(path)
+
+
+def state_of(unit: Unit) -> UnitState:
     """What a unit does; one that systemd has yet to start, as at boot, is on its way, and an unknown one inactive."""
-    state = STATES.get(show.get("ActiveState", ""), "inactive")
-    return "activating" if state == "inactive" and show.get("Job") else state
+    state = STATES.get(unit.state, "inactive")
+    return "activating" if state == "inactive" and unit.job not in ("-", "0") else state
 
 
-def read_slot(name: str, lines: list[list[str]], sections: Sections, places: Places, inventory: dict[str, str]) -> Slot:
-    """One slot as its files, its unit and its processes show it. `lines` are those of its app."""
-    unit = f"{places.app}@{name}.service"
-    link = next((line[2] for line in lines if line[0] == "link" and line[1] == name), "").rpartition("/")[2]
-    env_path = places.env(name)
-    prepared, keys = systemd.read_env_head(sections.heads.get(env_path, []))
-    trial = next((" ".join(line[2:]) for line in lines if line[0] == "trial" and line[1] == name), "")
-    tried, _ = systemd.read_env_head([trial] if trial else [])
-    intact = sections.sums.get(env_path) == inventory.get(env_path) and (not prepared or link == prepared.release)
+def read_slot(name: str, sight: Sight) -> Slot:
+    """One slot as its files, its unit and its processes show it. Raises Unfit."""
+    unit = f"{sight.places.app}@{name}.service"
+    if unit not in sight.processes.units:
+        raise Unfit(f"systemd says nothing of {unit}", f"systemctl show {unit} on the host")
+    link = next((target for slot, target in sight.of("link") if slot == name), "").rpartition("/")[2]
+    link = "" if link == "-" else link
+    env_path = sight.places.env(name)
+    prepared, keys = systemd.read_env_head(sight.heads("env", name))
+    tried, _ = systemd.read_env_head(sight.heads("trial", name))
     slot = Slot(
         name=name,
-        prepared=prepared if link else None,
+        prepared=prepared if any(each == name for each, _ in sight.of("link")) else None,
         env_keys=keys,
-        files_intact=intact,
-        enabled=any(line[0] == "enabled" and line[1] == unit for line in lines),
+        files_intact=sight.as_written(env_path) and (not prepared or link == prepared.release),
+        enabled=(name,) in sight.of("enabled"),
     )
     if tried and tried != prepared:  # else it was accepted a moment ago
         slot = replace(slot, prepared=tried, env_keys=(), files_intact=True, on_trial=True, previous=slot.prepared)
-    return _with_processes(_with_unit(slot, sections.units.get(unit, {})), unit, sections)
+    return _with_processes(_with_unit(slot, sight.processes.units[unit]), unit, sight.processes)
 
 
-def _with_unit(slot: Slot, show: dict[str, str]) -> Slot:
+def _with_unit(slot: Slot, unit: Unit) -> Slot:
     return replace(
         slot,
-        state=state_of(show),
-        invocation=show.get("InvocationID", ""),
-        restarts=int(show.get("NRestarts") or 0),
-        since=show.get("ActiveEnterTimestamp", ""),
-        last_exit=_last_exit(show),
+        state=state_of(unit),
+        invocation=unit.invocation.strip("-"),
+        restarts=0 if unit.restarts == "-" else int(unit.restarts),
+        since="" if unit.since == "-" else unit.since,
+        last_exit="" if unit.result == "-" else f"{unit.result}, status {unit.status.strip('-')}",
     )
 
 
-def _last_exit(show: dict[str, str]) -> str:
-    return f"{show.get('Result', '')}, status {show.get('ExecMainStatus', '')}" if show.get("Result") else ""
-
-
-def _with_processes(slot: Slot, unit: str, sections: Sections) -> Slot:
-    pids = {words[1] for words in sections.processes if words[0] == unit}
-    port = f"{int(slot.name):04X}" if slot.name.isdigit() else ""
-    inodes = {words[2] for words in sections.processes if words[0] == "listen" and words[1] == port}
-    held = {
-        words[2].removeprefix("socket:[").removesuffix("]")
-        for words in sections.processes
-        if words[0] == "socket" and words[1].split("/")[2] in pids
-    }
-    opened = [int(words[2]) for words in sections.processes if words[0] == "open" and words[1] == port]
+def _with_processes(slot: Slot, unit: str, processes: Processes) -> Slot:
+    pids = processes.pids.get(unit, set())
+    listening = processes.listening.get(slot.name, set())
+    held = {inode for inode in listening if processes.holders.get(inode, set()) & pids}
+    memory_kib = number(str(sum(processes.memory_kib.get(pid, 0) for pid in pids)), LARGEST, "its memory")
     return replace(
         slot,
-        running=_running(slot, pids, sections),
-        listening=bool(inodes & held),
-        stranger="another program" if inodes - held else "",
-        open_connections=sum(opened),
-        memory_kib=_memory(pids, sections),
+        running=_running(slot, unit, processes),
+        listening=bool(held),
+        stranger="another program" if listening - held else "",
+        open_connections=processes.opened.get(slot.name, 0),
+        memory_kib=memory_kib,
     )
 
 
-def _running(slot: Slot, pids: set[str], sections: Sections) -> Identity | None:
-    """What the processes were started with. A program that wiped its own environment is taken at its files' word."""
-    if not pids:  # a unit that crashes has none between two starts; its files say what the next one runs
+def _running(slot: Slot, unit: str, processes: Processes) -> Identity | None:
+    """What the main process was started with. A program that wiped its own environment is taken at its files' word."""
+    pid = processes.main.get(unit)
+    if pid is None:  # a unit that crashes has none between two starts; its files say what the next one runs
         return slot.prepared if slot.state == "activating" else None
-    for words in sections.processes:
-        if words[0] == "environ" and words[1].split("/")[2] in pids:
-            return Identity.read(words[1].partition("RECONCILE_INSTANCE=")[2])
-    return slot.prepared or UNKNOWN
-
-
-def _memory(pids: set[str], sections: Sections) -> int:
-    total = 0
-    for words in sections.processes:
-        if words[0] == "memory" and words[1].split("/")[2] in pids:
-            total += int("".join(filter(str.isdigit, " ".join(words[1:]).partition("VmRSS:")[2])) or 0)
-    return total
+    return Identity.read(processes.started_from.get(pid, "")) or slot.prepared or UNKNOWN

@@ -1,4 +1,4 @@
-"""systemd: the unit template of an app, its env files, and what `systemctl show` says. Pure.
+"""systemd: the unit template of an app, its env files, and the heads of both. Pure.
 
 EnvironmentFile rule, measured with 3,047 values: KEY="…" with each of " \\ $ ` escaped by a backslash, the rest raw.
 """
@@ -14,6 +14,8 @@ from reconciler.model.observed import TRAEFIK, Identity
 from reconciler.tools import elixir
 from reconciler.tools.digests import digest
 from reconciler.tools.rendering import package_text, render
+
+_KEY = re.compile(r"# key ([A-Za-z_][A-Za-z0-9_]{0,4000}) ([0-9A-Za-z]{1,64})")
 
 
 @dataclass(frozen=True)
@@ -75,21 +77,11 @@ def _escaped(value: str) -> str:
 def read_env_head(lines: list[str]) -> tuple[Identity | None, tuple[tuple[str, str], ...]]:
     """What `env_file` wrote at the top: the identity, and (variable, digest) pairs."""
     identity = Identity.read(lines[0].removeprefix("# reconcile ")) if lines else None
-    keys = [line.split(" ")[2:4] for line in lines[1:] if line.startswith("# key ")]
-    return identity, tuple((key, value) for key, value in (pair for pair in keys if len(pair) == 2))
+    keys = [found for line in lines[1:] if (found := _KEY.fullmatch(line))]
+    return identity, tuple((found[1], found[2]) for found in keys)
 
 
 def read_unit_head(head: str) -> str:
     """The digest in the first line of a unit we wrote, "" for any other."""
     found = re.fullmatch(r"# reconcile unit digest=([0-9a-f]+)", head)
     return found[1] if found else ""
-
-
-def read_show(text: str) -> dict[str, dict[str, str]]:
-    """`systemctl show` of several units: unit → property → value. Properties come in systemd's own order."""
-    units: dict[str, dict[str, str]] = {}
-    for block in text.strip().split("\n\n"):
-        properties = dict(line.partition("=")[::2] for line in block.splitlines() if "=" in line)
-        if "Id" in properties:
-            units[properties["Id"]] = properties
-    return units

@@ -23,6 +23,8 @@ HOLD = {"attempts": 20, "initialInterval": "250ms"}
 # By default the longer rule wins, and one with many domains is longer than one with a path.
 PATH_PRIORITY = 10_000
 # Also for grep -E. Names of printable ASCII but colon and comma; Traefik takes a line that begins with # for a comment.
+_ROUTE_HEAD = re.compile(r"# reconcile route slot=([0-9a-z]{1,16}) digest=([0-9a-f]{1,64})")
+_ROUTE_PART = re.compile(r"# part ([0-9a-f]{1,64}) ([ -~]{1,300})")
 HTPASSWD_LINE = re.compile(r"""[!"$-+.-9;-~-][!-+.-9;-~-]*:\$2[aby]\$(0[4-9]|1[0-6])\$[./A-Za-z0-9]{53}""")
 HAND_UNIT = "traefik.service"  # what somebody set up by hand, deploy/traefik/install.sh among others
 HAND_MARK = "deploy/traefik/install.sh"  # in the head of the unit that our own script installs
@@ -225,12 +227,11 @@ def htpasswd_text(users: tuple[str, ...]) -> str:
 
 def read_route_head(lines: list[str]) -> tuple[str, str, tuple[tuple[str, str], ...]]:
     """(slot, digest, parts) of the head of a route file; all empty when it is not one of ours."""
-    head = lines[0] if lines else ""
-    if not head.startswith("# reconcile route "):
+    head = _ROUTE_HEAD.fullmatch(lines[0]) if lines else None
+    if head is None:
         return "", "", ()
-    words = dict(word.partition("=")[::2] for word in head.removeprefix("# reconcile route ").split())
-    parts = [line.split(" ", 3)[2:] for line in lines[1:] if line.startswith("# part ")]
-    return words.get("slot", ""), words.get("digest", ""), tuple((part[1], part[0]) for part in parts if len(part) == 2)
+    parts = [found for line in lines[1:] if (found := _ROUTE_PART.fullmatch(line))]
+    return head[1], head[2], tuple((found[2], found[1]) for found in parts)
 
 
 def read_htpasswd(text: str) -> tuple[str, ...]:

@@ -338,6 +338,17 @@ TRICKS = [
     argument("a number that is evaluated", "drain", APP, SLOT, f"a[$({PWNED})]"),
     argument("an octal number", "drain", APP, SLOT, "08"),
     argument("a number beyond all bounds", "drain", APP, SLOT, "9" * 40),
+    # The change refuses, and the look follows.
+    Trick(
+        "suspended until the year 33658",
+        lambda attacker: attacker.change("mark", APP, "suspend", "9" * 12, stdin=b"x"),
+        ends=(0,),
+    ),
+    Trick(
+        "a quarantine with another's name in it",
+        lambda attacker: attacker.change("mark", APP, "reject", "0", stdin=b"x\ty\n@@ app other 0\n"),
+        ends=(0,),
+    ),
     argument("a release with ..", "repair", APP, SLOT, "../../../etc-000000000000", ""),
     argument("prune of ..", "prune", APP, ".."),
     argument("prune of .", "prune", APP, "."),
@@ -500,7 +511,7 @@ def send(attacker: Attacker, app: str) -> None:
     head = (prepared.sums.encode(), prepared.tree.encode())
     words = (RELEASE, str(len(head[0])), str(len(head[1])), "1", "new")
     sent = attacker.change("install", app, *words, stdin=b"".join(head) + prepared.packed.read_bytes())
-    assert b"@@result 0" in sent.stdout, sent
+    assert b"@@ result - 1\n0\n" in sent.stdout, sent
 
 
 @pytest.fixture(scope="module")
@@ -512,7 +523,7 @@ def attacker(farm: Farm, machine_factory: MachineFactory, ssh_home: Path, tmp_pa
     send(attacker, APP)
     machine.run(QUICK)
     started = start(attacker, files())
-    assert b"@@result 0" in started.stdout, started
+    assert b"@@ result - 1\n0\n" in started.stdout, started
     machine.run(QUICK)
     invocation = machine.run(f"systemctl show -P InvocationID {APP}@{SLOT}").stdout.strip()
     yield dataclasses.replace(attacker, before=machine.run(SEALED).stdout, invocation=invocation)
@@ -536,7 +547,7 @@ def test_nobody_gets_out(attacker: Attacker, trick: Trick) -> None:
     assert attacker.machine.run(QUICK).stdout == ".bashrc\n.profile\n.ssh\nsecret\n", said
     assert done.returncode in trick.ends, said
     if trick.name.startswith("an upload"):
-        assert "@@result 1\n" in said, said
+        assert "@@ result - 1\n1\n" in said, said
         assert not attacker.machine.run("ls -A /srv/hello/releases | grep 9.9.9 || :").stdout
 
 
@@ -599,7 +610,7 @@ def test_a_migration_cannot_make_root_load_anything(attacker: Attacker) -> None:
     attacker.machine.run(QUICK)
     done = attacker.change("migrate", APP, RELEASE, "30", "0" * 12, stdin=tar_of({"env": text}))
 
-    assert b"@@result 0" in done.stdout, done
+    assert b"@@ result - 1\n0\n" in done.stdout, done
     assert attacker.machine.run("ls -A /root").stdout.split().count("secret") == 1
     assert not attacker.machine.run("ls /root/pwned* 2>/dev/null || :").stdout
     assert attacker.machine.run(f"ls /var/lib/reconcile/{APP}/migrated").stdout == f"{RELEASE}\n"

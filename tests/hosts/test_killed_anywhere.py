@@ -361,8 +361,8 @@ def test_what_broke_off_while_it_was_sent_counts_for_nothing(single: Rig, script
 
     said = machine.run(command.line(sudo=False), stdin=sent[: len(sent) // 5] if left == "a part of it" else b"")
 
-    assert re.search(r"^@@result (?!0$)", said.stdout, re.MULTILINE), said
-    assert "@@result 75" not in said.stdout, f"it was not even tried: {said.stderr}"
+    assert re.search(r"^@@ result - [0-9]\n(?!0$)", said.stdout, re.MULTILINE), said
+    assert "@@ result - 2\n75\n" not in said.stdout, f"it was not even tried: {said.stderr}"
     assert machine.read(f"/etc/traefik/dynamic/{project.app}.yml") == route
     assert project.lies() == before
     assert project.version_served == single.version

@@ -123,7 +123,7 @@ class _Host:
     name = "web1"
 
     async def run(self, command: Command, stdin: Stdin = b"", seconds: float = 60) -> Completed:
-        return Completed(0, "", "")
+        return Completed(0, b"")
 
 
 def blocked(desired: Desired) -> Blocked:

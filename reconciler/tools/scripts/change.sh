@@ -4,6 +4,6 @@ shift
 (
   change "$@"
 )
-echo "@@result $?"
+part result - $?
 ONLY=yes TREES=no
 look "$word"

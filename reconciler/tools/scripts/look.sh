@@ -1,90 +1,15 @@
-# look only(yes|no) word…: everything of these apps (app:slot,slot) and of the host, framed by @@begin and @@end.
+# look only(yes|no) word…: everything of these apps (app:slot,slot) and of the host, in parts.
+# A part says how many bytes it has, so that no value can be taken for a part, and each of its lines is one record. What an
+# app can make longer is bounded: its processes, their descriptors and environments cost the other apps nothing.
 # A process more costs a host a millisecond or two, at each action: what the shell can do itself, it does.
-prefixed() { while IFS= read -r line; do printf '%s\n' "$1 $line"; done; }
+LONGEST_PART=262144 MOST_SLOTS=32 MOST_PROCESSES=64 SEARCH_SECONDS=1
 
-look_files() { # app: what is on disk
-  echo "@@app $1"
-  find "$R/$1/slots" -mindepth 1 -maxdepth 1 -name '[0-9a-z]*' -printf 'link %f %l\n' 2>/dev/null
-  find "$R/$1/releases" -mindepth 1 -maxdepth 1 -printf 'release %T@ %f\n' 2>/dev/null
-  find "$U" -mindepth 2 -maxdepth 2 -path "*.wants/$1@*" -printf 'enabled %f\n' 2>/dev/null
-  find "$S/$1/migrated" -mindepth 1 -printf 'migrated %f\n' 2>/dev/null
-  for each in "$C/$1"/*.env; do
-    [ ! -r "$each" ] || { IFS= read -r trial <"$each"; each=${each##*/}; echo "trial ${each%.env} $trial"; }
-  done
-  for each in inventory quarantine owner commit suspended; do
-    [ ! -f "$S/$1/$each" ] || prefixed "$each" <"$S/$1/$each"
-  done
-  [ ! -f "$T/$1.yml" ] || stat -c 'routed %Y' "$T/$1.yml"
-  if [ "$TREES" = yes ]; then # a pass begins: an action asks for itself
-    look_trees "$1"
-    taken "$1"
-    for each in $taken; do echo "taken $each"; done
-  fi
-  [ "$1" != traefik ] || look_traefik
+part() { # kind name text
+  [ ${#3} -le $LONGEST_PART ] || set -- "$1" "$2" 'long part'
+  printf '@@ %s %s %s\n%s\n' "$1" "$2" "${#3}" "$3"
 }
 
-look_traefik() { # what Traefik serves from; whether it has a certificate to show; a unit of it that somebody set up by hand
-  find "$T" -mindepth 1 -maxdepth 1 '(' -name '*.yml' -o -name '*.yaml' -o -name '*.toml' ')' -printf 'watched %f\n' 2>/dev/null
-  [ ! -s "$E/traefik/.certificate" ] || echo certificate kept
-  find "$U" -mindepth 2 -maxdepth 2 -path '*.wants/traefik.service' -printf 'enabled %f\n' 2>/dev/null
-}
-
-tree_digest() { # folder: changes with every change of a name, size, time, mode or link below it; its own time says when it served
-  (cd "$1" && find . -mindepth 1 -printf '%y %m %s %T@ %p\t%l\n' | sort | sha256sum | cut -d' ' -f1)
-}
-
-look_trees() { # app: is each release that a slot links to still the tree that was installed?
-  for each in $(find "$R/$1/slots" -type l -printf '%l\n' 2>/dev/null | sort -u); do
-    release=${each##*/}
-    [ ! -r "$S/$1/trees/$release" ] ||
-      [ "$(tree_digest "$R/$1/releases/$release" 2>/dev/null)" = "$(cat "$S/$1/trees/$release")" ] || echo "damaged $release"
-  done
-}
-
-look_slots() { # app slot,slot: the wanted ones and those with a file or a link
-  app=$1 slots=' '
-  IFS=,
-  set -- $2
-  for each in "$@" "$R/$app/slots"/[0-9a-z]* "$E/$app"/[0-9a-z]* "$C/$app"/[0-9a-z]*; do
-    each=${each##*/} each=${each%.[a-z]*}
-    case "$slots $each" in *" $each "* | *'['*) ;; *) slots="$slots$each " ;; esac # a pattern that nothing matched stays one
-  done
-  echo "$slots"
-}
-
-look_processes() { # systemctl show, each unit ended by an empty line: "unit pid" for each process of each unit
-  while IFS='=' read -r key value; do
-    case $key in
-      Id) id=$value ;;
-      MainPID) pid=$value ;;
-      ControlGroup) group=$value ;;
-      '') [ "${pid:-0}" -le 0 ] || look_members; pid=0 ;;
-    esac
-  done
-}
-
-look_members() {
-  seen=" $pid "
-  echo "$id $pid"
-  for each in "/sys/fs/cgroup$group/cgroup.procs" "/sys/fs/cgroup/systemd$group/cgroup.procs"; do
-    [ -r "$each" ] || continue
-    while read -r member; do
-      case $seen in *" $member "*) ;; *) seen="$seen$member "; echo "$id $member" ;; esac
-    done <"$each"
-  done 2>/dev/null # a process, or all of them, may be gone by now
-}
-
-look_ports() { # port …: "listen HEX INODE" and "open HEX COUNT"
-  tables=/proc/net/tcp
-  [ ! -r /proc/net/tcp6 ] || tables="$tables /proc/net/tcp6"
-  awk -v ports="$*" 'BEGIN {n=split(ports,list," "); for (i=1; i<=n; i++) ours[sprintf("%04X",list[i])]=1}
-    {n=split($2,local,":"); port=local[n]}
-    port in ours && $4=="0A" {print "listen", port, $10} port in ours && $4=="01" {open[port]++}
-    END {for (port in open) print "open", port, open[port]}' $tables 2>/dev/null
-}
-
-look() {
-  echo '@@begin'
+look_host() {
   read_lease
   echo "lease $generation $token $left $holder"
   echo "boot $this_boot"
@@ -96,7 +21,228 @@ look() {
   [ -d "$T" ] || echo "noroutes there is no $T"
   [ ! -d "$T" ] || [ -w "$T" ] || echo "noroutes $(id -un) may not write to $T"
   df -Pk "$R" 2>/dev/null | awk 'NR==2{print "free", $4}'
-  units= files= numbers=
+}
+
+find_slots() { # app slot,slot: sets slots to the wanted ones and those with a file or a link
+  slots=' ' count=0 app=$1 IFS=,
+  set -- $2
+  unset IFS
+  for each in "$@" "$R/$app/slots"/[0-9a-z]* "$E/$app"/[0-9a-z]* "$C/$app"/[0-9a-z]*; do
+    each=${each##*/} each=${each%.[a-z]*}
+    case $each in worker) ;; '' | *[!0-9]* | ??????*) continue ;; esac # also a pattern that nothing matched
+    case $slots in *" $each "*) continue ;; esac
+    [ $count -lt $MOST_SLOTS ] || { slots="$slots+"; break; }
+    slots="$slots$each " count=$((count + 1))
+  done
+}
+
+look_app() { # app; slots is set: what is on disk
+  case $slots in *+) echo 'long slots' ;; *) echo "slots$slots" ;; esac
+  found=$(look_folders "$1")
+  [ -z "$found" ] || printf '%s\n' "$found"
+  look_texts "$1"
+  for each in "$U"/*.wants/"$1@"*.service; do
+    each=${each##*/"$1@"} each=${each%.service}
+    case $each in '' | *[!0-9a-z]*) ;; *) echo "enabled $each" ;; esac
+  done
+  for each in "$S/$1/migrated"/*; do
+    each=${each##*/}
+    case $each in '' | *[!0-9A-Za-z._+~-]*) ;; *) echo "migrated $each" ;; esac
+  done
+  for each in $slots; do
+    dump=/var/lib/$1/erl_crash.$each.dump # the app may make a link of it, or of any other name
+    [ ! -f "$dump" ] || [ -L "$dump" ] || stat -c "dump %Y $each" "$dump"
+  done
+  [ ! -f "$T/$1.yml" ] || stat -c 'routed %Y' "$T/$1.yml"
+  if [ "$TREES" = yes ]; then # a pass begins: an action asks for itself
+    look_trees "$1" $found
+    taken "$1"
+    for each in $taken; do echo "taken $each"; done
+  fi
+  [ "$1" != traefik ] || look_traefik
+}
+
+look_folders() { # app: three words a line, so other names than ours are left out, and another link's end is a -
+  find "$R/$1/slots" "$R/$1/releases" -mindepth 1 -maxdepth 1 ! -name '*[!0-9A-Za-z._+~-]*' '(' \
+    -path "$R/$1/releases/*" -printf 'release %T@ %f\n' -o -name '.*' -o \
+    -lname '../releases/*' ! -lname '../releases/*[!0-9A-Za-z._+~-]*' -printf 'link %f %l\n' -o -printf 'link %f -\n' ')' 2>/dev/null
+}
+
+look_texts() { # app: its state, and the comments that head what is written for other programs
+  app=$1
+  set --
+  for each in inventory quarantine owner commit suspended; do set -- "$@" "$S/$app/$each"; done
+  for each in $slots; do set -- "$@" "$C/$app/$each.env" "$E/$app/$each.env"; done
+  set -- "$@" "$U/$app@.service" "$T/$app.yml"
+  [ "$app" != traefik ] || set -- "$@" "$T"/*.yml "$U/traefik.service"
+  for each; do
+    shift
+    case ${each##*/} in *[!0-9A-Za-z@._-]*) continue ;; esac
+    [ ! -f "$each" ] || [ ! -r "$each" ] || set -- "$@" "$each"
+  done
+  [ $# = 0 ] || awk -v state="$S/$app/" -v trial="$C/$app/" -v env="$E/$app/" -v unit="$U/$app@.service" \
+    -v route="$T/$app.yml" -v hand="$U/traefik.service" '
+    FNR == 1 {
+      name = slot = FILENAME
+      sub(".*/", "", name)
+      sub(".*/", "", slot)
+      sub("[.].*", "", slot)
+      kind = "served " name
+      if (FILENAME == state name) kind = ""
+      if (FILENAME == trial name) kind = "trial " slot
+      if (FILENAME == env name) kind = "env " slot
+      if (FILENAME == unit) kind = "unit"
+      if (FILENAME == route) kind = "route"
+      if (FILENAME == hand) kind = "hand"
+    }
+    length($0) > 8192 || FNR > 1000 {print "long", name; nextfile}
+    {gsub(/[\001-\037\177]/, "?")}
+    kind == "" {print name, $0; next}
+    !/^#/ {nextfile}
+    {print kind, $0}
+    kind ~ /^(trial|served)/ {nextfile}' "$@"
+}
+
+look_traefik() { # what Traefik serves from; whether it has a certificate to show; a unit of it that somebody set up by hand
+  find "$T" -mindepth 1 -maxdepth 1 '(' -name '*.yml' -o -name '*.yaml' -o -name '*.toml' ')' \
+    '(' -name '*[!0-9A-Za-z@._+~-]*' -printf 'watched -\n' -o -printf 'watched %f\n' ')' 2>/dev/null
+  [ ! -s "$E/traefik/.certificate" ] || echo certificate kept
+  for each in "$U"/*.wants/traefik.service; do [ ! -L "$each" ] || echo 'hand enabled'; done
+}
+
+tree_digest() { # folder: changes with every change of a name, size, time, mode or link below it; its own time says when it served
+  (cd "$1" && sum=$(find . -mindepth 1 -printf '%y %m %s %T@ %p\t%l\n' | sort | sha256sum) && echo "${sum%% *}")
+}
+
+look_trees() { # app, then three words for each folder and link: is each release that a slot links to still what was installed?
+  app=$1 judged=' '
+  shift
+  while [ $# -gt 2 ]; do
+    release=${3#../releases/}
+    case $1$judged in
+      release*) ;;
+      *" $release "*) ;;
+      *)
+        judged="$judged$release "
+        if [ -r "$S/$app/trees/$release" ]; then
+          IFS= read -r installed <"$S/$app/trees/$release"
+          [ "$(tree_digest "$R/$app/releases/$release" 2>/dev/null)" = "$installed" ] || echo "damaged $release"
+        fi
+        ;;
+    esac
+    shift 3
+  done
+}
+
+look_units() { # stdin: systemctl show, each unit ended by an empty line. What each does, in ten words, and its processes, in three
+  while IFS='=' read -r key value; do
+    case $key in
+      Id) id=$value ;;
+      ActiveState) state=$value ;;
+      Job) job=$value ;;
+      MainPID) pid=$value ;;
+      NRestarts) restarts=$value ;;
+      InvocationID) invocation=$value ;;
+      ControlGroup) group=$value ;;
+      ExecMainStatus) status=$value ;;
+      Result) result=$value ;;
+      ActiveEnterTimestamp) since=$value ;;
+      '')
+        [ -z "$id" ] || look_unit $since
+        id='' state='' job='' pid='' restarts='' invocation='' group='' status='' result='' since=''
+        ;;
+    esac
+  done
+}
+
+look_unit() { # words of a time: they become one
+  IFS=_
+  since=$*
+  unset IFS
+  echo "unit $id ${state:--} ${job:--} ${pid:--} ${restarts:--} ${invocation:--} ${status:--} ${result:--} ${since:--}"
+  [ "${pid:-0}" -gt 0 ] || return 0
+  echo "process $id $pid"
+  seen=1
+  for each in "/sys/fs/cgroup$group/cgroup.procs" "/sys/fs/cgroup/systemd$group/cgroup.procs"; do
+    [ -r "$each" ] || continue
+    while read -r member; do
+      [ $seen -lt $MOST_PROCESSES ] || break
+      [ "$member" = "$pid" ] || { echo "process $id $member"; seen=$((seen + 1)); }
+    done <"$each"
+    break
+  done 2>/dev/null # a process, or all of them, may be gone by now
+}
+
+look_ports() { # port …: "listen PORT INODE", a few of each, and "open PORT COUNT"
+  tables=/proc/net/tcp
+  [ ! -r /proc/net/tcp6 ] || tables="$tables /proc/net/tcp6"
+  awk -v ports="$*" 'BEGIN {n=split(ports,list," "); for (i=1; i<=n; i++) ours[sprintf("%04X",list[i])]=list[i]}
+    {n=split($2,local,":"); port=local[n]}
+    port in ours && $4=="0A" && heard[port]++ < 16 {print "listen", ours[port], $10}
+    port in ours && $4=="01" {open[port]++}
+    END {for (port in open) print "open", ours[port], open[port]}' $tables 2>/dev/null
+}
+
+look_sockets() { # words of look_ports, then of look_units, with - between: who listens. "socket /proc/PID/fd socket:[INODE]"
+  names='' ports='' mains='' others=''
+  while [ "$1" != - ]; do
+    [ "$1" != listen ] || names="$names -o -lname socket:[[]$3]" ports="$ports$2 $3 "
+    shift 3
+  done
+  [ -n "$names" ] || return 0
+  shift
+  while [ $# -gt 2 ]; do
+    case $1 in
+      unit) last='' && shift 10 ;;
+      *)
+        [ "$2" = "$last" ] && others="$others$2 $3 " || mains="$mains /proc/$3/fd"
+        last=$2
+        shift 3
+        ;;
+    esac
+  done
+  [ -n "$mains" ] || return 0
+  held=$(timeout -k 1 5 find $mains '(' -false $names ')' -printf 'socket %h %l\n' 2>/dev/null | awk '!seen[$0]++')
+  [ -z "$held" ] || printf '%s\n' "$held"
+  set -- $ports
+  while [ $# -gt 1 ]; do # most often the main process listens; else another of its unit does: a search that may take long
+    case $held in *"socket:[$2]"*) ;; *) search_socket "$1" "$2" $others & ;; esac
+    shift 2
+  done
+  wait
+}
+
+search_socket() { # port inode, then unit and pid of each process that is not the first of its unit
+  port=$1 inode=$2 folders=''
+  shift 2
+  while [ $# -gt 1 ]; do
+    case $1 in *"@$port.service") folders="$folders /proc/$2/fd" ;; esac
+    shift 2
+  done
+  [ -z "$folders" ] ||
+    timeout -k 1 $SEARCH_SECONDS find $folders -lname "socket:[[]$inode]" -printf 'socket %h %l\n' -quit 2>/dev/null
+}
+
+look_processes() { # words of look_units: what the first process of a unit was started with, and what memory all have
+  environs='' statuses='' last=''
+  while [ $# -gt 2 ]; do
+    case $1 in
+      unit) last='' && shift 10 ;;
+      *)
+        [ "$2" = "$last" ] || environs="$environs /proc/$3/environ"
+        last=$2 statuses="$statuses /proc/$3/status"
+        shift 3
+        ;;
+    esac
+  done
+  [ -n "$environs" ] || return 0
+  grep -szaH -m 1 '^RECONCILE_INSTANCE=' $environs | tr '\n\0' ' \n' | cut -b 1-300
+  grep -sH '^VmRSS:' $statuses
+}
+
+look() {
+  part host - "$(look_host)"
+  units='' files='' numbers=''
   for folder in "$S"/*/; do # apps that are ours and that nobody named
     app=${folder%/} app=${app##*/}
     case " $* " in *" $app:"*) ;; *) [ "$ONLY" = yes ] || ! named "$app" || set -- "$@" "$app:" ;; esac
@@ -104,53 +250,27 @@ look() {
   [ ! -f "$U/$EPMD" ] || files=$U/$EPMD
   for word; do
     app=${word%%:*}
-    look_files "$app"
-    for slot in $(look_slots "$app" "${word#*:}"); do
+    find_slots "$app" "${word#*:}"
+    part app "$app" "$(look_app "$app")"
+    set -- "$U/$app@.service" "$T/$app.yml" "$T/$app.htpasswd"
+    for slot in ${slots%+}; do
       units="$units $app@$slot.service"
-      dump=/var/lib/$app/erl_crash.$slot.dump # no other name: the app may write any into that folder
-      [ ! -f "$dump" ] || stat -c "dump %Y $dump" "$dump"
       case $slot in *[!0-9]*) ;; *) numbers="$numbers $slot" ;; esac
+      set -- "$@" "$E/$app/$slot.env"
     done
-    set -- "$E/$app"/*.env "$U/$app@.service" "$T/$app.yml" "$T/$app.htpasswd"
-    if [ "$app" = traefik ]; then
-      units="$units traefik.service"
-      set -- "$@" "$T"/*.yml "$U/traefik.service"
-    fi
-    for file; do
-      [ -f "$file" ] && files="$files $file"
-    done
+    [ "$app" != traefik ] || { units="$units traefik.service"; set -- "$@" "$T/00-certificate.yml" "$U/traefik.service"; }
+    for file; do [ ! -f "$file" ] || files="$files $file"; done
   done
-  echo '@@files'
-  [ -z "$files" ] || sha256sum $files | prefixed sum
-  [ -z "$files" ] || awk '!/^#/{nextfile} {print "head", FILENAME, $0}' $files
-  echo '@@units'
+  part sums - "$([ -z "$files" ] || sha256sum $files)"
   case $units in *' traefik.service'*) ;; *) units="$units traefik*.service" ;; esac # only whether it is up
   set -f
-  show=$(systemctl show --no-pager -p Id,LoadState,ActiveState,SubState,Job,MainPID,NRestarts,InvocationID,ControlGroup,ActiveEnterTimestamp,ExecMainStatus,Result $units)
-  set +f
-  printf '%s\n' "$show"
-  echo '@@processes'
-  processes=$(printf '%s\n\n' "$show" | look_processes)
-  [ -z "$processes" ] || printf '%s\n' "$processes"
+  show=$(systemctl show --no-pager -p Id,ActiveState,Job,MainPID,NRestarts,InvocationID,ControlGroup,ActiveEnterTimestamp,ExecMainStatus,Result $units)
+  units=$(printf '%s\n\n' "$show" | look_units)
+  part units - "$units"
   ports=$([ -z "$numbers" ] || look_ports $numbers)
-  [ -z "$ports" ] || printf '%s\n' "$ports"
-  if [ -n "$processes" ]; then
-    names= folders= environs= statuses=
-    set -- $ports # three words each
-    while [ $# -gt 2 ]; do
-      [ "$1" != listen ] || names="$names -o -lname socket:[[]$3]"
-      shift 3
-    done
-    set -- $processes # two words each
-    while [ $# -gt 1 ]; do
-      folders="$folders /proc/$2/fd" environs="$environs /proc/$2/environ" statuses="$statuses /proc/$2/status"
-      shift 2
-    done
-    set -f
-    [ -z "$names" ] || find $folders "(" -false $names ")" -printf 'socket %h %l\n' 2>/dev/null
-    set +f
-    grep -szH '^RECONCILE_INSTANCE=' $environs | tr '\0' '\n' | prefixed environ
-    grep -sH '^VmRSS:' $statuses | prefixed memory
-  fi
-  echo '@@end'
+  part processes - "$ports
+$(look_sockets $ports - $units)
+$(look_processes $units)"
+  set +f
+  part end - ''
 }

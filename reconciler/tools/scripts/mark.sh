@@ -2,8 +2,10 @@
 change() {
   begin_change "$1"
   case $2 in
-    suspend) echo "$([ "$3" = 0 ] && echo 0 || echo $(($(date +%s) + $3))) $HOLDER $(tr '\n' ' ')" >"$S/$1/suspended.new" &&
-      mv -T "$S/$1/suspended.new" "$S/$1/suspended" ;;
+    suspend)
+      [ "$3" -le 3155760000 ] || fail 77 "nothing is suspended for more than 100 years"
+      echo "$([ "$3" = 0 ] && echo 0 || echo $(($(date +%s) + $3))) $HOLDER $(why)" >"$S/$1/suspended.new" &&
+        mv -T "$S/$1/suspended.new" "$S/$1/suspended" ;;
     reject) quarantine "$1" ;;
     adopt)
       : >"$S/$1/adopted" || fail 28 "cannot write below $S"

@@ -17,6 +17,9 @@ LEASE_SECONDS=30
 read_lease() { # sets generation token expires boot holder; the clock is the host's own and never goes back
   generation=0 token=- expires=0 boot=- holder=-
   [ ! -r "$S/lease" ] || read -r generation token expires boot holder <"$S/lease"
+  case $generation in '' | *[!0-9]*) generation=0 ;; esac # a file that was cut off, or filled by somebody else
+  case $expires in '' | *[!0-9]*) expires=0 ;; esac
+  token=${token:--} holder=${holder:--}
   read -r now rest </proc/uptime
   read -r this_boot </proc/sys/kernel/random/boot_id
   now=${now%.*}
@@ -64,7 +67,6 @@ invocation_is() { # app slot expected
 }
 
 log_tail() { # unit epoch-seconds: what the app said since then; when it said nothing, what systemd says of it
-  echo @@log
   journalctl --sync 2>/dev/null
   # With --since systemd 252 takes -n for the first lines, not the last.
   said=$(journalctl --no-pager -o cat --since "@$2" "$(said_by "$1")" 2>/dev/null | tail -n 15)
@@ -74,14 +76,19 @@ log_tail() { # unit epoch-seconds: what the app said since then; when it said no
     said="$said
 (a host that refuses user namespaces can do without: sandbox: {shared_users: true})" ;;
   esac
-  printf '%s\n' "$said" | sed 's/^/| /' # no line of an app is ever read as one of ours
+  part log - "$(printf '%s\n' "$said" | cut -b 1-4000)"
+}
+
+why() { # stdin: a reason; one line of it, and not more than is worth keeping
+  head -c 2000 | tr '\000-\037\177' ' '
 }
 
 # Arguments can be read by every user of the host, and sudo logs them: a digest that tells a short secret is in none.
 quarantine() { # app; stdin: the identity on a line of its own, then why. These bytes with this env and unit failed here
-  read -r identity || return 1
+  read -r identity && [ ${#identity} -le 300 ] || return 1
+  case $identity in '' | *[!0-9A-Za-z._+~/-]*) return 1 ;; esac
   { printf ' %s \n' "$identity" | grep -vFf - "$S/$1/quarantine" 2>/dev/null | tail -n 19
-    echo "$(date +%s) $identity $(tr '\n' ' ')"; } >"$S/$1/quarantine.new" &&
+    echo "$(date +%s) $identity $(why)"; } >"$S/$1/quarantine.new" &&
     sync "$S/$1/quarantine.new" && mv -T "$S/$1/quarantine.new" "$S/$1/quarantine"
 }
 

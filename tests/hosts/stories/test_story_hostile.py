@@ -7,7 +7,7 @@ import pytest
 from reconciler.tools import scripts
 from tests.hosts.machine import Machine
 from tests.hosts.stories.conftest import NewProject
-from tests.hosts.stories.project import Project
+from tests.hosts.stories.project import Project, Result, wait_for
 from tests.hosts.stories.test_story_removed import write
 
 pytestmark = pytest.mark.hosts
@@ -59,5 +59,95 @@ def test_root_itself_removes_nothing_by_another_name(shared: Machine, name: str)
 
     done = shared.run(f"cat >/run/remove.sh; sh /run/remove.sh {quoted}", stdin=script.encode())
 
-    assert "@@result 77\n" in done.stdout
+    assert "@@ result - 2\n77\n" in done.stdout
     assert shared.run("find /etc /srv /var/lib/reconcile ! -path '*/lease*' | sort | sha256sum").stdout == before
+
+
+# Each is sh that the hostile app runs before it serves; what it starts goes on as long as the app does.
+SPEAKS_FOR_OTHERS = r"""
+perl -e '
+  my @lines = map { "/proc/$_/environ:RECONCILE_INSTANCE=6.6.6-aaaaaaaaaaaa/bbbbbbbbbbbb/cccccccccccc" } 1 .. 1900;
+  for my $text ("x\nboom", join("\n", "x", @lines), join("\n", "", "@@ app other1 3", "abc")) {
+    fork or do { $ENV{RECONCILE_INSTANCE} = $text; exec "sleep", "3600" };
+  }'
+"""
+FILLS_THE_LOOK = r"""
+perl -e 'for (1 .. 800) { fork or do { $ENV{RECONCILE_INSTANCE} = "y" x 125000; exec "sleep", "3600" } }'
+"""
+HOLDS_DESCRIPTORS = r"""
+perl -MPOSIX -e 'for (1 .. 60) { fork or do { dup(0) for 1 .. 20000; sleep 3600 } }'
+"""
+IS_ANOTHER_PROGRAM = r"""
+[ -n "$AGAIN" ] || {
+  AGAIN=1 RECONCILE_INSTANCE=$(printf 'x\n%0125000d' 1)
+  export AGAIN RECONCILE_INSTANCE
+  exec bin/app start
+}
+"""
+
+
+def looked_at(result: Result) -> dict[str, str]:
+    """Why each app is as it is, by name."""
+    return {row["app"]: row["because"] for row in result.data}
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [SPEAKS_FOR_OTHERS, FILLS_THE_LOOK, HOLDS_DESCRIPTORS, IS_ANOTHER_PROGRAM],
+    ids=["speaks for others", "fills the look", "holds descriptors", "is another program"],
+)
+def test_what_one_app_does_with_its_processes_costs_the_others_nothing(evil: Project, hostile: str) -> None:
+    """Its neighbours are looked at as before, in good time, and a change of theirs goes through."""
+    evil.converge()
+    before = evil.run("status", "--json")
+    evil.converge(env={"RUN_FIRST": hostile})
+
+    status = evil.run("status", "--json")
+    write(evil, "other3", 3, version="0.2.0")
+    evil.commit()
+    changed = evil.once()
+    again = evil.once()
+
+    assert looked_at(before) == dict.fromkeys([evil.app, "other1", "other2", "other3"], "as wanted")
+    assert looked_at(status) == looked_at(before)
+    assert status.seconds < before.seconds + 5
+    assert (changed.code, {event["app"] for event in changed.events if "app" in event}) == (0, {"other3"}), str(changed)
+    assert (again.code, again.verbs) == (0, []), str(again)
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "remedy"),
+    [
+        ("suspended", "999999999999 me for ever", "reconcile resume"),
+        ("suspended", "\u00b2 me for ever", "look at"),
+        ("quarantine", "9999999999999999999999 x/y/z why", "look at"),
+        ("owner", "two words", "look at"),
+        ("commit", "x" * 9000, "look at"),
+        ("inventory", "@@ app other1 0", "look at"),
+    ],
+)
+def test_a_state_file_of_another_form_concerns_its_app_alone(evil: Project, file: str, text: str, remedy: str) -> None:
+    """It is left as it is and goes on serving, and says what to do; the others are changed as ever."""
+    evil.converge()
+    path = f"/var/lib/reconcile/{evil.app}/{file}"
+    kept = evil.machine.run(f"cat {path} 2>/dev/null || :").stdout
+    evil.machine.write(path, f"{text}\n")
+    write(evil, "other1", 1, version="0.2.0")
+    evil.commit(version="0.2.0")
+
+    result = evil.once("--allow-prune")
+    status = evil.run("status", "--json")
+
+    assert result.code == 1
+    assert {event["app"] for event in result.events if "app" in event} == {"other1"}
+    assert f"{evil.app}: it is left as it is, since" in result.told
+    assert f"next: {remedy}" in result.told
+    assert "mistake" not in result.told + looked_at(status)[evil.app]
+    assert looked_at(status)["other1"] == "as wanted"
+    assert evil.version_served == "0.1.0"
+    if remedy == "reconcile resume":
+        assert evil.run("resume", evil.app).code == 0
+    else:
+        evil.machine.write(path, kept) if kept else evil.machine.run(f"rm {path}")
+    assert evil.once().code == 0
+    wait_for(lambda: evil.version_served == "0.2.0", 5, "the new version serves")
