@@ -7,6 +7,7 @@ accepted one standing; what is wrong is told.
 from __future__ import annotations
 
 import argparse
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
@@ -78,7 +79,7 @@ class _Local:
     async def read(self) -> Desired:
         args = self._args
         _demand_commits(args)  # again: a watch reads for months, and the repository may be gone by now
-        desired = load(args.desired_state, ref=args.ref, working_tree=args.working_tree)
+        desired = await asyncio.to_thread(load, args.desired_state, ref=args.ref, working_tree=args.working_tree)
         self._revision = desired.revision
         signers: Path | None = args.allowed_signers
         if signers is None or desired.revision == self._verified:
@@ -126,7 +127,7 @@ class _Local:
             return
         for commit in (await read_history(repository, revision)).line(revision)[1:FARTHEST_BACK]:
             with suppress(InvalidDesiredState):
-                yield load(folder, ref=commit)
+                yield await asyncio.to_thread(load, folder, ref=commit)
 
 
 class _Remote:
@@ -141,7 +142,9 @@ class _Remote:
         if self._last and self._last[0] is revision:
             return self._last[1]
         try:
-            desired = load_from(revision.mirror, revision.commit, revision.folder, notes=revision.notes)
+            desired = await asyncio.to_thread(
+                load_from, revision.mirror, revision.commit, revision.folder, notes=revision.notes
+            )
         except GitError:
             self._follower.forget()
             raise
@@ -161,4 +164,4 @@ class _Remote:
         newest = self._last[0]
         for commit in await self._follower.line(newest.commit, FARTHEST_BACK):
             with suppress(InvalidDesiredState):
-                yield load_from(newest.mirror, commit, newest.folder)
+                yield await asyncio.to_thread(load_from, newest.mirror, commit, newest.folder)

@@ -8,7 +8,7 @@ import os
 import platform
 import re
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,12 +22,15 @@ from reconciler.errors import (
     ArtifactError,
     ArtifactMissing,
     ArtifactUnavailable,
+    InvalidDesiredState,
+    Problem,
     ReconcileError,
     UsageError,
 )
 from reconciler.host.local import LocalHost
 from reconciler.host.ssh import SshHost
 from reconciler.host.transport import Transport
+from reconciler.load import label
 from reconciler.model.action import Blocked
 from reconciler.model.desired import App, Desired
 from reconciler.model.machine import HostSpec
@@ -143,6 +146,7 @@ async def work_out(
                 _add(opened, app, host, result, secret)
     opened.whole = opened.whole and opened.owner != "-"
     needed = known if opened.whole else {target.wanted.host for target in opened.targets}
+    _refuse_local(desired, sorted(needed - (kept or {}).keys()))
     for name in sorted(needed):
         site = opened.sites.setdefault(name, _site(desired, name))
         opened.hosts[name] = (kept or {}).get(name) or open_host(name, site.spec)
@@ -225,9 +229,36 @@ def cache_file(*parts: str) -> Path | None:
     return path
 
 
+ALLOW_LOCAL = "RECONCILE_ALLOW_LOCAL"
+
+
+def _refuse_local(desired: Desired, names: Iterable[str]) -> None:
+    """Raises InvalidDesiredState where one of these hosts is this very machine and the operator has not said so.
+
+    Who may commit decides what runs on the servers, never what runs beside the keys to all of them.
+    """
+    if os.environ.get(ALLOW_LOCAL) == "yes":
+        return
+    where = label(desired.folder) if desired.mirror is None else desired.inside
+    problems = []
+    for name in names:
+        if not desired.host(name).local:
+            continue
+        named = [app.app for app in desired.apps if name in app.hosts]
+        in_fleet = name in desired.fleet.hosts or not named
+        file, key = ("fleet.yaml", f"hosts.{name}") if in_fleet else (f"apps/{named[0]}.yaml", "hosts")
+        message = "is this very machine (local), where nothing is done on the word of the desired state alone"
+        next_step = f"set {ALLOW_LOCAL}=yes in the environment of reconcile, or name another machine"
+        problems.append(Problem(f"{where}/{file}", 0, 0, key, f"{name} {message}", next_step))
+    if problems:
+        raise InvalidDesiredState(tuple(problems))
+
+
 def open_host(name: str, spec: HostSpec) -> Transport:
-    """The host behind the seam; nothing is connected yet."""
+    """The host behind the seam; nothing is connected yet. Raises UsageError for this machine, unless it is allowed."""
     needs_root = spec.scope == "system"
     if spec.local:
+        if os.environ.get(ALLOW_LOCAL) != "yes":
+            raise UsageError(f"{name} is this very machine (local)", f"set {ALLOW_LOCAL}=yes in the environment")
         return LocalHost(name, needs_root=needs_root)
     return SshHost(name, spec.address, user=spec.user, port=spec.port, host_key=spec.host_key, needs_root=needs_root)

@@ -51,3 +51,4 @@ def test_each_way_of_running_it_asks_for_a_pass() -> None:
         unit = (DEPLOY / "systemd" / name).read_text(encoding="utf-8")
         assert "\nType=notify\n" in unit
         assert "\nWatchdogSec=" in unit
+        assert ("\nEnvironment=RECONCILE_ALLOW_LOCAL=yes\n" in unit) == (name == "reconcile-local.service")

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from reconciler.model import addresses, values
 from reconciler.model.fields import MayBeEmpty, Whole, refuse
+from reconciler.model.reserved import is_system_folder
 
 
 class Strict(BaseModel):
@@ -56,6 +57,8 @@ class Layout(Strict):
                 raise refuse(f"{path} is also the folder for {seen[path]}", "give each its own", at=(key,))
             if path.startswith(self.traefik + "/"):
                 raise refuse(f"{path} lies in {self.traefik}, where Traefik reads every file", "move it out", at=(key,))
+            if is_system_folder(path, key):
+                raise refuse(f"{path} is a folder of the system", "name one for this alone", at=(key,))
             seen[path] = key
         return self
 
@@ -63,7 +66,9 @@ class Layout(Strict):
 class HostSpec(Strict):
     """One machine and how to reach it. What is left out, ~/.ssh/config decides."""
 
-    address: addresses.Address = Field(description="Name or IP address, a name from ~/.ssh/config, or local (no SSH).")
+    address: addresses.Address = Field(
+        description="Name or IP address, a name from ~/.ssh/config, or local (no SSH, needs RECONCILE_ALLOW_LOCAL=yes)."
+    )
     user: values.Login | None = Field(
         default=None, description="Who logs in: root, a user with sudo, or in scope user anybody."
     )

@@ -38,6 +38,21 @@ APP_NAMES: dict[str, str] = {
     **dict.fromkeys(_OURS.split(), "a name this tool uses itself"),
 }
 
+_SYSTEM_FOLDERS = """
+    bin boot dev etc home lib lib32 lib64 libx32 lost+found media mnt opt proc root run sbin srv sys tmp usr var
+    etc/apt etc/cron.d etc/default etc/init.d etc/pam.d etc/profile.d etc/security etc/ssh etc/ssl etc/sudoers.d
+    etc/systemd etc/systemd/system etc/systemd/user etc/traefik etc/udev root/.ssh usr/local usr/local/bin
+    usr/local/etc usr/local/lib usr/local/sbin usr/local/share var/backups var/cache var/lib var/lib/apt
+    var/lib/dpkg var/lib/private var/lib/systemd var/local var/log var/mail var/opt var/spool var/tmp var/www
+"""
+SYSTEM_FOLDERS = frozenset(f"/{path}" for path in _SYSTEM_FOLDERS.split())
+_ALL_BELOW = ("/bin/", "/boot/", "/dev/", "/lib/", "/lib32/", "/lib64/", "/libx32/", "/proc/", "/sbin/", "/sys/")
+_FIT_FOR = {
+    "releases": {"/opt", "/srv", "/mnt", "/media"},
+    "units": {"/etc/systemd/system", "/etc/systemd/user"},
+    "traefik": {"/etc/traefik"},
+}
+
 _SYSTEMD = "systemd sets it"
 ENV_KEYS: dict[str, str] = {
     "PORT": "it is the slot's port; see `ports`",
@@ -70,6 +85,18 @@ def why_app_name_is_taken(name: str) -> str | None:
     if name.startswith("systemd"):
         return "a name of systemd"
     return APP_NAMES.get(name)
+
+
+def is_system_folder(path: str, purpose: str) -> bool:
+    """True for a folder that may not be given to this purpose, one of a host's `paths`.
+
+    What we put there would lie among what the system lives on, and env and state are closed to all but root. Whether
+    anything else is there already, only the host can tell, and does.
+    """
+    if path in SYSTEM_FOLDERS or path.startswith(_ALL_BELOW):
+        return path not in _FIT_FOR.get(purpose, set())
+    below_programs = path.startswith(("/usr/", "/run/")) and not path.startswith("/usr/local/")
+    return purpose in ("env", "state") and below_programs
 
 
 def why_env_key_is_taken(key: str) -> str | None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from reconciler.errors import GitError
-from reconciler.source.git import environment
+from reconciler.source.git import NEUTRAL, environment
 
 _MOST_SAID: Final = 64 * 1024
 _LINGER_SECONDS: Final = 1.0  # an ssh master that stays behind may hold the pipes open
@@ -62,7 +62,7 @@ async def ask_git(
     loop = asyncio.get_running_loop()
     try:
         transport, talk = await loop.subprocess_exec(
-            lambda: _Talk(bounds.output_bytes), "git", *words, cwd=folder, start_new_session=True,
+            lambda: _Talk(bounds.output_bytes), "git", *NEUTRAL, *words, cwd=folder, start_new_session=True,
             env=_environment(folder, protocols) | (more or {}),
         )  # fmt: skip
     except OSError as error:
@@ -156,14 +156,13 @@ def _environment(folder: Path, protocols: str) -> dict[str, str]:
     reaching = {key: os.environ[key] for key in _REACHING if key in os.environ} if protocols != "none" else {}
     bounded = {
         "GIT_ALLOW_PROTOCOL": protocols,
-        "GIT_CEILING_DIRECTORIES": str(folder.parent),  # a home that is a repository has no say here
         "GIT_GRAFT_FILE": os.devnull,
         "GIT_NO_LAZY_FETCH": "1",
         "GIT_LFS_SKIP_SMUDGE": "1",
     }
     if (folder / "HEAD").is_file() and not os.path.lexists(folder / ".git"):
         bounded["GIT_DIR"] = str(folder)  # git may be set to trust no bare repository that it comes upon
-    return environment() | reaching | bounded
+    return environment(folder) | reaching | bounded  # a home that is a repository has no say here
 
 
 def _in_one_line(said: bytes) -> str:

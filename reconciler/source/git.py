@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
@@ -19,6 +20,17 @@ from reconciler.errors import GitError
 from reconciler.source.files import Kind
 from reconciler.source.yaml_text import LARGEST_FILE
 
+LONGEST_SECONDS = 60.0  # of one conversation: a file system that hangs must not hang us
+# Before the words of every question: no setting of a repository has git run a program, and a repository that lies among
+# the committed files is none.
+NEUTRAL = tuple(
+    word
+    for setting in (
+        "safe.bareRepository=explicit", "core.hooksPath=/dev/null", "core.fsmonitor=false", "core.pager=cat",
+        "log.showSignature=false", "gpg.program=false",
+    )
+    for word in ("-c", setting)
+)  # fmt: skip
 _KINDS: dict[bytes, Kind] = {
     b"100644": "file",
     b"100755": "file",
@@ -62,24 +74,23 @@ def open_commit(folder: Path, ref: str | None) -> Iterator[CommitTree]:
 @contextmanager
 def open_mirror(mirror: Path, commit: str, folder: PurePosixPath) -> Iterator[CommitTree]:
     """The folder as it is in this commit of a bare mirror; GitError when the mirror cannot give it."""
-    with _talk_to(["git", f"--git-dir={mirror}", "cat-file", "--batch"], str(mirror)) as objects:
+    with _talk_to(["git", *NEUTRAL, f"--git-dir={mirror}", "cat-file", "--batch"], mirror) as objects:
         found = objects.read(f"{commit}^{{commit}}")
         if found is None or found[0] != commit:
             raise GitError(f"commit {commit[:7]} is not in {mirror}", "fetch it again")
-        yield CommitTree(objects, commit, folder, top="", committed_at=_committed_at(found[2]))
+        yield CommitTree(objects, commit, folder, committed_at=_committed_at(found[2]))
 
 
 class CommitTree:
     """The folder in one commit; `id` is the commit's whole id, `committed_at` its date in epoch seconds."""
 
     def __init__(
-        self, objects: _Objects, commit: str, path: PurePosixPath, top: str = "./", committed_at: float | None = None
+        self, objects: _Objects, commit: str, path: PurePosixPath, *, committed_at: float | None = None
     ) -> None:
         self.id = commit
         self.committed_at = committed_at
         self._objects = objects
         self._path = path
-        self._top = top  # a path in a commit starts where git runs, in a bare repository at the top
 
     def entries(self, folder: str) -> dict[str, Kind] | None:
         found = self._objects.read(self._name(folder))
@@ -100,7 +111,7 @@ class CommitTree:
 
     def _name(self, name: str) -> str:
         path = str(self._path / name)
-        return f"{self.id}:{self._top}{path if path != '.' else ''}"
+        return f"{self.id}:{path if path != '.' else ''}"
 
 
 def _committed_at(commit: bytes) -> float | None:
@@ -127,6 +138,12 @@ class _Objects:
         self._root = root
         self._ask = cast(IO[bytes], git.stdin)
         self._answer = cast(IO[bytes], git.stdout)
+        self._late = False
+
+    def give_up(self) -> None:
+        """End the conversation: whoever waits for an answer gets GitError."""
+        self._late = True
+        self._git.kill()
 
     def read(self, name: str) -> tuple[str, str, bytes] | None:
         """Id, kind and bytes of an object, or None when there is none. A very large one comes cut short."""
@@ -157,6 +174,8 @@ class _Objects:
     def _failure(self) -> GitError:
         with suppress(BrokenPipeError):
             self._ask.close()
+        if self._late:
+            return GitError(f"git gave no answer about {self._root} in time", "see whether its file system hangs")
         said = cast(IO[bytes], self._git.stderr).read().decode("utf-8", "replace").strip()
         if "dubious ownership" in said:
             next_step = f"run as its owner, or git config --global --add safe.directory {self._root}"
@@ -167,38 +186,37 @@ class _Objects:
 
 @contextmanager
 def _start_git(folder: Path) -> Iterator[tuple[_Objects, PurePosixPath]]:
-    """git, run in the nearest folder that exists, and the way from there to the wanted one."""
-    where = next(path for path in (folder, *folder.parents) if _is_folder(path))
-    root = str(find_repository(folder) or where)
-    with _talk_to(["git", "-C", str(where), "cat-file", "--batch"], root) as objects:
-        yield objects, PurePosixPath(folder.relative_to(where).as_posix())
+    """git, told to read the repository that the folder lies in, and the way from its top to the folder."""
+    root = find_repository(folder)
+    if root is None:
+        raise GitError(f"{folder} is not in a git repository", "git init, or pass --working-tree")
+    with _talk_to(["git", *NEUTRAL, "-C", str(root), "cat-file", "--batch"], root) as objects:
+        yield objects, PurePosixPath(folder.relative_to(root).as_posix())
 
 
 @contextmanager
-def _talk_to(command: list[str], root: str) -> Iterator[_Objects]:
+def _talk_to(command: list[str], root: Path) -> Iterator[_Objects]:
     try:
         git = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(root)
         )
     except OSError as error:
         next_step = "install git, or pass --working-tree to read the files as they are"
         raise GitError(f"{root} is a git repository, but git cannot be run: {error.strerror}", next_step) from error
+    objects = _Objects(git, str(root))
+    limit = threading.Timer(LONGEST_SECONDS, objects.give_up)
+    limit.daemon = True
     with git:
+        limit.start()
         try:
-            yield _Objects(git, root)
+            yield objects
         finally:
+            limit.cancel()
             git.kill()
 
 
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except PermissionError:  # until Python 3.14 asking raises
-        return False
-
-
-def environment() -> dict[str, str]:
-    """Ours, without what would point git at another repository or let it ask, wait or fetch."""
+def environment(repository: Path) -> dict[str, str]:
+    """Ours, without what would point git at another repository or let it ask, wait, fetch or search further up."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("GIT_") or "_CONFIG_" in key}
     return kept | {
         "GIT_CONFIG_NOSYSTEM": "1",
@@ -206,5 +224,6 @@ def environment() -> dict[str, str]:
         "GIT_OPTIONAL_LOCKS": "0",
         "GIT_NO_REPLACE_OBJECTS": "1",
         "GIT_ALLOW_PROTOCOL": "none",
+        "GIT_CEILING_DIRECTORIES": str(repository.parent),
         "LC_ALL": "C",
     }

@@ -120,12 +120,15 @@ async def is_shallow(repository: Path) -> bool:
 async def root_commit(repository: Path) -> str:
     """The first commit of the repository: the same in every clone of it, and in no other repository.
 
-    "" without a commit, and in a shallow clone, where another commit looks like the first. Raises GitError.
+    "" in a shallow clone, where another commit looks like the first. Raises GitError, also without a commit.
     """
     if await is_shallow(repository):
         return ""
-    asked = await ask_git("rev-list", "--max-parents=0", "--first-parent", "HEAD", folder=repository, bounds=_READING)
-    return asked.output.decode("ascii", "replace").strip() if asked.code == 0 else ""
+    words = ("rev-list", "--max-parents=0", "--first-parent", "HEAD", "--")  # a file may be called HEAD, too
+    asked = await ask_git(*words, folder=repository, bounds=_READING)
+    if asked.code != 0:
+        raise GitError(f"git cannot read the history in {repository}: {asked.said}", "try git log there")
+    return asked.output.decode("ascii", "replace").strip()
 
 
 async def why_behind(repository: Path, new: str, applied: str) -> str:
@@ -137,7 +140,7 @@ async def why_behind(repository: Path, new: str, applied: str) -> str:
     if asked.code == 1:
         return ""
     if asked.code == 0:
-        been = await ask_git("reflog", "show", "--format=%H", "HEAD", folder=repository)
+        been = await ask_git("reflog", "show", "--format=%H", "HEAD", "--", folder=repository)
         if applied.encode() in been.output.split() and not os.environ.get("CI"):
             return ""  # CI checks out one commit after another in the same folder, so there the reflog proves nothing
         return f"commit {new[:7]} is older than {applied[:7]}, which was applied here"

@@ -1,4 +1,5 @@
 # end; stdin: tar of history. A line for each app: keep the newest 20, also of apps that are gone, and give the lease back.
+own_folders
 mkdir -p "$S/.history" && exec 8>>"$S/lease.lock" && flock -w 30 8 || fail $LOCKED "the lease of this host cannot be had"
 read_lease
 [ "$token" = "$TOKEN" ] || [ "$left" = 0 ] || fail $LOCKED "$holder has this host now"

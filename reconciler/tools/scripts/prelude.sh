@@ -33,7 +33,21 @@ write_lease() { # token seconds holder
     mv -T "$S/lease.new" "$S/lease"
 }
 
+apart() { # folder: is every name in it known below S? Or, of S itself, are there no names but ours?
+  for each in "$1"/* "$1"/.[!.]* "$1"/..?*; do
+    case $each in */lost+found) continue ;; esac
+    [ ! -e "$each" ] && [ ! -L "$each" ] || { [ "$1" != "$S" ] && [ -d "$S/${each##*/}" ]; } || return 1
+  done
+}
+
+own_folders() { # state and env are closed to all others: never a folder that something else fills, whoever names it
+  [ -e "$S/lease.lock" ] || apart "$S" || fail 1 "paths.state: $S is there and not reconcile's: name one that is empty or not there"
+  case $E in /etc/reconcile | */.config/reconcile) return ;; esac
+  apart "$E" || fail 1 "paths.env: $E is there and not reconcile's: name one that is empty or not there"
+}
+
 take_lease() { # ours, free, or run out; and nobody else had it since we looked: a controller that slept changes nothing
+  own_folders
   mkdir -p "$S" && exec 8>>"$S/lease.lock" && flock -w 30 8 || fail $LOCKED "the lease of this host cannot be had"
   read_lease
   if [ "$token" != "$TOKEN" ]; then
