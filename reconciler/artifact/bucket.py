@@ -6,31 +6,24 @@ What obstore says of an error holds the server's whole answer and our signature,
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from reconciler.artifact import download
-from reconciler.artifact.cache import cache_errors
-from reconciler.artifact.download import Progress, check_address
+from reconciler.artifact.download import Progress, Question, check_address, download, read_text, shown
 from reconciler.artifact.memory import remembered
-from reconciler.artifact.spool import size_text
 from reconciler.artifact.store import LARGEST_TEXT
-from reconciler.errors import ArtifactMissing, ArtifactRefused, ArtifactUnavailable
+from reconciler.errors import ArtifactError, ArtifactMissing, ArtifactRefused, ArtifactUnavailable
 from reconciler.model.source import BucketObject
 
 if TYPE_CHECKING:
-    from obstore import GetResult
-    from obstore.store import S3Store
+    from obstore.store import S3Config
 
 _RETRIES: Final = 2
 _SIGNED_SECONDS: Final = 900
-_CHUNK: Final = 1024 * 1024
+_SIGN_SECONDS: Final = 30  # credentials may have to be asked for
 _METADATA: Final = "/latest/"  # where a cloud's machine asks for its credentials
 _ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
@@ -54,50 +47,30 @@ class BucketStore:
         return await remembered(("s3", self._endpoint, self.place.bucket, place), lambda: self._text(place))
 
     async def save(self, file: BinaryIO, progress: Progress) -> str:
-        digest, done = hashlib.sha256(), 0
-        async with self._opened(self.place.key, download.LONGEST_SECONDS) as result:
-            total = result.meta["size"]
-            if total > download.LARGEST_BYTES:
-                raise self._too_large(download.LARGEST_BYTES)
-            async for chunk in result.stream(min_chunk_size=_CHUNK):
-                piece = bytes(chunk)
-                done += len(piece)
-                if done > download.LARGEST_BYTES:
-                    raise self._too_large(download.LARGEST_BYTES)
-                digest.update(piece)
-                with cache_errors():
-                    file.write(piece)
-                progress(done, total)
-        return digest.hexdigest()
+        address = await self._address(self.place.key)
+        try:
+            return await download(Question(address), file, progress)
+        except ArtifactError as error:
+            raise self._of_ours(error, address) from None
 
     async def public_address(self) -> str | None:
         """One that we sign ourselves, without asking the server. An open bucket has an https:// address to write."""
-        if os.environ.get("AWS_SKIP_SIGNATURE", "").lower() in ("1", "true", "yes", "on"):
-            return None
-        async with self._store(_SIGNED_SECONDS) as store:
-            import obstore
-
-            return str(await obstore.sign_async(store, "GET", self.place.key, timedelta(seconds=_SIGNED_SECONDS)))
+        return None if _unsigned() else await self._address(self.place.key)
 
     async def _text(self, key: str) -> str | None:
+        address = await self._address(key)
         try:
-            async with self._opened(key, 60) as result:
-                if result.meta["size"] > LARGEST_TEXT:
-                    raise self._too_large(LARGEST_TEXT)
-                return bytes(await result.bytes_async()).decode("utf-8", "replace")
-        except ArtifactMissing:
-            return None
+            return await read_text(Question(address), LARGEST_TEXT)
+        except ArtifactError as error:
+            raise self._of_ours(error, address) from None
 
-    @asynccontextmanager
-    async def _opened(self, key: str, seconds: float) -> AsyncIterator[GetResult]:
-        async with self._store(seconds) as store:
+    async def _address(self, key: str) -> str:
+        """Where the object can be read for a while, without another word. A secret, but for a public bucket.
+
+        obstore would read it, too, but takes an error of any size into memory: it only signs.
+        """
+        try:
             import obstore
-
-            yield await obstore.get_async(store, key)
-
-    @asynccontextmanager
-    async def _store(self, seconds: float) -> AsyncIterator[S3Store]:
-        try:
             from obstore.exceptions import BaseError
             from obstore.store import S3Store
         except ImportError:
@@ -105,23 +78,24 @@ class BucketStore:
                 f"{self.label}: reading from S3 needs the package obstore", "pip install 'reconcile-servers[s3]'"
             ) from None
         endpoint = self._endpoint
+        config: S3Config = {"endpoint": endpoint} if endpoint else {}
+        if unsigned := _unsigned():  # signed with nothing, which then is taken off
+            config |= {"skip_signature": False, "access_key_id": "-", "secret_access_key": "-"}
         loopback = endpoint.startswith("http:")  # check_address lets no other one through
         try:
-            async with asyncio.timeout(seconds):
-                yield S3Store(
+            async with asyncio.timeout(_SIGN_SECONDS):
+                store = S3Store(
                     self.place.bucket,
-                    config={"endpoint": endpoint} if endpoint else {},
-                    client_options={"allow_http": loopback, "connect_timeout": "5s", "timeout": f"{seconds:g}s"},
-                    retry_config={"max_retries": _RETRIES, "retry_timeout": timedelta(seconds=seconds)},
+                    config=config,
+                    client_options={"allow_http": loopback, "connect_timeout": "5s", "timeout": f"{_SIGN_SECONDS}s"},
+                    retry_config={"max_retries": _RETRIES, "retry_timeout": timedelta(seconds=_SIGN_SECONDS)},
                 )
+                signed = await obstore.sign_async(store, "GET", key, timedelta(seconds=_SIGNED_SECONDS))
         except TimeoutError:
-            raise ArtifactUnavailable(f"{self.label} was not read within {seconds:g} s", "try again") from None
-        except FileNotFoundError:
-            raise ArtifactMissing(
-                f"{self.label} is not there", "upload it, or correct artifact.source and AWS_ENDPOINT_URL"
-            ) from None
+            raise ArtifactUnavailable(f"{self.label}: no credentials within {_SIGN_SECONDS} s", "try again") from None
         except (BaseError, ValueError) as error:
-            raise self._unavailable(str(error)) from None
+            raise self._unsigned_by(str(error)) from None
+        return str(signed).partition("?")[0] if unsigned else str(signed)
 
     @property
     def _endpoint(self) -> str:
@@ -130,19 +104,31 @@ class BucketStore:
             check_address(endpoint)
         return endpoint
 
-    def _unavailable(self, said: str) -> ArtifactUnavailable:
+    def _unsigned_by(self, said: str) -> ArtifactUnavailable:
         if _METADATA in said:
             return ArtifactUnavailable(
                 f"{self.label}: no credentials for S3 are known",
                 "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_SKIP_SIGNATURE=true for a public bucket",
             )
-        status = re.search(r"status code: (\d{3})", said)
+        return ArtifactUnavailable(f"{self.label} could not be read", "check AWS_ENDPOINT_URL and the network")
+
+    def _of_ours(self, error: ArtifactError, address: str) -> ArtifactError:
+        """The same about the object, without its address, and with what to do about S3."""
+        if isinstance(error, ArtifactMissing):
+            next_step = "upload it, or correct artifact.source and AWS_ENDPOINT_URL"
+            return ArtifactMissing(f"{self.label} is not there", next_step)
+        said = str(error).replace(shown(address), self.label)
+        if isinstance(error, ArtifactRefused):
+            return ArtifactRefused(said, error.next_step)
+        status = re.search(r" answers (\d{3})$", said)
         if status is None:
-            return ArtifactUnavailable(f"{self.label} could not be read", "check AWS_ENDPOINT_URL and the network")
+            return ArtifactUnavailable(said, "check AWS_ENDPOINT_URL and the network")
         step = "check the bucket, AWS_REGION and AWS_ENDPOINT_URL"
         if status[1] in ("401", "403"):  # also for what is not there, where listing is not allowed
             step = "check that it is there, and that these credentials may read it (s3:GetObject, s3:ListBucket)"
         return ArtifactUnavailable(f"{self.label}: S3 answers {status[1]}", step)
 
-    def _too_large(self, largest: int) -> ArtifactRefused:
-        return ArtifactRefused(f"{self.label} is larger than {size_text(largest)}", "leave out what is not needed")
+
+def _unsigned() -> bool:
+    """The bucket is for everybody."""
+    return os.environ.get("AWS_SKIP_SIGNATURE", "").lower() in ("1", "true", "yes", "on")
