@@ -148,9 +148,9 @@ class Applier:
         name, stop_seconds = action.app, LOCK_SECONDS + 2.0 * self.target.stop_seconds
         if isinstance(action, Migrate):
             seconds = self.target.migrate_within_seconds
-            env = tar_of({"env": self.target.migrate_env_text(action.identity)})
+            files = tar_of({"env": self.target.migrate_env_text(action.identity), "unit": self.target.unit_text()})
             words: tuple[str, ...] = (name, action.identity.release, str(seconds), self.target.wanted.attempt)
-            return await runner.run("migrate", words, env, LOCK_SECONDS + seconds)
+            return await runner.run("migrate", words, files, LOCK_SECONDS + seconds)
         slot, invocation = action.slot, app.slot(action.slot).invocation
         match action:
             case StartInstance():

@@ -57,7 +57,8 @@ class Live:
 
     def command(self, node: Node, how: str) -> Command:
         """`bin/<app> remote` or `rpc` beside the node."""
-        words = (self.target.layout.env, self.app, self.slot.name, *node.words, how)
+        layout = self.target.layout
+        words = (layout.env, layout.units, self.app, self.slot.name, *node.words, how)
         return Command(scripts.plain_script("node", "system"), words)
 
     async def streamed(self, command: Command, stdin: bytes = b"") -> int:

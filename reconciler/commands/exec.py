@@ -1,4 +1,4 @@
-"""`reconcile exec APP -- COMMAND`: with the release, the env and the user of the live slot."""
+"""`reconcile exec APP -- COMMAND`: with the release, the env, the user and the sandbox of the live slot."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ def run(args: argparse.Namespace) -> int:
 async def _exec(args: argparse.Namespace, command: str) -> int:
     async with live(args) as place:
         layout, scope = place.target.layout, place.target.site.spec.scope
-        words = (layout.releases, layout.env, place.app, place.slot.name, command)
-        return await place.streamed(Command(scripts.plain_script("exec", scope), words))
+        words = (layout.releases, layout.env, layout.units, place.app, place.slot.name)
+        return await place.streamed(Command(scripts.plain_script("exec", scope), words), command.encode())

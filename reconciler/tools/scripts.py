@@ -16,7 +16,7 @@ from reconciler.tools.rendering import package_text
 
 LOOK_ALONE = 'ONLY=$1 TREES=yes\nshift\nlook "$@"\n'
 OTHERWISE_FOR_A_USER = ("exec", "logs")
-_SHARED = {"install": ("release",), "fetch": ("release",)}  # what an action's script has in common with another
+_RELEASE, _SANDBOX = {"install", "fetch"}, {"exec", "exec_user", "node", "migrate"}  # what these have in common
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,13 @@ def finish_script(scope: Scope) -> Script:
 def plain_script(name: str, scope: Scope) -> Script:
     """A script that stands alone, such as "logs"."""
     if scope == "system":
-        return Script(name, joined(name))
-    return Script(name, joined("user", f"{name}_user" if name in OTHERWISE_FOR_A_USER else name))
+        return Script(name, own_text(name))
+    return Script(name, joined("user") + own_text(f"{name}_user" if name in OTHERWISE_FOR_A_USER else name))
 
 
 def own_text(name: str) -> str:
     """What is this script's alone, and what it shares with another."""
-    return joined(*_SHARED.get(name, ()), name)
+    return joined(*["release"] * (name in _RELEASE), *["sandbox"] * (name in _SANDBOX), name)
 
 
 def joined(*names: str) -> str:

@@ -31,7 +31,7 @@ PROGRAM = "/usr/local/sbin/reconcile-host"
 SUDOERS = "/etc/sudoers.d/reconcile"
 # What an app may be given that makes nobody root: low ports, memory that is not swapped out.
 CAPABILITIES = "CAP_NET_BIND_SERVICE CAP_IPC_LOCK"
-PARTS = ("system", "prelude", "taken", "release", "change")  # of every action; no verbs
+PARTS = ("system", "prelude", "taken", "release", "sandbox", "change")  # of every action; no verbs
 OF_A_USER = ("user", "lingers", "exec_user", "logs_user")  # for hosts where nobody becomes root
 
 _SIGNATURE = re.compile(r"# (plain|change|look|end|root)((?: [^ :;.]+)*)(?:; stdin: ([a-z, ]+))?(?:[:.].*)?")
@@ -49,7 +49,7 @@ _KINDS = {
     "sha256": "sha256",
     "top-folder": "top",
 }
-_STDIN = {"": "stdin_none", "upload": "stdin_upload", "terminal": "stdin_terminal"}
+_STDIN = {"": "stdin_none", "upload": "stdin_upload", **dict.fromkeys(("terminal", "command"), "stdin_terminal")}
 _STDIN |= {"reason": "stdin_reason", "route": "stdin_route", "slot files": "stdin_slot"}
 _TAR_FILES = {"env", "unit", "route", "reason", "history"}
 
@@ -203,7 +203,7 @@ def _template() -> str:
     """Everything but the host's own folders."""
     names = {shape: [name for name, each in verbs().items() if each.shape == shape] for shape in ("plain", "change")}
     guards = "".join(_branch(name, _guard(signature)) for name, signature in verbs().items())
-    plain = "".join(_branch(name, joined(name)) for name in names["plain"])
+    plain = "".join(_branch(name, own_text(name)) for name in names["plain"])
     changes = "".join(_branch(name, own_text(name)) for name in names["change"])
     parts = (
         # Of the caller's environment nothing comes in.

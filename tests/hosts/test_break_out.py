@@ -247,9 +247,14 @@ def uploaded(name: str, *members: tuple[tarfile.TarInfo, bytes], sums: str = "",
     )
 
 
+EXEC = (LAYOUT["R"], LAYOUT["E"], LAYOUT["U"])
+
+
 def executed(name: str, command: str) -> Trick:
-    words = (LAYOUT["R"], LAYOUT["E"], APP, SLOT, f"sh -c {shlex.quote(command)}")
-    return Trick(f"exec that {name}", lambda attacker: attacker.verb("exec", *words), ends=(1, 2, 126, 127))
+    words, stdin = (*EXEC, APP, SLOT), f"sh -c {shlex.quote(command)}".encode()
+    return Trick(
+        f"exec that {name}", lambda attacker: attacker.verb("exec", *words, stdin=stdin), ends=(1, 2, 126, 127)
+    )
 
 
 HEAD = f"sudo -n {PROGRAM} {verbs_digest()}"
@@ -484,9 +489,9 @@ TRICKS = [
     executed("starts root's own unit", "systemctl start nightly@1"),
     Trick(
         "exec for another slot",
-        lambda attacker: attacker.verb("exec", LAYOUT["R"], LAYOUT["E"], APP, "../other/4010", "env"),
+        lambda attacker: attacker.verb("exec", *EXEC, APP, "../other/4010", stdin=b"env"),
     ),
-    Trick("exec as root", lambda attacker: attacker.verb("exec", LAYOUT["R"], LAYOUT["E"], "root", SLOT, "id")),
+    Trick("exec as root", lambda attacker: attacker.verb("exec", *EXEC, "root", SLOT, stdin=b"id")),
     # what lies in its home
     shell(
         "authorized_keys as a link to /etc/shadow",

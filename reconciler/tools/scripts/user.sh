@@ -14,6 +14,12 @@ for each; do # arguments that are folders below the home
 done
 
 WHATEVER_USER= # there is but one
+migration_sandbox() { :; } # what notes its end would be inside, too: a user's systemd lets nothing out
+
+at_home() { # stdin: lines of a unit, for which this systemd would put its own folders
+  sed "s|%h|$HOME|g; s|%t|$XDG_RUNTIME_DIR|g; s|%S|$(state_home)|g"
+}
+
 systemctl() { command systemctl --user "$@"; }
 journalctl() { command journalctl --user "$@"; }
 
@@ -30,6 +36,8 @@ run_as() { # Waits without --wait, which needs a D-Bus of the user: a oneshot's 
   return 1
 }
 
-home_of() { # app: its state, where this systemd puts it: since 254 below .local/state, before below .config
-  echo "$(systemd-path user-state-private 2>/dev/null || systemd-path user-configuration)/apps/$1"
+home_of() { echo "$(state_home)/apps/$1"; } # app: its state
+
+state_home() { # where this systemd puts it: since 254 below .local/state, before below .config
+  systemd-path user-state-private 2>/dev/null || systemd-path user-configuration
 }

@@ -1,7 +1,7 @@
 """Apps with the usual SIGTERM handlers of their languages, where a second SIGTERM kills at once; as release tarballs.
 
-Each serves `/ping` and `/slow?seconds=15` on 127.0.0.1:$PORT and ends when its open requests have. The worker has no
-port: it notes the begin and the end of each job in $STATE_DIRECTORY/jobs.
+Each serves `/ping` and `/slow?seconds=15` on 127.0.0.1:$PORT and ends when its open requests have; that of Node also
+`/interfaces`. The worker has no port: it notes the begin and the end of each job in $STATE_DIRECTORY/jobs.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from tests.releases import Members, cached, member, write_members
 
 NODE = """\
 const server = require('node:http').createServer((request, response) => {
+  if (request.url === '/interfaces') return response.end(Object.keys(require('node:os').networkInterfaces()).join(' '));
   const seconds = /seconds=([0-9.]+)/.exec(request.url);
   setTimeout(() => response.end('done\\n'), seconds ? seconds[1] * 1000 : 0);
 });

@@ -109,6 +109,11 @@ def test_the_whole_life_of_an_app_without_root(rootless: Project) -> None:
     assert machine.read(f"{STATE}/{project.app}/seen") == "its-own-state\n"
     told = project.run("exec", project.app, "--", "sh", "-c", 'echo "$GREETING, $(id -un), $HOME"')
     assert told.out == f"Good day, {LOGIN}, {STATE}/{project.app}\n"
+    fenced = project.run("exec", project.app, "--", "sh", "-c", f"{probes}; printf here >&2; exit 7")
+    assert (fenced.code, fenced.out, fenced.err.endswith("\nhere")) == (7, "its-own-state\n", True)
+    assert project.run("exec", project.app, "--", "no-such-program").code == 127
+    assert project.run("exec", project.app, "--", "sh", "-c", "kill -9 $$").code == 137
+    assert len(project.run("exec", project.app, "--", "head", "-c", "1000000", "/dev/zero").out) == 1_000_000
 
     for version, fault, why, said in (
         ("0.3.0", "fail_boot", "it exited 2 times", "cannot reach the database"),

@@ -1,0 +1,76 @@
+"""What works in `exec` and in a migration works in the slot, and what does not does not: all have one sandbox."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from tests.hosts.stories.conftest import NewProject
+from tests.hosts.stories.project import Project, wait_for
+from tests.hosts.stories.stoppable import stoppable
+
+pytestmark = pytest.mark.hosts
+
+STATUS = "grep -E '^(NoNewPrivs|Seccomp|Seccomp_filters|CapBnd|CapAmb):' /proc/self/status"
+INTERFACES = "console.log(Object.keys(require('os').networkInterfaces()).join(' '))"
+
+
+@pytest.fixture
+def node(new_project: NewProject) -> Project:
+    tarball, start = stoppable("node")
+    project = new_project(start=start, sandbox={"write_execute_memory": True})
+    project.add_artifact(tarball, "0.1.0")
+    return project
+
+
+def test_interfaces_can_be_listed_in_the_slot_and_in_exec(node: Project) -> None:
+    """getifaddrs needs netlink: without it `next start`, `serve` and others end at once."""
+    project = node
+    project.converge()
+
+    assert project.get("/interfaces")[1].split()[0] == b"lo"
+    said = project.run("exec", project.app, "--", "bin/node", "-e", INTERFACES)
+    assert (said.code, said.out.split()[0]) == (0, "lo")
+
+
+def test_exec_and_migrations_have_the_restrictions_of_the_slot(project: Project) -> None:
+    """Seen from inside, and the filters counted by the kernel."""
+    project.converge(migrate=f'sh -c "{STATUS} >$STATE_DIRECTORY/migrated"')
+    unit = f"{project.app}@{project.keys['ports'][0]}"
+    pid = project.machine.run(f"systemctl show -P MainPID {unit}").stdout.strip()
+    slot = project.machine.run(STATUS.replace("self", pid)).stdout
+
+    said = project.run("exec", project.app, "--", "sh", "-c", STATUS)
+
+    assert said.out == slot
+    assert project.machine.read(f"/var/lib/private/{project.app}/migrated") == slot
+
+
+def test_exec_refuses_what_the_slot_refuses(node: Project) -> None:
+    """Memory that is both written and run, for a node in a slot that was not allowed it."""
+    project = node
+    project.commit(sandbox=None)
+    assert project.once().code == 1
+
+    project.add_artifact(stoppable("perl")[0], "0.2.0")
+    project.converge(version="0.2.0", start="perl app.pl")
+    binary = f"/srv/{project.app}/releases/{project.release_id('0.1.0')}/bin/node"
+
+    assert project.run("exec", project.app, "--", binary, "-e", "1").code != 0
+    project.converge(sandbox={"write_execute_memory": True})
+    assert project.run("exec", project.app, "--", binary, "-e", "1").code == 0
+
+
+def test_nobody_on_the_host_reads_what_exec_runs(project: Project) -> None:
+    """Neither in the properties of a unit nor in the arguments of what starts it; its exit code comes back."""
+    project.converge()
+    words = ["env", "WORD=let-me-hide; 'quoted' $x", "sleep", "4711"]
+    shown = "systemctl show '*' --property=ExecStart,Environment,Description; cat /proc/[0-9]*/cmdline | tr '\\0' ' '"
+    with subprocess.Popen(project.words("exec", project.app, "--", *words), cwd=project.folder, env=project.environ):
+        wait_for(lambda: project.machine.run("pgrep -f 'sleep 4711$'", check=False).stdout, 20, "it runs")
+        seen = project.machine.run(shown).stdout
+        project.machine.run("systemctl daemon-reload; pkill -f 'sleep 4711$'")
+
+    assert "let-me-hide" not in seen
+    assert project.run("exec", project.app, "--", "sh", "-c", "exit 7").code == 7
