@@ -10,14 +10,15 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from reconciler.ask_traefik import ask_all_traefiks, ask_certificates, trouble_of_traefik
 from reconciler.clock import now_seconds, sleep_seconds
 from reconciler.host.http import HttpConnection, NoAnswer
 from reconciler.host.transport import Transport
 from reconciler.model.action import ConfirmRoute, Drain, Soak, WaitCertified, WaitHealthy
 from reconciler.model.observed import ObservedApp, ObservedHost, Slot
-from reconciler.observe import ask_all_traefiks, ask_certificates, read_health, trouble_of_traefik
+from reconciler.observe import read_health
 from reconciler.policy.certificates import WITHIN_SECONDS, uncertified
-from reconciler.resolve import Target, api_port
+from reconciler.resolve import Target, api_port, api_ports
 from reconciler.run import Runner
 from reconciler.tools.look import Reply
 from reconciler.tools.traefik_api import applied_by_all, holds, missing_routes
@@ -165,7 +166,7 @@ async def _proven_for(watch: _Watch, slot: Slot) -> float | None:
 
 async def _lack_of_routes(host: Transport, action: WaitHealthy, app: ObservedApp) -> str:
     """What a new Traefik does not serve although a file of ours or the one beside it says so; "" for nothing."""
-    others = [slot.name for slot in app.slots if slot.running_now and slot.name not in (action.slot, "")]
+    others = [slot.name for slot in app.slots if slot.running_now and slot.listening and slot.name != action.slot]
     held = await ask_all_traefiks(host, tuple(map(int, (action.slot, *others))))
     answers = [each for each in held.values() if isinstance(each, dict)]
     own = held[int(action.slot)]
@@ -239,7 +240,7 @@ async def confirm_route(host: Transport, target: Target, action: ConfirmRoute, s
     An action without a digest waits until none holds anything of the app.
     """
     app = seen.app(action.app)
-    ports = tuple(sorted({*target.site.api_ports, *seen.traefik_ports}))
+    ports = api_ports(seen, target.site)
     started, pause = now_seconds(), 0.005
     trouble, applied = "", app.applied
     with contextlib.ExitStack() as stack:

@@ -34,10 +34,25 @@ class Site:
     def layout(self) -> Layout:
         return self.spec.paths
 
+    @property
+    def traefik_is_ours(self) -> bool:
+        """Then it has two slots."""
+        return len(self.api_ports) > 1
+
+
+def api_ports(seen: ObservedHost, site: Site) -> tuple[int, ...]:
+    """Where Traefik's API is asked: where a unit of Traefik's listens, since another program may take an idle port.
+
+    A Traefik that somebody else looks after may be of any unit: whoever answers on its port is taken for it.
+    """
+    others = () if site.traefik_is_ours else site.api_ports
+    return tuple(sorted({*seen.traefik_listens, *seen.app(TRAEFIK).hand_ports, *others}))
+
 
 def api_port(seen: ObservedHost, site: Site) -> int:
     """The API port of the Traefik that counts on the host."""
-    slots = [slot for slot in seen.app(TRAEFIK).slots if slot.name.isdigit() and int(slot.name) in seen.traefik_ports]
+    ports = seen.traefik_listens or seen.traefik_ports
+    slots = [slot for slot in seen.app(TRAEFIK).slots if slot.name.isdigit() and int(slot.name) in ports]
     live = [slot for slot in slots if slot.enabled] or slots
     return int(live[0].name) if live else site.api_ports[0]
 

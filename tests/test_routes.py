@@ -69,6 +69,8 @@ REFUSED = [
     ("{domains: [a.de], tcp: {entry_point: pg}}", "6:18  route.domains: is for http, and this route is tcp"),
     ("{tcp: {entry_point: pg}, tls: false}", "6:38  route.tls: is for http, and this route is tcp"),
     ("{tcp: {}}", "6:9  route.tcp.entry_point: is missing"),
+    ("{tcp: {entry_point: traefik}}", "6:28  route.tcp.entry_point: is where Traefik's own API is asked"),
+    ("{tcp: {entry_point: Traefik}}", "6:28  route.tcp.entry_point: is where Traefik's own API is asked"),
     ("{tcp: {entry_point: pg, domains: [a.de]}}", "6:41  route.tcp.domains: are only told apart by TLS"),
     ("{tcp: {entry_point: pg, tls: yes}}", "6:37  route.tcp.tls: must be 'none', 'terminate' or 'passthrough'"),
     ("{domains: [a.de], redirect: {}}", "6:26  route.redirect: is not a key; did you mean redirects?"),

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reconciler.model.observed import AppliedRoute, Certificate
-from reconciler.tools.traefik_api import read_applied, read_certificates, read_entry_points
+from reconciler.tools.traefik_api import (
+    NotTraefiks,
+    applied_by_all,
+    missing_routes,
+    read_applied,
+    read_certificates,
+    read_entry_points,
+    read_rawdata,
+)
 
 MARKER = "hello-route-4001-abc123def456@file"
 
@@ -69,8 +81,7 @@ def test_the_marker_of_an_app_with_a_longer_name_is_not_taken() -> None:
 
 
 def test_entry_points_are_named() -> None:
-    assert read_entry_points([{"name": "websecure", "address": ":443"}, {"name": "web"}]) == ("web", "websecure")
-    assert read_entry_points(None) is None
+    assert read_entry_points(b'[{"name": "websecure", "address": ":443"}, {"name": "web"}]') == ("web", "websecure")
 
 
 def test_certificates_are_read_with_their_end() -> None:
@@ -79,9 +90,99 @@ def test_certificates_are_read_with_their_end() -> None:
         {"sans": [], "notAfter": "2036-11-23T13:49:19Z", "commonName": "default"},
     ]
 
-    assert read_certificates(answer) == (Certificate((), 2_111_060_959), Certificate(("a.de", "b.de"), 1_795_701_666))
+    found = (Certificate((), 2_111_060_959), Certificate(("a.de", "b.de"), 1_795_701_666))
+    assert read_certificates(json.dumps(answer).encode()) == found
 
 
-@pytest.mark.parametrize("answer", [None, {}, [{"sans": ["a.de"]}], [{"notAfter": 7}], ["x"]])
-def test_a_traefik_that_says_nothing_of_certificates_has_not_none(answer: object) -> None:
-    assert read_certificates(answer) is None
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "",
+        "null",
+        "{}",
+        '["x"]',
+        '[{"sans": ["a.de"]}]',
+        '[{"notAfter": 7}]',
+        '[{"notAfter": "soon"}]',
+        '[{"notAfter": "2026-11-26T14:01:06Z", "sans": "a.de"}]',
+        '[{"notAfter": "2026-11-26T14:01:06Z", "sans": [7]}]',
+        "[" * 100_000,
+    ],
+)
+def test_what_tells_of_certificates_in_no_form_of_traefiks_is_no_answer(answer: str) -> None:
+    with pytest.raises(NotTraefiks):
+        read_certificates(answer.encode())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"<html>",
+        b"\xff\xfe",
+        b"null",
+        b"7",
+        b"[]",
+        b'"routers"',
+        b"9" * 5000,
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        b'{"routers": 5}',
+        b'{"routers": ["hello@file"]}',
+        b'{"routers": {"hello@file": 5}}',
+        b'{"routers": {"hello@file": {"error": "x"}}}',
+        b'{"routers": {"hello@file": {"error": [5]}}}',
+        b'{"routers": {"hello@file": {"middlewares": {"x": 1}}}}',
+        b'{"services": "hello@file"}',
+        b'{"tcpMiddlewares": [[]]}',
+    ],
+)
+def test_what_has_not_the_form_of_raw_data_is_no_answer(answer: bytes) -> None:
+    """As of a program that listens where Traefik would."""
+    with pytest.raises(NotTraefiks):
+        read_rawdata(answer)
+
+
+def test_the_sentences_of_traefik_cannot_be_more_than_a_sentence() -> None:
+    """They repeat what somebody wrote into a route."""
+    said = raw("disabled") | {"middlewares": None}
+    said["routers"]["hello@file"]["error"] = ["\x1b[2J" + "x" * 1000 + "\n"]
+
+    applied = read_applied("hello", read_rawdata(json.dumps(said).encode()))
+
+    assert applied is not None and applied.problem == "\\x1b[2J" + "x" * 293 + "…"
+
+
+_JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=5)
+    | st.sampled_from(["enabled", "hello@file", MARKER]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["routers", "services", "middlewares", "hello@file", "status", "error", MARKER, "tcpRouters"]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(_JSON)
+def test_any_json_is_no_answer_or_one_that_can_be_used(answer: object) -> None:
+    body = json.dumps(answer).encode()
+    for read in (read_certificates, read_entry_points):
+        with contextlib.suppress(NotTraefiks):
+            read(body)
+    try:
+        data = read_rawdata(body)
+    except NotTraefiks:
+        return
+
+    applied_by_all("hello", [data], "abc123def456")
+    missing_routes(("hello-route-4001-abc123def456",), data, data)

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from reconciler.ask_traefik import trouble_of_traefik
 from reconciler.model.action import Blocked, Converged, StartInstance
 from reconciler.model.observed import TRAEFIK, AppliedRoute, ObservedApp, ObservedHost, Slot
 from reconciler.model.wanted import Wanted
-from reconciler.observe import trouble_of_traefik
 from reconciler.tools.traefik import route_files
 from reconciler.tools.traefik_api import applied_by_all, missing_routes
 from tests.world import World, run_pass, wanted
@@ -143,4 +143,6 @@ def test_the_live_one_counts_and_without_one_any_that_answers() -> None:
     assert trouble_of_traefik(host(live, candidate), {8080: "refused", 8081: {}}) == "refused"
     assert trouble_of_traefik(host(live, candidate), {8080: {}, 8081: "refused"}) == ""
     assert trouble_of_traefik(host(), {8080: {}}) == ""
+    assert "nothing of Traefik's listens" in trouble_of_traefik(host(live, candidate), {8081: {}})
+    assert trouble_of_traefik(host(), {}) != ""
     assert trouble_of_traefik(host(), {8080: "refused", 8081: "refused too"}) == "refused"

@@ -384,6 +384,17 @@ def test_every_route_that_we_write_is_taken(
 
 
 @pytest.mark.parametrize(
+    "names", ['"traefik"', '"TRAEFIK"', '"web", "traefik"', '"tr\\u0061efik"', '"tr\\x61efik"', ""]
+)
+def test_no_route_is_on_the_entry_point_of_traefiks_api(names: str, tmp_path: Path) -> None:
+    """Nor on several, or on one whose name can be read otherwise."""
+    text = route_text(RouteSettings("hello", Route(domains=("a.test",)), "web", None), "4000")
+    assert judged_file("sound_route", text, tmp_path) == "" and 'entryPoints: ["web"]' in text
+
+    assert judged_file("sound_route", text.replace('["web"]', f"[{names}]"), tmp_path) != ""
+
+
+@pytest.mark.parametrize(
     ("old", "new"),
     [
         ("dynamic/hello.htpasswd", "dynamic/office.htpasswd"),

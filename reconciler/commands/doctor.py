@@ -7,12 +7,12 @@ import asyncio
 import json
 from dataclasses import asdict
 
+from reconciler.ask_traefik import ask_all_traefiks
 from reconciler.clock import epoch_seconds
 from reconciler.enlist import fleet_in
 from reconciler.errors import HostRefused
 from reconciler.model.desired import Desired
 from reconciler.model.machine import HostSpec
-from reconciler.observe import ask_all_traefiks
 from reconciler.policy.doctor import Around, Finding, findings
 from reconciler.report import table
 from reconciler.session import open_host

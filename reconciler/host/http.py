@@ -10,7 +10,7 @@ from reconciler.host.transport import Reader, Transport, Writer
 if TYPE_CHECKING:
     import h11
 
-LONGEST_BODY = 64 * 1024 * 1024  # Traefik's raw data of a host with thousands of routes
+LONGEST_BODY = 16 * 1024 * 1024  # Traefik's raw data of a host with thousands of routes
 
 
 class NoAnswer(Exception):

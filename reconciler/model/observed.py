@@ -154,6 +154,7 @@ class ObservedApp:
     route_deleted: bool = False  # we wrote one, and it is not there
     applied: AppliedRoute | None = None
     by_hand: str = ""  # Traefik only: a unit that somebody set up does its work, and may be taken over from
+    hand_ports: tuple[int, ...] = ()  # Traefik only: those of its slots on which a unit listens that somebody set up
     watched: tuple[str, ...] = ()  # Traefik only: the files it serves routes from
     markers: tuple[str, ...] = ()  # Traefik only: what shows that it has applied those of them that are ours
     crash_dumps: tuple[CrashDump, ...] = ()
@@ -228,9 +229,14 @@ class ObservedHost:
 
     @property
     def traefik_ports(self) -> tuple[int, ...]:
-        """Where the API of each Traefik of ours that runs is asked."""
+        """The API port of each Traefik of ours that runs."""
         slots = self.app(TRAEFIK).slots
         return tuple(int(slot.name) for slot in slots if slot.running_now and slot.name.isdigit())
+
+    @property
+    def traefik_listens(self) -> tuple[int, ...]:
+        """Those of them on which it listens itself."""
+        return tuple(port for port in self.traefik_ports if self.app(TRAEFIK).slot(str(port)).listening)
 
     def app(self, name: str) -> ObservedApp:
         return self.apps.get(name, ObservedApp())

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 from reconciler.model import addresses, values
 from reconciler.model.fields import AtLeastOne, EachOnce, MayBeEmpty, Text, refuse, shown
 from reconciler.model.machine import Strict
+from reconciler.model.observed import TRAEFIK
 from reconciler.model.secret import SecretRef
 
 # They belong to one connection, or Traefik sets them itself: a value from here would break requests.
@@ -114,6 +115,12 @@ class TcpRoute(Strict):
     tls: Literal["none", "terminate", "passthrough"] = Field(
         default="none", description="none: bytes as they come; terminate: Traefik ends TLS; passthrough: the app does."
     )
+
+    @model_validator(mode="after")
+    def _not_of_traefik_itself(self) -> Self:
+        if self.entry_point.lower() == TRAEFIK:
+            raise refuse("is where Traefik's own API is asked", "name another entry point", at=("entry_point",))
+        return self
 
     @model_validator(mode="after")
     def _names_need_tls(self) -> Self:

@@ -143,6 +143,9 @@ class Traefik(Strict):
     @model_validator(mode="after")
     def _ours_or_not(self) -> Self:
         if self.version is None:
+            for key in ("http_entry_point", "https_entry_point"):
+                if getattr(self, key).lower() == TRAEFIK:
+                    raise refuse("is where Traefik's own API is asked", "name another entry point", at=(key,))
             for key in sorted(self.model_fields_set - _FOR_ANY_TRAEFIK):
                 raise refuse("is for a Traefik that reconcile looks after", "add version, or delete it", at=(key,))
             return self

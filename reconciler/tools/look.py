@@ -26,7 +26,7 @@ from reconciler.model.reserved import is_app_name
 from reconciler.tools import systemd
 from reconciler.tools.framing import Part, Unfit, Unreadable, read_parts
 from reconciler.tools.look_records import Processes, Unit, epoch, read_host, read_sums, records_of
-from reconciler.tools.look_slot import Places, Sight, read_slot, state_of
+from reconciler.tools.look_slot import Places, Sight, listens, read_slot, state_of
 from reconciler.tools.traefik import DEFAULT_FILE, HAND_MARK, HAND_UNIT, marker, read_route_head, route_files
 from reconciler.words import printable
 
@@ -187,12 +187,14 @@ def _with_traefik(app: ObservedApp, sight: Sight) -> ObservedApp:
     foreign = tuple(path for path in app.foreign if path != sight.places.route)
     certificate = bool(sight.of("certificate")) and sight.as_written(default)
     slots = app.slots if certificate else tuple(replace(slot, files_intact=False) for slot in app.slots)
+    ports = sorted(slot.name for slot in slots if slot.name.isdigit())
     return replace(
         app,
         slots=slots,
         route=None,
         foreign=(*foreign, hand) if works and not ours else foreign,
         by_hand=HAND_UNIT if works and ours else "",
+        hand_ports=tuple(int(each) for each in ports if listens(HAND_UNIT, each, sight.processes)),
         watched=route_files([name for (name,) in sight.of("watched")]),
         markers=_markers(sight),
     )

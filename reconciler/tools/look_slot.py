@@ -123,10 +123,20 @@ def _with_unit(slot: Slot, unit: Unit) -> Slot:
     )
 
 
+def listens(unit: str, port: str, processes: Processes) -> bool:
+    """A process of this unit listens there."""
+    return bool(_held(unit, port, processes))
+
+
+def _held(unit: str, port: str, processes: Processes) -> set[str]:
+    pids = processes.pids.get(unit, set())
+    return {each for each in processes.listening.get(port, set()) if processes.holders.get(each, set()) & pids}
+
+
 def _with_processes(slot: Slot, unit: str, processes: Processes) -> Slot:
     pids = processes.pids.get(unit, set())
     listening = processes.listening.get(slot.name, set())
-    held = {inode for inode in listening if processes.holders.get(inode, set()) & pids}
+    held = _held(unit, slot.name, processes)
     memory_kib = number(str(sum(processes.memory_kib.get(pid, 0) for pid in pids)), LARGEST, "its memory")
     return replace(
         slot,

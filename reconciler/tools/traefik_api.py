@@ -1,17 +1,67 @@
-"""Traefik's API: which routes it holds, its entry points, its certificates. Pure."""
+"""Traefik's API: which routes it holds, its entry points, its certificates. Pure.
+
+Whatever answers may be something else: only what has the shape of Traefik's answers is read, and of that only the keys
+that are used. Its sentences come from routes that anybody may have written, so they are bounded before they are told.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from reconciler.model.observed import AppliedRoute, Certificate
 from reconciler.tools.traefik import redirect_name
+from reconciler.words import printable
 
 RAWDATA = "/api/rawdata"
 ENTRY_POINTS = "/api/entrypoints"
 CERTIFICATES = "/api/certificates"  # since 3.7
+_ROUTERS_AND_MIDDLEWARES: Final = ("routers", "tcpRouters", "middlewares", "tcpMiddlewares")
+_SERVICES: Final = ("services", "tcpServices")
+
+
+class NotTraefiks(ValueError):
+    """No Traefik answers so."""
+
+
+def read_rawdata(body: bytes) -> dict[str, Any]:
+    """The answer to `RAWDATA`, as far as it is used here. Raises NotTraefiks."""
+    answer = _json(body)
+    if not isinstance(answer, dict):
+        raise NotTraefiks
+    read: dict[str, Any] = {}
+    for kind in (*_ROUTERS_AND_MIDDLEWARES, *_SERVICES):
+        parts = answer.get(kind) or {}
+        if not isinstance(parts, dict):
+            raise NotTraefiks
+        read[kind] = {name: {} for name in parts} if kind in _SERVICES else {name: _part(parts[name]) for name in parts}
+    return read
+
+
+def _part(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise NotTraefiks
+    return {
+        "status": value.get("status"),
+        "error": [printable(each) for each in _texts(value.get("error"))],
+        "middlewares": _texts(value.get("middlewares")),
+    }
+
+
+def _texts(value: object) -> list[str]:
+    found = value or []
+    if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+        raise NotTraefiks
+    return found
+
+
+def _json(body: bytes) -> object:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):  # no JSON, or nested deeper than any answer of Traefik's
+        raise NotTraefiks from None
 
 
 def read_applied(app: str, rawdata: dict[str, Any]) -> AppliedRoute | None:
@@ -46,26 +96,37 @@ def _problems(parts: list[dict[str, Any]]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def read_entry_points(answer: object) -> tuple[str, ...] | None:
-    """The names, from `ENTRY_POINTS`; None when it is something else."""
-    if not isinstance(answer, list):
-        return None
-    return tuple(sorted(str(each["name"]) for each in answer if isinstance(each, dict) and "name" in each))
+def read_entry_points(body: bytes) -> tuple[str, ...]:
+    """The names, from `ENTRY_POINTS`. Raises NotTraefiks."""
+    names = [_text_of(each, "name") for each in _objects(body)]
+    return tuple(sorted(printable(name) for name in names))
 
 
-def read_certificates(answer: object) -> tuple[Certificate, ...] | None:
-    """All that it holds, its default one included, from `CERTIFICATES`; None when it is something else."""
-    if not isinstance(answer, list):
-        return None
-    try:
-        return tuple(sorted((_certificate(each) for each in answer), key=lambda each: each.names))
-    except (KeyError, TypeError, ValueError):
-        return None
+def read_certificates(body: bytes) -> tuple[Certificate, ...]:
+    """All that it holds, its default one included, from `CERTIFICATES`. Raises NotTraefiks."""
+    return tuple(sorted((_certificate(each) for each in _objects(body)), key=lambda each: each.names))
+
+
+def _objects(body: bytes) -> list[dict[str, Any]]:
+    answer = _json(body)
+    if not isinstance(answer, list) or not all(isinstance(each, dict) for each in answer):
+        raise NotTraefiks
+    return answer
+
+
+def _text_of(entry: dict[str, Any], key: str) -> str:
+    value = entry.get(key)
+    if not isinstance(value, str):
+        raise NotTraefiks
+    return value
 
 
 def _certificate(entry: dict[str, Any]) -> Certificate:
-    ends = datetime.fromisoformat(entry["notAfter"])
-    return Certificate(tuple(sorted(entry.get("sans") or [])), int(ends.timestamp()))
+    try:
+        ends = int(datetime.fromisoformat(_text_of(entry, "notAfter")).timestamp())
+    except (ValueError, OverflowError):  # no time, or one before or after all that there are
+        raise NotTraefiks from None
+    return Certificate(tuple(sorted(_texts(entry.get("sans")))), ends)
 
 
 def applied_by_all(app: str, answers: list[dict[str, Any]], route_digest: str) -> AppliedRoute | None:
@@ -91,7 +152,7 @@ def missing_routes(markers: tuple[str, ...], before: dict[str, Any], after: dict
     if not missing:
         return ""
     more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-    return f"{missing[0]} {held.get(missing[0], 'is not there')}{more}"
+    return f"{printable(missing[0])} {held.get(missing[0], 'is not there')}{more}"
 
 
 def _from_files(rawdata: dict[str, Any]) -> dict[str, str]:

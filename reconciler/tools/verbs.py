@@ -77,7 +77,8 @@ _PAIRS = rf"\{{{_JSON_TEXT}: {_JSON_TEXT}(, {_JSON_TEXT}: {_JSON_TEXT})*\}}"
 # What a router, a middleware or a service may say: no file of the host, no other machine.
 _ROUTE_LINES = (
     rf"rule: {_JSON_TEXT}",
-    rf"(entryPoints|middlewares): {_TEXTS}",
+    r'entryPoints: \["[A-Za-z0-9][A-Za-z0-9_-]*"\]',
+    rf"middlewares: {_TEXTS}",
     'service: "@APP@"',
     "priority: [0-9]{1,6}",
     r'tls: \{("passthrough": true)?\}',

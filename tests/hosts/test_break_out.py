@@ -442,6 +442,10 @@ TRICKS = [
         "http:\n",
         "tls:\n  certificates: [{certFile: /etc/shadow, keyFile: /etc/shadow}]\nhttp:\n",
     ),
+    route("on the entry point of Traefik's API", '["web"]', '["traefik"]'),
+    route("on it in other letters", '["web"]', '["TRAEFIK"]'),
+    route("on it by an escape", '["web"]', '["tr\\x61efik"]'),
+    route("on two entry points", '["web"]', '["web", "traefik"]'),
     route("in the name of another", f'"{APP}":', '"dashboard":'),
     route(
         "that lets Traefik read a file of root's", "retry: {", 'basicAuth: {"usersFile": "/etc/shadow"}\n      retry: {'

@@ -198,6 +198,7 @@ may_be_written() { # path: below a folder for data, and not where root's own pro
 sound_route() { # Traefik would run what stands in double braces
   if grep -qF '{{' "$1"; then refuse 'the route holds {{'; fi
   sound_form "$1" "$ROUTE_FORM" route
+  ! grep -qiE '^ *entryPoints: \["traefik"\]' "$1" || refuse 'the route is on the entry point of the API of Traefik itself'
 }
 
 # What an argument is called in a message: its place and its kind.
