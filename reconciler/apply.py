@@ -179,7 +179,7 @@ class Applier:
         return tar_of(files)
 
     def _explained(self, reply: Reply) -> str:
-        log = "".join(f"\n    | {line}" for line in self._log(reply))
+        log = "".join(f"\n| {line}" for line in self._log(reply))
         said = self.target.masked(reply.said.splitlines()[-1]) if reply.said else f"exit {reply.status}"
         return printable(said, 1000) + log
 

@@ -28,6 +28,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from reconciler.words import printable_text
+
 Kind = Literal[
     "prune_guard",  # more would be removed at once than is allowed without a word
     "suspended",
@@ -64,15 +66,15 @@ Kind = Literal[
 
 
 class ReconcileError(Exception):
-    """What went wrong (`str(error)`) and, in `next_step`, what the reader can do about it."""
+    """What went wrong (`str(error)`) and, in `next_step`, what the reader can do about it. No escape is in it."""
 
     retryable = False
     exit_code = 1
     kind: Kind = "error"
 
     def __init__(self, message: str, next_step: str = "") -> None:
-        super().__init__(message)
-        self.next_step = next_step
+        super().__init__(printable_text(message))
+        self.next_step = printable_text(next_step)
 
 
 class Unexpected(ReconcileError):

@@ -7,6 +7,8 @@ from collections.abc import MutableMapping
 from functools import cache
 from typing import Any
 
+from reconciler.words import printable_text
+
 # What an action's line shows in columns; every other field follows as name=value.
 COLUMNS = (("host", 0), ("verb", 8), ("app", 0), ("subject", 24), ("seconds", 6), ("reason", 0))
 
@@ -26,6 +28,7 @@ def _logger() -> Any:  # noqa: ANN401 - structlog types it so
 
 
 def _readable(_logger: object, _method: str, fields: MutableMapping[str, Any]) -> str:
+    fields = {name: printable_text(value) if isinstance(value, str) else value for name, value in fields.items()}
     stamp, event = fields.pop("timestamp"), fields.pop("event")
     fields.pop("level", None)
     if "subject" in fields:

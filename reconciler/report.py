@@ -9,10 +9,12 @@ from reconciler.model.action import Blocked, Converged
 from reconciler.model.observed import ObservedHost, Unreachable
 from reconciler.model.wanted import Wanted
 from reconciler.plan import AppPlan
+from reconciler.words import printable_line, printable_text
 
 
 def table(rows: list[list[str]]) -> str:
-    """Rows as columns, two spaces apart, no trailing blanks."""
+    """Rows as columns, two spaces apart, no trailing blanks. No cell can leave its place."""
+    rows = [[printable_text(cell) for cell in row] for row in rows]
     if not rows:
         return ""
     widths = [max(len(row[i]) for row in rows if i < len(row)) for i in range(max(map(len, rows)))]
@@ -43,13 +45,14 @@ def plan_json(plans: list[AppPlan]) -> list[dict[str, Any]]:
 def blocked_text(end: Blocked) -> str:
     """What was seen, what still serves, the tail of the log, what to do next."""
     reason = end.reason.removeprefix(f"host {end.host}: ").removeprefix(f"{end.app}: ")
-    lines = [f"host {end.host}: {end.app}: {reason}"]
+    first, *more = reason.split("\n")
+    lines = [f"host {end.host}: {end.app}: {first}", *(f"  {line}" for line in more)]
     if end.serving:
         lines.append(f"  version {end.serving} still runs")
-    lines += [f"  | {line}" for line in end.log_tail]
+    lines += [f"  | {printable_line(line)}" for line in end.log_tail]  # so that none of them looks like one of ours
     if end.next_step:
-        lines.append(f"  next: {end.next_step}")
-    return "\n".join(lines) + "\n"
+        lines.append(f"  next: {' '.join(end.next_step.split())}")
+    return printable_text("\n".join(lines)) + "\n"
 
 
 def end_json(end: Converged | Blocked) -> dict[str, Any]:

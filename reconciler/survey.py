@@ -19,7 +19,5 @@ async def survey(host: Transport, layout: Layout, *, as_root: bool = False) -> S
     try:
         return read_survey(completed.stdout)
     except NotASurvey as error:
-        said = completed.stderr.strip()[-300:] or "no message"
-        raise HostRefused(
-            host.name, f"it cannot be looked at ({error}): {said}", "it needs sh and GNU coreutils"
-        ) from error
+        reason = f"it cannot be looked at ({error}): {completed.last_words}"
+        raise HostRefused(host.name, reason, "it needs sh and GNU coreutils") from error

@@ -11,7 +11,6 @@ from reconciler.tools.release import (
     manifest_sums,
     manifest_tree,
     name_problem,
-    printable,
     read_manifest,
     release_id,
 )
@@ -104,8 +103,3 @@ def test_a_manifest_is_never_written_with_such_a_name() -> None:
     for entry in (Entry("a\nb", "f", 0o644, sha256="a" * 64), Entry("a", "l", 0o777, target="b\tc")):
         with pytest.raises(ValueError, match="name holds"):
             manifest_tree([entry])
-
-
-def test_a_name_in_a_message_cannot_move_the_cursor() -> None:
-    assert printable("a\x1b[2J\udcffé\n") == r"a\x1b[2J\udcffé\n"
-    assert len(printable("a" * 5000)) == 201

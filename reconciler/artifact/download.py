@@ -20,6 +20,7 @@ from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
 from reconciler.artifact.cache import cache_errors
 from reconciler.artifact.spool import Limits, size_text
 from reconciler.errors import ArtifactMissing, ArtifactRefused, ArtifactUnavailable
+from reconciler.words import printable
 
 if TYPE_CHECKING:
     import httpx2
@@ -57,7 +58,7 @@ def shown(address: str) -> str:
     except ValueError:
         return "an address that cannot be read"
     place = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, place, parts.path, "", "")) + ("?…" if parts.query else "")
+    return printable(urlunsplit((parts.scheme, place, parts.path, "", ""))) + ("?…" if parts.query else "")
 
 
 def beside(address: str, name: str) -> str:
@@ -201,7 +202,7 @@ async def _opened(question: Question, *, follow: bool = True) -> AsyncIterator[h
                         return
                     address = _redirected(address, response.headers["Location"])
     except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
-        reason = str(error) or type(error).__name__
+        reason = printable(str(error)) or type(error).__name__
         raise _MayPass(
             f"{shown(address)} could not be read: {reason}",
             "check the address and the network, then try again",

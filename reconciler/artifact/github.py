@@ -18,6 +18,7 @@ from reconciler.artifact.memory import KEEP_SECONDS, remembered
 from reconciler.artifact.store import LARGEST_TEXT, choose
 from reconciler.errors import ArtifactMissing, ArtifactRefused, ArtifactUnavailable
 from reconciler.model.source import GitHubAsset
+from reconciler.words import printable
 
 _API: Final = "https://api.github.com"
 _RELEASE_BYTES: Final = 16 * 1024 * 1024  # a release can have a thousand assets
@@ -76,7 +77,8 @@ class GitHubStore:
         assets = {asset.name: asset for asset in await self._assets()}
         release = await self._release()
         way_out = f"name it as in github:{self._repository}/my_app-{{version}}-*.tar.gz (* stands for any text)"
-        return assets[choose(list(assets), self.place.asset, f"{self.label}: release {release.tag_name}", way_out)]
+        where = f"{self.label}: release {printable(release.tag_name, 100)}"
+        return assets[choose(list(assets), self.place.asset, where, way_out)]
 
     async def _assets(self) -> list[_Asset]:
         # One that is still being uploaded is listed already, but cannot be read.

@@ -21,8 +21,8 @@ from reconciler.tools.release import (
     PROGRAM_MODE,
     Kind,
     name_problem,
-    printable,
 )
+from reconciler.words import printable
 
 _BLOCK: Final = tarfile.BLOCKSIZE
 _LONGEST_HEADER: Final = 256 * 1024

@@ -55,7 +55,9 @@ class _Layer(BaseModel):
 
     @property
     def title(self) -> str:
-        return (self.annotations or {}).get(_TITLE, "")
+        """The name of the file; "" for one that no file of an artifact has."""
+        title = (self.annotations or {}).get(_TITLE, "")
+        return title if title.isprintable() and len(title) <= 255 else ""
 
 
 class _Manifest(BaseModel):

@@ -14,6 +14,7 @@ from reconciler.artifact.cache import open_regular
 from reconciler.artifact.download import Progress, Question, beside, download, file_name, read_text, shown
 from reconciler.artifact.memory import remembered
 from reconciler.errors import ArtifactMissing, ArtifactRefused
+from reconciler.words import printable
 
 LARGEST_TEXT: Final = 1024 * 1024
 _ARCHIVE: Final = re.compile(r"\.(tar(\.(gz|bz2|xz))?|tgz|tbz2?|txz)$")
@@ -135,7 +136,7 @@ def _fits(name: str, pattern: str) -> bool:
 
 def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(sorted(names)[:_MOST_NAMED]) + more
+    return ", ".join(printable(name, 100) for name in sorted(names)[:_MOST_NAMED]) + more
 
 
 def _read(path: Path) -> str:

@@ -24,6 +24,7 @@ from reconciler.run import tar_of
 from reconciler.survey import survey
 from reconciler.tools.bootstrap import shell_text
 from reconciler.tools.survey import DEPLOY_USER, Survey
+from reconciler.words import printable
 
 STEP_SECONDS = 600  # packages are fetched
 USUAL_KEYS = ("id_ed25519.pub", "id_ecdsa.pub", "id_rsa.pub")
@@ -242,7 +243,7 @@ async def _carry_out(
 
 
 def _last(text: str) -> str:
-    return (text.strip().splitlines() or ["no message"])[-1]
+    return printable((text.strip().splitlines() or ["no message"])[-1])
 
 
 async def _proven(machine: Machine, shown: ShownKey, asked: Asked, *, own_keys: bool) -> None:

@@ -16,6 +16,7 @@ from reconciler.model.reserved import APP_NAME
 from reconciler.report import table
 from reconciler.session import Session, demand_all, session
 from reconciler.tools import scripts
+from reconciler.tools.records import read_entry
 
 
 def run(args: argparse.Namespace) -> int:
@@ -49,7 +50,10 @@ async def _told(opened: Session, host: str, app: str) -> list[dict[str, Any]] | 
     except HostError as error:
         print(f"{error}\nnext: {error.next_step}", file=sys.stderr)
         return None
-    return [{"host": host, **json.loads(line)} for line in text.splitlines() if line.startswith("{")]
+    entries = [read_entry(line) for line in text.split("\n") if line]
+    if None in entries:
+        print(f"host {host}: a line of its history is not of the form it has, and is left out", file=sys.stderr)
+    return [{"host": host, **entry} for entry in entries if entry]
 
 
 def _app_name(name: str) -> None:

@@ -11,8 +11,10 @@ from reconciler.errors import HostError, HostRefused, UsageError
 from reconciler.host.transport import Command
 from reconciler.session import Session, demand_all, session
 from reconciler.tools import scripts
+from reconciler.words import printable, printable_line
 
 FOLLOW_SECONDS = 7 * 86_400
+LONGEST_LINE_BYTES = 1024 * 1024
 
 
 def run(args: argparse.Namespace) -> int:
@@ -39,22 +41,26 @@ async def _host(opened: Session, name: str, args: argparse.Namespace) -> int:
         done = await opened.hosts[name].run(command, b"", seconds, tell=show)
         if done.status:
             reason, _, next_step = done.stderr.strip().partition("\n")
-            raise HostRefused(name, reason or f"its journal ended with {done.status}", next_step or "try it there")
+            reason = printable(reason) or f"its journal ended with {done.status}"
+            raise HostRefused(name, reason, printable(next_step) or "try it there")
     except HostError as error:
         print(f"{error}\nnext: {error.next_step}", file=sys.stderr)
         return 1
     for line in done.stderr.splitlines():
-        print(f"{name}: {args.app_name} {line}", file=sys.stderr)
+        print(f"{name}: {args.app_name} {printable_line(line)}", file=sys.stderr)
     return 0
 
 
 def _shown(opened: Session, prefix: str) -> Callable[[bytes], None]:
-    rest = b""
+    """Prints lines as they come: in a terminal fit for it, to a file or a program as they are."""
+    rest, terminal = b"", sys.stdout.isatty()
 
     def show(block: bytes) -> None:
         nonlocal rest
         *lines, rest = (rest + block).split(b"\n")
+        rest = rest[-LONGEST_LINE_BYTES:]
         for line in lines:
-            print(prefix + opened.targets[0].masked(line.decode(errors="replace")), flush=True)
+            text = opened.targets[0].masked(line.decode(errors="replace"))
+            print(prefix + (printable_line(text) if terminal else text), flush=True)
 
     return show

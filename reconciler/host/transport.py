@@ -105,11 +105,11 @@ def why_refused(completed: Completed) -> tuple[str, str] | None:
     no_sudo = completed.status == 127 and said.endswith(("sudo: not found", "sudo: command not found"))
     if no_sudo or (completed.status == 1 and said.startswith("sudo: ")):
         return (
-            f"the user may not become root: {said}",
+            f"the user may not become root: {printable(said)}",
             "run reconcile bootstrap with a login that may, or allow this one sudo without a password (NOPASSWD)",
         )
     if completed.status in (ARGUMENT_REFUSED, OF_OTHER_SCRIPTS) and said.startswith("reconcile-host: "):
-        said = said.splitlines()[-1].removeprefix("reconcile-host: ")
+        said = printable(said.splitlines()[-1].removeprefix("reconcile-host: "))
         if completed.status == OF_OTHER_SCRIPTS:
             return (
                 f"its {PROGRAM} is of another version of reconcile ({said})",

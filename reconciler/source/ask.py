@@ -18,6 +18,7 @@ from typing import Final
 
 from reconciler.errors import GitError
 from reconciler.source.git import NEUTRAL, environment
+from reconciler.words import printable
 
 _MOST_SAID: Final = 64 * 1024
 _LINGER_SECONDS: Final = 1.0  # an ssh master that stays behind may hold the pipes open
@@ -170,4 +171,4 @@ def _in_one_line(said: bytes) -> str:
     lines = [line.strip() for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
     telling = [line for line in lines if not line.startswith(_EMPTY_WORDS)]
     text = re.sub(r"://[^/\s@]*@", "://…@", "; ".join(dict.fromkeys((telling or lines)[-3:])))
-    return "".join(letter if letter.isprintable() else " " for letter in text)[:400]
+    return printable(text, 400)

@@ -19,6 +19,7 @@ from typing import IO, cast
 from reconciler.errors import GitError
 from reconciler.source.files import Kind
 from reconciler.source.yaml_text import LARGEST_FILE
+from reconciler.words import printable
 
 LONGEST_SECONDS = 60.0  # of one conversation: a file system that hangs must not hang us
 # Before the words of every question: no setting of a repository has git run a program, and a repository that lies among
@@ -181,7 +182,7 @@ class _Objects:
             next_step = f"run as its owner, or git config --global --add safe.directory {self._root}"
             return GitError(f"git does not read {self._root}: it belongs to another user", next_step)
         said = said.removeprefix("fatal: ").splitlines()[0] if said else "git ended without an answer"
-        return GitError(f"git cannot read {self._root}: {said}", "try git log there, or pass --working-tree")
+        return GitError(f"git cannot read {self._root}: {printable(said)}", "try git log there, or pass --working-tree")
 
 
 @contextmanager

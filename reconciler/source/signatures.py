@@ -18,6 +18,7 @@ from reconciler.errors import UsageError
 from reconciler.source.ask import Bounds, ask_git
 from reconciler.source.git import CommitRefused, find_repository
 from reconciler.source.history import read_history
+from reconciler.words import printable
 
 _MOST_COMMITS: Final = 2000
 _LARGEST_LIST: Final = 1 << 20
@@ -122,7 +123,7 @@ async def _signatures(repository: Path, commits: set[str], signers: Signers) -> 
     found = {}
     for line in answer.output.decode("utf-8", "replace").splitlines():
         if (parts := re.fullmatch(r"([0-9a-f]{40,64}) (.) ?(.*)", line)) and parts[1] in commits:
-            found[parts[1]] = (parts[2], "".join(letter for letter in parts[3] if letter.isprintable()))
+            found[parts[1]] = (parts[2], printable(parts[3]))
     return found
 
 
@@ -133,7 +134,7 @@ async def _refusal(
     shown = await ask_git("cat-file", "commit", commit, folder=repository, bounds=Bounds(output_bytes=1 << 20))
     header = shown.output.decode("utf-8", "replace").partition("\n\n")[0]
     author = re.search(r"^author (.*?>)", header, re.MULTILINE)
-    name = "".join(letter for letter in author[1] if letter.isprintable())[:120] if author else "nobody known"
+    name = printable(author[1], 120) if author else "nobody known"
     reason = _REASONS.get(found.get(commit, ("?", ""))[0], "has a signature that cannot be read")
     if "-----BEGIN PGP" in header or "-----BEGIN SIGNED MESSAGE" in header:
         reason = "is signed with PGP or X.509, not with an SSH key (as merges made on a forge's page are)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 EPMD_UNIT = "reconcile-epmd.service"
@@ -29,6 +30,17 @@ def node_flags(host: str) -> str:
     return f"-start_epmd false -kernel {listen}" if host else ""
 
 
+# What the app's own process says of itself, in the order of a node's fields: what counts without it, and its form.
+_SAID = {
+    "RELEASE_ROOT": ("", r"(/[0-9A-Za-z_.+@~-]+)+"),
+    "RELEASE_PROG": ("", r"[0-9A-Za-z_.+-]{1,255}"),
+    "RELEASE_NODE": ("", r"[0-9A-Za-z_@.-]{1,255}"),
+    "RELEASE_DISTRIBUTION": ("none", "none|sname|name"),
+    "ERL_EPMD_PORT": ("4369", "[1-9][0-9]{0,4}"),
+    "ERL_ZFLAGS": ("", "[ -~]{0,4096}"),
+}
+
+
 @dataclass(frozen=True)
 class Node:
     """A running node, as `scripts/beam.sh` found it in the environment of its process."""
@@ -48,14 +60,8 @@ class Node:
 
 def read_node(text: str) -> Node | None:
     """The node of which `scripts/beam.sh` told; None when the process is none of an Elixir release."""
-    said = dict(line.partition("=")[::2] for line in text.splitlines())
-    if not {"RELEASE_ROOT", "RELEASE_PROG", "RELEASE_NODE"} <= said.keys():
+    said = dict(line.partition("=")[::2] for line in text.split("\n"))
+    told = {key: said.get(key) or usual for key, (usual, _) in _SAID.items()}
+    if not all(re.fullmatch(form, told[key]) for key, (_, form) in _SAID.items()):
         return None
-    return Node(
-        said["RELEASE_ROOT"],
-        said["RELEASE_PROG"],
-        said["RELEASE_NODE"],
-        said.get("RELEASE_DISTRIBUTION", "none"),
-        said.get("ERL_EPMD_PORT") or "4369",
-        said.get("ERL_ZFLAGS", ""),
-    )
+    return Node(*told.values())

@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from reconciler.words import printable
+
 Kind = Literal["d", "f", "l"]
 
 DIRECTORY_MODE: Final = 0o755
@@ -69,12 +71,6 @@ def name_problem(path: str) -> str:
         if any(len(part.encode()) > MAX_COMPONENT_BYTES for part in path.split("/")):
             return f"a name in its path is longer than {MAX_COMPONENT_BYTES} bytes"
     return ""
-
-
-def printable(name: str) -> str:
-    """`name` for a message: what could move a cursor or break a line is escaped, and its length bounded."""
-    shown = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name[:200])
-    return shown + ("…" if len(name) > 200 else "")
 
 
 def manifest_sums(entries: Iterable[Entry]) -> str:
