@@ -17,7 +17,7 @@ async def survey(host: Transport, layout: Layout, *, as_root: bool = False) -> S
     script = scripts.plain_script("doctor", "system")
     completed = await host.run(Command(script.text if as_root else script, layout_words(layout)), b"", 60)
     try:
-        return read_survey(completed.stdout)
+        return read_survey(completed.output)
     except NotASurvey as error:
         reason = f"it cannot be looked at ({error}): {completed.last_words}"
         raise HostRefused(host.name, reason, "it needs sh and GNU coreutils") from error

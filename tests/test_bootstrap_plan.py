@@ -20,12 +20,12 @@ ASKED = Asked(Layout(), (KEY,))
 
 
 def bare() -> Survey:
-    return read_survey((CASES / "a_bare_host.txt").read_text())
+    return read_survey((CASES / "a_bare_host.txt").read_bytes())
 
 
 def ready() -> Survey:
     """A bootstrapped host with one app; of the files the digests are today's."""
-    seen = read_survey((CASES / "a_host.txt").read_text())
+    seen = read_survey((CASES / "a_host.txt").read_bytes())
     assert seen.account
     files = Files.of(Layout())
     known = {path: replace(mode, sha256=files.sha256(path)) for path, mode in seen.files.items()}
@@ -161,8 +161,8 @@ def test_a_dry_run_is_a_script() -> None:
     assert key_line(KEY) in text
 
 
-@pytest.mark.parametrize("text", ["", "@@survey\nway root\n", "sh: not found\n"])
-def test_half_a_survey_is_none(text: str) -> None:
+@pytest.mark.parametrize("text", [b"", b"@@ survey - 8\nway root\n", b"sh: not found\n"])
+def test_half_a_survey_is_none(text: bytes) -> None:
     """Cut off, it is no host without anything."""
     with pytest.raises(NotASurvey):
         read_survey(text)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import re
@@ -23,8 +24,12 @@ from reconciler.model.machine import Layout
 from reconciler.model.observed import ObservedApp, ObservedHost, Unfitting
 from reconciler.model.reserved import is_app_name
 from reconciler.model.wanted import Wanted
+from reconciler.policy.doctor import Around, findings
 from reconciler.tools.look import Reply, Unreadable, read_reply
 from reconciler.tools.look_records import OF_AN_APP, OF_THE_HOST
+from reconciler.tools.records import read_entry
+from reconciler.tools.survey import NotASurvey, read_survey
+from tests.look_text import CASES as LOOKS
 from tests.look_text import apart, case, edited, framed, with_lines
 from tests.world import wanted
 
@@ -222,3 +227,69 @@ def test_the_environment_of_a_main_process_counts_once_and_only_in_its_form() ->
     ]
 
     assert read_reply(with_lines(text, "processes", *lines), Layout()).apps == read_reply(text, Layout()).apps
+
+
+SURVEYS = [path.read_bytes() for path in sorted((LOOKS.parent / "survey").glob("*.txt"))]
+
+
+@pytest.mark.parametrize("framed_well", [True, False], ids=["what it says", "how it says it"])
+def test_a_spoiled_survey_is_read_soundly_or_refused(framed_well: bool) -> None:
+    """Whatever is read of it can be judged."""
+    seed = random.randrange(10**9)
+    chance, tried, end = random.Random(seed), 0, time.monotonic() + SECONDS
+    around = Around(Layout(), True, 0, 8080, "", True)
+    while time.monotonic() < end:
+        data = spoiled(chance.choice(SURVEYS), chance) or b"x"
+        try:
+            seen = read_survey(with_true_lengths(data) if framed_well else data)
+        except NotASurvey as error:
+            assert str(error).isprintable()
+            continue
+        finally:
+            tried += 1
+        try:
+            findings(seen, around)
+        except Exception as error:
+            raise AssertionError(f"seed {seed}, try {tried}: {data!r}") from error
+    assert tried > 50
+
+
+ENTRY = (
+    '{"at": 1795406306, "who": "me@here:1", "commit": "0123abcd", "from": "1", "to": "2", "actions": ["start"],'
+    ' "why": "version 1 → 2", "seconds": 2.5, "outcome": "converged", "reason": ""}'
+)
+
+
+def test_a_line_of_the_history_is_read() -> None:
+    entry = read_entry(ENTRY)
+
+    assert entry is not None
+    assert (entry["at"], entry["why"], entry["seconds"]) == (1795406306, "version 1 → 2", 2.5)
+    assert read_entry(ENTRY.replace('"0123abcd"', "null")) is not None
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("1795406306", "1e400"),
+        ("1795406306", "99999999999999999999"),
+        ("1795406306", '"now"'),
+        ("1795406306", "true, {"),
+        ("2.5", "NaN"),
+        ('"me@here:1"', "7"),
+        ('["start"]', '["\u001b[2J"]'),
+        ("}", ""),
+        ('""}', "[" * 100_000),
+        ('"why"', '"what"'),
+    ],
+)
+def test_another_line_is_no_entry(before: str, after: str) -> None:
+    assert read_entry(ENTRY.replace(before, after, 1)) is None
+
+
+@given(LINES)
+def test_nothing_of_an_entry_leaves_its_cell(text: str) -> None:
+    entry = read_entry(ENTRY.replace('"version 1 → 2"', json.dumps(text)))
+
+    assert entry is not None
+    assert entry["why"].isprintable()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-LARGEST_PART_BYTES = 262_144  # look.sh prints none that is larger
+LARGEST_PART_BYTES = 4 * 1024 * 1024  # of an app look.sh prints no larger one than 256 KiB
 MOST_PARTS = 5_000
 _HEAD = re.compile(rb"@@ ([a-z]{1,20}) (-|[a-z][a-z0-9_-]{0,30}) (0|[1-9][0-9]{0,6})\n")
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from reconciler.tools.framing import Unfit, Unreadable, number, read_parts
+
 DEPLOY_USER = "reconcile"
+LARGEST = 10**15
 
 
 @dataclass(frozen=True)
@@ -79,12 +83,21 @@ class NotASurvey(ValueError):
     """The text is cut off, or something else."""
 
 
-def read_survey(text: str) -> Survey:
+def read_survey(data: bytes) -> Survey:
     """One survey. Raises NotASurvey when it is not whole."""
-    begin, end = text.find("@@survey\n"), text.rfind("@@end")
-    if begin < 0 or end < begin:
+    try:
+        parts = read_parts(data)
+    except Unreadable as error:
+        raise NotASurvey(str(error)) from None
+    if [part.kind for part in parts] != ["survey"]:
         raise NotASurvey("the answer is not whole")
-    lines = _Lines(text[begin:end].split("\n"))
+    try:
+        return _survey(_Lines(parts[0].text.split("\n")))
+    except Unfit as error:
+        raise NotASurvey(str(error)) from None
+
+
+def _survey(lines: _Lines) -> Survey:
     return Survey(
         way=lines.first("way"),
         os=lines.first("os"),
@@ -96,8 +109,8 @@ def read_survey(text: str) -> Survey:
         folders=dict(_modes(lines, "folder")),
         disks=tuple(_rooms(lines, "disk")),
         inodes=tuple(_rooms(lines, "inodes")),
-        memory={key: int(value) for key, value in lines.pairs("memory")},
-        now_epoch_seconds=int(lines.first("now") or 0),
+        memory={key: number(value, LARGEST, f"its {key}") for key, value in lines.pairs("memory")},
+        now_epoch_seconds=number(lines.first("now") or "0", 253_402_300_799, "its time"),
         clock_kept=lines.first("ntp") == "yes",
         controllers=frozenset(lines.first("controllers").split()),
         sshd=dict(lines.pairs("sshd")),
@@ -108,7 +121,11 @@ def read_survey(text: str) -> Survey:
         env=dict(_modes(lines, "env")),
         apps=tuple(lines.all("app")),
         loose=tuple(lines.all("loose")),
-        exposure={unit: float(value) for unit, value in lines.pairs("exposure") if value},
+        exposure={
+            unit: float(value)
+            for unit, value in lines.pairs("exposure")
+            if re.fullmatch(r"[0-9]{1,2}(\.[0-9]{1,4})?", value)
+        },
         dynamic=dict(_modes(lines, "dynamic")),
         contents=_contents(lines.lines),
     )
@@ -148,18 +165,27 @@ def _account(lines: _Lines) -> Account | None:
 
 def _files(lines: _Lines) -> dict[str, Mode]:
     sums = {path.strip(): sha for sha, path in lines.pairs("sum")}
-    return {path: Mode("f", mode, owner, sums.get(path, "")) for path, mode, owner in lines.words("file", 3)}
+    return {
+        path: Mode("f", _permissions(mode or "0"), owner, sums.get(path, ""))
+        for path, mode, owner in lines.words("file", 3)
+    }
 
 
 def _modes(lines: _Lines, key: str) -> Iterator[tuple[str, Mode]]:
     for line in lines.all(key):
         path, kind, permissions, owner = (*line.rsplit(" ", 3), "", "", "")[:4]
-        yield path, Mode(kind, permissions or "0", owner)
+        yield path, Mode(kind, _permissions(permissions or "0"), owner)
+
+
+def _permissions(text: str) -> str:
+    if not re.fullmatch("[0-7]{1,5}", text):
+        raise Unfit("the permissions of a file are not of the form they have")
+    return text
 
 
 def _rooms(lines: _Lines, key: str) -> Iterator[Room]:
     for path, total, free in lines.words(key, 3):
-        if total.isdigit() and free.isdigit():  # some file systems count no inodes
+        if re.fullmatch("[0-9]{1,18}", total) and re.fullmatch("[0-9]{1,18}", free):  # some count no inodes
             yield Room(path, int(total), int(free))
 
 

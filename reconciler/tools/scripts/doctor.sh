@@ -3,60 +3,65 @@
 R=$1 E=$2 U=$3 S=$4 T=$5
 LC_ALL=C PATH=$PATH:/usr/sbin:/sbin
 export LC_ALL PATH
-echo '@@survey'
-echo "way ${WAY:-$([ -n "$SUDO_USER" ] && echo sudo || echo root)}"
-(. /etc/os-release && echo "os $ID $VERSION_ID") 2>/dev/null
-echo "container $(systemd-detect-virt --container 2>/dev/null)"
-for each in apt-get awk find flock getent needrestart runuser sed sha256sum sudo systemctl tar useradd visudo; do
-  command -v "$each" >/dev/null || echo "missing $each"
-done
-for each in sshd mkswap; do command -v "$each" >/dev/null && echo "has $each"; done
-if account=$(getent passwd reconcile); then
-  echo "user $account"
-  case $(getent shadow reconcile | cut -d: -f2) in '') echo 'password empty' ;; [!*]*) echo 'password set' ;; *) echo 'password closed' ;; esac
-  echo "groups $(id -Gn reconcile)"
-  runuser -u reconcile -- sh -c 'cd && stat -c "keys %n %a" .ssh .ssh/authorized_keys; sed "s/^/key /" .ssh/authorized_keys' 2>/dev/null
-fi
-for each in /usr/local/sbin/reconcile-host /etc/sudoers.d/reconcile /etc/needrestart/conf.d/reconcile.conf \
-  /etc/systemd/journald.conf.d/10-reconcile.conf; do
-  [ ! -f "$each" ] || { stat -c 'file %n %a %U:%G' "$each"; sha256sum "$each" | sed 's/^/sum /'; }
-done
-for each in "$R" "$E" "$U" "$S" "${T%/*}" "$T"; do find "$each" -maxdepth 0 -printf 'folder %p %y %m %u:%g\n' 2>/dev/null; done
-df -Pk "$R" /var / 2>/dev/null | awk 'NR>1 && !seen[$6]++ {print "disk", $6, $2, $4}'
-df -Pi "$R" /var / 2>/dev/null | awk 'NR>1 && !seen[$6]++ {print "inodes", $6, $2, $4}'
-sed -n 's/^\(MemTotal\|MemAvailable\|SwapTotal\): *\([0-9]*\) kB/memory \1 \2/p' /proc/meminfo
-[ ! -e /swapfile ] || echo 'has /swapfile'
-echo "now $(date +%s)"
-echo "ntp $(timedatectl show -p NTPSynchronized --value 2>/dev/null)"
-echo "controllers $(cat /sys/fs/cgroup/cgroup.controllers 2>/dev/null) $([ ! -d /sys/fs/cgroup/memory ] || echo memory)"
-sshd -T -C user=reconcile,host=localhost,addr=127.0.0.1 2>/dev/null |
-  sed -n 's/^\(allowtcpforwarding\|disableforwarding\|permitopen\|permitrootlogin\|passwordauthentication\|allowusers\|allowgroups\|denyusers\) /sshd \1 /p'
-systemd-analyze cat-config systemd/journald.conf 2>/dev/null | sed -n 's/^SystemMaxUse=\(.\)/journald \1/p' | tail -n 1
-since=$(date -d "$(systemctl show -P ActiveEnterTimestamp systemd-journald)" +%s 2>/dev/null)
-written=$(stat -c %Y /etc/systemd/journald.conf.d/10-reconcile.conf 2>/dev/null)
-[ "${since:-0}" -ge "${written:-0}" ] || echo 'journald-reads old'
-for each in unattended-upgrades.service apt-daily-upgrade.timer traefik.service; do
-  enabled=$(systemctl is-enabled "$each" 2>/dev/null)
-  echo "unit $each ${enabled:-none} $(systemctl is-active "$each" 2>/dev/null)"
-done
-awk 'FNR>1 && $4=="0A" {print "listen", $2}' /proc/net/tcp /proc/net/tcp6 2>/dev/null | sort -u
-find "$E" -mindepth 1 -printf 'env %p %y %m %u:%g\n' 2>/dev/null
-units=
-for folder in "$S"/*/; do
-  app=${folder%/} app=${app##*/}
-  [ "$app" != '*' ] || continue
-  echo "app $app"
-  find "$R/$app/releases" ! -user root -printf 'loose %p %m %u\n' -o ! -type l -perm /022 -printf 'loose %p %m %u\n' 2>/dev/null | head -n 3
-  units="$units $(systemctl list-units --plain --no-legend --state=active "$app@*" | cut -d' ' -f1)"
-done
-for unit in $units; do
-  systemd-analyze security --no-pager "$unit" 2>/dev/null | sed -n "s/.*Overall exposure level for .*: \([0-9.]*\) .*/exposure $unit \1/p"
-done
-find "$T" -mindepth 1 -printf 'dynamic %P %y %m %u:%g\n' 2>/dev/null
-for file in "$T"/*.yml "$T"/*.yaml "$T"/*.toml; do
-  [ -f "$file" ] && [ ! -L "$file" ] && [ -n "$(find "$file" -perm -o=r)" ] || continue
-  echo "content ${file##*/}"
-  sed 's/^/| /' "$file"
-  echo
-done
-echo '@@end'
+survey() {
+  echo "way ${WAY:-$([ -n "$SUDO_USER" ] && echo sudo || echo root)}"
+  (. /etc/os-release && echo "os $ID $VERSION_ID") 2>/dev/null
+  echo "container $(systemd-detect-virt --container 2>/dev/null)"
+  for each in apt-get awk find flock getent needrestart runuser sed sha256sum sudo systemctl tar useradd visudo; do
+    command -v "$each" >/dev/null || echo "missing $each"
+  done
+  for each in sshd mkswap; do command -v "$each" >/dev/null && echo "has $each"; done
+  if account=$(getent passwd reconcile); then
+    echo "user $account"
+    case $(getent shadow reconcile | cut -d: -f2) in '') echo 'password empty' ;; [!*]*) echo 'password set' ;; *) echo 'password closed' ;; esac
+    echo "groups $(id -Gn reconcile)"
+    runuser -u reconcile -- sh -c 'cd && stat -c "keys %n %a" .ssh .ssh/authorized_keys; head -c 65536 .ssh/authorized_keys | sed "s/^/key /"' 2>/dev/null
+  fi
+  for each in /usr/local/sbin/reconcile-host /etc/sudoers.d/reconcile /etc/needrestart/conf.d/reconcile.conf \
+    /etc/systemd/journald.conf.d/10-reconcile.conf; do
+    [ ! -f "$each" ] || { stat -c 'file %n %a %U:%G' "$each"; sha256sum "$each" | sed 's/^/sum /'; }
+  done
+  for each in "$R" "$E" "$U" "$S" "${T%/*}" "$T"; do find "$each" -maxdepth 0 -printf 'folder %p %y %m %u:%g\n' 2>/dev/null; done
+  df -Pk "$R" /var / 2>/dev/null | awk 'NR>1 && !seen[$6]++ {print "disk", $6, $2, $4}'
+  df -Pi "$R" /var / 2>/dev/null | awk 'NR>1 && !seen[$6]++ {print "inodes", $6, $2, $4}'
+  sed -n 's/^\(MemTotal\|MemAvailable\|SwapTotal\): *\([0-9]*\) kB/memory \1 \2/p' /proc/meminfo
+  [ ! -e /swapfile ] || echo 'has /swapfile'
+  echo "now $(date +%s)"
+  echo "ntp $(timedatectl show -p NTPSynchronized --value 2>/dev/null)"
+  echo "controllers $(cat /sys/fs/cgroup/cgroup.controllers 2>/dev/null) $([ ! -d /sys/fs/cgroup/memory ] || echo memory)"
+  sshd -T -C user=reconcile,host=localhost,addr=127.0.0.1 2>/dev/null |
+    sed -n 's/^\(allowtcpforwarding\|disableforwarding\|permitopen\|permitrootlogin\|passwordauthentication\|allowusers\|allowgroups\|denyusers\) /sshd \1 /p'
+  systemd-analyze cat-config systemd/journald.conf 2>/dev/null | sed -n 's/^SystemMaxUse=\(.\)/journald \1/p' | tail -n 1
+  since=$(date -d "$(systemctl show -P ActiveEnterTimestamp systemd-journald)" +%s 2>/dev/null)
+  written=$(stat -c %Y /etc/systemd/journald.conf.d/10-reconcile.conf 2>/dev/null)
+  [ "${since:-0}" -ge "${written:-0}" ] || echo 'journald-reads old'
+  for each in unattended-upgrades.service apt-daily-upgrade.timer traefik.service; do
+    enabled=$(systemctl is-enabled "$each" 2>/dev/null)
+    echo "unit $each ${enabled:-none} $(systemctl is-active "$each" 2>/dev/null)"
+  done
+  awk 'FNR>1 && $4=="0A" {print "listen", $2}' /proc/net/tcp /proc/net/tcp6 2>/dev/null | sort -u
+  find "$E" -mindepth 1 '(' -name '*[! -~]*' -prune -printf 'env ? %y %m %u:%g\n' ')' -o -printf 'env %p %y %m %u:%g\n' 2>/dev/null
+  units=
+  for folder in "$S"/*/; do
+    app=${folder%/} app=${app##*/}
+    case $app in *[!0-9a-z_-]*) continue ;; esac
+    echo "app $app"
+    find "$R/$app/releases" '(' ! -user root -o ! -type l -perm /022 ')' -printf 'loose %p %m %u\0' 2>/dev/null |
+      head -z -n 3 | tr -c '\0 -~' '?' | tr '\0' '\n'
+    units="$units $(systemctl list-units --plain --no-legend --state=active "$app@*" | cut -d' ' -f1)"
+  done
+  for unit in $units; do
+    systemd-analyze security --no-pager "$unit" 2>/dev/null | sed -n "s/.*Overall exposure level for .*: \([0-9.]*\) .*/exposure $unit \1/p"
+  done
+  find "$T" -mindepth 1 '(' -name '*[! -~]*' -prune -printf 'dynamic ? %y %m %u:%g\n' ')' -o \
+      -printf 'dynamic %P %y %m %u:%g\n' 2>/dev/null
+  for file in "$T"/*.yml "$T"/*.yaml "$T"/*.toml; do
+    [ -f "$file" ] && [ ! -L "$file" ] && [ -n "$(find "$file" -perm -o=r)" ] || continue
+    case ${file##*/} in *[!\ -~]*) continue ;; esac
+    echo "content ${file##*/}"
+    head -c 1048576 "$file" | sed 's/^/| /'
+    echo
+  done
+}
+said=$(survey)
+printf '@@ survey - %s\n%s\n@@ end - 0\n\n' "${#said}" "$said"

@@ -151,3 +151,56 @@ def test_a_state_file_of_another_form_concerns_its_app_alone(evil: Project, file
         evil.machine.write(path, kept) if kept else evil.machine.run(f"rm {path}")
     assert evil.once().code == 0
     wait_for(lambda: evil.version_served == "0.2.0", 5, "the new version serves")
+
+
+SPEAKS_TO_THE_TERMINAL = r"""
+printf '\033]0;title\007\033[2J\033[8mhidden\n'
+printf 'host web1: evil: converged\n\302\2332Jc1\n\342\200\256backwards\n@@ result - 1\n0\n'
+exit 1
+"""
+
+
+def test_what_an_app_logs_is_shown_and_does_nothing(evil: Project) -> None:
+    """No control character, no text that runs backwards, and each line behind a bar: none looks like one of ours."""
+    evil.converge()
+    evil.commit(env={"RUN_FIRST": SPEAKS_TO_THE_TERMINAL})
+
+    result = evil.once()
+    logs = evil.run("logs", evil.app)
+
+    assert result.code == 1
+    shown = result.told.split("\n")
+    assert all(line.isprintable() for line in shown), result.told
+    assert any(line.startswith("  | ") and "hidden" in line for line in shown)
+    assert [line for line in shown if "converged" in line and not line.startswith("  | ")] == []
+    assert "\x1b" not in logs.out + logs.err
+    assert evil.get()[0] == 200
+
+
+def test_a_link_that_an_app_plants_tells_nothing_of_roots_files(evil: Project) -> None:
+    """A crash dump has the one name that root looks for, in the app's own folder."""
+    first, second = evil.keys["ports"]
+    links = ((first, "/root/.ssh/authorized_keys"), (second, "/root/absent"))
+    plant = "".join(f'ln -sf {target} "$STATE_DIRECTORY/erl_crash.{port}.dump"\n' for port, target in links)
+    evil.converge(env={"RUN_FIRST": plant})
+
+    logs = evil.run("logs", evil.app)
+
+    assert evil.machine.run(f"cat /var/lib/{evil.app}/erl_crash.{first}.dump").stdout
+    assert "crashed" not in logs.out + logs.err
+    rows = {row["app"]: row for row in evil.run("status", "--json").data}
+    assert rows[evil.app]["crash_dumps"] == []
+
+
+def test_doctor_reads_odd_names_and_texts_as_such(evil: Project) -> None:
+    """A file in Traefik's folder whose name has lines, and one that reads like a survey."""
+    evil.converge()
+    folder = "/etc/traefik/dynamic"
+    evil.machine.run(f"name=$(printf 'a\nway verb\nb.yml'); echo x >\"{folder}/$name\"")
+    evil.machine.write(f"{folder}/mine.yml", "# @@ end - 0\n@@ survey - 3\nabc\n\x1b[2J")
+
+    result = evil.run("doctor", evil.machine.name)
+
+    assert all(line.isprintable() for line in result.out.split("\n")), result.out
+    assert "mine.yml cannot be read" in result.out
+    assert "logs in as root" in result.out
