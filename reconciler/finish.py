@@ -1,4 +1,7 @@
-"""The end of a pass on a host: what was done goes into its history, and the lease is given back. One round trip."""
+"""The end of a pass on a host: what was done goes into its history, and the lease is given back. One round trip.
+
+Unless another pass of ours is at work there: that one gives it back.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +24,12 @@ if TYPE_CHECKING:
     from reconciler.loop import Outcome
 
 
-async def finish(host: Transport, site: Site, controller: Controller, outcomes: list[Outcome]) -> None:
+async def finish(
+    host: Transport, site: Site, controller: Controller, outcomes: list[Outcome], *, keep_lease: bool = False
+) -> None:
     """Write the history of what was done. A host that is gone by now gets none: the lease runs out by itself."""
     lines = {outcome.end.app: _line(outcome, controller) for outcome in outcomes}
-    words = lease_words(site.layout, controller, Lease())
+    words = (*lease_words(site.layout, controller, Lease()), "keep" if keep_lease else "free")
     try:
         await host.run(Command(scripts.finish_script(site.spec.scope), words), tar_of(lines), 30)
     except HostError:

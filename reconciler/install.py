@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from reconciler.artifact.archive import Prepared, load_prepared, prepare
 from reconciler.artifact.signed import prove_signed
 from reconciler.artifact.source import digest_of, fetch, label_of, public_address
+from reconciler.clock import sleep_seconds
 from reconciler.errors import ArtifactRefused
 from reconciler.host.transport import Command, Transport
 from reconciler.model.action import InstallRelease
@@ -21,6 +22,7 @@ from reconciler.tools.look import Reply
 
 BLOCK_BYTES = 256 * 1024
 SLOWEST_BYTES_PER_SECOND = 50_000  # slower than this is a broken line
+SIGN_OF_LIFE_SECONDS = 4  # release.sh renews the lease with each
 FETCH_SECONDS = 900  # for a host to read an archive by itself, and again to unpack it
 DISK_RESERVE_KIB = 64 * 1024
 
@@ -37,7 +39,7 @@ async def install(
         tell("the host fetches it")
         address = await public_address(target.app.artifact.source, target.app.version, target.folder)
         words = (*_words(action, prepared, prepared.packed_size), prepared.sha256, prepared.top_folder or ".")
-        stdin = head + f"{address}\n".encode()
+        stdin = _while_awaited(head + f"{address}\n".encode())
         return await runner.run("fetch", (*words, str(FETCH_SECONDS)), stdin, 2 * FETCH_SECONDS + 120)
     seconds = 120 + prepared.packed_size / SLOWEST_BYTES_PER_SECOND
     return await runner.run("install", _words(action, prepared), _stream(head, prepared, tell), seconds)
@@ -104,6 +106,14 @@ def refuse_unfit(target: Target, prepared: Prepared, abi: HostAbi, host: str) ->
             f"{label} has no erts-*/bin/epmd, which distribution: {target.app.distribution} needs",
             "build it with include_erts: true, or write distribution: none",
         )
+
+
+async def _while_awaited(head: bytes) -> AsyncIterator[bytes]:
+    """A line now and then, until somebody ends this: the host would not know otherwise that nobody waits any more."""
+    yield head
+    while True:
+        await sleep_seconds(SIGN_OF_LIFE_SECONDS)
+        yield b"\n"
 
 
 async def _stream(head: bytes, prepared: Prepared, tell: Callable[[str], None]) -> AsyncIterator[bytes]:

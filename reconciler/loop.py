@@ -6,10 +6,11 @@ Hosts and apps go side by side; what must wait for what is in `order`. Nothing i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from reconciler.ancestry import Behind, not_behind
+from reconciler.calling_off import CALLED_OFF, CalledOff, CallingOff, Key
 from reconciler.clock import now_seconds, sleep_seconds
 from reconciler.decide import next_action
 from reconciler.errors import ArtifactError, ArtifactMissing, ReconcileError, Unexpected
@@ -37,10 +38,6 @@ INTERRUPTIBLE = (WaitHealthy, Soak, Drain, ConfirmRoute, InstallRelease, WaitCer
 THE_CA_ONLY = (RetryCertificates, WaitCertified)  # it may go on for days, each hour: nothing for a short history
 STARTS_WITHIN_SECONDS = 15  # a Traefik that is up: more than it takes after a boot; long enough to see that it is stuck
 MOST_ACTIONS = 60  # far above any rollout: a pass that gets there goes round in circles, and says so
-
-
-class _CalledOff(Exception):
-    """There is something newer to do than what this pass was about."""
 
 
 Late = Callable[[ArtifactMissing, str], Awaitable[ArtifactMissing]]
@@ -82,16 +79,19 @@ class Pass:
     allow_prune: bool = False
     late: Late = _no_grace
     looks: dict[str, asyncio.Task[ObservedHost | Unreachable]] = field(default_factory=dict)
-    called_off: asyncio.Event = field(default_factory=asyncio.Event)
-    jobs: dict[tuple[str, str], asyncio.Task[Outcome]] = field(default_factory=dict)
+    others: Callable[[], Collection[Pass]] = tuple  # all passes of this process that are under way
+    jobs: dict[Key, asyncio.Task[Outcome]] = field(default_factory=dict)
     changed: set[str] = field(default_factory=set)  # hosts on which an action was begun
-    held: set[tuple[str, str]] = field(default_factory=set)  # (app, host) that are not done with the jobs
+    held: set[Key] = field(default_factory=set)  # what is not done with the jobs
+    called_off: CallingOff = field(default_factory=CallingOff)
+    wakes: bool = False  # a later pass left out what is under way here: there may be more to do at the end
 
     async def run(self) -> list[Outcome]:
         """Every outcome, in the order of the targets, removals last."""
         deadline = now_seconds() + self.wait_lock_seconds
         self.looks = {name: asyncio.create_task(self.look(name)) for name in sorted(self.hosts)}
-        order = Order(self.targets, self.controller.owner, self.looks, self.jobs)
+        older = {key: job for each in self.others() for key, job in each.jobs.items() if not job.done()}
+        order = Order(self.targets, self.controller.owner, self.looks, self.jobs, older)
         for target in self.targets:
             order.start(target, self._outcome(target, order, deadline))
         removals = await order.removals(self.sites, self._keys, allow_prune=self.allow_prune) if self.prunes else []
@@ -101,12 +101,20 @@ class Pass:
         return [outcome for outcome in order.outcomes() if not _absent_as_wanted(outcome)]
 
     @property
-    def _keys(self) -> set[tuple[str, str]]:
-        return {(target.wanted.app, target.wanted.host) for target in self.targets}
+    def _keys(self) -> set[Key]:
+        return {target.key for target in self.targets}
+
+    def keep_to(self, wanted: Mapping[Key, Target | None]) -> None:
+        """Call off what is wanted otherwise now; None is what nobody could work out. The rest goes on undisturbed."""
+        begun = {target.key: target for target in self.targets}
+        for key in self.busy:
+            before, now = begun.get(key), wanted.get(key)
+            if (before is None and key in wanted) or (before and not (now and before.wants_the_same(now))):
+                self.called_off.call_off(key)
 
     @property
-    def busy(self) -> set[tuple[str, str]]:
-        """(app, host) of what is still under way."""
+    def busy(self) -> set[Key]:
+        """What is still under way."""
         if not self.jobs:
             return set(self._keys)
         return self.held | {key for key, job in self.jobs.items() if not job.done()}
@@ -131,7 +139,11 @@ class Pass:
     async def _converge(self, target: Target, order: Order, deadline: float) -> Outcome:
         wanted = target.wanted
         seen = await asyncio.shield(self.looks[wanted.host])  # several apps wait for the same look
-        if why := await order.reason_to_wait(target, seen):
+        try:
+            why = await self.called_off.unless(target.key, order.reason_to_wait(target, seen))
+        except CalledOff:
+            why = ""  # it says so itself, if there is anything to do
+        if why:
             return Outcome(Blocked(wanted.host, wanted.app, why, kind="waiting"))
         target = await order.without_second_migration(target)
         if isinstance(seen, ObservedHost) and await order.traefik_changed(target, seen):
@@ -149,7 +161,7 @@ class Pass:
             locked = outcome.end.kind == "locked"
             self.progress.teller(wanted.host, wanted.app)(f"waits: {outcome.end.reason}")
             await sleep_seconds(1)
-            if self.called_off.is_set():
+            if self.called_off.holds(target.key):
                 break
             outcome = outcome.then(await self._rollout(target, await self.look(wanted.host)))
             if locked:
@@ -194,11 +206,12 @@ class Pass:
             applier = Applier(host, target, self.controller, tell)
             try:
                 with self.progress.action(step):
-                    seen = await self._unless_called_off(step, applier.apply(step, seen))
-            except _CalledOff:
+                    work = applier.apply(step, seen)
+                    seen = await self.called_off.unless(target.key, work, ends=isinstance(step, INTERRUPTIBLE))
+            except CalledOff:
+                self.changed.add(wanted.host)
                 serving = _running(seen, wanted.app)
-                why = "called off: there is something newer to do"
-                return Blocked(wanted.host, wanted.app, why, serving=serving, kind="waiting")
+                return Blocked(wanted.host, wanted.app, CALLED_OFF, serving=serving, kind="waiting")
             except ArtifactError:  # nothing was sent yet
                 raise
             except ReconcileError:
@@ -212,24 +225,6 @@ class Pass:
         next_step = "please report this with the output of --verbose"
         return Blocked(wanted.host, wanted.app, again, next_step, kind="circling")
 
-    async def _unless_called_off(self, step: AnyAction, work: Coroutine[None, None, ObservedHost]) -> ObservedHost:
-        """What came of it. Raises _CalledOff when the pass is called off: waits end at once, changes are let finish."""
-        if self.called_off.is_set():
-            work.close()
-            raise _CalledOff
-        if not isinstance(step, INTERRUPTIBLE):
-            return await work
-        job = asyncio.ensure_future(work)
-        off = asyncio.ensure_future(self.called_off.wait())
-        try:
-            await asyncio.wait({job, off}, return_when=asyncio.FIRST_COMPLETED)
-            if not job.done():
-                raise _CalledOff
-            return job.result()
-        finally:
-            off.cancel()
-            job.cancel()
-
     async def _finish(self, name: str, order: Order) -> None:
         """History and the lease, once all apps of the host are done; also when the pass is called off."""
         try:
@@ -240,8 +235,17 @@ class Pass:
 
                 told = (each for each in order.finished(name) if each.actions)
                 outcomes = [each for each in told if not all(isinstance(a, THE_CA_ONLY) for a in each.actions)]
-                work = finish(self.hosts[name], self.sites[name], self.controller, outcomes)
+                host, keep = self.hosts[name], self._handed_on(name)
+                work = finish(host, self.sites[name], self.controller, outcomes, keep_lease=keep)
                 await asyncio.shield(work)
+
+    def _handed_on(self, host: str) -> bool:
+        """Another pass is at work on the host: it will give the lease back."""
+        for other in self.others():
+            if other is not self and any(on == host and not job.done() for (_, on), job in other.jobs.items()):
+                other.changed.add(host)
+                return True
+        return False
 
 
 def _running(seen: ObservedHost | Unreachable, app: str) -> str:

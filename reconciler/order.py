@@ -1,6 +1,6 @@
 """What must wait for what: other hosts of an app, apps it comes after, and removals until nothing needs the old app.
 
-A rollout waits; putting drift back does not: it concerns its own host only.
+A rollout waits, also for what an older pass is still at; putting drift back does not: it concerns its own host only.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from reconciler.calling_off import Key
 from reconciler.model.action import Blocked
 from reconciler.model.observed import TRAEFIK, ObservedHost, Unreachable
 from reconciler.policy.fleet import groups
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from reconciler.loop import Outcome
 
 Seen = ObservedHost | Unreachable
-Key = tuple[str, str]  # app, host
 
 
 @dataclass
@@ -32,6 +32,7 @@ class Order:
     owner: str
     looks: dict[str, asyncio.Task[Seen]]
     jobs: dict[Key, asyncio.Task[Outcome]] = field(default_factory=dict)
+    older: dict[Key, asyncio.Task[Outcome]] = field(default_factory=dict)  # of passes that began before
 
     def start(self, target: Target, work: Coroutine[None, None, Outcome]) -> None:
         self.jobs[target.wanted.app, target.wanted.host] = asyncio.create_task(work)
@@ -74,11 +75,12 @@ class Order:
 
         A silent one is waited for; who only puts drift back and sees it answer goes on.
         """
-        job = self.jobs.get((TRAEFIK, target.wanted.host)) if target.wanted.route else None
+        key = TRAEFIK, target.wanted.host
+        job = (self.jobs.get(key) or self.older.get(key)) if target.wanted.route else None
         return bool(job and (job.done() or seen.traefik) and (await asyncio.shield(job)).actions)
 
     async def _unready(self, app: str, host: str | None) -> str:
-        for (name, on), job in list(self.jobs.items()):
+        for (name, on), job in [*self.older.items(), *self.jobs.items()]:
             if name == app and on == (host or on):
                 end = (await asyncio.shield(job)).end
                 if isinstance(end, Blocked):

@@ -71,6 +71,11 @@ class Target:
     secrets: frozenset[str] = field(repr=False)  # values to mask wherever text of the app is shown
 
     @property
+    def key(self) -> tuple[str, str]:
+        """(app, host)"""
+        return self.wanted.app, self.wanted.host
+
+    @property
     def stop_seconds(self) -> int:
         return self.app.stop_seconds if self.app else 30
 
@@ -81,6 +86,15 @@ class Target:
     @property
     def layout(self) -> Layout:
         return self.site.layout
+
+    def wants_the_same(self, other: Target) -> bool:
+        """Work on the one need not stop for the other. That an artifact cannot be had now is no reason either."""
+        releases = {target.wanted.release for target in (self, other) if target.wanted.release}
+        return len(releases) < 2 and self._asked == other._asked
+
+    @property
+    def _asked(self) -> tuple[object, ...]:
+        return self.app, self.site, self.unit, self.route, self.wanted.route, self.folder, self.variables, self.secrets
 
     @property
     def word(self) -> str:

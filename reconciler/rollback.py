@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+from reconciler.calling_off import Key
 from reconciler.decide import next_action
 from reconciler.errors import ReconcileError
 from reconciler.loop import Outcome, Pass
@@ -18,12 +19,11 @@ from reconciler.model.desired import App, Desired
 from reconciler.model.observed import ObservedHost
 from reconciler.model.wanted import Controller
 from reconciler.observe import observe
-from reconciler.order import Key
 from reconciler.policy.fleet import Failure
 from reconciler.progress import Progress
 from reconciler.proxy import all_apps
 from reconciler.resolve import Target
-from reconciler.session import Session, work_out
+from reconciler.session import Session, close, work_out
 
 
 def keys(found: list[Failure]) -> set[Key]:
@@ -51,9 +51,12 @@ async def _roll_back_one(opened: Session, failure: Failure, who: Controller, pro
         await reject(opened, name, failure.reason, failure.others, who)
         there = app_of(before, name)
         hosts = [host for host in failure.others if there and host in there.hosts]
-        old = await work_out(before, [name], hosts, opened.hosts)
+        old = await work_out(before, [name], hosts, opened)
         work = Pass(old.hosts, old.sites, old.targets, replace(who, revision=before.revision), progress)
-        ended = await work.run() + [Outcome(refused) for refused in old.refused]
+        try:
+            ended = await work.run() + [Outcome(refused) for refused in old.refused]
+        finally:
+            await close(old, but=opened)
     except ReconcileError as error:
         reason = f"{version} failed on host {failure.host}, and going back did not work: {error}"
         return {(name, host): _blocked(failure, host, reason, version, error.next_step) for host in failure.others}
@@ -89,7 +92,7 @@ async def former(opened: Session, now: App, who: Controller) -> Desired | None:
         if app is None or (app.version, app.env, app.start) == (now.version, now.env, now.start):
             continue
         desired = replace(desired, secret_files=opened.desired.secret_files)
-        old = await work_out(desired, [now.app], None, opened.hosts)
+        old = await work_out(desired, [now.app], None, opened)
         if not any(_failed(target, seen) for target in old.targets):
             return desired
     return None

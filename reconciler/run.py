@@ -56,7 +56,7 @@ class Runner:
 
     async def release(self) -> None:
         """Give the lease back before it runs out."""
-        words = lease_words(self.site.layout, self.controller, self.lease)
+        words = (*lease_words(self.site.layout, self.controller, self.lease), "free")
         await self.host.run(Command(scripts.finish_script(self.site.spec.scope), words), tar_of({}), 30)
 
 

@@ -70,6 +70,21 @@ class Session:
         return Vault(self.desired.secret_files)
 
     @property
+    def wanted(self) -> dict[tuple[str, str], Target | None]:
+        """Every target by (app, host); None where it could not even be worked out."""
+        targets: dict[tuple[str, str], Target | None] = {target.key: target for target in self.targets}
+        return {(each.app, each.host): None for each in self.refused} | targets
+
+    def leads_to(self, site: Site) -> bool:
+        """There is a connection to this host, to the same place in the same way."""
+        before = self.sites.get(site.name)
+        return before is not None and before.spec == site.spec and site.name in self.hosts
+
+    def transport(self, site: Site) -> Transport:
+        """That connection, or a new one."""
+        return self.hosts[site.name] if self.leads_to(site) else open_host(site.name, site.spec)
+
+    @property
     def behind(self) -> Behind | None:
         return self.origin.behind if self.origin else None
 
@@ -115,21 +130,22 @@ async def session(args: argparse.Namespace, history: History = "unasked") -> Asy
         await close(opened)
 
 
-async def close(opened: Session) -> None:
-    """Let go of every connection."""
+async def close(opened: Session, but: Session | None = None) -> None:
+    """Let go of every connection that the other session does not use."""
     for host in opened.hosts.values():
-        await host.close()
+        if not but or host not in but.hosts.values():
+            await host.close()
 
 
 async def work_out(
     desired: Desired,
     apps: list[str] | None,
     hosts: list[str] | None,
-    kept: dict[str, Transport] | None = None,
+    before: Session | None = None,
     *,
     remote: str | None = None,
 ) -> Session:
-    """Targets for the chosen apps and hosts (all when None). Connections in `kept` are used again."""
+    """Targets for the chosen apps and hosts (all when None). Connections of `before` are used again."""
     known = {host for app in desired.apps for host in app.hosts} | desired.fleet.hosts.keys()
     every = all_apps(desired)
     _refuse_unknown("app", apps, {app.app for app in every})
@@ -146,10 +162,10 @@ async def work_out(
                 _add(opened, app, host, result, secret)
     opened.whole = opened.whole and opened.owner != "-"
     needed = known if opened.whole else {target.wanted.host for target in opened.targets}
-    _refuse_local(desired, sorted(needed - (kept or {}).keys()))
-    for name in sorted(needed):
-        site = opened.sites.setdefault(name, _site(desired, name))
-        opened.hosts[name] = (kept or {}).get(name) or open_host(name, site.spec)
+    sites = [opened.sites.setdefault(name, _site(desired, name)) for name in sorted(needed)]
+    _refuse_local(desired, [site.name for site in sites if not (before and before.leads_to(site))])
+    for site in sites:
+        opened.hosts[site.name] = (before or opened).transport(site)
     return opened
 
 

@@ -2,7 +2,7 @@
 
 Level-triggered: an event only wakes it, and everything is looked at afresh. Passes overlap, so that a dead host or an
 app that never gets healthy delays nobody: what is under way is left out of the next pass. A newer desired state calls
-off every wait.
+off what it wants otherwise, and nothing else.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from reconciler.origin import Origin
 from reconciler.policy.fleet import failures
 from reconciler.progress import Progress
 from reconciler.rollback import keys, roll_back
-from reconciler.session import Session, close, missing_history, work_out
+from reconciler.session import Session, missing_history, work_out
 
 FIRST_RETRY_SECONDS = 2.0
 JITTER = 0.1
@@ -45,7 +45,8 @@ class Watch:
     allow_prune: bool = False
     allow_step_back: bool = False
     remote: str | None = None
-    hosts: dict[str, Transport] = field(default_factory=dict)
+    opened: Session | None = None
+    left: list[Transport] = field(default_factory=list)  # of hosts that are gone or reached otherwise now
     passes: dict[asyncio.Task[None], Pass] = field(default_factory=dict)
     desired: Desired | None = None
     who: Controller | None = None
@@ -80,10 +81,9 @@ class Watch:
             except Exception as error:
                 self._troubled(Unexpected(error))
             await self._until_woken()
-        for work in self.passes.values():
-            work.called_off.set()
+        self._call_off()
         await asyncio.gather(*self.passes, return_exceptions=True)
-        for host in self.hosts.values():
+        for host in [*self.left, *(self.opened.hosts.values() if self.opened else ())]:
             await host.close()
 
     async def _begin_pass(self) -> None:
@@ -91,7 +91,7 @@ class Watch:
             desired = await self.origin.read()
             lacking = await missing_history(self.origin, may_lack=self.allow_step_back)
             desired = replace(desired, notes=(*desired.notes, *lacking))
-            opened = await work_out(desired, None, None, self.hosts, remote=self.remote)
+            opened = await work_out(desired, None, None, self.opened, remote=self.remote)
             opened.origin = self.origin
         except ReconcileError as error:  # nothing is changed on the word of a desired state that cannot be used
             self._call_off()
@@ -101,15 +101,18 @@ class Watch:
             self.trouble(desired.refused)
         if self.desired is None or not _same(self.desired, desired):
             self.failures = 0
-            self._call_off()
+            for under_way in self.passes.values():
+                under_way.keep_to(opened.wanted)
         if self.desired is None or self.desired.notes != desired.notes:
             for note in desired.notes:
                 log("desired_state.noted", note=note)
         self.desired = desired
         await self._keep_connections(opened)
         self.who = self.who or self.controller(opened.owner)
-        busy = {key for work in self.passes.values() for key in work.busy}
-        targets = [target for target in opened.targets if (target.wanted.app, target.wanted.host) not in busy]
+        busy = {key: under_way for under_way in self.passes.values() for key in under_way.busy}
+        for under_way in busy.values():
+            under_way.wakes = True
+        targets = [target for target in opened.targets if target.key not in busy]
         work = Pass(
             opened.hosts,
             opened.sites,
@@ -120,6 +123,7 @@ class Watch:
             prunes=opened.whole and not busy,
             allow_prune=self.allow_prune,
             late=opened.late,
+            others=self.passes.values,
         )
         task = asyncio.create_task(self._pass(work, opened))
         self.passes[task] = work
@@ -143,12 +147,13 @@ class Watch:
             outcomes = await roll_back(opened, found, outcomes, work.controller, self.progress)
             work.held = set()
         seconds = now_seconds() - started
-        called_off = work.called_off.is_set()
+        called_off = bool(work.called_off)
         failed = self._note_trouble(opened, outcomes)
-        if called_off or (failed and not self.stopping):
-            self.failures += not called_off
+        again = failed and not self.stopping
+        self.failures += again and not called_off
+        if called_off or work.wakes or again:
             asyncio.get_running_loop().call_later(self._retry_seconds() if failed else 0, self.wake)
-        elif not failed:
+        if not (called_off or failed):
             self.failures = 0
             if not self.troubled:
                 self.last_good_seconds = now_seconds()
@@ -169,12 +174,20 @@ class Watch:
 
     def _call_off(self) -> None:
         for work in self.passes.values():
-            work.called_off.set()
+            work.called_off.call_off_everything()
 
     async def _keep_connections(self, opened: Session) -> None:
-        gone = {name: host for name, host in self.hosts.items() if name not in opened.hosts}
-        self.hosts = opened.hosts
-        await close(Session(opened.desired, hosts=gone))
+        """Those of hosts that are gone or reached otherwise end with the last pass that uses them."""
+        before, self.opened = self.opened, opened
+        kept = set(opened.hosts.values())
+        self.left += [host for host in (before.hosts.values() if before else ()) if host not in kept]
+        used = {host for work in self.passes.values() for host in work.hosts.values()}
+        self.left, ended = (
+            [host for host in self.left if host in used],
+            [host for host in self.left if host not in used],
+        )
+        for host in ended:
+            await host.close()
 
     async def _until_woken(self) -> None:
         try:

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.calling_off import Key
 from reconciler.loop import Outcome
 from reconciler.model.action import Blocked, Converged
 from reconciler.model.desired import App, Desired, Fleet
 from reconciler.model.machine import read_host
 from reconciler.model.observed import ObservedApp, ObservedHost, RouteFile, Slot, Unreachable
 from reconciler.model.traefik import Traefik
-from reconciler.order import Key, Order
+from reconciler.order import Order
 from reconciler.policy.fleet import groups
 from reconciler.policy.guards import too_many_removals
 from reconciler.proxy import traefik_app
@@ -102,6 +103,24 @@ def test_an_app_comes_after_those_it_names() -> None:
         return await order.reason_to_wait(wanted[1], ObservedHost("a"))
 
     assert ran(story()) == "comes after db: db is not converged on a"
+
+
+def test_an_app_comes_after_what_an_older_pass_is_still_at() -> None:
+    """The commit of the second came while the first was under way, and the newer pass leaves that one out."""
+
+    async def story(good: bool) -> tuple[bool, str]:
+        wanted = targets(app("hello", ["a"], after=["db"], ports=[4002, 4003]))
+        order = await order_of(wanted, hosts("a"), {})
+        older = asyncio.get_running_loop().create_future()
+        order.older["db", "a"] = asyncio.ensure_future(older)
+        asking = asyncio.create_task(order.reason_to_wait(wanted[0], ObservedHost("a")))
+        await asyncio.sleep(0.01)
+        waits = not asking.done()
+        older.set_result(Outcome(Converged("a", "db", "2", "4000") if good else Blocked("a", "db", "bad")))
+        return waits, await asking
+
+    assert asyncio.run(story(good=True)) == (True, "")
+    assert asyncio.run(story(good=False)) == (True, "comes after db: db is not converged on a")
 
 
 def owned(*names: str, owner: str = "reconcile") -> ObservedHost:

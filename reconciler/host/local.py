@@ -20,6 +20,7 @@ from reconciler.host.transport import (
     Tell,
     TooMuch,
     Writer,
+    converse,
     read_all,
     too_long,
     why_refused,
@@ -47,7 +48,7 @@ class LocalHost:
         try:
             with self.round_trips:
                 async with asyncio.timeout(timeout_seconds):
-                    stdout, stderr, _ = await asyncio.gather(
+                    stdout, stderr = await converse(
                         _all_of(process.stdout, tell), _all_of(process.stderr, None), _feed(process.stdin, stdin)
                     )
                     status = await process.wait()

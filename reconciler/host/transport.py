@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import shlex
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from reconciler.words import printable
 
@@ -177,6 +178,23 @@ async def read_all(reader: Reader, tell: Tell | None) -> bytes:
     return b"".join(blocks)
 
 
+async def converse(
+    stdout: Coroutine[None, None, bytes], stderr: Coroutine[None, None, bytes], feed: Coroutine[None, None, None]
+) -> tuple[bytes, bytes]:
+    """Both answers. What would still be sent when they have ended is not sent any more."""
+    feeding, reading = asyncio.ensure_future(feed), asyncio.gather(stdout, stderr)
+    try:
+        either: list[asyncio.Future[Any]] = [feeding, reading]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if feeding.done():
+            feeding.result()  # it may not have been able to read what it should send
+        out, error = await reading
+        return out, error
+    finally:
+        feeding.cancel()
+        reading.cancel()
+
+
 class Transport(Protocol):
     """One host. `round_trips` counts what was waited for since the connection is up."""
 
@@ -193,8 +211,9 @@ class Transport(Protocol):
         """Run it as root, or as who logs in where nothing needs root. With `tell`, stdout goes there as it comes, and
         not into the result.
 
-        Raises HostUnreachable when the connection breaks or nothing comes in time (the command may
-        still be running there), HostRefused when root's rights cannot be had."""
+        It may have to wait for its turn; its time begins after that. When the time is over, or the caller is cancelled,
+        it is ended on the host as well. Raises HostUnreachable when the connection breaks or it does not end in time,
+        HostRefused when root's rights cannot be had or it writes more than anybody reads."""
         ...
 
     async def interact(self, command: Command) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import socket
 import struct
 import threading
@@ -17,13 +18,16 @@ WINDOW_CHUNKS = 64
 class DelayProxy:
     """Relays 127.0.0.1:`port` to a target, each way late by half of `round_trip_seconds`.
 
-    To connect takes one more round trip, seen before the first answer.
+    To connect takes one more round trip, seen before the first answer. Each way takes no more than `bytes_per_second`.
 
     `cut_after`, `black_hole` and `heal` may be called from any thread while it runs.
     """
 
-    def __init__(self, address: str, port: int, round_trip_seconds: float = 0.0) -> None:
+    def __init__(
+        self, address: str, port: int, round_trip_seconds: float = 0.0, bytes_per_second: float = math.inf
+    ) -> None:
         self.target = (address, port)
+        self.bytes_per_second = bytes_per_second
         self.round_trip_seconds = round_trip_seconds
         self.port = 0
         self.connections = 0
@@ -103,12 +107,15 @@ class DelayProxy:
                     data = b""
                 await on_the_way.put((clock() + self.round_trip_seconds / 2, data))
 
+        free = clock()  # when the last bytes are through
         receiving = asyncio.create_task(receive())
         try:
             while True:
                 due, data = await on_the_way.get()
                 await asyncio.sleep(due - clock())
                 await self._flowing.wait()
+                free = max(free, clock()) + len(data) / self.bytes_per_second
+                await asyncio.sleep(free - clock())
                 if not data or sink.writer.is_closing():
                     break
                 sink.writer.write(count(data))

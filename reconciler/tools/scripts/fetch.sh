@@ -1,5 +1,6 @@
 # change app release bytes-of-sums bytes-of-tree needed-KiB mode(new|replace) sha256 top-folder seconds; stdin: upload.
-# That is sums, tree, and the address, which can hold a signature: no argument and no file ever holds it.
+# That is sums, tree, and the address, which can hold a signature: no argument and no file ever holds it. Then a line now
+# and then, for as long as the controller waits: this script ends with them.
 # The archive is not one that we packed. Its bytes are those that the controller judged, and still a user without any
 # rights reads and unpacks them, whose number nothing else on a system with systemd has.
 NOBODY=65533
@@ -7,7 +8,7 @@ as_nobody() { # seconds command...
   seconds=$1
   shift
   setpriv --reuid=$NOBODY --regid=$NOBODY --clear-groups --no-new-privs \
-    env -i PATH="$PATH" LC_ALL=C HOME=/nonexistent timeout "$seconds" "$@"
+    env -i PATH="$PATH" LC_ALL=C HOME=/nonexistent timeout --foreground "$seconds" "$@" 4<&- 9>&-
 }
 
 download() { # address file seconds: what there is on this host; only https, also where it leads
@@ -25,9 +26,11 @@ download() { # address file seconds: what there is on this host; only https, als
 
 change() {
   begin_change "$1"
-  incoming "$1" "$2" "$5" "$6" || { cat >/dev/null; return 0; }
+  incoming "$1" "$2" "$5" "$6" || return 0
+  flow all
+  exec 4<"$pipe"
   got=$new.fetched
-  head -c "$3" >"$new/sums" && head -c "$4" >"$new/tree" && IFS= read -r address &&
+  head -c "$3" <&4 >"$new/sums" && head -c "$4" <&4 >"$new/tree" && IFS= read -r address <&4 &&
     mkdir "$got" "$got/tree" && chmod 0700 "$got" && chown $NOBODY:$NOBODY "$got" "$got/tree" || fail 28 "cannot write below $R"
   said=$(download "$address" "$got/archive" "$9" 2>&1) ||
     fail 1 "this host could not fetch $2 by itself: $(printf '%s' "${said:-exit $?}" | head -n 1)"

@@ -1,5 +1,6 @@
-# end; stdin: tar of history. A line for each app: keep the newest 20, also of apps that are gone, and give the lease back.
-own_folders
+# end lease(keep|free); stdin: tar of history. A line for each app: keep the newest 20, also of apps that are gone. The lease is
+# given back unless more is under way. It goes on to say who had it: we may take it again without a new look.
+receive
 mkdir -p "$S/.history" && exec 8>>"$S/lease.lock" && flock -w 30 8 || fail $LOCKED "the lease of this host cannot be had"
 read_lease
 [ "$token" = "$TOKEN" ] || [ "$left" = 0 ] || fail $LOCKED "$holder has this host now"
@@ -12,4 +13,4 @@ for line in "$stage"/*; do
 done
 ls -t "$S/.history" | tail -n +201 | while IFS= read -r old; do rm -f "$S/.history/$old"; done
 rm -rf "$stage"
-[ "$token" != "$TOKEN" ] || write_lease - 0 -
+[ "$1" = keep ] || [ "$token" != "$TOKEN" ] || write_lease "$TOKEN" 0 "$HOLDER"

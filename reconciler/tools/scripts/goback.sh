@@ -1,5 +1,6 @@
 # change app slot invocation; stdin: tar of route, reason. That is the identity, then why. The version before takes over again; the other is remembered.
 change() {
+  receive
   begin_change "$1"
   invocation_is "$1" "$2" "$3"
   systemctl is-active --quiet "$1@$2.service" || fail $STALE "slot $2 is not running any more"

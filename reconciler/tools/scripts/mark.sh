@@ -1,5 +1,6 @@
 # change app mark(suspend|resume|retry|reject) seconds; stdin: reason. For reject after the identity. As root also adopt
 change() {
+  receive
   begin_change "$1"
   case $2 in
     suspend)

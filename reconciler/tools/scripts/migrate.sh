@@ -3,6 +3,7 @@
 # for systemd reads the same in sh.
 change() {
   app=$1 release=$2 unit=$1-migrate.service done=$S/$1/migrated/$2 seconds=$3
+  receive
   begin_change "$app"
   free_to_take "$app"
   [ ! -e "$done" ] || return 0

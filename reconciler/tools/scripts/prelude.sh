@@ -187,6 +187,14 @@ forget() { # app path
   { grep -v "  $2\$" "$inventory" || :; } >"$inventory.new" && sync "$inventory.new" && mv -T "$inventory.new" "$inventory"
 }
 
+# A controller that is gone must keep no lock: what is short is all here before one is taken, and has a minute to come.
+receive() { # stdin: from now on it is what has come
+  own_folders
+  { [ -d "$C" ] || mkdir -p -m 0700 "$C"; } && in=$(mktemp "$C/.in.XXXXXXXXXX") || fail 28 "cannot write below $C"
+  timeout 60 cat >"$in" && exec <"$in" || { rm -f "$in"; fail 1 "what was sent did not come within a minute"; }
+  rm -f "$in"
+}
+
 staged() { # unpack the tar on stdin into a private folder, its files as old as now, and print its name
   stage=$E/$1/.stage
   rm -rf "$stage" && mkdir -m 0700 "$stage" && cat >"$stage/.in" && whole_tar "$stage/.in" &&

@@ -2,6 +2,7 @@
 # back.
 change() {
   app=$1 slot=$2 unit=$1@$2.service
+  receive
   begin_change "$app"
   invocation_is "$app" "$slot" "$4"
   on_trial=$(tried "$app" "$slot")

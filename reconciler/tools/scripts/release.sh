@@ -3,12 +3,41 @@
 incoming() { # app release needed-KiB new|replace: sets final and new, with an empty folder `files`; 1: there is nothing to do
   final=$R/$1/releases/$2 new=$R/$1/releases/.incoming-$2
   [ ! -d "$final" ] || [ "$4" = replace ] || return 1
-  trap 'rm -rf "$new" "$new.fetched"' EXIT
+  trap 'kill $sender $attendant 2>/dev/null; rm -rf "$new" "$new.fetched"' EXIT
   trap 'exit 1' HUP INT TERM PIPE
   rm -rf "$new" "$new.fetched"
   free=$(df -Pk "$R" | awk 'NR==2{print $4}')
   [ "$free" -gt "$3" ] || fail 28 "$(($3 / 1024)) MiB are needed below $R, $((free / 1024)) MiB are free"
   mkdir -m 0700 "$new" && mkdir "$new/files" || fail 28 "cannot write below $R/$1/releases"
+}
+
+# What is long is read under the app's lock, but only for as long as more of it comes; each sign of life renews the lease.
+STALLED=25 # seconds: shorter than a lease, so that whoever takes that over finds no lock
+flow() { # end(upload|all): what ends with a sender that is silent. Sets pipe, where stdin comes out
+  pipe=$new/pipe
+  mkfifo -m 0600 "$pipe" && exec 3<&0 || fail 28 "cannot write below $R"
+  dd bs=65536 2>/dev/null 9>&- <&3 3<&- >"$pipe" & # a process whose reading can be seen
+  sender=$!
+  attend "$sender" "$1" 9>&- 3<&- </dev/null >/dev/null 2>&1 &
+  attendant=$!
+  exec 3<&- </dev/null
+}
+
+attend() { # sender end
+  why=0 before= idle=0 signs=0
+  while sleep 1 && read -r number name state rest <"/proc/$1/stat" && [ "$state" != Z ]; do
+    read -r bytes <"/proc/$1/io" || bytes=$signs # a kernel that does not tell
+    if [ "$bytes" != "$before" ]; then
+      before=$bytes idle=0 signs=$((signs + 1))
+      [ $((signs % 3)) != 0 ] || (take_lease) || { why=$LOCKED; break; }
+    elif [ $((idle += 1)) -ge $STALLED ]; then
+      why=1
+      break
+    fi
+  done
+  kill "$1"
+  [ "$2" != all ] || kill -s TERM 0
+  return $why
 }
 
 one_name_each() { # release

@@ -1,5 +1,6 @@
 # change app slot release invocation; stdin: slot files. The process goes on.
 change() {
+  receive
   begin_change "$1"
   invocation_is "$1" "$2" "$4"
   stage=$(staged "$1") || fail 28 "cannot write below $E"

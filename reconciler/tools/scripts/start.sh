@@ -2,6 +2,7 @@
 # to take over from is a unit, or -.
 change() {
   app=$1 slot=$2 unit=$1@$2.service
+  receive
   begin_change "$app"
   free_to_take "$app"
   invocation_is "$app" "$slot" "$4"

@@ -78,7 +78,8 @@ take() { # the whole of stdin
   BOX=$(mktemp -d /run/reconcile-host.XXXXXXXXXX) || refuse 'no room in /run'
   trap 'rm -rf "$BOX"' EXIT
   trap 'exit 1' HUP INT TERM
-  head -c $((LONGEST + 1)) >"$BOX/in" && [ "$(stat -c %s "$BOX/in")" -le $LONGEST ] || refuse 'stdin is too long'
+  timeout 60 head -c $((LONGEST + 1)) >"$BOX/in" || refuse 'stdin did not come within a minute'
+  [ "$(stat -c %s "$BOX/in")" -le $LONGEST ] || refuse 'stdin is too long'
 }
 hand_on() { # file
   exec <"$1" || refuse 'stdin cannot be handed on'

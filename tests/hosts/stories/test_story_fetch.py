@@ -23,7 +23,8 @@ from cryptography.x509.oid import NameOID
 
 from tests.hosts.machine import Machine
 from tests.hosts.stories.conftest import NewProject
-from tests.hosts.stories.project import Project
+from tests.hosts.stories.project import Project, wait_for, yaml
+from tests.hosts.stories.test_story_two_controllers import running
 from tests.releases import sha256
 
 pytestmark = pytest.mark.hosts
@@ -126,6 +127,30 @@ def test_a_host_fetches_by_itself_what_the_controller_has_judged(
     assert published.asked[2:] == [("controller", "reconcile"), ("host", "Wget"), ("host", "Wget")]
     assert "s3kret" not in result.out + result.err
     assert own.run("grep -rs s3kret /srv /etc /var/lib/reconcile", check=False).stdout == ""
+
+
+@pytest.mark.parametrize("user", ["root", "deploy"])
+def test_a_fetch_ends_with_the_controller_that_waits_for_it(
+    project: Project, own: Machine, published: Published, user: str
+) -> None:
+    """Also where sudo is in between, which no signal gets through: nothing of it is left, and the app is not locked."""
+    own.write("/usr/local/bin/curl", "#!/bin/sh\nexec sleep 600\n", 0o755)
+    fleet = project.folder / "desired-state" / "fleet.yaml"
+    fleet.write_text(f"hosts: {yaml({own.name: {'address': own.address, 'user': user}})}\n")
+    project.commit()
+    project.environ["SSL_CERT_FILE"] = str(published.certificate)
+
+    def fetching() -> bool:
+        return "600" in own.run("for each in /proc/[0-9]*; do grep -az '^600$' $each/cmdline; done || :").stdout
+
+    with running(project, "--once") as controller:
+        wait_for(fetching, 30, "the host fetches")
+        controller.kill()
+        wait_for(lambda: not fetching(), 15, "the fetch ends")
+
+    assert (
+        own.run(f"flock -n /var/lib/reconcile/{project.app}/lock true; ls -A /srv/{project.app}/releases").stdout == ""
+    )
 
 
 def in_top_folder(tarball: Path) -> bytes:
