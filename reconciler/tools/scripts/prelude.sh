@@ -40,8 +40,11 @@ apart() { # folder: is every name in it known below S? Or, of S itself, are ther
   done
 }
 
-own_folders() { # state and env are closed to all others: never a folder that something else fills, whoever names it
-  [ -e "$S/lease.lock" ] || apart "$S" || fail 1 "paths.state: $S is there and not reconcile's: name one that is empty or not there"
+own_folders() { # state and env are closed to all others: never a folder that something else fills, unless it has our name
+  case $S in
+    /var/lib/reconcile | */.local/state/reconcile) ;;
+    *) [ -e "$S/lease.lock" ] || apart "$S" || fail 1 "paths.state: $S is there and not reconcile's: name one that is empty or not there" ;;
+  esac
   case $E in /etc/reconcile | */.config/reconcile) return ;; esac
   apart "$E" || fail 1 "paths.env: $E is there and not reconcile's: name one that is empty or not there"
 }
