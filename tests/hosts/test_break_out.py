@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import os
+import re
 import shlex
 import subprocess
 import tarfile
@@ -605,7 +606,10 @@ def test_a_sound_call_among_bad_ones_changes_what_it_should(attacker: Attacker) 
         process.stdout.close()
 
     assert ends == [0, REFUSED] * 4
-    assert attacker.machine.read(unit_file) == unit_text(UNIT)
+    # systemd 252 knows no growing pauses: prelude.sh gives it the other form.
+    as_252_takes_it = re.sub(r"^Restart(Steps|MaxDelaySec)=.*\n", "", unit_text(UNIT), flags=re.MULTILINE)
+    as_252_takes_it = as_252_takes_it.replace("\nRestartSec=1\n", "\nRestartSec=5\n")
+    assert attacker.machine.read(unit_file) == as_252_takes_it
 
 
 def test_a_migration_cannot_make_root_load_anything(attacker: Attacker) -> None:
