@@ -51,7 +51,8 @@ class Live:
         if node.distribution == "none":
             raise UsageError(
                 f"the node of {self.app} on {self.host.name} takes no connections: its distribution is none",
-                f"write distribution: sname in apps/{self.app}.yaml and commit it, which is one rollout",
+                f"write distribution: sname and env: {{RELEASE_COOKIE: {{secret: NAME}}}} in apps/{self.app}.yaml "
+                "and commit it, which is one rollout",
             )
         return node
 

@@ -99,12 +99,14 @@ SECRET = "env: {RELEASE_COOKIE: {secret: a/cookie}}\n"
 
 
 @pytest.mark.parametrize("cookie", ["", "env: {RELEASE_COOKIE: monster}\n"])
-def test_a_cluster_needs_a_cookie_that_is_a_secret(tmp_path: Path, cookie: str) -> None:
-    """Also when the distribution is the fleet's default."""
-    (problem,) = problems(tmp_path, f"hosts: [a, b]\n{cookie}", BOTH + "defaults: {distribution: name}\n")
+@pytest.mark.parametrize("where", ["hosts: [a]\ndistribution: sname\n", "hosts: [a, b]\n"])
+def test_a_node_needs_a_cookie_that_is_a_secret(tmp_path: Path, where: str, cookie: str) -> None:
+    """On one host as on several, and also when the distribution is the fleet's default."""
+    (problem,) = problems(tmp_path, f"{where}{cookie}", BOTH + "defaults: {distribution: name}\n")
 
-    assert "whoever has the tarball has the one in it" in problem
+    assert "everybody who has the tarball knows the one in it" in problem
     assert "RELEASE_COOKIE: {secret: NAME}" in problem
+    assert "reconcile secrets set NAME" in problem
 
 
 def test_a_cluster_needs_a_private_address_of_each_host(tmp_path: Path) -> None:
@@ -130,7 +132,9 @@ def test_only_a_private_ipv4_address_is_one(tmp_path: Path, address: str) -> Non
 
 
 def test_variables_by_which_nodes_find_each_other_are_ours(tmp_path: Path) -> None:
-    (problem,) = problems(tmp_path, "hosts: [a]\ndistribution: sname\nenv: {ERL_ZFLAGS: -x}\n", BOTH)
+    (problem,) = problems(
+        tmp_path, "hosts: [a]\ndistribution: sname\nenv: {ERL_ZFLAGS: -x, RELEASE_COOKIE: {secret: c}}\n", BOTH
+    )
 
     assert "ERL_ZFLAGS is set by us for distribution" in problem
 

@@ -83,7 +83,7 @@ def test_every_key_is_read() -> None:
     app = load_hello(
         "start: bin/hi foreground\n"
         'migrate: bin/hello eval "Hello.Release.migrate()"\n'
-        "env: {A: {secret: hello/a}}\n"
+        "env: {A: {secret: hello/a}, RELEASE_COOKIE: {secret: hello/cookie}}\n"
         "health: {path: /ping, healthy_within_seconds: 30, minimum_healthy_seconds: 0}\n"
         "route: {domains: [Example.com, b.example.com], tls: false}\n"
         "drain_seconds: 0\nstop_seconds: 5\nmigrate_within_seconds: 60\nkeep_releases: 2\nmemory_max: 512M\n"
@@ -95,7 +95,7 @@ def test_every_key_is_read() -> None:
         "bin/hi foreground",
         'bin/hello eval "Hello.Release.migrate()"',
     )
-    assert app.env == {"A": SecretRef(secret="hello/a")}
+    assert app.env == {"A": SecretRef(secret="hello/a"), "RELEASE_COOKIE": SecretRef(secret="hello/cookie")}
     assert app.health == HealthCheck(path="/ping", healthy_within_seconds=30, minimum_healthy_seconds=0)
     assert app.route == Route(domains=("example.com", "b.example.com"), tls=False)
     assert (app.drain_seconds, app.stop_seconds, app.migrate_within_seconds, app.keep_releases) == (

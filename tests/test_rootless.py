@@ -111,6 +111,7 @@ def test_a_unit_in_user_scope_asks_for_nothing_that_only_root_has() -> None:
     assert "WantedBy=default.target" in lines
     assert "EnvironmentFile=%h/.config/reconcile/my-app/%i.env" in lines
     assert "BindReadOnlyPaths=%h/.local/share/reconcile/my-app" in lines
+    assert "TemporaryFileSystem=%h/.local/share/reconcile:ro %t/apps:ro" in lines
 
 
 def test_a_host_without_user_namespaces_can_do_without_the_fence() -> None:

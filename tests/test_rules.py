@@ -156,3 +156,17 @@ def test_no_app_gets_what_only_root_can_give_where_nobody_is_root() -> None:
         "leave out one of the two",
     )
     assert found == [f"{where} be fetched by the host; {next_step}", f"{where} keep CAP_CHOWN; {next_step}"]
+
+
+@pytest.mark.parametrize(("path", "refused"), [("/srv", True), ("/srv/uploads", False), ("/srv2", False)])
+def test_the_folder_of_all_releases_is_not_there_to_write_to(path: str, refused: bool) -> None:
+    """An app sees its own releases only."""
+    text = HELLO + f"sandbox: {{extra_writable_paths: [{path}]}}\n"
+
+    if not refused:
+        load(write({"hello": text}))
+        return
+    (problem,) = problems({"hello": text})
+    assert problem.startswith(
+        "apps/hello.yaml:6:34  sandbox.extra_writable_paths[0]: /srv holds the releases of every app"
+    )

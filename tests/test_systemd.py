@@ -53,6 +53,14 @@ def test_a_sandbox_opt_out_changes_just_its_directive() -> None:
     }
 
 
+def test_an_app_sees_of_all_releases_its_own_and_what_it_may_write_beside_them() -> None:
+    shared = replace(SETTINGS, sandbox={**SANDBOX, "extra_writable_paths": ["/srv/uploads", "/data"]})
+
+    assert "TemporaryFileSystem=/srv:ro\nBindReadOnlyPaths=/srv/my-app\n" in unit_text(SETTINGS)
+    assert "\nBindPaths=/srv/uploads\n" in unit_text(shared)
+    assert "BindPaths=" not in unit_text(SETTINGS).replace("BindReadOnlyPaths=", "")
+
+
 def test_a_node_name_has_no_dash_since_erlang_takes_none() -> None:
     assert "RELEASE_NODE=my_app_%i" in unit_text(SETTINGS)
 

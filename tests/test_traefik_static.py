@@ -220,8 +220,10 @@ def test_its_unit_may_bind_low_ports_and_sees_nothing_of_the_apps() -> None:
 
     for line in (
         "AmbientCapabilities=CAP_NET_BIND_SERVICE",
-        "TemporaryFileSystem=/srv:ro /etc/traefik:ro",
-        "BindReadOnlyPaths=/srv/traefik /etc/traefik/dynamic",
+        "TemporaryFileSystem=/etc/traefik:ro",
+        "TemporaryFileSystem=/srv:ro",
+        "BindReadOnlyPaths=/etc/traefik/dynamic",
+        "BindReadOnlyPaths=/srv/traefik",
         "InaccessiblePaths=-/etc/reconcile -/var/lib/reconcile",
         "SystemCallFilter=~@privileged @resources",
         "Environment=TRAEFIK_ENTRYPOINTS_TRAEFIK_ADDRESS=127.0.0.1:%i",

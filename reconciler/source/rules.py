@@ -39,7 +39,8 @@ def problems_between(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem
     yield from _shared(files, fleet)
     yield from _rights_of_a_user(files, fleet)
     yield from _swallowed(files, fleet)
-    yield from _clusters(files, fleet)
+    yield from _nodes(files, fleet)
+    yield from _over_the_releases(files, fleet)
     yield from _unknown_order(files)
     yield from _circles(files)
 
@@ -85,20 +86,37 @@ def _never_reached(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
             yield file.problem(("route", "tls"), message, "delete it, or write redirect_to_https: false in fleet.yaml")
 
 
-def _clusters(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
-    """Nodes on several hosts: reachable, and by nobody else."""
+def _nodes(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
+    """Erlang nodes that take connections: from the app's own nodes, and from no other program."""
     for file in files:
-        if file.app.distribution != "name" or len(file.app.hosts) == 1:
+        if file.app.distribution == "none":
             continue
         if not isinstance(file.app.env.get("RELEASE_COOKIE"), SecretRef):
-            message = "a cluster needs a cookie that nobody else knows; whoever has the tarball has the one in it"
-            yield file.problem(("hosts",), message, "write env: {RELEASE_COOKIE: {secret: NAME}}")
-        for index, (name, spec) in enumerate(_machines(file, fleet)):
-            if spec.private_address is None:
+            message = (
+                f"is {file.app.distribution}: every program on the host that knows the node's cookie can run code "
+                "in it, and everybody who has the tarball knows the one in it"
+            )
+            next_step = (
+                "write env: {RELEASE_COOKIE: {secret: NAME}}, and give that secret a long random value: "
+                "reconcile secrets set NAME"
+            )
+            yield file.problem(("distribution",), message, next_step)
+        for index, (name, spec) in enumerate(_machines(file, fleet) if len(file.app.hosts) > 1 else ()):
+            if file.app.distribution == "name" and spec.private_address is None:
                 next_step = (
                     f"write hosts: {{{name}: {{private_address: 10.0.0.5}}}} in fleet.yaml, with its own address"
                 )
                 yield file.problem(("hosts", index), f"the nodes on other hosts cannot reach {name}", next_step)
+
+
+def _over_the_releases(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
+    """An app sees its own releases only: the folder of all of them cannot be there for it to write to."""
+    for file in files:
+        for index, path in enumerate(file.app.sandbox.extra_writable_paths):
+            for name, spec in _machines(file, fleet):
+                if f"{spec.paths.releases}/".startswith(f"{path}/"):
+                    said = f"{path} holds the releases of every app on {name}"
+                    yield file.problem(("sandbox", "extra_writable_paths", index), said, "name a folder below it")
 
 
 def _rights_of_a_user(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:

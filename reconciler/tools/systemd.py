@@ -43,6 +43,11 @@ class UnitSettings:
         return digest([package_text(self.template), vars(self)])
 
     @property
+    def writable_beside(self) -> list[str]:
+        """Paths the app may write to that lie among the releases, of which it sees its own only."""
+        return [path for path in self.sandbox["extra_writable_paths"] if path.startswith(self.layout["releases"] + "/")]
+
+    @property
     def template(self) -> str:
         return "templates/app@.service.j2" if self.scope == "system" else "templates/user-app@.service.j2"
 
@@ -52,7 +57,7 @@ def unit_text(settings: UnitSettings) -> str:
     node = elixir.node_name(settings.app, "%i", settings.node_host)
     beam = {"node": node, "node_flags": elixir.node_flags(settings.node_host)}
     epmd = {"epmd_unit": elixir.EPMD_UNIT, "epmd_port": elixir.EPMD_PORT}
-    own = {"digest": settings.digest, "proxy": settings.proxy}
+    own = {"digest": settings.digest, "proxy": settings.proxy, "writable_beside": settings.writable_beside}
     return render(settings.template, **own, **vars(settings), **beam, **epmd)
 
 

@@ -70,6 +70,7 @@ _UNIT_WORDS = {
     "cpu_max": "[1-9][0-9]{0,5}%",
     'sandbox.capabilities | join(" ")': "(CAP_[A-Z_0-9]+( CAP_[A-Z_0-9]+)*)?",
     'sandbox.extra_writable_paths | join(" ")': "/[A-Za-z0-9_.+@/-]+( /[A-Za-z0-9_.+@/-]+)*",
+    'writable_beside | join(" ")': "/[A-Za-z0-9_.+@/-]+( /[A-Za-z0-9_.+@/-]+)*",
 }
 _TEXTS = rf"\[{_JSON_TEXT}(, {_JSON_TEXT})*\]"
 _MAIN = rf'\{{"main": {_JSON_TEXT}\}}'

@@ -182,7 +182,7 @@ sound_unit() {
   for each in $capabilities $ambient; do
     case " $CAPABILITIES " in *" $each "*) ;; *) refuse "an app may not have $each here, only $CAPABILITIES: only root gives more" ;; esac
   done
-  paths=$(sed -n 's/^ReadWritePaths=//p' "$1")
+  paths=$(sed -n 's/^ReadWritePaths=//p; s/^BindPaths=//p' "$1")
   for each in $paths; do
     may_be_written "$each" || refuse "an app may not write to $each here: only root allows it"
   done

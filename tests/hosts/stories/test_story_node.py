@@ -19,6 +19,7 @@ pytestmark = pytest.mark.hosts
 
 APP, OLD, LIVE = "talkative-app", 4900, 4901
 NODE = f"talkative_app_{LIVE}@localhost"
+ENV = {"TOKEN": {"secret": "token"}, "RELEASE_COOKIE": {"secret": "cookie"}}
 DUMP = f"/var/lib/{APP}/erl_crash.{LIVE}.dump"
 
 
@@ -27,13 +28,13 @@ def project(shared: Machine, ssh_home: Path, command_cache: Path, tmp_path_facto
     """The Elixir example with distribution, for all tests here, after one swap: 0.2.0 is live in the second slot."""
     if missing := elixir_missing():
         pytest.skip(missing)
-    environ = command_environ(ssh_home, command_cache) | {"RECONCILE_SECRET_TOKEN": "s3cret"}
+    secrets = {"RECONCILE_SECRET_TOKEN": "s3cret", "RECONCILE_SECRET_COOKIE": "not-the-one-of-the-tarball"}
+    environ = command_environ(ssh_home, command_cache) | secrets
     project = Project(tmp_path_factory.mktemp("node") / "project", APP, shared, environ)
     for version in ("0.1.0", "0.2.0"):
         project.add_artifact(build_release(version), version)
     project.write(
-        **usual_keys(project, OLD)
-        | {"start": "bin/my_application start", "distribution": "sname", "env": {"TOKEN": {"secret": "token"}}}
+        **usual_keys(project, OLD) | {"start": "bin/my_application start", "distribution": "sname", "env": ENV}
     )
     project.converge()
     project.converge(version="0.2.0")
@@ -80,6 +81,16 @@ def test_rpc_evaluates_in_the_live_node(project: Project) -> None:
     failed = project.run("rpc", APP, "raise ~s(no such thing)")
     assert failed.code == 1
     assert "no such thing" in failed.err
+
+
+def test_the_cookie_of_the_tarball_opens_nothing(project: Project) -> None:
+    """Everybody who has the tarball knows it; the node asks for the secret one."""
+    stranger = ["RELEASE_COOKIE=for-tests-only", "RELEASE_DISTRIBUTION=sname", "ERL_EPMD_PORT=14368"]
+    words = ["env", *stranger, f"RELEASE_NODE={NODE}", "bin/my_application", "rpc", "1"]
+
+    assert project.run("exec", APP, "--", *words).code == 1
+    words[1] = "RELEASE_COOKIE=not-the-one-of-the-tarball"
+    assert project.run("exec", APP, "--", *words).code == 0
 
 
 def test_what_exec_prints_comes_as_it_is_printed(project: Project) -> None:
@@ -134,5 +145,5 @@ def test_the_port_mapper_is_there_only_while_somebody_needs_it(project: Project)
     wait_for(lambda: "epmd" not in machine.run("cat /proc/[0-9]*/comm", check=False).stdout, 40, "epmd is gone")
     refused = project.run("rpc", APP, "1")
     assert refused.code == 2
-    assert f"next: write distribution: sname in apps/{APP}.yaml and commit it, which is one rollout" in refused.told
+    assert "next: write distribution: sname and env: {RELEASE_COOKIE: {secret: NAME}} in apps/" in refused.told
     assert project.once().verbs == []

@@ -27,6 +27,9 @@ NOTE = (
 PROBES = {
     "its-own-release": "echo x >>VERSION",
     "the-env-of-another": f"cat {HOME}/.config/reconcile/other/*",
+    "the-release-of-another": f"cat {HOME}/.local/share/reconcile/other/releases/*/VERSION",
+    "the-state-of-another": f"ls {HOME}/.config/apps/other {HOME}/.local/state/apps/other",
+    "the-runtime-of-another": "ls $XDG_RUNTIME_DIR/apps/other",
     "the-keys-of-the-login": f"ls {HOME}/.ssh",
     "the-systemd-of-the-login": "systemctl --user list-units",
     "a-namespace": "unshare --user true",
