@@ -50,6 +50,7 @@ PREPARE = """\
 sed -i 's/^root:[^:]*:/root:SHADOW-MARKER:/' /etc/shadow
 mkdir -p /etc/cron.d
 mkdir -p -m 0700 /etc/reconcile/other /var/lib/reconcile/other
+touch /var/lib/reconcile/lease.lock # ours since before
 echo 'KEY="OTHER-MARKER"' >/etc/reconcile/other/4010.env
 chmod 0600 /etc/reconcile/other/4010.env
 cat >/etc/systemd/system/nightly@.service <<'UNIT'
@@ -621,7 +622,7 @@ def test_a_migration_cannot_make_root_load_anything(attacker: Attacker) -> None:
     )
 
     attacker.machine.run(QUICK)
-    done = attacker.change("migrate", APP, RELEASE, "30", "0" * 12, stdin=tar_of({"env": text}))
+    done = attacker.change("migrate", APP, RELEASE, "30", "0" * 12, stdin=files(env=text))
 
     assert b"@@ result - 1\n0\n" in done.stdout, done
     assert attacker.machine.run("ls -A /root").stdout.split().count("secret") == 1
