@@ -81,7 +81,7 @@ async def ask_health(host: Transport, port: int, path: str) -> Health:
     """(healthy, what was answered) of one GET to the slot itself."""
     http = HttpConnection(host, port)
     try:
-        return read_health((await http.get(path))[0])
+        return read_health(await http.status(path))
     except NoAnswer as error:
         return False, str(error)
     finally:

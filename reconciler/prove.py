@@ -81,7 +81,7 @@ class _Watch:
         try:
             while True:
                 try:
-                    healthy, self.answer = read_health((await http.get(self.target.wanted.health_path or "/"))[0])
+                    healthy, self.answer = read_health(await http.status(self.target.wanted.health_path or "/"))
                 except NoAnswer as error:
                     healthy, self.answer = False, str(error)
                 now = now_seconds()

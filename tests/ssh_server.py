@@ -89,11 +89,7 @@ class _Process(asyncssh.SSHServerProcess[bytes]):
         )
         assert child.stdout and child.stderr
         feeding = asyncio.create_task(self._feed(child))
-        with contextlib.suppress(BrokenPipeError, ConnectionError, asyncssh.Error):
-            async for block in child.stdout:
-                self.stdout.write(block)
-                await self.stdout.drain()
-            self.stderr.write(await child.stderr.read())
+        await asyncio.gather(_relay(child.stdout, self.stdout), _relay(child.stderr, self.stderr))
         feeding.cancel()
         status = await child.wait()
         with contextlib.suppress(BrokenPipeError, ConnectionError, OSError, asyncssh.Error):
@@ -107,3 +103,10 @@ class _Process(asyncssh.SSHServerProcess[bytes]):
                 child.stdin.write(block)
                 await child.stdin.drain()
         child.stdin.close()
+
+
+async def _relay(reader: asyncio.StreamReader, writer: asyncssh.SSHWriter[bytes]) -> None:
+    with contextlib.suppress(BrokenPipeError, ConnectionError, asyncssh.Error):
+        while block := await reader.read(65536):
+            writer.write(block)
+            await writer.drain()

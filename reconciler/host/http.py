@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import h11
 
 LONGEST_BODY = 16 * 1024 * 1024  # Traefik's raw data of a host with thousands of routes
+LONGEST_UNREAD = 64 * 1024  # of a body that nobody reads; to read more of it would only keep a connection
 
 
 class NoAnswer(Exception):
@@ -27,10 +28,20 @@ class HttpConnection:
 
     async def get(self, path: str, timeout_seconds: float = 5) -> tuple[int, bytes]:
         """(status, body). Raises NoAnswer; HostUnreachable and HostRefused pass through."""
+        status, body = await self._within(timeout_seconds, path, LONGEST_BODY)
+        if len(body) > LONGEST_BODY:
+            raise NoAnswer("the answer is too long")
+        return status, body
+
+    async def status(self, path: str, timeout_seconds: float = 5) -> int:
+        """Only the status, however long the body is. Raises as `get` does."""
+        return (await self._within(timeout_seconds, path, LONGEST_UNREAD))[0]
+
+    async def _within(self, timeout_seconds: float, path: str, most: int) -> tuple[int, bytes]:
         try:
             with self._host.round_trips:
                 async with asyncio.timeout(timeout_seconds):
-                    return await self._exchange(path)
+                    return await self._exchange(path, most)
         except TimeoutError:
             self.close()
             raise NoAnswer(f"no answer within {timeout_seconds:g} s") from None
@@ -41,7 +52,7 @@ class HttpConnection:
             self.close()
             raise NoAnswer(f"the connection broke ({type(error).__name__})") from None
 
-    async def _exchange(self, path: str) -> tuple[int, bytes]:
+    async def _exchange(self, path: str, most: int) -> tuple[int, bytes]:
         import h11
 
         if self._streams is None or self._state is None:
@@ -53,7 +64,7 @@ class HttpConnection:
         try:
             writer.write(state.send(h11.Request(method="GET", target=path, headers=headers)) or b"")
             writer.write(state.send(h11.EndOfMessage()) or b"")
-            status, body = await _answer(state, reader)
+            status, body = await _answer(state, reader, most)
         except h11.ProtocolError:  # its message repeats bytes of the peer, which are no words of ours
             self.close()
             raise NoAnswer("what answers is not HTTP") from None
@@ -70,10 +81,11 @@ class HttpConnection:
             streams[1].close()
 
 
-async def _answer(state: h11.Connection, reader: Reader) -> tuple[int, bytes]:
+async def _answer(state: h11.Connection, reader: Reader, most: int) -> tuple[int, bytes]:
+    """The status and the body, of which no more is read when it is longer than `most`."""
     import h11
 
-    status, parts, size = 0, [], 0
+    status, body = 0, bytearray()
     while True:
         event = state.next_event()
         if event is h11.NEED_DATA:
@@ -81,11 +93,10 @@ async def _answer(state: h11.Connection, reader: Reader) -> tuple[int, bytes]:
         elif isinstance(event, h11.Response):
             status = event.status_code
         elif isinstance(event, h11.Data):
-            size += len(event.data)
-            if size > LONGEST_BODY:
-                raise NoAnswer("the answer is too long")
-            parts.append(bytes(event.data))
+            body += event.data
+            if len(body) > most:
+                return status, bytes(body)
         elif isinstance(event, h11.EndOfMessage):
-            return status, b"".join(parts)
+            return status, bytes(body)
         elif isinstance(event, h11.ConnectionClosed):
             raise NoAnswer("the connection was closed without an answer")

@@ -22,6 +22,7 @@ from reconciler.host.transport import (
     Writer,
     converse,
     read_all,
+    read_end,
     too_long,
     why_refused,
 )
@@ -49,7 +50,9 @@ class LocalHost:
             with self.round_trips:
                 async with asyncio.timeout(timeout_seconds):
                     stdout, stderr = await converse(
-                        _all_of(process.stdout, tell), _all_of(process.stderr, None), _feed(process.stdin, stdin)
+                        read_all(_reader(process.stdout), tell),
+                        read_end(_reader(process.stderr)) if tell else read_all(_reader(process.stderr), None),
+                        _feed(process.stdin, stdin),
                     )
                     status = await process.wait()
         except TimeoutError:
@@ -87,16 +90,18 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     """End a command that nobody waits for any more, and what it started; what sudo made root's sees its stdin end."""
     if process.stdin:
         process.stdin.close()
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGTERM)
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(ENDS_WITHIN_SECONDS):
-            await process.wait()
+    for each in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, each)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ENDS_WITHIN_SECONDS):
+                await process.wait()
+                return
 
 
-async def _all_of(reader: asyncio.StreamReader | None, tell: Tell | None) -> bytes:
+def _reader(reader: asyncio.StreamReader | None) -> asyncio.StreamReader:
     assert reader is not None
-    return await read_all(reader, tell)
+    return reader
 
 
 async def _feed(writer: asyncio.StreamWriter | None, stdin: Stdin) -> None:

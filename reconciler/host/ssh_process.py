@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from reconciler.host.transport import ENDS_WITHIN_SECONDS, Completed, Stdin, Tell, converse, read_all
+from reconciler.host.transport import ENDS_WITHIN_SECONDS, Completed, Stdin, Tell, converse, read_all, read_end
 
 if TYPE_CHECKING:
     import asyncssh
@@ -47,7 +47,9 @@ async def carry_out(process: Process, stdin: Stdin, timeout_seconds: float, tell
     try:
         async with asyncio.timeout(timeout_seconds):
             stdout, stderr = await converse(
-                read_all(process.stdout, tell), read_all(process.stderr, None), _feed(process.stdin, stdin)
+                read_all(process.stdout, tell),
+                read_end(process.stderr) if tell else read_all(process.stderr, None),
+                _feed(process.stdin, stdin),
             )
             await process.wait_closed()
     except BaseException:

@@ -13,6 +13,7 @@ from reconciler.words import printable
 Stdin = bytes | AsyncIterator[bytes]
 Tell = Callable[[bytes], None]
 LARGEST_ANSWER_BYTES = 16 * 1024 * 1024  # a look at a hundred apps is 200 kB
+LONGEST_END_BYTES = 256 * 1024  # of what a told stream wrote on stderr
 
 
 PROGRAM = "/usr/local/sbin/reconcile-host"
@@ -178,6 +179,15 @@ async def read_all(reader: Reader, tell: Tell | None) -> bytes:
     return b"".join(blocks)
 
 
+async def read_end(reader: Reader) -> bytes:
+    """The last of it: what goes with a stream that is told may go on for days, and ends nothing."""
+    end = bytearray()
+    while block := await reader.read(65536):
+        end += block
+        del end[:-LONGEST_END_BYTES]
+    return bytes(end)
+
+
 async def converse(
     stdout: Coroutine[None, None, bytes], stderr: Coroutine[None, None, bytes], feed: Coroutine[None, None, None]
 ) -> tuple[bytes, bytes]:
@@ -209,7 +219,7 @@ class Transport(Protocol):
         self, command: Command, stdin: Stdin = b"", timeout_seconds: float = 60, *, tell: Tell | None = None
     ) -> Completed:
         """Run it as root, or as who logs in where nothing needs root. With `tell`, stdout goes there as it comes, and
-        not into the result.
+        not into the result, and of stderr only the end does.
 
         It may have to wait for its turn; its time begins after that. When the time is over, or the caller is cancelled,
         it is ended on the host as well. Raises HostUnreachable when the connection breaks or it does not end in time,
