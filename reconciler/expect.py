@@ -162,6 +162,8 @@ def _started(slot: Slot, action: StartInstance, want: Wanted) -> Slot:
         invocation=f"{slot.invocation}+",
         restarts=0,
         listening=False,
+        stranger="",
+        port_lost=False,
         open_connections=0,
         health="",
         healthy=None,

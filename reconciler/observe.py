@@ -98,9 +98,8 @@ def _with_answers(name: str, app: ObservedApp, answered: list[Rawdata], health: 
     for slot in app.slots:
         if slot.running_now and slot.name in health:
             healthy, answer = health[slot.name]
-            slot = replace(
-                slot, healthy=healthy and slot.listening, health=answer if slot.listening else "port not open"
-            )
+            own = slot.listening and not slot.stranger
+            slot = replace(slot, healthy=healthy and own, health=answer if own else "port not open")
         slots.append(slot)
     applied = traefik_api.applied_by_all(name, answered, app.route.digest if app.route else "")
     return replace(app, slots=tuple(slots), applied=applied)

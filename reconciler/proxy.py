@@ -38,5 +38,8 @@ def traefik_app(desired: Desired) -> App | None:
         stop_seconds=STOP_SECONDS,
         keep_releases=KEEP_RELEASES,
         rollout=Rollout(),
-        sandbox=Sandbox(capabilities=("CAP_NET_BIND_SERVICE",)),
+        sandbox=Sandbox(
+            capabilities=("CAP_NET_BIND_SERVICE",),
+            extra_ports=(traefik.http_port, traefik.https_port, *sorted(traefik.tcp_ports.values())),
+        ),
     )

@@ -218,6 +218,7 @@ def _unit_settings(app: App, spec: HostSpec) -> UnitSettings:
         distribution=app.distribution,
         node_host=node_host(app.distribution, spec.private_address),
         has_port=bool(app.ports),
+        ports=(*app.ports, *app.sandbox.extra_ports),
         scope=spec.scope,
     )
 

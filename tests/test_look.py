@@ -112,7 +112,7 @@ def test_trouble() -> None:
             route=RouteFile("4010", "8ab1d9590211", intact=True),
         ),
         "alien": ObservedApp(
-            slots=(replace(empty("4020"), stranger="another program"), empty("4021")),
+            slots=(replace(empty("4020"), stranger="another program", port_lost=True), empty("4021")),
             foreign=("/etc/traefik/dynamic/alien.yml",),
             route=RouteFile("", "", intact=False),
         ),
@@ -139,6 +139,48 @@ def test_what_differs_on_the_host_differs_in_the_look(before: str, after: str, c
     reply = read_reply(edited(case("one_live_slot"), before, after, kind=kind), Layout())
 
     assert reply.apps["hello"].slot("4000") == replace(LIVE, **changed)  # type: ignore[arg-type]
+
+
+OWN = "listen 4000 1863474 64000 "  # of hello@4000, by its user; then how near it is to what is sent to 127.0.0.1
+USERS = ("user 64000 /var/lib/private/hello", "user 64001 /var/lib/private/evil")
+
+
+@pytest.mark.parametrize(
+    ("own", "others", "stranger", "lost"),
+    [
+        ("0", (), "", False),
+        ("0", ("listen 4000 7 64001 2",), "", False),  # all of IPv6, beside it
+        ("0", ("listen 4000 7 64001 3",), "", False),  # 127.0.0.2
+        ("1", ("listen 4000 7 64001 2", "listen 4000 8 64001 3"), "", False),
+        ("2", ("listen 4000 7 64001 0", *USERS), "the app evil", True),  # nearer than its own
+        (None, ("listen 4000 7 64001 0", *USERS), "the app evil", True),
+        (None, ("listen 4000 7 0 1", *USERS), "another program", True),
+        (None, ("listen 4000 7 64000 0", *USERS), "", False),  # a process of its own that was not found among many
+        (None, ("listen 4000 7 64001 0",), "another program", False),  # where no user tells whose it is
+        (None, ("listen 4000 7 64001 3", *USERS), "", False),
+    ],
+)
+def test_who_gets_what_is_sent_to_a_port_is_told_from_who_listens_beside(
+    own: str | None, others: tuple[str, ...], stranger: str, lost: bool
+) -> None:
+    reply = with_lines(without_lines(case("one_live_slot"), "^listen"), "processes", *others)
+    if own:
+        reply = with_lines(reply, "processes", OWN + own)
+
+    slot = read_reply(reply, Layout()).apps["hello"].slot("4000")
+
+    assert (slot.listening, slot.stranger, slot.port_lost) == (own is not None, stranger, lost)
+
+
+def test_an_app_that_took_a_port_is_known_by_its_unit() -> None:
+    """Where all apps are of one login, too."""
+    reply = without_lines(case("one_live_slot"), "^(listen|socket|process|/proc)")
+    reply = with_lines(reply, "units", "process evil@worker.service 99")
+    reply = with_lines(reply, "processes", "listen 4000 7 1000 0", "socket /proc/99/fd socket:[7]")
+
+    slot = read_reply(reply, Layout()).apps["hello"].slot("4000")
+
+    assert (slot.stranger, slot.port_lost) == ("the app evil", True)
 
 
 @pytest.mark.parametrize(

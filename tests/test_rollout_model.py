@@ -201,6 +201,102 @@ def test_a_stranger_on_the_port_blocks_with_its_name() -> None:
     assert end.kind == "port_taken"
 
 
+def taken(world: World, name: str, **changes: object) -> None:
+    """The app evil listens on the port of this slot, whose own process is not to be had."""
+    stolen = replace(world.app.slot(name), stranger="the app evil", port_lost=True, listening=False, healthy=False)
+    world.seen = world.seen.with_app("hello", world.app.with_slot(replace(stolen, **changes)))  # type: ignore[arg-type]
+
+
+def free(world: World, name: str) -> None:
+    again = replace(world.app.slot(name), stranger="", port_lost=False, listening=True, healthy=True, state="active")
+    world.seen = world.seen.with_app("hello", world.app.with_slot(again))
+
+
+def test_no_visitor_is_sent_to_who_took_a_port_and_the_app_moves_to_its_other_one() -> None:
+    """The route leaves first; it comes back with the other slot, once that is proven."""
+    world = World()
+    run_pass(world, wanted("1"))
+    world.actions.clear()
+    taken(world, "4000", restarts=3)
+
+    assert isinstance(run_pass(world, wanted("1")), Converged)
+    assert verbs(world) == ["unroute", "start", "wait", "cutover", "confirm", "stop"]
+    assert world.actions[0].reason == "port 4000 is taken by the app evil"
+    assert world.app.route and world.app.route.slot == "4001"
+
+
+@pytest.mark.parametrize("slots", [("4000",), ("4000", "4001")])
+def test_with_no_port_left_it_waits_without_a_route_and_heals_by_itself(slots: tuple[str, ...]) -> None:
+    """Nothing is quarantined, and who has the port is said before that the app crashes."""
+    world, want = World(), wanted("1", slots=slots)
+    run_pass(world, want)
+    world.actions.clear()
+    for name in slots:
+        taken(world, name, restarts=7, state="activating" if name == "4000" else "inactive")
+
+    for _ in range(2):
+        end = run_pass(world, want)
+        assert isinstance(end, Blocked) and (end.kind, end.retryable) == ("port_taken", True)
+        assert "is taken by the app evil" in end.reason
+    assert (verbs(world), world.app.route, world.app.quarantined) == (["unroute"], None, ())
+
+    world.seen = world.seen.with_app("hello", replace(world.app, applied=None))  # Traefik has seen it go
+    world.once_served = False
+    for name in slots:
+        free(world, name) if name == "4000" else taken(world, name, stranger="", port_lost=False)
+    assert isinstance(run_pass(world, want), Converged)
+    assert verbs(world) == ["unroute", "cutover", "confirm"]
+
+
+def test_a_candidate_whose_port_is_taken_leaves_and_is_not_quarantined() -> None:
+    """The version that serves goes on; the new one has its next try when the port is free."""
+    world = World()
+    run_pass(world, wanted("1"))
+    seen, want = world.look(), wanted("2")
+    while not isinstance(step := next_action(want, seen), WaitHealthy):
+        assert not isinstance(step, Converged | Blocked)
+        seen = world.apply(step, want)
+    taken(world, "4001", restarts=2, failure="it exited 2 times")
+
+    end = next_action(want, world.apply(next_action(want, world.seen), want))  # type: ignore[arg-type]
+
+    assert verbs(world)[-1] == "stop"
+    assert not world.app.quarantined and world.app.route and world.app.route.slot == "4000"
+    assert not isinstance(end, Blocked)  # the model frees a port as it stops a slot
+    assert isinstance(run_pass(world, want), Converged)
+
+
+def test_a_stop_first_start_without_its_port_keeps_what_served_for_the_next_boot() -> None:
+    world, want = World(), wanted("2", slots=("4000",))
+    run_pass(world, wanted("1", slots=("4000",)))
+    seen = world.look()
+    while not isinstance(step := next_action(want, seen), WaitHealthy):
+        assert not isinstance(step, Converged | Blocked)
+        seen = world.apply(step, want)
+    before = world.app.slot("4000").previous
+    taken(world, "4000", restarts=2, failure="it exited 2 times")
+    world.actions.clear()
+
+    end = run_pass(world, want)
+
+    assert isinstance(end, Blocked) and end.kind == "port_taken"
+    assert (verbs(world), world.app.quarantined) == (["unroute"], ())
+    assert before and world.app.slot("4000").previous == before
+
+
+def test_another_program_that_may_be_of_its_own_takes_no_route() -> None:
+    """As where all apps are of one login: nothing starts there, but what serves is left alone."""
+    world = World()
+    run_pass(world, wanted("1"))
+    world.actions.clear()
+    taken(world, "4000", port_lost=False)
+
+    end = run_pass(world, wanted("1"))
+
+    assert isinstance(end, Blocked) and end.kind == "port_taken"
+    assert verbs(world) == []
+
+
 def test_what_an_app_would_take_from_somebody_else_stops_it_before_its_first_action() -> None:
     world = World()
     world.seen = world.seen.with_app("hello", replace(world.app, taken=("/var/lib/hello", "/etc/passwd")))

@@ -90,6 +90,10 @@ class Sandbox(Strict):
         default=(),
         description="Absolute paths the app may write to besides its own folders (ReadWritePaths=).",
     )
+    extra_ports: Annotated[tuple[Annotated[int, Whole(1, 65535)], ...], EachOnce, MayBeEmpty(tuple)] = Field(
+        default=(),
+        description="TCP ports besides its own on which it may listen (SocketBindAllow=), such as one for metrics.",
+    )
     capabilities: Annotated[tuple[values.Capability, ...], EachOnce, MayBeEmpty(tuple)] = Field(
         default=(),
         description="Kept capabilities (CapabilityBoundingSet=, AmbientCapabilities=, PrivateUsers=no).",

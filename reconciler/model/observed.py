@@ -62,7 +62,8 @@ class Slot:
     memory_kib: int = 0
     enabled: bool = False
     listening: bool = False  # a process of this unit listens on the slot's port
-    stranger: str = ""  # somebody else listens there
+    stranger: str = ""  # somebody else listens there, and gets what is sent to the port
+    port_lost: bool = False  # and that is certain
     open_connections: int = 0
     health: str = ""  # what the health path answered at the look: "200", "503", "connection refused"
     healthy: bool | None = None  # None: not asked

@@ -55,6 +55,7 @@ def findings(seen: Survey, around: Around) -> tuple[Finding, ...]:
         *(_room("disk", room, "make room: reconcile keeps keep_releases releases an app") for room in seen.disks),
         *(_room("inodes", room, "remove small files, or make a larger file system") for room in seen.inodes),
         *_memory(seen),
+        _ports(seen),
         _clock(seen, around),
         *_traefik(seen, around),
         _dynamic_folder(seen),
@@ -151,6 +152,13 @@ def _memory(seen: Survey) -> list[Finding]:
     says, remedy = "there is no memory controller: memory_max limits nothing", "boot with cgroup_enable=memory"
     level: Level = "note" if seen.container else "problem"
     return [found, Finding("memory limits", level, says, remedy)]
+
+
+def _ports(seen: Survey) -> Finding:
+    if "ports" in seen.has and seen.controllers:
+        return Finding("ports", "ok", "systemd lets an app listen on its own ports only, until its next daemon-reload")
+    says = "systemd is built without BPF: an app may take the port of another that is down, until the next pass sees it"
+    return Finding("ports", "note", says, "docs/security.md; the systemd of Debian 13 holds apps to their ports")
 
 
 def _clock(seen: Survey, around: Around) -> Finding:

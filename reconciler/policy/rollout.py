@@ -24,7 +24,7 @@ from reconciler.model.action import (
     Step,
     WaitHealthy,
 )
-from reconciler.model.observed import ObservedHost, Quarantine, Slot
+from reconciler.model.observed import ObservedApp, ObservedHost, Quarantine, Slot
 from reconciler.model.wanted import Wanted
 from reconciler.policy import certificates, starting
 from reconciler.policy.case import Case
@@ -54,6 +54,8 @@ def next_step(want: Wanted, seen: ObservedHost) -> Step:
             way_round_taken(want),
             kind="foreign",
         )
+    if step := _lose_no_visitors(want, app):
+        return step
     live = live_slot(want, app)
     identity = wanted_identity(want, app)
     if identity is None:
@@ -63,6 +65,7 @@ def next_step(want: Wanted, seen: ObservedHost) -> Step:
     for part in (
         _come_back_at_boot,
         _keep_quarantine,
+        starting.keep_off,
         starting.come_up,
         _be_as_written,
         _be_accepted,
@@ -75,6 +78,14 @@ def next_step(want: Wanted, seen: ObservedHost) -> Step:
         if step := part(case):
             return step
     return certificates.converged(case)
+
+
+def _lose_no_visitors(want: Wanted, app: ObservedApp) -> Step | None:
+    """Whoever has taken the port that the route names gets the visitors, and their cookies: no answer is better."""
+    slot = app.slot(app.route.slot) if app.route else None
+    if slot is None or not slot.port_lost or not want.route:
+        return None
+    return RemoveRoute(want.host, want.app, f"port {slot.name} is taken by {slot.stranger}")
 
 
 def _without_release(want: Wanted, live: Slot | None) -> Blocked:

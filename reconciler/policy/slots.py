@@ -32,11 +32,17 @@ def carries(slot: Slot, want: Wanted, app: ObservedApp) -> bool:
 def chosen_slot(want: Wanted, app: ObservedApp, live: Slot | None, crowded: str = "") -> Slot:
     """Where the wanted release runs or shall run: where it is already, else a slot that does not serve.
 
-    With one slot, or `crowded`, it takes the place of what serves.
+    With one slot, or `crowded`, it takes the place of what serves. One whose port was lost to somebody else gives way.
     """
-    if live and live.name in want.slots and (carries(live, want, app) or want.one_slot or crowded or live.previous):
-        return live
     idle = [app.slot(name) for name in want.slots if live is None or name != live.name]
+    lost = live is not None and live.port_lost and any(not slot.stranger for slot in idle)
+    if (
+        live
+        and live.name in want.slots
+        and not lost
+        and (carries(live, want, app) or want.one_slot or crowded or live.previous)
+    ):
+        return live
     return next((slot for slot in idle if carries(slot, want, app)), None) or idle[0]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from reconciler.model.action import Blocked, Drift, InstallRelease, Migrate, StartInstance, Step
 from reconciler.model.observed import Identity, Slot
 from reconciler.policy.case import Case
@@ -9,6 +11,20 @@ from reconciler.policy.leaving import leave
 from reconciler.policy.reasons import cost_of_traefik, difference
 from reconciler.policy.routing import no_entry_point, no_way_in
 from reconciler.policy.slots import carries
+
+
+def keep_off(case: Case) -> Step | None:
+    """Somebody else has the port. What an instance does without it is no failure of its version; a candidate goes."""
+    slot = case.slot
+    if not slot.stranger or case.app.by_hand:
+        return None
+    reason = f"port {slot.name} is taken by {slot.stranger}"
+    if slot.running_now and not case.accepted and not slot.previous:
+        return leave(case, slot, reason)
+    remedy = "stop that program or give the app other ports"
+    if case.want.proxy:
+        remedy = "stop it, be it another Traefik, or choose another api_port in fleet.yaml"
+    return replace(case.blocked("port_taken", reason, remedy), retryable=True)
 
 
 def come_up(case: Case) -> Step | None:
@@ -62,11 +78,6 @@ def _replaced(case: Case) -> Identity | None:
 
 def _may_not_start(case: Case) -> Blocked | None:
     slot, live = case.slot, case.live
-    if slot.stranger and not case.app.by_hand:
-        remedy = "stop that program or give the app other ports"
-        if case.want.proxy:
-            remedy = "stop it, be it another Traefik, or choose another api_port in fleet.yaml"
-        return case.blocked("port_taken", f"port {slot.name} is taken by {slot.stranger}", remedy)
     if case.want.route and live is not slot and (blocked := no_way_in(case)):
         return blocked
     if not carries(slot, case.want, case.app) and (blocked := no_entry_point(case)):

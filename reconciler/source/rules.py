@@ -26,6 +26,13 @@ class AppFile:
         place = self._place(path)
         return f"{self.document.file}:{place.line}:{place.column}"
 
+    @property
+    def ports(self) -> list[tuple[KeyPath, int]]:
+        """(key, port) of each on which the app listens."""
+        own: list[tuple[KeyPath, int]] = [(("ports", index), port) for index, port in enumerate(self.app.ports)]
+        extra = enumerate(self.app.sandbox.extra_ports)
+        return own + [(("sandbox", "extra_ports", index), port) for index, port in extra]
+
     def problem(self, path: KeyPath, message: str, next_step: str) -> Problem:
         place = self._place(path)
         return Problem(self.document.file, place.line, place.column, dotted(path), message, next_step)
@@ -63,12 +70,12 @@ def _two_names(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
 
 def _taken_ports(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
     for file in files:
-        for index, port in enumerate(file.app.ports):
+        for path, port in file.ports:
             if what := _use_by_traefik(port, fleet):
-                yield file.problem(("ports", index), f"{port} is {what}", "choose another port")
+                yield file.problem(path, f"{port} is {what}", "choose another port")
             for name, spec in _machines(file, fleet):
                 if port == spec.port:
-                    yield file.problem(("ports", index), f"{port} is the SSH port of {name}", "choose another port")
+                    yield file.problem(path, f"{port} is the SSH port of {name}", "choose another port")
 
 
 def _use_by_traefik(port: int, fleet: Fleet) -> str:
@@ -182,9 +189,7 @@ def _swallowed(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
 def _shared(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
     owners: dict[tuple[object, ...], tuple[AppFile, KeyPath]] = {}
     for file in files:
-        wanted: list[tuple[KeyPath, str, object]] = [
-            (("ports", index), "port", port) for index, port in enumerate(file.app.ports)
-        ]
+        wanted: list[tuple[KeyPath, str, object]] = [(path, "port", port) for path, port in file.ports]
         claims = file.app.route.claims if file.app.route else []
         wanted += [(("route", *path), "route", claimed) for path, claimed in claims]
         for name, spec in _machines(file, fleet):

@@ -70,7 +70,9 @@ _UNIT = re.compile(
     r" ([0-9]{1,10}|-) ([a-z-]{1,40}) ([!-~]{1,80})"
 )
 _PROCESS = re.compile(r"process (\S{1,255}) ([0-9]{1,10})")
-_LISTEN = re.compile(r"(listen|open) ([0-9]{1,5}) ([0-9]{1,15})")
+_OPEN = re.compile(r"open ([0-9]{1,5}) ([0-9]{1,15})")
+_LISTEN = re.compile(r"listen ([0-9]{1,5}) ([0-9]{1,15}) ([0-9]{1,10}) ([0-3])")
+_USER = re.compile(rf"user ([0-9]{{1,10}}) /var/lib/private/({APP_NAME})")
 _SOCKET = re.compile(r"socket /proc/([0-9]{1,10})/fd socket:\[([0-9]{1,15})\]")
 _MEMORY = re.compile(r"/proc/([0-9]{1,10})/status:VmRSS:\s{1,20}([0-9]{1,15}) kB")
 _ENVIRON = re.compile(rf"/proc/([0-9]{{1,10}})/environ:RECONCILE_INSTANCE=({RELEASE}/{RELEASE}/{RELEASE})")
@@ -133,6 +135,15 @@ def read_sums(part: Part) -> dict[str, str]:
     return sums
 
 
+@dataclass(frozen=True)
+class Listener:
+    """A socket that listens, the number of its user, and how near it is to what is sent to 127.0.0.1."""
+
+    inode: str
+    user: str
+    kind: int  # the lowest one gets it; 3 never does
+
+
 @dataclass
 class Processes:
     """Units, their processes, and what those hold. `odd` are the apps of which something has no form."""
@@ -140,7 +151,8 @@ class Processes:
     units: dict[str, Unit] = field(default_factory=dict)
     main: dict[str, str] = field(default_factory=dict)  # unit → pid
     pids: dict[str, set[str]] = field(default_factory=dict)  # unit → all that were looked at
-    listening: dict[str, set[str]] = field(default_factory=dict)  # port → inodes
+    listening: dict[str, set[Listener]] = field(default_factory=dict)  # port →
+    users: dict[str, str] = field(default_factory=dict)  # number → the app of ours that is run by it
     opened: dict[str, int] = field(default_factory=dict)  # port → connections
     holders: dict[str, set[str]] = field(default_factory=dict)  # inode → pids
     memory_kib: dict[str, int] = field(default_factory=dict)  # pid →
@@ -174,13 +186,13 @@ class Processes:
         return True
 
     def _is_port(self, line: str) -> bool:
-        if not (found := _LISTEN.fullmatch(line)):
-            return False
-        if found[1] == "listen":
-            self.listening.setdefault(found[2], set()).add(found[3])
-        else:
-            self.opened[found[2]] = int(found[3])
-        return True
+        if found := _LISTEN.fullmatch(line):
+            self.listening.setdefault(found[1], set()).add(Listener(found[2], found[3], int(found[4])))
+        elif found := _OPEN.fullmatch(line):
+            self.opened[found[1]] = int(found[2])
+        elif found := _USER.fullmatch(line):
+            self.users[found[1]] = found[2]
+        return bool(found)
 
     def _is_held(self, line: str) -> bool:
         if found := _SOCKET.fullmatch(line):

@@ -10,7 +10,7 @@ from reconciler.model.observed import Identity, Slot, UnitState
 from reconciler.tools import systemd
 from reconciler.tools.elixir import EPMD_UNIT
 from reconciler.tools.framing import Unfit, number
-from reconciler.tools.look_records import LARGEST, Processes, Unit
+from reconciler.tools.look_records import LARGEST, Listener, Processes, Unit
 from reconciler.tools.traefik import htpasswd_path
 
 UNKNOWN = Identity("unknown-0", "unknown", "unknown")  # somebody else started it, as before an adoption
@@ -128,24 +128,48 @@ def listens(unit: str, port: str, processes: Processes) -> bool:
     return bool(_held(unit, port, processes))
 
 
-def _held(unit: str, port: str, processes: Processes) -> set[str]:
+def _held(unit: str, port: str, processes: Processes) -> set[Listener]:
     pids = processes.pids.get(unit, set())
-    return {each for each in processes.listening.get(port, set()) if processes.holders.get(each, set()) & pids}
+    return {each for each in processes.listening.get(port, set()) if processes.holders.get(each.inode, set()) & pids}
 
 
 def _with_processes(slot: Slot, unit: str, processes: Processes) -> Slot:
     pids = processes.pids.get(unit, set())
-    listening = processes.listening.get(slot.name, set())
-    held = _held(unit, slot.name, processes)
     memory_kib = number(str(sum(processes.memory_kib.get(pid, 0) for pid in pids)), LARGEST, "its memory")
-    return replace(
+    slot = replace(
         slot,
         running=_running(slot, unit, processes),
-        listening=bool(held),
-        stranger="another program" if listening - held else "",
+        listening=listens(unit, slot.name, processes),
         open_connections=processes.opened.get(slot.name, 0),
         memory_kib=memory_kib,
     )
+    stranger = _stranger(unit, slot.name, processes)
+    if stranger is None:
+        return slot
+    own, owner = unit.partition("@")[0], _app_of(stranger, processes)
+    # Its own process may be one that was not found among many; its user is known in any case.
+    if owner == own and slot.running_now:
+        return slot
+    certain = owner != own if owner or own in processes.users.values() else not pids
+    return replace(
+        slot, stranger=f"the app {owner}" if owner not in ("", own) else "another program", port_lost=certain
+    )
+
+
+def _app_of(listener: Listener, processes: Processes) -> str:
+    """The app of ours whose process it is, by its unit or else by its user; "" for none that is known."""
+    holders = processes.holders.get(listener.inode, set())
+    units = (unit for unit, pids in sorted(processes.pids.items()) if "@" in unit and pids & holders)
+    return next(units, processes.users.get(listener.user, "")).partition("@")[0]
+
+
+def _stranger(unit: str, port: str, processes: Processes) -> Listener | None:
+    """Who gets what is sent to the port, when it is none of this unit's processes."""
+    nearest = min((each.kind for each in processes.listening.get(port, set())), default=3)
+    if nearest == 3:
+        return None
+    receiving = {each for each in processes.listening[port] if each.kind == nearest}
+    return None if receiving & _held(unit, port, processes) else min(receiving, key=lambda each: each.inode)
 
 
 def _running(slot: Slot, unit: str, processes: Processes) -> Identity | None:

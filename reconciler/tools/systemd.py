@@ -31,6 +31,7 @@ class UnitSettings:
     node_host: str  # after the @ of its node names, "" without distribution
     has_port: bool
     cpu_max: str | None = None
+    ports: tuple[int, ...] = ()  # on which it may listen; no other app of the host may
     scope: Scope = "system"
 
     @property
@@ -58,7 +59,14 @@ def unit_text(settings: UnitSettings) -> str:
     beam = {"node": node, "node_flags": elixir.node_flags(settings.node_host)}
     epmd = {"epmd_unit": elixir.EPMD_UNIT, "epmd_port": elixir.EPMD_PORT}
     own = {"digest": settings.digest, "proxy": settings.proxy, "writable_beside": settings.writable_beside}
+    own["listens"] = _listens(settings)
     return render(settings.template, **own, **vars(settings), **beam, **epmd)
+
+
+def _listens(settings: UnitSettings) -> list[str]:
+    """Ports as systemd has them; those of a node are a range."""
+    first, last = elixir.NODE_PORTS
+    return [*map(str, settings.ports), *([f"{first}-{last}"] if settings.node_host else [])]
 
 
 def epmd_text(releases: str, private_address: str | None) -> str:

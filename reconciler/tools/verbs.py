@@ -21,7 +21,7 @@ from pathlib import Path
 from reconciler.model.machine import Layout
 from reconciler.model.reserved import APP_NAMES, ENV_KEYS
 from reconciler.tools.digests import digest
-from reconciler.tools.elixir import EPMD_UNIT
+from reconciler.tools.elixir import EPMD_UNIT, NODE_PORTS
 from reconciler.tools.forms import decided, escaped, form_of
 from reconciler.tools.rendering import package_text
 from reconciler.tools.scripts import LOOK_ALONE, joined, own_text
@@ -68,6 +68,7 @@ _UNIT_WORDS = {
     "stop_seconds": "[1-9][0-9]{0,3}",
     "memory_max": "([1-9][0-9]{0,14}[KMGT]?|[1-9][0-9]?%|100%)",
     "cpu_max": "[1-9][0-9]{0,5}%",
+    "port": f"([1-9][0-9]{{0,4}}|{NODE_PORTS[0]}-{NODE_PORTS[1]})",
     'sandbox.capabilities | join(" ")': "(CAP_[A-Z_0-9]+( CAP_[A-Z_0-9]+)*)?",
     'sandbox.extra_writable_paths | join(" ")': "/[A-Za-z0-9_.+@/-]+( /[A-Za-z0-9_.+@/-]+)*",
     'writable_beside | join(" ")': "/[A-Za-z0-9_.+@/-]+( /[A-Za-z0-9_.+@/-]+)*",

@@ -37,6 +37,7 @@ class Container:
     namespace: Path
     binds: tuple[str, ...]
     console: Path
+    with_bpf: bool = False
 
     def start(self) -> ProcessId:
         """Switch it on; the process returned lives until the host is switched off, reboots included."""
@@ -71,6 +72,8 @@ class Container:
         words += [f"--machine={self.name}", f"--hostname={self.hostname}", "--console=pipe"]
         words += ["--resolv-conf=off", "--timezone=off", "--link-journal=no"]
         words += [f"--network-namespace-path={self.namespace}", *(["--keep-unit"] if keep_unit else [])]
+        if self.with_bpf:
+            words += ["--capability=CAP_BPF,CAP_PERFMON,CAP_NET_ADMIN", "--system-call-filter=bpf"]
         return words + [f"--bind-ro={bind}" for bind in self.binds]
 
     def last_words(self) -> str:

@@ -7,7 +7,7 @@ import os
 import re
 import socket
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .process import HostsError, command
@@ -42,17 +42,22 @@ class Distribution:
     name: str
     suite: str
     packages: tuple[str, ...]
+    with_bpf: bool = field(default=False, repr=False)  # its systemd uses BPF, for which a container needs more rights
 
     def sources(self) -> str:
         """What apt reads; nothing means the usual mirror of Debian."""
-        return _debian_sources(self.suite) if self is DEBIAN else _ubuntu_sources(self.suite)
+        if self is UBUNTU:
+            return _ubuntu_sources(self.suite)
+        return _debian_sources(self.suite) or _debian_sources(DEBIAN.suite).replace(DEBIAN.suite, self.suite)
 
     def options(self, folder: Path) -> list[str]:
         """What mmdebstrap needs to trust it; `folder` may be written to."""
-        return [] if self is DEBIAN else [f"--keyring={_ubuntu_keyring(folder)}"]
+        return [f"--keyring={_ubuntu_keyring(folder)}"] if self is UBUNTU else []
 
 
 DEBIAN = Distribution("debian", "bookworm", (*PACKAGES, "libssl3"))
+# Its systemd holds an app to its ports: for that alone it is here.
+DEBIAN_13 = Distribution("debian", "trixie", (*PACKAGES, "libssl3t64", "perl", "libbpf1"), with_bpf=True)
 UBUNTU = Distribution("ubuntu", "noble", (*PACKAGES, "libssl3t64", "perl"))  # the small release is one of Perl
 
 

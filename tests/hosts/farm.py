@@ -114,8 +114,9 @@ class Farm:
         records = (json.loads(path.read_text()) for path in sorted(self.folder.glob("machines/*.json")))
         return {record["name"]: self._machine(**record) for record in records}
 
-    def _machine(self, name: str, place: int, binds: list[str]) -> Machine:
-        return Machine(name, self.folder / "machines" / name, Link(self.bridge, place), self.key_path, tuple(binds))
+    def _machine(self, name: str, place: int, binds: list[str], *, with_bpf: bool) -> Machine:
+        folder = self.folder / "machines" / name
+        return Machine(name, folder, Link(self.bridge, place), self.key_path, tuple(binds), with_bpf)
 
     def add(self, name: str, binds: Mapping[Path, str] | None = None, distribution: Distribution = DEBIAN) -> Machine:
         """A new host, booted and reachable; `binds` shows files of this machine in it, read-only."""
@@ -124,7 +125,7 @@ class Farm:
             raise HostsError(f"there is a host {name} already")
         place = next(place for place in range(2, 255) if place not in {m.link.place for m in machines.values()})
         shown = [f"{source}:{path}" for source, path in (binds or {}).items()]
-        record = {"name": name, "place": place, "binds": shown}
+        record = {"name": name, "place": place, "binds": shown, "with_bpf": distribution.with_bpf}
         machine = self._machine(**record)  # type: ignore[arg-type]
         machine.folder.parent.mkdir(exist_ok=True)
         machine.folder.with_suffix(".json").write_text(json.dumps(record))

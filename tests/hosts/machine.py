@@ -41,6 +41,7 @@ class Machine:
     link: Link
     key_path: Path
     binds: tuple[str, ...] = ()
+    with_bpf: bool = False  # it may use BPF as a machine of its own could
 
     @property
     def address(self) -> str:
@@ -212,7 +213,7 @@ class Machine:
     @property
     def _container(self) -> Container:
         console = self.folder / "console.log"
-        return Container(self.link.name, self.name, self.root, self.link.namespace, self.binds, console)
+        return Container(self.link.name, self.name, self.root, self.link.namespace, self.binds, console, self.with_bpf)
 
     def _supervisor(self) -> ProcessId | None:
         with contextlib.suppress(OSError, ValueError):

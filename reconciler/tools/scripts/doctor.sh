@@ -29,6 +29,7 @@ survey() {
   echo "now $(date +%s)"
   echo "ntp $(timedatectl show -p NTPSynchronized --value 2>/dev/null)"
   echo "controllers $(cat /sys/fs/cgroup/cgroup.controllers 2>/dev/null) $([ ! -d /sys/fs/cgroup/memory ] || echo memory)"
+  case $(systemctl --version 2>/dev/null) in *+BPF_FRAMEWORK*) echo 'has ports' ;; esac
   sshd -T -C user=reconcile,host=localhost,addr=127.0.0.1 2>/dev/null |
     sed -n 's/^\(allowtcpforwarding\|disableforwarding\|permitopen\|permitrootlogin\|passwordauthentication\|allowusers\|allowgroups\|denyusers\) /sshd \1 /p'
   systemd-analyze cat-config systemd/journald.conf 2>/dev/null | sed -n 's/^SystemMaxUse=\(.\)/journald \1/p' | tail -n 1

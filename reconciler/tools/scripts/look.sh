@@ -173,12 +173,16 @@ look_unit() { # words of a time: they become one
   done 2>/dev/null # a process, or all of them, may be gone by now
 }
 
-look_ports() { # port …: "listen PORT INODE", a few of each, and "open PORT COUNT"
+# What Traefik sends to 127.0.0.1 reaches a socket of that address first (0), then one of all addresses (1), then one of all
+# of IPv6 (2). A few of each kind are shown of each user, so that nobody can hide the listener of another behind his own.
+look_ports() { # port …: "listen PORT INODE USER KIND" and "open PORT COUNT"
   tables=/proc/net/tcp
   [ ! -r /proc/net/tcp6 ] || tables="$tables /proc/net/tcp6"
   awk -v ports="$*" 'BEGIN {n=split(ports,list," "); for (i=1; i<=n; i++) ours[sprintf("%04X",list[i])]=list[i]}
-    {n=split($2,local,":"); port=local[n]}
-    port in ours && $4=="0A" && heard[port]++ < 16 {print "listen", ours[port], $10}
+    BEGIN {nothing="00000000000000000000000000000000"; mapped="0000000000000000FFFF0000"
+      kinds["0100007F"]=kinds[mapped "0100007F"]=0; kinds["00000000"]=kinds[mapped "00000000"]=1; kinds[nothing]=2}
+    {n=split($2,local,":"); port=local[n]; kind=local[1] in kinds ? kinds[local[1]] : 3}
+    port in ours && $4=="0A" && heard[port,$8,kind]++ < 8 {print "listen", ours[port], $10, $8, kind}
     port in ours && $4=="01" {open[port]++}
     END {for (port in open) print "open", ours[port], open[port]}' $tables 2>/dev/null
 }
@@ -186,8 +190,10 @@ look_ports() { # port …: "listen PORT INODE", a few of each, and "open PORT CO
 look_sockets() { # words of look_ports, then of look_units, with - between: who listens. "socket /proc/PID/fd socket:[INODE]"
   names='' ports='' mains='' others=''
   while [ "$1" != - ]; do
-    [ "$1" != listen ] || names="$names -o -lname socket:[[]$3]" ports="$ports$2 $3 "
-    shift 3
+    case $1 in
+      listen) names="$names -o -lname socket:[[]$3]" ports="$ports$2 $3 " && shift 5 ;;
+      *) shift 3 ;;
+    esac
   done
   [ -n "$names" ] || return 0
   shift
@@ -210,6 +216,28 @@ look_sockets() { # words of look_ports, then of look_units, with - between: who 
     shift 2
   done
   wait
+}
+
+look_users() { # words of look_ports: "user NUMBER FOLDER" of each app of ours, by which the owner of a socket is known
+  sockets=$1 unknown=no
+  shift
+  while [ $# -gt 2 ]; do
+    case $1 in
+      listen)
+        case $sockets in *"socket:[$3]"*) ;; *) unknown=yes ;; esac
+        shift 5
+        ;;
+      *) shift 3 ;;
+    esac
+  done
+  [ $unknown = yes ] || return 0
+  set +f
+  set --
+  for each in "$S"/*/; do
+    app=${each%/} app=${app##*/}
+    ! named "$app" || [ ! -d "/var/lib/private/$app" ] || set -- "$@" "/var/lib/private/$app"
+  done
+  [ $# = 0 ] || stat -c 'user %u %n' "$@" 2>/dev/null
 }
 
 search_socket() { # port inode, then unit and pid of each process that is not the first of its unit
@@ -268,8 +296,10 @@ look() {
   units=$(printf '%s\n\n' "$show" | look_units)
   part units - "$units"
   ports=$([ -z "$numbers" ] || look_ports $numbers)
+  sockets=$(look_sockets $ports - $units)
   part processes - "$ports
-$(look_sockets $ports - $units)
+$sockets
+$(look_users "$sockets" $ports)
 $(look_processes $units)"
   set +f
   part end - ''

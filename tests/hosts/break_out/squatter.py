@@ -11,14 +11,14 @@ from tests.hosts.process import wait_until
 
 # It tries for each of its ports until it has it. `keep`: never answer; `drip`: never end; else the bytes in the file.
 PROGRAM = r"""
-use strict; use warnings; use IO::Socket::INET; use IO::Select; use Socket;
+use strict; use warnings; use IO::Socket::IP; use IO::Select; use Socket;
 my ($how, $address, @ports) = @ARGV;
 my $body = do { local $/; open my $f, '<', "$ENV{CREDENTIALS_DIRECTORY}/answer" or die; <$f> };
 $SIG{PIPE} = 'IGNORE'; $| = 1;
 my (%held, @kept); my $select = IO::Select->new;
 while (1) {
   for my $port (grep { !$held{$_} } @ports) {
-    my $socket = IO::Socket::INET->new(LocalAddr => $address, LocalPort => $port, Listen => 64, ReuseAddr => 1) or next;
+    my $socket = IO::Socket::IP->new(LocalHost => $address, LocalPort => $port, Listen => 64, ReuseAddr => 1) or next;
     $held{$port} = $socket; $select->add($socket); print "has $port\n";
   }
   for my $socket ($select->can_read(0.01)) {
