@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
 from reconciler.tools import scripts
@@ -193,14 +195,16 @@ def test_a_link_that_an_app_plants_tells_nothing_of_roots_files(evil: Project) -
 
 
 def test_doctor_reads_odd_names_and_texts_as_such(evil: Project) -> None:
-    """A file in Traefik's folder whose name has lines, and one that reads like a survey."""
+    """A file in Traefik's folder whose name has lines and an escape, and one that reads like a survey."""
     evil.converge()
     folder = "/etc/traefik/dynamic"
-    evil.machine.run(f"name=$(printf 'a\nway verb\nb.yml'); echo x >\"{folder}/$name\"")
+    for name in ("a\nway verb\nb.yml", "a\x1b[2J.yml"):
+        evil.machine.run(f"echo x >{shlex.quote(f'{folder}/{name}')}; chmod 0666 {folder}/a*")
     evil.machine.write(f"{folder}/mine.yml", "# @@ end - 0\n@@ survey - 3\nabc\n\x1b[2J")
 
     result = evil.run("doctor", evil.machine.name)
 
     assert all(line.isprintable() for line in result.out.split("\n")), result.out
+    assert "others can change ? in Traefik's folder" in result.out
     assert "mine.yml cannot be read" in result.out
     assert "logs in as root" in result.out
