@@ -402,6 +402,12 @@ TRICKS = [
     unit("that stops as root", "ExecStop=/bin/sh", "ExecStop=!/bin/sh"),
     unit("that reads /etc/shadow", f"EnvironmentFile=/etc/reconcile/{APP}/%i.env", "EnvironmentFile=/etc/shadow"),
     unit("that brings root's files in", "PrivateTmp=yes", "PrivateTmp=yes\nBindReadOnlyPaths=/root:/tmp/root"),
+    unit("that may write to root's files", "\nInaccessiblePaths=", "\nBindPaths=/etc\nInaccessiblePaths="),
+    unit(
+        "that may write to root's files in the place for it",
+        f"BindReadOnlyPaths=/srv/{APP}\n",
+        f"BindReadOnlyPaths=/srv/{APP}\nBindPaths=/etc\n",
+    ),
     unit("with a credential of root's", "PrivateTmp=yes", "PrivateTmp=yes\nLoadCredential=x:/etc/shadow"),
     unit("that may gain rights", "NoNewPrivileges=yes\n", ""),
     unit("with the whole system writable", "ProtectSystem=strict", "ProtectSystem=no"),
