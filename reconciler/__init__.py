@@ -1,12 +1,20 @@
 """reconcile: from a commit to a converged server.
 
-cli, commands/   arguments, wiring, exit codes
-loop             a pass: observe, ask for the next action, apply it, until done
-load, source/    desired-state files or a commit → Desired
-observe          hosts → Observed
-decide, policy/  next_action(desired, observed)                              pure
-expect, plan     what an action is meant to change; the preview              pure
-apply            one action → its host; the reply is the fresh observation
-tools/, model/   what we know of systemd, Traefik, releases; the nouns       pure
-host/            the only code that touches a machine
+cli.py            the command line; heavy imports wait                                                   floor 11
+commands/         one short file per command; arguments, live_slot                                             10
+demo/             a whole rollout on this machine                                                               9
+engine/           the loop: converge, watch, preview, rollback, progress, report                                8
+apply/            one action → its host: applier, runner, install, wait, marks, history                         7
+observe/          hosts → Observed: look, ask (Traefik, health), lease                                          6
+daemon/           what a long-running controller offers: http_server, webhook, metrics, systemd_notify          6
+targets/          desired state and fleet → what is wanted on each host                                         5
+artifact/  secrets/  notify/  provision/ (bootstrap and doctor of a host)                                       4
+decide/           PURE: what is done next; expected; plan                                                       3
+desired_state/    files or a commit → Desired; desired_state/git/ reads commits                                 3
+tools/            PURE: all we know of one outside program, text in, text out; its scripts beside it            3
+model/            PURE: the nouns, frozen and strict                                                            2
+host/             the only code that touches a machine                                                          2
+errors.py  clock.py  logs.py  words.py                                                                          1
+
+Imports point downward. ARCHITECTURE.md follows one value through the house.
 """

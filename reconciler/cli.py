@@ -12,7 +12,7 @@ import io
 import sys
 from pathlib import Path
 
-from reconciler.arguments import OWN, SECRETS
+from reconciler.commands.arguments import OWN, SECRETS
 from reconciler.errors import ReconcileError, Unexpected
 
 DESCRIPTION = """From a commit to a converged server: tarball releases, slots under systemd, Traefik routes, over SSH.

@@ -20,6 +20,12 @@ def printable(text: str, longest: int = LONGEST) -> str:
     return shown if len(words) <= longest and len(text) <= 4 * longest else f"{shown}…"
 
 
+def printable_name(name: str, longest: int = 200) -> str:
+    """A file's name: each blank in it stays one, and a line break is shown as an escape."""
+    shown = "".join(map(_shown, name[:longest]))
+    return f"{shown}…" if len(name) > longest else shown
+
+
 def printable_line(line: str) -> str:
     """A line of a log: its blanks stay, its colours go, and a tab is as wide as in a terminal."""
     line = _COLOURS.sub("", line[: 2 * LONGEST_LINE]).expandtabs(8).rstrip("\r\n")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.load import load
-from reconciler.source.yaml_text import read_yaml
+from reconciler.desired_state.load import load
+from reconciler.desired_state.yaml_text import read_yaml
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(

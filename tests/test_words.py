@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconciler.engine.report import blocked_text, outcome_text, table
 from reconciler.errors import ReconcileError
 from reconciler.model.action import Blocked
-from reconciler.report import blocked_text, outcome_text, table
 from reconciler.words import printable, printable_line, printable_text
 
 # A title, a cleared screen, a line of ours, hidden text, a C1 control, a text that runs backwards, an end of line of

@@ -22,7 +22,7 @@ from reconciler.tools.release import (
     Kind,
     name_problem,
 )
-from reconciler.words import printable
+from reconciler.words import printable_name
 
 _BLOCK: Final = tarfile.BLOCKSIZE
 _LONGEST_HEADER: Final = 256 * 1024
@@ -162,7 +162,7 @@ def _member(info: tarfile.TarInfo, tar: memoryview, before: dict[str, Member]) -
     if info.islnk():
         origin = before.get(_clean(info.linkname, path, "the name it is a hard link to"))
         if origin is None or origin.kind != "f":
-            _refuse(path, f"it is a hard link to {printable(info.linkname)}, which is no file further up in it")
+            _refuse(path, f"it is a hard link to {printable_name(info.linkname)}, which is no file further up in it")
         return replace(origin, path=path, modified=modified)
     _check_size(info, tar, path)
     mode = PROGRAM_MODE if info.mode & 0o111 else FILE_MODE
@@ -223,7 +223,7 @@ def _add_folders(members: dict[str, Member], limits: Limits) -> None:
             elif folder.kind != "d":
                 _refuse(
                     path,
-                    f"it lies in {printable(inner)}, which is a {'link' if folder.kind == 'l' else 'file'}",
+                    f"it lies in {printable_name(inner)}, which is a {'link' if folder.kind == 'l' else 'file'}",
                 )
             else:
                 break
@@ -258,14 +258,14 @@ def _follow(path: str, members: dict[str, Member], steps: Iterator[int]) -> None
         step = ahead.pop()
         if step == "..":
             if not place:
-                _refuse(path, f"it is a link that leaves the release: {printable(members[path].target)}")
+                _refuse(path, f"it is a link that leaves the release: {printable_name(members[path].target)}")
             place.pop()
         elif step not in ("", "."):
             member = members.get("/".join([*place, step]))
             if member is None or member.kind != "l":
                 place.append(step)
             elif member.target.startswith("/"):
-                _refuse(path, f"it is a link that leaves the release: {printable(member.target)}")
+                _refuse(path, f"it is a link that leaves the release: {printable_name(member.target)}")
             else:
                 ahead += member.target.split("/")[::-1]
                 links_left -= 1
@@ -274,4 +274,4 @@ def _follow(path: str, members: dict[str, Member], steps: Iterator[int]) -> None
 
 
 def _refuse(name: str, reason: str) -> NoReturn:
-    raise ArtifactRefused(f"{printable(name)}: {reason}", _WITHOUT_IT)
+    raise ArtifactRefused(f"{printable_name(name)}: {reason}", _WITHOUT_IT)

@@ -11,19 +11,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler.enlist import enlist, fleet_in
+from reconciler.apply.runner import tar_of
+from reconciler.desired_state.add_host import enlist, fleet_in
+from reconciler.desired_state.load import label
 from reconciler.errors import ActionFailed, HostError, HostKeyRefused, HostRefused, UsageError
 from reconciler.host.hostkey import ShownKey, shown_key
 from reconciler.host.ssh import SshHost
 from reconciler.host.transport import Command, Transport
-from reconciler.load import label
 from reconciler.model.addresses import split_target
 from reconciler.model.desired import HostSpec
-from reconciler.policy.bootstrap import Asked, Impossible, Step, notes, steps
-from reconciler.run import tar_of
-from reconciler.survey import survey
-from reconciler.tools.bootstrap import shell_text
-from reconciler.tools.survey import DEPLOY_USER, Survey
+from reconciler.provision.files import shell_text
+from reconciler.provision.look import survey
+from reconciler.provision.steps import Asked, Impossible, Step, notes, steps
+from reconciler.provision.survey import DEPLOY_USER, Survey
 from reconciler.words import printable
 
 STEP_SECONDS = 600  # packages are fetched

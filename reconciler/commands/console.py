@@ -6,9 +6,9 @@ import argparse
 import asyncio
 import sys
 
+from reconciler.commands.live_slot import live
 from reconciler.errors import HostError
 from reconciler.host.terminal import require_terminal
-from reconciler.live import live
 
 
 def run(args: argparse.Namespace) -> int:

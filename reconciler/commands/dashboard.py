@@ -9,11 +9,12 @@ import sys
 from reconciler.errors import HostError, UsageError
 from reconciler.host.http import HttpConnection, NoAnswer
 from reconciler.host.transport import Transport
+from reconciler.host.tunnel import open_tunnel
 from reconciler.model.observed import Unreachable
-from reconciler.observe import observe
-from reconciler.resolve import api_port
-from reconciler.session import controller, session
-from reconciler.tunnel import open_tunnel
+from reconciler.observe.lease import controller
+from reconciler.observe.look import observe
+from reconciler.targets.open_fleet import session
+from reconciler.targets.resolve import api_port
 
 PATH = "/dashboard/"
 

@@ -7,16 +7,16 @@ import asyncio
 import json
 from dataclasses import asdict
 
-from reconciler.ask_traefik import ask_all_traefiks
 from reconciler.clock import epoch_seconds
-from reconciler.enlist import fleet_in
+from reconciler.desired_state.add_host import fleet_in
+from reconciler.engine.report import table
 from reconciler.errors import HostRefused
 from reconciler.model.desired import Desired
 from reconciler.model.machine import HostSpec
-from reconciler.policy.doctor import Around, Finding, findings
-from reconciler.report import table
-from reconciler.session import open_host
-from reconciler.survey import survey
+from reconciler.observe.ask import ask_all_traefiks
+from reconciler.provision.findings import Around, Finding, findings
+from reconciler.provision.look import survey
+from reconciler.targets.open_fleet import open_host
 
 
 def run(args: argparse.Namespace) -> int:

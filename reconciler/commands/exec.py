@@ -6,9 +6,9 @@ import argparse
 import asyncio
 import shlex
 
+from reconciler.commands.live_slot import live
 from reconciler.errors import UsageError
 from reconciler.host.transport import Command
-from reconciler.live import live
 from reconciler.tools import scripts
 
 

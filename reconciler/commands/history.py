@@ -10,11 +10,11 @@ import sys
 from datetime import datetime
 from typing import Any
 
+from reconciler.engine.report import table
 from reconciler.errors import HostError, UsageError
 from reconciler.host.transport import Command
 from reconciler.model.reserved import APP_NAME
-from reconciler.report import table
-from reconciler.session import Session, demand_all, session
+from reconciler.targets.open_fleet import Session, demand_all, session
 from reconciler.tools import scripts
 from reconciler.tools.records import read_entry
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from reconciler.errors import HostError, HostRefused, UsageError
 from reconciler.host.transport import Command
-from reconciler.session import Session, demand_all, session
+from reconciler.targets.open_fleet import Session, demand_all, session
 from reconciler.tools import scripts
 from reconciler.words import printable, printable_line
 

@@ -9,14 +9,16 @@ import sys
 from dataclasses import replace
 
 from reconciler.clock import now_seconds
-from reconciler.loop import Outcome, Pass
+from reconciler.decide.fleet import failures
+from reconciler.engine.converge import Pass
+from reconciler.engine.progress import Progress
+from reconciler.engine.report import end_json, notes_text, outcome_text
+from reconciler.engine.rollback import roll_back
 from reconciler.model.action import Blocked, Converged
+from reconciler.model.outcome import Outcome
 from reconciler.model.wanted import Controller
-from reconciler.policy.fleet import failures
-from reconciler.progress import Progress
-from reconciler.report import end_json, notes_text, outcome_text
-from reconciler.rollback import roll_back
-from reconciler.session import Session, controller, session
+from reconciler.observe.lease import controller
+from reconciler.targets.open_fleet import Session, session
 
 
 def run(args: argparse.Namespace) -> int:
@@ -54,7 +56,7 @@ async def one_pass(opened: Session, args: argparse.Namespace, who: Controller | 
     seconds = now_seconds() - started
     code = report(opened, outcomes, seconds, args)
     if opened.desired.fleet.notify or args.metrics_file:
-        from reconciler.telling import Telling
+        from reconciler.daemon.after_pass import Telling
 
         telling = Telling(args.metrics_file)
         telling.begin()

@@ -7,11 +7,11 @@ import asyncio
 import json
 import sys
 
+from reconciler.decide.plan import AppPlan
+from reconciler.engine.preview import preview
+from reconciler.engine.report import plan_json, plan_text
 from reconciler.model.action import Blocked, Converged
-from reconciler.plan import AppPlan
-from reconciler.preview import preview
-from reconciler.report import plan_json, plan_text
-from reconciler.session import Session, session
+from reconciler.targets.open_fleet import Session, session
 
 
 def run(args: argparse.Namespace) -> int:
@@ -37,7 +37,7 @@ async def _plan(args: argparse.Namespace) -> int:
 
 
 async def _hints(opened: Session) -> list[str]:
-    from reconciler.advice import advice
+    from reconciler.artifact.hints import advice
 
     targets = {target.wanted.app: target for target in opened.targets if target.app}
     asked = [advice(target.app, target.folder, target.variables) for target in targets.values() if target.app]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 
-from reconciler.marks import mark
-from reconciler.session import session
+from reconciler.apply.marks import mark
+from reconciler.targets.open_fleet import session
 
 
 def run(args: argparse.Namespace) -> int:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 
+from reconciler.apply.marks import mark
 from reconciler.commands.once import one_pass
-from reconciler.marks import mark
-from reconciler.session import session
+from reconciler.targets.open_fleet import session
 
 
 def run(args: argparse.Namespace) -> int:

@@ -7,13 +7,14 @@ import asyncio
 import json
 import sys
 
+from reconciler.apply.marks import reject
 from reconciler.commands.once import one_pass
+from reconciler.desired_state.origin import FARTHEST_BACK
+from reconciler.engine.rollback import app_of, former
 from reconciler.errors import UsageError
-from reconciler.marks import reject
 from reconciler.model.desired import App, Desired
-from reconciler.origin import FARTHEST_BACK
-from reconciler.rollback import app_of, former
-from reconciler.session import close, controller, session, work_out
+from reconciler.observe.lease import controller
+from reconciler.targets.open_fleet import close, session, work_out
 
 
 def run(args: argparse.Namespace) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 
+from reconciler.commands.live_slot import live
 from reconciler.errors import UsageError
-from reconciler.live import live
 
 
 def run(args: argparse.Namespace) -> int:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from reconciler.desired_state.reference import reference
+from reconciler.desired_state.schema import schemas
 from reconciler.errors import UsageError
-from reconciler.source.reference import reference
-from reconciler.source.schema import schemas
 
 
 def run(args: argparse.Namespace) -> int:

@@ -10,16 +10,16 @@ import os
 import sys
 from dataclasses import asdict
 
+from reconciler.desired_state.files import RECIPIENTS, SECRETS
+from reconciler.desired_state.load import label
+from reconciler.desired_state.origin import origin_of
+from reconciler.engine.report import table
 from reconciler.errors import UsageError
-from reconciler.load import label
 from reconciler.model.references import references
-from reconciler.origin import origin_of
-from reconciler.report import table
 from reconciler.secrets.audit import Row, audit
 from reconciler.secrets.editor import edit
 from reconciler.secrets.vault import Vault, as_typed
 from reconciler.secrets.writing import Store, open_store, recipients_of
-from reconciler.source.files import RECIPIENTS, SECRETS
 
 
 def run(args: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ import sys
 from pydantic_core import PydanticCustomError
 
 from reconciler.clock import now_seconds
-from reconciler.edit import SHA256_KEY, SOURCE_KEY, VERSION_KEY, AppText, open_app, write_version
+from reconciler.desired_state.set_version import SHA256_KEY, SOURCE_KEY, VERSION_KEY, AppText, open_app, write_version
 from reconciler.errors import ArtifactError, ArtifactUnavailable, UsageError
 from reconciler.model.fields import Text
 from reconciler.model.source import LocalFile, NotASource, read_source
@@ -79,8 +79,8 @@ def _digest(app: AppText, version: str) -> str | None:
 
 
 async def _measured(app: AppText, source: str, version: str) -> str:
+    from reconciler.apply.install import share
     from reconciler.artifact.source import label_of, measure
-    from reconciler.install import share
 
     label, terminal = label_of(source, version, app.folder), sys.stderr.isatty()
     shown_at = -1.0

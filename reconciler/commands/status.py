@@ -8,11 +8,11 @@ import json
 import sys
 
 from reconciler.clock import sleep_seconds
+from reconciler.engine.preview import preview
+from reconciler.engine.report import status_row, status_text
 from reconciler.model.observed import ObservedHost, Unreachable
 from reconciler.model.wanted import Wanted
-from reconciler.preview import preview
-from reconciler.report import status_row, status_text
-from reconciler.session import session
+from reconciler.targets.open_fleet import session
 
 REFRESH_SECONDS = 2
 

@@ -6,9 +6,9 @@ import argparse
 import asyncio
 import re
 
+from reconciler.apply.marks import mark
 from reconciler.errors import UsageError
-from reconciler.marks import mark
-from reconciler.session import session
+from reconciler.targets.open_fleet import session
 
 UNITS = {"m": 60, "h": 3600, "d": 86400}
 

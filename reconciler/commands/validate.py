@@ -9,9 +9,9 @@ import sys
 from dataclasses import asdict, replace
 from typing import Any
 
+from reconciler.desired_state.origin import origin_of
 from reconciler.errors import InvalidDesiredState, ReconcileError
 from reconciler.model.desired import Desired
-from reconciler.origin import origin_of
 
 
 def run(args: argparse.Namespace) -> int:
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _read(args: argparse.Namespace) -> tuple[Desired, list[str]]:
-    from reconciler.advice import advice
+    from reconciler.artifact.hints import advice
 
     desired = await origin_of(args).read()
     plain = [{key: value for key, value in app.env.items() if isinstance(value, str)} for app in desired.apps]

@@ -11,22 +11,23 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from reconciler import sdnotify
-from reconciler.changes import changes
 from reconciler.clock import now_seconds
 from reconciler.commands.once import report
-from reconciler.endpoint import Get, serve
+from reconciler.daemon import systemd_notify
+from reconciler.daemon.after_pass import Telling
+from reconciler.daemon.http_server import Get, serve
+from reconciler.daemon.metrics import CONTENT_TYPE, liveness, readiness
+from reconciler.daemon.webhook import serve_webhook
+from reconciler.desired_state.origin import origin_of
+from reconciler.desired_state.wake_on_change import changes
+from reconciler.engine.progress import Progress
+from reconciler.engine.watch import Watch
 from reconciler.errors import ReconcileError, Unexpected, UsageError
 from reconciler.logs import log
-from reconciler.loop import Outcome
-from reconciler.metrics import CONTENT_TYPE, liveness, readiness
 from reconciler.model.action import Blocked
-from reconciler.origin import origin_of
-from reconciler.progress import Progress
-from reconciler.session import Session, controller
-from reconciler.telling import Telling
-from reconciler.watch import Watch
-from reconciler.webhook import serve_webhook
+from reconciler.model.outcome import Outcome
+from reconciler.observe.lease import controller
+from reconciler.targets.open_fleet import Session
 
 LONGEST_STANDSTILL_SECONDS = 300.0  # a pass runs beside the loop, so the loop itself never stands still for long
 
@@ -69,9 +70,9 @@ async def _watch(args: argparse.Namespace) -> int:
     if not args.repo:
         helpers.append(asyncio.create_task(_wake_on_changes(args, watch)))
     await asyncio.sleep(0)  # they have begun: what is saved after the first look at the files is seen
-    sdnotify.notify("READY=1")
+    systemd_notify.notify("READY=1")
     await watch.run()
-    sdnotify.notify("STOPPING=1")
+    systemd_notify.notify("STOPPING=1")
     for helper in helpers:
         helper.cancel()
     if server:
@@ -108,10 +109,10 @@ async def _wake_on_changes(args: argparse.Namespace, watch: Watch) -> None:
 
 
 async def _pat_watchdog(watch: Watch) -> None:
-    every = sdnotify.watchdog_seconds()
+    every = systemd_notify.watchdog_seconds()
     while every:
         if now_seconds() - watch.turned_seconds < LONGEST_STANDSTILL_SECONDS + 2 * watch.interval_seconds:
-            sdnotify.notify("WATCHDOG=1")
+            systemd_notify.notify("WATCHDOG=1")
         await asyncio.sleep(every / 2)
 
 

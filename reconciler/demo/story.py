@@ -12,14 +12,16 @@ from reconciler.demo.load import BadAnswer, Visitors, visiting
 from reconciler.demo.place import APP, DOMAIN
 from reconciler.demo.stage import Stage, set_up
 from reconciler.demo.traefik import Binary
-from reconciler.edit import open_app, write_version
+from reconciler.desired_state.set_version import open_app, write_version
+from reconciler.engine.converge import Pass
+from reconciler.engine.preview import preview
+from reconciler.engine.progress import Progress
+from reconciler.engine.report import outcome_text, plan_text
 from reconciler.errors import ReconcileError
-from reconciler.loop import Outcome, Pass
 from reconciler.model.action import Blocked
-from reconciler.preview import preview
-from reconciler.progress import Progress
-from reconciler.report import outcome_text, plan_text
-from reconciler.session import controller, session
+from reconciler.model.outcome import Outcome
+from reconciler.observe.lease import controller
+from reconciler.targets.open_fleet import session
 
 OLD, NEW = "0.1.0", "0.2.0"
 VISITS_AROUND_SECONDS = 1.0  # how long visitors come before the second commit and after its pass

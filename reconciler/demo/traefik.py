@@ -11,11 +11,11 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler.ask_traefik import ask_traefik
 from reconciler.clock import now_seconds, sleep_seconds
 from reconciler.demo.processes import end, spawn
 from reconciler.errors import ReconcileError, UsageError
 from reconciler.host.local import LocalHost
+from reconciler.observe.ask import ask_traefik
 
 STARTS_WITHIN_SECONDS = 15
 # The same as deploy/traefik has for a server, but for ports. idleConnTimeout: old connections to a slot end soon, so

@@ -18,12 +18,12 @@ from reconciler.model.artifact import Artifact
 from reconciler.model.env import Env
 from reconciler.model.fields import AtLeastOne, EachOnce, MayBeEmpty, Whole, refuse
 from reconciler.model.machine import HostSpec, Layout, Strict, read_host
+from reconciler.model.notify import Notify
 from reconciler.model.reserved import SET_BY_ELIXIR, SET_FOR_DISTRIBUTION
 from reconciler.model.route import Route
 from reconciler.model.secret import SecretRef
 from reconciler.model.source import NotASource, read_source
 from reconciler.model.traefik import Traefik
-from reconciler.notify.settings import Notify
 
 __all__ = [
     "App",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from reconciler.errors import ReconcileError
-from reconciler.notify.settings import NamedSecret, Notify, fault_of_address
+from reconciler.model.notify import NamedSecret, Notify, fault_of_address
 
 
 class CannotNotify(ReconcileError):

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.clock import sleep_seconds
 from reconciler.errors import ReconcileError
+from reconciler.model.notify import Notify
 from reconciler.notify import formats, github, memory
 from reconciler.notify.channel import Channel, identity, name_of, open_channel
 from reconciler.notify.memory import Remembered
 from reconciler.notify.send import Sender, Sleep, Undelivered, Unreached, sender
-from reconciler.notify.settings import Notify
 from reconciler.notify.states import State, desired_state, state_of
 from reconciler.notify.transitions import DESIRED_STATE, Key, News, Told, today, transitions
 from reconciler.tools.masks import masked
 
 if TYPE_CHECKING:
-    from reconciler.loop import Outcome
+    from reconciler.model.outcome import Outcome
 
 
 PLACE_SECONDS: Final = 60.0  # the most that one place may take of one call

@@ -14,7 +14,7 @@ from reconciler.notify.problems import WORDLESS, error_kind
 from reconciler.tools.masks import masked
 
 if TYPE_CHECKING:
-    from reconciler.loop import Outcome
+    from reconciler.model.outcome import Outcome
 
 LONGEST_TEXT: Final = 300
 

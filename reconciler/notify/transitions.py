@@ -14,7 +14,7 @@ from reconciler.notify.problems import QUIET
 from reconciler.notify.states import State
 
 if TYPE_CHECKING:
-    from reconciler.notify.settings import Event
+    from reconciler.model.notify import Event
 
 Key = tuple[str, str]  # app, host
 DESIRED_STATE: Final = ("", "")  # the key of the desired state as a whole

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from reconciler.desired_state.files import SECRETS
 from reconciler.errors import ReconcileError, SecretError, SecretMissing
 from reconciler.model.references import Reference
 from reconciler.secrets import command
 from reconciler.secrets.sealed import Readers, Recipient, readers_of
 from reconciler.secrets.vault import SOPS_SUFFIXES, Vault, stem_of, variable
-from reconciler.source.files import SECRETS
 
 State = Literal["ok", "missing", "refused", "stale", "unused"]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from reconciler.source.yaml_text import DEEPEST, LARGEST_FILE, Document, read_yaml
+from reconciler.desired_state.yaml_text import DEEPEST, LARGEST_FILE, Document, read_yaml
 
 _INTEGER = re.compile(r"[+-]?(?:0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]+|0|[1-9][0-9]*)")
 _MOST_DIGITS = 400  # Python itself reads no more than 4300; a longer one is text here

@@ -18,13 +18,13 @@ from pathlib import PurePosixPath
 
 from pydantic_core import PydanticCustomError
 
+from reconciler.desired_state.files import SECRETS
 from reconciler.errors import ReconcileError, SecretError, SecretMissing, SecretRefused
 from reconciler.model.values import env_text
 from reconciler.secrets import command
 from reconciler.secrets.identities import Keys, find_keys
 from reconciler.secrets.sealed import unseal
 from reconciler.secrets.sops import SopsFile
-from reconciler.source.files import SECRETS
 
 SOPS_SUFFIXES = (".yaml", ".yml", ".json")
 

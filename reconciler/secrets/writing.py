@@ -10,11 +10,11 @@ from pathlib import Path
 
 from pydantic_core import PydanticCustomError
 
+from reconciler.desired_state.files import RECIPIENTS, SECRETS, FolderTree, below_secrets, collect_secrets
 from reconciler.errors import InvalidDesiredState, SecretError, SecretRefused, UsageError
 from reconciler.model.values import SECRET_NAME, env_text
 from reconciler.secrets.sealed import Recipient, read_recipients, seal, unseal
 from reconciler.secrets.vault import Vault
-from reconciler.source.files import RECIPIENTS, SECRETS, FolderTree, below_secrets, collect_secrets
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 
 from reconciler.model.machine import Scope
-from reconciler.tools.rendering import package_text
+from reconciler.tools.script_text import LOOK_ALONE, joined, own_text
 
-LOOK_ALONE = 'ONLY=$1 TREES=yes\nshift\nlook "$@"\n'
 OTHERWISE_FOR_A_USER = ("exec", "logs")
-_RELEASE, _SANDBOX = {"install", "fetch"}, {"exec", "exec_user", "node", "migrate"}  # what these have in common
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class Script:
     @cached_property
     def scripts(self) -> str:
         """The digest of all that reconcile-host is made from."""
-        from reconciler.tools.verbs import verbs_digest
+        from reconciler.tools.host_program import verbs_digest
 
         return verbs_digest()
 
@@ -59,14 +57,3 @@ def plain_script(name: str, scope: Scope) -> Script:
     if scope == "system":
         return Script(name, own_text(name))
     return Script(name, joined("user") + own_text(f"{name}_user" if name in OTHERWISE_FOR_A_USER else name))
-
-
-def own_text(name: str) -> str:
-    """What is this script's alone, and what it shares with another."""
-    return joined(*["release"] * (name in _RELEASE), *["sandbox"] * (name in _SANDBOX), name)
-
-
-def joined(*names: str) -> str:
-    """These files one after the other, without comments."""
-    texts = (package_text(f"scripts/{name}.sh") for name in names)
-    return "".join(line for text in texts for line in text.splitlines(keepends=True) if not line.startswith("#"))

@@ -17,7 +17,7 @@ from tests.bench.lab import Lab, lab
 from tests.bench.table import Row, table
 from tests.hosts.farm import missing_requirements
 from tests.hosts.process import HostsError
-from tests.releases import elixir_missing
+from tests.support.releases import elixir_missing
 
 Measure = Callable[[Lab, int], list[Row]]
 

@@ -11,7 +11,7 @@ from tests.bench.passes import via
 from tests.bench.table import Row
 from tests.hosts.delay_proxy import DelayProxy
 from tests.hosts.process import HostsError
-from tests.releases import build_release
+from tests.support.releases import build_release
 
 ADDED_SECONDS = 0.1
 MOST_NO_OP, MOST_ROLLOUT = 2, 12

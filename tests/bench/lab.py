@@ -19,7 +19,7 @@ from tests.hosts.machine import SSH_PORT, Machine
 from tests.hosts.process import HostsError
 from tests.hosts.proxy import GUEST_BINARY, install_traefik, traefik_binary
 from tests.hosts.stories.project import Project, command_environ, yaml
-from tests.releases import build_release, sha256
+from tests.support.releases import build_release, sha256
 
 APP = "my_application"
 HOST = "bench"

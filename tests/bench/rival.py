@@ -10,7 +10,7 @@ import shlex
 
 from tests.bench.lab import HOST, Lab
 from tests.hosts.load import Target
-from tests.releases import build_release
+from tests.support.releases import build_release
 
 DOMAIN = "rival.test"
 HEALTH_INTERVAL_SECONDS = 10

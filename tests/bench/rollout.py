@@ -18,7 +18,7 @@ from tests.bench.lab import APP, MINIMUM_HEALTHY_SECONDS, Lab
 from tests.bench.table import Row, percentile, spread
 from tests.hosts.load import Load, Stream
 from tests.hosts.process import HostsError
-from tests.releases import build_release
+from tests.support.releases import build_release
 
 MOST_SECONDS, MOST_APPLIED_MILLISECONDS = 2.0, 30.0
 POLLS_PER_SECOND = 100

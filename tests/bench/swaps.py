@@ -9,7 +9,7 @@ from tests.bench import rival
 from tests.bench.lab import Lab, streams
 from tests.bench.table import Row, percentile
 from tests.hosts.load import Load, Sample
-from tests.releases import build_release
+from tests.support.releases import build_release
 
 PER_SECOND = 100
 RIVAL_SWAPS = 3

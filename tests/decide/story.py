@@ -23,7 +23,7 @@ from typing import Any
 
 import yaml
 
-from reconciler.load import load
+from reconciler.desired_state.load import load
 from reconciler.model.desired import App
 from reconciler.model.observed import (
     AppliedRoute,
@@ -38,7 +38,7 @@ from reconciler.model.observed import (
 )
 from reconciler.model.traefik import Traefik
 from reconciler.model.wanted import Wanted
-from reconciler.resolve import Site, Target, resolve
+from reconciler.targets.resolve import Site, Target, resolve
 
 HOST = "web1"
 PLENTY_KIB = 4_000_000

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.plan import plan
-from reconciler.report import plan_text
+from reconciler.decide.plan import plan
+from reconciler.engine.report import plan_text
 from tests.decide.story import Story
 
 CASES = sorted(path.parent for path in (Path(__file__).parent / "cases").glob("*/desired.yaml"))

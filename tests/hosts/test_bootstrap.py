@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.forked import reconcile
 from tests.hosts.farm import Farm
 from tests.hosts.machine import Machine
 from tests.hosts.process import wait_until
 from tests.hosts.proxy import GUEST_BINARY, install_traefik, traefik_binary
 from tests.hosts.stories.project import Project, Result, command_environ, nothing_touched
 from tests.hosts.stories.small_release import small_release
+from tests.support.forked import reconcile
 
 pytestmark = pytest.mark.hosts
 

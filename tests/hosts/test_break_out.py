@@ -20,15 +20,15 @@ from typing import Any
 
 import pytest
 
+from reconciler.apply.runner import tar_of
 from reconciler.artifact.archive import prepare
 from reconciler.model.desired import Sandbox
 from reconciler.model.machine import Layout
 from reconciler.model.observed import Identity
 from reconciler.model.route import Route
-from reconciler.run import tar_of
+from reconciler.tools.host_program import PROGRAM, verbs, verbs_digest
 from reconciler.tools.systemd import UnitSettings, env_file, unit_text
 from reconciler.tools.traefik import RouteSettings, route_text
-from reconciler.tools.verbs import PROGRAM, verbs, verbs_digest
 from tests.hosts.conftest import MachineFactory
 from tests.hosts.farm import Farm
 from tests.hosts.machine import Machine
@@ -36,7 +36,7 @@ from tests.hosts.process import wait_until
 from tests.hosts.stories.project import command_environ
 from tests.hosts.stories.small_release import small_release
 from tests.hosts.test_bootstrap import bootstrap
-from tests.releases import sha256
+from tests.support.releases import sha256
 
 pytestmark = pytest.mark.hosts
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.forked import reconcile
 from tests.hosts.farm import Farm
 from tests.hosts.machine import HOST_KEY_KINDS, Machine
 from tests.hosts.stories.project import command_environ
-from tests.terminal import at_a_terminal
+from tests.support.forked import reconcile
+from tests.support.terminal import at_a_terminal
 
 pytestmark = pytest.mark.hosts
 

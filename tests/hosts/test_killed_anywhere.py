@@ -20,11 +20,12 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.apply.runner import tar_of
 from reconciler.host.transport import Command
 from reconciler.model.machine import Layout
 from reconciler.model.observed import Lease
 from reconciler.model.wanted import Controller
-from reconciler.run import lease_words, tar_of
+from reconciler.observe.lease import lease_words
 from reconciler.tools.scripts import change_script
 from tests.hosts.conftest import MachineFactory
 from tests.hosts.farm import Farm
@@ -32,7 +33,7 @@ from tests.hosts.load import Load, Stream, Target
 from tests.hosts.machine import Machine
 from tests.hosts.stories.project import Project, command_environ
 from tests.hosts.stories.small_release import small_release
-from tests.releases import build_release, elixir_missing
+from tests.support.releases import build_release, elixir_missing
 
 pytestmark = pytest.mark.hosts
 

@@ -13,19 +13,20 @@ from typing import Any
 
 import pytest
 
-from reconciler.apply import Applier
-from reconciler.decide import next_action
-from reconciler.load import load
+from reconciler.apply.applier import Applier
+from reconciler.decide.next_action import next_action
+from reconciler.desired_state.load import load
 from reconciler.model.action import Blocked, Converged, Step
 from reconciler.model.observed import ObservedApp, ObservedHost, Slot
-from reconciler.observe import observe
-from reconciler.session import Session, controller, work_out
+from reconciler.observe.lease import controller
+from reconciler.observe.look import observe
+from reconciler.targets.open_fleet import Session, work_out
 from tests.hosts.conftest import MachineFactory
 from tests.hosts.farm import Farm
 from tests.hosts.stories.conftest import usual_keys
 from tests.hosts.stories.project import Project, command_environ
 from tests.hosts.stories.small_release import small_release
-from tests.world import World
+from tests.support.world import World
 
 pytestmark = pytest.mark.hosts
 

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.apply.runner import tar_of
 from reconciler.demo.unit import read_env_file
 from reconciler.model.machine import Layout
 from reconciler.model.observed import Identity
 from reconciler.model.reserved import ENV_KEYS
-from reconciler.run import tar_of
+from reconciler.tools.host_program import verb_file
 from reconciler.tools.systemd import env_file
-from reconciler.tools.verbs import verb_file
 from tests.hosts.conftest import MachineFactory
 from tests.hosts.distribution import available
 from tests.hosts.farm import Farm

@@ -14,7 +14,7 @@ from tests.hosts.farm import Farm
 from tests.hosts.machine import Machine
 from tests.hosts.stories.project import Project, command_environ
 from tests.hosts.stories.small_release import small_release
-from tests.releases import build_release, elixir_missing
+from tests.support.releases import build_release, elixir_missing
 
 _numbers = itertools.count(1)
 

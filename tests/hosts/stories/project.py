@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.forked import reconcile
 from tests.hosts.machine import Machine
-from tests.releases import sha256
+from tests.support.forked import reconcile
+from tests.support.releases import sha256
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import tarfile
 from pathlib import Path
 
-from tests.releases import cached, member, write_members
+from tests.support.releases import cached, member, write_members
 
 START = """\
 #!/bin/sh

@@ -12,7 +12,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from tests.releases import Members, cached, member, write_members
+from tests.support.releases import Members, cached, member, write_members
 
 NODE = """\
 const server = require('node:http').createServer((request, response) => {

@@ -9,17 +9,19 @@ from typing import Any
 
 import pytest
 
-from reconciler.load import load
-from reconciler.loop import Outcome, Pass
+from reconciler.desired_state.load import load
+from reconciler.engine.converge import Pass
+from reconciler.engine.progress import Progress
 from reconciler.model.action import Blocked
-from reconciler.progress import Progress
-from reconciler.session import close, controller, work_out
-from tests.bad_releases import bad_release
+from reconciler.model.outcome import Outcome
+from reconciler.observe.lease import controller
+from reconciler.targets.open_fleet import close, work_out
 from tests.hosts.stories.conftest import NewProject
 from tests.hosts.stories.project import Project, Result, nothing_touched
 from tests.hosts.stories.small_release import small_release
 from tests.hosts.stories.visitors import visitors
-from tests.releases import sha256
+from tests.support.bad_releases import bad_release
+from tests.support.releases import sha256
 
 pytestmark = pytest.mark.hosts
 

@@ -10,7 +10,7 @@ import pytest
 from tests.hosts.conftest import MachineFactory
 from tests.hosts.stories.conftest import usual_keys
 from tests.hosts.stories.project import Project, command_environ
-from tests.releases import build_release, elixir_missing
+from tests.support.releases import build_release, elixir_missing
 
 pytestmark = pytest.mark.hosts
 

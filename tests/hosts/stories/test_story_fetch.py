@@ -25,7 +25,7 @@ from tests.hosts.machine import Machine
 from tests.hosts.stories.conftest import NewProject
 from tests.hosts.stories.project import Project, wait_for, yaml
 from tests.hosts.stories.test_story_two_controllers import running
-from tests.releases import sha256
+from tests.support.releases import sha256
 
 pytestmark = pytest.mark.hosts
 

@@ -14,7 +14,7 @@ import yaml
 
 from tests.hosts.stories.conftest import NewProject
 from tests.hosts.stories.stoppable import node
-from tests.releases import cached
+from tests.support.releases import cached
 
 pytestmark = pytest.mark.hosts
 

@@ -12,8 +12,8 @@ import pytest
 from tests.hosts.machine import Machine
 from tests.hosts.stories.conftest import usual_keys
 from tests.hosts.stories.project import Project, command_environ, wait_for
-from tests.releases import build_release, elixir_missing
-from tests.terminal import at_a_terminal
+from tests.support.releases import build_release, elixir_missing
+from tests.support.terminal import at_a_terminal
 
 pytestmark = pytest.mark.hosts
 

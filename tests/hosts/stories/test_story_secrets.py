@@ -13,7 +13,7 @@ import pytest
 
 from reconciler.secrets.sealed import Recipient, seal
 from tests.hosts.stories.project import Project, nothing_touched
-from tests.sops_files import sops_file
+from tests.support.sops_files import sops_file
 
 pytestmark = pytest.mark.hosts
 

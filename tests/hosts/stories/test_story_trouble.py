@@ -17,7 +17,7 @@ from tests.hosts.proxy import ask_api
 from tests.hosts.stories.conftest import NewProject
 from tests.hosts.stories.project import Project, Result, nothing_touched, wait_for
 from tests.hosts.stories.visitors import visitors
-from tests.releases import build_release, elixir_missing
+from tests.support.releases import build_release, elixir_missing
 
 pytestmark = pytest.mark.hosts
 

@@ -21,7 +21,7 @@ from tests.hosts.stories.project import Project, yaml
 from tests.hosts.stories.small_release import small_release
 from tests.hosts.stories.test_story_two_controllers import running
 from tests.hosts.watching import watching
-from tests.releases import read_members
+from tests.support.releases import read_members
 
 pytestmark = pytest.mark.hosts
 

@@ -1,0 +1,1 @@
+"""One action → its host, and the waits that prove what it did."""

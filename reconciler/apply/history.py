@@ -1,0 +1,53 @@
+"""The end of a pass on a host: what was done goes into its history, and the lease is given back. One round trip.
+
+Unless another pass of ours is at work there: that one gives it back.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from reconciler.apply.runner import tar_of
+from reconciler.errors import HostError
+from reconciler.host.transport import Command, Transport
+from reconciler.model.action import Converged
+from reconciler.model.observed import Lease
+from reconciler.model.wanted import Controller
+from reconciler.observe.lease import lease_words
+from reconciler.targets.resolve import Site
+from reconciler.tools import scripts
+
+# What begins a rollout says best why; an upload before it only says that something was missing.
+TELLING = ("migrate", "start", "enable", "goback", "reject")
+
+if TYPE_CHECKING:
+    from reconciler.model.outcome import Outcome
+
+
+async def finish(
+    host: Transport, site: Site, controller: Controller, outcomes: list[Outcome], *, keep_lease: bool = False
+) -> None:
+    """Write the history of what was done. A host that is gone by now gets none: the lease runs out by itself."""
+    lines = {outcome.end.app: _line(outcome, controller) for outcome in outcomes}
+    words = (*lease_words(site.layout, controller, Lease()), "keep" if keep_lease else "free")
+    try:
+        await host.run(Command(scripts.finish_script(site.spec.scope), words), tar_of(lines), 30)
+    except HostError:
+        return
+
+
+def _line(outcome: Outcome, controller: Controller) -> str:
+    end = outcome.end
+    entry = {
+        "who": controller.holder,
+        "commit": controller.revision,
+        "from": outcome.before,
+        "to": end.version if isinstance(end, Converged) else end.serving,
+        "actions": [action.verb for action in outcome.actions],
+        "why": next((each for each in outcome.actions if each.verb in TELLING), outcome.actions[0]).reason,
+        "seconds": round(outcome.seconds, 1),
+        "outcome": "converged" if isinstance(end, Converged) else "not converged",
+        "reason": "" if isinstance(end, Converged) else end.reason,
+    }
+    return json.dumps(entry, ensure_ascii=False) + "\n"

@@ -1,0 +1,72 @@
+"""Runs an action's script: who we are and what we saw goes in front, the reply is read."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from dataclasses import dataclass, replace
+
+from reconciler.errors import ActionFailed
+from reconciler.host.transport import Command, Stdin, Transport
+from reconciler.model.observed import Lease
+from reconciler.model.wanted import Controller
+from reconciler.observe.lease import lease_words
+from reconciler.targets.resolve import Site
+from reconciler.tools import scripts
+from reconciler.tools.look import Reply, Unreadable, read_reply
+
+NO_LEASE = Lease()
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Scripts for one app on one host. `lease` is the one at the look that the decision rests on."""
+
+    host: Transport
+    site: Site
+    controller: Controller
+    word: str  # the app and its slots, as the look takes them
+    lease: Lease = NO_LEASE
+
+    async def run(self, script: str, words: tuple[str, ...], stdin: Stdin = b"", seconds: float = 90) -> Reply:
+        """The reply of `scripts/<script>.sh`, which tells of the app. Raises ActionFailed, HostError."""
+        reply = await self.told(script, words, stdin, seconds)
+        app = reply.apps.get(self.app)
+        if app is None:
+            raise ActionFailed(self.host.name, f"{script}: the reply does not tell of {self.app}", "look again")
+        if app.unreadable:
+            reason = f"{self.app}: after {script} {app.unreadable.reason}"
+            raise ActionFailed(self.host.name, reason, app.unreadable.next_step)
+        return reply
+
+    async def told(self, script: str, words: tuple[str, ...], stdin: Stdin = b"", seconds: float = 90) -> Reply:
+        """The same, whatever can be read of the app."""
+        arguments = (*lease_words(self.site.layout, self.controller, self.lease), self.word, *words)
+        command = Command(scripts.change_script(script, self.site.spec.scope), arguments)
+        completed = await self.host.run(command, stdin, seconds)
+        try:
+            reply = read_reply(completed.output, self.site.layout, (self.app,))
+        except Unreadable as error:
+            raise ActionFailed(self.host.name, f"{script}: {error}: {completed.last_words}", "look again") from error
+        return replace(reply, said=completed.stderr.strip(), queued_seconds=completed.queued_seconds)
+
+    @property
+    def app(self) -> str:
+        return self.word.partition(":")[0]
+
+    async def release(self) -> None:
+        """Give the lease back before it runs out."""
+        words = (*lease_words(self.site.layout, self.controller, self.lease), "free")
+        await self.host.run(Command(scripts.finish_script(self.site.spec.scope), words), tar_of({}), 30)
+
+
+def tar_of(files: dict[str, str]) -> bytes:
+    """The files as a tar, for stdin: data never travels in arguments."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        for name, text in files.items():
+            data = text.encode()
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(data), 0o600
+            archive.addfile(member, io.BytesIO(data))
+    return buffer.getvalue()

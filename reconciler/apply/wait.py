@@ -1,0 +1,282 @@
+"""Watching over time: an instance until it is healthy for long enough, Traefik until it has applied a route.
+
+What is found is evidence: it is put into the observation and lives until the next look. A watch renews the lease as it
+goes, since waiting is part of a rollout.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from reconciler.apply.runner import Runner
+from reconciler.clock import now_seconds, sleep_seconds
+from reconciler.decide.certificates import WITHIN_SECONDS, uncertified
+from reconciler.host.http import HttpConnection, NoAnswer
+from reconciler.host.transport import Transport
+from reconciler.model.action import ConfirmRoute, Drain, Soak, WaitCertified, WaitHealthy
+from reconciler.model.observed import ObservedApp, ObservedHost, Slot
+from reconciler.observe.ask import ask_all_traefiks, ask_certificates, read_health, trouble_of_traefik
+from reconciler.targets.resolve import Target, api_port, api_ports
+from reconciler.tools.look import Reply
+from reconciler.tools.traefik_api import applied_by_all, holds, missing_routes
+from reconciler.words import printable_line
+
+LOOK_EVERY_SECONDS = 5.0  # also how often the lease is renewed, and how late a crash can be noticed
+CONFIRM_WITHIN_SECONDS = 10.0
+CRASHES = 2  # exits of a candidate that are enough to give it up
+MISSES = 3  # unhealthy answers in a row that end a soak
+
+Proven = tuple[Reply, ObservedApp]
+
+
+@dataclass
+class _Watch:
+    """One instance under watch: since when it is healthy, and what its last answer was."""
+
+    host: Transport
+    target: Target
+    runner: Runner
+    slot: Slot
+    deadline: float
+    tell: Callable[[str], None]
+    healthy_since: float | None = None
+    answer: str = ""
+    misses: int = 0
+    invocation: str = ""
+    steady: bool = False  # it was not started anew between the last two looks
+    open: bool = False  # its port was, at the look before; a worker's counts as open
+
+    @property
+    def left(self) -> float:
+        return self.deadline - now_seconds()
+
+    @property
+    def healthy_for(self) -> float:
+        return now_seconds() - self.healthy_since if self.healthy_since is not None else 0.0
+
+    def told(self) -> None:
+        self.tell(f"{f'answers {self.answer}' if self.answer else 'starting'}, {max(0.0, self.left):.0f} s left")
+
+    async def look(self, seconds: float, mode: str, *, log: bool = False) -> Reply:
+        """Look after at most `seconds`: earlier when the port is open (mode port) or the unit has failed."""
+        self.told()
+        app, milliseconds = self.target.wanted.app, str(int(max(0.0, seconds) * 1000))
+        restarts = str(restarts_before(self.slot))
+        words = (app, self.slot.name, milliseconds, restarts, mode, "yes" if log else "no")
+        reply = await self.runner.run("await", words, b"", 60 + seconds)
+        slot = reply.apps[app].slot(self.slot.name)
+        self.steady = slot.invocation == self.invocation
+        if not self.steady:
+            self.healthy_since = None  # it was started anew: what it answered before counts no more
+        self.invocation = slot.invocation
+        return reply
+
+    async def probe(self, until: float) -> None:
+        """Ask the health path until it was healthy for long enough, gives no answer, or it is time to look again."""
+        http = HttpConnection(self.host, int(self.slot.name))
+        minimum = self.target.wanted.minimum_healthy_seconds
+        try:
+            while True:
+                try:
+                    healthy, self.answer = read_health(await http.status(self.target.wanted.health_path or "/"))
+                except NoAnswer as error:
+                    healthy, self.answer = False, str(error)
+                now = now_seconds()
+                self.misses = 0 if healthy else self.misses + 1
+                self.healthy_since = (self.healthy_since or now) if healthy else None
+                self.told()
+                if now >= until or not self.answer.isdigit() or (healthy and self.healthy_for >= minimum):
+                    return
+                # Each question is a round trip to a host far away. A restart in between is seen by its invocation.
+                pause = min(max(minimum, 0.1), 2.0) if healthy else 0.5
+                due = minimum - self.healthy_for if healthy else pause
+                await sleep_seconds(min(pause, max(due, 0.01), max(until - now, 0.05)))
+        finally:
+            http.close()
+
+    async def keep_asking(self, slot: Slot, until: float) -> None:
+        """Ask each second until it is time to look again. One without a health path is only looked at."""
+        if self.target.wanted.health_path is None:
+            self.misses = 0 if slot.listening else self.misses + 1
+            await sleep_seconds(max(until - now_seconds(), 0.0))
+        while now_seconds() < until and self.misses < MISSES:
+            await self.probe(now_seconds())
+            await sleep_seconds(min(1.0, max(until - now_seconds(), 0.0)))
+
+    def gave_up(self, reply: Reply, failure: str) -> Proven:
+        app = reply.apps[self.target.wanted.app]
+        tail = tuple(printable_line(self.target.masked(line)) for line in reply.log[-15:])
+        return reply, app.with_slot(replace(app.slot(self.slot.name), failure=failure, healthy=False, log_tail=tail))
+
+    async def gave_up_late(self, failure: str = "") -> Proven:
+        """Look once more, with the journal. Without a failure it is that the time is up."""
+        reply = await self.look(0.0, "port", log=True)
+        late = reply.apps[self.target.wanted.app].slot(self.slot.name)
+        return self.gave_up(reply, failure or _too_late(self, late))
+
+
+async def wait_healthy(
+    host: Transport, target: Target, action: WaitHealthy, app: ObservedApp, runner: Runner, tell: Callable[[str], None]
+) -> Proven:
+    """The app as seen afterwards, with `healthy_for_seconds` or `failure` and the log's tail on the slot."""
+    wanted, before = target.wanted, app.slot(action.slot)
+    deadline = now_seconds() + wanted.healthy_within_seconds
+    watch = _Watch(host, target, runner, before, deadline, tell, invocation=before.invocation)
+    watch.open = not wanted.port_asked
+    lack = ""
+    while True:
+        for_port = bool(wanted.health_path) or not watch.open
+        asked = min(watch.left, LOOK_EVERY_SECONDS) if for_port else wanted.minimum_healthy_seconds
+        reply = await watch.look(asked, "port" if for_port else "steady")
+        after = reply.apps[action.app]
+        if reply.status:
+            return reply, after
+        watch.deadline += reply.queued_seconds  # what others kept it waiting is not the instance's fault
+        slot = after.slot(action.slot)
+        if failure := _hopeless(slot, before):
+            return watch.gave_up(reply, failure) if reply.log else await watch.gave_up_late(failure)
+        proven = await _proven_for(watch, slot)
+        if proven is not None:
+            lack = await _lack_of_routes(host, action, after) if wanted.proxy else ""
+            if not lack:
+                done = replace(slot, healthy=True, health=watch.answer, healthy_for_seconds=proven)
+                return reply, after.with_slot(done)
+            await sleep_seconds(0.1)
+        if watch.left <= 0:  # one that is not healthy any more is given up for that
+            return await watch.gave_up_late(lack if watch.healthy_since is not None else "")
+
+
+async def _proven_for(watch: _Watch, slot: Slot) -> float | None:
+    """Seconds the instance was healthy when that is enough; None when it must be looked at again."""
+    wanted = watch.target.wanted
+    if wanted.health_path is None:
+        was_open, watch.open = watch.open, slot.listening or not wanted.port_asked
+        proven = was_open and watch.open and watch.steady and slot.state == "active"
+        return wanted.minimum_healthy_seconds if proven else None
+    if not slot.listening or slot.stranger:  # an answer of somebody else would prove nothing
+        await sleep_seconds(0.2)
+        return None
+    await watch.probe(min(watch.deadline, now_seconds() + LOOK_EVERY_SECONDS))
+    enough = watch.healthy_since is not None and watch.healthy_for >= wanted.minimum_healthy_seconds
+    return watch.healthy_for if enough else None
+
+
+async def _lack_of_routes(host: Transport, action: WaitHealthy, app: ObservedApp) -> str:
+    """What a new Traefik does not serve although a file of ours or the one beside it says so; "" for nothing."""
+    others = [slot.name for slot in app.slots if slot.running_now and slot.listening and slot.name != action.slot]
+    held = await ask_all_traefiks(host, tuple(map(int, (action.slot, *others))))
+    answers = [each for each in held.values() if isinstance(each, dict)]
+    own = held[int(action.slot)]
+    if isinstance(own, str):
+        return f"it does not answer: {own}"
+    before = next((each for each in answers if each is not own), {})
+    lack = missing_routes(app.markers, before, own)
+    return f"it does not serve all that it should: {lack}; a broken file in its folder stops them all" if lack else ""
+
+
+async def soak(
+    host: Transport, target: Target, action: Soak, app: ObservedApp, runner: Runner, tell: Callable[[str], None]
+) -> Proven:
+    """Watch what serves since the cutover until `soak_seconds` are over; `failure` when it does not stay healthy."""
+    age = app.route.age_seconds if app.route else 0
+    before = app.slot(action.slot)
+    watch = _Watch(host, target, runner, before, now_seconds() + target.wanted.soak_seconds - age + 1, tell)
+    while True:
+        reply = await watch.look(0.0, "port")
+        slot = reply.apps[action.app].slot(action.slot)
+        if reply.status or watch.left <= 0:
+            return reply, reply.apps[action.app]
+        if slot.restarts > before.restarts or not slot.running_now:
+            return await watch.gave_up_late("it exited after the cutover")
+        await watch.keep_asking(slot, min(watch.deadline, now_seconds() + LOOK_EVERY_SECONDS))
+        if watch.misses >= MISSES:
+            path = target.wanted.health_path
+            missed = f"{path} answered {watch.answer}" if path else "its port was not open"
+            return await watch.gave_up_late(f"after the cutover {missed}, {MISSES} times in a row")
+
+
+async def drain(target: Target, action: Drain, runner: Runner, tell: Callable[[str], None]) -> Reply:
+    """Wait until no connection to the slot is open, or `drain_seconds` are over. Each look renews the lease."""
+    deadline = now_seconds() + target.wanted.drain_seconds
+    while True:
+        left = max(0.0, deadline - now_seconds())
+        words = (action.app, action.slot, str(int(min(left, LOOK_EVERY_SECONDS) * 1000)))
+        reply = await runner.run("drain", words, b"", 60 + LOOK_EVERY_SECONDS)
+        still_open = reply.apps[action.app].slot(action.slot).open_connections if not reply.status else 0
+        if not still_open or left <= LOOK_EVERY_SECONDS:
+            return reply
+        tell(f"{still_open} still open, {left - LOOK_EVERY_SECONDS:.0f} s left")
+
+
+def restarts_before(slot: Slot) -> int:
+    """Which restarts do not count: those of an instance that served already. A candidate's all do."""
+    return slot.restarts if slot.enabled else 0
+
+
+def _hopeless(slot: Slot, before: Slot) -> str:
+    crashes = slot.restarts - restarts_before(before)
+    if slot.state == "failed":
+        return f"its unit failed ({slot.last_exit})"
+    if crashes >= CRASHES:
+        return f"it exited {crashes} times"
+    return "it was stopped by somebody else" if slot.state == "inactive" else ""
+
+
+def _too_late(watch: _Watch, slot: Slot) -> str:
+    within = f"within {watch.target.wanted.healthy_within_seconds:g} s"
+    if slot.stranger:
+        return f"port {slot.name} is held by {slot.stranger}"
+    if not watch.answer:
+        return f"it did not open port {slot.name} {within}" if slot.running_now else f"it was not running {within}"
+    return f"{watch.target.wanted.health_path} was not healthy {within}; the last answer was {watch.answer}"
+
+
+async def confirm_route(host: Transport, target: Target, action: ConfirmRoute, seen: ObservedHost) -> ObservedHost:
+    """What every Traefik holds once all have applied the route, or `unconfirmed` when not in good time.
+
+    An action without a digest waits until none holds anything of the app.
+    """
+    app = seen.app(action.app)
+    ports = api_ports(seen, target.site)
+    started, pause = now_seconds(), 0.005
+    trouble, applied = "", app.applied
+    with contextlib.ExitStack() as stack:
+        connections = {port: stack.enter_context(contextlib.closing(HttpConnection(host, port))) for port in ports}
+        while now_seconds() - started < CONFIRM_WITHIN_SECONDS:
+            held = await ask_all_traefiks(host, ports, connections)
+            answered = [each for each in held.values() if isinstance(each, dict)]
+            trouble = trouble_of_traefik(seen, held)
+            applied = applied_by_all(action.app, answered, action.digest) if answered else app.applied
+            if not trouble and holds(applied, action.digest):
+                return replace(seen, traefik="").with_app(action.app, replace(app, applied=applied, unconfirmed=""))
+            await sleep_seconds(pause)
+            pause = min(pause * 1.5, 0.5)
+    waited = f"not within {CONFIRM_WITHIN_SECONDS:g} s"
+    return replace(seen, traefik=trouble).with_app(action.app, replace(app, applied=applied, unconfirmed=waited))
+
+
+async def wait_certified(
+    host: Transport, target: Target, action: WaitCertified, seen: ObservedHost, tell: Callable[[str], None]
+) -> ObservedHost:
+    """The certificates that Traefik holds once it has all of these, or `uncertified` when it has not in good time."""
+    port = api_port(seen, target.site)
+    http = HttpConnection(host, port)
+    deadline, pause = now_seconds() + WITHIN_SECONDS, 0.1
+    try:
+        while True:
+            held = await ask_certificates(host, port, http)
+            seen = replace(seen, certificates=held)
+            names = uncertified(target.wanted, seen)
+            if not names:
+                return seen
+            left = deadline - now_seconds()
+            if left <= 0:
+                waited = f"not within {WITHIN_SECONDS} s"
+                return seen.with_app(action.app, replace(seen.app(action.app), uncertified=waited))
+            tell(f"certificate for {', '.join(names)}, {left:.0f} s left")
+            await sleep_seconds(min(pause, max(left, 0.01)))
+            pause = min(pause * 1.5, 1.0)
+    finally:
+        http.close()

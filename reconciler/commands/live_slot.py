@@ -1,0 +1,112 @@
+"""The live slot of an app on one host, for the commands that go there: exec, rpc, console."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from reconciler.decide.slots import live_slot
+from reconciler.errors import HostError, UsageError
+from reconciler.host.transport import Command, Transport
+from reconciler.model.observed import Slot, Unreachable
+from reconciler.observe.lease import controller
+from reconciler.observe.look import observe
+from reconciler.targets.open_fleet import session
+from reconciler.targets.resolve import Target
+from reconciler.tools import scripts
+from reconciler.tools.elixir import Node, read_node
+from reconciler.tools.masking import Masker
+
+LONGEST_SECONDS = 3600
+
+
+@dataclass(frozen=True)
+class Live:
+    """Where an app serves."""
+
+    target: Target
+    host: Transport
+    slot: Slot
+
+    @property
+    def app(self) -> str:
+        return self.target.wanted.app
+
+    async def node(self) -> Node:
+        """The BEAM node that runs there. Raises UsageError when there is none, or none that can be reached."""
+        if self.target.site.spec.scope == "user":
+            raise UsageError(
+                f"{self.host.name} has scope user, where no node can be reached from outside",
+                f"reconcile exec {self.app} -- COMMAND",
+            )
+        command = Command(scripts.plain_script("beam", "system"), (self.app, self.slot.name))
+        node = read_node((await self.host.run(command)).stdout)
+        if node is None:
+            raise UsageError(
+                f"{self.app} on {self.host.name} is no Elixir release", f"reconcile exec {self.app} -- COMMAND"
+            )
+        if node.distribution == "none":
+            raise UsageError(
+                f"the node of {self.app} on {self.host.name} takes no connections: its distribution is none",
+                f"write distribution: sname and env: {{RELEASE_COOKIE: {{secret: NAME}}}} in apps/{self.app}.yaml "
+                "and commit it, which is one rollout",
+            )
+        return node
+
+    def command(self, node: Node, how: str) -> Command:
+        """`bin/<app> remote` or `rpc` beside the node."""
+        layout = self.target.layout
+        words = (layout.env, layout.units, self.app, self.slot.name, *node.words, how)
+        return Command(scripts.plain_script("node", "system"), words)
+
+    async def streamed(self, command: Command, stdin: bytes = b"") -> int:
+        """Run it with what it says shown as it comes, secrets masked; its exit code. Raises BrokenPipeError."""
+        masker = Masker(self.target.secrets)
+        try:
+            done = await self.host.run(command, stdin, LONGEST_SECONDS, tell=lambda piece: _show(masker.feed(piece)))
+            _show(masker.end())
+        except _ReaderGone:
+            raise BrokenPipeError from None
+        print(self.target.masked(done.stderr), end="", file=sys.stderr)
+        return done.status
+
+
+@asynccontextmanager
+async def live(args: argparse.Namespace) -> AsyncIterator[Live]:
+    """Where `args.app_name` serves: on the host that --host names, else the first of its hosts."""
+    args.app = [args.app_name]
+    async with session(args) as opened:
+        if opened.refused:
+            raise UsageError(opened.refused[0].reason, opened.refused[0].next_step)
+        target = opened.targets[0]
+        host = opened.hosts[target.wanted.host]
+        seen = await observe(host, target.site, [target], controller(opened.owner))
+        if isinstance(seen, Unreachable):
+            raise HostError(host.name, seen.reason, seen.next_step)
+        app = seen.app(args.app_name)
+        if not_ours := (*app.foreign, *app.taken):  # what runs here takes the app's user and state, as a start does
+            raise UsageError(
+                f"{args.app_name} on {host.name} is not reconcile's: {', '.join(not_ours)}",
+                f"reconcile plan --app {args.app_name} says what to do about it",
+            )
+        slot = live_slot(target.wanted, app)
+        if slot is None:
+            raise UsageError(f"{args.app_name} has no live slot on {host.name}", "reconcile status")
+        yield Live(target, host, slot)
+
+
+class _ReaderGone(Exception):
+    """Not an OSError: a host would take that for its broken connection."""
+
+
+def _show(piece: bytes) -> None:
+    try:
+        sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:  # as with `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise _ReaderGone from None

@@ -1,0 +1,1 @@
+"""What a long-running controller offers: HTTP endpoints, the webhook, metrics, systemd's notifications."""

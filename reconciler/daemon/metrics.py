@@ -1,0 +1,273 @@
+"""Numbers for Prometheus, in its text format, and how we are: `/metrics`, `/readyz`, `/healthz`, or a textfile.
+
+Labels hold names from the desired state, versions, and words of fixed lists; never a text that somebody wrote.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, get_args
+
+from reconciler.errors import ReconcileError
+from reconciler.model.action import AnyAction, Converged, Drift
+from reconciler.notify.problems import error_kind
+
+if TYPE_CHECKING:
+    from reconciler.model.outcome import Outcome
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+PASS_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900)
+WAIT_BUCKETS: Final = (0.1, 1, 5, 10, 30, 60, 300)
+GOOD_PASSES_MISSED: Final = 3
+
+# What somebody else did that no action can put back; it is met instead.
+_DRIFT_PROBLEMS: Final = {"port_taken": "stranger", "traefik": "traefik", "crashing": "crashing", "drift": "reported"}
+DRIFT_KINDS: Final = (*get_args(Drift), *_DRIFT_PROBLEMS.values())
+ROLLBACKS: Final = ("reject", "goback")  # before and after the cutover
+
+Labels = tuple[tuple[str, str], ...]
+
+
+class Family:
+    """All samples of one metric, by suffix and labels."""
+
+    def __init__(self, kind: str, text: str, buckets: tuple[float, ...] = ()) -> None:
+        self.kind, self.text, self.buckets = kind, text, buckets
+        self.samples: dict[tuple[str, Labels], float] = {}
+
+    def add(self, by: float = 1.0, **labels: str) -> None:
+        key = ("", tuple(labels.items()))
+        self.samples[key] = self.samples.get(key, 0.0) + by
+
+    def set(self, value: float, **labels: str) -> None:
+        self.samples["", tuple(labels.items())] = value
+
+    def observe(self, value: float, **labels: str) -> None:
+        """Count it in every bucket of the histogram that it fits into."""
+        own = tuple(labels.items())
+        for limit in (*self.buckets, float("inf")):
+            self._raise("_bucket", (*own, ("le", _number(limit))), value <= limit)
+        self._raise("_sum", own, value)
+        self._raise("_count", own, 1)
+
+    def _raise(self, suffix: str, labels: Labels, by: float) -> None:
+        self.samples[suffix, labels] = self.samples.get((suffix, labels), 0.0) + by
+
+    def drop(self, **labels: str) -> None:
+        """Forget the samples that have all these labels."""
+        self.samples = {key: each for key, each in self.samples.items() if not labels.items() <= dict(key[1]).items()}
+
+    def lines(self, name: str) -> Iterator[str]:
+        yield f"# HELP {name} {_escaped(self.text, quotes=False)}"
+        yield f"# TYPE {name} {self.kind}"
+        # The buckets of one series stay in their order: the sort is stable and does not look at them.
+        for (suffix, labels), value in sorted(self.samples.items(), key=lambda each: _series(each[0][1])):
+            shown = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels)
+            yield f"{name}{suffix}{{{shown}}} {_number(value)}" if shown else f"{name}{suffix} {_number(value)}"
+
+
+class Metrics:
+    """What a process has done and seen so far. `now` gives epoch seconds."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._head_committed_at: float | None = None
+        self._problems: dict[tuple[str, str], str] = {}  # the last one of an app on a host: met once, counted once
+        self.up = Family("gauge", "1 while reconcile runs.")
+        self.duration = Family("histogram", "How long a pass over a host took.", PASS_BUCKETS)
+        self.passes = Family("counter", "Passes over a host, by how they ended: converged or blocked.")
+        self.errors = Family("counter", "What kept a pass or an app in it from converging, by kind.")
+        self.app = Family("gauge", "Apps on hosts: the version wanted, the one that runs, ready when they agree; 1.")
+        self.suspended = Family("gauge", "1 while changes to the app are suspended.")
+        self.drift = Family("counter", "Differences that somebody else made, by kind.")
+        self.rollback = Family("counter", "Versions given up: before (reject) or after (goback) the cutover.")
+        self.actions = Family("counter", "Actions carried out, by verb.")
+        self.lease = Family("histogram", "How long a pass waited for another controller.", WAIT_BUCKETS)
+        self.head_age = Family("gauge", "Age of the commit that is wanted.")
+        self.last_success = Family("gauge", "When a pass last found or made everything on the host as wanted; or 0.")
+        self.workers = Family("gauge", "Passes under way.")
+        self.up.set(1)
+        for kind in DRIFT_KINDS:
+            self.drift.add(0, kind=kind)
+        for reason in ROLLBACKS:
+            self.rollback.add(0, reason=reason)
+
+    @property
+    def families(self) -> dict[str, Family]:
+        return {
+            "reconcile_up": self.up,
+            "reconcile_pass_duration_seconds": self.duration,
+            "reconcile_passes_total": self.passes,
+            "reconcile_errors_total": self.errors,
+            "reconcile_app_info": self.app,
+            "reconcile_suspended": self.suspended,
+            "reconcile_drift_detected_total": self.drift,
+            "reconcile_rollback_total": self.rollback,
+            "reconcile_actions_total": self.actions,
+            "reconcile_lease_wait_seconds": self.lease,
+            "reconcile_git_head_age_seconds": self.head_age,
+            "reconcile_last_success_timestamp_seconds": self.last_success,
+            "reconcile_active_workers": self.workers,
+        }
+
+    def observe_pass(
+        self,
+        host: str,
+        seconds: float,
+        outcomes: Iterable[Outcome],
+        *,
+        wants: Mapping[str, str] | None = None,
+        suspended: Collection[str] = (),
+    ) -> None:
+        """A pass over one host. `wants`: app → desired version, all of the host: those without an outcome (busy in
+        another pass) stay as they were; without it the outcomes are all there is. `suspended`: apps known to be so.
+        """
+        here = {outcome.end.app: outcome for outcome in outcomes if outcome.end.host == host}
+        good = all(isinstance(outcome.end, Converged) for outcome in here.values())
+        self.duration.observe(seconds, host=host)
+        self.passes.add(host=host, outcome="converged" if good else "blocked")
+        for app in [app for app, on in self._problems if on == host and (app in here or app not in (wants or {}))]:
+            self.app.drop(host=host, app=app)
+            self.suspended.drop(host=host, app=app)
+            if app not in here:
+                del self._problems[app, host]
+        for app, outcome in here.items():
+            self._observe_app(outcome, (wants or {}).get(app, ""), app in suspended)
+        self.last_success.add(0, host=host)
+        if not any(problem for (_, on), problem in self._problems.items() if on == host):
+            self.last_success.set(self._now(), host=host)
+
+    def _observe_app(self, outcome: Outcome, wants: str, suspended: bool) -> None:
+        end = outcome.end
+        if outcome.waited_seconds:
+            self.lease.observe(outcome.waited_seconds)
+        for action in outcome.actions:
+            self.actions.add(verb=action.verb)
+            if action.verb in ROLLBACKS:
+                self.rollback.add(reason=action.verb)
+        problem = "" if isinstance(end, Converged) else end.kind
+        before, self._problems[end.app, end.host] = self._problems.get((end.app, end.host), ""), problem
+        for kind in drift_kinds(outcome.actions, problem if problem != before else ""):
+            self.drift.add(kind=kind)
+        where = {"app": end.app, "host": end.host}
+        if isinstance(end, Converged):
+            if end.version:
+                self.app.set(1, **where, wants=end.version, runs=end.version, ready="true")
+        else:
+            self.errors.add(kind=problem)
+            suspended = suspended or problem == "suspended"
+            self.app.set(1, **where, wants=wants, runs=end.serving, ready="false")
+        self.suspended.set(float(suspended), **where)
+
+    def observe_error(self, error: BaseException) -> None:
+        """A pass that could not even be made: the desired state, git, or something unforeseen."""
+        self.errors.add(kind=error_kind(error))
+
+    def set_git_head(self, committed_at: float | None) -> None:
+        """Epoch seconds of the wanted commit; None outside git."""
+        self._head_committed_at = committed_at
+
+    def keep_hosts(self, wanted: Collection[str]) -> None:
+        """Forget all others: the last success of a host that is wanted no more alarms nobody."""
+        gone = {dict(labels)["host"] for _, labels in self.last_success.samples} - set(wanted)
+        for family in self.families.values():
+            for host in gone:
+                family.drop(host=host)
+        self._problems = {key: each for key, each in self._problems.items() if key[1] not in gone}
+
+    def render(self, passes_under_way: int = 0) -> bytes:
+        """All of it, as Prometheus reads it."""
+        self.workers.set(passes_under_way)
+        self.head_age.samples.clear()
+        if self._head_committed_at is not None:
+            self.head_age.set(max(0.0, self._now() - self._head_committed_at))
+        return "".join(
+            f"{line}\n" for name, family in self.families.items() if family.samples for line in family.lines(name)
+        ).encode()
+
+    def write_textfile(self, path: Path) -> None:
+        """For node_exporter, which may read at any instant: whole or not at all. Raises ReconcileError."""
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # it reads *.prom only
+        try:
+            temporary.write_bytes(self.render())
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        except OSError as error:
+            with suppress(OSError):
+                temporary.unlink()
+            next_step = "make its folder, or name another file"
+            raise ReconcileError(f"the metrics file {path} cannot be written: {error.strerror}", next_step) from error
+
+    def resume(self, path: Path) -> None:
+        """Go on counting from a textfile written before. One that is absent or odd counts for nothing.
+
+        For `--once`: without it each pass would begin at 0, and a failed one would say there never was a success.
+        """
+        with suppress(OSError, ValueError):
+            for line in path.read_bytes().decode().splitlines():
+                self._resume_line(line)
+
+    def _resume_line(self, line: str) -> None:
+        found = _SAMPLE.fullmatch(line)
+        if found is None:
+            return
+        name, suffix = found["name"], ""
+        if name not in self.families:
+            name, _, last = name.rpartition("_")
+            suffix = f"_{last}"
+        family = self.families.get(name)
+        if family and (family.kind != "gauge" or family is self.last_success):
+            labels = tuple((key, _unescaped(text)) for key, text in _LABEL.findall(found["labels"] or ""))
+            if math.isfinite(value := float(found["value"])):
+                family.samples[suffix, labels] = value
+
+
+def drift_kinds(actions: Iterable[AnyAction], problem: str = "") -> tuple[str, ...]:
+    """What somebody else had changed on the host, as far as a pass put it back or met it (`problem`: its kind)."""
+    kinds = [action.drift for action in actions if action.drift]
+    return tuple(dict.fromkeys([*kinds, *filter(None, [_DRIFT_PROBLEMS.get(problem)])]))
+
+
+def readiness(last_good_pass_age_seconds: float | None, interval_seconds: float) -> tuple[int, str]:
+    """Status and text of /readyz: 200 while the last good pass is no older than a few intervals."""
+    if last_good_pass_age_seconds is None:
+        return 503, "no pass has ended well yet\n"
+    if last_good_pass_age_seconds > GOOD_PASSES_MISSED * interval_seconds:
+        return 503, f"the last pass that ended well was {last_good_pass_age_seconds:.0f} s ago\n"
+    return 200, "ready\n"
+
+
+def liveness(loop_age_seconds: float, limit_seconds: float) -> tuple[int, str]:
+    """Status and text of /healthz: 200 while the loop has turned lately, whatever became of the hosts."""
+    if loop_age_seconds > limit_seconds:
+        return 503, f"the loop has not turned for {loop_age_seconds:.0f} s\n"
+    return 200, "alive\n"
+
+
+_SAMPLE = re.compile(r"(?P<name>reconcile_[a-z_]+)(?:\{(?P<labels>.*)\})? (?P<value>\S+)")
+_LABEL = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
+_UNESCAPED = {"\\n": "\n", '\\"': '"', "\\\\": "\\"}
+
+
+def _series(labels: Labels) -> list[tuple[str, str]]:
+    return [each for each in labels if each[0] != "le"]
+
+
+def _escaped(text: str, *, quotes: bool = True) -> str:
+    text = text.replace("\\", "\\\\").replace("\n", "\\n")
+    return text.replace('"', '\\"') if quotes else text
+
+
+def _unescaped(text: str) -> str:
+    return re.sub(r"\\.", lambda found: _UNESCAPED.get(found[0], found[0]), text)
+
+
+def _number(value: float) -> str:
+    if value in (float("inf"), float("-inf")):
+        return "+Inf" if value > 0 else "-Inf"
+    return str(int(value)) if value == int(value) and abs(value) < 2**53 else repr(float(value))

@@ -1,0 +1,57 @@
+"""Certificates of the routed names: Traefik gets them, we see that it has, and make it ask again. Pure.
+
+Measured on Traefik 3.7: a name that got no certificate is asked for again only when the configuration changes, not on a
+tick and not on SIGHUP; then all such names are, of every app. Let's Encrypt takes five failed attempts a name and hour.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from reconciler.decide.case import Case
+from reconciler.model.action import Converged, RetryCertificates, Step, WaitCertified
+from reconciler.model.observed import ObservedHost
+from reconciler.model.wanted import Wanted
+
+WITHIN_SECONDS = 15  # the usual time is 2 to 10 s
+RETRY_SECONDS = 3600
+ASKED_FOR_SECONDS = 10 * 365 * 86_400  # `reconcile retry` sets the time of the route file back to 1970
+
+
+def uncertified(want: Wanted, seen: ObservedHost) -> tuple[str, ...]:
+    """The names of the route that are answered with Traefik's default certificate; none when Traefik does not say."""
+    if want.route is None or seen.certificates is None:
+        return ()
+    now = seen.facts.now_epoch_seconds
+    held = {name.lower() for each in seen.certificates if each.ends_epoch_seconds > now for name in each.names}
+    return tuple(name for name in want.route.certified if not {name, f"*.{name.partition('.')[2]}"} & held)
+
+
+def be_certified(case: Case) -> Step | None:
+    """Wait a little after a route was written; ask again when the last change of any route is long ago."""
+    names, seen, route = uncertified(case.want, case.seen), case.seen, case.app.route
+    if not names or route is None or case.app.uncertified:
+        return None
+    now = seen.facts.now_epoch_seconds
+    last_change = min(app.route.age_seconds for app in seen.apps.values() if app.route)
+    if last_change < WITHIN_SECONDS or seen.certificates_at <= now - last_change:
+        return WaitCertified(*case.where, f"within {WITHIN_SECONDS} s; visitors are served meanwhile", names)
+    if last_change < RETRY_SECONDS and route.age_seconds < ASKED_FOR_SECONDS:
+        return None
+    why = f"no certificate for {', '.join(names)}; Traefik asks for it again only when its configuration changes"
+    return RetryCertificates(*case.where, why, case.slot.name, case.slot.invocation, now)
+
+
+def converged(case: Case) -> Converged:
+    """All is as wanted; what is missing at a certificate is said."""
+    done = Converged(*case.where, case.identity.version, case.slot.name)
+    names = uncertified(case.want, case.seen)
+    if not names:
+        return done
+    return replace(
+        done,
+        note=f"https for {', '.join(names)} is answered with Traefik's default certificate",
+        next_step="let its DNS point to this host and port 80 be open to the CA (journalctl -u traefik says what it "
+        f"answered), then reconcile retry {case.want.app}; without that it is tried again each hour. If no certificate "
+        "is wanted: an empty cert_resolver in fleet.yaml",
+    )

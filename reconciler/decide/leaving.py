@@ -1,0 +1,19 @@
+"""How an instance leaves: traffic first, then the requests still open, then the instance. Pure."""
+
+from __future__ import annotations
+
+from reconciler.decide.case import Case
+from reconciler.decide.routing import confirm
+from reconciler.model.action import Drain, Drift, Step, StopInstance
+from reconciler.model.observed import Slot
+
+
+def leave(case: Case, slot: Slot, reason: str, drift: Drift | None = None) -> Step:
+    """Traffic first, then the requests still open, then the instance."""
+    route, applied = case.app.route, case.app.applied
+    if route and applied and applied.slot == slot.name != route.slot:
+        return confirm(case, route.slot, route.digest)
+    # Whatever the look before the cutover counted: requests may have come in since then.
+    if slot.running_now and slot.enabled and case.want.route and not slot.drained and not slot.port_lost:
+        return Drain(*case.where, f"{case.want.drain_seconds:g} s at most for open requests", slot.name)
+    return StopInstance(*case.where, reason, slot.name, drift=drift)

@@ -1,0 +1,1 @@
+"""Files or a commit → Desired."""

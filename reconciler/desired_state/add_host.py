@@ -1,0 +1,113 @@
+"""A machine's entry in fleet.yaml: written into the text as it stands, comments and all. People commit it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from reconciler.desired_state.files import FLEET, FolderTree, collect
+from reconciler.desired_state.load import label, read_fleet
+from reconciler.desired_state.set_version import replace_file
+from reconciler.desired_state.yaml_text import Document, KeyPath, read_yaml
+from reconciler.errors import InvalidDesiredState, UsageError
+from reconciler.model.desired import Fleet
+
+HOSTS: KeyPath = ("hosts",)
+
+
+def fleet_in(folder: Path) -> Fleet:
+    """The machines as fleet.yaml names them now, committed or not; an empty fleet where there is none yet."""
+    return read_fleet(_content(folder), f"{label(folder)}/{FLEET}")
+
+
+def enlist(folder: Path, name: str, keys: dict[str, str]) -> bool:
+    """Set these keys of the host. False when they were set already. Raises before anything is written."""
+    path, before = folder / FLEET, _content(folder)
+    file = f"{label(folder)}/{FLEET}"
+    after = with_host((before or b"").decode("utf-8"), name, keys, file).encode("utf-8")
+    read_fleet(after, file)
+    if after == before:
+        return False
+    if before is not None:
+        replace_file(path, after)
+        return True
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(after)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror or error}", "write it by hand") from error
+    return True
+
+
+def _content(folder: Path) -> bytes | None:
+    return collect(FolderTree(folder), label(folder)).files.get(FLEET) if folder.is_dir() else None
+
+
+def with_host(text: str, name: str, keys: dict[str, str], file: str) -> str:
+    """The text with these keys of the host. Whatever else it says stays as it is, or UsageError is raised."""
+    document = _sound(read_yaml(text.encode("utf-8"), file))
+    if (*HOSTS, name) in document.places and document.places[(*HOSTS, name)].form == "block":
+        edited = _with_keys(document, text, name, keys)
+    else:
+        edited = _with_entry(document, text, name, keys)
+    after = read_yaml(edited.encode("utf-8"), file)
+    if after.problems or after.value != _meant(document.value, name, keys):
+        lines = "".join(_entry(name, keys, "  ")).rstrip()
+        raise UsageError(f"{file} cannot be edited without changing more than {name}", f"add by hand:\nhosts:\n{lines}")
+    return edited
+
+
+def _meant(value: object, name: str, keys: dict[str, str]) -> object:
+    whole = dict(value) if isinstance(value, dict) else {}
+    hosts = whole.get("hosts")
+    hosts = dict(hosts) if isinstance(hosts, dict) else {}
+    entry = hosts.get(name)
+    hosts[name] = {**(entry if isinstance(entry, dict) else {}), **keys}
+    return {**whole, "hosts": hosts}
+
+
+def _entry(name: str, keys: dict[str, str], indent: str) -> list[str]:
+    return [f"{indent}{name}:\n", *(f"{indent}{indent}{key}: {_quoted(value)}\n" for key, value in keys.items())]
+
+
+def _quoted(value: str) -> str:
+    return f'"{value}"' if ":" in value else value
+
+
+def _with_entry(document: Document, text: str, name: str, keys: dict[str, str]) -> str:
+    """A new entry: as the first one of `hosts`, or with a `hosts` at the end."""
+    place = document.places.get(HOSTS)
+    lines = text.splitlines(keepends=True)
+    if place is None:
+        if lines and not lines[-1].endswith("\n"):
+            lines[-1] += "\n"
+        return "".join([*lines, "\n" * bool(lines), "hosts:\n", *_entry(name, keys, "  ")])
+    columns = [each.key_column for path, each in document.places.items() if len(path) == 2 and path[:1] == HOSTS]
+    indent = " " * (columns[0] - 1 if columns else 2)
+    at = place.key_line
+    if not lines[at - 1].endswith("\n"):
+        lines[at - 1] += "\n"
+    return "".join([*lines[:at], *_entry(name, keys, indent), *lines[at:]])
+
+
+def _with_keys(document: Document, text: str, name: str, keys: dict[str, str]) -> str:
+    """Each key where it stands, or on a line of its own above the entry's first."""
+    entry = (*HOSTS, name)
+    first = next(place for path, place in document.places.items() if len(path) == 3 and path[:2] == entry)
+    line_start = text.rfind("\n", 0, first.start) + 1
+    changes, new = [], ""
+    for key, value in keys.items():
+        place = document.places.get((*entry, key))
+        if place is None:
+            new += f"{' ' * (first.key_column - 1)}{key}: {_quoted(value)}\n"
+        elif text[place.start : place.end].strip("\"'") != value:
+            space = " " if place.start == place.end else ""
+            changes.append((place.start, place.end, space + _quoted(value)))
+    for start, end, value in sorted(changes, reverse=True):
+        text = text[:start] + value + text[end:]
+    return text[:line_start] + new + text[line_start:]
+
+
+def _sound(document: Document) -> Document:
+    if document.problems:
+        raise InvalidDesiredState(document.problems)
+    return document

@@ -1,0 +1,1 @@
+"""Reading a commit: objects, history, signatures, remote branches."""

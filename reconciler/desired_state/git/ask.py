@@ -1,0 +1,174 @@
+"""git asked without waiting for it, bounded in time, in what it may say and in what it may write.
+
+No question here runs a hook, filter, pager or helper of a repository, and none reaches further than the
+protocols it names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import resource
+import signal
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from reconciler.desired_state.git.commit import NEUTRAL, environment
+from reconciler.errors import GitError
+from reconciler.words import printable
+
+_MOST_SAID: Final = 64 * 1024
+_LINGER_SECONDS: Final = 1.0  # an ssh master that stays behind may hold the pipes open
+_STOP_SECONDS: Final = 2.0
+# What the operator sets for reaching a repository; everything else that begins with GIT_ is left out.
+_REACHING: Final = (
+    "GIT_ASKPASS", "GIT_SSH", "GIT_SSH_COMMAND", "GIT_SSH_VARIANT",
+    "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "GIT_SSL_CERT", "GIT_SSL_KEY",
+)  # fmt: skip
+_EMPTY_WORDS: Final = (
+    "fatal: Could not read from remote repository", "Please make sure you have", "and the repository exists",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How git ended (0: well, -1: it was ended by us), its output, and its complaint in one printable line."""
+
+    code: int
+    output: bytes
+    said: str
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What one question may cost."""
+
+    seconds: float = 60
+    output_bytes: int = 64 * 1024 * 1024
+    file_bytes: int = 16 * 1024 * 1024
+
+
+async def ask_git(
+    *words: str,
+    folder: Path,
+    stdin: bytes = b"",
+    protocols: str = "none",
+    bounds: Bounds = Bounds(),
+    more: dict[str, str] | None = None,
+) -> Answer:
+    """Run git in `folder`, a repository or not. Raises GitError only when git cannot be run at all."""
+    loop = asyncio.get_running_loop()
+    try:
+        transport, talk = await loop.subprocess_exec(
+            lambda: _Talk(bounds.output_bytes), "git", *NEUTRAL, *words, cwd=folder, start_new_session=True,
+            env=_environment(folder, protocols) | (more or {}),
+        )  # fmt: skip
+    except OSError as error:
+        raise GitError(
+            f"git cannot be run in {folder}: {error.strerror}", "install git, see that it may run"
+        ) from error
+    try:
+        _limit_files(transport.get_pid(), bounds.file_bytes)
+        await _converse(transport, talk, stdin, bounds.seconds)
+    except TimeoutError:
+        return Answer(-1, b"", f"no answer within {bounds.seconds:g} s")
+    finally:
+        await _end(transport, talk)
+    if talk.too_much:
+        return Answer(-1, b"", "the answer is too long")
+    code = transport.get_returncode()
+    return Answer(-1 if code is None else code, bytes(talk.kept[1]), _in_one_line(bytes(talk.kept[2])))
+
+
+class _Talk(asyncio.SubprocessProtocol):
+    """Keeps what git says, up to a bound."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self.kept = {1: bytearray(), 2: bytearray()}
+        self.too_much = False
+        self.exited = asyncio.Event()
+        self.over = asyncio.Event()  # exited, or said too much
+        self.silent = asyncio.Event()
+        self._most = {1: most_bytes, 2: _MOST_SAID}
+        self._open = {1, 2}
+
+    def pipe_data_received(self, fd: int, data: bytes | str) -> None:
+        assert isinstance(data, bytes)
+        room = self._most[fd] - len(self.kept[fd])
+        self.kept[fd] += data[: max(0, room)]
+        if fd == 1 and len(data) > room:
+            self.too_much = True
+            self.over.set()
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        self._open.discard(fd)
+        if not self._open:
+            self.silent.set()
+
+    def process_exited(self) -> None:
+        self.exited.set()
+        self.over.set()
+
+
+async def _converse(transport: asyncio.SubprocessTransport, talk: _Talk, stdin: bytes, seconds: float) -> None:
+    writer = transport.get_pipe_transport(0)
+    assert isinstance(writer, asyncio.WriteTransport)
+    writer.write(stdin)
+    writer.close()  # what is buffered goes out first
+    async with asyncio.timeout(seconds):
+        await talk.over.wait()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_LINGER_SECONDS):
+            await talk.silent.wait()
+
+
+async def _end(transport: asyncio.SubprocessTransport, talk: _Talk) -> None:
+    """Nothing of git is left behind, nor of the programs it started, when it had to be cut short."""
+    try:
+        if not talk.exited.is_set():
+            group = transport.get_pid()
+            _signal(group, signal.SIGTERM)  # lets git remove its lock files
+            try:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_STOP_SECONDS):
+                        await talk.exited.wait()
+            finally:
+                _signal(group, signal.SIGKILL)
+    finally:
+        transport.close()
+
+
+def _signal(group: int, number: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)
+
+
+def _limit_files(pid: int, file_bytes: int) -> None:
+    """No file that git (or what it starts from now on) writes gets larger. Only Linux can be told so."""
+    if hasattr(resource, "prlimit"):
+        with suppress(OSError):
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
+
+
+def _environment(folder: Path, protocols: str) -> dict[str, str]:
+    reaching = {key: os.environ[key] for key in _REACHING if key in os.environ} if protocols != "none" else {}
+    bounded = {
+        "GIT_ALLOW_PROTOCOL": protocols,
+        "GIT_GRAFT_FILE": os.devnull,
+        "GIT_NO_LAZY_FETCH": "1",
+        "GIT_LFS_SKIP_SMUDGE": "1",
+    }
+    if (folder / "HEAD").is_file() and not os.path.lexists(folder / ".git"):
+        bounded["GIT_DIR"] = str(folder)  # git may be set to trust no bare repository that it comes upon
+    return environment(folder) | reaching | bounded  # a home that is a repository has no say here
+
+
+def _in_one_line(said: bytes) -> str:
+    """The complaint that matters; what a remote wrote cannot garble a terminal."""
+    lines = [line.strip() for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
+    telling = [line for line in lines if not line.startswith(_EMPTY_WORDS)]
+    text = re.sub(r"://[^/\s@]*@", "://…@", "; ".join(dict.fromkeys((telling or lines)[-3:])))
+    return printable(text, 400)

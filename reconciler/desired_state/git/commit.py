@@ -1,0 +1,230 @@
+"""Reading the desired state out of a commit. It runs git once.
+
+One `git cat-file --batch` answers everything: what the commit is, what the folder held, each file. It reads
+the object store as it is: no index, hook, filter, submodule or `.gitattributes` has a say, and nothing is
+fetched.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
+from typing import IO, cast
+
+from reconciler.desired_state.files import Kind
+from reconciler.desired_state.yaml_text import LARGEST_FILE
+from reconciler.errors import GitError
+from reconciler.words import printable
+
+LONGEST_SECONDS = 60.0  # of one conversation: a file system that hangs must not hang us
+# Before the words of every question: no setting of a repository has git run a program, and a repository that lies among
+# the committed files is none.
+NEUTRAL = tuple(
+    word
+    for setting in (
+        "safe.bareRepository=explicit", "core.hooksPath=/dev/null", "core.fsmonitor=false", "core.pager=cat",
+        "log.showSignature=false", "gpg.program=false",
+    )
+    for word in ("-c", setting)
+)  # fmt: skip
+_KINDS: dict[bytes, Kind] = {
+    b"100644": "file",
+    b"100755": "file",
+    b"100664": "file",
+    b"40000": "folder",
+    b"120000": "link",
+}
+
+
+class RemoteUnreachable(GitError):
+    """The remote repository could not be asked, or had not what it promised; it may next time."""
+
+    retryable = True
+
+
+class CommitRefused(GitError):
+    """The commit is there and is not followed: it goes back, or is not signed by whom it should be."""
+
+
+def find_repository(folder: Path) -> Path | None:
+    """The nearest folder at or above this one that holds a `.git`."""
+    folder = Path(os.path.realpath(folder))
+    return next((path for path in (folder, *folder.parents) if os.path.lexists(path / ".git")), None)
+
+
+@contextmanager
+def open_commit(folder: Path, ref: str | None) -> Iterator[CommitTree]:
+    """The folder as it is in the commit that `ref` names (HEAD without one)."""
+    if ref is not None and (not ref or ref.startswith("-") or not ref.isprintable()):
+        raise GitError(f"{ref!r} is not a name for a commit", "name a branch, a tag or a commit id")
+    with _start_git(Path(os.path.realpath(folder))) as (objects, path):
+        commit = objects.read(f"{ref or 'HEAD'}^{{commit}}")
+        if commit is None and ref is None:
+            next_step = "git add the folder and git commit, or pass --working-tree"
+            raise GitError(f"the repository of {folder} has no commit yet", next_step)
+        if commit is None:
+            raise GitError(f"there is no commit {ref} in the repository of {folder}", "see git branch -a and git tag")
+        yield CommitTree(objects, commit[0], path, committed_at=_committed_at(commit[2]))
+
+
+@contextmanager
+def open_mirror(mirror: Path, commit: str, folder: PurePosixPath) -> Iterator[CommitTree]:
+    """The folder as it is in this commit of a bare mirror; GitError when the mirror cannot give it."""
+    with _talk_to(["git", *NEUTRAL, f"--git-dir={mirror}", "cat-file", "--batch"], mirror) as objects:
+        found = objects.read(f"{commit}^{{commit}}")
+        if found is None or found[0] != commit:
+            raise GitError(f"commit {commit[:7]} is not in {mirror}", "fetch it again")
+        yield CommitTree(objects, commit, folder, committed_at=_committed_at(found[2]))
+
+
+class CommitTree:
+    """The folder in one commit; `id` is the commit's whole id, `committed_at` its date in epoch seconds."""
+
+    def __init__(
+        self, objects: _Objects, commit: str, path: PurePosixPath, *, committed_at: float | None = None
+    ) -> None:
+        self.id = commit
+        self.committed_at = committed_at
+        self._objects = objects
+        self._path = path
+
+    def entries(self, folder: str) -> dict[str, Kind] | None:
+        found = self._objects.read(self._name(folder))
+        if found is None:
+            return None
+        _, kind, content = found
+        if kind != "tree":
+            raise OSError("it is not a folder")
+        if len(content) > LARGEST_FILE:
+            raise OSError("it holds too many files")
+        return dict(_tree_entries(content, len(self.id) // 2))
+
+    def read(self, name: str) -> bytes:
+        found = self._objects.read(self._name(name))
+        if found is None:
+            raise OSError("git has no such object; is the clone complete?")
+        return found[2]
+
+    def _name(self, name: str) -> str:
+        path = str(self._path / name)
+        return f"{self.id}:{path if path != '.' else ''}"
+
+
+def _committed_at(commit: bytes) -> float | None:
+    """`committer NAME <MAIL> SECONDS ZONE`, among the lines before the first empty one."""
+    found = re.search(rb"^committer .*> ([0-9]{1,12}) [-+][0-9]{4}$", commit.partition(b"\n\n")[0], re.MULTILINE)
+    return float(found[1]) if found else None
+
+
+def _tree_entries(content: bytes, id_bytes: int) -> Iterator[tuple[str, Kind]]:
+    """A git tree: `<mode> <name> NUL <raw id>`, again and again."""
+    position = 0
+    while position < len(content):
+        end = content.index(b"\0", position)
+        mode, _, name = content[position:end].partition(b" ")
+        yield os.fsdecode(name), _KINDS.get(mode, "other")
+        position = end + 1 + id_bytes
+
+
+class _Objects:
+    """A conversation with one `git cat-file --batch`."""
+
+    def __init__(self, git: subprocess.Popen[bytes], root: str) -> None:
+        self._git = git
+        self._root = root
+        self._ask = cast(IO[bytes], git.stdin)
+        self._answer = cast(IO[bytes], git.stdout)
+        self._late = False
+
+    def give_up(self) -> None:
+        """End the conversation: whoever waits for an answer gets GitError."""
+        self._late = True
+        self._git.kill()
+
+    def read(self, name: str) -> tuple[str, str, bytes] | None:
+        """Id, kind and bytes of an object, or None when there is none. A very large one comes cut short."""
+        if "\n" in name:
+            raise GitError(f"{name!r} holds a line break, which git cannot be asked about", "rename the folder")
+        try:
+            self._ask.write(os.fsencode(name) + b"\n")
+            self._ask.flush()
+        except BrokenPipeError:
+            raise self._failure() from None
+        header = self._answer.readline()
+        if not header:
+            raise self._failure()
+        words = header.rsplit(b" ", 2)
+        if len(words) != 3 or not words[2].strip().isdigit():
+            if header.endswith(b" ambiguous\n"):
+                raise GitError(f"{name.partition('^')[0]} is the beginning of several commit ids", "write more digits")
+            return None
+        size = int(words[2])
+        content = self._answer.read(min(size, LARGEST_FILE + 1))
+        left = size - len(content) + 1  # and the line feed that ends each answer
+        while left > 0 and (skipped := self._answer.read(min(left, 1 << 16))):
+            left -= len(skipped)
+        if left > 0:
+            raise self._failure()
+        return words[0].decode(), words[1].decode(), content
+
+    def _failure(self) -> GitError:
+        with suppress(BrokenPipeError):
+            self._ask.close()
+        if self._late:
+            return GitError(f"git gave no answer about {self._root} in time", "see whether its file system hangs")
+        said = cast(IO[bytes], self._git.stderr).read().decode("utf-8", "replace").strip()
+        if "dubious ownership" in said:
+            next_step = f"run as its owner, or git config --global --add safe.directory {self._root}"
+            return GitError(f"git does not read {self._root}: it belongs to another user", next_step)
+        said = said.removeprefix("fatal: ").splitlines()[0] if said else "git ended without an answer"
+        return GitError(f"git cannot read {self._root}: {printable(said)}", "try git log there, or pass --working-tree")
+
+
+@contextmanager
+def _start_git(folder: Path) -> Iterator[tuple[_Objects, PurePosixPath]]:
+    """git, told to read the repository that the folder lies in, and the way from its top to the folder."""
+    root = find_repository(folder)
+    if root is None:
+        raise GitError(f"{folder} is not in a git repository", "git init, or pass --working-tree")
+    with _talk_to(["git", *NEUTRAL, "-C", str(root), "cat-file", "--batch"], root) as objects:
+        yield objects, PurePosixPath(folder.relative_to(root).as_posix())
+
+
+@contextmanager
+def _talk_to(command: list[str], root: Path) -> Iterator[_Objects]:
+    try:
+        git = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(root)
+        )
+    except OSError as error:
+        next_step = "install git, or pass --working-tree to read the files as they are"
+        raise GitError(f"{root} is a git repository, but git cannot be run: {error.strerror}", next_step) from error
+    objects = _Objects(git, str(root))
+    limit = threading.Timer(LONGEST_SECONDS, objects.give_up)
+    limit.daemon = True
+    with git:
+        limit.start()
+        try:
+            yield objects
+        finally:
+            limit.cancel()
+            git.kill()
+
+
+def environment(repository: Path) -> dict[str, str]:
+    """Ours, without what would point git at another repository or let it ask, wait, fetch or search further up."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("GIT_") or "_CONFIG_" in key}
+    return kept | {
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_NO_REPLACE_OBJECTS": "1",
+        "GIT_ALLOW_PROTOCOL": "none",
+        "GIT_CEILING_DIRECTORIES": str(repository.parent),
+        "LC_ALL": "C",
+    }

@@ -1,0 +1,213 @@
+"""Desired-state files or a commit → Desired. Every fault of every file is reported at once.
+
+Inside a git repository the commit counts (HEAD, or `ref`): what nobody committed is named and left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from reconciler.desired_state.files import FLEET, SECRETS, FolderTree, Written, below_secrets, collect
+from reconciler.desired_state.git.commit import find_repository, open_commit, open_mirror
+from reconciler.desired_state.problems import fill
+from reconciler.desired_state.rules import AppFile, problems_between
+from reconciler.desired_state.yaml_text import Document, read_yaml
+from reconciler.errors import GitError, InvalidDesiredState, Problem, UsageError
+from reconciler.model.desired import App, Desired, Fleet
+from reconciler.model.source import LocalFile, read_source
+
+_NAMED = 10  # files listed in one note
+
+
+def load(folder: Path, *, ref: str | None = None, working_tree: bool = False) -> Desired:
+    """What people want. Raises InvalidDesiredState or GitError, and then nothing may be touched."""
+    if ref is not None and working_tree:
+        raise UsageError("--ref and --working-tree ask for two different things", "leave one of them out")
+    in_git = find_repository(folder) is not None
+    if ref is not None and not in_git:
+        raise GitError(f"{folder} is not in a git repository, so there is no {ref}", "leave --ref out")
+    if working_tree or not in_git:
+        return build(collect(FolderTree(folder), label(folder)), folder)
+    return _load_commit(folder, ref)
+
+
+def load_from(
+    mirror: Path, commit: str, subfolder: PurePosixPath, *, folder: Path | None = None, notes: tuple[str, ...] = ()
+) -> Desired:
+    """What people want as of a commit in a bare mirror; problems name the file as `apps/x.yaml@<commit>`.
+
+    Paths of artifacts begin at `folder`. Without one nothing lies beside the desired state: they must be absolute.
+    """
+    with open_mirror(mirror, commit, subfolder) as tree:
+        written, committed_at = collect(tree, subfolder.as_posix()), tree.committed_at
+    if written.absent:
+        problem = f"there is no folder {subfolder} in commit {commit[:7]} of the remote repository"
+        raise GitError(problem, "name the right one with --desired-state, or commit it")
+    try:
+        desired = build(written, folder or mirror, commit, notes, where=subfolder.as_posix(), beside=folder is not None)
+        return replace(desired, committed_at=committed_at, mirror=mirror, inside=subfolder.as_posix())
+    except InvalidDesiredState as error:
+        named = [replace(problem, file=f"{problem.file}@{commit[:7]}") for problem in error.problems]
+        refused = InvalidDesiredState(tuple(named))
+        refused.revision = commit
+        raise refused from None
+
+
+def label(folder: Path) -> str:
+    """The folder as errors name it: as it was typed, from here if it lies below."""
+    try:
+        return folder.relative_to(Path.cwd()).as_posix() if folder.is_absolute() else folder.as_posix()
+    except (ValueError, OSError):
+        return folder.as_posix()
+
+
+def _load_commit(folder: Path, ref: str | None) -> Desired:
+    with open_commit(folder, ref) as commit:
+        revision, committed_at = commit.id, commit.committed_at
+        written = collect(commit, label(folder))
+    if written.absent:
+        next_step = "git add and commit it, or pass --working-tree"
+        raise GitError(f"{label(folder)} is not in commit {revision[:7]}", next_step)
+    notes = () if ref else _ignored_edits(written, folder)
+    try:
+        return replace(build(written, folder, revision, notes), committed_at=committed_at)
+    except InvalidDesiredState as error:
+        error.next_step = "; ".join((f"this is commit {revision[:7]}", *notes))
+        error.revision = revision
+        raise
+
+
+def _ignored_edits(committed: Written, folder: Path) -> tuple[str, ...]:
+    """Names what differs on disk. Line ends may: git converts them on checkout where asked to."""
+    on_disk = collect(FolderTree(folder), label(folder)).files
+    names = sorted(
+        name
+        for name in committed.files.keys() | on_disk.keys()
+        if _lines(committed.files.get(name)) != _lines(on_disk.get(name))
+    )
+    if not names:
+        return ()
+    listed = ", ".join(f"{label(folder)}/{name}" for name in names[:_NAMED])
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return (f"uncommitted edits in {listed}{more} are ignored; commit them or pass --working-tree",)
+
+
+def _lines(content: bytes | None) -> bytes | None:
+    return content.replace(b"\r\n", b"\n") if content is not None else None
+
+
+def build(
+    written: Written,
+    folder: Path,
+    revision: str | None = None,
+    notes: tuple[str, ...] = (),
+    *,
+    where: str | None = None,
+    beside: bool = True,
+) -> Desired:
+    """The models of all files, or InvalidDesiredState with every problem in the order of the files.
+
+    `where` is the folder as errors name it. With `beside` false no artifact can lie beside the desired state.
+    """
+    where = label(folder) if where is None else where
+    sealed = below_secrets(written)
+    plain = {name: content for name, content in written.files.items() if not name.startswith(f"{SECRETS}/")}
+    documents = {name: read_yaml(content, f"{where}/{name}") for name, content in plain.items()}
+    problems = list(written.problems)
+    fleet = _read_fleet(documents.pop(FLEET, None), problems)
+    defaults = fleet.defaults if fleet else {}
+    files = [file for name, document in documents.items() if (file := _read_app(name, document, defaults, problems))]
+    files.sort(key=lambda file: file.app.app)
+    if fleet:  # without one nobody knows which machines the names mean
+        problems += problems_between(files, fleet.model)
+    if not beside:
+        problems += [problem for file in files if (problem := _relative_artifact(file))]
+    if problems or not fleet:
+        raise InvalidDesiredState(tuple(sorted(set(problems))))
+    apps = tuple(file.app for file in files)
+    noted = (*notes, *_lost_variables(apps), *_without_root(fleet.model))
+    return Desired(fleet.model, apps, revision, folder, noted, secret_files=sealed)
+
+
+def _lost_variables(apps: tuple[App, ...]) -> tuple[str, ...]:
+    return tuple(
+        f"{app.app}: env {', '.join(app.lost_variables)} does not reach the app: "
+        "the start script of an Elixir release sets it for itself (for other releases write start:)"
+        for app in apps
+        if app.lost_variables
+    )
+
+
+def read_fleet(content: bytes | None, file: str) -> Fleet:
+    """Only the machines, whatever the apps say; an empty fleet for no file. Raises InvalidDesiredState."""
+    problems: list[Problem] = []
+    fleet = _read_fleet(read_yaml(content, file) if content is not None else None, problems)
+    if problems or not fleet:
+        raise InvalidDesiredState(tuple(sorted(set(problems))))
+    return fleet.model
+
+
+def _without_root(fleet: Fleet) -> tuple[str, ...]:
+    return tuple(
+        f"{name}: scope user: its apps are no users of their own, only fenced off from each other and from the home; "
+        "they end when linger is switched off (docs/rootless.md)"
+        for name, host in sorted(fleet.hosts.items())
+        if host.scope == "user"
+    )
+
+
+@dataclass(frozen=True)
+class _Fleet:
+    """The fleet, and its defaults as they were written, to be joined with what each app says."""
+
+    model: Fleet
+    defaults: Mapping[str, object]
+
+
+def _read_fleet(document: Document | None, problems: list[Problem]) -> _Fleet | None:
+    if document is None or (document.value is None and not document.problems):
+        return _Fleet(Fleet(), {})
+    model, found = fill(Fleet, document, document.value)
+    problems += found
+    if model is None or not isinstance(document.value, dict):
+        return None
+    return _Fleet(model, document.value.get("defaults") or {})
+
+
+def _read_app(name: str, document: Document, defaults: Mapping[str, object], problems: list[Problem]) -> AppFile | None:
+    app, found = fill(App, document, _with_defaults(document.value, defaults))
+    problems += found
+    if app is None:
+        return None
+    file = AppFile(document, app)
+    stem = PurePosixPath(name).stem
+    if app.app != stem:
+        next_step = f"write app: {stem}, or rename the file to {app.app}.yaml"
+        problems.append(file.problem(("app",), f"is {app.app}, but the file is {stem}.yaml", next_step))
+        return None
+    return file
+
+
+def _relative_artifact(file: AppFile) -> Problem | None:
+    place = read_source(file.app.artifact.source, file.app.version)
+    if not isinstance(place, LocalFile) or place.path.startswith("/"):
+        return None
+    message = "is a path from the desired-state folder, but of a remote repository only the desired state is read"
+    return file.problem(
+        ("artifact", "source"),
+        message,
+        "publish it and write where (https://, github:, s3://, oci://), or write an absolute path",
+    )
+
+
+def _with_defaults(value: object, defaults: Mapping[str, object]) -> object:
+    """The app's keys over the fleet's; of `env` each key by itself. A worker has no port to ask."""
+    if not isinstance(value, dict):
+        return value
+    joined = {key: default for key, default in defaults.items() if key != "health" or value.get("ports")} | value
+    own, common = value.get("env"), defaults.get("env")
+    if isinstance(common, dict) and (own is None or isinstance(own, dict)):
+        joined["env"] = common | (own or {})
+    return joined

@@ -1,0 +1,171 @@
+"""Where the desired state comes from: a folder or the repository around it, or a branch of a remote one.
+
+Read anew at every pass. A remote one that cannot be reached, or whose newest commit is refused, leaves the last
+accepted one standing; what is wrong is told.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from reconciler.desired_state.git.commit import find_repository
+from reconciler.desired_state.git.history import is_shallow, read_history, why_behind
+from reconciler.desired_state.load import load, load_from
+from reconciler.errors import GitError, InvalidDesiredState, UsageError
+from reconciler.model.desired import Desired
+
+if TYPE_CHECKING:  # a folder here needs nothing of these, and starts sooner without them
+    from reconciler.desired_state.git.follow import Follower, Revision
+
+
+FARTHEST_BACK = 200  # commits
+
+
+class Origin(Protocol):
+    """A place the desired state can be read from, again and again."""
+
+    async def read(self) -> Desired:
+        """The newest that may be used. Raises InvalidDesiredState, GitError or UsageError: then nothing is touched."""
+        ...
+
+    async def behind(self, applied: str) -> str:
+        """Why what was read last is older than the commit `applied`; "" when it may follow it. Raises GitError."""
+        ...
+
+    async def cut_short(self) -> UsageError | None:
+        """Why nothing may be changed for want of history, or None when the history is here. Raises GitError."""
+        ...
+
+    def past(self) -> AsyncIterator[Desired]:
+        """What was desired before, the newest first; commits that cannot be used are passed over. Raises GitError."""
+        ...
+
+
+def origin_of(args: argparse.Namespace, *, lasting: bool = False) -> Origin:
+    """What the command line names. One that is read for long goes on with the commit before one that is refused."""
+    if args.repo:
+        if args.working_tree or args.ref:
+            raise UsageError("--repo goes with neither --ref nor --working-tree", "name a branch with --branch")
+        from reconciler.desired_state.git.follow import Follower
+        from reconciler.desired_state.git.remote import Remote
+
+        remote = Remote(args.repo, args.branch, args.desired_state.as_posix())
+        return _Remote(Follower(remote, args.allowed_signers, args.allow_step_back), lasting)
+    if args.branch:
+        raise UsageError("--branch needs --repo", "--ref names a commit of the repository here")
+    _demand_commits(args)
+    return _Local(args)
+
+
+def _demand_commits(args: argparse.Namespace) -> None:
+    """Raises UsageError where signatures are asked for and there are only files."""
+    if args.allowed_signers and (args.working_tree or find_repository(args.desired_state) is None):
+        raise UsageError("--allowed-signers judges commits, and these are files", "commit them, or leave it out")
+
+
+class _Local:
+    def __init__(self, args: argparse.Namespace) -> None:
+        self._args = args
+        self._revision: str | None = None
+        self._verified: str | None = None
+        self._told: dict[tuple[str, str], str] = {}
+
+    async def read(self) -> Desired:
+        args = self._args
+        _demand_commits(args)  # again: a watch reads for months, and the repository may be gone by now
+        desired = await asyncio.to_thread(load, args.desired_state, ref=args.ref, working_tree=args.working_tree)
+        self._revision = desired.revision
+        signers: Path | None = args.allowed_signers
+        if signers is None or desired.revision == self._verified:
+            return desired
+        from reconciler.desired_state.git.signatures import verify
+
+        repository = find_repository(args.desired_state)
+        assert repository is not None
+        assert desired.revision is not None
+        try:
+            verified = await verify(repository, desired.revision, signers, self._verified)
+        except GitError as refused:
+            refused.revision = desired.revision
+            raise
+        self._verified = desired.revision
+        return replace(desired, notes=(*desired.notes, verified.note))
+
+    async def behind(self, applied: str) -> str:
+        # Who names a commit means that one.
+        if self._revision is None or self._args.ref or self._args.allow_step_back:
+            return ""
+        question = (self._revision, applied)
+        if question not in self._told:
+            repository = find_repository(self._args.desired_state)
+            assert repository is not None
+            self._told[question] = await why_behind(repository, *question)
+        return self._told[question]
+
+    async def cut_short(self) -> UsageError | None:
+        repository = find_repository(self._args.desired_state) if self._revision else None
+        if repository is None or not await is_shallow(repository):
+            return None
+        return UsageError(
+            f"{repository} is a shallow clone: it cannot tell whether a newer commit was applied already, "
+            "nor which apps were removed",
+            "git fetch --unshallow; in CI get all commits: fetch-depth: 0 under with: of actions/checkout, or "
+            'GIT_DEPTH: "0" under variables: of GitLab; or pass --allow-step-back, which removes nothing unless '
+            "fleet.yaml says owner:",
+        )
+
+    async def past(self) -> AsyncIterator[Desired]:
+        folder, revision = self._args.desired_state, self._revision
+        repository = find_repository(folder) if revision else None
+        if repository is None or revision is None:
+            return
+        for commit in (await read_history(repository, revision)).line(revision)[1:FARTHEST_BACK]:
+            with suppress(InvalidDesiredState):
+                yield await asyncio.to_thread(load, folder, ref=commit)
+
+
+class _Remote:
+    def __init__(self, follower: Follower, lasting: bool) -> None:
+        self._follower, self._lasting = follower, lasting
+        self._last: tuple[Revision, Desired] | None = None
+
+    async def read(self) -> Desired:
+        revision = await self._follower.newest()
+        if revision.problem is not None and not self._lasting:
+            raise revision.problem
+        if self._last and self._last[0] is revision:
+            return self._last[1]
+        try:
+            desired = await asyncio.to_thread(
+                load_from, revision.mirror, revision.commit, revision.folder, notes=revision.notes
+            )
+        except GitError:
+            self._follower.forget()
+            raise
+        desired = replace(desired, refused=revision.problem)
+        self._last = (revision, desired)
+        return desired
+
+    async def behind(self, applied: str) -> str:
+        assert self._last is not None
+        return await self._follower.behind(self._last[0].commit, applied)
+
+    async def cut_short(self) -> UsageError | None:
+        return None  # the mirror fetches the history it needs
+
+    async def past(self) -> AsyncIterator[Desired]:
+        assert self._last is not None
+        newest = self._last[0]
+        for commit in await self._follower.line(newest.commit, FARTHEST_BACK):
+            with suppress(InvalidDesiredState):
+                yield await asyncio.to_thread(load_from, newest.mirror, commit, newest.folder)
+
+
+Behind = Callable[[str], Awaitable[str]]
+"""Why our commit is older than this one, or cannot be told not to be; "" when it may be followed."""

@@ -1,0 +1,127 @@
+"""What a model refused → problems with file, line, column, key and a way out. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from reconciler.desired_state.yaml_text import MOST_PROBLEMS, Document, KeyPath, dotted
+from reconciler.errors import Problem
+
+M = TypeVar("M", bound=BaseModel)
+
+_WORDS = {
+    "model_type": "must be a block of keys",
+    "model_attributes_type": "must be a block of keys",
+    "dict_type": "must be a block of keys",
+    "tuple_type": "must be a list, like [a, b]",
+    "missing": "is missing",
+    "extra_forbidden": "is not a key",
+}
+
+
+def fill(model: type[M], document: Document, value: object) -> tuple[M | None, tuple[Problem, ...]]:
+    """The model filled with what was written, or None; and every reason why not, the document's own first."""
+    if not isinstance(value, dict):
+        if document.problems:
+            return None, document.problems
+        if value is None:
+            return None, (Problem(document.file, 1, 1, "", "is empty", "write its keys, or delete the file"),)
+        top = document.places[()]
+        next_step = _list_of(_keys_at(model, ()))
+        return None, (Problem(document.file, top.line, top.column, "", _WORDS["model_type"], next_step),)
+    try:
+        filled = model.model_validate(value)
+    except ValidationError as error:
+        found = [found for each in error.errors(include_url=False) if (found := _explain(each, model, document))]
+        return None, document.problems + tuple(found[:MOST_PROBLEMS])
+    return (None if document.problems else filled), document.problems
+
+
+def _explain(error: ErrorDetails, model: type[BaseModel], document: Document) -> Problem | None:
+    """None when the same place was refused as YAML already."""
+    at = error.get("ctx", {}).get("at", ())
+    path, about_key = _known_path((*error["loc"], *at), document)
+    if any(path[:length] in document.refused for length in range(len(path) + 1)):
+        return None
+    last = error["loc"][-1] if error["loc"] else ""
+    named = (*path, last) if error["type"] == "missing" else path
+    message, next_step = _say(error, model, named)
+    place = document.places[path]
+    if about_key or error["type"] in ("extra_forbidden", "missing") or place.form == "block":
+        return Problem(document.file, place.key_line, place.key_column, dotted(named), message, next_step)
+    return Problem(document.file, place.line, place.column, dotted(named), message, next_step)
+
+
+def _known_path(loc: tuple[Any, ...], document: Document) -> tuple[KeyPath, bool]:
+    """The part of the location that was written down; pydantic also names union members and `[key]`."""
+    path: KeyPath = ()
+    for part in loc:
+        if (*path, part) in document.places:
+            path = (*path, part)
+    return path, "[key]" in loc
+
+
+def _say(error: ErrorDetails, model: type[BaseModel], path: KeyPath) -> tuple[str, str]:
+    kind, context = error["type"], error.get("ctx", {})
+    if kind == "refused":
+        return str(context["message"]), str(context["next_step"])
+    if kind == "literal_error":
+        return f"must be {context['expected']}", "write one of these, or leave the key out"
+    keys = _keys_at(model, path[:-1])
+    if kind == "extra_forbidden":
+        return _WORDS[kind], _guess(str(path[-1]), keys)
+    if kind == "missing":
+        return _WORDS[kind], f"add it: {_about(keys.get(str(path[-1])))}"
+    if error["input"] is None:
+        return "has no value", "write one, or delete the line"
+    if kind == "tuple_type":
+        return _WORDS[kind], "put it into [ ], even a single one"
+    return _WORDS.get(kind, error["msg"]), _list_of(_keys_at(model, path)) or "write `key: value` lines below it"
+
+
+def _about(field: FieldInfo | None) -> str:
+    return (field and field.description) or "it is needed"
+
+
+def _guess(key: str, keys: dict[str, FieldInfo]) -> str:
+    from difflib import get_close_matches  # only needed when something is wrong
+
+    if close := get_close_matches(key.lower().replace("-", "_"), keys, n=1):
+        return f"did you mean {close[0]}?"
+    for name, field in keys.items():
+        if any(key in inner.model_fields for inner in _models(field.annotation)):
+            return f"did you mean {name}.{key}?"
+    return _list_of(keys)
+
+
+def _list_of(keys: dict[str, FieldInfo]) -> str:
+    return f"keys here: {', '.join(keys)}" if keys else ""
+
+
+def _keys_at(model: type[BaseModel], path: KeyPath) -> dict[str, FieldInfo]:
+    """The keys that may stand in the block at this path; a model's own before those it shares with others."""
+    annotation: Any = model
+    for part in path:
+        found = next(_models(annotation), None)
+        if get_origin(annotation) is dict or found is None:
+            annotation = get_args(annotation)[-1] if get_args(annotation) else None
+        else:
+            annotation = found.model_fields[str(part)].annotation if str(part) in found.model_fields else None
+    found = next(_models(annotation), None)
+    if found is None:
+        return {}
+    own = found.__annotations__
+    return dict(sorted(found.model_fields.items(), key=lambda item: item[0] not in own))
+
+
+def _models(annotation: object) -> Iterator[type[BaseModel]]:
+    """The models inside an annotation such as `HealthCheck | None` or `dict[str, HostSpec]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models(inner)

@@ -1,0 +1,200 @@
+"""What must be true between files: one name a machine, no two apps at one port or domain of it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from reconciler.desired_state.yaml_text import Document, KeyPath, Place, dotted
+from reconciler.errors import Problem
+from reconciler.model.desired import App, Fleet, HostSpec, SecretRef, read_host
+
+
+@dataclass(frozen=True)
+class AppFile:
+    """An app and the file it was written in."""
+
+    document: Document
+    app: App
+
+    def _place(self, path: KeyPath) -> Place:
+        while path not in self.document.places:  # a key that is read otherwise than it was written: WWW.example.com
+            path = path[:-1]
+        return self.document.places[path]
+
+    def place(self, path: KeyPath) -> str:
+        place = self._place(path)
+        return f"{self.document.file}:{place.line}:{place.column}"
+
+    @property
+    def ports(self) -> list[tuple[KeyPath, int]]:
+        """(key, port) of each on which the app listens."""
+        own: list[tuple[KeyPath, int]] = [(("ports", index), port) for index, port in enumerate(self.app.ports)]
+        extra = enumerate(self.app.sandbox.extra_ports)
+        return own + [(("sandbox", "extra_ports", index), port) for index, port in extra]
+
+    def problem(self, path: KeyPath, message: str, next_step: str) -> Problem:
+        place = self._place(path)
+        return Problem(self.document.file, place.line, place.column, dotted(path), message, next_step)
+
+
+def problems_between(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
+    """Every clash, named in the later of the two files."""
+    yield from _two_names(files, fleet)
+    yield from _taken_ports(files, fleet)
+    yield from _never_reached(files, fleet)
+    yield from _shared(files, fleet)
+    yield from _rights_of_a_user(files, fleet)
+    yield from _swallowed(files, fleet)
+    yield from _nodes(files, fleet)
+    yield from _over_the_releases(files, fleet)
+    yield from _unknown_order(files)
+    yield from _circles(files)
+
+
+def _machines(file: AppFile, fleet: Fleet) -> list[tuple[str, HostSpec]]:
+    return [(name, fleet.hosts[name] if name in fleet.hosts else read_host(name)) for name in file.app.hosts]
+
+
+def _two_names(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
+    # Under two names one machine would be two hosts, and each would prune what the other wants.
+    names = {spec.machine: name for name, spec in fleet.hosts.items()}
+    for file in files:
+        for index, (name, spec) in enumerate(_machines(file, fleet)):
+            first = names.setdefault(spec.machine, name)
+            if first != name:
+                yield file.problem(
+                    ("hosts", index), f"{name} is the same machine as {first}", f"write {first} everywhere"
+                )
+
+
+def _taken_ports(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
+    for file in files:
+        for path, port in file.ports:
+            if what := _use_by_traefik(port, fleet):
+                yield file.problem(path, f"{port} is {what}", "choose another port")
+            for name, spec in _machines(file, fleet):
+                if port == spec.port:
+                    yield file.problem(path, f"{port} is the SSH port of {name}", "choose another port")
+
+
+def _use_by_traefik(port: int, fleet: Fleet) -> str:
+    if port in fleet.traefik.api_ports:
+        return "the port of Traefik's API"
+    traefik = fleet.traefik
+    ours = traefik.managed and port in (traefik.http_port, traefik.https_port, *traefik.tcp_ports.values())
+    return "where Traefik takes visitors in" if ours else ""
+
+
+def _never_reached(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
+    for file in files:
+        if fleet.traefik.redirects and file.app.route and not file.app.route.tls:
+            message = "is false, but plain http is sent to https before any route is looked at"
+            yield file.problem(("route", "tls"), message, "delete it, or write redirect_to_https: false in fleet.yaml")
+
+
+def _nodes(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
+    """Erlang nodes that take connections: from the app's own nodes, and from no other program."""
+    for file in files:
+        if file.app.distribution == "none":
+            continue
+        if not isinstance(file.app.env.get("RELEASE_COOKIE"), SecretRef):
+            message = (
+                f"is {file.app.distribution}: every program on the host that knows the node's cookie can run code "
+                "in it, and everybody who has the tarball knows the one in it"
+            )
+            next_step = (
+                "write env: {RELEASE_COOKIE: {secret: NAME}}, and give that secret a long random value: "
+                "reconcile secrets set NAME"
+            )
+            yield file.problem(("distribution",), message, next_step)
+        for index, (name, spec) in enumerate(_machines(file, fleet) if len(file.app.hosts) > 1 else ()):
+            if file.app.distribution == "name" and spec.private_address is None:
+                next_step = (
+                    f"write hosts: {{{name}: {{private_address: 10.0.0.5}}}} in fleet.yaml, with its own address"
+                )
+                yield file.problem(("hosts", index), f"the nodes on other hosts cannot reach {name}", next_step)
+
+
+def _over_the_releases(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
+    """An app sees its own releases only: the folder of all of them cannot be there for it to write to."""
+    for file in files:
+        for index, path in enumerate(file.app.sandbox.extra_writable_paths):
+            for name, spec in _machines(file, fleet):
+                if f"{spec.paths.releases}/".startswith(f"{path}/"):
+                    said = f"{path} holds the releases of every app on {name}"
+                    yield file.problem(("sandbox", "extra_writable_paths", index), said, "name a folder below it")
+
+
+def _rights_of_a_user(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
+    for file in files:
+        for index, (name, spec) in enumerate(_machines(file, fleet)):
+            if spec.scope == "system":
+                continue
+            wants = [f"keep {capability}" for capability in file.app.sandbox.capabilities]
+            wants += ["be fetched by the host"] * (file.app.artifact.fetch == "host")  # which unpacks it as nobody
+            wants += [f"have distribution {file.app.distribution}"] * (file.app.distribution != "none")
+            wants += ["be served by a Traefik of ours"] * (fleet.traefik.managed and file.app.route is not None)
+            for what in wants:
+                yield file.problem(
+                    ("hosts", index), f"in scope user, as on {name}, no app can {what}", "leave out one of the two"
+                )
+
+
+def _unknown_order(files: Sequence[AppFile]) -> Iterator[Problem]:
+    names = {file.app.app for file in files}
+    for file in files:
+        for index, name in enumerate(file.app.after):
+            if name not in names:
+                yield file.problem(("after", index), f"there is no app {name}", "name an app of this desired state")
+        if file.app.moved_from in names:
+            yield file.problem(
+                ("moved_from",), f"{file.app.moved_from} is still an app", "delete its file, or this key"
+            )
+
+
+def _circles(files: Sequence[AppFile]) -> Iterator[Problem]:
+    after = {file.app.app: file.app.after for file in files}
+
+    def reaches(start: str, goal: str, seen: frozenset[str]) -> bool:
+        return any(
+            name == goal or (name not in seen and reaches(name, goal, seen | {name})) for name in after.get(start, ())
+        )
+
+    for file in files:
+        if reaches(file.app.app, file.app.app, frozenset()):
+            yield file.problem(("after",), f"{file.app.app} waits for itself", "break the circle")
+
+
+def _swallowed(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
+    """Traefik asks TCP routers first: at an entry point for http they take requests from the apps there."""
+    http, https = fleet.traefik.http_entry_point, fleet.traefik.https_entry_point
+    taken: dict[tuple[object, str], AppFile] = {}
+    for file in files:
+        if file.app.route and file.app.route.tls and not file.app.route.tcp:
+            names = (*file.app.route.domains, *file.app.route.redirects)
+            taken |= {(spec.machine, name): file for _, spec in _machines(file, fleet) for name in names}
+    for file in files:
+        tcp = file.app.route.tcp if file.app.route else None
+        if tcp and not tcp.domains and tcp.entry_point in (http, https):
+            said = f"{tcp.entry_point} is for http, and every request there would come to this app"
+            yield file.problem(("route", "tcp", "entry_point"), said, "give it an entry point of its own")
+        for host, spec in _machines(file, fleet):
+            for index, name in enumerate(tcp.domains if tcp and tcp.entry_point == https else ()):
+                if other := taken.get((spec.machine, name)):
+                    said = f"{name} is served over https by {other.app.app} on host {host}"
+                    yield file.problem(("route", "tcp", "domains", index), said, "choose another name or entry point")
+
+
+def _shared(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
+    owners: dict[tuple[object, ...], tuple[AppFile, KeyPath]] = {}
+    for file in files:
+        wanted: list[tuple[KeyPath, str, object]] = [(path, "port", port) for path, port in file.ports]
+        claims = file.app.route.claims if file.app.route else []
+        wanted += [(("route", *path), "route", claimed) for path, claimed in claims]
+        for name, spec in _machines(file, fleet):
+            for path, what, value in wanted:
+                owner, at = owners.setdefault((spec.machine, what, value), (file, path))
+                if owner is not file:
+                    said = f"{value} is also a {what} of {owner.app.app} ({owner.place(at)}), on host {name}"
+                    yield file.problem(path, said, "change one of the two")

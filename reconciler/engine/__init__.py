@@ -1,0 +1,1 @@
+"""The loop: converge, watch, preview, rollback, and what is reported of it."""

@@ -1,0 +1,156 @@
+"""plan, outcome, status → text or JSON. Pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from reconciler.decide.plan import AppPlan
+from reconciler.model.action import Blocked, Converged
+from reconciler.model.observed import ObservedHost, Unreachable
+from reconciler.model.wanted import Wanted
+from reconciler.words import printable_line, printable_text
+
+
+def table(rows: list[list[str]]) -> str:
+    """Rows as columns, two spaces apart, no trailing blanks. No cell can leave its place."""
+    rows = [[printable_text(cell) for cell in row] for row in rows]
+    if not rows:
+        return ""
+    widths = [max(len(row[i]) for row in rows if i < len(row)) for i in range(max(map(len, rows)))]
+    return "".join(
+        "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=False)).rstrip() + "\n" for row in rows
+    )
+
+
+def plan_text(plans: list[AppPlan]) -> str:
+    """One line an action, then how each app would end where that is not simply converged."""
+    rows = [[a.host, a.verb, " ".join([a.app, a.subject]).strip(), a.reason] for p in plans for a in p.actions]
+    ends = "".join(blocked_text(p.end) for p in plans if isinstance(p.end, Blocked))
+    return ((table(rows) + ends) or "nothing to do\n") + notes_text([p.end for p in plans])
+
+
+def plan_json(plans: list[AppPlan]) -> list[dict[str, Any]]:
+    return [
+        {
+            "host": p.host,
+            "app": p.app,
+            "actions": [{"verb": a.verb, "subject": a.subject, "reason": a.reason} for a in p.actions],
+            **end_json(p.end),
+        }
+        for p in plans
+    ]
+
+
+def blocked_text(end: Blocked) -> str:
+    """What was seen, what still serves, the tail of the log, what to do next."""
+    reason = end.reason.removeprefix(f"host {end.host}: ").removeprefix(f"{end.app}: ")
+    first, *more = reason.split("\n")
+    lines = [f"host {end.host}: {end.app}: {first}", *(f"  {line}" for line in more)]
+    if end.serving:
+        lines.append(f"  version {end.serving} still runs")
+    lines += [f"  | {printable_line(line)}" for line in end.log_tail]  # so that none of them looks like one of ours
+    if end.next_step:
+        lines.append(f"  next: {' '.join(end.next_step.split())}")
+    return printable_text("\n".join(lines)) + "\n"
+
+
+def end_json(end: Converged | Blocked) -> dict[str, Any]:
+    if isinstance(end, Converged):
+        noted = {"note": end.note, "next": end.next_step} if end.note else {}
+        return {"outcome": "converged", "version": end.version, "slot": end.slot, **noted}
+    return {
+        "outcome": "blocked",
+        "kind": end.kind,
+        "reason": end.reason,
+        "next": end.next_step,
+        "serving": end.serving,
+        "log": list(end.log_tail),
+    }
+
+
+def outcome_text(ends: list[Converged | Blocked]) -> str:
+    """One line a converged app, a paragraph for every other."""
+    rows = [[e.host, e.app, e.version, f"slot {e.slot}", "converged"] for e in ends if isinstance(e, Converged)]
+    return table(rows) + "".join(blocked_text(e) for e in ends if isinstance(e, Blocked))
+
+
+def notes_text(ends: list[Converged | Blocked]) -> str:
+    """What people should know of apps that are as wanted all the same."""
+    noted = [e for e in ends if isinstance(e, Converged) and e.note]
+    return "".join(f"host {e.host}: {e.app}: {e.note}\n  next: {e.next_step}\n" for e in noted)
+
+
+def status_row(want: Wanted, seen: ObservedHost | Unreachable, plan: AppPlan) -> dict[str, Any]:
+    """git wants X, host runs Y since T, because Z."""
+    row: dict[str, Any] = {
+        "host": want.host,
+        "app": want.app,
+        "wants": want.version,
+        "runs": None,
+        "since": None,
+    }
+    if isinstance(seen, Unreachable):
+        return {
+            **row,
+            "slot": None,
+            "ready": False,
+            "because": f"unreachable: {seen.reason}",
+            "quarantined": [],
+            "crash_dumps": [],
+        }
+    app = seen.app(want.app)
+    running = [slot for slot in app.slots if slot.running_now and slot.running]
+    routed = app.applied.slot if app.applied else app.route.slot if app.route else ""
+    live = next((s for s in running if s.name == routed), next((s for s in running if s.enabled), None))
+    live = live or (running[0] if running else None)
+    if live and live.running:
+        row |= {"runs": live.running.version, "since": live.since or None}
+    quarantined = [
+        {
+            "version": q.identity.version,
+            "release": q.identity.release,  # and no digest of the env: it could tell a short secret
+            "reason": q.reason,
+            "at": q.at_epoch_seconds,
+        }
+        for q in app.quarantined
+    ]
+    ready = isinstance(plan.end, Converged) and not plan.actions
+    return {
+        **row,
+        "slot": live.name if live else None,
+        "ready": ready,
+        "because": _because(plan),
+        "quarantined": quarantined,
+        "crash_dumps": [{"at": dump.at_epoch_seconds, "path": dump.path} for dump in app.crash_dumps],
+    }
+
+
+def _because(plan: AppPlan) -> str:
+    if plan.actions:
+        return f"{plan.actions[0].verb}: {plan.actions[0].reason}"
+    if isinstance(plan.end, Blocked):
+        return plan.end.reason
+    return f"as wanted; {plan.end.note}" if plan.end.note else "as wanted"
+
+
+def status_text(rows: list[dict[str, Any]]) -> str:
+    head = ["host", "app", "git wants", "host runs", "slot", "since", "because"]
+    cells = [
+        [
+            r["host"],
+            r["app"],
+            r["wants"],
+            r["runs"] or "nothing",
+            r["slot"] or "-",
+            r["since"] or "-",
+            r["because"],
+        ]
+        for r in rows
+    ]
+    return table([head, *cells]) + "".join(_crash_text(row, dump) for row in rows for dump in row["crash_dumps"])
+
+
+def _crash_text(row: dict[str, Any], dump: dict[str, Any]) -> str:
+    at = datetime.fromtimestamp(dump["at"], UTC)
+    return f"{row['host']}: {row['app']} crashed at {at:%Y-%m-%d %H:%M} UTC, see {dump['path']}\n"

@@ -1,0 +1,29 @@
+"""A desired state that is older than what a host has already changes nothing there: a stale clone never wins."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from reconciler.decide.next_action import next_action
+from reconciler.desired_state.origin import Behind
+from reconciler.model.action import Blocked, Converged
+from reconciler.model.observed import ObservedHost, Unreachable
+from reconciler.model.wanted import Controller
+from reconciler.targets.resolve import Target
+
+
+async def not_behind(
+    target: Target, seen: ObservedHost | Unreachable, controller: Controller, behind: Behind | None
+) -> Target:
+    """The target, with the reason to leave it alone where the host was changed by a newer commit. Raises GitError.
+
+    git is asked only when there is something to do, and only about what the same desired state did before.
+    """
+    if behind is None or controller.revision is None or isinstance(seen, Unreachable):
+        return target
+    app = seen.app(target.wanted.app)
+    if app.commit in ("", controller.revision) or app.owner != controller.owner:
+        return target
+    if isinstance(next_action(target.wanted, seen), Converged | Blocked):
+        return target
+    return replace(target, wanted=replace(target.wanted, behind=await behind(app.commit)))

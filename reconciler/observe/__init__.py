@@ -1,0 +1,1 @@
+"""Hosts → Observed: the look, what Traefik and the apps answer, who holds the lease."""

@@ -1,0 +1,86 @@
+"""hosts → Observed: one look each, everything asked at the same time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from reconciler.errors import HostError, HostRefused
+from reconciler.host.transport import Command, Transport
+from reconciler.model.observed import Lease, ObservedApp, ObservedHost, Unreachable
+from reconciler.model.wanted import Controller
+from reconciler.observe.ask import Health, Questions, Rawdata, all_of, ask_health, trouble_of_traefik
+from reconciler.observe.lease import is_dead, lease_words
+from reconciler.targets.resolve import Site, Target, api_ports
+from reconciler.tools import scripts, traefik_api
+from reconciler.tools.look import Reply, Unreadable, read_reply
+from reconciler.words import printable
+
+NO_SYSTEMD = 79  # user.sh: this login has none that would run apps for it; nothing was done
+
+
+async def observe(
+    host: Transport, site: Site, targets: list[Target], controller: Controller
+) -> ObservedHost | Unreachable:
+    """Everything of these apps on this host, and of apps of ours that nobody named.
+
+    A host that cannot be seen is a value, not an error.
+    """
+    ports = sorted({(slot, t.wanted.health_path) for t in targets for slot in t.wanted.slots if t.wanted.health_path})
+    questions = Questions(host, routed=any(target.wanted.route for target in targets))
+    try:
+        await host.open()  # one try for all that is asked, and a slow login is nobody's silence
+        questions.begin(site.api_ports)
+        reply, *answers = await all_of(
+            _look(host, site, targets, controller), *(ask_health(host, int(slot), path or "/") for slot, path in ports)
+        )
+        seen = ObservedHost(host.name, reply.facts, apps=reply.apps)
+        said = await questions.answers_of(api_ports(seen, site))
+    except HostError as error:
+        reason = str(error).removeprefix(f"host {host.name}: ")
+        return Unreachable(host.name, reason, error.next_step, error.retryable, error.kind)
+    finally:
+        await questions.end()
+    health = {slot: answer for (slot, _), answer in zip(ports, answers, strict=True)}
+    held = {port: each.rawdata for port, each in said.items()}
+    answered = [each for each in held.values() if isinstance(each, dict)]
+    apps = {name: _with_answers(name, app, answered, health) for name, app in reply.apps.items()}
+    lease = replace(reply.lease, abandoned=is_dead(reply.lease.token))
+    locked = f"{lease.holder} changes this host" if lease.held_by_other(controller.token) else ""
+    return replace(
+        seen,
+        lease=lease,
+        locked=locked,
+        apps=apps,
+        traefik=trouble_of_traefik(seen, held),
+        entry_points=next((each.entry_points for each in said.values() if each.entry_points is not None), None),
+        certificates=next((each.certificates for each in said.values() if each.certificates is not None), None),
+        certificates_at=reply.facts.now_epoch_seconds,
+    )
+
+
+async def _look(host: Transport, site: Site, targets: list[Target], controller: Controller) -> Reply:
+    words = (*lease_words(site.layout, controller, Lease()), "no", *(target.word for target in targets))
+    completed = await host.run(Command(scripts.look_script(site.spec.scope), words))
+    if completed.status == NO_SYSTEMD:
+        reason, _, next_step = completed.stderr.strip().partition("\n")
+        raise HostRefused(host.name, printable(reason), printable(next_step))
+    try:
+        return read_reply(completed.output, site.layout)
+    except Unreadable as error:
+        raise HostRefused(
+            host.name,
+            f"what it answers cannot be read ({error}): {completed.last_words}",
+            "the host needs sh, systemd, tar, GNU coreutils and findutils, util-linux",
+        ) from error
+
+
+def _with_answers(name: str, app: ObservedApp, answered: list[Rawdata], health: dict[str, Health]) -> ObservedApp:
+    slots = []
+    for slot in app.slots:
+        if slot.running_now and slot.name in health:
+            healthy, answer = health[slot.name]
+            own = slot.listening and not slot.stranger
+            slot = replace(slot, healthy=healthy and own, health=answer if own else "port not open")
+        slots.append(slot)
+    applied = traefik_api.applied_by_all(name, answered, app.route.digest if app.route else "")
+    return replace(app, slots=tuple(slots), applied=applied)

@@ -1,0 +1,79 @@
+"""What a bootstrap puts on a host: the texts, and the scripts that put them there. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from reconciler.model.machine import Layout
+from reconciler.provision.survey import DEPLOY_USER
+from reconciler.tools.host_program import PROGRAM, SUDOERS, sudoers_text, verb_file
+
+NEEDRESTART = "/etc/needrestart/conf.d/reconcile.conf"
+JOURNALD = "/etc/systemd/journald.conf.d/10-reconcile.conf"
+# What a key of a controller may do: commands, and connections to ports of the host itself.
+KEY_OPTIONS = 'restrict,pty,port-forwarding,permitopen="127.0.0.1:*",permitopen="localhost:*"'
+
+NEEDRESTART_TEXT = """\
+# Written by reconcile bootstrap. An upgrade of a library must not restart apps: reconcile swaps them without an outage.
+$nrconf{override_rc}{qr(^[a-z][a-z0-9_-]*\\@(worker|[0-9]+)\\.service$)} = 0;
+"""
+JOURNALD_TEXT = """\
+# Written by reconcile bootstrap: the journal must not fill a small disk.
+[Journal]
+SystemMaxUse=200M
+SystemKeepFree=1G
+"""
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of ours on a bootstrapped host, by path."""
+
+    layout: Layout
+    texts: dict[str, str] = field(repr=False)
+
+    @classmethod
+    def of(cls, layout: Layout) -> Files:
+        texts = {PROGRAM: verb_file(layout), SUDOERS: sudoers_text(DEPLOY_USER)}
+        return cls(layout, texts | {NEEDRESTART: NEEDRESTART_TEXT, JOURNALD: JOURNALD_TEXT})
+
+    def sha256(self, path: str) -> str:
+        return hashlib.sha256(self.texts[path].encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Script:
+    """One change: a constant script, its arguments, and the files it reads as a tar from stdin, or its plain stdin."""
+
+    name: str
+    arguments: tuple[str, ...] = ()
+    files: dict[str, str] = field(default_factory=dict, repr=False)
+    text: str = field(default="", repr=False)
+
+    @property
+    def script(self) -> str:
+        return (Path(__file__).parent / "scripts" / f"{self.name}.sh").read_text(encoding="utf-8")
+
+
+def key_line(public_key: str) -> str:
+    """The line of authorized_keys for a controller's public key."""
+    return f"{KEY_OPTIONS} {public_key}"
+
+
+def shell_text(scripts: list[Script]) -> str:
+    """What a bootstrap would run, as one script that root can read and run by hand."""
+    parts = ["#!/bin/sh\nset -e\n"]
+    for each in scripts:
+        words = shlex.join(["sh", "-c", each.script, each.name, *each.arguments])
+        if each.files:
+            parts.append('stage=$(mktemp -d)\nchmod 0700 "$stage"\n')
+            parts += [f"cat >\"$stage/{name}\" <<'RECONCILE'\n{text}RECONCILE\n" for name, text in each.files.items()]
+            parts.append(f'tar -cf - -C "$stage" {" ".join(each.files)} | {words}\nrm -rf "$stage"\n')
+        elif each.text:
+            parts.append(f"{words} <<'RECONCILE'\n{each.text}RECONCILE\n")
+        else:
+            parts.append(f"{words} </dev/null\n")
+    return "".join(parts)

@@ -1,0 +1,1 @@
+"""Desired state and fleet → what is wanted on each host."""

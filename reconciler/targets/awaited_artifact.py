@@ -1,0 +1,61 @@
+"""An artifact that is not there yet: CI may still be at it, so for a while after the commit it is only waited for.
+
+Since when is read from git: the newest commit that changed the app's file. Nothing is remembered.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from reconciler.clock import epoch_seconds
+from reconciler.desired_state.git.ask import ask_git
+from reconciler.desired_state.git.commit import find_repository
+from reconciler.errors import ArtifactAwaited, ArtifactMissing
+from reconciler.model.desired import Desired
+
+GRACE_SECONDS: Final = 30 * 60
+_CLOCKS_DIFFER_SECONDS: Final = 300  # a commit from further ahead has a wrong date, and none to wait for
+
+
+async def awaited(error: ArtifactMissing, desired: Desired, app: str) -> ArtifactMissing:
+    """The same, said calmly as long as the grace lasts."""
+    since = await _asked_since(desired, app)
+    if since is None or not -_CLOCKS_DIFFER_SECONDS <= epoch_seconds() - since < GRACE_SECONDS:
+        return error
+    at = f"{datetime.fromtimestamp(since, UTC):%Y-%m-%d %H:%M} UTC"
+    return ArtifactAwaited(
+        f"waiting for the artifact since {at}, grace {GRACE_SECONDS // 60} min: {error}",
+        error.next_step and f"nothing, if it is on its way; else {error.next_step}",
+    )
+
+
+async def _asked_since(desired: Desired, app: str) -> float | None:
+    """When people wrote what is now wanted of the app, in epoch seconds."""
+    name = f"apps/{app}.yaml"
+    if desired.revision is None:
+        return _modified(desired.folder / name)
+    if desired.mirror:
+        return await _committed(desired.mirror, desired.revision, f"{desired.inside}/{name}")
+    repository = find_repository(desired.folder)
+    if repository is None:
+        return None
+    return await _committed(
+        repository, desired.revision, str((desired.folder.resolve() / name).relative_to(repository))
+    )
+
+
+async def _committed(repository: Path, revision: str, name: str) -> float | None:
+    options = ("--max-count=1", "--format=%ct", "--no-show-signature", "--end-of-options", revision)
+    answer = await ask_git("log", *options, "--", f":(top,literal){name}", folder=repository)
+    text = answer.output.decode("ascii", "replace").strip()
+    return float(text) if answer.code == 0 and re.fullmatch(r"[0-9]{1,12}", text) else None
+
+
+def _modified(path: Path) -> float | None:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return None

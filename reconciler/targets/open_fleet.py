@@ -1,0 +1,269 @@
+"""What every command over hosts begins with: the desired state worked out into targets, and the hosts."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import platform
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from reconciler.artifact.source import digest_of
+from reconciler.desired_state.git.commit import find_repository
+from reconciler.desired_state.git.history import root_commit
+from reconciler.desired_state.load import label
+from reconciler.desired_state.origin import Behind, Origin, origin_of
+from reconciler.errors import (
+    ArtifactAwaited,
+    ArtifactError,
+    ArtifactMissing,
+    ArtifactUnavailable,
+    InvalidDesiredState,
+    Problem,
+    ReconcileError,
+    UsageError,
+)
+from reconciler.host.local import LocalHost
+from reconciler.host.ssh import SshHost
+from reconciler.host.transport import Transport
+from reconciler.model.action import Blocked
+from reconciler.model.desired import App, Desired
+from reconciler.model.machine import HostSpec
+from reconciler.model.references import named_in
+from reconciler.secrets.vault import Vault
+from reconciler.targets.resolve import Site, Target, cluster_of, resolve
+from reconciler.targets.traefik_app import all_apps
+from reconciler.tools.digests import digest
+
+History = Literal["unasked", "wanted", "demanded"]
+"""What a command needs of the commits before: nothing, to judge by them, or to change hosts by them."""
+
+
+@dataclass
+class Session:
+    """Targets by app and host in order; `refused` are those that cannot even be worked out, with the reason.
+
+    `sites` and `hosts` are all machines to be looked at: those of the apps, and those that fleet.yaml only names.
+    """
+
+    desired: Desired
+    targets: list[Target] = field(default_factory=list)
+    refused: list[Blocked] = field(default_factory=list)
+    sites: dict[str, Site] = field(default_factory=dict)
+    hosts: dict[str, Transport] = field(default_factory=dict)
+    owner: str = "-"
+    origin: Origin | None = None
+    whole: bool = True  # every app and host is in it: only then can be told what is ours and no longer wanted
+
+    @property
+    def vault(self) -> Vault:
+        """The secrets of this desired state, looked up anew."""
+        return Vault(self.desired.secret_files)
+
+    @property
+    def wanted(self) -> dict[tuple[str, str], Target | None]:
+        """Every target by (app, host); None where it could not even be worked out."""
+        targets: dict[tuple[str, str], Target | None] = {target.key: target for target in self.targets}
+        return {(each.app, each.host): None for each in self.refused} | targets
+
+    def leads_to(self, site: Site) -> bool:
+        """There is a connection to this host, to the same place in the same way."""
+        before = self.sites.get(site.name)
+        return before is not None and before.spec == site.spec and site.name in self.hosts
+
+    def transport(self, site: Site) -> Transport:
+        """That connection, or a new one."""
+        return self.hosts[site.name] if self.leads_to(site) else open_host(site.name, site.spec)
+
+    @property
+    def behind(self) -> Behind | None:
+        return self.origin.behind if self.origin else None
+
+    async def late(self, error: ArtifactMissing, app: str) -> ArtifactMissing:
+        """The same, as a reason to wait for as long as the commit that asks for it is young."""
+        from reconciler.targets.awaited_artifact import awaited
+
+        return await awaited(error, self.desired, app)
+
+
+async def missing_history(origin: Origin, *, may_lack: bool) -> list[str]:
+    """A note for each part of the history that is not here. Raises UsageError unless it `may_lack`, and GitError."""
+    short = await origin.cut_short()
+    if short is None:
+        return []
+    if not may_lack:
+        raise short
+    return [f"{short}; {short.next_step}"]
+
+
+@asynccontextmanager
+async def session(args: argparse.Namespace, history: History = "unasked") -> AsyncIterator[Session]:
+    """The session of one command. Raises InvalidDesiredState, GitError or UsageError before any host is asked."""
+    origin = origin_of(args)
+    desired = await origin.read()
+    notes = list(desired.notes)
+    if history != "unasked":
+        notes += await missing_history(origin, may_lack=history == "wanted" or args.allow_step_back)
+    for note in notes:
+        print(note, file=sys.stderr)
+    opened = await work_out(desired, args.app, args.host, remote=args.repo)
+    opened.origin = origin
+    try:
+        yield opened
+    finally:
+        await close(opened)
+
+
+async def close(opened: Session, but: Session | None = None) -> None:
+    """Let go of every connection that the other session does not use."""
+    for host in opened.hosts.values():
+        if not but or host not in but.hosts.values():
+            await host.close()
+
+
+async def work_out(
+    desired: Desired,
+    apps: list[str] | None,
+    hosts: list[str] | None,
+    before: Session | None = None,
+    *,
+    remote: str | None = None,
+) -> Session:
+    """Targets for the chosen apps and hosts (all when None). Connections of `before` are used again."""
+    known = {host for app in desired.apps for host in app.hosts} | desired.fleet.hosts.keys()
+    every = all_apps(desired)
+    _refuse_unknown("app", apps, {app.app for app in every})
+    _refuse_unknown("host", hosts, known)
+    opened = Session(desired, whole=not apps and not hosts)
+    chosen = [app for app in every if not apps or app.app in apps]
+    owner = asyncio.create_task(_owner(desired, remote))
+    secret = await opened.vault.read_all(named.name for app in chosen for named in named_in(app, app.app))
+    results = await asyncio.gather(*(_digest(app, desired) for app in chosen))
+    opened.owner = await owner
+    for app, result in zip(chosen, results, strict=True):
+        for host in app.hosts:
+            if not hosts or host in hosts:
+                _add(opened, app, host, result, secret)
+    opened.whole = opened.whole and opened.owner != "-"
+    needed = known if opened.whole else {target.wanted.host for target in opened.targets}
+    sites = [opened.sites.setdefault(name, _site(desired, name)) for name in sorted(needed)]
+    _refuse_local(desired, [site.name for site in sites if not (before and before.leads_to(site))])
+    for site in sites:
+        opened.hosts[site.name] = (before or opened).transport(site)
+    return opened
+
+
+def demand_all(opened: Session) -> None:
+    """Raises UsageError when an app of this session cannot be worked out, as for want of a secret."""
+    if opened.refused:
+        raise UsageError(opened.refused[0].reason, opened.refused[0].next_step)
+
+
+def _site(desired: Desired, name: str) -> Site:
+    return Site(name, desired.host(name), desired.fleet.traefik.api_ports)
+
+
+def _add(opened: Session, app: App, host: str, result: str | ReconcileError, secret: Callable[[str], str]) -> None:
+    desired = opened.desired
+    try:
+        if isinstance(result, ReconcileError) and not isinstance(result, ArtifactUnavailable):
+            raise result
+        known = result if isinstance(result, str) else None  # a host that has the release needs no artifact
+        cluster = cluster_of(app, map(desired.host, app.hosts))
+        target = resolve(app, _site(desired, host), desired.fleet.traefik, desired.folder, known, secret, cluster)
+        if isinstance(result, ArtifactUnavailable):
+            target = _without_artifact(target, result)
+    except ReconcileError as error:
+        opened.refused.append(Blocked(host, app.app, str(error), error.next_step, kind=error.kind))
+        opened.whole = False  # an app that cannot be worked out is still wanted
+    else:
+        opened.targets.append(target)
+
+
+def _without_artifact(target: Target, error: ArtifactUnavailable) -> Target:
+    missing = str(error)
+    if not isinstance(error, ArtifactAwaited):
+        missing = f"the artifact of version {target.wanted.version} cannot be had: {error}"
+    wanted = replace(
+        target.wanted, missing=missing, missing_next=error.next_step, missing_kind=error.kind, comes_later=True
+    )
+    return replace(target, wanted=wanted)
+
+
+async def _owner(desired: Desired, remote: str | None) -> str:
+    """The name in fleet.yaml, else what tells this desired state from others: its repository, or its folder here."""
+    if desired.fleet.owner:
+        return desired.fleet.owner
+    if desired.revision is None:
+        return "folder-" + digest([platform.node(), str(desired.folder.resolve())])
+    if remote:
+        return "remote-" + digest(remote)
+    repository = find_repository(desired.folder)
+    root = await root_commit(repository) if repository else ""
+    return f"repository-{root[:16]}" if root else "-"
+
+
+async def _digest(app: App, desired: Desired) -> str | ReconcileError:
+    try:
+        return await digest_of(app.artifact.source, app.artifact.sha256, app.version, desired.folder)
+    except ArtifactMissing as error:
+        return await Session(desired).late(error, app.app)
+    except ArtifactError as error:
+        return error
+
+
+def _refuse_unknown(what: str, names: list[str] | None, known: set[str]) -> None:
+    for name in names or []:
+        if name not in known:
+            raise UsageError(f"no {what} {name} in the desired state", f"known: {', '.join(sorted(known)) or 'none'}")
+
+
+def cache_file(*parts: str) -> Path | None:
+    """A file below our folder in the user's cache, which is made; None where there can be none."""
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    path = Path(base).expanduser().joinpath("reconcile", *parts)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):
+        return None
+    return path
+
+
+ALLOW_LOCAL = "RECONCILE_ALLOW_LOCAL"
+
+
+def _refuse_local(desired: Desired, names: Iterable[str]) -> None:
+    """Raises InvalidDesiredState where one of these hosts is this very machine and the operator has not said so.
+
+    Who may commit decides what runs on the servers, never what runs beside the keys to all of them.
+    """
+    if os.environ.get(ALLOW_LOCAL) == "yes":
+        return
+    where = label(desired.folder) if desired.mirror is None else desired.inside
+    problems = []
+    for name in names:
+        if not desired.host(name).local:
+            continue
+        named = [app.app for app in desired.apps if name in app.hosts]
+        in_fleet = name in desired.fleet.hosts or not named
+        file, key = ("fleet.yaml", f"hosts.{name}") if in_fleet else (f"apps/{named[0]}.yaml", "hosts")
+        message = "is this very machine (local), where nothing is done on the word of the desired state alone"
+        next_step = f"set {ALLOW_LOCAL}=yes in the environment of reconcile, or name another machine"
+        problems.append(Problem(f"{where}/{file}", 0, 0, key, f"{name} {message}", next_step))
+    if problems:
+        raise InvalidDesiredState(tuple(problems))
+
+
+def open_host(name: str, spec: HostSpec) -> Transport:
+    """The host behind the seam; nothing is connected yet. Raises UsageError for this machine, unless it is allowed."""
+    needs_root = spec.scope == "system"
+    if spec.local:
+        if os.environ.get(ALLOW_LOCAL) != "yes":
+            raise UsageError(f"{name} is this very machine (local)", f"set {ALLOW_LOCAL}=yes in the environment")
+        return LocalHost(name, needs_root=needs_root)
+    return SshHost(name, spec.address, user=spec.user, port=spec.port, host_key=spec.host_key, needs_root=needs_root)

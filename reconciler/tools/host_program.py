@@ -1,0 +1,289 @@
+"""reconcile-host: the one program that a login without root's rights may run as root. Pure.
+
+It is put together from the very scripts that root is sent, behind a guard (`verbs/head.sh`) that judges every argument
+and everything on stdin. What a script takes stands in its first line, its signature:
+
+    # SHAPE KIND KIND label(one|other) KIND…; stdin: WHAT. Prose, or : and prose
+
+SHAPE is `plain` (stands alone), `change` (an action: prelude and look before it, the frame behind it), `look` or `end`,
+or `root` (no verb: only a login as root runs it). A script whose signature has a word that is not known here cannot be
+reached by its verb: `unreachable` names it.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from reconciler.model.machine import Layout
+from reconciler.model.reserved import APP_NAMES, ENV_KEYS
+from reconciler.tools.digests import digest
+from reconciler.tools.elixir import EPMD_UNIT, NODE_PORTS
+from reconciler.tools.forms import decided, escaped, form_of
+from reconciler.tools.rendering import package_text
+from reconciler.tools.script_text import LOOK_ALONE, joined, own_text
+from reconciler.tools.traefik import HTPASSWD_LINE
+
+PROGRAM = "/usr/local/sbin/reconcile-host"
+SUDOERS = "/etc/sudoers.d/reconcile"
+# What an app may be given that makes nobody root: low ports, memory that is not swapped out.
+CAPABILITIES = "CAP_NET_BIND_SERVICE CAP_IPC_LOCK"
+PARTS = ("system", "prelude", "taken", "release", "sandbox", "change")  # of every action; no verbs
+OF_A_USER = ("user", "lingers", "exec_user", "logs_user")  # for hosts where nobody becomes root
+
+_SIGNATURE = re.compile(r"# (plain|change|look|end|root)((?: [^ :;.]+)*)(?:; stdin: ([a-z, ]+))?(?:[:.].*)?")
+_FOLDERS = {"releases": "R", "env": "E", "units": "U", "state": "S", "traefik": "T"}
+_KINDS = {
+    **{kind: kind for kind in ("slot", "release", "name", "invocation", "identity", "word", "node")},
+    **dict.fromkeys(("seconds", "milliseconds", "restarts", "lines"), "number"),
+    **dict.fromkeys(("bytes-of-sums", "bytes-of-tree", "needed-KiB", "epmd-port"), "number"),
+    **dict.fromkeys(("command", "zflags"), "text"),
+    "take-over": "nothing",  # only root takes over what somebody set up by hand
+    "node-root": "node_root",
+    "program": "name",
+    "attempt": "token",
+    "any-app": "any_app",
+    "sha256": "sha256",
+    "top-folder": "top",
+}
+_STDIN = {"": "stdin_none", "upload": "stdin_upload", **dict.fromkeys(("terminal", "command"), "stdin_terminal")}
+_STDIN |= {"reason": "stdin_reason", "route": "stdin_route", "slot files": "stdin_slot"}
+_TAR_FILES = {"env", "unit", "route", "reason", "history"}
+
+_DIGEST = "[0-9a-f]{12}"
+_PORT = "[1-9][0-9]{3,4}"
+_JSON_TEXT = r'"([^"\]|\\["\])*"'
+_UNIT_WORDS = {
+    "app": "@APP@",
+    "digest": _DIGEST,
+    "node": "[a-z0-9_]+_%i(@[0-9A-Za-z.-]+)?",
+    "node_flags": r"-start_epmd false -kernel inet_dist_use_interface \{[0-9,]+\}"
+    r"( inet_dist_listen_m(in|ax) [0-9]{4,5}){2}",
+    "epmd_port": _PORT,
+    "epmd_unit": escaped(EPMD_UNIT),
+    "distribution": "(none|sname|name)",
+    "stop_seconds": "[1-9][0-9]{0,3}",
+    "memory_max": "([1-9][0-9]{0,14}[KMGT]?|[1-9][0-9]?%|100%)",
+    "cpu_max": "[1-9][0-9]{0,5}%",
+    "port": f"([1-9][0-9]{{0,4}}|{NODE_PORTS[0]}-{NODE_PORTS[1]})",
+    'sandbox.capabilities | join(" ")': "(CAP_[A-Z_0-9]+( CAP_[A-Z_0-9]+)*)?",
+    'sandbox.extra_writable_paths | join(" ")': "/[A-Za-z0-9_.+@/-]+( /[A-Za-z0-9_.+@/-]+)*",
+    'writable_beside | join(" ")': "/[A-Za-z0-9_.+@/-]+( /[A-Za-z0-9_.+@/-]+)*",
+}
+_TEXTS = rf"\[{_JSON_TEXT}(, {_JSON_TEXT})*\]"
+_MAIN = rf'\{{"main": {_JSON_TEXT}\}}'
+_PAIRS = rf"\{{{_JSON_TEXT}: {_JSON_TEXT}(, {_JSON_TEXT}: {_JSON_TEXT})*\}}"
+# What a router, a middleware or a service may say: no file of the host, no other machine.
+_ROUTE_LINES = (
+    rf"rule: {_JSON_TEXT}",
+    r'entryPoints: \["[A-Za-z0-9][A-Za-z0-9_-]*"\]',
+    rf"middlewares: {_TEXTS}",
+    'service: "@APP@"',
+    "priority: [0-9]{1,6}",
+    r'tls: \{("passthrough": true)?\}',
+    rf'tls: \{{"certResolver": {_JSON_TEXT}(, "domains": \[{_MAIN}(, {_MAIN})*\])?\}}',
+    rf'ipAllowList: \{{"sourceRange": {_TEXTS}\}}',
+    rf'basicAuth: \{{"realm": {_JSON_TEXT}, "usersFile": "@HTPASSWD@"\}}',
+    rf'headers: \{{"custom(Request|Response)Headers": {_PAIRS}(, "customResponseHeaders": {_PAIRS})?\}}',
+    r"compress: \{\}",
+    rf'stripPrefix: \{{"prefixes": {_TEXTS}\}}',
+    r'retry: \{"attempts": [0-9]{1,3}, "initialInterval": "[0-9]{1,5}ms"\}',
+    rf'redirectRegex: \{{"regex": {_JSON_TEXT}, "replacement": {_JSON_TEXT}, "permanent": true\}}',
+    rf'loadBalancer: \{{"servers": \[\{{"(url": "http://|address": ")127\.0\.0\.1:{_PORT}"\}}\]\}}',
+)
+_ROUTE_WORDS = {
+    "app": "@APP@",
+    "slot": _PORT,
+    "digest": _DIGEST,
+    "part": _DIGEST,
+    "name": "[ -~]{1,300}",
+    "kind": "(http|tcp)",
+    "name | tojson": '"@APP@([.-][A-Za-z0-9_.-]+)?"',
+    "line": f"({'|'.join(_ROUTE_LINES)})",
+}
+
+
+class SignatureUnknown(ValueError):
+    """A script says nothing of its arguments that could be checked."""
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a script takes: its shape, the kinds of its own arguments, and what stands on stdin."""
+
+    shape: str
+    words: tuple[str, ...]
+    stdin: str
+
+
+def read_signature(first_line: str) -> Signature:
+    """The signature in the first line of a script."""
+    found = _SIGNATURE.fullmatch(first_line)
+    if not found:
+        raise SignatureUnknown(f"not a signature: {first_line[:60]}")
+    return Signature(found[1], tuple(found[2].split()), (found[3] or "").strip())
+
+
+@cache
+def verbs() -> dict[str, Signature]:
+    """Every script that can be reached, in order. What has no signature, or one with unknown words, is not there."""
+    found = {name: signature for name, signature in sorted(_all().items()) if isinstance(signature, Signature)}
+    return {name: signature for name, signature in found.items() if signature.shape != "root"}
+
+
+def unreachable() -> dict[str, str]:
+    """Why a script cannot be reached by a login that is not root's."""
+    return {name: said for name, said in sorted(_all().items()) if isinstance(said, str)}
+
+
+@cache
+def _all() -> dict[str, Signature | str]:
+    found: dict[str, Signature | str] = {}
+    for path in sorted((Path(__file__).parent / "scripts").glob("*.sh")):
+        if path.stem not in (*PARTS, *OF_A_USER):
+            try:
+                signature = read_signature(package_text(f"scripts/{path.name}").partition("\n")[0])
+                if signature.shape != "root":
+                    _guard(signature)
+                found[path.stem] = signature
+            except SignatureUnknown as error:
+                found[path.stem] = str(error)
+    return found
+
+
+@cache
+def verbs_digest() -> str:
+    """What reconcile-host was made from; two that differ in it must not talk to each other."""
+    return digest([_template(), *_forms(Layout().model_dump()).values()])
+
+
+def verb_file(layout: Layout) -> str:
+    """The text of reconcile-host for a host with these folders."""
+    folders = layout.model_dump()
+    constants = "".join(f"{name}={shlex.quote(folders[key])}\n" for key, name in _FOLDERS.items())
+    lines = _template().split("@@LAYOUT@@\n")
+    constants += "".join(f"{name}={shlex.quote(form)}\n" for name, form in _forms(folders).items())
+    return f"DIGEST={verbs_digest()}\n{constants}".join(lines)
+
+
+def sudoers_text(user: str) -> str:
+    """The one line that lets this user run reconcile-host as root, and nothing else."""
+    return f"{user} ALL=(root) NOPASSWD: {PROGRAM}\n"
+
+
+def _forms(folders: dict[str, str]) -> dict[str, str]:
+    """All that is written for another program, and what it may look like on a host with these folders."""
+    return {
+        "UNIT_FORM": _unit_form(folders, proxy=False),
+        "PROXY_FORM": _unit_form(folders, proxy=True),
+        "ROUTE_FORM": _route_form(folders["traefik"]),
+        "EPMD_FORM": _epmd_form(folders["releases"]),
+        "DEFAULT_FORM": escaped(package_text("templates/traefik-default.yml")),
+    }
+
+
+def _epmd_form(releases: str) -> str:
+    words = {"port": _PORT, "address": r"[0-9.]{7,15}", "program": escaped(f"{releases}/reconcile-epmd/epmd")}
+    return form_of(package_text("templates/reconcile-epmd.service.j2"), words)
+
+
+def _unit_form(folders: dict[str, str], *, proxy: bool) -> str:
+    words = _UNIT_WORDS | {f"layout.{key}": escaped(path) for key, path in folders.items()}
+    return form_of(decided(package_text("templates/app@.service.j2"), proxy=proxy), words)
+
+
+def _route_form(folder: str) -> str:
+    text = package_text("templates/route.yml.j2")
+    form = form_of(text.replace("{{ key }}: {{ value | tojson }}", "{{ line }}"), _ROUTE_WORDS)
+    return form.replace("@HTPASSWD@", f"{escaped(folder)}/@APP@\\.htpasswd") + f"(({HTPASSWD_LINE.pattern}\n)+# end\n)?"
+
+
+@cache
+def _template() -> str:
+    """Everything but the host's own folders."""
+    names = {shape: [name for name, each in verbs().items() if each.shape == shape] for shape in ("plain", "change")}
+    guards = "".join(_branch(name, _guard(signature)) for name, signature in verbs().items())
+    plain = "".join(_branch(name, own_text(name)) for name in names["plain"])
+    changes = "".join(_branch(name, own_text(name)) for name in names["change"])
+    parts = (
+        # Of the caller's environment nothing comes in.
+        "#!/usr/bin/env -S -i WAY=verb PATH=/usr/sbin:/usr/bin:/sbin:/bin /bin/sh\n"
+        "# Written by reconcile bootstrap, which also renews it. See docs/security.md of reconcile.\n@@LAYOUT@@\n",
+        f"TAKEN_NAMES={shlex.quote(' '.join(sorted(APP_NAMES)))}\n",
+        f"TAKEN_KEYS={shlex.quote(' '.join(sorted(ENV_KEYS)))}\n",
+        f"CAPABILITIES={shlex.quote(CAPABILITIES)}\n",
+        _without_comments(package_text("verbs/head.sh")),
+        _DISPATCH,
+        f"case $verb in\n{guards}*) refuse 'there is no such verb' ;;\nesac\n",
+        f"case $verb in\n{plain}*)\n{joined('system', 'prelude', 'taken', 'look')}case $verb in\n{changes}",
+        f"look)\n{LOOK_ALONE};;\nfinish)\n{joined('finish')};;\nesac\n",
+        f"case $verb in look | finish) ;; *)\n{joined('change')};;\nesac\n;;\nesac\n",
+    )
+    return "".join(parts)
+
+
+_DISPATCH = """\
+[ $# -ge 2 ] || refuse 'it takes a digest and a verb'
+[ "$1" = "$DIGEST" ] || {
+  echo "reconcile-host: it is of the scripts $DIGEST" >&2
+  exit $OTHER
+}
+verb=$2
+shift 2
+"""
+
+
+def _without_comments(text: str) -> str:
+    return "".join(line for line in text.splitlines(keepends=True) if not line.lstrip().startswith("#"))
+
+
+def _branch(name: str, text: str) -> str:
+    return f"{name})\n{text};;\n"
+
+
+def _guard(signature: Signature) -> str:
+    """The lines of shell that judge arguments and stdin. Raises SignatureUnknown at a word that is not known."""
+    lease = signature.shape != "plain"
+    first = 1 + 11 * lease + (signature.shape == "change")
+    lines = ['lease "$@"'] * lease + ['arg word "${12}"'] * (signature.shape == "change")
+    last = len(signature.words) - 1
+    for number, word in enumerate(signature.words):
+        if word.endswith("…"):
+            if number != last:
+                raise SignatureUnknown(f"only the last one may come again: {word}")
+            lines += [f'(shift {first + number - 1}; every {_kinds(word[:-1])} "$@") || exit $REFUSED']
+        else:
+            lines += _argument(word, f'"${{{first + number}}}"', signature.shape)
+    more = signature.words[-1:] and signature.words[-1].endswith("…")
+    total = first - 1 + len(signature.words)
+    lines.insert(0, f"[ $# -ge {total - 1} ] || refuse 'too few arguments'" if more else f"count $# {total}")
+    return "\n".join([*lines, _stdin(signature.stdin)]) + "\n"
+
+
+def _argument(word: str, value: str, shape: str) -> list[str]:
+    if found := re.fullmatch(r"[a-z-]+\(([a-z]+(?:\|[a-z]+)*)\)", word):
+        return [f"choice {value} {found[1].replace('|', ' ')}"]
+    if word in _FOLDERS:
+        return [f'same "${_FOLDERS[word]}" {value}']
+    if word == "app":
+        return [f"arg {'own_app' if shape == 'change' else 'app'} {value}", f"app={value}"]
+    return [f"arg {_kinds(word)} {value}"]
+
+
+def _kinds(word: str) -> str:
+    kinds = word.split("|")
+    if unknown := [kind for kind in kinds if kind not in _KINDS]:
+        raise SignatureUnknown(f"no kind of argument: {unknown[0]}")
+    return shlex.quote("|".join(_KINDS[kind] for kind in kinds))
+
+
+def _stdin(what: str) -> str:
+    files = what.removeprefix("tar of ").split(", ")
+    if what.startswith("tar of ") and set(files) <= _TAR_FILES:
+        return f"stdin_tar {' '.join(files)}"
+    if what not in _STDIN:
+        raise SignatureUnknown(f"no kind of stdin: {what}")
+    return _STDIN[what]

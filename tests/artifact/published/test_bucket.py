@@ -1,0 +1,202 @@
+"""artifact/bucket.py: objects of an S3 bucket, played by a server here."""
+
+from __future__ import annotations
+
+import builtins
+import logging
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from reconciler.artifact import download
+from reconciler.errors import ArtifactMissing, ArtifactRefused, ArtifactUnavailable
+from tests.artifact.published.asking import CONTENT, OTHER, SHA256, asked_address, asked_digest, fetched, refusal
+from tests.support.web_server import Answer, Server, gives, trickles
+
+SOURCE = "s3://builds/app/app-{version}.tar.gz"
+KEY = "/builds/app/app-1.0.tar.gz"
+SECRET = "wJalrS3kret"
+
+
+def holds(content: bytes, length: str | None = None) -> Answer:
+    stated = str(len(content)) if length is None else length
+    return gives(content, ETag='"x"', Last_Modified="Wed, 21 Oct 2015 07:28:00 GMT", Content_Length=stated)
+
+
+class ByPath(dict[str, Answer]):
+    """Answers whatever the signature, which is in the query."""
+
+    def get(self, path: str, default: Any = None) -> Any:
+        return super().get(path.partition("?")[0], default)
+
+
+def paths(bucket: Server) -> list[str]:
+    return [path.partition("?")[0] for path in bucket.asked]
+
+
+def refuses(status: int, code: str) -> Answer:
+    text = f"<Error><Code>{code}</Code><AWSAccessKeyId>AKIDX</AWSAccessKeyId><StringToSign>x</StringToSign></Error>"
+    return gives(text.encode(), status)
+
+
+@pytest.fixture(autouse=True)
+def bucket(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server.address)
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDX")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    server.answers = ByPath()
+    for name in ("/builds/app/SHA256SUMS", KEY):
+        server.answers[name] = refuses(404, "NoSuchKey")
+    return server
+
+
+def test_an_object_is_read_with_a_signature_in_the_region_of_the_environment(bucket: Server) -> None:
+    bucket.answers[KEY] = holds(CONTENT)
+
+    assert fetched(SOURCE) == CONTENT
+    assert (paths(bucket), bucket.authorizations) == ([KEY], [None])
+    query = dict(parse_qsl(urlsplit(bucket.asked[0]).query))
+    assert query["X-Amz-Credential"].startswith("AKIDX/") and "/eu-central-1/s3/" in query["X-Amz-Credential"]
+
+
+def test_a_host_gets_an_address_that_we_sign_for_a_quarter_of_an_hour(
+    bucket: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "https://s3.example.com")
+
+    address = asked_address(SOURCE)
+
+    assert address.startswith(f"https://s3.example.com{KEY}?") and "X-Amz-Expires=900" in address
+    assert (SECRET in address, bucket.asked) == (False, [])
+
+
+def test_a_public_bucket_needs_no_login(bucket: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
+    bucket.answers[KEY] = holds(CONTENT)
+
+    assert (fetched(SOURCE), bucket.authorizations, bucket.asked) == (CONTENT, [None], [KEY])
+
+
+def test_the_list_under_the_same_prefix_says_the_digest(bucket: Server) -> None:
+    bucket.answers["/builds/app/SHA256SUMS"] = holds(f"{SHA256}  app-1.0.tar.gz\n".encode())
+
+    assert [asked_digest(SOURCE) for _ in range(2)] == [SHA256] * 2
+    assert paths(bucket) == ["/builds/app/SHA256SUMS"]
+
+
+def test_what_is_not_there_yet_is_missing(bucket: Server) -> None:
+    assert refusal(ArtifactMissing, SOURCE) == "s3://builds/app/app-1.0.tar.gz is not there"
+    assert "nothing says which sha256" in refusal(ArtifactMissing, SOURCE, digest=True)
+
+
+def test_other_bytes_are_refused(bucket: Server) -> None:
+    bucket.answers[KEY] = holds(b"other")
+
+    assert refusal(ArtifactRefused, SOURCE) == (
+        "s3://builds/app/app-1.0.tar.gz: these are not the bytes that were asked for\n"
+        f"  wanted sha256 {SHA256}\n  found  sha256 {OTHER}"
+    )
+
+
+def test_size_is_bounded(bucket: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "LARGEST_BYTES", 1000)
+    bucket.answers[KEY] = holds(CONTENT)
+    bucket.answers["/builds/app/SHA256SUMS"] = holds(b"x" * 1024 * 1025)
+
+    assert refusal(ArtifactRefused, SOURCE) == "s3://builds/app/app-1.0.tar.gz is larger than 1000 bytes"
+    assert refusal(ArtifactRefused, SOURCE, digest=True).endswith("is larger than 1 MiB")
+
+
+@pytest.mark.parametrize("status", [200, 403, 404, 500])
+def test_an_answer_without_end_is_not_taken_into_memory(bucket: Server, status: int) -> None:
+    """Nor is an error of the server: each is left after a megabyte."""
+    sent = 0
+
+    def pours(request: BaseHTTPRequestHandler) -> None:
+        nonlocal sent
+        request.send_response(status)
+        request.end_headers()
+        for _ in range(1024):
+            request.wfile.write(b" " * (1 << 20))
+            sent += 1
+
+    bucket.answers |= {KEY: pours, "/builds/app/SHA256SUMS": pours}
+
+    refusal(ArtifactRefused if status < 500 else ArtifactUnavailable, SOURCE, digest=True)
+    assert sent < 64
+
+
+def test_time_is_bounded(bucket: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "LONGEST_SECONDS", 0.3)
+
+    def slow(request: Any) -> None:
+        request.send_response(200)
+        for name, value in (
+            ("Content-Length", "100"),
+            ("ETag", "x"),
+            ("Last-Modified", "Wed, 21 Oct 2015 07:28:00 GMT"),
+        ):
+            request.send_header(name, value)
+        trickles(request)
+
+    bucket.answers[KEY] = slow
+
+    assert refusal(ArtifactUnavailable, SOURCE) in (
+        "s3://builds/app/app-1.0.tar.gz was not read within 0.3 s",
+        "s3://builds/app/app-1.0.tar.gz could not be read",
+    )
+
+
+def test_a_truncated_object_is_not_taken_for_whole(bucket: Server) -> None:
+    bucket.answers[KEY] = holds(CONTENT[:1000], length=str(len(CONTENT)))
+
+    with pytest.raises((ArtifactUnavailable, ArtifactRefused)):
+        fetched(SOURCE)
+
+
+@pytest.mark.parametrize("status", [400, 403, 500])
+def test_a_refusal_says_its_number_and_nothing_of_the_answer(
+    bucket: Server, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The answer of S3 holds the key's name and what was signed."""
+    caplog.set_level(logging.DEBUG)
+    bucket.answers[KEY] = refuses(status, "SignatureDoesNotMatch")
+
+    with pytest.raises(ArtifactUnavailable) as caught:
+        fetched(SOURCE)
+    assert str(caught.value) == f"s3://builds/app/app-1.0.tar.gz: S3 answers {status}"
+    shown = repr(caught.value) + caught.value.next_step + caplog.text + repr(caught.value.__cause__)
+    assert [word for word in (SECRET, "StringToSign", "AKIDX") if word in shown] == []
+
+
+def test_without_credentials_it_says_which_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outside of a cloud, whoever answers for its metadata service answers no."""
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:9")
+
+    assert refusal(ArtifactUnavailable, SOURCE) == "s3://builds/app/app-1.0.tar.gz: no credentials for S3 are known"
+
+
+def test_an_endpoint_over_plain_http_is_for_this_machine_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://minio.example.com:9000")
+
+    assert refusal(ArtifactRefused, SOURCE) == "http://minio.example.com:9000 is not an https:// address"
+
+
+def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    really = builtins.__import__
+
+    def without(name: str, *args: Any, **more: Any) -> Any:
+        if name.partition(".")[0] == "obstore":
+            raise ImportError(name)
+        return really(name, *args, **more)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+
+    with pytest.raises(ArtifactUnavailable, match="needs the package obstore") as caught:
+        fetched(SOURCE)
+    assert caught.value.next_step == "pip install 'reconcile-servers[s3]'"

@@ -1,0 +1,187 @@
+"""late.py: CI is slower than git. A version that is asked for but not published yet is waited for, and calmly."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import time
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from reconciler.decide.next_action import next_action
+from reconciler.desired_state.load import load, load_from
+from reconciler.engine.converge import Pass
+from reconciler.engine.progress import Progress
+from reconciler.errors import ArtifactAwaited, ArtifactMissing
+from reconciler.host.transport import Command, Completed, Stdin
+from reconciler.model.action import Blocked, StartInstance
+from reconciler.model.desired import Desired
+from reconciler.model.observed import ObservedApp, ObservedHost, Unreachable
+from reconciler.model.outcome import Outcome
+from reconciler.model.wanted import Controller
+from reconciler.notify.states import State, state_of
+from reconciler.notify.transitions import transitions
+from reconciler.targets.awaited_artifact import GRACE_SECONDS, awaited
+from reconciler.targets.open_fleet import work_out
+from tests.support.web_server import Server, gives
+
+APP = "app: hello\nversion: {version}\nartifact: {{source: {source}}}\nhosts: [web1]\nports: [4000, 4001]\n"
+MISSING = ArtifactMissing("it is not there", "publish it")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The desired state of a repository in which nothing is committed yet."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)
+    git("init", "--quiet", "--initial-branch=main")
+    Path("ds/apps").mkdir(parents=True)
+    return Path("ds")
+
+
+def git(*words: str, age_seconds: float = 0) -> str:
+    at = f"{int(time.time() - age_seconds)} +0000"
+    environ = {**os.environ, "GIT_COMMITTER_DATE": at, "GIT_AUTHOR_DATE": "1000000000 +0000"}
+    who = ("-c", "user.name=x", "-c", "user.email=x@example.com")
+    done = subprocess.run(["git", *who, *words], env=environ, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def commit(age_seconds: float, app: str = "hello", version: str = "1.0", source: str = "gone.tar.gz") -> None:
+    text = APP.format(version=version, source=source).replace("hello", app)
+    ports = "[4000, 4001]" if app == "hello" else "[4002, 4003]"
+    Path(f"ds/apps/{app}.yaml").write_text(text.replace("[4000, 4001]", ports))
+    git("add", "-A")
+    git("commit", "--quiet", "--message", f"{app} {version}", age_seconds=age_seconds)
+
+
+def late(desired: Desired) -> ArtifactMissing:
+    return asyncio.run(awaited(MISSING, desired, "hello"))
+
+
+def test_what_a_young_commit_asks_for_is_waited_for(folder: Path) -> None:
+    commit(age_seconds=60)
+    since = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(int(git("log", "-1", "--format=%ct"))))
+
+    error = late(load(folder))
+
+    assert isinstance(error, ArtifactAwaited)
+    assert str(error) == f"waiting for the artifact since {since}, grace 30 min: it is not there"
+    assert error.next_step == "nothing, if it is on its way; else publish it"
+
+
+@pytest.mark.parametrize("age", [GRACE_SECONDS + 5, 86_400, -3600])
+def test_what_an_old_commit_or_one_from_the_future_asks_for_is_missing(folder: Path, age: float) -> None:
+    commit(age_seconds=age)
+
+    assert late(load(folder)) is MISSING
+
+
+def test_commits_about_something_else_do_not_prolong_it(folder: Path) -> None:
+    """In a busy repository HEAD is always young."""
+    commit(age_seconds=GRACE_SECONDS + 60)
+    commit(age_seconds=1, app="other")
+
+    assert late(load(folder)) is MISSING
+    assert late(load(folder, ref="HEAD~1")) is MISSING
+    commit(age_seconds=1, version="1.1")
+    assert isinstance(late(load(folder)), ArtifactAwaited)
+    assert late(load(folder, ref="HEAD~1")) is MISSING
+
+
+def test_a_mirror_knows_it_too(folder: Path) -> None:
+    commit(age_seconds=60, source="https://example.com/x.tar.gz")
+    git("clone", "--quiet", "--bare", ".", "mirror.git")
+
+    desired = load_from(Path("mirror.git").resolve(), git("rev-parse", "HEAD"), PurePosixPath("ds"))
+
+    assert isinstance(late(desired), ArtifactAwaited)
+
+
+def test_without_git_the_file_has_a_date(tmp_path: Path) -> None:
+    file = tmp_path / "ds/apps/hello.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text(APP.format(version="1.0", source="gone.tar.gz"))
+
+    assert isinstance(late(load(tmp_path / "ds")), ArtifactAwaited)
+    os.utime(file, (1, 1))
+    assert late(load(tmp_path / "ds")) is MISSING
+
+
+class _Seen(Pass):
+    """A pass that sees an empty host."""
+
+    async def look(self, name: str) -> ObservedHost | Unreachable:
+        return ObservedHost(name)
+
+
+class _Host:
+    """Answers nothing to anything."""
+
+    name = "web1"
+
+    async def run(self, command: Command, stdin: Stdin = b"", seconds: float = 60) -> Completed:
+        return Completed(0, b"")
+
+
+def blocked(desired: Desired) -> Blocked:
+    """How a pass over an empty host ends."""
+
+    async def story() -> Outcome:
+        opened = await work_out(desired, None, None)
+        hosts = {"web1": _Host()}
+        progress = Progress(lambda event, **fields: None, terminal=False)
+        who = Controller("token", "me", "owner")
+        work = _Seen(hosts, opened.sites, opened.targets, who, progress, late=opened.late)  # type: ignore[arg-type]
+        return (await work.run())[0]
+
+    end = asyncio.run(story()).end
+    assert isinstance(end, Blocked)
+    return end
+
+
+@pytest.mark.parametrize("pinned", [f", sha256: {'a' * 64}", ""])
+def test_a_pass_waits_and_tells_nobody_until_the_grace_is_over(folder: Path, pinned: str) -> None:
+    """With the digest in git it shows when the artifact is read, without it already before."""
+    commit(age_seconds=60, source=f"gone.tar.gz{pinned}")
+    waits = blocked(load(folder))
+    commit(age_seconds=GRACE_SECONDS + 60, source=f"gone.tar.gz{pinned}", version="1.1")
+    overdue = blocked(load(folder))
+
+    assert waits.reason.startswith("waiting for the artifact since ")
+    assert waits.reason.endswith("grace 30 min: the artifact ds/gone.tar.gz is not there")
+    assert (waits.retryable, waits.kind) == (True, "waiting")
+    assert overdue.reason.endswith("the artifact ds/gone.tar.gz is not there")
+    assert (overdue.retryable, overdue.kind) == (True, "artifact")
+    assert notices(waits) == []
+    assert notices(overdue) == ["failed"]
+
+
+def notices(end: Blocked) -> list[str]:
+    state: State = state_of(Outcome(end))
+    return [notice.event for notice in transitions({}, {("hello", "web1"): state}, 1000.0).notices]
+
+
+def test_a_host_that_has_the_version_is_not_bothered(folder: Path) -> None:
+    commit(age_seconds=60)
+
+    opened = asyncio.run(work_out(load(folder), None, None))
+    (target,) = opened.targets
+    assert (target.wanted.release, opened.refused) == (None, [])
+    seen = ObservedHost("web1").with_app("hello", ObservedApp(releases=("1.0-" + "0" * 12,)))
+    assert isinstance(next_action(target.wanted, seen), StartInstance)
+
+
+def test_what_cannot_be_asked_says_why(folder: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A login that is wrong is not waited for."""
+    monkeypatch.setenv("GITHUB_API_URL", server.address)
+    server.answers["/repos/o/r/releases/tags/v1.0"] = gives(b"{}", 401)
+    commit(age_seconds=60, source="github:o/r")
+
+    end = blocked(load(folder))
+
+    assert end.reason == "the artifact of version 1.0 cannot be had: github:o/r: GitHub answers 401"
+    assert end.kind == "artifact"

@@ -1,0 +1,54 @@
+"""What the commands that go to the live slot show, and whom they show it to."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = """\
+import asyncio, sys
+from pathlib import Path
+from reconciler.host.local import LocalHost
+from reconciler.host.transport import Command
+from reconciler.commands.live_slot import Live
+from reconciler.model.observed import Slot
+from reconciler.targets.resolve import Site, Target
+from reconciler.model.machine import HostSpec
+from reconciler.model.wanted import Wanted
+
+site = Site("local", HostSpec(address="local"), (8080,))
+target = Target(Wanted.removed("local", "hello"), None, site, None, None, Path(), {}, frozenset({"s3cret"}))
+place = Live(target, LocalHost("local", needs_root=False), Slot("4000"))
+try:
+    sys.exit(asyncio.run(place.streamed(Command(sys.argv[1]))))
+except BrokenPipeError:
+    sys.exit(141)
+"""
+
+
+def streamed(script: str) -> subprocess.Popen[bytes]:
+    words = [sys.executable, "-c", PROGRAM, script]
+    return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def test_output_comes_as_it_is_printed_without_secrets_and_the_exit_code_is_ours() -> None:
+    with streamed("printf 'a s3c'; printf 'ret b'; sleep 2; exit 5") as process:
+        assert process.stdout is not None
+        assert process.stdout.read(7) == b"a *** b"
+        process.kill()
+    with streamed("echo s3cret >&2; exit 5") as process:
+        assert process.communicate() == (b"", b"***\n")
+        assert process.returncode == 5
+
+
+def test_a_reader_that_leaves_is_no_trouble_of_the_host() -> None:
+    """As with `| head`: no error is told."""
+    with streamed("while echo line; do :; done") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == b"line\n"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(20) == 141

@@ -1,0 +1,93 @@
+"""What others hear over the life of a watch: a commit that cannot be used, and that the next one can."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.daemon.after_pass import Telling
+from reconciler.desired_state.git.commit import RemoteUnreachable
+from reconciler.errors import GitError, InvalidDesiredState, Problem, ReconcileError
+from reconciler.model.desired import Desired, Fleet
+from reconciler.targets.open_fleet import Session
+from tests.support.receiver import COMMIT, GITHUB, NEXT_COMMIT, STATUS, WEBHOOK, Server, Teller, receiving
+
+DESIRED = Desired(Fleet(), (), COMMIT, Path(), committed_at=1_000_000.0)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with receiving() as told:
+        yield told
+
+
+def heard(server: Server, *passes: ReconcileError | Desired) -> list[dict[str, Any]]:
+    """What those are sent who want to be told, when desired states come that can be used, or errors."""
+    teller = Teller(server, WEBHOOK, GITHUB)
+    fleet = Fleet.model_construct(**{**dict(Fleet()), "notify": tuple(teller.settings)})
+    telling = Telling(None, notifier=teller.notifier)
+
+    async def all_of_them() -> None:
+        teller.notifier.use = lambda settings, secret: None  # type: ignore[method-assign]
+        for each in passes:
+            if isinstance(each, ReconcileError):
+                telling.trouble(each)
+            else:
+                telling.in_background(Session(replace(each, fleet=fleet)), [], 1.0)
+            await asyncio.gather(*telling.background)
+
+    asyncio.run(all_of_them())
+    return server.bodies
+
+
+def notices(bodies: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    return [(each["event"], each["text"]) for body in bodies if "notices" in body for each in body["notices"]]
+
+
+def invalid() -> InvalidDesiredState:
+    error = InvalidDesiredState((Problem("apps/hello.yaml", 3, 1, "verison", "is not a key"),))
+    error.revision = NEXT_COMMIT
+    return error
+
+
+def test_a_commit_that_cannot_be_used_is_told_once_and_so_is_its_end(server: Server) -> None:
+    bodies = heard(server, DESIRED, invalid(), invalid(), DESIRED)
+
+    assert notices(bodies) == [
+        ("failed", "apps/hello.yaml:3:1 verison: is not a key"),
+        ("recovered", "can be used again"),
+    ]
+    assert ("reconcile", "failure") in [(body["context"], body["state"]) for body in bodies if "context" in body]
+
+
+def test_while_an_older_commit_stands_in_nothing_has_recovered(server: Server) -> None:
+    """A commit that is not signed: passes go on with the one before."""
+    refused = GitError("commit bbbbbbb is not signed")
+    refused.revision = NEXT_COMMIT
+
+    bodies = heard(server, refused, replace(DESIRED, refused=refused), refused, replace(DESIRED, refused=refused))
+
+    assert [event for event, _ in notices(bodies)] == ["failed"]
+    assert {each for each in server.asked if "statuses" in each} == {f"POST {STATUS.replace(COMMIT, NEXT_COMMIT)}"}
+
+
+def test_a_repository_that_is_away_for_a_moment_is_no_news(server: Server) -> None:
+    assert notices(heard(server, DESIRED, RemoteUnreachable("no answer"), DESIRED)) == []
+
+
+def test_the_age_of_the_commit_is_measured_and_hosts_that_are_gone_are_not() -> None:
+    telling = Telling(None)
+    telling.metrics.observe_pass("gone", 1.0, [])
+
+    asyncio.run(telling.after_pass(Session(DESIRED), [], 1.0))
+
+    shown = telling.metrics.render().decode()
+    age = re.search(r"^reconcile_git_head_age_seconds (\S+)$", shown, re.MULTILINE)
+    assert age and float(age[1]) > 1_000_000
+    assert "gone" not in shown

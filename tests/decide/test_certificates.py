@@ -1,0 +1,172 @@
+"""Certificates and entry points in the model: what a pass waits for, asks again, and tells people."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from reconciler.decide.certificates import ASKED_FOR_SECONDS, RETRY_SECONDS
+from reconciler.decide.next_action import next_action
+from reconciler.decide.plan import plan
+from reconciler.model.action import Blocked, Converged, RetryCertificates
+from reconciler.model.observed import Certificate, HostFacts, ObservedHost
+from reconciler.model.wanted import Wanted, WantedRoute
+from tests.support.world import World, run_pass, wanted
+
+NOW = 1_800_000_000
+DEFAULT = Certificate((), NOW + 1_000_000)
+
+
+def routed(*names: str, **changes: object) -> Wanted:
+    route = WantedRoute(names, {"4000": "route-4000", "4001": "route-4001"}, certified=names)
+    return wanted(route=replace(route, **changes))  # type: ignore[arg-type]
+
+
+def converged_world(want: Wanted) -> World:
+    world = World()
+    world.seen = replace(world.seen, facts=HostFacts(now_epoch_seconds=NOW, memory_available_kib=1_000_000))
+    assert isinstance(run_pass(world, want), Converged)
+    return world
+
+
+def look(world: World, *certificates: Certificate, age_seconds: int, at: int = NOW) -> ObservedHost:
+    """What a look shows when the route was written so long ago."""
+    seen, app = world.look(), world.app
+    assert app.route
+    seen = seen.with_app("hello", replace(app, route=replace(app.route, age_seconds=age_seconds)))
+    return replace(seen, certificates=certificates, certificates_at=at)
+
+
+def verbs(want: Wanted, seen: ObservedHost) -> list[str]:
+    return [action.verb for action in plan(want, seen).actions]
+
+
+def test_a_name_with_its_certificate_needs_nothing() -> None:
+    want = routed("example.com", "a.example.com")
+    held = Certificate(("*.example.com", "example.com"), NOW + 10)
+
+    end = next_action(want, look(converged_world(want), DEFAULT, held, age_seconds=9))
+
+    assert end == Converged("a", "hello", "1", "4000")
+
+
+def test_a_new_route_is_given_the_time_to_get_its_certificate() -> None:
+    want = routed("example.com")
+
+    assert verbs(want, look(converged_world(want), DEFAULT, age_seconds=2)) == ["certify"]
+
+
+def test_certificates_seen_before_the_last_change_count_for_nothing() -> None:
+    """The rollout drained for a minute since; nobody has looked whether the certificate has come."""
+    want = routed("example.com")
+
+    assert verbs(want, look(converged_world(want), age_seconds=60, at=NOW - 70)) == ["certify"]
+
+
+def test_a_certificate_that_does_not_come_is_said_and_blocks_nothing() -> None:
+    want = routed("example.com", "www.example.com")
+    held = Certificate(("www.example.com",), NOW + 10)
+    seen = look(converged_world(want), held, age_seconds=2)
+
+    end = next_action(want, seen.with_app("hello", replace(seen.app("hello"), uncertified="not within 15 s")))
+
+    assert isinstance(end, Converged)
+    assert end.note == "https for example.com is answered with Traefik's default certificate"
+    assert "reconcile retry hello" in end.next_step
+
+
+def test_a_certificate_that_has_ended_is_none() -> None:
+    want = routed("example.com")
+
+    end = next_action(want, look(converged_world(want), Certificate(("example.com",), NOW), age_seconds=100))
+
+    assert isinstance(end, Converged) and end.note
+
+
+def test_a_failing_name_is_asked_for_again_each_hour_and_not_sooner() -> None:
+    want = routed("example.com")
+    world = converged_world(want)
+
+    assert verbs(want, look(world, DEFAULT, age_seconds=RETRY_SECONDS - 1)) == []
+    assert verbs(want, look(world, DEFAULT, age_seconds=RETRY_SECONDS)) == ["retry", "certify"]
+
+
+def test_a_change_of_another_app_was_an_attempt_too() -> None:
+    """Each change makes Traefik ask for all names that it has no certificate for."""
+    want = routed("example.com")
+    seen = look(converged_world(want), DEFAULT, age_seconds=RETRY_SECONDS)
+    other = replace(seen.app("hello"), route=replace(seen.app("hello").route, age_seconds=60))  # type: ignore[type-var]
+
+    assert verbs(want, seen.with_app("other", other)) == []
+    asked_for = look(converged_world(want), DEFAULT, age_seconds=ASKED_FOR_SECONDS)
+    assert verbs(want, asked_for.with_app("other", other)) == ["retry", "certify"]
+
+
+def test_what_is_asked_again_differs_from_the_file_before() -> None:
+    want = routed("example.com")
+
+    step = next_action(want, look(converged_world(want), DEFAULT, age_seconds=RETRY_SECONDS))
+
+    assert isinstance(step, RetryCertificates)
+    assert (step.slot, step.attempt) == ("4000", NOW)
+
+
+def test_a_traefik_that_does_not_tell_its_certificates_is_left_alone() -> None:
+    want = routed("example.com")
+    seen = replace(look(converged_world(want), age_seconds=RETRY_SECONDS), certificates=None)
+
+    assert next_action(want, seen) == Converged("a", "hello", "1", "4000")
+
+
+def test_drift_only_reported_does_not_stop_certificates() -> None:
+    want = replace(routed("example.com"), only_report_drift=True)
+
+    assert verbs(want, look(converged_world(want), DEFAULT, age_seconds=RETRY_SECONDS)) == ["retry", "certify"]
+
+
+def test_an_entry_point_that_traefik_has_not_blocks_before_anything_is_changed() -> None:
+    """Written all the same, the route would take the app from its visitors."""
+    served = routed("example.com")
+    moved = replace(routed("example.com", entry_points=("pg",)), version="2", release=f"2-{'0' * 12}")
+    seen = replace(converged_world(served).look(), entry_points=("traefik", "web"))
+
+    end = next_action(moved, seen)
+
+    assert isinstance(end, Blocked)
+    assert end.reason == "Traefik has no entry point pg; it has traefik, web"
+    assert end.serving == "1"
+    assert not isinstance(next_action(moved, replace(seen, entry_points=("pg",))), Blocked)
+
+
+def test_only_a_new_route_is_one_cutover_and_says_what_differs() -> None:
+    before = routed("example.com", parts=(("domain example.com", "1"), ("path", "2")))
+    after = routed(
+        "example.com",
+        digests={"4000": "other-4000", "4001": "other-4001"},
+        parts=(("domain example.com", "1"), ("domain www.example.com", "1"), ("path", "3")),
+    )
+    world = converged_world(before)
+
+    foreseen = plan(after, world.look())
+
+    assert [(action.verb, action.reason) for action in foreseen.actions] == [
+        ("cutover", "path changed, domain www.example.com added"),
+        ("confirm", "Traefik must have applied the route"),
+    ]
+
+
+def test_an_edited_route_file_is_told_from_a_route_that_is_wanted_otherwise() -> None:
+    want = routed("example.com", parts=(("domain example.com", "1"),))
+    world = converged_world(want)
+    seen, app = world.look(), world.app
+    assert app.route
+
+    def reason(deleted: bool = False, **changes: object) -> str:
+        route = replace(app.route, **changes) if changes else None  # type: ignore[type-var]
+        (first, *_) = plan(want, seen.with_app("hello", replace(app, route=route, route_deleted=deleted))).actions
+        return first.reason
+
+    assert reason(intact=False) == "the route file was changed on the host"
+    assert reason(digest="x") == "the route is written otherwise by this version of reconcile"
+    assert reason(digest="x", parts=()) == "the route is written otherwise by this version of reconcile"
+    assert reason(deleted=True) == "the route file was deleted on the host"
+    assert reason() == "the route is new"

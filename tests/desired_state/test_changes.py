@@ -1,0 +1,178 @@
+"""What wakes a watch: a saved file, a commit, and nothing that only looks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from reconciler.cli import parser
+from reconciler.commands import watch
+from reconciler.desired_state.wake_on_change import changes
+from reconciler.engine.watch import Watch
+
+NOTHING_SECONDS = 1.5  # a burst is told 0.2 s after it began
+
+
+class Woken:
+    def __init__(self) -> None:
+        self.times = 0
+        self.told: list[str] = []
+
+    async def follow(self, folder: Path) -> None:
+        async for _ in changes(folder, self.told.append):
+            self.times += 1
+
+    async def until(self, times: int) -> None:
+        async with asyncio.timeout(10):
+            while self.times < times:
+                await asyncio.sleep(0.02)
+
+
+@contextlib.asynccontextmanager
+async def watching(folder: Path) -> AsyncIterator[Woken]:
+    """It is proven to see before the test goes on."""
+    woken = Woken()
+    task = asyncio.create_task(woken.follow(folder))
+    async with asyncio.timeout(10):
+        while not woken.times:
+            (folder / "seen.yaml").write_text("")
+            await asyncio.sleep(0.3)
+    while woken.times:  # a burst of what was written here may still be on its way
+        woken.times = 0
+        await asyncio.sleep(1)
+    yield woken
+    task.cancel()
+
+
+def git(folder: Path, *words: str) -> None:
+    who = ["-c", "user.name=A", "-c", "user.email=a@example.com"]
+    subprocess.run(["git", *who, *words], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The desired state in a repository, with a commit."""
+    folder = tmp_path / "servers" / "desired-state"
+    folder.mkdir(parents=True)
+    (folder / "fleet.yaml").write_text("")
+    git(tmp_path, "init", "-q", "servers")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "begin")
+    return folder
+
+
+def test_a_commit_of_what_was_saved_long_ago_wakes(folder: Path) -> None:
+    async def story() -> None:
+        async with watching(folder) as woken:
+            git(folder, "add", "-A")
+            git(folder, "commit", "-qm", "next")
+            await woken.until(1)
+
+    asyncio.run(story())
+
+
+def test_who_only_looks_at_a_repository_wakes_nobody(folder: Path) -> None:
+    """`git status` writes the index anew; reconcile itself asks git at each pass."""
+
+    async def story() -> None:
+        async with watching(folder) as woken:
+            git(folder, "add", "-A")
+            git(folder, "status")
+            await asyncio.sleep(NOTHING_SECONDS)
+            assert woken.times == 0
+
+    asyncio.run(story())
+
+
+def test_a_commit_in_a_linked_work_tree_wakes(folder: Path, tmp_path: Path) -> None:
+    git(folder, "worktree", "add", "-q", "-b", "live", str(tmp_path / "live"))
+
+    async def story() -> None:
+        async with watching(tmp_path / "live/desired-state") as woken:
+            git(tmp_path / "live", "commit", "-q", "--allow-empty", "-m", "next")
+            await woken.until(1)
+
+    asyncio.run(story())
+
+
+def test_a_git_folder_may_lie_elsewhere(tmp_path: Path) -> None:
+    """As after `git init --separate-git-dir`: there, too, a commit wakes and `git status` does not."""
+    folder = tmp_path / "servers"
+    git(tmp_path, "init", "-q", "--separate-git-dir", str(tmp_path / "kept"), "servers")
+
+    async def story() -> None:
+        async with watching(folder) as woken:
+            git(folder, "add", "-A")
+            await asyncio.sleep(NOTHING_SECONDS)
+            assert woken.times == 0
+            git(folder, "commit", "-qm", "begin")
+            await woken.until(1)
+
+    asyncio.run(story())
+
+
+def test_a_folder_that_was_replaced_is_watched_again(folder: Path) -> None:
+    """As by a checkout of another branch and back."""
+
+    async def story() -> None:
+        async with watching(folder) as woken:
+            shutil.rmtree(folder)
+            await woken.until(1)
+            folder.mkdir()
+            await woken.until(2)
+            await asyncio.sleep(1.5)
+            before = woken.times
+            (folder / "fleet.yaml").write_text("# again")
+            await woken.until(before + 1)
+            assert set(woken.told) <= {f"{folder} cannot be watched: No path was found."}
+
+    asyncio.run(story())
+
+
+def test_what_is_saved_right_after_the_first_look_is_seen(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def first_look(self: Watch) -> None:
+        (folder / "fleet.yaml").write_text("saved: now\n")
+        async with asyncio.timeout(10):
+            await self.woken.wait()
+
+    monkeypatch.setattr(Watch, "run", first_look)
+
+    assert watch.run(parser().parse_args(["--desired-state", str(folder)])) == 0
+
+
+def test_a_link_that_leads_elsewhere_now_is_followed(tmp_path: Path) -> None:
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+    link = tmp_path / "desired-state"
+    link.symlink_to("old")
+
+    async def story() -> None:
+        async with watching(link) as woken:
+            link.unlink()
+            link.symlink_to("new")
+            await woken.until(1)
+            woken.times = 0
+            await asyncio.sleep(1)
+            (tmp_path / "new/fleet.yaml").write_text("")
+            await woken.until(1)
+
+    asyncio.run(story())
+
+
+def test_a_folder_is_watched_that_comes_later_and_it_is_said_once(tmp_path: Path) -> None:
+    async def story() -> None:
+        woken = Woken()
+        task = asyncio.create_task(woken.follow(tmp_path / "later"))
+        await asyncio.sleep(2.5)
+        assert (woken.times, len(woken.told)) == (0, 1)
+        (tmp_path / "later").mkdir()
+        await woken.until(1)
+        task.cancel()
+
+    asyncio.run(story())

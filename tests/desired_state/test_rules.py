@@ -1,0 +1,172 @@
+"""Two apps never get in each other's way; a host is found by each kind of name, a machine has one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from reconciler.desired_state.load import load
+from reconciler.errors import InvalidDesiredState, UsageError
+from reconciler.model.desired import HostSpec, Layout
+
+HELLO = """\
+app: hello
+version: 1.10
+artifact: {source: "../hello-{version}.tar.gz"}
+hosts: [web1]
+ports: [4000, 4001]
+"""
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def write(apps: dict[str, str], fleet: str | None = None) -> Path:
+    folder = Path("ds")
+    (folder / "apps").mkdir(parents=True, exist_ok=True)
+    for name, text in apps.items():
+        (folder / "apps" / f"{name}.yaml").write_text(text)
+    if fleet is not None:
+        (folder / "fleet.yaml").write_text(fleet)
+    return folder
+
+
+def problems(apps: dict[str, str], fleet: str | None = None) -> list[str]:
+    with pytest.raises(InvalidDesiredState) as refused:
+        load(write(apps, fleet))
+    assert all(problem.message and problem.next_step for problem in refused.value.problems)
+    return [str(problem).removeprefix("ds/") for problem in refused.value.problems]
+
+
+def other(changes: dict[str, str]) -> str:
+    text = HELLO.replace("hello", "other").replace("4000, 4001", "5000, 5001")
+    for old, new in changes.items():
+        text = text.replace(old, new)
+    return text
+
+
+@pytest.mark.parametrize(
+    ("hello", "second", "fleet", "expected"),
+    [
+        (
+            "",
+            other({"5001": "4000"}),
+            "",
+            ["other.yaml:5:15  ports[1]: 4000 is also a port of hello (ds/apps/hello.yaml:5:9), on host web1"],
+        ),
+        (
+            "route: {domains: [a.de]}",
+            other({}) + "route: {domains: [b.de, A.de]}",
+            "",
+            ["other.yaml:6:25  route.domains[1]: a.de is also a route of hello (ds/apps/hello.yaml:6:19)"],
+        ),
+        (
+            "",
+            other({"[web1]": "[root@web1]"}),
+            "",
+            ["other.yaml:4:9  hosts[0]: root@web1 is the same machine as web1"],
+        ),
+        (
+            "",
+            other({"[web1]": "[root@10.0.0.1]", "5000": "4000"}),
+            "hosts: {web1: {address: 10.0.0.1}}",
+            [
+                "other.yaml:4:9  hosts[0]: root@10.0.0.1 is the same machine as web1; write web1 everywhere",
+                "other.yaml:5:9  ports[0]: 4000 is also a port of hello (ds/apps/hello.yaml:5:9)",
+            ],
+        ),
+        (
+            "",
+            other({}),
+            "hosts: {web1: {address: h, port: 5001}}",
+            ["other.yaml:5:15  ports[1]: 5001 is the SSH port"],
+        ),
+        (
+            "",
+            other({}),
+            "traefik: {api_port: 5000}",
+            ["other.yaml:5:9  ports[0]: 5000 is the port of Traefik's API"],
+        ),
+    ],
+    ids=["port", "domain", "two names", "fleet and login", "SSH port", "API port"],
+)
+def test_two_apps_do_not_share(hello: str, second: str, fleet: str, expected: list[str]) -> None:
+    found = problems({"hello": HELLO + hello, "other": second}, fleet=fleet)
+
+    assert [problem[5 : 5 + len(start)] for problem, start in zip(found, expected, strict=True)] == expected
+
+
+def test_apps_on_different_hosts_may_share() -> None:
+    route = "route: {domains: [a.de]}\n"
+    second = HELLO.replace("hello", "other").replace("web1", "web2") + route
+
+    assert [app.app for app in load(write({"other": second, "hello": HELLO + route})).apps] == [
+        "hello",
+        "other",
+    ]
+
+
+HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ8vRBkH5DNVbLLuhM0QTm2cIKEWXnQ0hmyQ4ZHSwYFx root@web1"
+
+
+def test_hosts_are_found_by_every_kind_of_name() -> None:
+    fleet = f"hosts: {{web1: {{address: 10.0.0.1, user: root, port: 2222, host_key: {HOST_KEY}}}}}"
+    desired = load(write({"hello": HELLO}, fleet=fleet))
+
+    assert desired.host("web1") == HostSpec(address="10.0.0.1", user="root", port=2222, host_key=HOST_KEY)
+    assert desired.host("web2") == HostSpec(address="web2")
+    assert desired.host("deploy@web2:2200") == HostSpec(address="web2", user="deploy", port=2200)
+    assert desired.host("root@[fe80::1]") == HostSpec(address="fe80::1", user="root")
+    assert desired.host("local").local and desired.host("local").paths == Layout()
+    with pytest.raises(UsageError):
+        desired.host("-oProxyCommand=x")
+
+
+def test_this_machine_may_have_other_folders() -> None:
+    fleet = "hosts: {local: {address: local, paths: {releases: /tmp/demo/srv}}}"
+    desired = load(write({"hello": HELLO.replace("web1", "local")}, fleet=fleet))
+
+    assert desired.host("local").paths.releases == "/tmp/demo/srv"
+
+
+def test_a_variable_that_a_mix_release_overwrites_is_told_unless_start_is_written(tmp_path: Path) -> None:
+    """MODE would arrive as something else, silently."""
+    folder = tmp_path / "desired-state" / "apps"
+    folder.mkdir(parents=True)
+    text = "app: a\nversion: '1'\nartifact: {source: x}\nhosts: [local]\nenv:\n  MODE: fast\n"
+    (folder / "a.yaml").write_text(text)
+    (note,) = load(tmp_path / "desired-state").notes
+    assert note.startswith("a: env MODE does not reach the app")
+
+    (folder / "a.yaml").write_text(text + "start: bin/server\n")
+    assert load(tmp_path / "desired-state").notes == ()
+
+
+def test_no_app_gets_what_only_root_can_give_where_nobody_is_root() -> None:
+    app = HELLO.replace('"../hello-{version}.tar.gz"', '"https://h/{version}.tar.gz", fetch: host')
+    found = problems(
+        {"hello": app + "sandbox: {capabilities: [CAP_CHOWN]}\n"}, fleet="hosts: {web1: {address: x, scope: user}}"
+    )
+
+    where, next_step = (
+        "apps/hello.yaml:4:9  hosts[0]: in scope user, as on web1, no app can",
+        "leave out one of the two",
+    )
+    assert found == [f"{where} be fetched by the host; {next_step}", f"{where} keep CAP_CHOWN; {next_step}"]
+
+
+@pytest.mark.parametrize(("path", "refused"), [("/srv", True), ("/srv/uploads", False), ("/srv2", False)])
+def test_the_folder_of_all_releases_is_not_there_to_write_to(path: str, refused: bool) -> None:
+    """An app sees its own releases only."""
+    text = HELLO + f"sandbox: {{extra_writable_paths: [{path}]}}\n"
+
+    if not refused:
+        load(write({"hello": text}))
+        return
+    (problem,) = problems({"hello": text})
+    assert problem.startswith(
+        "apps/hello.yaml:6:34  sandbox.extra_writable_paths[0]: /srv holds the releases of every app"
+    )

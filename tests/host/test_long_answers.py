@@ -1,0 +1,118 @@
+"""A host, or an app on it, that answers without end costs this process neither its memory nor its time."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from reconciler.errors import HostRefused
+from reconciler.host.http import LONGEST_BODY, HttpConnection, NoAnswer
+from reconciler.host.local import LocalHost
+from reconciler.host.transport import LONGEST_END_BYTES, Command, Transport
+from tests.support.ssh_server import SshServer
+
+MIB = 1024 * 1024
+BY_BOTH = pytest.mark.parametrize("far", [True, False], ids=["ssh", "local"])
+
+
+@asynccontextmanager
+async def reached(far: bool) -> AsyncIterator[Transport]:
+    async with SshServer().running() as server:
+        host: Transport = server.host() if far else LocalHost("a", needs_root=False)
+        yield host
+        await host.close()
+
+
+def resident_mib(what: str) -> int:
+    found = re.search(rf"{what}:\s*(\d+)", Path("/proc/self/status").read_text())
+    assert found
+    return int(found[1]) // 1024
+
+
+def peak_mib_of(work: object) -> int:
+    """By how much this process grew at most."""
+    Path("/proc/self/clear_refs").write_text("5")
+    before = resident_mib("VmRSS")
+    asyncio.run(work)  # type: ignore[arg-type]
+    return resident_mib("VmHWM") - before
+
+
+@BY_BOTH
+@pytest.mark.parametrize("stream", [1, 2])
+def test_six_hundred_mebibytes_are_refused_and_not_kept(far: bool, stream: int) -> None:
+    """And the command is over soon, not when it has written all of it."""
+
+    async def story() -> None:
+        async with reached(far) as host:
+            with pytest.raises(HostRefused, match="a command wrote more than 16 MiB") as caught:
+                await host.run(Command(f"head -c {600 * MIB} /dev/zero >&{stream}; sleep 100"))
+            assert caught.value.next_step
+            assert (await host.run(Command("echo next"))).stdout == "next\n"
+
+    assert peak_mib_of(story()) < 120
+
+
+@BY_BOTH
+def test_a_stream_that_is_told_may_be_as_long_as_it_likes(far: bool) -> None:
+    """`logs --follow` and `exec`: nothing of it is kept, and of what it says on stderr only the end."""
+
+    async def story() -> None:
+        told = 0
+
+        def tell(piece: bytes) -> None:
+            nonlocal told
+            told += len(piece)
+
+        async with reached(far) as host:
+            script = f"head -c {100 * MIB} /dev/zero & head -c {40 * MIB} /dev/zero >&2; echo the end >&2; wait"
+            done = await host.run(Command(script), tell=tell)
+        assert told == 100 * MIB
+        assert done.output == b""
+        assert len(done.errors) == LONGEST_END_BYTES
+        assert done.errors.endswith(b"the end\n")
+
+    assert peak_mib_of(story()) < 100
+
+
+async def answering(body: bytes, times: int) -> asyncio.Server:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (len(body) * times))
+        try:
+            for _ in range(times):
+                writer.write(body)
+                await writer.drain()
+        except ConnectionError:
+            pass
+        writer.close()
+
+    return await asyncio.start_server(answer, "127.0.0.1", 0)
+
+
+def test_an_api_that_answers_without_end_has_not_answered() -> None:
+    async def story() -> None:
+        async with await answering(b"x" * MIB, 600) as server:
+            http = HttpConnection(LocalHost("a"), server.sockets[0].getsockname()[1])
+            with pytest.raises(NoAnswer, match="the answer is too long"):
+                await http.get("/api/rawdata", timeout_seconds=30)
+            http.close()
+
+    assert peak_mib_of(story()) < LONGEST_BODY // MIB * 5
+
+
+def test_the_length_of_a_health_answer_does_not_matter() -> None:
+    """Only its status is asked for: the rest of a long page is not read."""
+
+    async def story() -> None:
+        async with await answering(b"x" * MIB, 600) as server:
+            http = HttpConnection(LocalHost("a"), server.sockets[0].getsockname()[1])
+            assert await http.status("/", timeout_seconds=30) == 200
+            assert await http.status("/", timeout_seconds=30) == 200  # on a connection of its own
+            http.close()
+
+    assert peak_mib_of(story()) < 20

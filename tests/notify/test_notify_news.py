@@ -1,0 +1,228 @@
+"""notify/, the pure part: what is news, and in which words."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import replace
+from urllib.parse import quote
+
+import pytest
+
+from reconciler.model.action import Blocked, Converged, Drain, PruneReleases, StartAgain
+from reconciler.model.outcome import Outcome
+from reconciler.notify.formats import lines
+from reconciler.notify.states import State, fixed_text, state_of
+from reconciler.notify.transitions import DAY_SECONDS, Key, Notice, Told, transitions
+from reconciler.tools.masks import masked
+
+HERE: Key = ("hello", "web1")
+GOOD = State("1")
+BAD = State("", "quarantined", "d1", "version 2 failed here: its unit failed", serving="1")
+
+
+class History:
+    """One app over passes a minute apart; `told` is what went out."""
+
+    def __init__(self, events: tuple[str, ...] = ("failed", "recovered", "converged")) -> None:
+        self.events, self.now = events, 1_700_000_000.0
+        self.before: dict[Key, Told] = {}
+        self.told: list[Notice] = []
+
+    def passes(self, *states: State, every: float = 60) -> History:
+        for state in states:
+            news = transitions(self.before, {HERE: state}, self.now, events=self.events)
+            self.before = dict(news.told)
+            self.told += news.notices
+            self.now += every
+        return self
+
+    @property
+    def words(self) -> list[str]:
+        return [f"{each.event}: {each.text}" for each in self.told]
+
+
+def blocked(reason: str, next_step: str = "", **more: object) -> State:
+    return state_of(Outcome(Blocked("web1", "hello", reason, next_step, **more)))  # type: ignore[arg-type]
+
+
+def test_a_failure_and_its_end_are_told_once_each() -> None:
+    history = History().passes(GOOD, BAD, BAD, BAD, GOOD, GOOD)
+
+    assert history.words == [
+        "failed: version 2 failed here: its unit failed; version 1 still runs",
+        "recovered: runs 1 as wanted again",
+    ]
+
+
+def test_what_is_as_wanted_at_first_sight_is_no_news() -> None:
+    assert History().passes(GOOD, GOOD).told == []
+
+
+def test_what_a_first_pass_has_made_so_is_news() -> None:
+    """As in CI, where nothing is remembered."""
+    assert History().passes(State("2", changed="start slot 4001, 2: version 1 → 2")).words == [
+        "converged: runs 2 (start slot 4001, 2: version 1 → 2)"
+    ]
+
+
+def test_a_new_version_and_drift_put_back_are_told_to_those_who_want_it() -> None:
+    passes = (GOOD, State("2", changed="start slot 4001, 2: version 1 → 2"), State("2"))
+    healed = State("2", changed="restart slot 4001: not running")
+
+    assert History().passes(*passes, healed, State("2")).words == [
+        "converged: runs 2 (start slot 4001, 2: version 1 → 2)",
+        "converged: runs 2 (restart slot 4001: not running)",
+    ]
+    assert History(("failed", "recovered")).passes(*passes, healed, BAD, GOOD).words == [
+        "failed: version 2 failed here: its unit failed; version 1 still runs",
+        "recovered: runs 1 as wanted again",
+    ]
+
+
+def test_another_problem_is_news_while_one_lasts() -> None:
+    other = State("", "quarantined", "d2", "version 3 failed here: it exited … times")
+
+    assert [each.state.digest for each in History().passes(BAD, BAD, other, other).told] == ["d1", "d2"]
+
+
+def test_what_stays_broken_is_told_again_each_day() -> None:
+    days = 3
+    history = History().passes(*[BAD] * (days * 1440 + 10))
+
+    assert [(each.reminder, each.since) for each in history.told] == [
+        (False, 1_700_000_000.0),
+        *[(True, 1_700_000_000.0)] * days,
+    ]
+    assert history.words[1] == "failed: still: version 2 failed here: its unit failed; version 1 still runs"
+
+
+@pytest.mark.parametrize("problem", ["waiting", "locked", "suspended"])
+def test_what_passes_by_itself_or_was_asked_for_is_no_news(problem: str) -> None:
+    between = State("", problem, "d9", "waits")
+
+    assert [each.event for each in History().passes(GOOD, between, GOOD, BAD, between, BAD, GOOD).told] == [
+        "failed",
+        "recovered",
+    ]
+
+
+def test_a_thousand_passes_of_something_that_comes_and_goes_make_no_flood() -> None:
+    history = History().passes(*[BAD, GOOD] * 500)
+
+    assert len(history.told) <= 12
+    assert [each.flapping for each in history.told][:5] == [False, False, False, False, True]
+    assert "comes and goes" in history.words[-1]
+
+
+def test_the_end_of_a_flapping_is_told_in_the_end() -> None:
+    """Nobody is left with the wrong picture: what was held back goes out later."""
+    for last in (GOOD, BAD):
+        history = History().passes(*[BAD, GOOD] * 20, *[last] * 3000)
+
+        assert [each for each in history.told if not each.reminder][-1].state == last
+
+
+def test_texts_that_vary_for_an_unreachable_host_are_one_problem() -> None:
+    seen = [
+        blocked("no answer in time", "ssh web1", kind="unreachable"),
+        blocked("Connection refused", "ssh web1", kind="unreachable"),
+        blocked(
+            "host web1: the connection broke: reset", "look again: what was under way may be done", kind="unreachable"
+        ),
+    ]
+
+    assert [each.problem for each in seen] == ["unreachable"] * 3
+    assert len(History().passes(*seen * 100).told) == 1
+
+
+def test_a_clock_that_is_set_back_neither_silences_nor_floods() -> None:
+    history = History().passes(GOOD, BAD)
+    history.now -= 400 * DAY_SECONDS
+
+    history.passes(*[BAD] * 1000, GOOD)
+
+    assert [each.event for each in history.told] == ["failed", "failed", "recovered"]
+
+
+def test_an_app_that_is_gone_is_told_and_forgotten() -> None:
+    removed = State("", changed="remove: the desired state names it no more")
+    history = History().passes(GOOD, removed)
+
+    assert history.words == ["converged: is removed, as wanted (remove: the desired state names it no more)"]
+    assert history.before == {}
+
+
+def test_keys_that_a_pass_does_not_speak_of_stay_unless_nobody_knows_them() -> None:
+    before = {HERE: Told(BAD, 1.0), ("shop", "web2"): Told(GOOD, 1.0), ("", ""): Told(BAD, 1.0)}
+
+    assert transitions(before, {}, 2.0).told == before
+    assert set(transitions(before, {}, 2.0, known=[HERE]).told) == {HERE, ("", "")}
+
+
+@pytest.mark.parametrize(
+    ("text", "fixed"),
+    [
+        ("/ping not healthy within 60 s; the answer was 500", "/ping not healthy within … s; the answer was 500"),
+        ("it exited 12 times, pid 4711", "it exited … times, pid …"),
+        ("version 1.10 → 1.2.3-rc.1, slot 4001", "version 1.10 → 1.2.3-rc.1, slot 4001"),
+        ("took 1.5s, 20 MiB, 3.2 % free", "took …s, … MiB, … % free"),
+        ("at 2026-11-23T03:34:02Z and 03:34:02 or 2026-11-23 03:34:02.5", "at … and … or …"),
+        (f"start {'0123456789abcdef' * 2} at 0x7fff", "start … at …"),
+        ("a\nb\t c\x1b[31m d\u202e", "a b c[31m d"),
+    ],
+)  # fmt: skip
+def test_a_text_holds_nothing_that_differs_each_time(text: str, fixed: str) -> None:
+    assert fixed_text(text) == fixed
+
+
+def test_a_text_is_short() -> None:
+    assert len(fixed_text("x" * 5000)) == 300
+
+
+def test_durations_do_not_make_a_new_problem() -> None:
+    first, second = (blocked(f"slot 4000 (1) serves but is not healthy: timed out after {n} s") for n in (3, 7.25))
+
+    assert first == second
+
+
+def test_secrets_are_masked_in_every_form() -> None:
+    secret = 'p@ss/w"ord\\ é\nsecond line of it'
+    forms = [
+        secret,
+        repr(secret),
+        quote(secret, safe=""),
+        base64.b64encode(secret.encode()).decode(),
+        'p@ss/w\\"ord\\\\ \\u00e9\\nsecond line of it',
+        "only the second line of it",
+    ]
+
+    for form in forms:
+        text = masked(f"before {form} after", [secret])
+        assert "ord" not in text, text
+        assert "second line" not in text
+        assert "***" in text
+
+
+def test_housekeeping_is_not_worth_telling() -> None:
+    quiet = (Drain("web1", "hello", "x", "4000"), PruneReleases("web1", "hello", "x", ("1-0",)))
+    end = Converged("web1", "hello", "1", "4000")
+
+    assert state_of(Outcome(end, quiet)).changed == ""
+    assert (
+        state_of(Outcome(end, (*quiet, StartAgain("web1", "hello", "why", "4000")))).changed == "restart slot 4000: why"
+    )
+
+
+def test_a_dead_host_with_twenty_apps_is_one_line() -> None:
+    dead = blocked("no answer in time", "ssh web1", kind="unreachable")
+    notices = [Notice("failed", f"app{n:02}", "web1", dead, 0.0) for n in range(20)]
+    notices += [Notice("failed", "hello", host, BAD, 0.0) for host in ("web3", "web2")]
+
+    assert [(line.who, line.text) for line in lines(notices)] == [
+        ("app00, app01, app02, app03, app04 and 15 more on web1", "no answer in time"),
+        ("hello on web2, web3", "version 2 failed here: its unit failed; version 1 still runs"),
+    ]
+
+
+def test_states_that_read_the_same_are_the_same() -> None:
+    assert replace(BAD, text="told otherwise", serving="0") == BAD

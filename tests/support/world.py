@@ -1,0 +1,154 @@
+"""The model host: `expected` plus faults. Every crash point and every bad release is tried in it.
+
+A release behaves as `behaviour` says: "ok", "crashes" (never healthy), "dies" (healthy, then dead at the cutover).
+Invariants of design.md §7 that the model can show are asserted at every state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from reconciler.decide.expected import expected, forget_evidence
+from reconciler.decide.next_action import next_action
+from reconciler.model.action import (
+    AnyAction,
+    Blocked,
+    ConfirmRoute,
+    Converged,
+    Cutover,
+    EnableInstance,
+    Soak,
+    Step,
+    StopInstance,
+    WaitHealthy,
+)
+from reconciler.model.observed import AppliedRoute, Identity, ObservedApp, ObservedHost, UnitState
+from reconciler.model.wanted import Wanted, WantedRoute
+
+
+def wanted(
+    version: str = "1", *, env: str = "e1", slots: tuple[str, ...] = ("4000", "4001"), **changes: object
+) -> Wanted:
+    """A routed app of two slots; anything can be said otherwise."""
+    domains = ("example.com",)
+    routes = {slot: f"route-{slot}" for slot in slots}
+    base = Wanted(
+        host="a",
+        app="hello",
+        version=version,
+        release=f"{version}-{'0' * 12}",
+        env=env,
+        unit="u1",
+        slots=slots,
+        env_keys=(("GREETING", env),),
+        route=WantedRoute(domains, routes),
+        health_path="/ping",
+    )
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+@dataclass
+class World:
+    """One host with one app, as it really is; `look` shows it without evidence."""
+
+    seen: ObservedHost = field(default_factory=lambda: ObservedHost("a"))
+    behaviour: dict[str, str] = field(default_factory=dict)
+    actions: list[AnyAction] = field(default_factory=list)
+    once_served: bool = False
+    crowded: bool = False  # there is no room for two copies: the old one stops first, and the plan says so
+    traefik_lags: bool = False
+    dies_in_soak: set[str] = field(default_factory=set)  # releases that fail after their cutover
+
+    @property
+    def app(self) -> ObservedApp:
+        return self.seen.app("hello")
+
+    def look(self) -> ObservedHost:
+        """A fresh look. Unless Traefik lags it has applied by now what lies in its folder, asked or not."""
+        if self.app.route and not self.traefik_lags and not self.seen.traefik:
+            applied = AppliedRoute(self.app.route.slot, self.app.route.digest)
+            self.seen = self.seen.with_app("hello", replace(self.app, applied=applied))
+        return self.seen.with_app("hello", forget_evidence(self.app))
+
+    def apply(self, action: AnyAction, want: Wanted) -> ObservedHost:
+        """Do it to the world; the reply is the fresh observation, with the evidence the action gathered."""
+        self.check_before(action)
+        self.actions.append(action)
+        self.seen = self._with_faults(action, expected(self.seen, action, want), want)
+        self.check(want)
+        return self.seen
+
+    def _with_faults(self, action: AnyAction, after: ObservedHost, want: Wanted) -> ObservedHost:
+        if isinstance(action, WaitHealthy):
+            slot = self.app.slot(action.slot)
+            if slot.running and self._bad(slot.running):
+                failed = replace(slot, healthy=False, healthy_for_seconds=None, failure="exited 2 times")
+                return self.seen.with_app("hello", forget_evidence(self.app).with_slot(failed))
+        if isinstance(action, Soak):
+            slot = self.app.slot(action.slot)
+            if slot.running and slot.running.release in self.dies_in_soak:
+                failed = replace(slot, healthy=False, failure="it exited after the cutover")
+                return self.seen.with_app("hello", forget_evidence(self.app).with_slot(failed))
+        if isinstance(action, ConfirmRoute) and self.seen.traefik:
+            return self.seen.with_app("hello", replace(forget_evidence(self.app), unconfirmed="not within 10 s"))
+        return after
+
+    def _bad(self, identity: Identity) -> bool:
+        return self.behaviour.get(identity.release, "ok") != "ok" or self.behaviour.get(identity.env, "ok") != "ok"
+
+    # What must be true of every action and of every state.
+
+    def check_before(self, action: AnyAction) -> None:
+        app = self.app
+        if isinstance(action, StopInstance):
+            routed = {app.route.slot if app.route else "", app.applied.slot if app.applied else ""}
+            assert action.slot not in routed, f"stops what is routed: {action}"
+        if isinstance(action, Cutover | EnableInstance):
+            slot = app.slot(action.slot)
+            was_accepted = slot.previous is None and (slot.enabled or (app.route and app.route.slot == slot.name))
+            assert was_accepted or slot.healthy_for_seconds, f"accepts the unproven: {action}"
+
+    def check(self, want: Wanted) -> None:
+        app = self.app
+        running = [slot for slot in app.slots if slot.running_now]
+        assert len(running) <= 2, "more than two instances"
+        if app.route:
+            assert app.slot(app.route.slot).enabled, "the routed slot is not enabled"
+        for slot in running:
+            assert slot.running and slot.running.release in app.releases, "runs a release that was pruned"
+        if len(want.slots) == 1 or not want.route or self.crowded:
+            return
+        serves = app.applied and app.slot(app.applied.slot).running_now
+        bad = bool(app.applied and (r := app.slot(app.applied.slot).running) and self._bad(r))
+        assert not bad, "routes to a release that was never healthy"
+        self.once_served = self.once_served or bool(serves)
+        assert serves or not self.once_served, "nobody serves any more"
+
+    def reboot(self, want: Wanted) -> None:
+        """Exactly what is enabled comes back, from the files on disk."""
+        slots = []
+        for slot in self.app.slots:
+            if slot.on_trial:
+                slot = replace(slot, prepared=slot.previous, previous=None, on_trial=False)
+            state: UnitState = "active" if slot.enabled else "inactive"
+            running = slot.prepared if slot.enabled else None
+            slots.append(replace(slot, state=state, running=running, open_connections=0, healthy=None))
+        for slot in slots:
+            assert not (slot.running and self._bad(slot.running)), "a reboot brings back what was never healthy"
+        route = self.app.route
+        applied = AppliedRoute(route.slot, route.digest) if route else None
+        self.seen = self.seen.with_app("hello", replace(forget_evidence(self.app), slots=tuple(slots), applied=applied))
+        self.check(want)
+
+
+def run_pass(world: World, want: Wanted, cut_after: int | None = None) -> Step | None:
+    """One pass over the model. With `cut_after`, the controller dies after so many actions and None comes back."""
+    seen = world.look()
+    for count in range(60):
+        step = next_action(want, seen)
+        if isinstance(step, Converged | Blocked):
+            return step
+        if cut_after is not None and count >= cut_after:
+            return None
+        seen = world.apply(step, want)
+    raise AssertionError(f"the pass does not end: {world.actions[-6:]}")

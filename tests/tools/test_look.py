@@ -1,0 +1,379 @@
+"""One look at a host, read from what real hosts printed (cases/look): the whole of it, nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from reconciler.model.machine import Layout
+from reconciler.model.observed import CrashDump, HostFacts, Identity, Lease, ObservedApp, Quarantine, RouteFile, Slot
+from reconciler.tools.look import Reply, Unreadable, read_reply
+from tests.support.look_text import case, edited, framed, renamed, with_lines, without_lines
+
+OLD = Identity("0.1.0-e605855ddbe5", "72a119efd9c2", "320648776fbf")
+NEW = Identity("0.2.0-ec9c2ea5cd52", "06d0e4cab3bf", "320648776fbf")
+BAD = Identity("0.3.0-4fdd8d3514e5", "72a119efd9c2", "320648776fbf")
+KEYS = (("GREETING", "c25bf945aaff"), ("RECONCILE_START", "d47887014049"))
+FACTS = HostFacts("144d27c4-ea20-4207-937b-caa81dbcd96b", 0, "x86_64", "glibc 2.36", 0, 0)
+ENDED_WELL = "success, status 0"  # systemd's word for what never ran, too
+LIVE = Slot(
+    "4000",
+    prepared=OLD,
+    env_keys=KEYS,
+    state="active",
+    running=OLD,
+    invocation="6e70be070f4f41c28d562427be319078",
+    since="Mon 2026-11-23 03:58:22 UTC",
+    last_exit=ENDED_WELL,
+    memory_kib=8472,
+    enabled=True,
+    listening=True,
+)
+
+
+def read(name: str) -> Reply:
+    return read_reply(case(name), Layout())
+
+
+def empty(name: str) -> Slot:
+    return Slot(name, last_exit=ENDED_WELL)
+
+
+def test_an_empty_host() -> None:
+    """Nothing of the app is there; that its slots are free is known."""
+    facts = replace(FACTS, now_epoch_seconds=1795406301, memory_available_kib=23650236, releases_free_kib=2088876)
+
+    assert read("an_empty_host") == Reply(0, (), facts, Lease(), {"hello": ObservedApp((empty("4000"), empty("4001")))})
+
+
+def test_one_live_slot() -> None:
+    """Files, link, unit, process, port and route of an app at rest."""
+    assert read("one_live_slot").apps == {
+        "hello": ObservedApp(
+            slots=(LIVE, empty("4001")),
+            releases=(OLD.release,),
+            migrated=(OLD.release,),
+            unit=OLD.unit,
+            route=RouteFile("4000", "d2facffd87f0", intact=True),
+        )
+    }
+
+
+def test_the_middle_of_a_rollout() -> None:
+    """Two instances, each with what it was started from; a rejected release and an unfinished upload beside them."""
+    candidate = replace(
+        LIVE,
+        name="4001",
+        prepared=NEW,
+        running=NEW,
+        env_keys=(("COLOUR", "4bc9274d8758"), ("GREETING", "166b21809b09"), KEYS[1]),
+        invocation="b4cccd428d6f442db938856f243d985d",
+        since="Mon 2026-11-23 03:58:27 UTC",
+        memory_kib=8452,
+        enabled=False,
+    )
+
+    assert read("in_the_middle_of_a_rollout").apps == {
+        "hello": ObservedApp(
+            slots=(LIVE, candidate),
+            releases=(OLD.release, BAD.release, NEW.release),  # the oldest first
+            leftovers=(".incoming-0.9.0-abc",),
+            migrated=(NEW.release, BAD.release, OLD.release),
+            quarantined=(Quarantine(BAD, "it exited 2 times", 1795406306),),
+            unit=OLD.unit,
+            route=RouteFile("4000", "d2facffd87f0", intact=True),
+        )
+    }
+
+
+def test_trouble() -> None:
+    """A stop-first candidate between two crashes, whose predecessor is kept; a foreign route, a stranger on a port."""
+    unit = "8a25a6af4968"
+    crashes = Identity("0.2.0-55671fa8d47f", "72a119efd9c2", unit)
+    single = Slot(
+        "4010",
+        prepared=crashes,
+        on_trial=True,
+        previous=replace(OLD, unit=unit),
+        state="activating",
+        running=crashes,  # no process at this moment; its files say what the next one runs
+        invocation="2fd569fae2174d12a131559cf91ec420",
+        since="Mon 2026-11-23 03:58:32 UTC",
+        last_exit="exit-code, status 1",
+        enabled=True,
+    )
+
+    assert read("trouble").apps == {
+        "single": ObservedApp(
+            slots=(single,),
+            releases=(OLD.release, crashes.release),
+            unit=unit,
+            route=RouteFile("4010", "8ab1d9590211", intact=True),
+        ),
+        "alien": ObservedApp(
+            slots=(replace(empty("4020"), stranger="another program", port_lost=True), empty("4021")),
+            foreign=("/etc/traefik/dynamic/alien.yml",),
+            route=RouteFile("", "", intact=False),
+        ),
+    }
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "changed"),
+    [
+        ("a8919ad9", "00000000", {"files_intact": False}),
+        ("link 4000 ../releases/0.1.0-e605855ddbe5", "link 4000 -", {"files_intact": False}),
+        ("enabled 4000", "", {"enabled": False}),
+        ("service active", "service deactivating", {"state": "deactivating"}),
+        ("service active -", "service inactive 117", {"state": "activating"}),  # the boot is not through
+        ("373 0 6e70", "373 7 6e70", {"restarts": 7}),
+        # A program may wipe its environment, or fill it with something else: its files are believed.
+        ("environ:RECONCILE_INSTANCE=0.1.0", "environ:RECONCILE_INSTANCE=a b", {}),
+    ],
+)
+def test_what_differs_on_the_host_differs_in_the_look(before: str, after: str, changed: dict[str, object]) -> None:
+    """One line changed, one field changed."""
+    kind = "sums" if before == "a8919ad9" else ""
+
+    reply = read_reply(edited(case("one_live_slot"), before, after, kind=kind), Layout())
+
+    assert reply.apps["hello"].slot("4000") == replace(LIVE, **changed)  # type: ignore[arg-type]
+
+
+OWN = "listen 4000 1863474 64000 "  # of hello@4000, by its user; then how near it is to what is sent to 127.0.0.1
+USERS = ("user 64000 /var/lib/private/hello", "user 64001 /var/lib/private/evil")
+
+
+@pytest.mark.parametrize(
+    ("own", "others", "stranger", "lost"),
+    [
+        ("0", (), "", False),
+        ("0", ("listen 4000 7 64001 2",), "", False),  # all of IPv6, beside it
+        ("0", ("listen 4000 7 64001 3",), "", False),  # 127.0.0.2
+        ("1", ("listen 4000 7 64001 2", "listen 4000 8 64001 3"), "", False),
+        ("2", ("listen 4000 7 64001 0", *USERS), "the app evil", True),  # nearer than its own
+        (None, ("listen 4000 7 64001 0", *USERS), "the app evil", True),
+        (None, ("listen 4000 7 0 1", *USERS), "another program", True),
+        (None, ("listen 4000 7 64000 0", *USERS), "", False),  # a process of its own that was not found among many
+        (None, ("listen 4000 7 64001 0",), "another program", False),  # where no user tells whose it is
+        (None, ("listen 4000 7 64001 3", *USERS), "", False),
+    ],
+)
+def test_who_gets_what_is_sent_to_a_port_is_told_from_who_listens_beside(
+    own: str | None, others: tuple[str, ...], stranger: str, lost: bool
+) -> None:
+    reply = with_lines(without_lines(case("one_live_slot"), "^listen"), "processes", *others)
+    if own:
+        reply = with_lines(reply, "processes", OWN + own)
+
+    slot = read_reply(reply, Layout()).apps["hello"].slot("4000")
+
+    assert (slot.listening, slot.stranger, slot.port_lost) == (own is not None, stranger, lost)
+
+
+def test_an_app_that_took_a_port_is_known_by_its_unit() -> None:
+    """Where all apps are of one login, too."""
+    reply = without_lines(case("one_live_slot"), "^(listen|socket|process|/proc)")
+    reply = with_lines(reply, "units", "process evil@worker.service 99")
+    reply = with_lines(reply, "processes", "listen 4000 7 1000 0", "socket /proc/99/fd socket:[7]")
+
+    slot = read_reply(reply, Layout()).apps["hello"].slot("4000")
+
+    assert (slot.stranger, slot.port_lost) == ("the app evil", True)
+
+
+@pytest.mark.parametrize(
+    ("unit", "says", "up"),
+    [
+        ("traefik.service", "active -", True),
+        ("traefik-edge.service", "inactive 95", True),
+        ("traefik.service", "failed -", False),
+        ("hello@4001.service", "active -", False),
+    ],
+)
+def test_whether_a_traefik_is_up_is_seen_from_any_unit_of_that_name(unit: str, says: str, up: bool) -> None:
+    """However it was set up, it may only be starting when it does not answer."""
+    text = with_lines(case("one_live_slot"), "units", f"unit {unit} {says} 0 0 - 0 success -")
+
+    assert read_reply(text, Layout()).facts.traefik_up is up
+
+
+def test_an_app_that_is_only_called_like_traefik_is_none() -> None:
+    text = renamed(case("one_live_slot"), "hello", "traefik-page")
+
+    assert not read_reply(text, Layout()).facts.traefik_up
+
+
+def test_a_route_file_says_what_it_is_made_of() -> None:
+    """One line a part, between its first line and the words for people."""
+    text = edited(case("one_live_slot"), "route # Written", "route # part 12ae32cb1ec0 domain a.de\nroute # Written")
+
+    app = read_reply(text, Layout()).apps["hello"]
+
+    assert app.route == RouteFile("4000", "d2facffd87f0", intact=True, parts=(("domain a.de", "12ae32cb1ec0"),))
+
+
+def test_a_route_file_that_was_deleted_is_told_from_one_that_never_was() -> None:
+    """What we wrote stands in the inventory."""
+    gone = without_lines(case("one_live_slot"), "^route|^[^i].*dynamic/hello.yml")
+
+    app = read_reply(gone, Layout()).apps["hello"]
+
+    assert (app.route, app.route_deleted) == (None, True)
+    assert not read("an_empty_host").apps["hello"].route_deleted
+
+
+def test_only_places_that_an_app_takes_can_be_named_as_taken() -> None:
+    """Whatever else a host may say there, it becomes no word of ours."""
+    there = ["/var/lib/hello", "/etc/passwd", "/srv/hello/slots"]
+    said = [*there, "/var/lib/other", "/var/lib/hello/../x"]
+    text = with_lines(case("an_empty_host"), "app", *(f"taken {each}" for each in said))
+
+    assert read_reply(text, Layout()).apps["hello"].taken == tuple(there)
+    for odd in ("", "@@app", "/run/hello \x1b[2J"):
+        assert read_reply(with_lines(text, "app", f"taken {odd}"), Layout()).apps["hello"].unreadable
+
+
+def test_a_file_of_passwords_is_looked_at_like_the_route_that_names_it() -> None:
+    """As it was written, edited, deleted, and one that somebody else put there."""
+    path, ours = "/etc/traefik/dynamic/hello.htpasswd", "12" * 32
+    recorded = with_lines(case("one_live_slot"), "app", f"inventory {ours}  {path}")
+
+    def seen(text: bytes, sha: str = "") -> tuple[bool, tuple[str, ...]]:
+        there = with_lines(text, "sums", f"{sha}  {path}") if sha else text
+        app = read_reply(there, Layout()).apps["hello"]
+        assert app.route is not None and app.route.intact
+        return app.route.htpasswd_intact, app.foreign
+
+    assert seen(recorded, ours) == (True, ())
+    assert seen(recorded, "34" * 32) == (False, ())
+    assert seen(recorded) == (False, ())
+    assert seen(case("one_live_slot"), ours) == (False, (path,))
+
+
+def test_a_crash_dump_is_seen() -> None:
+    """One more line in what the look prints anyway."""
+    text = with_lines(case("one_live_slot"), "app", "dump 1795406300 4000")
+
+    dump = CrashDump("/var/lib/hello/erl_crash.4000.dump", 1795406300)
+    assert read_reply(text, Layout()).apps["hello"].crash_dumps == (dump,)
+
+
+@pytest.mark.parametrize(("there", "intact"), [("12" * 32, True), ("56" * 32, False), ("", False)])
+def test_the_shared_port_mapper_is_part_of_an_app_that_wrote_it(there: str, intact: bool) -> None:
+    unit = "/etc/systemd/system/reconcile-epmd.service"
+    text = with_lines(case("one_live_slot"), "app", f"inventory {'12' * 32}  {unit}")
+    text = with_lines(text, "sums", f"{there}  {unit}") if there else text
+
+    assert read_reply(text, Layout()).apps["hello"].unit_intact is intact
+
+
+def test_a_port_mapper_of_another_app_is_no_concern() -> None:
+    unit = "/etc/systemd/system/reconcile-epmd.service"
+    text = with_lines(case("one_live_slot"), "sums", f"{'56' * 32}  {unit}")
+
+    assert read_reply(text, Layout()).apps["hello"].unit_intact
+
+
+@pytest.mark.parametrize("text", [b"", b"sh: not found\n", b"@@ host - 6\nboot x\n", b"@@ host - 600\nboot x\n"])
+def test_half_a_look_is_no_look(text: bytes) -> None:
+    """A reply that was cut off is never taken for an empty host."""
+    with pytest.raises(Unreadable):
+        read_reply(text, Layout())
+
+
+def test_a_reply_cut_anywhere_is_no_reply() -> None:
+    whole = case("in_the_middle_of_a_rollout")
+
+    for length in range(len(whole)):
+        with pytest.raises(Unreadable):
+            read_reply(whole[:length], Layout())
+
+
+def test_an_action_says_how_it_ended_before_the_look() -> None:
+    """Its exit code and the journal's lines stand in front; whatever an app logs is read as a line of its log."""
+    lines = ("first", "@@ result - 1", "0", "@@ end - 0", "\u2028@@ result - 1", "| last")
+
+    before = framed([("log", "-", "\n".join(lines)), ("result", "-", "75")]).removesuffix(b"@@ end - 0\n\n")
+    reply = read_reply(b"Created symlink\n" + before + case("an_empty_host"), Layout())
+
+    assert (reply.status, reply.log) == (75, lines)
+    assert reply.apps == read("an_empty_host").apps
+
+
+HAND_UNIT = "/etc/systemd/system/traefik.service"
+CERTIFICATE = "/etc/traefik/dynamic/00-certificate.yml"
+TRAEFIK_LIVE = with_lines(
+    with_lines(
+        edited(
+            without_lines(renamed(case("one_live_slot"), "hello", "traefik"), "^route|dynamic/traefik.yml"),
+            "unit # Written",
+            "served shop.yml # reconcile route slot=4000 digest=d2facffd87f0\nunit # Written",
+        ),
+        "app",
+        f"inventory {'11' * 32}  {CERTIFICATE}",
+        "certificate kept",
+        *(f"watched {name}" for name in ("shop.yml", "mine.toml", "00-certificate.yml")),
+    ),
+    "sums",
+    f"{'11' * 32}  {CERTIFICATE}",
+)
+
+
+def traefik(text: bytes) -> ObservedApp:
+    return read_reply(text, Layout()).apps["traefik"]
+
+
+def by_hand(state: str = "active", *, mark: str = "", more: str = "") -> bytes:
+    """The same host, with a unit that somebody set up, too."""
+    text = with_lines(TRAEFIK_LIVE, "app", f"hand # {mark}", *filter(None, [more]))
+    text = with_lines(text, "sums", f"{'22' * 32}  {HAND_UNIT}")
+    return with_lines(text, "units", f"unit traefik.service {state} - 0 0 - 0 success -")
+
+
+def test_traefik_shows_from_what_it_serves() -> None:
+    """Files that only name a certificate do not count; the markers are those of our route files."""
+    app = traefik(TRAEFIK_LIVE)
+
+    assert (app.watched, app.markers) == (("mine.toml", "shop.yml"), ("shop-route-4000-d2facffd87f0",))
+    assert (app.route, app.by_hand, app.foreign) == (None, "", ())
+    assert app.slot("4000").files_intact
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        without_lines(TRAEFIK_LIVE, f"^{'11' * 32}"),
+        edited(TRAEFIK_LIVE, "11" * 32, "12" * 32, kind="sums"),
+        without_lines(TRAEFIK_LIVE, "certificate kept"),
+    ],
+)
+def test_a_lost_default_certificate_is_drift(text: bytes) -> None:
+    assert not traefik(text).slot("4000").files_intact
+
+
+def test_a_file_that_somebody_named_traefik_yml_is_a_route_of_theirs() -> None:
+    text = with_lines(TRAEFIK_LIVE, "sums", f"{'33' * 32}  /etc/traefik/dynamic/traefik.yml")
+
+    assert (traefik(text).foreign, traefik(text).route) == ((), None)
+
+
+def test_a_route_file_with_an_odd_name_counts_as_one() -> None:
+    """Who is served by it needs Traefik, whatever it is called."""
+    assert "-" in traefik(with_lines(TRAEFIK_LIVE, "app", "watched -")).watched
+
+
+def test_a_unit_set_up_by_hand_is_known_by_its_mark_or_as_adopted() -> None:
+    ours, adopted = by_hand(mark="deploy/traefik/install.sh"), by_hand(more=f"inventory {'22' * 32}  {HAND_UNIT}")
+
+    assert (traefik(ours).by_hand, traefik(ours).foreign) == ("traefik.service", ())
+    assert (traefik(adopted).by_hand, traefik(adopted).foreign) == ("traefik.service", ())
+    assert (traefik(by_hand()).by_hand, traefik(by_hand()).foreign) == ("", (HAND_UNIT,))
+
+
+def test_a_unit_that_neither_runs_nor_would_at_boot_is_in_nobodys_way() -> None:
+    at_boot = by_hand("inactive", more="hand enabled")
+
+    assert (traefik(by_hand("inactive")).by_hand, traefik(by_hand("inactive")).foreign) == ("", ())
+    assert traefik(at_boot).foreign == (HAND_UNIT,)
