@@ -90,8 +90,20 @@ def other(changes: dict[str, str]) -> str:
             "traefik: {api_port: 5000}",
             ["other.yaml:5:9  ports[0]: 5000 is the port of Traefik's API"],
         ),
+        (
+            "",
+            other({}) + "sandbox: {extra_ports: [9568, 4001]}",
+            "",
+            ["other.yaml:6:31  sandbox.extra_ports[1]: 4001 is also a port of hello (ds/apps/hello.yaml:5:15)"],
+        ),
+        (
+            "",
+            other({}) + "sandbox: {extra_ports: [8080]}",
+            "",
+            ["other.yaml:6:25  sandbox.extra_ports[0]: 8080 is the port of Traefik's API"],
+        ),
     ],
-    ids=["port", "domain", "two names", "fleet and login", "SSH port", "API port"],
+    ids=["port", "domain", "two names", "fleet and login", "SSH port", "API port", "extra port", "extra API port"],
 )
 def test_two_apps_do_not_share(hello: str, second: str, fleet: str, expected: list[str]) -> None:
     found = problems({"hello": HELLO + hello, "other": second}, fleet=fleet)

@@ -244,6 +244,8 @@ def test_routes_name_the_resolver_that_acme_sets_up() -> None:
     ("keys", "app", "problem"),
     [
         ("{version: 3.7.15, source: t}", "ports: [8081, 4001]", "8081 is the port of Traefik's API"),
+        ("{http_entry_point: traefik}", "", "is where Traefik's own API is asked"),
+        ("{https_entry_point: Traefik}", "", "is where Traefik's own API is asked"),
         ("{version: 3.7.15, source: t, http_port: 4000}", "", "4000 is where Traefik takes visitors in"),
         (
             "{version: 3.7.15, source: t, redirect_to_https: true}",

@@ -1,4 +1,4 @@
-"""A bootstrapped host on which nothing runs yet, and whoever has the deploy user's key."""
+"""Hosts to be attacked: one with neighbours, and one bootstrapped, with whoever has the key of its deploy user."""
 
 from __future__ import annotations
 
@@ -9,7 +9,17 @@ import pytest
 
 from tests.hosts.conftest import MachineFactory
 from tests.hosts.farm import Farm
+from tests.hosts.machine import Machine
+from tests.hosts.stories.conftest import command_cache, new_project
 from tests.hosts.test_break_out import Attacker, fortified
+
+__all__ = ["command_cache", "key_holder", "new_project", "shared"]
+
+
+@pytest.fixture(scope="session")
+def shared(machine_factory: MachineFactory) -> Machine:
+    """The host of all projects that name no other."""
+    return machine_factory("neighbours")
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from tests.hosts.break_out.squatter import http, squatting
 from tests.hosts.conftest import MachineFactory
 from tests.hosts.farm import Farm
 from tests.hosts.machine import Machine
-from tests.hosts.stories.conftest import NewProject, command_cache, new_project  # noqa: F401 - fixtures
+from tests.hosts.stories.conftest import NewProject
 from tests.hosts.stories.managed import managed, write_fleet
 from tests.hosts.stories.project import Project
 
@@ -66,7 +66,7 @@ def _kept() -> dict[str, Project]:
 
 
 @pytest.fixture
-def edge(new_project: NewProject, bare: Machine, _kept: dict[str, Project]) -> Project:  # noqa: F811
+def edge(new_project: NewProject, bare: Machine, _kept: dict[str, Project]) -> Project:
     """An app behind a Traefik of ours."""
     if "edge" not in _kept:
         project = new_project(bare, health={"path": "/ping", "healthy_within_seconds": 5, "minimum_healthy_seconds": 0})

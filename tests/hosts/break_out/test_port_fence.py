@@ -16,7 +16,7 @@ from tests.hosts.distribution import DEBIAN_13
 from tests.hosts.farm import Farm
 from tests.hosts.machine import Machine
 from tests.hosts.process import HostsError
-from tests.hosts.stories.conftest import NewProject, command_cache, new_project  # noqa: F401 - fixtures
+from tests.hosts.stories.conftest import NewProject
 from tests.hosts.stories.managed import managed, write_fleet
 from tests.hosts.stories.project import wait_for
 
@@ -43,7 +43,7 @@ def fenced(farm: Farm, machine_factory: MachineFactory) -> Iterator[Machine]:
     farm.remove(machine)
 
 
-def test_an_app_listens_on_its_own_ports_and_on_no_other(new_project: NewProject, fenced: Machine) -> None:  # noqa: F811
+def test_an_app_listens_on_its_own_ports_and_on_no_other(new_project: NewProject, fenced: Machine) -> None:
     """Those that are handed out at random are for all; Traefik has its own, and `doctor` says that ports are kept."""
     project = new_project(fenced)
     write_fleet(project, **managed())
@@ -68,7 +68,7 @@ def test_an_app_listens_on_its_own_ports_and_on_no_other(new_project: NewProject
     assert "ports" in project.run("doctor", fenced.name).out
 
 
-def test_no_neighbour_is_faster_at_boot_or_after_a_crash(new_project: NewProject, fenced: Machine) -> None:  # noqa: F811
+def test_no_neighbour_is_faster_at_boot_or_after_a_crash(new_project: NewProject, fenced: Machine) -> None:
     """Nobody of ours is there then. What systemd forgets at a daemon-reload, a route that leaves has to make good."""
     project = new_project(fenced)
     write_fleet(project, **managed())

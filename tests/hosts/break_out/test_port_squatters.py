@@ -12,7 +12,7 @@ import pytest
 
 from tests.hosts.break_out.squatter import Squatter, http, squatting
 from tests.hosts.machine import Machine
-from tests.hosts.stories.conftest import NewProject, command_cache, new_project, shared  # noqa: F401 - fixtures
+from tests.hosts.stories.conftest import NewProject
 from tests.hosts.stories.project import Project, wait_for
 
 pytestmark = pytest.mark.hosts
@@ -38,7 +38,7 @@ while (1) {
 
 
 @pytest.fixture
-def victim(new_project: NewProject) -> Iterator[Project]:  # noqa: F811
+def victim(new_project: NewProject) -> Iterator[Project]:
     """An app that serves, whose health needs little time."""
     project = new_project(health={"path": "/ping", "healthy_within_seconds": 5, "minimum_healthy_seconds": 0})
     project.converge()
@@ -138,7 +138,7 @@ def test_many_listeners_beside_an_app_do_not_hide_it(victim: Project) -> None:
     assert (result.code, result.verbs) == (0, []), str(result)
 
 
-def test_a_neighbour_of_ours_is_named(new_project: NewProject, victim: Project) -> None:  # noqa: F811
+def test_a_neighbour_of_ours_is_named(new_project: NewProject, victim: Project) -> None:
     """An app that another app of reconcile is: `status` says which one to look at."""
     first, second = ports(victim)
     start = f'perl -e "$TAKE" {first} {second}'
