@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from reconciler.words import printable
+
 LARGEST_PART_BYTES = 4 * 1024 * 1024  # of an app look.sh prints no larger one than 256 KiB
 MOST_PARTS = 5_000
 _HEAD = re.compile(rb"@@ ([a-z]{1,20}) (-|[a-z][a-z0-9_-]{0,30}) (0|[1-9][0-9]{0,6})\n")
@@ -19,10 +21,10 @@ class Unreadable(ValueError):
 
 
 class Unfit(ValueError):
-    """One record of an app that no host of ours prints. `str()` says which in our own words, `next_step` what to do."""
+    """One record of an app that no host of ours prints. `str()` says which, fit to print; `next_step` what to do."""
 
     def __init__(self, message: str, next_step: str = "") -> None:
-        super().__init__(message)
+        super().__init__(printable(message))
         self.next_step = next_step
 
 
