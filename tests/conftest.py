@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from tests.hosts.distribution import ARCHIVE, UBUNTU, available, find_available
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Asked once, before the worker processes are there: all of them must collect the same tests."""
+    """Asked once, before the worker processes are there: all of them must collect the same tests.
+
+    reconcile behaves otherwise where CI is set, and most tests are about people's machines. What a test may not skip
+    in CI it knows by another name.
+    """
+    if os.environ.pop("CI", "") == "true":
+        os.environ["RECONCILE_TESTS_SKIP_NOTHING"] = "yes"
     if not hasattr(config, "workerinput") and config.option.markexpr != "not hosts":
         find_available()
 

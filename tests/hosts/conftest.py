@@ -24,7 +24,7 @@ class MachineFactory(Protocol):
 def farm() -> Iterator[Farm]:
     """The hosts of this test process. Where none can be made the tests are skipped, but in CI they fail."""
     if missing := missing_requirements():
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(missing)
+        (pytest.fail if "RECONCILE_TESTS_SKIP_NOTHING" in os.environ else pytest.skip)(missing)
     farm = Farm.create()
     try:
         yield farm

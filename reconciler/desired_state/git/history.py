@@ -136,6 +136,8 @@ async def why_behind(repository: Path, new: str, applied: str) -> str:
 
     On purpose means that this very clone was at `applied` before, as its reflog tells.
     """
+    if new == applied:
+        return ""
     asked = await ask_git("merge-base", "--is-ancestor", new, applied, folder=repository)
     if asked.code == 1:
         return ""
