@@ -66,10 +66,11 @@ OF_THE_HOST: Final[Mapping[str, re.Pattern[str]]] = {
 }
 _SUM = re.compile(rf"([0-9a-f]{{64}})  ({_PATH})")
 _UNIT = re.compile(
-    r"unit ([0-9A-Za-z@._:\\-]{1,255}) ([a-z]{1,20}|-) ([0-9]{1,10}|-) ([0-9]{1,10}|-) ([0-9]{1,10}|-) ([0-9a-f]{32}|-)"
+    r"unit ([0-9A-Za-z@._:*\\-]{1,255}) ([a-z]{1,20}|-) ([0-9]{1,10}|-) ([0-9]{1,10}|-) ([0-9]{1,10}|-)"
+    r" ([0-9a-f]{32}|-)"
     r" ([0-9]{1,10}|-) ([a-z-]{1,40}) ([!-~]{1,80})"
 )
-_PROCESS = re.compile(r"process ([0-9A-Za-z@._:\\-]{1,255}) ([0-9]{1,10})")
+_PROCESS = re.compile(r"process ([0-9A-Za-z@._:*\\-]{1,255}) ([0-9]{1,10})")
 _OPEN = re.compile(r"open ([0-9]{1,5}) ([0-9]{1,15})")
 _LISTEN = re.compile(r"listen ([0-9]{1,5}) ([0-9]{1,15}) ([0-9]{1,10}) ([0-3])")
 _USER = re.compile(rf"user ([0-9]{{1,10}}) /var/lib/private/({APP_NAME})")

@@ -114,7 +114,7 @@ class Farm:
         records = (json.loads(path.read_text()) for path in sorted(self.folder.glob("machines/*.json")))
         return {record["name"]: self._machine(**record) for record in records}
 
-    def _machine(self, name: str, place: int, binds: list[str], *, with_bpf: bool) -> Machine:
+    def _machine(self, name: str, place: int, binds: list[str], *, with_bpf: bool = False) -> Machine:
         folder = self.folder / "machines" / name
         return Machine(name, folder, Link(self.bridge, place), self.key_path, tuple(binds), with_bpf)
 

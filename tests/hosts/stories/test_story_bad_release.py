@@ -184,8 +184,8 @@ def test_a_wrong_digest_and_an_unsafe_archive_touch_no_host(new_project: NewProj
 
 ALTERED = """\
 host web1: hello: desired-state/../build/hello-0.2.0.tar.gz: these are not the bytes that were asked for
-  wanted sha256 0000000000000000000000000000000000000000000000000000000000000000
-  found  sha256 <found>
+    wanted sha256 0000000000000000000000000000000000000000000000000000000000000000
+    found  sha256 <found>
   version 0.1.0 still runs
   next: if the new bytes are meant, give them a new version and its sha256; if not, restore the artifact
 """
@@ -225,5 +225,5 @@ def test_bad_unit_settings_do_not_stay_either(new_project: NewProject) -> None:
     assert project.machine.read(f"/etc/systemd/system/{project.app}@.service") == unit
     with nothing_touched(project.machine):
         assert project.once().code == 1
-    project.converge(sandbox={"extra_writable_paths": ["/srv"]})
+    project.converge(sandbox={"extra_writable_paths": ["/opt"]})
     assert project.running() == project.one_instance("0.1.0", port)

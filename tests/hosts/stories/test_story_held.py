@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.hosts.machine import Machine
@@ -27,7 +29,8 @@ def test_a_release_that_dies_in_its_soak_gives_way_to_the_warm_one(project: Proj
 
     assert result.code == 1
     assert result.verbs[-4:] == ["goback", "confirm", "drain", "stop"], str(result)
-    assert "version 0.2.0 failed here: it exited after the cutover" in result.told
+    # Which is seen first, its end or three health checks that nobody answers, is a matter of moments.
+    assert re.search(r"version 0\.2\.0 failed here: .*after the cutover", result.told), str(result)
     assert project.running() == project.one_instance("0.1.0", project.keys["ports"][0])
     assert project.get()[0] == 200
     assert project.once().verbs == []
