@@ -78,16 +78,16 @@ def parser() -> argparse.ArgumentParser:
         "--webhook-secret-file", type=Path, metavar="FILE", default=argparse.SUPPRESS,
         help="watch: a POST to /webhook signed with this secret wakes the loop",
     )  # fmt: skip
-    _common(top)
+    _add_common_options(top)
     commands = top.add_subparsers(title="commands", metavar="", dest="command")
     for name, text in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text)
-        _common(command)
-        _own(name, command)
+        _add_common_options(command)
+        _add_own_options(name, command)
     return top
 
 
-def _common(to: argparse.ArgumentParser) -> None:
+def _add_common_options(to: argparse.ArgumentParser) -> None:
     group = to.add_argument_group("what and where")
     none = argparse.SUPPRESS
     group.add_argument("--desired-state", type=Path, metavar="DIR", default=none, help="folder (desired-state)")
@@ -121,18 +121,18 @@ def _common(to: argparse.ArgumentParser) -> None:
     group.add_argument("--verbose", action="store_true", default=none, help="more about what is done; full errors")
 
 
-def _own(name: str, command: argparse.ArgumentParser) -> None:
+def _add_own_options(name: str, command: argparse.ArgumentParser) -> None:
     for names, options in OWN.get(name, ()):
         command.add_argument(*names, **options)
     if name == "secrets":
-        _secrets(command)
+        _add_secrets_verbs(command)
 
 
-def _secrets(command: argparse.ArgumentParser) -> None:
+def _add_secrets_verbs(command: argparse.ArgumentParser) -> None:
     verbs = command.add_subparsers(title="what to do", metavar="VERB", dest="verb", required=True)
     for name, text in SECRETS.items():
         verb = verbs.add_parser(name, help=text, description=text)
-        _common(verb)
+        _add_common_options(verb)
         if name in ("set", "edit"):
             verb.add_argument("secret_name", metavar="NAME", help="such as my_app/secret_key_base")
 
@@ -160,7 +160,7 @@ def main(argv: list[str] | None = None) -> int:
         run = importlib.import_module(f"reconciler.commands.{name}").run
         return int(run(args))
     except ReconcileError as error:
-        return _told(error, args)
+        return _print_error(error, args)
     except KeyboardInterrupt:
         print("stopped; the next pass goes on from what it sees", file=sys.stderr)
         return 130
@@ -168,10 +168,10 @@ def main(argv: list[str] | None = None) -> int:
         sys.stderr.close()
         return 1
     except Exception as error:
-        return _told(Unexpected(error), args)
+        return _print_error(Unexpected(error), args)
 
 
-def _told(error: ReconcileError, args: argparse.Namespace) -> int:
+def _print_error(error: ReconcileError, args: argparse.Namespace) -> int:
     if args.verbose:
         import traceback
 

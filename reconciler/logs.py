@@ -18,7 +18,7 @@ def _logger() -> Any:  # noqa: ANN401 - structlog types it so
     import structlog
 
     terminal = sys.stderr.isatty()
-    renderer: Any = _readable if terminal else structlog.processors.JSONRenderer(ensure_ascii=False)
+    renderer: Any = _readable_line if terminal else structlog.processors.JSONRenderer(ensure_ascii=False)
     stamp = structlog.processors.TimeStamper(fmt="%H:%M:%S" if terminal else "iso", utc=not terminal)
     structlog.configure(
         processors=[structlog.processors.add_log_level, stamp, renderer],
@@ -27,7 +27,7 @@ def _logger() -> Any:  # noqa: ANN401 - structlog types it so
     return structlog.get_logger()
 
 
-def _readable(_logger: object, _method: str, fields: MutableMapping[str, Any]) -> str:
+def _readable_line(_logger: object, _method: str, fields: MutableMapping[str, Any]) -> str:
     fields = {name: printable_text(value) if isinstance(value, str) else value for name, value in fields.items()}
     stamp, event = fields.pop("timestamp"), fields.pop("event")
     fields.pop("level", None)
@@ -35,11 +35,11 @@ def _readable(_logger: object, _method: str, fields: MutableMapping[str, Any]) -
         fields["verb"] = event.partition(".")[0]
         fields["seconds"] = f"{fields['seconds']:.1f} s"
         return f"{stamp}  " + "  ".join(str(fields[name]).ljust(width) for name, width in COLUMNS).rstrip()
-    told = "  ".join(f"{name}={_short(value)}" for name, value in fields.items() if value not in (None, "", {}))
-    return f"{stamp}  {event}  {told}"
+    pairs = "  ".join(f"{name}={_shorten(value)}" for name, value in fields.items() if value not in (None, "", {}))
+    return f"{stamp}  {event}  {pairs}"
 
 
-def _short(value: object) -> str:
+def _shorten(value: object) -> str:
     if isinstance(value, dict):
         return ",".join(f"{key}:{each}" for key, each in value.items())
     text = str(value)

@@ -36,8 +36,8 @@ from reconciler.model.action import (
     WaitHealthy,
 )
 from reconciler.model.observed import Identity, ObservedApp, ObservedHost, Slot
-from reconciler.model.wanted import Controller
-from reconciler.targets.resolve import Target
+from reconciler.model.target import Controller
+from reconciler.targets.resolve import TargetFiles
 from reconciler.tools import traefik
 from reconciler.tools.look import Reply
 from reconciler.words import printable, printable_line
@@ -50,12 +50,12 @@ LOCK_SECONDS = 60
 
 @dataclass(frozen=True)
 class Applier:
-    """Applies actions of one app to one host. `tell` hears how far a long one has come."""
+    """Applies actions of one app to one host. `report_progress` hears how far a long one has come."""
 
     host: Transport
-    target: Target
+    files: TargetFiles
     controller: Controller
-    tell: Callable[[str], None]
+    report_progress: Callable[[str], None]
 
     async def apply(self, action: AnyAction, seen: ObservedHost) -> ObservedHost:
         """Carry it out; the observation afterwards. Raises ActionFailed in the host's words, HostError, ArtifactError.
@@ -63,65 +63,67 @@ class Applier:
         An action whose ground is gone (somebody else changed the host) changes nothing: the fresh look says so.
         """
         if isinstance(action, ConfirmRoute):
-            return await wait.confirm_route(self.host, self.target, action, _forgotten(seen, action.app))
+            return await wait.confirm_route(self.host, self.files, action, _forget_evidence_of(seen, action.app))
         if isinstance(action, WaitCertified):
-            return await wait.wait_certified(self.host, self.target, action, _forgotten(seen, action.app), self.tell)
-        runner = Runner(self.host, self.target.site, self.controller, self.target.word, seen.lease)
-        reply, app = await self._done(action, seen.app(action.app), runner)
+            return await wait.wait_for_certificates(
+                self.host, self.files, action, _forget_evidence_of(seen, action.app), self.report_progress
+            )
+        runner = Runner(self.host, self.files.site, self.controller, self.files.word, seen.lease)
+        reply, app = await self._act(action, seen.app(action.app), runner)
         if reply.status == LOCKED:
             raise HostLocked(
                 self.host.name, printable(reply.said) or "another controller has it", "--wait-lock waits for it"
             )
         if reply.status not in (0, STALE):
-            raise ActionFailed(self.host.name, f"{action.app}: {self._explained(reply)}", _next_step(reply))
+            raise ActionFailed(self.host.name, f"{action.app}: {self._failure_text(reply)}", _next_step(reply))
         # Traefik and the instances are asked again only by the proofs; what they answered before still stands.
         before = seen.app(action.app)
-        slots = tuple(_answered(slot, before.slot(slot.name)) for slot in app.slots)
+        slots = tuple(_keep_last_answer(slot, before.slot(slot.name)) for slot in app.slots)
         app = replace(app, slots=slots, applied=before.applied)
         return replace(seen, lease=reply.lease, facts=reply.facts).with_app(action.app, app)
 
-    async def _done(self, action: AnyAction, app: ObservedApp, runner: Runner) -> tuple[Reply, ObservedApp]:
+    async def _act(self, action: AnyAction, app: ObservedApp, runner: Runner) -> tuple[Reply, ObservedApp]:
         """The last reply, and the app with what was only watched put into it."""
         match action:
             case WaitHealthy():
-                return await wait.wait_healthy(self.host, self.target, action, app, runner, self.tell)
+                return await wait.wait_healthy(self.host, self.files, action, app, runner, self.report_progress)
             case Soak():
-                return await wait.soak(self.host, self.target, action, app, runner, self.tell)
+                return await wait.soak(self.host, self.files, action, app, runner, self.report_progress)
             case InstallRelease():
-                reply = await install(self.target, action, runner, self.host, self.tell)
+                reply = await install(self.files, action, runner, self.host, self.report_progress)
             case _:
-                reply = await self._changed(action, app, runner)
+                reply = await self._change_host(action, app, runner)
         after = reply.apps.get(action.app, ObservedApp())
         if isinstance(action, Drain) and reply.status == 0:
             after = after.with_slot(replace(after.slot(action.slot), drained=True))
         if isinstance(action, StartInstance | StartAgain) and reply.status == 0:
-            after = after.with_slot(self._started(after.slot(action.slot), reply))
+            after = after.with_slot(self._note_failed_start(after.slot(action.slot), reply))
         if isinstance(action, Migrate) and reply.log:  # it failed: its log is told as the app's
-            after = after.with_slot(replace(after.slots[0], log_tail=self._log(reply)))
+            after = after.with_slot(replace(after.slots[0], log_tail=self._log_tail(reply)))
         return reply, after
 
-    def _started(self, slot: Slot, reply: Reply) -> Slot:
+    def _note_failed_start(self, slot: Slot, reply: Reply) -> Slot:
         """A start that failed at once needs no waiting: why it did is in the reply."""
         if slot.state != "failed":
             return slot
         failure = f"its unit failed ({slot.last_exit})"
-        return replace(slot, failure=failure, healthy=False, log_tail=self._log(reply))
+        return replace(slot, failure=failure, healthy=False, log_tail=self._log_tail(reply))
 
-    def _log(self, reply: Reply) -> tuple[str, ...]:
-        return tuple(printable_line(self.target.masked(line)) for line in reply.log[-15:])
+    def _log_tail(self, reply: Reply) -> tuple[str, ...]:
+        return tuple(printable_line(self.files.mask(line)) for line in reply.log[-15:])
 
-    async def _changed(self, action: AnyAction, app: ObservedApp, runner: Runner) -> Reply:
+    async def _change_host(self, action: AnyAction, app: ObservedApp, runner: Runner) -> Reply:
         match action:
             case StartInstance() | StartAgain() | RepairFiles() | StopInstance() | RejectRelease() | Migrate():
-                return await self._instance_changed(action, app, runner)
+                return await self._change_instance(action, app, runner)
             case Cutover() | RetryCertificates():
                 words = (action.app, action.slot, action.invocation)
-                route = self.target.route_text(action.slot, str(action.attempt or ""))
+                route = self.files.route_text(action.slot, str(action.attempt or ""))
                 return await runner.run("cutover", words, route.encode())
             case GoBack():
-                route, reason = self.target.route_text(action.slot), self.target.masked(action.why)
+                route, reason = self.files.route_text(action.slot), self.files.mask(action.why)
                 back = (action.app, action.slot, action.invocation)
-                failed = f"{self._tried(action.failed)}\n{reason}"
+                failed = f"{self._attempt_text(action.failed)}\n{reason}"
                 return await runner.run("goback", back, tar_of({"route": route, "reason": failed}))
             case EnableInstance():
                 accepted = (action.app, action.slot, action.invocation, action.takes_over or "-")
@@ -129,7 +131,7 @@ class Applier:
             case RemoveRoute():
                 return await runner.run("unroute", (action.app,))
             case Drain():
-                return await wait.drain(self.target, action, runner, self.tell)
+                return await wait.drain(self.files, action, runner, self.report_progress)
             case PruneReleases():
                 return await runner.run("prune", (action.app, *action.releases))
             case RemoveApp():
@@ -139,17 +141,17 @@ class Applier:
             case _:
                 assert_never(action)
 
-    async def _instance_changed(
+    async def _change_instance(
         self,
         action: StartInstance | StartAgain | RepairFiles | StopInstance | RejectRelease | Migrate,
         app: ObservedApp,
         runner: Runner,
     ) -> Reply:
-        name, stop_seconds = action.app, LOCK_SECONDS + 2.0 * self.target.stop_seconds
+        name, stop_seconds = action.app, LOCK_SECONDS + 2.0 * self.files.stop_seconds
         if isinstance(action, Migrate):
-            seconds = self.target.migrate_within_seconds
-            files = tar_of({"env": self.target.migrate_env_text(action.identity), "unit": self.target.unit_text()})
-            words: tuple[str, ...] = (name, action.identity.release, str(seconds), self.target.wanted.attempt)
+            seconds = self.files.migrate_within_seconds
+            files = tar_of({"env": self.files.migrate_env_text(action.identity), "unit": self.files.unit_text()})
+            words: tuple[str, ...] = (name, action.identity.release, str(seconds), self.files.target.attempt)
             return await runner.run("migrate", words, files, LOCK_SECONDS + seconds)
         slot, invocation = action.slot, app.slot(action.slot).invocation
         match action:
@@ -164,33 +166,33 @@ class Applier:
             case StopInstance():
                 return await runner.run("stop", (name, slot, invocation), b"", stop_seconds)
             case RejectRelease():
-                why = f"{self._tried(action.identity)}\n{self.target.masked(action.why)}"
+                why = f"{self._attempt_text(action.identity)}\n{self.files.mask(action.why)}"
                 words = (name, slot, action.identity.release, invocation, action.takes_over or "-")
                 return await runner.run("reject", words, why.encode(), stop_seconds)
 
-    def _tried(self, identity: Identity) -> str:
+    def _attempt_text(self, identity: Identity) -> str:
         """The identity as quarantine names it, with what else was part of the attempt. It travels on stdin only."""
-        return f"{identity}/{self.target.wanted.attempt}"
+        return f"{identity}/{self.files.target.attempt}"
 
     def _slot_files(self, action: StartInstance | RepairFiles) -> bytes:
-        files = self.target.slot_files(action.identity)
-        if self.target.wanted.proxy:
+        files = self.files.slot_files(action.identity)
+        if self.files.target.proxy:
             files |= {"certificate": new_certificate(), "default": traefik.default_text()}
         return tar_of(files)
 
-    def _explained(self, reply: Reply) -> str:
-        log = "".join(f"\n| {line}" for line in self._log(reply))
-        said = self.target.masked(reply.said.splitlines()[-1]) if reply.said else f"exit {reply.status}"
+    def _failure_text(self, reply: Reply) -> str:
+        log = "".join(f"\n| {line}" for line in self._log_tail(reply))
+        said = self.files.mask(reply.said.splitlines()[-1]) if reply.said else f"exit {reply.status}"
         return printable(said, 1000) + log
 
 
-def _answered(slot: Slot, before: Slot) -> Slot:
+def _keep_last_answer(slot: Slot, before: Slot) -> Slot:
     if slot.healthy is not None or not slot.running_now or slot.invocation != before.invocation:
         return slot
     return replace(slot, health=before.health, healthy=before.healthy)
 
 
-def _forgotten(seen: ObservedHost, app: str) -> ObservedHost:
+def _forget_evidence_of(seen: ObservedHost, app: str) -> ObservedHost:
     return seen.with_app(app, forget_evidence(seen.app(app)))
 
 

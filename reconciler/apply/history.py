@@ -13,9 +13,9 @@ from reconciler.errors import HostError
 from reconciler.host.transport import Command, Transport
 from reconciler.model.action import Converged
 from reconciler.model.observed import Lease
-from reconciler.model.wanted import Controller
+from reconciler.model.target import Controller
 from reconciler.observe.lease import lease_words
-from reconciler.targets.resolve import Site
+from reconciler.targets.resolve import HostSite
 from reconciler.tools import scripts
 
 # What begins a rollout says best why; an upload before it only says that something was missing.
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from reconciler.model.outcome import Outcome
 
 
-async def finish(
-    host: Transport, site: Site, controller: Controller, outcomes: list[Outcome], *, keep_lease: bool = False
+async def write_history(
+    host: Transport, site: HostSite, controller: Controller, outcomes: list[Outcome], *, keep_lease: bool = False
 ) -> None:
     """Write the history of what was done. A host that is gone by now gets none: the lease runs out by itself."""
     lines = {outcome.end.app: _line(outcome, controller) for outcome in outcomes}

@@ -8,16 +8,16 @@ from collections.abc import AsyncIterator, Callable
 
 from reconciler.apply.runner import Runner
 from reconciler.artifact.archive import Prepared, load_prepared, prepare
-from reconciler.artifact.signed import prove_signed
+from reconciler.artifact.signed import verify_signature
 from reconciler.artifact.source import digest_of, fetch, label_of, public_address
 from reconciler.clock import sleep_seconds
 from reconciler.errors import ArtifactRefused
 from reconciler.host.transport import Command, Transport
 from reconciler.model.action import InstallRelease
 from reconciler.model.machine import Scope
-from reconciler.targets.resolve import Target
+from reconciler.targets.resolve import TargetFiles
 from reconciler.tools import scripts
-from reconciler.tools.elf import HostAbi, unmet
+from reconciler.tools.elf import HostAbi, unmet_needs
 from reconciler.tools.look import Reply
 
 BLOCK_BYTES = 256 * 1024
@@ -28,21 +28,21 @@ DISK_RESERVE_KIB = 64 * 1024
 
 
 async def install(
-    target: Target, action: InstallRelease, runner: Runner, host: Transport, tell: Callable[[str], None]
+    files: TargetFiles, action: InstallRelease, runner: Runner, host: Transport, report_progress: Callable[[str], None]
 ) -> Reply:
     """The look afterwards. Raises ArtifactError before anything is sent when the release cannot run there."""
-    prepared, abi = await asyncio.gather(have(target, tell), read_abi(host, target.site.spec.scope))
-    refuse_unfit(target, prepared, abi, host.name)
+    prepared, abi = await asyncio.gather(load_or_fetch(files, report_progress), read_abi(host, files.site.spec.scope))
+    refuse_unfit(files, prepared, abi, host.name)
     head = prepared.sums.encode() + prepared.tree.encode()
-    assert target.app is not None
-    if target.app.artifact.fetch == "host":
-        tell("the host fetches it")
-        address = await public_address(target.app.artifact.source, target.app.version, target.folder)
+    assert files.app is not None
+    if files.app.artifact.fetch == "host":
+        report_progress("the host fetches it")
+        address = await public_address(files.app.artifact.source, files.app.version, files.folder)
         words = (*_words(action, prepared, prepared.packed_size), prepared.sha256, prepared.top_folder or ".")
         stdin = _while_awaited(head + f"{address}\n".encode())
         return await runner.run("fetch", (*words, str(FETCH_SECONDS)), stdin, 2 * FETCH_SECONDS + 120)
     seconds = 120 + prepared.packed_size / SLOWEST_BYTES_PER_SECOND
-    return await runner.run("install", _words(action, prepared), _stream(head, prepared, tell), seconds)
+    return await runner.run("install", _words(action, prepared), _stream(head, prepared, report_progress), seconds)
 
 
 def _words(action: InstallRelease, prepared: Prepared, archive_bytes: int = 0) -> tuple[str, ...]:
@@ -53,22 +53,22 @@ def _words(action: InstallRelease, prepared: Prepared, archive_bytes: int = 0) -
     return (action.app, action.release, *map(str, (*lengths, needed_kib)), mode)
 
 
-async def have(target: Target, tell: Callable[[str], None]) -> Prepared:
+async def load_or_fetch(files: TargetFiles, report_progress: Callable[[str], None]) -> Prepared:
     """The judged release of this target, from the cache or fetched now."""
-    app = target.app
+    app = files.app
     assert app is not None
-    source, key, where = app.artifact.source, app.artifact.minisign, (app.version, target.folder)
+    source, key, where = app.artifact.source, app.artifact.minisign, (app.version, files.folder)
     digest = await digest_of(source, app.artifact.sha256, *where)
     # What is ready may have been made when no signature was asked for.
     if key is None and (ready := await asyncio.to_thread(load_prepared, digest, program=app.app)):
         return ready
     label = label_of(source, *where)
-    tell(f"fetching {label}")
-    path = await fetch(source, digest, *where, lambda done, total: tell(share(done, total)))
+    report_progress(f"fetching {label}")
+    path = await fetch(source, digest, *where, lambda done, total: report_progress(progress_text(done, total)))
     if key is not None:
-        tell("checking the signature")
-        await prove_signed(source, *where, key, digest, path)
-    tell("checking the archive")
+        report_progress("checking the signature")
+        await verify_signature(source, *where, key, digest, path)
+    report_progress("checking the archive")
     return await asyncio.to_thread(prepare, path, digest, label=label, program=app.app)
 
 
@@ -86,24 +86,24 @@ async def read_abi(host: Transport, scope: Scope) -> HostAbi:
     )
 
 
-def refuse_unfit(target: Target, prepared: Prepared, abi: HostAbi, host: str) -> None:
+def refuse_unfit(files: TargetFiles, prepared: Prepared, abi: HostAbi, host: str) -> None:
     """Raises ArtifactRefused when the release cannot run on the host, or has not what starts it."""
-    assert target.app is not None
-    label = f"{target.app.app} {target.app.version}"
-    refusals, _ = unmet(prepared.requirements, abi)
+    assert files.app is not None
+    label = f"{files.app.app} {files.app.version}"
+    refusals, _ = unmet_needs(prepared.requirements, abi)
     if refusals:
         raise ArtifactRefused(
             f"{label} cannot run on host {host}: {'; '.join(refusals)}",
             "build it on the distribution of the host",
         )
-    program = target.app.start_command.split()[0]
+    program = files.app.start_command.split()[0]
     paths = {entry.path for entry in prepared.entries}
     if "/" in program and not program.startswith("/") and program.removeprefix("./") not in paths:
         found = ", ".join(prepared.executables[:5]) or "nothing in bin/"
-        raise ArtifactRefused(f"{label} has no {program}; it has {found}", f"set start: in apps/{target.app.app}.yaml")
-    if target.app.distribution != "none" and not any(re.fullmatch("erts-[^/]+/bin/epmd", path) for path in paths):
+        raise ArtifactRefused(f"{label} has no {program}; it has {found}", f"set start: in apps/{files.app.app}.yaml")
+    if files.app.distribution != "none" and not any(re.fullmatch("erts-[^/]+/bin/epmd", path) for path in paths):
         raise ArtifactRefused(
-            f"{label} has no erts-*/bin/epmd, which distribution: {target.app.distribution} needs",
+            f"{label} has no erts-*/bin/epmd, which distribution: {files.app.distribution} needs",
             "build it with include_erts: true, or write distribution: none",
         )
 
@@ -116,17 +116,17 @@ async def _while_awaited(head: bytes) -> AsyncIterator[bytes]:
         yield b"\n"
 
 
-async def _stream(head: bytes, prepared: Prepared, tell: Callable[[str], None]) -> AsyncIterator[bytes]:
+async def _stream(head: bytes, prepared: Prepared, report_progress: Callable[[str], None]) -> AsyncIterator[bytes]:
     yield head
     sent = 0
     with prepared.packed.open("rb") as file:
         while block := await asyncio.to_thread(file.read, BLOCK_BYTES):
             yield block
             sent += len(block)
-            tell(f"uploaded {share(sent, prepared.packed_size)}")
+            report_progress(f"uploaded {progress_text(sent, prepared.packed_size)}")
 
 
-def share(done: int, total: int | None) -> str:
+def progress_text(done: int, total: int | None) -> str:
     """1.2 of 5.6 MB."""
     megabytes = f"{done / 1e6:.1f}"
     return f"{megabytes} of {total / 1e6:.1f} MB" if total else f"{megabytes} MB"

@@ -7,38 +7,38 @@ from collections.abc import Collection
 from reconciler.apply.runner import Runner
 from reconciler.errors import ActionFailed, HostLocked
 from reconciler.model.observed import Unreachable
-from reconciler.model.wanted import Controller
-from reconciler.observe.lease import controller
+from reconciler.model.target import Controller
+from reconciler.observe.lease import new_controller
 from reconciler.observe.look import observe
-from reconciler.targets.open_fleet import Session, demand_all
+from reconciler.targets.open_fleet import OpenFleet, demand_all
 from reconciler.words import printable
 
 
-async def mark(opened: Session, app: str, verb: str, seconds: int, reason: str) -> list[str]:
+async def mark(opened: OpenFleet, app: str, verb: str, seconds: int, reason: str) -> list[str]:
     """The hosts that were told. Raises HostLocked or ActionFailed at the first that could not be."""
-    who = controller(opened.owner)
+    who = new_controller(opened.owner)
     demand_all(opened)
-    told = []
-    for target in opened.targets:
-        if target.wanted.app == app:
-            await _mark(opened, target.wanted.host, app, (verb, str(seconds)), reason, who)
-            told.append(target.wanted.host)
-    return told
+    marked_hosts = []
+    for files in opened.targets:
+        if files.target.app == app:
+            await _mark(opened, files.target.host, app, (verb, str(seconds)), reason, who)
+            marked_hosts.append(files.target.host)
+    return marked_hosts
 
 
-async def reject(opened: Session, app: str, reason: str, hosts: Collection[str], who: Controller) -> list[str]:
+async def reject(opened: OpenFleet, app: str, reason: str, hosts: Collection[str], who: Controller) -> list[str]:
     """What is wanted of the app now is not tried any more on these hosts; as if it had failed there."""
-    told = []
-    for target in opened.targets:
-        wanted = target.wanted
-        if wanted.app == app and wanted.host in hosts and wanted.release:
-            tried = f"{wanted.identity(wanted.release)}/{wanted.attempt}"
-            await _mark(opened, wanted.host, app, ("reject", "0"), f"{tried}\n{reason}", who)
-            told.append(wanted.host)
-    return told
+    marked_hosts = []
+    for files in opened.targets:
+        target = files.target
+        if target.app == app and target.host in hosts and target.release:
+            tried = f"{target.identity(target.release)}/{target.attempt}"
+            await _mark(opened, target.host, app, ("reject", "0"), f"{tried}\n{reason}", who)
+            marked_hosts.append(target.host)
+    return marked_hosts
 
 
-async def _mark(opened: Session, host: str, app: str, words: tuple[str, ...], reason: str, who: Controller) -> None:
+async def _mark(opened: OpenFleet, host: str, app: str, words: tuple[str, ...], reason: str, who: Controller) -> None:
     transport, site = opened.hosts[host], opened.sites[host]
     seen = await observe(transport, site, [], who)
     if isinstance(seen, Unreachable):
@@ -46,7 +46,7 @@ async def _mark(opened: Session, host: str, app: str, words: tuple[str, ...], re
     if seen.locked:
         raise HostLocked(host, seen.locked, "try again in half a minute")
     runner = Runner(transport, site, who, f"{app}:", seen.lease)
-    reply = await runner.told("mark", (app, *words), reason.encode())
+    reply = await runner.run_for_reply("mark", (app, *words), reason.encode())
     if reply.status:
         raise ActionFailed(host, printable(reply.said) or f"exit {reply.status}", "look again")
     await runner.release()

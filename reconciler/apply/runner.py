@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from reconciler.errors import ActionFailed
 from reconciler.host.transport import Command, Stdin, Transport
 from reconciler.model.observed import Lease
-from reconciler.model.wanted import Controller
+from reconciler.model.target import Controller
 from reconciler.observe.lease import lease_words
-from reconciler.targets.resolve import Site
+from reconciler.targets.resolve import HostSite
 from reconciler.tools import scripts
 from reconciler.tools.look import Reply, Unreadable, read_reply
 
@@ -23,14 +23,14 @@ class Runner:
     """Scripts for one app on one host. `lease` is the one at the look that the decision rests on."""
 
     host: Transport
-    site: Site
+    site: HostSite
     controller: Controller
     word: str  # the app and its slots, as the look takes them
     lease: Lease = NO_LEASE
 
     async def run(self, script: str, words: tuple[str, ...], stdin: Stdin = b"", seconds: float = 90) -> Reply:
         """The reply of `scripts/<script>.sh`, which tells of the app. Raises ActionFailed, HostError."""
-        reply = await self.told(script, words, stdin, seconds)
+        reply = await self.run_for_reply(script, words, stdin, seconds)
         app = reply.apps.get(self.app)
         if app is None:
             raise ActionFailed(self.host.name, f"{script}: the reply does not tell of {self.app}", "look again")
@@ -39,7 +39,9 @@ class Runner:
             raise ActionFailed(self.host.name, reason, app.unreadable.next_step)
         return reply
 
-    async def told(self, script: str, words: tuple[str, ...], stdin: Stdin = b"", seconds: float = 90) -> Reply:
+    async def run_for_reply(
+        self, script: str, words: tuple[str, ...], stdin: Stdin = b"", seconds: float = 90
+    ) -> Reply:
         """The same, whatever can be read of the app."""
         arguments = (*lease_words(self.site.layout, self.controller, self.lease), self.word, *words)
         command = Command(scripts.change_script(script, self.site.spec.scope), arguments)

@@ -12,15 +12,15 @@ from dataclasses import dataclass, replace
 
 from reconciler.apply.runner import Runner
 from reconciler.clock import now_seconds, sleep_seconds
-from reconciler.decide.certificates import WITHIN_SECONDS, uncertified
+from reconciler.decide.certificates import WITHIN_SECONDS, names_without_certificate
 from reconciler.host.http import HttpConnection, NoAnswer
 from reconciler.host.transport import Transport
 from reconciler.model.action import ConfirmRoute, Drain, Soak, WaitCertified, WaitHealthy
 from reconciler.model.observed import ObservedApp, ObservedHost, Slot
 from reconciler.observe.ask import ask_all_traefiks, ask_certificates, read_health, trouble_of_traefik
-from reconciler.targets.resolve import Target, api_port, api_ports
+from reconciler.targets.resolve import TargetFiles, api_port, api_ports
 from reconciler.tools.look import Reply
-from reconciler.tools.traefik_api import applied_by_all, holds, missing_routes
+from reconciler.tools.traefik_api import is_served, missing_routes, route_held_by_all
 from reconciler.words import printable_line
 
 LOOK_EVERY_SECONDS = 5.0  # also how often the lease is renewed, and how late a crash can be noticed
@@ -36,11 +36,11 @@ class _Watch:
     """One instance under watch: since when it is healthy, and what its last answer was."""
 
     host: Transport
-    target: Target
+    files: TargetFiles
     runner: Runner
     slot: Slot
     deadline: float
-    tell: Callable[[str], None]
+    report_progress: Callable[[str], None]
     healthy_since: float | None = None
     answer: str = ""
     misses: int = 0
@@ -56,13 +56,15 @@ class _Watch:
     def healthy_for(self) -> float:
         return now_seconds() - self.healthy_since if self.healthy_since is not None else 0.0
 
-    def told(self) -> None:
-        self.tell(f"{f'answers {self.answer}' if self.answer else 'starting'}, {max(0.0, self.left):.0f} s left")
+    def report_wait(self) -> None:
+        self.report_progress(
+            f"{f'answers {self.answer}' if self.answer else 'starting'}, {max(0.0, self.left):.0f} s left"
+        )
 
     async def look(self, seconds: float, mode: str, *, log: bool = False) -> Reply:
         """Look after at most `seconds`: earlier when the port is open (mode port) or the unit has failed."""
-        self.told()
-        app, milliseconds = self.target.wanted.app, str(int(max(0.0, seconds) * 1000))
+        self.report_wait()
+        app, milliseconds = self.files.target.app, str(int(max(0.0, seconds) * 1000))
         restarts = str(restarts_before(self.slot))
         words = (app, self.slot.name, milliseconds, restarts, mode, "yes" if log else "no")
         reply = await self.runner.run("await", words, b"", 60 + seconds)
@@ -76,17 +78,17 @@ class _Watch:
     async def probe(self, until: float) -> None:
         """Ask the health path until it was healthy for long enough, gives no answer, or it is time to look again."""
         http = HttpConnection(self.host, int(self.slot.name))
-        minimum = self.target.wanted.minimum_healthy_seconds
+        minimum = self.files.target.minimum_healthy_seconds
         try:
             while True:
                 try:
-                    healthy, self.answer = read_health(await http.status(self.target.wanted.health_path or "/"))
+                    healthy, self.answer = read_health(await http.status(self.files.target.health_path or "/"))
                 except NoAnswer as error:
                     healthy, self.answer = False, str(error)
                 now = now_seconds()
                 self.misses = 0 if healthy else self.misses + 1
                 self.healthy_since = (self.healthy_since or now) if healthy else None
-                self.told()
+                self.report_wait()
                 if now >= until or not self.answer.isdigit() or (healthy and self.healthy_for >= minimum):
                     return
                 # Each question is a round trip to a host far away. A restart in between is seen by its invocation.
@@ -98,72 +100,77 @@ class _Watch:
 
     async def keep_asking(self, slot: Slot, until: float) -> None:
         """Ask each second until it is time to look again. One without a health path is only looked at."""
-        if self.target.wanted.health_path is None:
+        if self.files.target.health_path is None:
             self.misses = 0 if slot.listening else self.misses + 1
             await sleep_seconds(max(until - now_seconds(), 0.0))
         while now_seconds() < until and self.misses < MISSES:
             await self.probe(now_seconds())
             await sleep_seconds(min(1.0, max(until - now_seconds(), 0.0)))
 
-    def gave_up(self, reply: Reply, failure: str) -> Proven:
-        app = reply.apps[self.target.wanted.app]
-        tail = tuple(printable_line(self.target.masked(line)) for line in reply.log[-15:])
+    def give_up(self, reply: Reply, failure: str) -> Proven:
+        app = reply.apps[self.files.target.app]
+        tail = tuple(printable_line(self.files.mask(line)) for line in reply.log[-15:])
         return reply, app.with_slot(replace(app.slot(self.slot.name), failure=failure, healthy=False, log_tail=tail))
 
-    async def gave_up_late(self, failure: str = "") -> Proven:
+    async def give_up_late(self, failure: str = "") -> Proven:
         """Look once more, with the journal. Without a failure it is that the time is up."""
         reply = await self.look(0.0, "port", log=True)
-        late = reply.apps[self.target.wanted.app].slot(self.slot.name)
-        return self.gave_up(reply, failure or _too_late(self, late))
+        late = reply.apps[self.files.target.app].slot(self.slot.name)
+        return self.give_up(reply, failure or _why_too_late(self, late))
 
 
 async def wait_healthy(
-    host: Transport, target: Target, action: WaitHealthy, app: ObservedApp, runner: Runner, tell: Callable[[str], None]
+    host: Transport,
+    files: TargetFiles,
+    action: WaitHealthy,
+    app: ObservedApp,
+    runner: Runner,
+    report_progress: Callable[[str], None],
 ) -> Proven:
     """The app as seen afterwards, with `healthy_for_seconds` or `failure` and the log's tail on the slot."""
-    wanted, before = target.wanted, app.slot(action.slot)
-    deadline = now_seconds() + wanted.healthy_within_seconds
-    watch = _Watch(host, target, runner, before, deadline, tell, invocation=before.invocation)
-    watch.open = not wanted.port_asked
+    target, before = files.target, app.slot(action.slot)
+    deadline = now_seconds() + target.healthy_within_seconds
+    watch = _Watch(host, files, runner, before, deadline, report_progress, invocation=before.invocation)
+    watch.open = not target.port_asked
     lack = ""
     while True:
-        for_port = bool(wanted.health_path) or not watch.open
-        asked = min(watch.left, LOOK_EVERY_SECONDS) if for_port else wanted.minimum_healthy_seconds
+        for_port = bool(target.health_path) or not watch.open
+        asked = min(watch.left, LOOK_EVERY_SECONDS) if for_port else target.minimum_healthy_seconds
         reply = await watch.look(asked, "port" if for_port else "steady")
         after = reply.apps[action.app]
         if reply.status:
             return reply, after
         watch.deadline += reply.queued_seconds  # what others kept it waiting is not the instance's fault
         slot = after.slot(action.slot)
-        if failure := _hopeless(slot, before):
-            return watch.gave_up(reply, failure) if reply.log else await watch.gave_up_late(failure)
-        proven = await _proven_for(watch, slot)
+        if failure := _why_hopeless(slot, before):
+            return watch.give_up(reply, failure) if reply.log else await watch.give_up_late(failure)
+        proven = await _measure_health(watch, slot)
         if proven is not None:
-            lack = await _lack_of_routes(host, action, after) if wanted.proxy else ""
+            lack = await _find_missing_routes(host, action, after) if target.proxy else ""
             if not lack:
                 done = replace(slot, healthy=True, health=watch.answer, healthy_for_seconds=proven)
                 return reply, after.with_slot(done)
             await sleep_seconds(0.1)
         if watch.left <= 0:  # one that is not healthy any more is given up for that
-            return await watch.gave_up_late(lack if watch.healthy_since is not None else "")
+            return await watch.give_up_late(lack if watch.healthy_since is not None else "")
 
 
-async def _proven_for(watch: _Watch, slot: Slot) -> float | None:
+async def _measure_health(watch: _Watch, slot: Slot) -> float | None:
     """Seconds the instance was healthy when that is enough; None when it must be looked at again."""
-    wanted = watch.target.wanted
-    if wanted.health_path is None:
-        was_open, watch.open = watch.open, slot.listening or not wanted.port_asked
+    target = watch.files.target
+    if target.health_path is None:
+        was_open, watch.open = watch.open, slot.listening or not target.port_asked
         proven = was_open and watch.open and watch.steady and slot.state == "active"
-        return wanted.minimum_healthy_seconds if proven else None
+        return target.minimum_healthy_seconds if proven else None
     if not slot.listening or slot.stranger:  # an answer of somebody else would prove nothing
         await sleep_seconds(0.2)
         return None
     await watch.probe(min(watch.deadline, now_seconds() + LOOK_EVERY_SECONDS))
-    enough = watch.healthy_since is not None and watch.healthy_for >= wanted.minimum_healthy_seconds
+    enough = watch.healthy_since is not None and watch.healthy_for >= target.minimum_healthy_seconds
     return watch.healthy_for if enough else None
 
 
-async def _lack_of_routes(host: Transport, action: WaitHealthy, app: ObservedApp) -> str:
+async def _find_missing_routes(host: Transport, action: WaitHealthy, app: ObservedApp) -> str:
     """What a new Traefik does not serve although a file of ours or the one beside it says so; "" for nothing."""
     others = [slot.name for slot in app.slots if slot.running_now and slot.listening and slot.name != action.slot]
     held = await ask_all_traefiks(host, tuple(map(int, (action.slot, *others))))
@@ -177,29 +184,34 @@ async def _lack_of_routes(host: Transport, action: WaitHealthy, app: ObservedApp
 
 
 async def soak(
-    host: Transport, target: Target, action: Soak, app: ObservedApp, runner: Runner, tell: Callable[[str], None]
+    host: Transport,
+    files: TargetFiles,
+    action: Soak,
+    app: ObservedApp,
+    runner: Runner,
+    report_progress: Callable[[str], None],
 ) -> Proven:
     """Watch what serves since the cutover until `soak_seconds` are over; `failure` when it does not stay healthy."""
     age = app.route.age_seconds if app.route else 0
     before = app.slot(action.slot)
-    watch = _Watch(host, target, runner, before, now_seconds() + target.wanted.soak_seconds - age + 1, tell)
+    watch = _Watch(host, files, runner, before, now_seconds() + files.target.soak_seconds - age + 1, report_progress)
     while True:
         reply = await watch.look(0.0, "port")
         slot = reply.apps[action.app].slot(action.slot)
         if reply.status or watch.left <= 0:
             return reply, reply.apps[action.app]
         if slot.restarts > before.restarts or not slot.running_now:
-            return await watch.gave_up_late("it exited after the cutover")
+            return await watch.give_up_late("it exited after the cutover")
         await watch.keep_asking(slot, min(watch.deadline, now_seconds() + LOOK_EVERY_SECONDS))
         if watch.misses >= MISSES:
-            path = target.wanted.health_path
+            path = files.target.health_path
             missed = f"{path} answered {watch.answer}" if path else "its port was not open"
-            return await watch.gave_up_late(f"after the cutover {missed}, {MISSES} times in a row")
+            return await watch.give_up_late(f"after the cutover {missed}, {MISSES} times in a row")
 
 
-async def drain(target: Target, action: Drain, runner: Runner, tell: Callable[[str], None]) -> Reply:
+async def drain(files: TargetFiles, action: Drain, runner: Runner, report_progress: Callable[[str], None]) -> Reply:
     """Wait until no connection to the slot is open, or `drain_seconds` are over. Each look renews the lease."""
-    deadline = now_seconds() + target.wanted.drain_seconds
+    deadline = now_seconds() + files.target.drain_seconds
     while True:
         left = max(0.0, deadline - now_seconds())
         words = (action.app, action.slot, str(int(min(left, LOOK_EVERY_SECONDS) * 1000)))
@@ -207,7 +219,7 @@ async def drain(target: Target, action: Drain, runner: Runner, tell: Callable[[s
         still_open = reply.apps[action.app].slot(action.slot).open_connections if not reply.status else 0
         if not still_open or left <= LOOK_EVERY_SECONDS:
             return reply
-        tell(f"{still_open} still open, {left - LOOK_EVERY_SECONDS:.0f} s left")
+        report_progress(f"{still_open} still open, {left - LOOK_EVERY_SECONDS:.0f} s left")
 
 
 def restarts_before(slot: Slot) -> int:
@@ -215,7 +227,7 @@ def restarts_before(slot: Slot) -> int:
     return slot.restarts if slot.enabled else 0
 
 
-def _hopeless(slot: Slot, before: Slot) -> str:
+def _why_hopeless(slot: Slot, before: Slot) -> str:
     crashes = slot.restarts - restarts_before(before)
     if slot.state == "failed":
         return f"its unit failed ({slot.last_exit})"
@@ -224,22 +236,22 @@ def _hopeless(slot: Slot, before: Slot) -> str:
     return "it was stopped by somebody else" if slot.state == "inactive" else ""
 
 
-def _too_late(watch: _Watch, slot: Slot) -> str:
-    within = f"within {watch.target.wanted.healthy_within_seconds:g} s"
+def _why_too_late(watch: _Watch, slot: Slot) -> str:
+    within = f"within {watch.files.target.healthy_within_seconds:g} s"
     if slot.stranger:
         return f"port {slot.name} is held by {slot.stranger}"
     if not watch.answer:
         return f"it did not open port {slot.name} {within}" if slot.running_now else f"it was not running {within}"
-    return f"{watch.target.wanted.health_path} was not healthy {within}; the last answer was {watch.answer}"
+    return f"{watch.files.target.health_path} was not healthy {within}; the last answer was {watch.answer}"
 
 
-async def confirm_route(host: Transport, target: Target, action: ConfirmRoute, seen: ObservedHost) -> ObservedHost:
+async def confirm_route(host: Transport, files: TargetFiles, action: ConfirmRoute, seen: ObservedHost) -> ObservedHost:
     """What every Traefik holds once all have applied the route, or `unconfirmed` when not in good time.
 
     An action without a digest waits until none holds anything of the app.
     """
     app = seen.app(action.app)
-    ports = api_ports(seen, target.site)
+    ports = api_ports(seen, files.site)
     started, pause = now_seconds(), 0.005
     trouble, applied = "", app.applied
     with contextlib.ExitStack() as stack:
@@ -248,8 +260,8 @@ async def confirm_route(host: Transport, target: Target, action: ConfirmRoute, s
             held = await ask_all_traefiks(host, ports, connections)
             answered = [each for each in held.values() if isinstance(each, dict)]
             trouble = trouble_of_traefik(seen, held)
-            applied = applied_by_all(action.app, answered, action.digest) if answered else app.applied
-            if not trouble and holds(applied, action.digest):
+            applied = route_held_by_all(action.app, answered, action.digest) if answered else app.applied
+            if not trouble and is_served(applied, action.digest):
                 return replace(seen, traefik="").with_app(action.app, replace(app, applied=applied, unconfirmed=""))
             await sleep_seconds(pause)
             pause = min(pause * 1.5, 0.5)
@@ -257,25 +269,29 @@ async def confirm_route(host: Transport, target: Target, action: ConfirmRoute, s
     return replace(seen, traefik=trouble).with_app(action.app, replace(app, applied=applied, unconfirmed=waited))
 
 
-async def wait_certified(
-    host: Transport, target: Target, action: WaitCertified, seen: ObservedHost, tell: Callable[[str], None]
+async def wait_for_certificates(
+    host: Transport,
+    files: TargetFiles,
+    action: WaitCertified,
+    seen: ObservedHost,
+    report_progress: Callable[[str], None],
 ) -> ObservedHost:
     """The certificates that Traefik holds once it has all of these, or `uncertified` when it has not in good time."""
-    port = api_port(seen, target.site)
+    port = api_port(seen, files.site)
     http = HttpConnection(host, port)
     deadline, pause = now_seconds() + WITHIN_SECONDS, 0.1
     try:
         while True:
             held = await ask_certificates(host, port, http)
             seen = replace(seen, certificates=held)
-            names = uncertified(target.wanted, seen)
+            names = names_without_certificate(files.target, seen)
             if not names:
                 return seen
             left = deadline - now_seconds()
             if left <= 0:
                 waited = f"not within {WITHIN_SECONDS} s"
                 return seen.with_app(action.app, replace(seen.app(action.app), uncertified=waited))
-            tell(f"certificate for {', '.join(names)}, {left:.0f} s left")
+            report_progress(f"certificate for {', '.join(names)}, {left:.0f} s left")
             await sleep_seconds(min(pause, max(left, 0.01)))
             pause = min(pause * 1.5, 1.0)
     finally:

@@ -86,7 +86,7 @@ def prepare(artifact: Path, sha256: str, *, label: str = "", program: str = "", 
     if ready := load_prepared(sha256, program=program, limits=limits):
         return ready
     try:
-        with open_regular(artifact) as file, _spooled(file, sha256, limits) as tar:
+        with open_regular(artifact) as file, _spool_verified(file, sha256, limits) as tar:
             return _prepare(tar, sha256, program, limits)
     except ArtifactError as error:
         raise type(error)(f"{label or artifact.name}: {error}", error.next_step) from error
@@ -132,7 +132,7 @@ class _Hashed:
         return self._digest.hexdigest()
 
 
-def _spooled(file: BinaryIO, sha256: str, limits: Limits) -> BinaryIO:
+def _spool_verified(file: BinaryIO, sha256: str, limits: Limits) -> BinaryIO:
     source = _Hashed(file)
     folder = cache_folder("prepared")
     refused: ArtifactRefused | None = None

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from reconciler.artifact.download import Progress, Question, check_address, download, read_text, shown
-from reconciler.artifact.memory import remembered
+from reconciler.artifact.download import Progress, Question, check_address, download, read_text, readable_address
+from reconciler.artifact.memory import ask_or_recall
 from reconciler.artifact.store import LARGEST_TEXT
 from reconciler.errors import ArtifactError, ArtifactMissing, ArtifactRefused, ArtifactUnavailable
 from reconciler.model.source import BucketObject
@@ -38,31 +38,31 @@ class BucketStore:
     async def name(self) -> str:
         return self.place.key.rpartition("/")[2]
 
-    async def stated(self) -> str | None:
+    async def published_digest(self) -> str | None:
         return None
 
     async def text(self, name: str) -> str | None:
         key = self.place.key.rpartition("/")[0]
         place = f"{key}/{name}" if key else name
-        return await remembered(("s3", self._endpoint, self.place.bucket, place), lambda: self._text(place))
+        return await ask_or_recall(("s3", self._endpoint, self.place.bucket, place), lambda: self._text(place))
 
     async def save(self, file: BinaryIO, progress: Progress) -> str:
         address = await self._address(self.place.key)
         try:
             return await download(Question(address), file, progress)
         except ArtifactError as error:
-            raise self._of_ours(error, address) from None
+            raise self._error_about_object(error, address) from None
 
     async def public_address(self) -> str | None:
         """One that we sign ourselves, without asking the server. An open bucket has an https:// address to write."""
-        return None if _unsigned() else await self._address(self.place.key)
+        return None if _is_public() else await self._address(self.place.key)
 
     async def _text(self, key: str) -> str | None:
         address = await self._address(key)
         try:
             return await read_text(Question(address), LARGEST_TEXT)
         except ArtifactError as error:
-            raise self._of_ours(error, address) from None
+            raise self._error_about_object(error, address) from None
 
     async def _address(self, key: str) -> str:
         """Where the object can be read for a while, without another word. A secret, but for a public bucket.
@@ -79,7 +79,7 @@ class BucketStore:
             ) from None
         endpoint = self._endpoint
         config: S3Config = {"endpoint": endpoint} if endpoint else {}
-        if unsigned := _unsigned():  # signed with nothing, which then is taken off
+        if unsigned := _is_public():  # signed with nothing, which then is taken off
             config |= {"skip_signature": False, "access_key_id": "-", "secret_access_key": "-"}
         loopback = endpoint.startswith("http:")  # check_address lets no other one through
         try:
@@ -94,7 +94,7 @@ class BucketStore:
         except TimeoutError:
             raise ArtifactUnavailable(f"{self.label}: no credentials within {_SIGN_SECONDS} s", "try again") from None
         except (BaseError, ValueError) as error:
-            raise self._unsigned_by(str(error)) from None
+            raise self._unsigned_error(str(error)) from None
         return str(signed).partition("?")[0] if unsigned else str(signed)
 
     @property
@@ -104,7 +104,7 @@ class BucketStore:
             check_address(endpoint)
         return endpoint
 
-    def _unsigned_by(self, said: str) -> ArtifactUnavailable:
+    def _unsigned_error(self, said: str) -> ArtifactUnavailable:
         if _METADATA in said:
             return ArtifactUnavailable(
                 f"{self.label}: no credentials for S3 are known",
@@ -112,12 +112,12 @@ class BucketStore:
             )
         return ArtifactUnavailable(f"{self.label} could not be read", "check AWS_ENDPOINT_URL and the network")
 
-    def _of_ours(self, error: ArtifactError, address: str) -> ArtifactError:
+    def _error_about_object(self, error: ArtifactError, address: str) -> ArtifactError:
         """The same about the object, without its address, and with what to do about S3."""
         if isinstance(error, ArtifactMissing):
             next_step = "upload it, or correct artifact.source and AWS_ENDPOINT_URL"
             return ArtifactMissing(f"{self.label} is not there", next_step)
-        said = str(error).replace(shown(address), self.label)
+        said = str(error).replace(readable_address(address), self.label)
         if isinstance(error, ArtifactRefused):
             return ArtifactRefused(said, error.next_step)
         status = re.search(r" answers (\d{3})$", said)
@@ -129,6 +129,6 @@ class BucketStore:
         return ArtifactUnavailable(f"{self.label}: S3 answers {status[1]}", step)
 
 
-def _unsigned() -> bool:
+def _is_public() -> bool:
     """The bucket is for everybody."""
     return os.environ.get("AWS_SKIP_SIGNATURE", "").lower() in ("1", "true", "yes", "on")

@@ -47,11 +47,13 @@ def check_address(address: str) -> SplitResult:
     if not host or any(not letter.isprintable() or letter.isspace() for letter in address):
         raise ArtifactRefused("the artifact address cannot be read", "correct artifact.source")
     if parts.scheme.lower() != "https" and not _is_loopback(host):
-        raise ArtifactRefused(f"{shown(address)} is not an https:// address", "publish the artifact over https")
+        raise ArtifactRefused(
+            f"{readable_address(address)} is not an https:// address", "publish the artifact over https"
+        )
     return parts
 
 
-def shown(address: str) -> str:
+def readable_address(address: str) -> str:
     """The address for people to read: without user, password and query."""
     try:
         parts = urlsplit(address)
@@ -61,7 +63,7 @@ def shown(address: str) -> str:
     return printable(urlunsplit((parts.scheme, place, parts.path, "", ""))) + ("?…" if parts.query else "")
 
 
-def beside(address: str, name: str) -> str:
+def sibling_address(address: str, name: str) -> str:
     """The address of another file in the same folder."""
     parts = urlsplit(address)
     return urlunsplit(parts._replace(path=parts.path.rpartition("/")[0] + "/" + name, query="", fragment=""))
@@ -104,22 +106,22 @@ async def download(question: Question, file: BinaryIO, progress: Progress, large
             file.seek(0)
             file.truncate()
         digest, done = hashlib.sha256(), 0
-        async with _opened(question) as response:
+        async with _open_response(question) as response:
             _check_status(response.status_code, question.address)
             total = _length(response)
             if (total or 0) > largest:
-                raise _too_large(question.address, largest)
+                raise _too_large_error(question.address, largest)
             async for piece in response.aiter_raw():
                 done += len(piece)
                 if done > largest:
-                    raise _too_large(question.address, largest)
+                    raise _too_large_error(question.address, largest)
                 digest.update(piece)
                 with cache_errors():
                     file.write(piece)
                 progress(done, total)
         return digest.hexdigest()
 
-    return await _patiently(once, LONGEST_SECONDS, question.address)
+    return await _retry(once, LONGEST_SECONDS, question.address)
 
 
 async def ask(question: Question, largest: int) -> Answer:
@@ -127,29 +129,29 @@ async def ask(question: Question, largest: int) -> Answer:
 
     async def once() -> Answer:
         pieces, size = [], 0
-        async with _opened(question) as response:
+        async with _open_response(question) as response:
             if response.status_code >= 500 or response.status_code == 429:
                 _check_status(response.status_code, question.address)
             async for piece in response.aiter_raw():
                 pieces.append(piece)
                 size += len(piece)
                 if size > largest:
-                    raise _too_large(question.address, largest)
+                    raise _too_large_error(question.address, largest)
             headers = {name.lower(): value for name, value in response.headers.items()}
             return Answer(response.status_code, headers, b"".join(pieces), str(response.url) != question.address)
 
-    return await _patiently(once, 2 * _SILENCE_SECONDS, question.address)
+    return await _retry(once, 2 * _SILENCE_SECONDS, question.address)
 
 
 async def redirect_of(question: Question) -> tuple[int, str | None]:
     """The status, and where the first answer leads, if it leads on."""
 
     async def once() -> tuple[int, str | None]:
-        async with _opened(question, follow=False) as response:
+        async with _open_response(question, follow=False) as response:
             location = response.headers["Location"] if response.has_redirect_location else None
-            return response.status_code, location and _redirected(question.address, location)
+            return response.status_code, location and _redirect_address(question.address, location)
 
-    return await _patiently(once, 2 * _SILENCE_SECONDS, question.address)
+    return await _retry(once, 2 * _SILENCE_SECONDS, question.address)
 
 
 async def read_text(question: Question, largest: int) -> str | None:
@@ -165,7 +167,7 @@ class _MayPass(ArtifactUnavailable):
     """Trouble on the way that may be over in a moment."""
 
 
-async def _patiently(once: Callable[[], Awaitable[_T]], seconds: float, address: str) -> _T:
+async def _retry(once: Callable[[], Awaitable[_T]], seconds: float, address: str) -> _T:
     """What it gives, after more tries where trouble may pass; all of them within `seconds`."""
     try:
         async with asyncio.timeout(seconds):
@@ -177,12 +179,12 @@ async def _patiently(once: Callable[[], Awaitable[_T]], seconds: float, address:
             return await once()
     except TimeoutError as error:
         raise ArtifactUnavailable(
-            f"{shown(address)} was not read within {seconds:g} s", "try again, or bring the artifact nearer"
+            f"{readable_address(address)} was not read within {seconds:g} s", "try again, or bring the artifact nearer"
         ) from error
 
 
 @asynccontextmanager
-async def _opened(question: Question, *, follow: bool = True) -> AsyncIterator[httpx2.Response]:
+async def _open_response(question: Question, *, follow: bool = True) -> AsyncIterator[httpx2.Response]:
     """The response after redirects, each of which has to be an address we may ask."""
     import httpx2  # 75 ms, and only needed for addresses
 
@@ -196,30 +198,32 @@ async def _opened(question: Question, *, follow: bool = True) -> AsyncIterator[h
             for _ in range(_MOST_REDIRECTS + 1):
                 parts = check_address(address)
                 bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-                async with client.stream("GET", bare, headers=_authorized(question, parts)) as response:
+                async with client.stream("GET", bare, headers=_authorization_headers(question, parts)) as response:
                     if not follow or not response.has_redirect_location:
                         yield response
                         return
-                    address = _redirected(address, response.headers["Location"])
+                    address = _redirect_address(address, response.headers["Location"])
     except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
         reason = printable(str(error)) or type(error).__name__
         raise _MayPass(
-            f"{shown(address)} could not be read: {reason}",
+            f"{readable_address(address)} could not be read: {reason}",
             "check the address and the network, then try again",
         ) from error
-    raise ArtifactUnavailable(f"{shown(address)}: more than {_MOST_REDIRECTS} redirects", "correct artifact.source")
+    raise ArtifactUnavailable(
+        f"{readable_address(address)}: more than {_MOST_REDIRECTS} redirects", "correct artifact.source"
+    )
 
 
-def _authorized(question: Question, parts: SplitResult) -> dict[str, str]:
+def _authorization_headers(question: Question, parts: SplitResult) -> dict[str, str]:
     """What lets us in, for the host that it was meant for."""
     if question.authorization and _origin(parts) == _origin(urlsplit(question.address)):
         return {"Authorization": question.authorization}
     if parts.username is None:
         return {}
-    return {"Authorization": basic(unquote(parts.username), unquote(parts.password or ""))}
+    return {"Authorization": basic_authorization(unquote(parts.username), unquote(parts.password or ""))}
 
 
-def basic(user: str, password: str) -> str:
+def basic_authorization(user: str, password: str) -> str:
     """The value of an Authorization header."""
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
@@ -229,17 +233,17 @@ def _origin(parts: SplitResult) -> tuple[str, str, int | None]:
     return scheme, parts.hostname or "", parts.port or {"https": 443, "http": 80}.get(scheme)
 
 
-def _redirected(address: str, location: str) -> str:
+def _redirect_address(address: str, location: str) -> str:
     # A relative one keeps the credentials since it keeps the host; to another host they never go.
     try:
         target = urljoin(address, location)
     except ValueError:
         raise ArtifactUnavailable(
-            f"{shown(address)} leads to an address that cannot be read", "correct artifact.source"
+            f"{readable_address(address)} leads to an address that cannot be read", "correct artifact.source"
         ) from None
     if address[:6].lower() == "https:" and target[:6].lower() != "https:":
         raise ArtifactRefused(
-            f"{shown(address)} leads to {shown(target)}, which is not https://",
+            f"{readable_address(address)} leads to {readable_address(target)}, which is not https://",
             "publish the artifact over https",
         )
     return target
@@ -248,7 +252,7 @@ def _redirected(address: str, location: str) -> str:
 def _check_status(status: int, address: str) -> None:
     if status == 200:
         return
-    said = f"{shown(address)} answers {status}"
+    said = f"{readable_address(address)} answers {status}"
     if status in _GONE:
         raise ArtifactMissing(said, "publish it there, or correct artifact.source")
     if status >= 500 or status == 429:
@@ -265,8 +269,10 @@ def _length(response: httpx2.Response) -> int | None:
     return int(stated) if stated.isascii() and stated.isdigit() and len(stated) < 19 else None
 
 
-def _too_large(address: str, largest: int) -> ArtifactRefused:
-    return ArtifactRefused(f"{shown(address)} is larger than {size_text(largest)}", "leave out what is not needed")
+def _too_large_error(address: str, largest: int) -> ArtifactRefused:
+    return ArtifactRefused(
+        f"{readable_address(address)} is larger than {size_text(largest)}", "leave out what is not needed"
+    )
 
 
 def _is_loopback(host: str) -> bool:

@@ -13,8 +13,17 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ValidationError
 
-from reconciler.artifact.download import Answer, Progress, Question, ask, download, read_text, redirect_of, shown
-from reconciler.artifact.memory import KEEP_SECONDS, remembered
+from reconciler.artifact.download import (
+    Answer,
+    Progress,
+    Question,
+    ask,
+    download,
+    read_text,
+    readable_address,
+    redirect_of,
+)
+from reconciler.artifact.memory import KEEP_SECONDS, ask_or_recall
 from reconciler.artifact.store import LARGEST_TEXT, choose
 from reconciler.errors import ArtifactMissing, ArtifactRefused, ArtifactUnavailable
 from reconciler.model.source import GitHubAsset
@@ -47,10 +56,10 @@ class GitHubStore:
     label: str
 
     async def name(self) -> str:
-        return (await self._chosen()).name
+        return (await self._choose_asset()).name
 
-    async def stated(self) -> str | None:
-        digest = re.fullmatch(r"sha256:([0-9a-f]{64})", (await self._chosen()).digest or "")
+    async def published_digest(self) -> str | None:
+        digest = re.fullmatch(r"sha256:([0-9a-f]{64})", (await self._choose_asset()).digest or "")
         return digest[1] if digest else None
 
     async def text(self, name: str) -> str | None:
@@ -58,22 +67,22 @@ class GitHubStore:
         if asset is None:
             return None
         question = self._question(f"/releases/assets/{asset.id}", "application/octet-stream")
-        return await remembered(
+        return await ask_or_recall(
             ("github", question.address, name), lambda: read_text(question, LARGEST_TEXT), self._keep_seconds
         )
 
     async def save(self, file: BinaryIO, progress: Progress) -> str:
-        asset = await self._chosen()
+        asset = await self._choose_asset()
         question = self._question(f"/releases/assets/{asset.id}", "application/octet-stream")
         return await download(question, file, progress)
 
     async def public_address(self) -> str | None:
         """GitHub signs one for a few minutes."""
-        asset = await self._chosen()
+        asset = await self._choose_asset()
         question = self._question(f"/releases/assets/{asset.id}", "application/octet-stream")
         return (await redirect_of(question))[1]
 
-    async def _chosen(self) -> _Asset:
+    async def _choose_asset(self) -> _Asset:
         assets = {asset.name: asset for asset in await self._assets()}
         release = await self._release()
         way_out = f"name it as in github:{self._repository}/my_app-{{version}}-*.tar.gz (* stands for any text)"
@@ -86,7 +95,7 @@ class GitHubStore:
 
     async def _release(self) -> _Release:
         key = ("github", self._api, self._repository, *self.place.tags)
-        release = await remembered(key, self._find_release, self._keep_seconds)
+        release = await ask_or_recall(key, self._find_release, self._keep_seconds)
         if release is None:
             tags = " or ".join(self.place.tags)
             raise ArtifactMissing(
@@ -104,7 +113,7 @@ class GitHubStore:
             if answer.status != 404:
                 raise self._refusal(answer)
         question = self._question("", "application/vnd.github+json")
-        answer = await remembered(("github", question.address), lambda: ask(question, _RELEASE_BYTES), 3600)
+        answer = await ask_or_recall(("github", question.address), lambda: ask(question, _RELEASE_BYTES), 3600)
         if answer.status != 200:
             raise self._refusal(answer)
         return None
@@ -114,7 +123,7 @@ class GitHubStore:
             return _Release.model_validate_json(answer.body)
         except ValidationError:
             raise ArtifactUnavailable(
-                f"{self.label}: {shown(self._api)} answers what is not a release", "check GITHUB_API_URL"
+                f"{self.label}: {readable_address(self._api)} answers what is not a release", "check GITHUB_API_URL"
             ) from None
 
     def _refusal(self, answer: Answer) -> ArtifactUnavailable:

@@ -15,12 +15,12 @@ from reconciler.tools import phoenix
 
 async def advice(app: App, folder: Path, values: Mapping[str, str]) -> list[str]:
     """Lines to show. Nothing is fetched for them: the artifact lies here, or was judged before."""
-    prepared = await _at_hand(app, folder)
+    prepared = await _find_local_release(app, folder)
     paths = {entry.path for entry in prepared.entries} if prepared else set()
     return [f"{app.app}: {warning}" for warning in phoenix.warnings(app, paths, values)]
 
 
-async def _at_hand(app: App, folder: Path) -> Prepared | None:
+async def _find_local_release(app: App, folder: Path) -> Prepared | None:
     artifact, here = app.artifact, ":" not in app.artifact.source
     if not here and not artifact.sha256:
         return None

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from reconciler.artifact.download import basic
+from reconciler.artifact.download import basic_authorization
 from reconciler.errors import ArtifactRefused
 
 
@@ -61,4 +61,4 @@ def _login(entry: dict[str, str]) -> str:
     else:
         user, password = entry.get("username", ""), entry.get("password", "")
     password = password.rstrip("\0")
-    return basic(user, password) if user and password else ""
+    return basic_authorization(user, password) if user and password else ""

@@ -77,7 +77,7 @@ def read_members(tar: memoryview, limits: Limits) -> tuple[tuple[Member, ...], s
     _add_folders(members, limits)
     if not any(member.kind == "f" for member in members.values()):
         raise ArtifactRefused("it holds no file", "build the artifact again")
-    members, top = _without_top(members)
+    members, top = _strip_top_folder(members)
     _check_links(members)
     return tuple(members[path] for path in sorted(members)), top
 
@@ -145,7 +145,7 @@ def _check_end(tar: memoryview, at: int) -> None:
 
 def _member(info: tarfile.TarInfo, tar: memoryview, before: dict[str, Member]) -> Member | None:
     """The member a header stands for; None for the root itself."""
-    path = _clean(info.name, info.name, "its name")
+    path = _clean_path(info.name, info.name, "its name")
     if not path:
         if info.isdir():
             return None
@@ -160,7 +160,7 @@ def _member(info: tarfile.TarInfo, tar: memoryview, before: dict[str, Member]) -
         if info.mode & bit:
             _refuse(path, f"it has the {name} bit")
     if info.islnk():
-        origin = before.get(_clean(info.linkname, path, "the name it is a hard link to"))
+        origin = before.get(_clean_path(info.linkname, path, "the name it is a hard link to"))
         if origin is None or origin.kind != "f":
             _refuse(path, f"it is a hard link to {printable_name(info.linkname)}, which is no file further up in it")
         return replace(origin, path=path, modified=modified)
@@ -169,7 +169,7 @@ def _member(info: tarfile.TarInfo, tar: memoryview, before: dict[str, Member]) -
     return Member(path, "f", mode, modified, info.offset_data, info.size)
 
 
-def _clean(name: str, owner: str, what: str) -> str:
+def _clean_path(name: str, owner: str, what: str) -> str:
     """`name` without `./` and doubled slashes; `owner` is refused when it could lead out of the release."""
     if problem := name_problem(name):
         _refuse(owner, problem)
@@ -231,7 +231,7 @@ def _add_folders(members: dict[str, Member], limits: Limits) -> None:
             raise ArtifactRefused(f"it holds more than {limits.members} members", "leave out what is not needed")
 
 
-def _without_top(members: dict[str, Member]) -> tuple[dict[str, Member], str]:
+def _strip_top_folder(members: dict[str, Member]) -> tuple[dict[str, Member], str]:
     tops = {path.partition("/")[0] for path in members}
     top = min(tops)
     if len(tops) > 1 or top == "bin" or members[top].kind != "d":

@@ -11,7 +11,7 @@ _T = TypeVar("_T")
 _kept: dict[tuple[str, ...], tuple[float, object]] = {}
 
 
-async def remembered(key: tuple[str, ...], ask: Callable[[], Awaitable[_T]], seconds: float = KEEP_SECONDS) -> _T:
+async def ask_or_recall(key: tuple[str, ...], ask: Callable[[], Awaitable[_T]], seconds: float = KEEP_SECONDS) -> _T:
     """The answer to this question, at most so old. What `ask` raises is not kept."""
     now = time.monotonic()
     for old in [each for each, (until, _) in _kept.items() if until <= now]:

@@ -103,7 +103,9 @@ def _pack(members: Sequence[Member], tar: memoryview, gzip: _Gzip) -> Packed:
             elf = read_elf(member.path, tar[member.offset : member.offset + member.size])
             programs += [elf] if elf else []
     gzip.write(bytes(2 * tarfile.BLOCKSIZE))
-    return Packed(gzip.finish(), gzip.size, tuple(entries), Requirements(tuple(programs), _shipped(entries, programs)))
+    return Packed(
+        gzip.finish(), gzip.size, tuple(entries), Requirements(tuple(programs), _shipped_libraries(entries, programs))
+    )
 
 
 def _header(member: Member) -> bytes:
@@ -113,7 +115,7 @@ def _header(member: Member) -> bytes:
     return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "strict")
 
 
-def _shipped(entries: Sequence[Entry], programs: Sequence[ElfFile]) -> tuple[str, ...]:
+def _shipped_libraries(entries: Sequence[Entry], programs: Sequence[ElfFile]) -> tuple[str, ...]:
     """The names under which the release itself offers shared libraries."""
     names = {PurePosixPath(entry.path).name for entry in entries if entry.kind != "d"}
     libraries = {name for name in names if name.endswith(".so") or ".so." in name}

@@ -22,11 +22,11 @@ from reconciler.artifact.download import (
     ask,
     check_address,
     download,
+    readable_address,
     redirect_of,
-    shown,
 )
 from reconciler.artifact.logins import login_of
-from reconciler.artifact.memory import remembered
+from reconciler.artifact.memory import ask_or_recall
 from reconciler.artifact.store import LARGEST_TEXT, choose
 from reconciler.errors import ArtifactMissing, ArtifactRefused, ArtifactUnavailable
 from reconciler.model.source import RegistryTag
@@ -81,42 +81,44 @@ class RegistryStore:
     label: str
 
     async def name(self) -> str:
-        return (await self._chosen()).title or f"{self.place.repository.rpartition('/')[2]}-{self.place.tag}.tar.gz"
+        return (
+            await self._choose_layer()
+        ).title or f"{self.place.repository.rpartition('/')[2]}-{self.place.tag}.tar.gz"
 
-    async def stated(self) -> str | None:
-        return (await self._chosen()).sha256
+    async def published_digest(self) -> str | None:
+        return (await self._choose_layer()).sha256
 
     async def text(self, name: str) -> str | None:
-        layer = next((each for each in (await self._found()).manifest.layers if each.title == name), None)
+        layer = next((each for each in (await self._find_manifest()).manifest.layers if each.title == name), None)
         if layer is None:
             return None
         if layer.size > LARGEST_TEXT:
             raise ArtifactRefused(f"{self.label}: {name} is too large", "push the file it should be")
         question = await self._blob(layer)
-        answer = await remembered((*self._key, layer.digest), lambda: ask(question, layer.size))
+        answer = await ask_or_recall((*self._key, layer.digest), lambda: ask(question, layer.size))
         if answer.status != 200:
             raise self._refusal(answer)
         return answer.text
 
     async def save(self, file: BinaryIO, progress: Progress) -> str:
-        layer = await self._chosen()
+        layer = await self._choose_layer()
         return await download(await self._blob(layer), file, progress, min(layer.size, LARGEST_BYTES))
 
     async def public_address(self) -> str | None:
         """Where it keeps the blob, or the blob itself where everybody may read it."""
-        question = await self._blob(await self._chosen())
+        question = await self._blob(await self._choose_layer())
         status, elsewhere = await redirect_of(question)
         return elsewhere or (question.address if status == 200 and not question.authorization else None)
 
-    async def _chosen(self) -> _Layer:
-        layers = (await self._found()).manifest.layers
+    async def _choose_layer(self) -> _Layer:
+        layers = (await self._find_manifest()).manifest.layers
         if len(layers) == 1:
             return layers[0]
         titled = {layer.title: layer for layer in layers if layer.title}
         return titled[choose(list(titled), "", self.label, _PUSH)]
 
-    async def _found(self) -> _Found:
-        found = await remembered(self._key, self._ask_manifest)
+    async def _find_manifest(self) -> _Found:
+        found = await ask_or_recall(self._key, self._ask_manifest)
         if found is None:
             raise ArtifactMissing(f"{self.label}: the registry has no such tag", "push it, or correct artifact.source")
         return found
@@ -126,7 +128,7 @@ class RegistryStore:
         authorization = ""
         answer = await ask(Question(address, _ACCEPT), _ANSWER_BYTES)
         if answer.status == 401 and not answer.redirected:  # no other host says where a login goes
-            authorization = await self._let_in(answer.headers.get("www-authenticate", ""))
+            authorization = await self._authorize(answer.headers.get("www-authenticate", ""))
             answer = await ask(Question(address, _ACCEPT, authorization), _ANSWER_BYTES)
         if answer.status == 404:
             return None
@@ -143,7 +145,7 @@ class RegistryStore:
             raise ArtifactRefused(f"{self.label} is an index of several artifacts, not one archive", _PUSH)
         return manifest
 
-    async def _let_in(self, challenge: str) -> str:
+    async def _authorize(self, challenge: str) -> str:
         """The Authorization that the registry asks for."""
         login = login_of(self._host if self._host != _DOCKER_HUB else "index.docker.io")
         scheme, _, rest = challenge.partition(" ")
@@ -155,7 +157,9 @@ class RegistryStore:
         realm = said["realm"]
         check_address(realm)
         if self._base.startswith("https:") and not realm.lower().startswith("https:"):
-            raise ArtifactRefused(f"{self.label}: the registry sends logins to {shown(realm)}", "use another registry")
+            raise ArtifactRefused(
+                f"{self.label}: the registry sends logins to {readable_address(realm)}", "use another registry"
+            )
         words = {"scope": f"repository:{self.place.repository}:pull"}
         words |= {"service": said["service"]} if "service" in said else {}
         address = realm + ("&" if urlsplit(realm).query else "?") + urlencode(words)
@@ -168,11 +172,13 @@ class RegistryStore:
         except (ValueError, LookupError, AttributeError, RecursionError):
             token = ""
         if not isinstance(token, str) or len(token) > _LONGEST_TOKEN or not re.fullmatch(r"[!-~]+", token):
-            raise ArtifactUnavailable(f"{self.label}: {shown(realm)} gives no token", "check the registry's address")
+            raise ArtifactUnavailable(
+                f"{self.label}: {readable_address(realm)} gives no token", "check the registry's address"
+            )
         return f"Bearer {token}"
 
     async def _blob(self, layer: _Layer) -> Question:
-        return Question(f"{self._base}/blobs/{layer.digest}", authorization=(await self._found()).authorization)
+        return Question(f"{self._base}/blobs/{layer.digest}", authorization=(await self._find_manifest()).authorization)
 
     def _refusal(self, answer: Answer) -> ArtifactUnavailable:
         step = self._how_to_login if answer.status in (401, 403) else "check the address of the registry"

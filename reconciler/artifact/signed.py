@@ -22,7 +22,7 @@ _LARGEST_LEGACY: Final = 512 * 1024**2
 _CHUNK: Final = 1024 * 1024
 
 
-async def prove_signed(source: str, version: str, folder: Path, key: str, sha256: str, artifact: Path) -> None:
+async def verify_signature(source: str, version: str, folder: Path, key: str, sha256: str, artifact: Path) -> None:
     """Raises ArtifactError unless `key` signed the artifact with this digest, or a SHA256SUMS that names it."""
     store = open_store(source, version, folder)
     name = await store.name()
@@ -32,10 +32,10 @@ async def prove_signed(source: str, version: str, folder: Path, key: str, sha256
         message = await asyncio.to_thread(_message, artifact, sha256, prehashed=signature.prehashed)
         verify(signature, key, message, store.label, name)
         return
-    await _prove_list(store, key, name, sha256)
+    await _verify_list(store, key, name, sha256)
 
 
-async def _prove_list(store: Store, key: str, name: str, sha256: str) -> None:
+async def _verify_list(store: Store, key: str, name: str, sha256: str) -> None:
     signed = f"{SUMS_NAME}.minisig"
     text, sums = await store.text(signed), await store.text(SUMS_NAME)
     if not text or sums is None:
@@ -45,7 +45,7 @@ async def _prove_list(store: Store, key: str, name: str, sha256: str) -> None:
         )
     signature = read_signature(text, signed)
     raw = sums.encode()
-    verify(signature, key, _hashed(raw, signature), f"{SUMS_NAME} of {store.label}", SUMS_NAME)
+    verify(signature, key, _signed_message(raw, signature), f"{SUMS_NAME} of {store.label}", SUMS_NAME)
     listed = digest_in_sums(sums, name)
     if listed != sha256:
         found = f"gives it {listed}" if listed else f"has no line for {name}"
@@ -55,7 +55,7 @@ async def _prove_list(store: Store, key: str, name: str, sha256: str) -> None:
         )
 
 
-def _hashed(raw: bytes, signature: Signature) -> bytes:
+def _signed_message(raw: bytes, signature: Signature) -> bytes:
     return hashlib.blake2b(raw).digest() if signature.prehashed else raw
 
 

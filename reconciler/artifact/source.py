@@ -34,7 +34,7 @@ from reconciler.model.source import (
     NotASource,
     RegistryTag,
     WebAddress,
-    fill,
+    fill_in_version,
     read_source,
 )
 
@@ -51,7 +51,7 @@ def open_store(source: str, version: str, folder: Path) -> Store:
         place = read_source(source, version)
     except NotASource as error:
         raise ArtifactRefused(f"artifact.source {error}", error.next_step) from None
-    text = fill(source, version)
+    text = fill_in_version(source, version)
     match place:
         case LocalFile():
             return FileStore(folder / place.path)
@@ -99,7 +99,7 @@ async def stated_digest(store: Store) -> str | None:
     """What is published about the artifact's digest, without reading the artifact."""
     name = await store.name()
     listed = digest_in_sums(await store.text(SUMS_NAME) or "", name)
-    stated = await store.stated()
+    stated = await store.published_digest()
     if listed and stated and listed != stated:
         raise ArtifactRefused(
             f"{store.label}: {SUMS_NAME} gives another digest for {name} than the place it lies in\n"
@@ -121,12 +121,12 @@ async def fetch(
     if isinstance(store, FileStore):
         found = await asyncio.to_thread(_digest_of_path, store.path)
         if found != sha256:
-            raise _about(store.label, wrong_digest(sha256, found))
+            raise _error_about(store.label, wrong_digest(sha256, found))
         return store.path
     cached = cache_folder("artifacts") / sha256
     if await asyncio.to_thread(_is_whole, cached, sha256):
         return cached
-    await _into_cache(store, sha256, progress)
+    await _save_to_cache(store, sha256, progress)
     return cached
 
 
@@ -137,7 +137,7 @@ async def measure(source: str, version: str, folder: Path, progress: Progress) -
         return digest
     if isinstance(store, FileStore):
         return await asyncio.to_thread(_digest_of_path, store.path)
-    return await _into_cache(store, None, progress)
+    return await _save_to_cache(store, None, progress)
 
 
 async def public_address(source: str, version: str, folder: Path) -> str:
@@ -165,7 +165,7 @@ def digest_in_sums(text: str, name: str) -> str | None:
     return found.pop() if found else None
 
 
-async def _into_cache(store: Store, wanted: str | None, progress: Progress) -> str:
+async def _save_to_cache(store: Store, wanted: str | None, progress: Progress) -> str:
     folder = cache_folder("artifacts")
     temporary = temporary_beside(folder / "artifact")
     try:
@@ -174,7 +174,7 @@ async def _into_cache(store: Store, wanted: str | None, progress: Progress) -> s
         with file:
             found = await store.save(file, progress)
             if wanted and found != wanted:
-                raise _about(store.label, wrong_digest(wanted, found))
+                raise _error_about(store.label, wrong_digest(wanted, found))
             with cache_errors():
                 await asyncio.to_thread(settle, file, temporary, folder / found)
     finally:
@@ -214,5 +214,5 @@ def _identity(path: Path, status: os.stat_result) -> tuple[str, int, int, int, i
     return str(path), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _about(place: str, error: ArtifactError) -> ArtifactError:
+def _error_about(place: str, error: ArtifactError) -> ArtifactError:
     return type(error)(f"{place}: {error}", error.next_step)

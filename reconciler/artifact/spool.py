@@ -101,7 +101,7 @@ def spool(source: Source, limits: Limits, folder: Path) -> BinaryIO:
     file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by the caller
     try:
         written = taken = excess = 0
-        for piece in _plain(source):
+        for piece in _decompress(source):
             written += len(piece)
             # Counted as it flows, so that a bomb inside of an ordinary archive is one too.
             excess = max(0, excess - limits.ratio * (source.taken - taken)) + len(piece)
@@ -120,7 +120,7 @@ def spool(source: Source, limits: Limits, folder: Path) -> BinaryIO:
     return file
 
 
-def _plain(source: Source) -> Iterator[bytes]:
+def _decompress(source: Source) -> Iterator[bytes]:
     head = source.read(_CHUNK)
     for magic, name in _OTHER_FORMATS.items():
         if head.startswith(magic):

@@ -11,8 +11,16 @@ from typing import BinaryIO, Final, Protocol
 from urllib.parse import urlsplit
 
 from reconciler.artifact.cache import open_regular
-from reconciler.artifact.download import Progress, Question, beside, download, file_name, read_text, shown
-from reconciler.artifact.memory import remembered
+from reconciler.artifact.download import (
+    Progress,
+    Question,
+    download,
+    file_name,
+    read_text,
+    readable_address,
+    sibling_address,
+)
+from reconciler.artifact.memory import ask_or_recall
 from reconciler.errors import ArtifactMissing, ArtifactRefused
 from reconciler.words import printable
 
@@ -33,7 +41,7 @@ class Store(Protocol):
         """The artifact's file name, as a list of digests or a signature has it."""
         ...
 
-    async def stated(self) -> str | None:
+    async def published_digest(self) -> str | None:
         """The sha256 that the place itself gives, if it does such a thing."""
         ...
 
@@ -63,7 +71,7 @@ class FileStore:
     async def name(self) -> str:
         return self.path.name
 
-    async def stated(self) -> str | None:
+    async def published_digest(self) -> str | None:
         return None
 
     async def text(self, name: str) -> str | None:
@@ -85,17 +93,17 @@ class WebStore:
 
     @property
     def label(self) -> str:
-        return shown(self.address)
+        return readable_address(self.address)
 
     async def name(self) -> str:
         return file_name(self.address)
 
-    async def stated(self) -> str | None:
+    async def published_digest(self) -> str | None:
         return None
 
     async def text(self, name: str) -> str | None:
-        place = beside(self.address, name)
-        return await remembered(("text", place), lambda: read_text(Question(place), LARGEST_TEXT))
+        place = sibling_address(self.address, name)
+        return await ask_or_recall(("text", place), lambda: read_text(Question(place), LARGEST_TEXT))
 
     async def save(self, file: BinaryIO, progress: Progress) -> str:
         return await download(Question(self.address), file, progress)
@@ -111,9 +119,9 @@ def choose(names: Sequence[str], pattern: str, where: str, way_out: str) -> str:
         return found[0]
     if found:
         kind = f"{len(found)} that fit {pattern}" if pattern else f"{len(found)} archives"
-        raise ArtifactRefused(f"{where} has {kind}: {_listed(found)}", way_out)
+        raise ArtifactRefused(f"{where} has {kind}: {_name_list(found)}", way_out)
     wanted = f"nothing that fits {pattern}" if pattern else "no archive"
-    has = f"; it has {_listed(names)}" if names else ""
+    has = f"; it has {_name_list(names)}" if names else ""
     raise ArtifactMissing(f"{where} has {wanted}{has}", f"publish it, or {way_out}")
 
 
@@ -134,7 +142,7 @@ def _fits(name: str, pattern: str) -> bool:
     return True
 
 
-def _listed(names: Sequence[str]) -> str:
+def _name_list(names: Sequence[str]) -> str:
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     return ", ".join(printable(name, 100) for name in sorted(names)[:_MOST_NAMED]) + more
 

@@ -6,7 +6,7 @@ import argparse
 import asyncio
 
 from reconciler.apply.marks import mark
-from reconciler.targets.open_fleet import session
+from reconciler.targets.open_fleet import open_fleet
 
 
 def run(args: argparse.Namespace) -> int:
@@ -16,7 +16,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _adopt(args: argparse.Namespace) -> int:
-    async with session(args) as opened:
+    async with open_fleet(args) as opened:
         hosts = await mark(opened, args.app_name, "adopt", 0, "")
     print(f"{args.app_name} is adopted on {', '.join(hosts)}; what runs there serves until its successor is healthy")
     print(f"next: reconcile plan --app {args.app_name}")

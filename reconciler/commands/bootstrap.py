@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.apply.runner import tar_of
-from reconciler.desired_state.add_host import enlist, fleet_in
+from reconciler.desired_state.add_host import add_host, read_fleet_of
 from reconciler.desired_state.load import label
 from reconciler.errors import ActionFailed, HostError, HostKeyRefused, HostRefused, UsageError
-from reconciler.host.hostkey import ShownKey, shown_key
+from reconciler.host.hostkey import ShownKey, ask_host_key
 from reconciler.host.ssh import SshHost
 from reconciler.host.transport import Command, Transport
 from reconciler.model.addresses import split_target
@@ -52,10 +52,10 @@ async def _bootstrap(args: argparse.Namespace) -> int:
     machine = _machine(args)
     keys = _public_keys(args.key)
     swap = _mib(args.swap) if args.swap else None
-    shown = await shown_key(
-        machine.name, machine.address, machine.port, fingerprint=args.host_key, pinned=_pinned(machine)
+    shown = await ask_host_key(
+        machine.name, machine.address, machine.port, fingerprint=args.host_key, pinned=_pinned_key(machine)
     )
-    _trusted(machine, shown, args)
+    _confirm_host_key(machine, shown, args)
     user = machine.user or shown.login or "root"
     host = SshHost(machine.name, machine.address, user=user, port=machine.port, host_key=shown.line)
     layout = (machine.spec or HostSpec(address=machine.address)).paths
@@ -68,14 +68,14 @@ async def _bootstrap(args: argparse.Namespace) -> int:
         if args.dry_run:
             print(shell_text([step.script for step in plan]), end="")
             return 0
-        _show(machine, shown, seen, plan, notes(seen, asked), args)
-        if plan and not _agreed(args):
+        _print_plan(machine, shown, seen, plan, notes(seen, asked), args)
+        if plan and not _confirm_plan(args):
             return 1
-        left = await _carry_out(host, asked, plan, (lambda text: None) if args.json else _tell)
+        left = await _carry_out(host, asked, plan, (lambda text: None) if args.json else _print_progress)
     finally:
         await host.close()
-    await _proven(machine, shown, asked, own_keys=not args.key)
-    return _finished(machine, shown, plan, left, args)
+    await _try_login_as_deploy_user(machine, shown, asked, own_keys=not args.key)
+    return _enlist_host(machine, shown, plan, left, args)
 
 
 def _machine(args: argparse.Namespace) -> Machine:
@@ -85,7 +85,7 @@ def _machine(args: argparse.Namespace) -> Machine:
         raise UsageError(str(error), "write [user@]HOST[:port], an IPv6 address in [ ]") from None
     if address == "local":
         raise UsageError("local needs no bootstrap", "reconcile runs there as root itself, see deploy/README.md")
-    hosts = fleet_in(args.desired_state).hosts
+    hosts = read_fleet_of(args.desired_state).hosts
     machine = (address.lower(), port or 22)
     name = args.name or next((n for n, spec in hosts.items() if n == address or spec.machine == machine), address)
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", name):
@@ -124,17 +124,17 @@ def _mib(size: str) -> int:
     return int(found[1]) * _SIZES[found[2]]
 
 
-def _trusted(machine: Machine, shown: ShownKey, args: argparse.Namespace) -> None:
+def _confirm_host_key(machine: Machine, shown: ShownKey, args: argparse.Namespace) -> None:
     """Raises HostKeyRefused unless a person, the desired state or known_hosts vouches for this very key."""
     compare = "compare it with the provider's console"
-    if reason := _why_not(shown, args.host_key, _pinned(machine)):
+    if reason := _why_not_this_key(shown, args.host_key, _pinned_key(machine)):
         more = ", then --host-key" if not args.host_key and shown.known != "revoked" else ""
         raise HostKeyRefused(machine.name, reason, compare + more)
-    if args.host_key or _pinned(machine) or shown.known == "known":
+    if args.host_key or _pinned_key(machine) or shown.known == "known":
         return
     kind = shown.line.partition(" ")[0]
     print(f"{machine.name} shows the host key {shown.fingerprint} ({kind}), which nobody vouched for", file=sys.stderr)
-    if not _asked(f"Is this the key that your provider's console shows? {shown.fingerprint} [y/N] "):
+    if not _ask(f"Is this the key that your provider's console shows? {shown.fingerprint} [y/N] "):
         raise HostKeyRefused(
             machine.name,
             f"nobody vouched for its host key {shown.fingerprint}",
@@ -142,7 +142,7 @@ def _trusted(machine: Machine, shown: ShownKey, args: argparse.Namespace) -> Non
         )
 
 
-def _why_not(shown: ShownKey, stated: str | None, pinned: str | None) -> str | None:
+def _why_not_this_key(shown: ShownKey, stated: str | None, pinned: str | None) -> str | None:
     """Why this key cannot be the host's, whoever says so; of those who do, the command line comes first."""
     if shown.known == "revoked":
         return f"it shows {shown.fingerprint}, which known_hosts has @revoked"
@@ -156,20 +156,20 @@ def _why_not(shown: ShownKey, stated: str | None, pinned: str | None) -> str | N
     return None
 
 
-def _pinned(machine: Machine) -> str | None:
+def _pinned_key(machine: Machine) -> str | None:
     """Kind and key of `host_key` in fleet.yaml, without a comment."""
     written = machine.spec.host_key if machine.spec else None
     return " ".join(written.split()[:2]) if written else None
 
 
-def _asked(question: str) -> bool:
+def _ask(question: str) -> bool:
     if not sys.stdin.isatty():
         return False
     print(question, end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def _show(
+def _print_plan(
     machine: Machine,
     shown: ShownKey,
     seen: Survey,
@@ -206,47 +206,49 @@ def _report(
     }
 
 
-def _agreed(args: argparse.Namespace) -> bool:
-    if args.yes or (not args.json and _asked("Do this? [y/N] ")):
+def _confirm_plan(args: argparse.Namespace) -> bool:
+    if args.yes or (not args.json and _ask("Do this? [y/N] ")):
         return True
     if not args.json:
         print("nothing was changed\nnext: --yes goes on, --dry-run prints the script", file=sys.stderr)
     return False
 
 
-def _tell(text: str) -> None:
+def _print_progress(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
 async def _carry_out(
-    host: Transport, asked: Asked, plan: tuple[Step, ...], tell: Callable[[str], None]
+    host: Transport, asked: Asked, plan: tuple[Step, ...], report_progress: Callable[[str], None]
 ) -> tuple[str, ...]:
     """Do the steps and look again; what is told at the end. Raises ActionFailed when a step did not do its work."""
-    told = []
+    remarks = []
     for step in plan:
         stdin = tar_of(step.script.files) if step.script.files else step.script.text.encode()
         done = await host.run(Command(step.script.script, step.script.arguments), stdin, STEP_SECONDS)
         if done.status and step.optional:
-            told.append(f"{step.what} did not work: {_last(done.stderr)}")
+            remarks.append(f"{step.what} did not work: {_last_line(done.stderr)}")
         elif done.status:
             raise ActionFailed(
-                host.name, f"{step.what}: {_last(done.stderr)}", "correct the cause, then bootstrap again: it goes on"
+                host.name,
+                f"{step.what}: {_last_line(done.stderr)}",
+                "correct the cause, then bootstrap again: it goes on",
             )
         else:
-            tell(f"  done: {step.what}")
+            report_progress(f"  done: {step.what}")
     seen = await survey(host, asked.layout, as_root=True) if plan else None
     left = steps(seen, asked) if seen else ()
     if isinstance(left, Impossible) or any(not step.optional for step in left):
         reason = left.reason if isinstance(left, Impossible) else f"{left[0].what}: {left[0].reason}"
         raise ActionFailed(host.name, f"is still not as it should be: {reason}", "bootstrap again with --verbose")
-    return (*told, *(notes(seen, asked) if seen else ()))
+    return (*remarks, *(notes(seen, asked) if seen else ()))
 
 
-def _last(text: str) -> str:
+def _last_line(text: str) -> str:
     return printable((text.strip().splitlines() or ["no message"])[-1])
 
 
-async def _proven(machine: Machine, shown: ShownKey, asked: Asked, *, own_keys: bool) -> None:
+async def _try_login_as_deploy_user(machine: Machine, shown: ShownKey, asked: Asked, *, own_keys: bool) -> None:
     """Log in as the deploy user. With keys of somebody else that cannot be tried from here."""
     host = SshHost(machine.name, machine.address, user=DEPLOY_USER, port=machine.port, host_key=shown.line)
     try:
@@ -259,23 +261,23 @@ async def _proven(machine: Machine, shown: ShownKey, asked: Asked, *, own_keys: 
         await host.close()
 
 
-def _finished(
-    machine: Machine, shown: ShownKey, plan: tuple[Step, ...], told: tuple[str, ...], args: argparse.Namespace
+def _enlist_host(
+    machine: Machine, shown: ShownKey, plan: tuple[Step, ...], remarks: tuple[str, ...], args: argparse.Namespace
 ) -> int:
     keys = {"address": machine.address, "user": DEPLOY_USER}
     if machine.port and machine.port != 22:
         keys["port"] = str(machine.port)
-    written = enlist(args.desired_state, machine.name, keys | {"host_key": shown.line})
+    written = add_host(args.desired_state, machine.name, keys | {"host_key": shown.line})
     file = f"{label(args.desired_state)}/fleet.yaml"
     if args.json:
         if args.yes:
             print(
                 json.dumps(
-                    _report(machine, shown, plan, told, "converged") | {"file": file, "changed": written}, indent=2
+                    _report(machine, shown, plan, remarks, "converged") | {"file": file, "changed": written}, indent=2
                 )
             )
         return 0
-    for line in told:
+    for line in remarks:
         print(f"  {line}")
     print(
         f"{machine.name} is a host: reconcile logs in as {DEPLOY_USER}, who may run one program as root; "

@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import sys
 
-from reconciler.commands.live_slot import live
+from reconciler.commands.live_slot import open_live_slot
 from reconciler.errors import HostError
 from reconciler.host.terminal import require_terminal
 
@@ -18,7 +18,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _console(args: argparse.Namespace) -> int:
-    async with live(args) as place:
+    async with open_live_slot(args) as place:
         node = await place.node()
         version = place.slot.running.version if place.slot.running else "?"
         where = f"{place.host.name}: {place.app} {version} in slot {place.slot.name}, node {node.name}"

@@ -11,9 +11,9 @@ from reconciler.host.http import HttpConnection, NoAnswer
 from reconciler.host.transport import Transport
 from reconciler.host.tunnel import open_tunnel
 from reconciler.model.observed import Unreachable
-from reconciler.observe.lease import controller
+from reconciler.observe.lease import new_controller
 from reconciler.observe.look import observe
-from reconciler.targets.open_fleet import session
+from reconciler.targets.open_fleet import open_fleet
 from reconciler.targets.resolve import api_port
 
 PATH = "/dashboard/"
@@ -29,12 +29,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _dashboard(args: argparse.Namespace) -> int:
-    async with session(args) as opened:
+    async with open_fleet(args) as opened:
         if args.host_name not in opened.hosts:
             raise UsageError(f"no app is on host {args.host_name}", "name a host that has one")
         host, site = opened.hosts[args.host_name], opened.sites[args.host_name]
-        targets = [target for target in opened.targets if target.wanted.proxy]
-        seen = await observe(host, site, targets, controller(opened.owner))
+        targets = [files for files in opened.targets if files.target.proxy]
+        seen = await observe(host, site, targets, new_controller(opened.owner))
         if isinstance(seen, Unreachable):
             raise HostError(host.name, seen.reason, seen.next_step)
         port = api_port(seen, site)

@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Coroutine
 
-from reconciler.demo.story import Swap, tell
+from reconciler.demo.story import Swap, perform
 from reconciler.demo.traefik import find_traefik
 from reconciler.errors import UsageError
 
@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
         print(text, file=results, flush=True)
 
     try:
-        swap = asyncio.run(_until_a_signal(tell(traefik, say)))
+        swap = asyncio.run(_run_until_signal(perform(traefik, say)))
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     return 1 if swap.fault else 0
 
 
-async def _until_a_signal(story: Coroutine[None, None, Swap]) -> Swap | None:
+async def _run_until_signal(story: Coroutine[None, None, Swap]) -> Swap | None:
     """None when somebody wants it to end. What it started is ended in both cases."""
     task = asyncio.ensure_future(story)
 

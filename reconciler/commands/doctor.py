@@ -8,7 +8,7 @@ import json
 from dataclasses import asdict
 
 from reconciler.clock import epoch_seconds
-from reconciler.desired_state.add_host import fleet_in
+from reconciler.desired_state.add_host import read_fleet_of
 from reconciler.engine.report import table
 from reconciler.errors import HostRefused
 from reconciler.model.desired import Desired
@@ -25,9 +25,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _doctor(args: argparse.Namespace) -> int:
-    fleet = fleet_in(args.desired_state)
+    fleet = read_fleet_of(args.desired_state)
     spec = Desired(fleet, (), None, args.desired_state).host(args.target)
-    found = await _examined(args.target, spec, fleet.traefik.api_ports)
+    found = await _examine_host(args.target, spec, fleet.traefik.api_ports)
     if args.json:
         print(json.dumps({"host": args.target, "findings": [asdict(each) for each in found]}, indent=2))
     else:
@@ -35,7 +35,7 @@ async def _doctor(args: argparse.Namespace) -> int:
     return 1 if any(each.level == "problem" for each in found) else 0
 
 
-async def _examined(name: str, spec: HostSpec, api_ports: tuple[int, ...]) -> tuple[Finding, ...]:
+async def _examine_host(name: str, spec: HostSpec, api_ports: tuple[int, ...]) -> tuple[Finding, ...]:
     host = open_host(name, spec)
     try:
         try:
@@ -61,9 +61,9 @@ def _text(found: tuple[Finding, ...]) -> str:
     rows = [[sign[each.level], each.subject, each.says] for each in found]
     lines = table(rows).splitlines()
     width = max(len(sign[each.level]) for each in found) + 2
-    told = []
+    sentences = []
     for line, each in zip(lines, found, strict=True):
-        told.append(line)
+        sentences.append(line)
         if each.remedy:
-            told.append(f"{'':{width}}→ {each.remedy}")
-    return "".join(f"{line}\n" for line in told)
+            sentences.append(f"{'':{width}}→ {each.remedy}")
+    return "".join(f"{line}\n" for line in sentences)

@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import shlex
 
-from reconciler.commands.live_slot import live
+from reconciler.commands.live_slot import open_live_slot
 from reconciler.errors import UsageError
 from reconciler.host.transport import Command
 from reconciler.tools import scripts
@@ -21,7 +21,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _exec(args: argparse.Namespace, command: str) -> int:
-    async with live(args) as place:
-        layout, scope = place.target.layout, place.target.site.spec.scope
+    async with open_live_slot(args) as place:
+        layout, scope = place.files.layout, place.files.site.spec.scope
         words = (layout.releases, layout.env, layout.units, place.app, place.slot.name)
-        return await place.streamed(Command(scripts.plain_script("exec", scope), words), command.encode())
+        return await place.stream(Command(scripts.plain_script("exec", scope), words), command.encode())

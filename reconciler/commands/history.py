@@ -14,7 +14,7 @@ from reconciler.engine.report import table
 from reconciler.errors import HostError, UsageError
 from reconciler.host.transport import Command
 from reconciler.model.reserved import APP_NAME
-from reconciler.targets.open_fleet import Session, demand_all, session
+from reconciler.targets.open_fleet import OpenFleet, demand_all, open_fleet
 from reconciler.tools import scripts
 from reconciler.tools.records import read_entry
 
@@ -25,11 +25,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _history(args: argparse.Namespace) -> int:
-    _app_name(args.app_name)
-    async with session(args) as opened:  # of all hosts: an app that is gone has left its history there
-        told = await asyncio.gather(*(_told(opened, name, args.app_name) for name in sorted(opened.hosts)))
-    failed = int(None in told)
-    entries = [entry for of_host in told for entry in of_host or []]
+    _check_app_name(args.app_name)
+    async with open_fleet(args) as opened:  # of all hosts: an app that is gone has left its history there
+        histories = await asyncio.gather(*(_read_history(opened, name, args.app_name) for name in sorted(opened.hosts)))
+    failed = int(None in histories)
+    entries = [entry for of_host in histories for entry in of_host or []]
     if not entries and not failed:
         demand_all(opened)  # what cannot be worked out has hosts that nobody asked
         print(f"no host knows of an app {args.app_name}", file=sys.stderr)
@@ -41,7 +41,7 @@ async def _history(args: argparse.Namespace) -> int:
     return failed
 
 
-async def _told(opened: Session, host: str, app: str) -> list[dict[str, Any]] | None:
+async def _read_history(opened: OpenFleet, host: str, app: str) -> list[dict[str, Any]] | None:
     """What the host has kept; None when it could not be asked."""
     site = opened.sites[host]
     command = Command(scripts.plain_script("history", site.spec.scope), (site.layout.state, app))
@@ -56,7 +56,7 @@ async def _told(opened: Session, host: str, app: str) -> list[dict[str, Any]] | 
     return [{"host": host, **entry} for entry in entries if entry]
 
 
-def _app_name(name: str) -> None:
+def _check_app_name(name: str) -> None:
     """Raises UsageError for what can be no app's name: it becomes part of a path on the host."""
     if not re.fullmatch(APP_NAME, name):
         raise UsageError(f"{name!r} cannot name an app", "use the name in desired-state/apps, or a former one")

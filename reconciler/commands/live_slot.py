@@ -13,10 +13,10 @@ from reconciler.decide.slots import live_slot
 from reconciler.errors import HostError, UsageError
 from reconciler.host.transport import Command, Transport
 from reconciler.model.observed import Slot, Unreachable
-from reconciler.observe.lease import controller
+from reconciler.observe.lease import new_controller
 from reconciler.observe.look import observe
-from reconciler.targets.open_fleet import session
-from reconciler.targets.resolve import Target
+from reconciler.targets.open_fleet import open_fleet
+from reconciler.targets.resolve import TargetFiles
 from reconciler.tools import scripts
 from reconciler.tools.elixir import Node, read_node
 from reconciler.tools.masking import Masker
@@ -25,20 +25,20 @@ LONGEST_SECONDS = 3600
 
 
 @dataclass(frozen=True)
-class Live:
+class LiveSlot:
     """Where an app serves."""
 
-    target: Target
+    files: TargetFiles
     host: Transport
     slot: Slot
 
     @property
     def app(self) -> str:
-        return self.target.wanted.app
+        return self.files.target.app
 
     async def node(self) -> Node:
         """The BEAM node that runs there. Raises UsageError when there is none, or none that can be reached."""
-        if self.target.site.spec.scope == "user":
+        if self.files.site.spec.scope == "user":
             raise UsageError(
                 f"{self.host.name} has scope user, where no node can be reached from outside",
                 f"reconcile exec {self.app} -- COMMAND",
@@ -59,32 +59,34 @@ class Live:
 
     def command(self, node: Node, how: str) -> Command:
         """`bin/<app> remote` or `rpc` beside the node."""
-        layout = self.target.layout
+        layout = self.files.layout
         words = (layout.env, layout.units, self.app, self.slot.name, *node.words, how)
         return Command(scripts.plain_script("node", "system"), words)
 
-    async def streamed(self, command: Command, stdin: bytes = b"") -> int:
+    async def stream(self, command: Command, stdin: bytes = b"") -> int:
         """Run it with what it says shown as it comes, secrets masked; its exit code. Raises BrokenPipeError."""
-        masker = Masker(self.target.secrets)
+        masker = Masker(self.files.secrets)
         try:
-            done = await self.host.run(command, stdin, LONGEST_SECONDS, tell=lambda piece: _show(masker.feed(piece)))
-            _show(masker.end())
+            done = await self.host.run(
+                command, stdin, LONGEST_SECONDS, on_output=lambda piece: _write_stdout(masker.feed(piece))
+            )
+            _write_stdout(masker.end())
         except _ReaderGone:
             raise BrokenPipeError from None
-        print(self.target.masked(done.stderr), end="", file=sys.stderr)
+        print(self.files.mask(done.stderr), end="", file=sys.stderr)
         return done.status
 
 
 @asynccontextmanager
-async def live(args: argparse.Namespace) -> AsyncIterator[Live]:
+async def open_live_slot(args: argparse.Namespace) -> AsyncIterator[LiveSlot]:
     """Where `args.app_name` serves: on the host that --host names, else the first of its hosts."""
     args.app = [args.app_name]
-    async with session(args) as opened:
+    async with open_fleet(args) as opened:
         if opened.refused:
             raise UsageError(opened.refused[0].reason, opened.refused[0].next_step)
-        target = opened.targets[0]
-        host = opened.hosts[target.wanted.host]
-        seen = await observe(host, target.site, [target], controller(opened.owner))
+        files = opened.targets[0]
+        host = opened.hosts[files.target.host]
+        seen = await observe(host, files.site, [files], new_controller(opened.owner))
         if isinstance(seen, Unreachable):
             raise HostError(host.name, seen.reason, seen.next_step)
         app = seen.app(args.app_name)
@@ -93,17 +95,17 @@ async def live(args: argparse.Namespace) -> AsyncIterator[Live]:
                 f"{args.app_name} on {host.name} is not reconcile's: {', '.join(not_ours)}",
                 f"reconcile plan --app {args.app_name} says what to do about it",
             )
-        slot = live_slot(target.wanted, app)
+        slot = live_slot(files.target, app)
         if slot is None:
             raise UsageError(f"{args.app_name} has no live slot on {host.name}", "reconcile status")
-        yield Live(target, host, slot)
+        yield LiveSlot(files, host, slot)
 
 
 class _ReaderGone(Exception):
     """Not an OSError: a host would take that for its broken connection."""
 
 
-def _show(piece: bytes) -> None:
+def _write_stdout(piece: bytes) -> None:
     try:
         sys.stdout.buffer.write(piece)
         sys.stdout.buffer.flush()

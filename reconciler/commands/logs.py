@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from reconciler.errors import HostError, HostRefused, UsageError
 from reconciler.host.transport import Command
-from reconciler.targets.open_fleet import Session, demand_all, session
+from reconciler.targets.open_fleet import OpenFleet, demand_all, open_fleet
 from reconciler.tools import scripts
 from reconciler.words import printable, printable_line
 
@@ -26,19 +26,19 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _logs(args: argparse.Namespace) -> int:
-    async with session(args) as opened:
+    async with open_fleet(args) as opened:
         demand_all(opened)  # without the secrets there is no telling what to hide of them
-        results = await asyncio.gather(*(_host(opened, name, args) for name in sorted(opened.hosts)))
+        results = await asyncio.gather(*(_print_host_logs(opened, name, args) for name in sorted(opened.hosts)))
     return max(results, default=0)
 
 
-async def _host(opened: Session, name: str, args: argparse.Namespace) -> int:
+async def _print_host_logs(opened: OpenFleet, name: str, args: argparse.Namespace) -> int:
     script = scripts.plain_script("logs", opened.sites[name].spec.scope)
     command = Command(script, (args.app_name, str(args.lines), "yes" if args.follow else "no"))
-    show = _shown(opened, f"{name}: " if len(opened.hosts) > 1 else "")
+    show = _line_printer(opened, f"{name}: " if len(opened.hosts) > 1 else "")
     try:
         seconds = FOLLOW_SECONDS if args.follow else 60
-        done = await opened.hosts[name].run(command, b"", seconds, tell=show)
+        done = await opened.hosts[name].run(command, b"", seconds, on_output=show)
         if done.status:
             reason, _, next_step = done.stderr.strip().partition("\n")
             reason = printable(reason) or f"its journal ended with {done.status}"
@@ -51,7 +51,7 @@ async def _host(opened: Session, name: str, args: argparse.Namespace) -> int:
     return 0
 
 
-def _shown(opened: Session, prefix: str) -> Callable[[bytes], None]:
+def _line_printer(opened: OpenFleet, prefix: str) -> Callable[[bytes], None]:
     """Prints lines as they come: in a terminal fit for it, to a file or a program as they are."""
     rest, terminal = b"", sys.stdout.isatty()
 
@@ -60,7 +60,7 @@ def _shown(opened: Session, prefix: str) -> Callable[[bytes], None]:
         *lines, rest = (rest + block).split(b"\n")
         rest = rest[-LONGEST_LINE_BYTES:]
         for line in lines:
-            text = opened.targets[0].masked(line.decode(errors="replace"))
+            text = opened.targets[0].mask(line.decode(errors="replace"))
             print(prefix + (printable_line(text) if terminal else text), flush=True)
 
     return show

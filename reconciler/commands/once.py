@@ -16,9 +16,9 @@ from reconciler.engine.report import end_json, notes_text, outcome_text
 from reconciler.engine.rollback import roll_back
 from reconciler.model.action import Blocked, Converged
 from reconciler.model.outcome import Outcome
-from reconciler.model.wanted import Controller
-from reconciler.observe.lease import controller
-from reconciler.targets.open_fleet import Session, session
+from reconciler.model.target import Controller
+from reconciler.observe.lease import new_controller
+from reconciler.targets.open_fleet import OpenFleet, open_fleet
 
 
 def run(args: argparse.Namespace) -> int:
@@ -27,17 +27,17 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _once(args: argparse.Namespace) -> int:
-    async with session(args, history="demanded") as opened:
-        return await one_pass(opened, args)
+    async with open_fleet(args, history="demanded") as opened:
+        return await run_pass(opened, args)
 
 
-async def one_pass(opened: Session, args: argparse.Namespace, who: Controller | None = None) -> int:
+async def run_pass(opened: OpenFleet, args: argparse.Namespace, who: Controller | None = None) -> int:
     """A pass and its report; the exit code."""
     from reconciler.logs import log
 
     started = now_seconds()
     progress = Progress(log, terminal=sys.stderr.isatty())
-    who = replace(who or controller(opened.owner), revision=opened.desired.revision)
+    who = replace(who or new_controller(opened.owner), revision=opened.desired.revision)
     work = Pass(
         opened.hosts,
         opened.sites,
@@ -48,7 +48,7 @@ async def one_pass(opened: Session, args: argparse.Namespace, who: Controller | 
         wait_lock_seconds=args.wait_lock,
         prunes=opened.whole,
         allow_prune=args.allow_prune,
-        late=opened.late,
+        grant_grace=opened.grant_grace,
     )
     outcomes = await work.run() + [Outcome(refused) for refused in opened.refused]
     if found := failures(opened.desired.apps, [outcome.end for outcome in outcomes]):
@@ -56,19 +56,19 @@ async def one_pass(opened: Session, args: argparse.Namespace, who: Controller | 
     seconds = now_seconds() - started
     code = report(opened, outcomes, seconds, args)
     if opened.desired.fleet.notify or args.metrics_file:
-        from reconciler.daemon.after_pass import Telling
+        from reconciler.daemon.after_pass import PassReports
 
-        telling = Telling(args.metrics_file)
-        telling.begin()
-        await telling.after_pass(opened, outcomes, seconds)
+        reports = PassReports(args.metrics_file)
+        reports.resume_counters()
+        await reports.report_pass(opened, outcomes, seconds)
     return code
 
 
-def report(opened: Session, outcomes: list[Outcome], seconds: float, args: argparse.Namespace) -> int:
+def report(opened: OpenFleet, outcomes: list[Outcome], seconds: float, args: argparse.Namespace) -> int:
     """Tell how a pass ended; the exit code. One that did nothing and had nothing to do logs nothing."""
     converged = all(isinstance(outcome.end, Converged) for outcome in outcomes)
     actions = sum(len(outcome.actions) for outcome in outcomes)
-    _print(outcomes, as_json=args.json)
+    _print_outcomes(outcomes, as_json=args.json)
     if actions or args.verbose or not converged:
         from reconciler.logs import log
 
@@ -83,7 +83,7 @@ def report(opened: Session, outcomes: list[Outcome], seconds: float, args: argpa
     return 0 if converged else 1
 
 
-def _print(outcomes: list[Outcome], *, as_json: bool) -> None:
+def _print_outcomes(outcomes: list[Outcome], *, as_json: bool) -> None:
     if as_json:
         rows = [
             {"host": o.end.host, "app": o.end.app, "actions": [a.verb for a in o.actions], **end_json(o.end)}

@@ -11,7 +11,7 @@ from reconciler.decide.plan import AppPlan
 from reconciler.engine.preview import preview
 from reconciler.engine.report import plan_json, plan_text
 from reconciler.model.action import Blocked, Converged
-from reconciler.targets.open_fleet import Session, session
+from reconciler.targets.open_fleet import OpenFleet, open_fleet
 
 
 def run(args: argparse.Namespace) -> int:
@@ -20,10 +20,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _plan(args: argparse.Namespace) -> int:
-    async with session(args, history="wanted") as opened:
+    async with open_fleet(args, history="wanted") as opened:
         hints = await _hints(opened)
         foreseen = await preview(opened, allow_prune=args.allow_prune)
-        plans = [each for _, _, each in foreseen if each.actions or not _absent(each)]
+        plans = [each for _, _, each in foreseen if each.actions or not _is_absent(each)]
         plans += [AppPlan(refused.host, refused.app, (), refused) for refused in opened.refused]
     for hint in hints:
         print(hint, file=sys.stderr)
@@ -36,13 +36,13 @@ async def _plan(args: argparse.Namespace) -> int:
     return 3 if any(each.actions for each in plans) else 0
 
 
-async def _hints(opened: Session) -> list[str]:
+async def _hints(opened: OpenFleet) -> list[str]:
     from reconciler.artifact.hints import advice
 
-    targets = {target.wanted.app: target for target in opened.targets if target.app}
-    asked = [advice(target.app, target.folder, target.variables) for target in targets.values() if target.app]
+    targets = {files.target.app: files for files in opened.targets if files.app}
+    asked = [advice(files.app, files.folder, files.variables) for files in targets.values() if files.app]
     return [hint for hints in await asyncio.gather(*asked) for hint in hints]
 
 
-def _absent(each: AppPlan) -> bool:
+def _is_absent(each: AppPlan) -> bool:
     return isinstance(each.end, Converged) and not each.end.version

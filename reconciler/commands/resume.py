@@ -6,7 +6,7 @@ import argparse
 import asyncio
 
 from reconciler.apply.marks import mark
-from reconciler.targets.open_fleet import session
+from reconciler.targets.open_fleet import open_fleet
 
 
 def run(args: argparse.Namespace) -> int:
@@ -16,7 +16,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _resume(args: argparse.Namespace) -> int:
-    async with session(args) as opened:
+    async with open_fleet(args) as opened:
         hosts = await mark(opened, args.app_name, "resume", 0, "")
     print(f"{args.app_name} goes on at the next pass on {', '.join(hosts)}")
     return 0

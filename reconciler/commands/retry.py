@@ -6,8 +6,8 @@ import argparse
 import asyncio
 
 from reconciler.apply.marks import mark
-from reconciler.commands.once import one_pass
-from reconciler.targets.open_fleet import session
+from reconciler.commands.once import run_pass
+from reconciler.targets.open_fleet import open_fleet
 
 
 def run(args: argparse.Namespace) -> int:
@@ -17,6 +17,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _retry(args: argparse.Namespace) -> int:
-    async with session(args) as opened:
+    async with open_fleet(args) as opened:
         await mark(opened, args.app_name, "retry", 0, "")
-        return await one_pass(opened, args)
+        return await run_pass(opened, args)

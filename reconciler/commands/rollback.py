@@ -8,13 +8,13 @@ import json
 import sys
 
 from reconciler.apply.marks import reject
-from reconciler.commands.once import one_pass
+from reconciler.commands.once import run_pass
 from reconciler.desired_state.origin import FARTHEST_BACK
-from reconciler.engine.rollback import app_of, former
+from reconciler.engine.rollback import app_of, find_former
 from reconciler.errors import UsageError
 from reconciler.model.desired import App, Desired
-from reconciler.observe.lease import controller
-from reconciler.targets.open_fleet import close, session, work_out
+from reconciler.observe.lease import new_controller
+from reconciler.targets.open_fleet import close, open_fleet, work_out
 
 
 def run(args: argparse.Namespace) -> int:
@@ -24,29 +24,29 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _rollback(args: argparse.Namespace) -> int:
-    async with session(args, history="demanded") as opened:
-        now, who = app_of(opened.desired, args.app_name), controller(opened.owner)
+    async with open_fleet(args, history="demanded") as opened:
+        now, who = app_of(opened.desired, args.app_name), new_controller(opened.owner)
         if opened.desired.revision is None or now is None:
             raise UsageError("there is no commit to go back to", f"reconcile set {args.app_name} VERSION")
-        before = await former(opened, now, who)
+        before = await find_former(opened, now, who)
         if before is None:
             raise UsageError(
                 f"{now.app} was nothing else that has not failed, in the last {FARTHEST_BACK} commits", "set a version"
             )
-        _tell(args, now, before)
+        _print_advice(args, now, before)
         if not args.now:
             return 0
         await reject(opened, now.app, f"rolled back by hand by {who.holder}", opened.hosts, who)
     old = await work_out(before, [now.app], args.host)
     try:
-        await one_pass(old, args)
+        await run_pass(old, args)
     finally:
         await close(old)
     print(f"held there until {args.desired_state}/apps/{now.app}.yaml changes; reconcile retry {now.app} lets it go")
     return 1
 
 
-def _tell(args: argparse.Namespace, now: App, before: Desired) -> None:
+def _print_advice(args: argparse.Namespace, now: App, before: Desired) -> None:
     old = app_of(before, now.app)
     assert old is not None and before.revision is not None
     path = args.desired_state / "apps" / f"{now.app}.yaml"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 
-from reconciler.commands.live_slot import live
+from reconciler.commands.live_slot import open_live_slot
 from reconciler.errors import UsageError
 
 
@@ -17,5 +17,5 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _rpc(args: argparse.Namespace) -> int:
-    async with live(args) as place:
-        return await place.streamed(place.command(await place.node(), "rpc"), args.expression.encode())
+    async with open_live_slot(args) as place:
+        return await place.stream(place.command(await place.node(), "rpc"), args.expression.encode())

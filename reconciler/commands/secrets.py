@@ -18,7 +18,7 @@ from reconciler.errors import UsageError
 from reconciler.model.references import references
 from reconciler.secrets.audit import Row, audit
 from reconciler.secrets.editor import edit
-from reconciler.secrets.vault import Vault, as_typed
+from reconciler.secrets.vault import Vault, strip_line_end
 from reconciler.secrets.writing import Store, open_store, recipients_of
 
 
@@ -40,33 +40,33 @@ def _set(store: Store, args: argparse.Namespace) -> int:
         if getpass.getpass("once more: ").encode() != value:
             raise UsageError("the two are not the same", "nothing was changed")
     else:
-        value = as_typed(sys.stdin.buffer.read())
-    return _told(args, store, [store.set(args.secret_name, value)])
+        value = strip_line_end(sys.stdin.buffer.read())
+    return _print_files(args, store, [store.set(args.secret_name, value)])
 
 
 def _edit(store: Store, args: argparse.Namespace) -> int:
     store.refuse_name(args.secret_name)
     store.recipients()
     before = store.value(args.secret_name)
-    after = _as_meant(edit(before or b"", args.secret_name, os.environ), before or b"")
+    after = _restore_last_line_end(edit(before or b"", args.secret_name, os.environ), before or b"")
     if after == (before or b""):
         print(f"{args.secret_name} was not changed")
         return 0
-    return _told(args, store, [store.set(args.secret_name, after)])
+    return _print_files(args, store, [store.set(args.secret_name, after)])
 
 
-def _as_meant(after: bytes, before: bytes) -> bytes:
+def _restore_last_line_end(after: bytes, before: bytes) -> bytes:
     """Editors end the last line, whether it was ended before or not."""
     if b"\n" not in before:
-        return as_typed(after)
+        return strip_line_end(after)
     return after if before.endswith(b"\n") else after.removesuffix(b"\n")
 
 
 def _rekey(store: Store, args: argparse.Namespace) -> int:
-    return _told(args, store, store.rekey())
+    return _print_files(args, store, store.rekey())
 
 
-def _told(args: argparse.Namespace, store: Store, files: list[str]) -> int:
+def _print_files(args: argparse.Namespace, store: Store, files: list[str]) -> int:
     readers = [str(each) for each in store.recipients()]
     if args.json:
         print(json.dumps({"files": files, "readers": readers}, indent=2, ensure_ascii=False))
@@ -74,7 +74,7 @@ def _told(args: argparse.Namespace, store: Store, files: list[str]) -> int:
         for file in files:
             print(f"{file}: for {', '.join(readers)}")
         print(f"next: git add {store.label}/{SECRETS} && git commit" if files else "there is no age file to encrypt")
-    if store.locked_out():
+    if store.is_locked_out():
         print("note: no private key here is among the recipients, so nothing of it can be read here", file=sys.stderr)
     return 0
 

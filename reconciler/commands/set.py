@@ -20,12 +20,12 @@ from reconciler.model.values import SHA256, VERSION
 def run(args: argparse.Namespace) -> int:
     """Writes the file, or raises before anything is written."""
     sha256: str | None = getattr(args, "sha256", None)
-    _check(VERSION, "version", args.version)
+    _check_value(VERSION, "version", args.version)
     if sha256 is not None:
-        _check(SHA256, "--sha256", sha256)
+        _check_value(SHA256, "--sha256", sha256)
     app = open_app(args.desired_state, args.app_name)
     old = app.value(VERSION_KEY)
-    digest = sha256.lower() if sha256 else _digest(app, args.version)
+    digest = sha256.lower() if sha256 else _find_digest(app, args.version)
     before = app.text
     now = write_version(app, args.version, digest)
     changed = (app.folder / app.key).read_bytes() != before.encode("utf-8")
@@ -48,14 +48,14 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _check(shape: Text, what: str, value: str) -> None:
+def _check_value(shape: Text, what: str, value: str) -> None:
     try:
         shape.read(value)
     except PydanticCustomError as error:
         raise UsageError(f"{what} {error.message()}", str((error.context or {}).get("next_step", ""))) from None
 
 
-def _digest(app: AppText, version: str) -> str | None:
+def _find_digest(app: AppText, version: str) -> str | None:
     """The digest to write, from where the artifact is. None leaves it out, or as it is."""
     pinned = SHA256_KEY in app.document.places
     source = app.value(SOURCE_KEY) or ""
@@ -68,7 +68,7 @@ def _digest(app: AppText, version: str) -> str | None:
     if not pinned and not published:
         return None  # a path says by itself which bytes it has
     try:
-        return asyncio.run(_measured(app, source, version))
+        return asyncio.run(_measure_digest(app, source, version))
     except ArtifactError as error:
         if pinned or not isinstance(error, ArtifactUnavailable):
             raise UsageError(
@@ -78,8 +78,8 @@ def _digest(app: AppText, version: str) -> str | None:
         return None
 
 
-async def _measured(app: AppText, source: str, version: str) -> str:
-    from reconciler.apply.install import share
+async def _measure_digest(app: AppText, source: str, version: str) -> str:
+    from reconciler.apply.install import progress_text
     from reconciler.artifact.source import label_of, measure
 
     label, terminal = label_of(source, version, app.folder), sys.stderr.isatty()
@@ -89,7 +89,7 @@ async def _measured(app: AppText, source: str, version: str) -> str:
         nonlocal shown_at
         if terminal and now_seconds() - shown_at > 0.1:
             shown_at = now_seconds()
-            print(f"\r\033[K  {label}: read {share(done, total)}", end="", file=sys.stderr, flush=True)
+            print(f"\r\033[K  {label}: read {progress_text(done, total)}", end="", file=sys.stderr, flush=True)
 
     try:
         return await measure(source, version, app.folder, progress)

@@ -11,8 +11,8 @@ from reconciler.clock import sleep_seconds
 from reconciler.engine.preview import preview
 from reconciler.engine.report import status_row, status_text
 from reconciler.model.observed import ObservedHost, Unreachable
-from reconciler.model.wanted import Wanted
-from reconciler.targets.open_fleet import session
+from reconciler.model.target import Target
+from reconciler.targets.open_fleet import open_fleet
 
 REFRESH_SECONDS = 2
 
@@ -24,18 +24,18 @@ def run(args: argparse.Namespace) -> int:
 
 async def _status(args: argparse.Namespace) -> int:
     if not args.watch:
-        return await _shown(args)
+        return await _print_status(args)
     while True:
         sys.stdout.write("\033[H\033[2J" if sys.stdout.isatty() else "")
-        await _shown(args)
+        await _print_status(args)
         await sleep_seconds(REFRESH_SECONDS)
 
 
-async def _shown(args: argparse.Namespace) -> int:
-    async with session(args, history="wanted") as opened:
+async def _print_status(args: argparse.Namespace) -> int:
+    async with open_fleet(args, history="wanted") as opened:
         foreseen = await preview(opened, allow_prune=args.allow_prune)
         rows = [
-            status_row(target.wanted, seen, plan) for target, seen, plan in foreseen if not _gone(target.wanted, seen)
+            status_row(files.target, seen, plan) for files, seen, plan in foreseen if not _is_gone(files.target, seen)
         ]
         for refused in opened.refused:
             rows.append(
@@ -56,5 +56,5 @@ async def _shown(args: argparse.Namespace) -> int:
     return 0 if all(row["ready"] for row in rows) else 1
 
 
-def _gone(want: Wanted, seen: ObservedHost | Unreachable) -> bool:
-    return want.gone and (isinstance(seen, Unreachable) or want.app not in seen.apps)
+def _is_gone(target: Target, seen: ObservedHost | Unreachable) -> bool:
+    return target.gone and (isinstance(seen, Unreachable) or target.app not in seen.apps)

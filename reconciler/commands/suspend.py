@@ -8,7 +8,7 @@ import re
 
 from reconciler.apply.marks import mark
 from reconciler.errors import UsageError
-from reconciler.targets.open_fleet import session
+from reconciler.targets.open_fleet import open_fleet
 
 UNITS = {"m": 60, "h": 3600, "d": 86400}
 
@@ -30,7 +30,7 @@ def seconds_of(duration: str | None) -> int:
 
 
 async def _suspend(args: argparse.Namespace, seconds: int) -> int:
-    async with session(args) as opened:
+    async with open_fleet(args) as opened:
         hosts = await mark(opened, args.app_name, "suspend", seconds, args.reason)
     until = f"for {args.duration}" if args.duration else f"until `reconcile resume {args.app_name}`"
     print(f"{args.app_name} is suspended on {', '.join(hosts)} {until}: {args.reason}")

@@ -14,20 +14,20 @@ from pydantic import SecretStr
 from reconciler.clock import now_seconds
 from reconciler.commands.once import report
 from reconciler.daemon import systemd_notify
-from reconciler.daemon.after_pass import Telling
+from reconciler.daemon.after_pass import PassReports
 from reconciler.daemon.http_server import Get, serve
 from reconciler.daemon.metrics import CONTENT_TYPE, liveness, readiness
 from reconciler.daemon.webhook import serve_webhook
 from reconciler.desired_state.origin import origin_of
-from reconciler.desired_state.wake_on_change import changes
+from reconciler.desired_state.wake_on_change import watch_changes
 from reconciler.engine.progress import Progress
 from reconciler.engine.watch import Watch
 from reconciler.errors import ReconcileError, Unexpected, UsageError
 from reconciler.logs import log
 from reconciler.model.action import Blocked
 from reconciler.model.outcome import Outcome
-from reconciler.observe.lease import controller
-from reconciler.targets.open_fleet import Session
+from reconciler.observe.lease import new_controller
+from reconciler.targets.open_fleet import OpenFleet
 
 LONGEST_STANDSTILL_SECONDS = 300.0  # a pass runs beside the loop, so the loop itself never stands still for long
 
@@ -40,32 +40,32 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _watch(args: argparse.Namespace) -> int:
-    telling = Telling(args.metrics_file)
-    telling.begin()
+    reports = PassReports(args.metrics_file)
+    reports.resume_counters()
     news = News()
 
-    def done(opened: Session, outcomes: list[Outcome], seconds: float) -> None:
-        if args.verbose or news.among(outcomes):
+    def report_pass(opened: OpenFleet, outcomes: list[Outcome], seconds: float) -> None:
+        if args.verbose or news.is_in(outcomes):
             report(opened, outcomes, seconds, args)
         if opened.desired.refused is None:
             news.refused = ""
-        telling.in_background(opened, outcomes, seconds)
+        reports.report_in_background(opened, outcomes, seconds)
 
-    def trouble(error: ReconcileError) -> None:
+    def report_error(error: ReconcileError) -> None:
         event = "pass.failed" if isinstance(error, Unexpected) else "desired_state.refused"
         if news.is_new(error) or args.verbose:
             log(event, reason=str(error), next=error.next_step)
-        telling.trouble(error)
+        reports.report_error(error)
 
     progress = Progress(log, terminal=sys.stderr.isatty())
     watch = Watch(
-        origin_of(args, lasting=True), controller, progress, done, trouble, args.interval,
+        origin_of(args, lasting=True), new_controller, progress, report_pass, report_error, args.interval,
         args.allow_prune, args.allow_step_back, args.repo,
     )  # fmt: skip
     loop = asyncio.get_running_loop()
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, watch.stop)
-    server = await _listen(args, watch, telling)
+    server = await _listen(args, watch, reports)
     helpers = [asyncio.create_task(_pat_watchdog(watch))]
     if not args.repo:
         helpers.append(asyncio.create_task(_wake_on_changes(args, watch)))
@@ -84,14 +84,14 @@ async def _watch(args: argparse.Namespace) -> int:
 class News:
     """What was in the way of each app when last told: it is said once, and so is its end."""
 
-    told: dict[tuple[str, str], Blocked | None] = field(default_factory=dict)
+    reported: dict[tuple[str, str], Blocked | None] = field(default_factory=dict)
     refused: str = ""  # why no pass could be made of the desired state, or not of the newest
 
-    def among(self, outcomes: list[Outcome]) -> bool:
+    def is_in(self, outcomes: list[Outcome]) -> bool:
         """Whether something was done, or something else is in the way than last time, or nothing any more."""
         ways = {(each.end.app, each.end.host): each.end if isinstance(each.end, Blocked) else None for each in outcomes}
-        same = all(self.told.get(key) == way for key, way in ways.items())
-        self.told |= ways
+        same = all(self.reported.get(key) == way for key, way in ways.items())
+        self.reported |= ways
         return not same or any(outcome.actions for outcome in outcomes)
 
     def is_new(self, error: ReconcileError) -> bool:
@@ -101,10 +101,10 @@ class News:
 
 
 async def _wake_on_changes(args: argparse.Namespace, watch: Watch) -> None:
-    def tell(reason: str) -> None:
+    def log_blindness(reason: str) -> None:
         log("changes.not_seen", reason=reason, next=f"commits are seen every {args.interval} s all the same")
 
-    async for _ in changes(args.desired_state, tell):
+    async for _ in watch_changes(args.desired_state, log_blindness):
         watch.wake()
 
 
@@ -116,22 +116,22 @@ async def _pat_watchdog(watch: Watch) -> None:
         await asyncio.sleep(every / 2)
 
 
-async def _listen(args: argparse.Namespace, watch: Watch, telling: Telling) -> asyncio.Server | None:
+async def _listen(args: argparse.Namespace, watch: Watch, reports: PassReports) -> asyncio.Server | None:
     if args.listen is None:
         if args.webhook_secret_file:
             raise UsageError("--webhook-secret-file needs --listen", "add --listen 127.0.0.1:9465")
         return None
     gets: dict[str, Get] = {
-        "/metrics": lambda: (200, CONTENT_TYPE, telling.metrics.render(len(watch.passes))),
-        "/healthz": lambda: _plain(*liveness(now_seconds() - watch.turned_seconds, LONGEST_STANDSTILL_SECONDS)),
-        "/readyz": lambda: _plain(*readiness(watch.last_good_age_seconds, watch.interval_seconds)),
+        "/metrics": lambda: (200, CONTENT_TYPE, reports.metrics.render(len(watch.passes))),
+        "/healthz": lambda: _plain_text(*liveness(now_seconds() - watch.turned_seconds, LONGEST_STANDSTILL_SECONDS)),
+        "/readyz": lambda: _plain_text(*readiness(watch.last_good_age_seconds, watch.interval_seconds)),
     }
     if args.webhook_secret_file is None:
         return await serve(args.listen, gets)
     return await serve_webhook(args.listen, _read_secret(args.webhook_secret_file), watch.wake, gets)
 
 
-def _plain(status: int, text: str) -> tuple[int, str, bytes]:
+def _plain_text(status: int, text: str) -> tuple[int, str, bytes]:
     return status, "text/plain; charset=utf-8", text.encode()
 
 

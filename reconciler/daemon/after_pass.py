@@ -13,13 +13,13 @@ from reconciler.errors import GitError, InvalidDesiredState, ReconcileError, Une
 from reconciler.logs import log
 from reconciler.model.action import Blocked
 from reconciler.model.outcome import Outcome
-from reconciler.model.references import named_in
+from reconciler.model.references import references_in
 from reconciler.notify.notifier import Notifier
-from reconciler.targets.open_fleet import Session, cache_file
+from reconciler.targets.open_fleet import OpenFleet, cache_file
 
 
 @dataclass
-class Telling:
+class PassReports:
     """Metrics and messages over the life of one process."""
 
     metrics_file: Path | None
@@ -27,43 +27,43 @@ class Telling:
     notifier: Notifier | None = None
     background: set[asyncio.Task[None]] = field(default_factory=set)
 
-    def begin(self) -> None:
+    def resume_counters(self) -> None:
         """Counters of an earlier process go on: a timer that runs --once counts like a watch."""
         if self.metrics_file:
             self.metrics.resume(self.metrics_file)
 
-    async def after_pass(self, opened: Session, outcomes: list[Outcome], seconds: float) -> None:
+    async def report_pass(self, opened: OpenFleet, outcomes: list[Outcome], seconds: float) -> None:
         """Count it, write the file, tell those who are to be told."""
         for host in opened.hosts:
-            wants = {t.wanted.app: t.wanted.version for t in opened.targets if t.wanted.host == host}
+            wants = {t.target.app: t.target.version for t in opened.targets if t.target.host == host}
             suspended = [o.end.app for o in outcomes if isinstance(o.end, Blocked) and o.end.kind == "suspended"]
             self.metrics.observe_pass(host, seconds, outcomes, wants=wants, suspended=suspended)
         desired = opened.desired
         self.metrics.keep_hosts({*desired.host_names(), *desired.fleet.hosts})
         self.metrics.set_git_head(desired.committed_at)
-        self._write()
-        await self._tell(opened, outcomes)
+        self._write_metrics()
+        await self._notify_of_pass(opened, outcomes)
         if desired.refused is None:  # else it is told already
-            await self._tell_desired_state(None, desired.revision)
+            await self._notify_of_desired_state(None, desired.revision)
 
-    def in_background(self, opened: Session, outcomes: list[Outcome], seconds: float) -> None:
+    def report_in_background(self, opened: OpenFleet, outcomes: list[Outcome], seconds: float) -> None:
         """The same, without keeping the loop waiting."""
-        self._begin(self.after_pass(opened, outcomes, seconds))
+        self._start_task(self.report_pass(opened, outcomes, seconds))
 
-    def trouble(self, error: ReconcileError) -> None:
+    def report_error(self, error: ReconcileError) -> None:
         """A desired state cannot be used. Who is to be told is known from the last one that could."""
         self.metrics.observe_error(error)
-        self._write()
+        self._write_metrics()
         if not error.retryable:  # a repository that is away for a moment is no news
             revision = error.revision if isinstance(error, InvalidDesiredState | GitError) else None
-            self._begin(self._tell_desired_state(error, revision))
+            self._start_task(self._notify_of_desired_state(error, revision))
 
-    def _begin(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(_logged(work))
+    def _start_task(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(_log_failure(work))
         self.background.add(task)
         task.add_done_callback(self.background.discard)
 
-    def _write(self) -> None:
+    def _write_metrics(self) -> None:
         if self.metrics_file is None:
             return
         try:
@@ -71,29 +71,29 @@ class Telling:
         except ReconcileError as error:
             log("metrics.not_written", reason=str(error))
 
-    async def _tell(self, opened: Session, outcomes: list[Outcome]) -> None:
+    async def _notify_of_pass(self, opened: OpenFleet, outcomes: list[Outcome]) -> None:
         settings = opened.desired.fleet.notify
         if not settings and self.notifier is None:
             return
-        secret = await opened.vault.read_all(named.name for each in settings for named in named_in(each, "notify"))
+        secret = await opened.vault.read_all(named.name for each in settings for named in references_in(each, "notify"))
         self.notifier = self.notifier or Notifier(settings, secret, remember=cache_file("notify", "told.json"))
         self.notifier.use(settings, secret)
-        known = {(target.wanted.app, target.wanted.host) for target in opened.targets}
-        secrets = frozenset().union(*(target.secrets for target in opened.targets))
-        failures = await self.notifier.tell(
+        known = {(files.target.app, files.target.host) for files in opened.targets}
+        secrets = frozenset().union(*(files.secrets for files in opened.targets))
+        failures = await self.notifier.notify(
             outcomes, epoch_seconds(), revision=opened.desired.revision, known=known, secrets=secrets
         )
         for failure in failures:
             log("notify.failed", reason=failure)
 
-    async def _tell_desired_state(self, error: ReconcileError | None, revision: str | None) -> None:
+    async def _notify_of_desired_state(self, error: ReconcileError | None, revision: str | None) -> None:
         if self.notifier is None:
             return
-        for failure in await self.notifier.tell_desired_state(error, epoch_seconds(), revision=revision):
+        for failure in await self.notifier.notify_of_desired_state(error, epoch_seconds(), revision=revision):
             log("notify.failed", reason=failure)
 
 
-async def _logged(work: Coroutine[None, None, None]) -> None:
+async def _log_failure(work: Coroutine[None, None, None]) -> None:
     try:
         await work
     except Exception as error:

@@ -85,7 +85,7 @@ async def serve(
     host, port = read_listen(listen)
     paths = _Paths(get, post or {}, read_seconds)
 
-    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def handle_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(paths.open) >= _MOST_CONNECTIONS:
             paths.make_room()
         task = asyncio.ensure_future(_serve_one(reader, writer, paths))
@@ -93,7 +93,7 @@ async def serve(
         task.add_done_callback(lambda task: paths.open.pop(task, None))
 
     try:
-        return await asyncio.start_server(connected, host, port, limit=_LARGEST_HEAD)
+        return await asyncio.start_server(handle_connection, host, port, limit=_LARGEST_HEAD)
     except OSError as error:
         raise UsageError(f"cannot listen on {listen}: {error.strerror or error}", "choose another address") from error
 
@@ -120,7 +120,7 @@ async def _converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, 
     writer.transport.set_write_buffer_limits(0)  # drained means: sent
     try:
         async with asyncio.timeout(paths.read_seconds):
-            answer = await _take(state, reader, writer, paths)
+            answer = await _answer_request(state, reader, writer, paths)
     except _Refused as refused:
         answer = refused.status, TEXT, f"{refused}\n".encode()
     except TimeoutError:
@@ -132,7 +132,7 @@ async def _converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, 
     await _linger(reader)
 
 
-async def _take(
+async def _answer_request(
     state: h11.Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, paths: _Paths
 ) -> Answer:
     """Read one request and have it answered."""

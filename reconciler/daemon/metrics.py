@@ -63,11 +63,11 @@ class Family:
         self.samples = {key: each for key, each in self.samples.items() if not labels.items() <= dict(key[1]).items()}
 
     def lines(self, name: str) -> Iterator[str]:
-        yield f"# HELP {name} {_escaped(self.text, quotes=False)}"
+        yield f"# HELP {name} {_escape(self.text, quotes=False)}"
         yield f"# TYPE {name} {self.kind}"
         # The buckets of one series stay in their order: the sort is stable and does not look at them.
         for (suffix, labels), value in sorted(self.samples.items(), key=lambda each: _series(each[0][1])):
-            shown = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels)
+            shown = ",".join(f'{key}="{_escape(text)}"' for key, text in labels)
             yield f"{name}{suffix}{{{shown}}} {_number(value)}" if shown else f"{name}{suffix} {_number(value)}"
 
 
@@ -222,7 +222,7 @@ class Metrics:
             suffix = f"_{last}"
         family = self.families.get(name)
         if family and (family.kind != "gauge" or family is self.last_success):
-            labels = tuple((key, _unescaped(text)) for key, text in _LABEL.findall(found["labels"] or ""))
+            labels = tuple((key, _unescape(text)) for key, text in _LABEL.findall(found["labels"] or ""))
             if math.isfinite(value := float(found["value"])):
                 family.samples[suffix, labels] = value
 
@@ -258,12 +258,12 @@ def _series(labels: Labels) -> list[tuple[str, str]]:
     return [each for each in labels if each[0] != "le"]
 
 
-def _escaped(text: str, *, quotes: bool = True) -> str:
+def _escape(text: str, *, quotes: bool = True) -> str:
     text = text.replace("\\", "\\\\").replace("\n", "\\n")
     return text.replace('"', '\\"') if quotes else text
 
 
-def _unescaped(text: str) -> str:
+def _unescape(text: str) -> str:
     return re.sub(r"\\.", lambda found: _UNESCAPED.get(found[0], found[0]), text)
 
 

@@ -32,9 +32,9 @@ def watchdog_seconds() -> float | None:
 
     Send it twice as often.
     """
-    told, process = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
+    microseconds, process = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
     if process and process != str(os.getpid()):
         return None
-    if not told.isascii() or not told.isdigit() or int(told) == 0:
+    if not microseconds.isascii() or not microseconds.isdigit() or int(microseconds) == 0:
         return None
-    return int(told) / _MICRO
+    return int(microseconds) / _MICRO

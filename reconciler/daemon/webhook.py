@@ -82,10 +82,10 @@ class Gathered:
         if self._resting:
             self._again = True
             return
-        self._resting = asyncio.get_running_loop().call_later(self._every_seconds, self._rested)
+        self._resting = asyncio.get_running_loop().call_later(self._every_seconds, self._pause)
         self._wake()
 
-    def _rested(self) -> None:
+    def _pause(self) -> None:
         self._resting = None
         if self._again:
             self._again = False

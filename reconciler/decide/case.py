@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from reconciler.errors import Kind
 from reconciler.model.action import Blocked
 from reconciler.model.observed import Identity, ObservedApp, ObservedHost, Slot
-from reconciler.model.wanted import Wanted
+from reconciler.model.target import Target
 
 
 @dataclass(frozen=True)
 class Case:
     """What every part of the decision looks at."""
 
-    want: Wanted
+    target: Target
     seen: ObservedHost
     app: ObservedApp
     live: Slot | None
@@ -25,12 +25,12 @@ class Case:
     @property
     def stop_first(self) -> bool:
         """What serves must leave its slot before the wanted release can start in it."""
-        return self.slot is self.live and (self.want.one_slot or bool(self.crowded or self.slot.previous))
+        return self.slot is self.live and (self.target.one_slot or bool(self.crowded or self.slot.previous))
 
     @property
     def serving(self) -> str:
         # Until Traefik has applied a route, visitors still reach the slot that it holds.
-        applied = self.app.applied if self.want.route else None
+        applied = self.app.applied if self.target.route else None
         live = self.app.slot(applied.slot) if applied and applied.slot else self.live
         return live.running.version if live and live.state == "active" and live.running else ""
 
@@ -43,13 +43,13 @@ class Case:
         if self.slot.previous:
             return False
         route = self.app.route
-        if self.want.route and route and route.slot:
+        if self.target.route and route and route.slot:
             return route.slot == self.slot.name
         return self.slot.enabled
 
-    def blocked(self, kind: Kind, reason: str, next_step: str = "", log_tail: tuple[str, ...] = ()) -> Blocked:
-        return Blocked(self.want.host, self.want.app, reason, next_step, self.serving, log_tail, kind=kind)
+    def block(self, kind: Kind, reason: str, next_step: str = "", log_tail: tuple[str, ...] = ()) -> Blocked:
+        return Blocked(self.target.host, self.target.app, reason, next_step, self.serving, log_tail, kind=kind)
 
     @property
     def where(self) -> tuple[str, str]:
-        return self.want.host, self.want.app
+        return self.target.host, self.target.app

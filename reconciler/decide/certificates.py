@@ -11,25 +11,25 @@ from dataclasses import replace
 from reconciler.decide.case import Case
 from reconciler.model.action import Converged, RetryCertificates, Step, WaitCertified
 from reconciler.model.observed import ObservedHost
-from reconciler.model.wanted import Wanted
+from reconciler.model.target import Target
 
 WITHIN_SECONDS = 15  # the usual time is 2 to 10 s
 RETRY_SECONDS = 3600
 ASKED_FOR_SECONDS = 10 * 365 * 86_400  # `reconcile retry` sets the time of the route file back to 1970
 
 
-def uncertified(want: Wanted, seen: ObservedHost) -> tuple[str, ...]:
+def names_without_certificate(target: Target, seen: ObservedHost) -> tuple[str, ...]:
     """The names of the route that are answered with Traefik's default certificate; none when Traefik does not say."""
-    if want.route is None or seen.certificates is None:
+    if target.route is None or seen.certificates is None:
         return ()
     now = seen.facts.now_epoch_seconds
     held = {name.lower() for each in seen.certificates if each.ends_epoch_seconds > now for name in each.names}
-    return tuple(name for name in want.route.certified if not {name, f"*.{name.partition('.')[2]}"} & held)
+    return tuple(name for name in target.route.certified if not {name, f"*.{name.partition('.')[2]}"} & held)
 
 
-def be_certified(case: Case) -> Step | None:
+def certify(case: Case) -> Step | None:
     """Wait a little after a route was written; ask again when the last change of any route is long ago."""
-    names, seen, route = uncertified(case.want, case.seen), case.seen, case.app.route
+    names, seen, route = names_without_certificate(case.target, case.seen), case.seen, case.app.route
     if not names or route is None or case.app.uncertified:
         return None
     now = seen.facts.now_epoch_seconds
@@ -42,16 +42,16 @@ def be_certified(case: Case) -> Step | None:
     return RetryCertificates(*case.where, why, case.slot.name, case.slot.invocation, now)
 
 
-def converged(case: Case) -> Converged:
+def converged_with_notes(case: Case) -> Converged:
     """All is as wanted; what is missing at a certificate is said."""
     done = Converged(*case.where, case.identity.version, case.slot.name)
-    names = uncertified(case.want, case.seen)
+    names = names_without_certificate(case.target, case.seen)
     if not names:
         return done
     return replace(
         done,
         note=f"https for {', '.join(names)} is answered with Traefik's default certificate",
         next_step="let its DNS point to this host and port 80 be open to the CA (journalctl -u traefik says what it "
-        f"answered), then reconcile retry {case.want.app}; without that it is tried again each hour. If no certificate "
-        "is wanted: an empty cert_resolver in fleet.yaml",
+        f"answered), then reconcile retry {case.target.app}; without that it is tried again each hour. If no "
+        "certificate is wanted: an empty cert_resolver in fleet.yaml",
     )

@@ -40,16 +40,16 @@ from reconciler.model.observed import (
     RouteFile,
     Slot,
 )
-from reconciler.model.wanted import Wanted
+from reconciler.model.target import Target
 
 
-def expected(seen: ObservedHost, action: AnyAction, want: Wanted) -> ObservedHost:
+def expected_host(seen: ObservedHost, action: AnyAction, target: Target) -> ObservedHost:
     """The observation after `action` went as meant. Evidence of earlier looks is gone, as after a real one."""
     app = forget_evidence(seen.app(action.app))
     if isinstance(action, WaitCertified):
         ends = seen.facts.now_epoch_seconds + 90 * 86_400
         seen = replace(seen, certificates=(*(seen.certificates or ()), Certificate(action.names, ends)))
-    return seen.with_app(action.app, _changed(app, action, want))
+    return seen.with_app(action.app, _expected_app(app, action, target))
 
 
 def forget_evidence(app: ObservedApp) -> ObservedApp:
@@ -58,7 +58,7 @@ def forget_evidence(app: ObservedApp) -> ObservedApp:
     return replace(app, slots=slots, unconfirmed="", uncertified="")
 
 
-def _changed(app: ObservedApp, action: AnyAction, want: Wanted) -> ObservedApp:  # noqa: C901 - one line a case
+def _expected_app(app: ObservedApp, action: AnyAction, target: Target) -> ObservedApp:  # noqa: C901 - one line a case
     match action:
         case InstallRelease():
             others = tuple(each for each in app.releases if each != action.release)
@@ -66,23 +66,23 @@ def _changed(app: ObservedApp, action: AnyAction, want: Wanted) -> ObservedApp: 
         case Migrate():
             return replace(app, migrated=(*app.migrated, action.identity.release))
         case StartInstance():
-            slot = _started(app.slot(action.slot), action, want)
-            return app.with_slot(slot) if slot.on_trial else _with_unit(app.with_slot(slot), want)
+            slot = _start_slot(app.slot(action.slot), action, target)
+            return app.with_slot(slot) if slot.on_trial else _with_unit(app.with_slot(slot), target)
         case StartAgain():
             slot = app.slot(action.slot)
             return app.with_slot(replace(slot, state="active", running=slot.prepared, invocation=f"{slot.invocation}+"))
         case RepairFiles():
-            return _with_unit(app.with_slot(_written(app.slot(action.slot), action.identity, want)), want)
+            return _with_unit(app.with_slot(_write_slot(app.slot(action.slot), action.identity, target)), target)
         case WaitHealthy():
-            seconds = want.minimum_healthy_seconds
+            seconds = target.minimum_healthy_seconds
             slot = replace(app.slot(action.slot), state="active", health="200", healthy=True)
             return app.with_slot(
-                replace(slot, healthy_for_seconds=seconds, listening=bool(want.health_path) or want.port_asked)
+                replace(slot, healthy_for_seconds=seconds, listening=bool(target.health_path) or target.port_asked)
             )
         case Cutover():
-            return replace(_accepted(app, action.slot), route=_route(want, action.slot))
+            return replace(_accept_slot(app, action.slot), route=_route(target, action.slot))
         case EnableInstance():
-            return replace(_accepted(app, action.slot), by_hand="")
+            return replace(_accept_slot(app, action.slot), by_hand="")
         case ConfirmRoute():
             return replace(app, applied=AppliedRoute(action.slot, action.digest) if action.digest else None)
         case RemoveRoute():
@@ -90,14 +90,14 @@ def _changed(app: ObservedApp, action: AnyAction, want: Wanted) -> ObservedApp: 
         case Drain():
             return app.with_slot(replace(app.slot(action.slot), open_connections=0, drained=True))
         case Soak():
-            route = replace(app.route, age_seconds=int(want.soak_seconds) + 1) if app.route else None
+            route = replace(app.route, age_seconds=int(target.soak_seconds) + 1) if app.route else None
             return replace(app, route=route)
         case GoBack():
-            entry = Quarantine(action.failed, action.why, 0, want.attempt)
+            entry = Quarantine(action.failed, action.why, 0, target.attempt)
             app = replace(app, quarantined=(*app.quarantined, entry))
-            return replace(_enabled(app, action.slot), route=_route(want, action.slot))
+            return replace(_enable_slot(app, action.slot), route=_route(target, action.slot))
         case RetryCertificates():
-            return replace(app, route=_route(want, action.slot))
+            return replace(app, route=_route(target, action.slot))
         case WaitCertified():
             return app
         case RemoveApp():
@@ -105,7 +105,7 @@ def _changed(app: ObservedApp, action: AnyAction, want: Wanted) -> ObservedApp: 
         case StopInstance():
             return app.with_slot(Slot(action.slot))
         case RejectRelease():
-            return _rejected(app, action, want, seen_at=0)
+            return _reject_release(app, action, target, seen_at=0)
         case PruneReleases():
             kept = tuple(each for each in app.releases if each not in action.releases)
             return replace(app, releases=kept, leftovers=())
@@ -113,32 +113,34 @@ def _changed(app: ObservedApp, action: AnyAction, want: Wanted) -> ObservedApp: 
             assert_never(action)
 
 
-def _route(want: Wanted, slot: str) -> RouteFile:
-    wanted = want.route
+def _route(target: Target, slot: str) -> RouteFile:
+    wanted = target.route
     return (
         RouteFile(slot, wanted.digests[slot], intact=True, parts=wanted.parts) if wanted else RouteFile(slot, "", True)
     )
 
 
-def _with_unit(app: ObservedApp, want: Wanted) -> ObservedApp:
-    return replace(app, unit=want.unit, unit_intact=True)
+def _with_unit(app: ObservedApp, target: Target) -> ObservedApp:
+    return replace(app, unit=target.unit, unit_intact=True)
 
 
-def _enabled(app: ObservedApp, slot: str) -> ObservedApp:
+def _enable_slot(app: ObservedApp, slot: str) -> ObservedApp:
     return app.with_slot(replace(app.slot(slot), enabled=True, on_trial=False, previous=None))
 
 
-def _accepted(app: ObservedApp, slot: str) -> ObservedApp:
+def _accept_slot(app: ObservedApp, slot: str) -> ObservedApp:
     """Enabled, and its release counts as the newest: releases are kept by when they served."""
     before = app.slot(slot)
     release = before.prepared.release if before.prepared else ""
     others = tuple(each for each in app.releases if each != release)
     releases = (*others, release) if release in app.releases else app.releases
     unit = before.prepared.unit if before.on_trial and before.prepared else app.unit
-    return replace(_enabled(app, slot), releases=releases, unit=unit, unit_intact=app.unit_intact or before.on_trial)
+    return replace(
+        _enable_slot(app, slot), releases=releases, unit=unit, unit_intact=app.unit_intact or before.on_trial
+    )
 
 
-def _sunk(app: ObservedApp, release: str) -> ObservedApp:
+def _sink_release(app: ObservedApp, release: str) -> ObservedApp:
     """The first to be pruned, unless a slot needs it."""
     needed = {each.release for slot in app.slots for each in (slot.prepared, slot.previous) if each}
     if release in needed or release not in app.releases:
@@ -146,13 +148,13 @@ def _sunk(app: ObservedApp, release: str) -> ObservedApp:
     return replace(app, releases=(release, *(each for each in app.releases if each != release)))
 
 
-def _written(slot: Slot, identity: Identity, want: Wanted) -> Slot:
-    return replace(slot, prepared=identity, env_keys=want.env_keys, files_intact=True, on_trial=False, previous=None)
+def _write_slot(slot: Slot, identity: Identity, target: Target) -> Slot:
+    return replace(slot, prepared=identity, env_keys=target.env_keys, files_intact=True, on_trial=False, previous=None)
 
 
-def _started(slot: Slot, action: StartInstance, want: Wanted) -> Slot:
+def _start_slot(slot: Slot, action: StartInstance, target: Target) -> Slot:
     on_disk = slot.previous if slot.on_trial else slot.prepared
-    written = _written(slot, action.identity, want)
+    written = _write_slot(slot, action.identity, target)
     if on_disk != action.identity:
         written = replace(written, on_trial=True, previous=on_disk)
     return replace(
@@ -170,8 +172,8 @@ def _started(slot: Slot, action: StartInstance, want: Wanted) -> Slot:
     )
 
 
-def _rejected(app: ObservedApp, action: RejectRelease, want: Wanted, seen_at: int) -> ObservedApp:
-    entry = Quarantine(action.identity, action.why, seen_at, want.attempt)
+def _reject_release(app: ObservedApp, action: RejectRelease, target: Target, seen_at: int) -> ObservedApp:
+    entry = Quarantine(action.identity, action.why, seen_at, target.attempt)
     before = app.slot(action.slot)
     after = Slot(action.slot)
     if before.previous:
@@ -184,4 +186,4 @@ def _rejected(app: ObservedApp, action: RejectRelease, want: Wanted, seen_at: in
             invocation=f"{before.invocation}+",
         )
     rejected = replace(app.with_slot(after), quarantined=(*app.quarantined, entry))
-    return _sunk(rejected, action.identity.release)
+    return _sink_release(rejected, action.identity.release)

@@ -14,15 +14,21 @@ from reconciler.model.action import (
     WaitCertified,
 )
 from reconciler.model.observed import ObservedHost
-from reconciler.model.wanted import Wanted
+from reconciler.model.target import Target
 
 LARGEST_SHARE_REMOVED = 1 / 3
 
 
-def refused(step: AnyAction, want: Wanted, seen: ObservedHost) -> Blocked | None:
+def refusal(step: AnyAction, target: Target, seen: ObservedHost) -> Blocked | None:
     """Why this action may not be taken now; None when it may."""
-    guards = (_behind, _suspended, _routed_is_never_stopped, _drift_is_only_reported, _another_controller)
-    return next((blocked for guard in guards if (blocked := guard(step, want, seen))), None)
+    guards = (
+        _refuse_stale_commit,
+        _refuse_while_suspended,
+        _refuse_to_stop_routed,
+        _refuse_to_correct_drift,
+        _refuse_while_locked,
+    )
+    return next((blocked for guard in guards if (blocked := guard(step, target, seen))), None)
 
 
 def too_many_removals(removed: list[str], apps_seen: int) -> str:
@@ -33,24 +39,31 @@ def too_many_removals(removed: list[str], apps_seen: int) -> str:
     return f"{len(removed)} of {apps_seen} apps at once ({names}) is more than a third; --allow-prune lets it happen"
 
 
-def _behind(step: AnyAction, want: Wanted, seen: ObservedHost) -> Blocked | None:
-    if not want.behind:
+def _refuse_stale_commit(step: AnyAction, target: Target, seen: ObservedHost) -> Blocked | None:
+    if not target.behind:
         return None
-    reason = f"{want.behind}; it would {step.verb}: {step.reason}"
+    reason = f"{target.behind}; it would {step.verb}: {step.reason}"
     next_step = "git pull; to go back make a new commit (git revert), or pass --allow-step-back"
-    return Blocked(want.host, want.app, reason, next_step, _serving(want, seen), kind="step_back")
+    return Blocked(target.host, target.app, reason, next_step, _serving_version(target, seen), kind="step_back")
 
 
-def _suspended(step: AnyAction, want: Wanted, seen: ObservedHost) -> Blocked | None:
-    entry = seen.app(want.app).suspended
+def _refuse_while_suspended(step: AnyAction, target: Target, seen: ObservedHost) -> Blocked | None:
+    entry = seen.app(target.app).suspended
     if not entry:
         return None
     reason = f"suspended {entry}; it would {step.verb}: {step.reason}"
-    return Blocked(want.host, want.app, reason, f"reconcile resume {want.app}", _serving(want, seen), kind="suspended")
+    return Blocked(
+        target.host,
+        target.app,
+        reason,
+        f"reconcile resume {target.app}",
+        _serving_version(target, seen),
+        kind="suspended",
+    )
 
 
-def _routed_is_never_stopped(step: AnyAction, want: Wanted, seen: ObservedHost) -> Blocked | None:
-    app = seen.app(want.app)
+def _refuse_to_stop_routed(step: AnyAction, target: Target, seen: ObservedHost) -> Blocked | None:
+    app = seen.app(target.app)
     if not isinstance(step, StopInstance | RejectRelease):
         return None
     if isinstance(step, RejectRelease) and app.slot(step.slot).previous:
@@ -60,38 +73,43 @@ def _routed_is_never_stopped(step: AnyAction, want: Wanted, seen: ObservedHost) 
         return None
     reason = f"slot {step.slot} is still routed and is not stopped ({step.reason})"
     next_step = "reconcile status shows the route; correct it in the desired state"
-    return Blocked(want.host, want.app, reason, next_step, kind="still_routed")
+    return Blocked(target.host, target.app, reason, next_step, kind="still_routed")
 
 
-def _drift_is_only_reported(step: AnyAction, want: Wanted, seen: ObservedHost) -> Blocked | None:
+def _refuse_to_correct_drift(step: AnyAction, target: Target, seen: ObservedHost) -> Blocked | None:
     """Drift is what differs although the wanted release serves already, and no rollout is still under way."""
-    app = seen.app(want.app)
-    live = live_slot(want, app)
-    if not want.only_report_drift or want.gone or live is None or not carries(live, want, app) or live.previous:
+    app = seen.app(target.app)
+    live = live_slot(target, app)
+    if not target.only_report_drift or target.gone or live is None or not carries(live, target, app) or live.previous:
         return None
     unfinished = any(slot.name != live.name and slot.occupied for slot in app.slots)
     if unfinished or isinstance(step, ConfirmRoute | PruneReleases | RetryCertificates | WaitCertified):
         return None
     reason = f"drift, only reported: would {step.verb} {step.subject}, {step.reason}"
     return Blocked(
-        want.host, want.app, reason, "write drift: correct to have it put back", _serving(want, seen), kind="drift"
+        target.host,
+        target.app,
+        reason,
+        "write drift: correct to have it put back",
+        _serving_version(target, seen),
+        kind="drift",
     )
 
 
-def _another_controller(step: AnyAction, want: Wanted, seen: ObservedHost) -> Blocked | None:
+def _refuse_while_locked(step: AnyAction, target: Target, seen: ObservedHost) -> Blocked | None:
     if not seen.locked:
         return None
     return Blocked(
-        want.host,
-        want.app,
+        target.host,
+        target.app,
         seen.locked,
         "--wait-lock waits for it",
-        _serving(want, seen),
+        _serving_version(target, seen),
         retryable=True,
         kind="locked",
     )
 
 
-def _serving(want: Wanted, seen: ObservedHost) -> str:
-    live = live_slot(want, seen.app(want.app))
+def _serving_version(target: Target, seen: ObservedHost) -> str:
+    live = live_slot(target, seen.app(target.app))
     return live.running.version if live and live.running_now and live.running else ""

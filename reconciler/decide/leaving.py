@@ -14,6 +14,6 @@ def leave(case: Case, slot: Slot, reason: str, drift: Drift | None = None) -> St
     if route and applied and applied.slot == slot.name != route.slot:
         return confirm(case, route.slot, route.digest)
     # Whatever the look before the cutover counted: requests may have come in since then.
-    if slot.running_now and slot.enabled and case.want.route and not slot.drained and not slot.port_lost:
-        return Drain(*case.where, f"{case.want.drain_seconds:g} s at most for open requests", slot.name)
+    if slot.running_now and slot.enabled and case.target.route and not slot.drained and not slot.port_lost:
+        return Drain(*case.where, f"{case.target.drain_seconds:g} s at most for open requests", slot.name)
     return StopInstance(*case.where, reason, slot.name, drift=drift)

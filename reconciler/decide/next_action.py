@@ -5,16 +5,16 @@ from __future__ import annotations
 from reconciler.decide import guards, removal, rollout
 from reconciler.model.action import Blocked, Converged, Step
 from reconciler.model.observed import ObservedHost, Unreachable
-from reconciler.model.wanted import Wanted
+from reconciler.model.target import Target
 
 
-def next_action(want: Wanted, seen: ObservedHost | Unreachable) -> Step:
+def next_action(target: Target, seen: ObservedHost | Unreachable) -> Step:
     """The next action for one app on one host; Converged when a look matched; Blocked with its reason."""
     if isinstance(seen, Unreachable):
-        return Blocked(want.host, want.app, seen.reason, seen.next_step, retryable=seen.retryable, kind=seen.kind)
-    if unfit := seen.app(want.app).unreadable:
+        return Blocked(target.host, target.app, seen.reason, seen.next_step, retryable=seen.retryable, kind=seen.kind)
+    if unfit := seen.app(target.app).unreadable:
         reason = f"it is left as it is, since {unfit.reason}"
-        next_step = unfit.next_step or f"look at {want.app} on host {want.host}: nothing of it is changed meanwhile"
-        return Blocked(want.host, want.app, reason, next_step, kind="unreadable")
-    step = removal.next_step(want, seen) if want.gone else rollout.next_step(want, seen)
-    return step if isinstance(step, Converged | Blocked) else guards.refused(step, want, seen) or step
+        next_step = unfit.next_step or f"look at {target.app} on host {target.host}: nothing of it is changed meanwhile"
+        return Blocked(target.host, target.app, reason, next_step, kind="unreadable")
+    step = removal.next_step(target, seen) if target.gone else rollout.next_step(target, seen)
+    return step if isinstance(step, Converged | Blocked) else guards.refusal(step, target, seen) or step

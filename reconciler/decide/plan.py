@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reconciler.decide.expected import expected
+from reconciler.decide.expected import expected_host
 from reconciler.decide.next_action import next_action
 from reconciler.model.action import AnyAction, Blocked, Converged
 from reconciler.model.observed import ObservedHost, Unreachable
-from reconciler.model.wanted import Wanted
+from reconciler.model.target import Target
 
 MOST_ACTIONS = 40  # more means that decide and expect disagree; the property tests keep it from happening
 
@@ -23,14 +23,14 @@ class AppPlan:
     end: Converged | Blocked
 
 
-def plan(want: Wanted, seen: ObservedHost | Unreachable) -> AppPlan:
+def plan(target: Target, seen: ObservedHost | Unreachable) -> AppPlan:
     """What a pass would do, as if every action went as meant."""
     actions: list[AnyAction] = []
     while len(actions) < MOST_ACTIONS:
-        step = next_action(want, seen)
+        step = next_action(target, seen)
         if isinstance(step, Converged | Blocked) or isinstance(seen, Unreachable):
             assert isinstance(step, Converged | Blocked)
-            return AppPlan(want.host, want.app, tuple(actions), step)
+            return AppPlan(target.host, target.app, tuple(actions), step)
         actions.append(step)
-        seen = expected(seen, step, want)
-    raise AssertionError(f"the plan for {want.app} on {want.host} does not end: {actions[-4:]}")
+        seen = expected_host(seen, step, target)
+    raise AssertionError(f"the plan for {target.app} on {target.host} does not end: {actions[-4:]}")

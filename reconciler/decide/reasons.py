@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from reconciler.decide.case import Case
 from reconciler.model.observed import Identity, ObservedApp
-from reconciler.model.wanted import Wanted, WantedRoute
+from reconciler.model.target import Target, TargetRoute
 
 
-def difference(before: Identity | None, wanted: Identity, want: Wanted, app: ObservedApp) -> str:
+def difference(before: Identity | None, wanted: Identity, target: Target, app: ObservedApp) -> str:
     """One phrase for a plan line: `version 0.1.0 → 0.2.0`, `env GREETING changed`, `first start`."""
     if before is None:
         return "first start"
@@ -17,13 +17,13 @@ def difference(before: Identity | None, wanted: Identity, want: Wanted, app: Obs
     elif before.release != wanted.release:
         parts.append(f"version {wanted.version} has other bytes")
     if before.env != wanted.env:
-        parts.append(_env_difference(before, want, app))
+        parts.append(_env_difference(before, target, app))
     if before.unit != wanted.unit:
         parts.append("unit settings changed")
     return ", ".join(parts) or "not running"
 
 
-def route_difference(app: ObservedApp, wanted: WantedRoute, digest: str) -> str:
+def route_difference(app: ObservedApp, wanted: TargetRoute, digest: str) -> str:
     """Why the route file is to be written: somebody changed it on the host, or another route is wanted."""
     found = app.route
     if found is None:
@@ -44,11 +44,11 @@ def _changes(old: dict[str, str], new: dict[str, str]) -> list[str]:
     ]
 
 
-def _env_difference(before: Identity, want: Wanted, app: ObservedApp) -> str:
+def _env_difference(before: Identity, target: Target, app: ObservedApp) -> str:
     slot = next((slot for slot in app.slots if slot.prepared == before and slot.env_keys), None)
     if slot is None:
         return "env changed"
-    changed = _changes(dict(slot.env_keys), dict(want.env_keys))
+    changed = _changes(dict(slot.env_keys), dict(target.env_keys))
     return "env " + ", ".join(changed) if changed else "env changed"
 
 
@@ -61,9 +61,9 @@ def cost_of_traefik(case: Case) -> str:
     return ""
 
 
-def way_round_foreign(want: Wanted) -> str:
+def way_round_foreign(target: Target) -> str:
     """What to do about files at our places that are somebody else's."""
-    if want.proxy:
+    if target.proxy:
         return "reconcile adopt traefik takes it over, for about a second without service; or delete traefik.version"
     return "move it away, or choose another app name"
 
@@ -76,8 +76,8 @@ def named_places(app: str, taken: tuple[str, ...]) -> str:
     return ", ".join(_NAMED_IN.get(place, place).format(app=app) for place in taken)
 
 
-def way_round_taken(want: Wanted) -> str:
+def way_round_taken(target: Target) -> str:
     """What to do about a folder or a user of the app's name that is somebody else's."""
-    way = f"move it away, or choose another app name; or, as root, reconcile adopt {want.app}: then the app gets it"
-    folder = f"/var/lib/{want.app}"
+    way = f"move it away, or choose another app name; or, as root, reconcile adopt {target.app}: then the app gets it"
+    folder = f"/var/lib/{target.app}"
     return f"{way}, and {folder} moves to /var/lib/private, out of every other user's reach"

@@ -14,20 +14,20 @@ from reconciler.model.action import (
     StopInstance,
 )
 from reconciler.model.observed import ObservedHost
-from reconciler.model.wanted import Wanted
+from reconciler.model.target import Target
 
 REASON = "the desired state names it no more"
 
 
-def next_step(want: Wanted, seen: ObservedHost) -> Step:
+def next_step(target: Target, seen: ObservedHost) -> Step:
     """The next action towards nothing of the app being left on the host."""
-    app = seen.app(want.app)
-    where = (want.host, want.app)
-    if want.app not in seen.apps or app == type(app)():
+    app = seen.app(target.app)
+    where = (target.host, target.app)
+    if target.app not in seen.apps or app == type(app)():
         return Converged(*where, "", "")
-    if want.waits_for:
-        kind: Kind = "prune_guard" if want.too_many_removed else "waiting"
-        return Blocked(*where, f"is to be removed, and waits: {want.waits_for}", kind=kind)
+    if target.waits_for:
+        kind: Kind = "prune_guard" if target.too_many_removed else "waiting"
+        return Blocked(*where, f"is to be removed, and waits: {target.waits_for}", kind=kind)
     if app.route:
         return RemoveRoute(*where, REASON)
     if app.applied:
@@ -40,7 +40,7 @@ def next_step(want: Wanted, seen: ObservedHost) -> Step:
         return ConfirmRoute(*where, "Traefik must have let go of it", "", "")
     for slot in app.slots:
         if slot.running_now and slot.open_connections and not slot.drained:
-            return Drain(*where, f"{want.drain_seconds:g} s at most for open requests", slot.name)
+            return Drain(*where, f"{target.drain_seconds:g} s at most for open requests", slot.name)
         if slot.occupied:
             return StopInstance(*where, REASON, slot.name)
     return RemoveApp(*where, REASON)

@@ -13,8 +13,8 @@ from reconciler.decide import certificates, starting
 from reconciler.decide.case import Case
 from reconciler.decide.leaving import leave
 from reconciler.decide.reasons import named_places, route_difference, way_round_foreign, way_round_taken
-from reconciler.decide.routing import confirm, no_entry_point
-from reconciler.decide.slots import carries, chosen_slot, live_slot, shortage, wanted_identity
+from reconciler.decide.routing import check_entry_points, confirm
+from reconciler.decide.slots import carries, choose_slot, live_slot, shortage, target_identity
 from reconciler.model.action import (
     Blocked,
     Cutover,
@@ -31,75 +31,75 @@ from reconciler.model.action import (
     WaitHealthy,
 )
 from reconciler.model.observed import ObservedApp, ObservedHost, Quarantine, Slot
-from reconciler.model.wanted import Wanted
+from reconciler.model.target import Target
 
 
-def next_step(want: Wanted, seen: ObservedHost) -> Step:
+def next_step(target: Target, seen: ObservedHost) -> Step:
     """The one thing to do now for this app on this host, Converged, or Blocked with the reason."""
-    app = seen.app(want.app)
+    app = seen.app(target.app)
     if app.foreign:
         return Blocked(
-            want.host,
-            want.app,
+            target.host,
+            target.app,
             f"{', '.join(app.foreign)} was not written by reconcile and is left alone",
-            way_round_foreign(want),
+            way_round_foreign(target),
             kind="foreign",
         )
     if app.taken:
-        places = named_places(want.app, app.taken)
+        places = named_places(target.app, app.taken)
         return Blocked(
-            want.host,
-            want.app,
+            target.host,
+            target.app,
             f"{places} is there already and is not reconcile's, so nothing is given to the app or moved",
-            way_round_taken(want),
+            way_round_taken(target),
             kind="foreign",
         )
-    if step := _lose_no_visitors(want, app):
+    if step := _lose_no_visitors(target, app):
         return step
-    live = live_slot(want, app)
-    identity = wanted_identity(want, app)
+    live = live_slot(target, app)
+    identity = target_identity(target, app)
     if identity is None:
-        return _without_release(want, live)
-    crowded = shortage(want, seen, live)
-    case = Case(want, seen, app, live, chosen_slot(want, app, live, crowded), identity, crowded)
+        return _block_without_release(target, live)
+    crowded = shortage(target, seen, live)
+    case = Case(target, seen, app, live, choose_slot(target, app, live, crowded), identity, crowded)
     for part in (
-        _come_back_at_boot,
+        _enable_at_boot,
         _keep_quarantine,
         starting.keep_off,
-        starting.come_up,
-        _be_as_written,
-        _be_accepted,
-        _be_confirmed,
+        starting.start,
+        _repair_files,
+        _accept_when_healthy,
+        _confirm_slot,
         _soak,
-        _others_leave,
+        _retire_others,
         _prune,
-        certificates.be_certified,
+        certificates.certify,
     ):
         if step := part(case):
             return step
-    return certificates.converged(case)
+    return certificates.converged_with_notes(case)
 
 
-def _lose_no_visitors(want: Wanted, app: ObservedApp) -> Step | None:
+def _lose_no_visitors(target: Target, app: ObservedApp) -> Step | None:
     """Whoever has taken the port that the route names gets the visitors, and their cookies: no answer is better."""
     slot = app.slot(app.route.slot) if app.route else None
-    if slot is None or not slot.port_lost or not want.route:
+    if slot is None or not slot.port_lost or not target.route:
         return None
-    return RemoveRoute(want.host, want.app, f"port {slot.name} is taken by {slot.stranger}")
+    return RemoveRoute(target.host, target.app, f"port {slot.name} is taken by {slot.stranger}")
 
 
-def _without_release(want: Wanted, live: Slot | None) -> Blocked:
+def _block_without_release(target: Target, live: Slot | None) -> Blocked:
     serving = live.running.version if live and live.running_now and live.running else ""
-    reason = f"the artifact of version {want.version} is not there, and no host release of that version either"
-    next_step = want.missing_next or "build the artifact, or correct artifact.source"
-    why, kind = want.missing or reason, want.missing_kind
-    return Blocked(want.host, want.app, why, next_step, serving, retryable=want.comes_later, kind=kind)
+    reason = f"the artifact of version {target.version} is not there, and no host release of that version either"
+    next_step = target.missing_next or "build the artifact, or correct artifact.source"
+    why, kind = target.missing or reason, target.missing_kind
+    return Blocked(target.host, target.app, why, next_step, serving, retryable=target.comes_later, kind=kind)
 
 
-def _come_back_at_boot(case: Case) -> Step | None:
+def _enable_at_boot(case: Case) -> Step | None:
     """Whatever else is under way: what visitors are routed to is what a reboot brings back."""
     live, route = case.live, case.app.route
-    if live is None or not case.want.route or not route or route.slot != live.name:
+    if live is None or not case.target.route or not route or route.slot != live.name:
         return None
     if live.enabled or not live.running_now:
         return None
@@ -107,8 +107,8 @@ def _come_back_at_boot(case: Case) -> Step | None:
 
 
 def _keep_quarantine(case: Case) -> Step | None:
-    entry = next((each for each in case.app.quarantined if _is_about(each, case)), None)
-    if entry is None or (case.accepted and carries(case.slot, case.want, case.app)):
+    entry = next((each for each in case.app.quarantined if _concerns(each, case)), None)
+    if entry is None or (case.accepted and carries(case.slot, case.target, case.app)):
         return None
     for slot in case.app.slots:
         if slot.previous:  # the return to the version before was cut off
@@ -117,28 +117,28 @@ def _keep_quarantine(case: Case) -> Step | None:
             return leave(case, slot, "its release failed here")
         if slot.prepared and slot.prepared != case.identity and not slot.running_now and slot.state != "failed":
             return StartAgain(*case.where, f"{slot.prepared.version} served before", slot.name)
-    return _quarantined(case, entry)
+    return _block_quarantined(case, entry)
 
 
-def _is_about(entry: Quarantine, case: Case) -> bool:
-    return entry.identity == case.identity and entry.attempt in ("", case.want.attempt)
+def _concerns(entry: Quarantine, case: Case) -> bool:
+    return entry.identity == case.identity and entry.attempt in ("", case.target.attempt)
 
 
-def _quarantined(case: Case, entry: Quarantine) -> Blocked:
+def _block_quarantined(case: Case, entry: Quarantine) -> Blocked:
     log_tail = next((slot.log_tail for slot in case.app.slots if slot.log_tail), ())
-    return case.blocked(
+    return case.block(
         "quarantined",
-        f"version {case.identity.version} {_what_became_of_it(entry)}",
-        f"reconcile logs {case.want.app}; then commit another version or env (these digests are not tried again)",
+        f"version {case.identity.version} {_quarantine_text(entry)}",
+        f"reconcile logs {case.target.app}; then commit another version or env (these digests are not tried again)",
         log_tail,
     )
 
 
-def _what_became_of_it(entry: Quarantine) -> str:
+def _quarantine_text(entry: Quarantine) -> str:
     return f"was {entry.reason}" if entry.reason.startswith("rolled back") else f"failed here: {entry.reason}"
 
 
-def _be_as_written(case: Case) -> Step | None:
+def _repair_files(case: Case) -> Step | None:
     """Its files say what it runs, so that a restart or a reboot brings back the same."""
     slot, app = case.slot, case.app
     if slot.on_trial:
@@ -148,28 +148,28 @@ def _be_as_written(case: Case) -> Step | None:
         return RepairFiles(
             *case.where, "its env file or link was changed on the host", slot.name, case.identity, drift="env"
         )
-    if app.unit != case.want.unit or not app.unit_intact:
+    if app.unit != case.target.unit or not app.unit_intact:
         return RepairFiles(*case.where, "the unit file was changed on the host", slot.name, case.identity, drift="unit")
     return None
 
 
-def _be_accepted(case: Case) -> Step | None:
+def _accept_when_healthy(case: Case) -> Step | None:
     """It is healthy by our own asking, and only then the one that counts."""
-    slot, want = case.slot, case.want
-    proven = slot.healthy_for_seconds is not None and slot.healthy_for_seconds >= want.minimum_healthy_seconds
-    to_be_proven = want.health_path or slot.failure or slot.state == "activating"
+    slot, target = case.slot, case.target
+    proven = slot.healthy_for_seconds is not None and slot.healthy_for_seconds >= target.minimum_healthy_seconds
+    to_be_proven = target.health_path or slot.failure or slot.state == "activating"
     if case.accepted and (proven or slot.healthy or not to_be_proven):
         return None
     if slot.failure:
         return (_soak(case) if case.accepted else None) or _give_up(case)
     if not proven:
-        return WaitHealthy(*case.where, (case.accepted and _trouble(slot)) or _within(want), slot.name)
+        return WaitHealthy(*case.where, (case.accepted and _trouble(slot)) or _health_text(target), slot.name)
     return _accept(case, "healthy")
 
 
-def _within(want: Wanted) -> str:
-    asked = f"{want.health_path} healthy" if want.health_path else "port open" if want.port_asked else "running"
-    return f"{asked} for {want.minimum_healthy_seconds:g} s, within {want.healthy_within_seconds:g} s"
+def _health_text(target: Target) -> str:
+    asked = f"{target.health_path} healthy" if target.health_path else "port open" if target.port_asked else "running"
+    return f"{asked} for {target.minimum_healthy_seconds:g} s, within {target.healthy_within_seconds:g} s"
 
 
 def _trouble(slot: Slot) -> str:
@@ -190,10 +190,10 @@ def _give_up(case: Case) -> Step:
     if case.accepted:
         where, crashes = f"slot {slot.name} ({case.identity.version})", _crashes(slot)
         reason = crashes or f"it serves but is not healthy: {slot.failure}"
-        blocked = case.blocked(
+        blocked = case.block(
             "crashing" if crashes else "unhealthy",
             f"{where}: {reason}",
-            f"reconcile logs {case.want.app}; it is converged again as soon as it is healthy",
+            f"reconcile logs {case.target.app}; it is converged again as soon as it is healthy",
             slot.log_tail,
         )
         return replace(blocked, retryable=True)
@@ -202,9 +202,9 @@ def _give_up(case: Case) -> Step:
 
 def _accept(case: Case, reason: str, drift: Drift | None = None) -> Step:
     slot = case.slot
-    if not case.want.route:
+    if not case.target.route:
         return EnableInstance(*case.where, reason, slot.name, slot.invocation, takes_over=case.app.by_hand, drift=drift)
-    if blocked := no_entry_point(case):
+    if blocked := check_entry_points(case):
         return blocked
     before = case.live.name if case.live and case.live.name != slot.name and case.live.occupied else ""
     read_again = case.app.route is not None and not case.app.route.htpasswd_intact
@@ -213,16 +213,16 @@ def _accept(case: Case, reason: str, drift: Drift | None = None) -> Step:
     return Cutover(*case.where, reason, slot.name, slot.invocation, before, attempt, drift=drift)
 
 
-def _be_confirmed(case: Case) -> Step | None:
+def _confirm_slot(case: Case) -> Step | None:
     """Boot and route name the slot, and Traefik has applied it."""
-    slot, app, want = case.slot, case.app, case.want
-    if not want.route:
+    slot, app, target = case.slot, case.app, case.target
+    if not target.route:
         return RemoveRoute(*case.where, "no route is desired") if app.route else None
-    digest = want.route.digests[slot.name]
+    digest = target.route.digests[slot.name]
     found = app.route
     if found is None or found.digest != digest or not found.as_written:
         by_hand = app.route_deleted or (found is not None and not found.as_written)
-        return _accept(case, route_difference(app, want.route, digest), "route" if by_hand else None)
+        return _accept(case, route_difference(app, target.route, digest), "route" if by_hand else None)
     if app.applied and app.applied.digest == digest and not app.applied.problem:
         return None
     return confirm(case, slot.name, digest)
@@ -230,18 +230,18 @@ def _be_confirmed(case: Case) -> Step | None:
 
 def _soak(case: Case) -> Step | None:
     """The old instance stays warm for a while; if the new one does not stay healthy, the old one takes over again."""
-    app, want, slot = case.app, case.want, case.slot
+    app, target, slot = case.app, case.target, case.slot
     warm = next((each for each in app.slots if each.name != slot.name and each.running_now and each.enabled), None)
-    if not want.soak_seconds or not want.route or not app.route or warm is None:
+    if not target.soak_seconds or not target.route or not app.route or warm is None:
         return None
     if slot.failure and warm.running:
         return GoBack(*case.where, slot.failure, warm.name, warm.invocation, case.identity, slot.failure, slot.name)
-    if app.route.age_seconds >= want.soak_seconds:
+    if app.route.age_seconds >= target.soak_seconds:
         return None
-    return Soak(*case.where, f"{want.soak_seconds:g} s with slot {warm.name} kept warm", slot.name)
+    return Soak(*case.where, f"{target.soak_seconds:g} s with slot {warm.name} kept warm", slot.name)
 
 
-def _others_leave(case: Case) -> Step | None:
+def _retire_others(case: Case) -> Step | None:
     if case.app.by_hand:
         return _accept(case, f"{case.app.by_hand} is replaced")
     for slot in case.app.slots:
@@ -257,8 +257,8 @@ def _prune(case: Case) -> Step | None:
     needed = {case.identity.release}
     for slot in app.slots:
         needed |= {each.release for each in (slot.prepared, slot.running, slot.previous) if each}
-    kept = needed | set(app.releases[-case.want.keep_releases :])
+    kept = needed | set(app.releases[-case.target.keep_releases :])
     old = tuple(release for release in app.releases if release not in kept) + app.leftovers
     if not old:
         return None
-    return PruneReleases(*case.where, f"the last {case.want.keep_releases} are kept", old)
+    return PruneReleases(*case.where, f"the last {case.target.keep_releases} are kept", old)

@@ -9,13 +9,13 @@ from reconciler.errors import Kind
 from reconciler.model.action import Blocked, ConfirmRoute, Step
 
 
-def no_entry_point(case: Case) -> Blocked | None:
+def check_entry_points(case: Case) -> Blocked | None:
     """A route on an entry point that Traefik has not would take the app from its visitors."""
-    route, known = case.want.route, case.seen.entry_points
+    route, known = case.target.route, case.seen.entry_points
     missing = [name for name in route.entry_points if name not in known] if route and known is not None else []
     if not missing:
         return None
-    return case.blocked(
+    return case.block(
         "traefik",
         f"Traefik has no entry point {missing[0]}; it has {', '.join(known or ()) or 'none'}",
         "add it to traefik.tcp_ports in fleet.yaml, or to the static configuration of a Traefik that is not ours; or "
@@ -23,35 +23,35 @@ def no_entry_point(case: Case) -> Blocked | None:
     )
 
 
-def no_way_in(case: Case) -> Blocked | None:
+def check_route_writable(case: Case) -> Blocked | None:
     """Why a route could not be written now, or not be seen to be applied."""
     if case.seen.facts.route_trouble:
-        return case.blocked(
+        return case.block(
             "traefik",
             f"no route can be written: {case.seen.facts.route_trouble}",
             "let Traefik's file provider read a folder that the login may write to, and name it in paths.traefik; "
             "or take route: out of the app",
         )
-    return traefik_silent(case) if case.seen.traefik else None
+    return block_on_silent_traefik(case) if case.seen.traefik else None
 
 
-def traefik_silent(case: Case) -> Blocked:
+def block_on_silent_traefik(case: Case) -> Blocked:
     """Without its API nobody can tell what it has applied. Where its unit is up it may only be starting."""
     reason = f"Traefik does not answer: {case.seen.traefik}"
     kind: Kind = "starting" if case.seen.facts.traefik_up else "traefik"
-    return replace(case.blocked(kind, reason, "systemctl status 'traefik*' on the host"), retryable=True)
+    return replace(case.block(kind, reason, "systemctl status 'traefik*' on the host"), retryable=True)
 
 
 def confirm(case: Case, slot: str, digest: str) -> Step:
     """See that Traefik has applied the route of this slot; Blocked when it has not, and will not."""
     app = case.app
-    if blocked := no_entry_point(case):
+    if blocked := check_entry_points(case):
         return blocked
     if case.seen.traefik:
-        return traefik_silent(case)
+        return block_on_silent_traefik(case)
     if app.unconfirmed:
         problem = app.applied.problem if app.applied and app.applied.problem else app.unconfirmed
-        return case.blocked(
+        return case.block(
             "traefik",
             f"Traefik has not applied the route: {problem}",
             "journalctl -u 'traefik*' on the host; one bad file in its directory freezes all of them",

@@ -7,7 +7,7 @@ from dataclasses import replace
 from reconciler.decide.case import Case
 from reconciler.decide.leaving import leave
 from reconciler.decide.reasons import cost_of_traefik, difference
-from reconciler.decide.routing import no_entry_point, no_way_in
+from reconciler.decide.routing import check_entry_points, check_route_writable
 from reconciler.decide.slots import carries
 from reconciler.model.action import Blocked, Drift, InstallRelease, Migrate, StartInstance, Step
 from reconciler.model.observed import Identity, Slot
@@ -22,48 +22,48 @@ def keep_off(case: Case) -> Step | None:
     if slot.running_now and not case.accepted and not slot.previous:
         return leave(case, slot, reason)
     remedy = "stop that program or give the app other ports"
-    if case.want.proxy:
+    if case.target.proxy:
         remedy = "stop it, be it another Traefik, or choose another api_port in fleet.yaml"
-    return replace(case.blocked("port_taken", reason, remedy), retryable=True)
+    return replace(case.block("port_taken", reason, remedy), retryable=True)
 
 
-def come_up(case: Case) -> Step | None:
+def start(case: Case) -> Step | None:
     """The wanted release runs in its slot."""
-    slot, want = case.slot, case.want
+    slot, target = case.slot, case.target
     if slot.running_now and slot.running == case.identity:
-        return _installed(case)
+        return _install(case)
     if slot.failure:  # it was just started, in vain: once more would end the same
         return None
-    if blocked := _may_not_start(case):
+    if blocked := _refuse_start(case):
         return blocked
-    reason = _why_start(case)
-    if installed := _installed(case):
+    reason = _start_reason(case)
+    if installed := _install(case):
         return installed
-    if left_over := _left_over(case):
+    if left_over := _find_leftover(case):
         return leave(case, left_over, "left over from another rollout", drift="second_slot")
-    if want.migrates and case.identity.release not in case.app.migrated:
+    if target.migrates and case.identity.release not in case.app.migrated:
         return Migrate(*case.where, "once per release, before it starts", case.identity)
-    replaces = _replaced(case)
+    replaces = _replaced_identity(case)
     if replaces:
-        why = "only one slot" if want.one_slot else case.crowded or "as it was begun"
+        why = "only one slot" if target.one_slot else case.crowded or "as it was begun"
         reason += f"; stop-first, {why}: no service until it is healthy"
-    if want.proxy:
+    if target.proxy:
         reason += cost_of_traefik(case)
     drift: Drift | None = None
-    if carries(slot, want, case.app):
+    if carries(slot, target, case.app):
         drift = "failed" if slot.state == "failed" else "stopped"
     takes_over = case.app.by_hand
     return StartInstance(*case.where, reason, slot.name, case.identity, replaces, takes_over, drift=drift)
 
 
-def _left_over(case: Case) -> Slot | None:
+def _find_leftover(case: Case) -> Slot | None:
     """An instance of another rollout, where the wanted one is to start or where it takes the room of it."""
     idle = [slot for slot in case.app.slots if slot is not case.live and slot.running_now]
-    others = [slot for slot in idle if not carries(slot, case.want, case.app)]
+    others = [slot for slot in idle if not carries(slot, case.target, case.app)]
     return next((slot for slot in others if slot is case.slot or case.crowded), None)
 
 
-def _installed(case: Case) -> Step | None:
+def _install(case: Case) -> Step | None:
     release = case.identity.release
     if release in case.app.damaged:
         why = "its files were changed on the host"
@@ -71,25 +71,25 @@ def _installed(case: Case) -> Step | None:
     return None if release in case.app.releases else InstallRelease(*case.where, "not on the host", release)
 
 
-def _replaced(case: Case) -> Identity | None:
+def _replaced_identity(case: Case) -> Identity | None:
     before = case.slot.previous or case.slot.running or case.slot.prepared
     return before if case.stop_first and before and before != case.identity else None
 
 
-def _may_not_start(case: Case) -> Blocked | None:
+def _refuse_start(case: Case) -> Blocked | None:
     slot, live = case.slot, case.live
-    if case.want.route and live is not slot and (blocked := no_way_in(case)):
+    if case.target.route and live is not slot and (blocked := check_route_writable(case)):
         return blocked
-    if not carries(slot, case.want, case.app) and (blocked := no_entry_point(case)):
+    if not carries(slot, case.target, case.app) and (blocked := check_entry_points(case)):
         return blocked
     if case.crowded and live is not slot:  # other ports are desired: it cannot take the place of what serves
-        return case.blocked("memory", case.crowded, "free memory, or keep one of the former ports")
+        return case.block("memory", case.crowded, "free memory, or keep one of the former ports")
     return None
 
 
-def _why_start(case: Case) -> str:
-    if carries(case.slot, case.want, case.app):
+def _start_reason(case: Case) -> str:
+    if carries(case.slot, case.target, case.app):
         return {"failed": "failed", "deactivating": "was stopped"}.get(case.slot.state, "not running")
     return difference(
-        case.live.running or case.live.prepared if case.live else None, case.identity, case.want, case.app
+        case.live.running or case.live.prepared if case.live else None, case.identity, case.target, case.app
     )

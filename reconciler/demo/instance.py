@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from reconciler.clock import now_seconds
-from reconciler.demo.processes import end, signal_group, spawn, within
+from reconciler.demo.processes import end, finish_within, signal_group, spawn
 from reconciler.demo.unit import Service, expand, read_env_file, read_service
 
 BASE_ENVIRONMENT = {"LANG": "C.UTF-8", "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
@@ -129,8 +129,8 @@ class Instance:
         self.result, self.status, self._process = "success", 0, None
         try:
             service = self._service = self._read_service()
-            if self._too_often(service):
-                return self._failed("start-limit-hit", "Start request repeated too quickly.")
+            if self._is_started_too_often(service):
+                return self._fail("start-limit-hit", "Start request repeated too quickly.")
             for path in service.must_exist:
                 await asyncio.to_thread(os.stat, path)
             self._environment = {**BASE_ENVIRONMENT, "INVOCATION_ID": self.invocation, **service.environment}
@@ -140,18 +140,18 @@ class Instance:
             words = expand(service.start, self._environment)
             self._process = await spawn(words, self._environment, service.folder)
         except (OSError, ValueError) as error:
-            return self._failed("resources", f"Failed to start: {error}")
+            return self._fail("resources", f"Failed to start: {error}")
         self.state, self.since = "active", datetime.now(UTC).strftime("%a %Y-%m-%d %H:%M:%S UTC")
         self._note(f"Started {self.name}.")
         return True
 
-    def _too_often(self, service: Service) -> bool:
+    def _is_started_too_often(self, service: Service) -> bool:
         now = now_seconds()
         self._starts = [each for each in self._starts if now - each < service.start_limit_seconds]
         self._starts.append(now)
         return len(self._starts) > service.start_limit_burst
 
-    def _failed(self, result: str, why: str) -> bool:
+    def _fail(self, result: str, why: str) -> bool:
         self._note(f"{self.name}: {why}")
         self.state, self.result = "failed", result
         return False
@@ -168,7 +168,7 @@ class Instance:
                 self.state = "inactive" if self.result == "success" else "failed"
                 return
             self.state = "activating"
-            await within(service.restart_seconds, self._stopping.wait())
+            await finish_within(service.restart_seconds, self._stopping.wait())
             async with self._changing:
                 if self._stopping.is_set():
                     self.state = "inactive"
@@ -200,7 +200,7 @@ class Instance:
         assert service is not None
         if service.stop:
             stopper = await spawn(expand(service.stop, environment), environment, output=DEVNULL)
-            await within(service.stop_seconds, stopper.wait())
+            await finish_within(service.stop_seconds, stopper.wait())
             await end(stopper, 0)
         if not await end(process, service.stop_seconds):
             self.result = "timeout"

@@ -83,13 +83,13 @@ class Visitors:
             async with asyncio.timeout(ANSWER_WITHIN_SECONDS):
                 body = await self._exchange(method, connection)
         except TimeoutError:
-            self._failed(sent, method, connection, f"no answer within {ANSWER_WITHIN_SECONDS:g} s")
+            self._note_failure(sent, method, connection, f"no answer within {ANSWER_WITHIN_SECONDS:g} s")
         except Exception as error:  # whatever it was, a visitor would have seen it
-            self._failed(sent, method, connection, f"{type(error).__name__}: {error}")
+            self._note_failure(sent, method, connection, f"{type(error).__name__}: {error}")
         else:
             self.answered.append(Answered(sent, self.now, body.strip() if method == "GET" else ""))
 
-    def _failed(self, sent: float, method: str, connection: str, why: str) -> None:
+    def _note_failure(self, sent: float, method: str, connection: str, why: str) -> None:
         self.failures.append(f"{sent:.2f} s  {method} on a {connection} connection: {why}")
 
     async def _exchange(self, method: str, connection: str) -> str:
@@ -108,7 +108,7 @@ class Visitors:
 
 
 @contextlib.asynccontextmanager
-async def visiting(visitors: Visitors) -> AsyncIterator[None]:
+async def visit_meanwhile(visitors: Visitors) -> AsyncIterator[None]:
     """Visits during the block; at its end the requests still open are waited for."""
     task = asyncio.create_task(visitors.run())
     try:

@@ -119,12 +119,12 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes, mode: int) -> None:
 
 
 @contextlib.contextmanager
-def temporary_place() -> Iterator[Place]:
+def make_temporary_place() -> Iterator[Place]:
     """A place that is gone afterwards."""
     root = Path(tempfile.mkdtemp(prefix="reconcile-demo-", dir=_base()))
     try:
         place = Place(root)
-        with own_environment(place.home):
+        with isolate_environment(place.home):
             place.make()
             yield place
     finally:
@@ -143,7 +143,7 @@ def _base() -> str:
 
 
 @contextlib.contextmanager
-def own_environment(home: Path) -> Iterator[None]:
+def isolate_environment(home: Path) -> Iterator[None]:
     """SSH keys and settings, git's settings and our cache are looked for in a home of the demo's, not in the user's."""
     before = dict(os.environ)
     for name in before:
@@ -158,7 +158,7 @@ def own_environment(home: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def held_ports(count: int) -> Iterator[list[int]]:
+def hold_ports(count: int) -> Iterator[list[int]]:
     """Free ports of 127.0.0.1 that the kernel gives to nobody else meanwhile; our programs can listen on them."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]

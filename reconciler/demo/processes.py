@@ -36,13 +36,13 @@ async def end(process: Process, within_seconds: float) -> bool:
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(signal.SIGTERM)
     try:
-        return await within(within_seconds, process.wait())
+        return await finish_within(within_seconds, process.wait())
     finally:
         signal_group(process, signal.SIGKILL)
         await process.wait()
 
 
-async def within(seconds: float, work: Awaitable[object]) -> bool:
+async def finish_within(seconds: float, work: Awaitable[object]) -> bool:
     """Wait for it at most so long; whether it was done."""
     try:
         async with asyncio.timeout(seconds):

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.demo.host import demo_host, make_login, write_shims
-from reconciler.demo.place import Place, held_ports, temporary_place
-from reconciler.demo.systemctl import systemd
-from reconciler.demo.traefik import Binary, running_traefik
+from reconciler.demo.place import Place, hold_ports, make_temporary_place
+from reconciler.demo.systemctl import run_systemd
+from reconciler.demo.traefik import Binary, run_traefik
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class Stage:
 async def set_up(traefik: Binary) -> AsyncIterator[Stage]:
     """Everything runs inside the block; afterwards no process and no file of it is left."""
     async with contextlib.AsyncExitStack() as stack:
-        place = stack.enter_context(temporary_place())
-        web, api, *slots = stack.enter_context(held_ports(4))
+        place = stack.enter_context(make_temporary_place())
+        web, api, *slots = stack.enter_context(hold_ports(4))
         socket, shims = place.root / "systemd.sock", place.root / "bin"
         write_shims(shims, socket)
-        await stack.enter_async_context(systemd(Path(place.layout.units), socket))
+        await stack.enter_async_context(run_systemd(Path(place.layout.units), socket))
         address = await stack.enter_async_context(demo_host(make_login(place.home), shims, place.home))
-        await stack.enter_async_context(running_traefik(traefik, place.root, Path(place.layout.traefik), web, api))
+        await stack.enter_async_context(run_traefik(traefik, place.root, Path(place.layout.traefik), web, api))
         yield Stage(place, address.port, address.host_key, web, api, (slots[0], slots[1]))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from reconciler.clock import now_seconds, sleep_seconds
-from reconciler.demo.load import BadAnswer, Visitors, visiting
+from reconciler.demo.load import BadAnswer, Visitors, visit_meanwhile
 from reconciler.demo.place import APP, DOMAIN
 from reconciler.demo.stage import Stage, set_up
 from reconciler.demo.traefik import Binary
@@ -20,8 +20,8 @@ from reconciler.engine.report import outcome_text, plan_text
 from reconciler.errors import ReconcileError
 from reconciler.model.action import Blocked
 from reconciler.model.outcome import Outcome
-from reconciler.observe.lease import controller
-from reconciler.targets.open_fleet import session
+from reconciler.observe.lease import new_controller
+from reconciler.targets.open_fleet import open_fleet
 
 OLD, NEW = "0.1.0", "0.2.0"
 VISITS_AROUND_SECONDS = 1.0  # how long visitors come before the second commit and after its pass
@@ -81,7 +81,7 @@ class Swap:
         return {**counts, "seconds": round(self.seconds, 2), "fault": self.fault}
 
 
-async def tell(traefik: Binary, say: Say) -> Swap:
+async def perform(traefik: Binary, say: Say) -> Swap:
     """The whole demo. Raises ReconcileError when a pass does not converge; what visitors lost is in the Swap."""
     say(OPENING.format(version=traefik.version))
     async with set_up(traefik) as stage:
@@ -114,7 +114,7 @@ async def _second_release(stage: Stage, say: Say) -> Swap:
     place.build_release(NEW)
     say(f"4  Visitors come through Traefik: {visitors.per_second} requests/s,")
     say("   GET and POST, on kept and on new connections\n")
-    async with visiting(visitors):
+    async with visit_meanwhile(visitors):
         await sleep_seconds(VISITS_AROUND_SECONDS)
         say("5  The next version is committed, and reconcile --once runs again, under load")
         began = now_seconds()
@@ -127,7 +127,7 @@ async def _second_release(stage: Stage, say: Say) -> Swap:
 
 
 async def _preview(stage: Stage, say: Say) -> None:
-    async with session(stage.arguments) as opened:
+    async with open_fleet(stage.arguments) as opened:
         plans = [plan for _, _, plan in await preview(opened)]
     say(textwrap.indent(plan_text(plans), "   ").rstrip())
 
@@ -135,13 +135,13 @@ async def _preview(stage: Stage, say: Say) -> None:
 async def _pass(stage: Stage, say: Say) -> None:
     """The pass of `reconcile --once`, told in short lines. Raises DemoFailed when it does not converge."""
 
-    def done(event: str, **fields: object) -> None:
+    def say_action(event: str, **fields: object) -> None:
         verb = event.partition(".")[0]
         say(f"   {fields['seconds']:5.2f} s  {verb:8}  {fields['subject']:18}  {fields['reason']}".rstrip())
 
-    async with session(stage.arguments) as opened:
-        progress = Progress(done, terminal=sys.stderr.isatty())
-        who = controller(opened.owner)
+    async with open_fleet(stage.arguments) as opened:
+        progress = Progress(say_action, terminal=sys.stderr.isatty())
+        who = new_controller(opened.owner)
         outcomes = await Pass(opened.hosts, opened.sites, opened.targets, who, progress, prunes=opened.whole).run()
         outcomes += [Outcome(refused) for refused in opened.refused]
     text = outcome_text([outcome.end for outcome in outcomes])

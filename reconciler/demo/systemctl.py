@@ -69,7 +69,7 @@ class Systemd:
         if verb == "daemon-reload":  # a unit file is read at each start
             return Answer()
         if verb == "show":
-            blocks = [_shown(self.instance(name), read) for name in names]
+            blocks = [_show_text(self.instance(name), read) for name in names]
             return Answer(0, "\n".join(blocks))
         for name in names:
             answer = await self._one(verb, self.instance(name), read)
@@ -95,10 +95,10 @@ class Systemd:
             case _ if not instance.file.exists():
                 return Answer(5, "", f"Failed to {verb} {instance.name}: Unit {instance.name} not found.\n")
             case "start":
-                return _started(await instance.start(), instance)
+                return _start_answer(await instance.start(), instance)
             case "restart":
                 await instance.stop()
-                return _started(await instance.start(), instance)
+                return _start_answer(await instance.start(), instance)
             case "enable":
                 self._enable(instance)
             case _:
@@ -129,17 +129,17 @@ class Systemd:
         await asyncio.gather(*(instance.stop(softly=False) for instance in self.instances.values()))
 
 
-def _started(started: bool, instance: Instance) -> Answer:
+def _start_answer(started: bool, instance: Instance) -> Answer:
     return Answer() if started else Answer(1, "", f"Job for {instance.name} failed: {instance.journal[-1].text}\n")
 
 
-def _shown(instance: Instance, read: Words) -> str:
+def _show_text(instance: Instance, read: Words) -> str:
     shown = {key: value for key, value in instance.show().items() if not read.properties or key in read.properties}
     return "".join(f"{value}\n" if read.only_values else f"{key}={value}\n" for key, value in shown.items())
 
 
 @contextlib.asynccontextmanager
-async def systemd(units: Path, socket: Path) -> AsyncIterator[Systemd]:
+async def run_systemd(units: Path, socket: Path) -> AsyncIterator[Systemd]:
     """The stand-in, listening to its commands; at the end every process of it is stopped."""
     running = Systemd(units)
 
@@ -150,13 +150,13 @@ async def systemd(units: Path, socket: Path) -> AsyncIterator[Systemd]:
             await writer.drain()
         writer.close()
 
-    def asked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def take_question(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(reply(reader, writer))
         replies.add(task)
         task.add_done_callback(replies.discard)
 
     replies: set[asyncio.Task[None]] = set()
-    server = await asyncio.start_unix_server(asked, socket)
+    server = await asyncio.start_unix_server(take_question, socket)
     try:
         yield running
     finally:

@@ -58,7 +58,7 @@ def find_traefik() -> Binary:
 
 
 @contextlib.asynccontextmanager
-async def running_traefik(binary: Binary, folder: Path, dynamic: Path, web: int, api: int) -> AsyncIterator[None]:
+async def run_traefik(binary: Binary, folder: Path, dynamic: Path, web: int, api: int) -> AsyncIterator[None]:
     """Traefik as long as the block lasts, its API answering. Raises ReconcileError when it does not come up."""
     settings = folder / "traefik.yml"
     settings.write_text(STATIC.format(web=web, api=api, folder=dynamic), encoding="utf-8")
@@ -66,13 +66,13 @@ async def running_traefik(binary: Binary, folder: Path, dynamic: Path, web: int,
         words = [str(binary.path), f"--configfile={settings}"]
         process = await spawn(words, {"PATH": os.defpath, "HOME": str(folder)}, folder, output=log.fileno())
     try:
-        await _until_it_answers(process, api, folder / "traefik.log")
+        await _wait_until_it_answers(process, api, folder / "traefik.log")
         yield
     finally:
         await end(process, within_seconds=3)
 
 
-async def _until_it_answers(process: Process, port: int, log: Path) -> None:
+async def _wait_until_it_answers(process: Process, port: int, log: Path) -> None:
     """Its API is open before it has read any route; until then it answers 404."""
     deadline = now_seconds() + STARTS_WITHIN_SECONDS
     while now_seconds() < deadline and process.returncode is None:

@@ -74,10 +74,10 @@ def _environment(lines: list[str]) -> dict[str, str]:
 def expand(words: tuple[str, ...], environment: dict[str, str]) -> list[str]:
     """Words of a command line as systemd hands them on: `${NAME}` filled in, `$$` a plain dollar sign."""
 
-    def filled(match: re.Match[str]) -> str:
+    def fill(match: re.Match[str]) -> str:
         return environment.get(match[1], "") if match[1] else "$"
 
-    return [re.sub(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)\}", filled, word) for word in words]
+    return [re.sub(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)\}", fill, word) for word in words]
 
 
 def read_env_file(text: str) -> dict[str, str]:

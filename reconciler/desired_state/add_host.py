@@ -14,12 +14,12 @@ from reconciler.model.desired import Fleet
 HOSTS: KeyPath = ("hosts",)
 
 
-def fleet_in(folder: Path) -> Fleet:
+def read_fleet_of(folder: Path) -> Fleet:
     """The machines as fleet.yaml names them now, committed or not; an empty fleet where there is none yet."""
     return read_fleet(_content(folder), f"{label(folder)}/{FLEET}")
 
 
-def enlist(folder: Path, name: str, keys: dict[str, str]) -> bool:
+def add_host(folder: Path, name: str, keys: dict[str, str]) -> bool:
     """Set these keys of the host. False when they were set already. Raises before anything is written."""
     path, before = folder / FLEET, _content(folder)
     file = f"{label(folder)}/{FLEET}"
@@ -44,19 +44,19 @@ def _content(folder: Path) -> bytes | None:
 
 def with_host(text: str, name: str, keys: dict[str, str], file: str) -> str:
     """The text with these keys of the host. Whatever else it says stays as it is, or UsageError is raised."""
-    document = _sound(read_yaml(text.encode("utf-8"), file))
+    document = _refuse_problems(read_yaml(text.encode("utf-8"), file))
     if (*HOSTS, name) in document.places and document.places[(*HOSTS, name)].form == "block":
         edited = _with_keys(document, text, name, keys)
     else:
         edited = _with_entry(document, text, name, keys)
     after = read_yaml(edited.encode("utf-8"), file)
-    if after.problems or after.value != _meant(document.value, name, keys):
+    if after.problems or after.value != _expected_document(document.value, name, keys):
         lines = "".join(_entry(name, keys, "  ")).rstrip()
         raise UsageError(f"{file} cannot be edited without changing more than {name}", f"add by hand:\nhosts:\n{lines}")
     return edited
 
 
-def _meant(value: object, name: str, keys: dict[str, str]) -> object:
+def _expected_document(value: object, name: str, keys: dict[str, str]) -> object:
     whole = dict(value) if isinstance(value, dict) else {}
     hosts = whole.get("hosts")
     hosts = dict(hosts) if isinstance(hosts, dict) else {}
@@ -66,10 +66,10 @@ def _meant(value: object, name: str, keys: dict[str, str]) -> object:
 
 
 def _entry(name: str, keys: dict[str, str], indent: str) -> list[str]:
-    return [f"{indent}{name}:\n", *(f"{indent}{indent}{key}: {_quoted(value)}\n" for key, value in keys.items())]
+    return [f"{indent}{name}:\n", *(f"{indent}{indent}{key}: {_quote(value)}\n" for key, value in keys.items())]
 
 
-def _quoted(value: str) -> str:
+def _quote(value: str) -> str:
     return f'"{value}"' if ":" in value else value
 
 
@@ -98,16 +98,16 @@ def _with_keys(document: Document, text: str, name: str, keys: dict[str, str]) -
     for key, value in keys.items():
         place = document.places.get((*entry, key))
         if place is None:
-            new += f"{' ' * (first.key_column - 1)}{key}: {_quoted(value)}\n"
+            new += f"{' ' * (first.key_column - 1)}{key}: {_quote(value)}\n"
         elif text[place.start : place.end].strip("\"'") != value:
             space = " " if place.start == place.end else ""
-            changes.append((place.start, place.end, space + _quoted(value)))
+            changes.append((place.start, place.end, space + _quote(value)))
     for start, end, value in sorted(changes, reverse=True):
         text = text[:start] + value + text[end:]
     return text[:line_start] + new + text[line_start:]
 
 
-def _sound(document: Document) -> Document:
+def _refuse_problems(document: Document) -> Document:
     if document.problems:
         raise InvalidDesiredState(document.problems)
     return document

@@ -44,7 +44,7 @@ class Written:
     absent: bool = False  # there is no such folder at all
 
 
-def below_secrets(written: Written) -> dict[str, bytes]:
+def secret_files(written: Written) -> dict[str, bytes]:
     """The files of the folder `secrets/`, by their names in it."""
     start = f"{SECRETS}/"
     return {name.removeprefix(start): content for name, content in written.files.items() if name.startswith(start)}
@@ -88,7 +88,7 @@ def collect(tree: Tree, label: str) -> Written:
         if top is None:
             next_step = "make it, with one apps/<app>.yaml for each app, or name another with --desired-state"
             return Written({}, (Problem(label, 0, 0, "", "there is no such folder", next_step),), absent=True)
-        names = [name for name in (FLEET, "fleet.yml") if name in top and _counts(name, top, label, problems)]
+        names = [name for name in (FLEET, "fleet.yml") if name in top and _is_app_file(name, top, label, problems)]
         names += _app_files(tree, top, label, problems)
         names += _secret_files(tree, top, label, problems)
     except OSError as error:
@@ -120,10 +120,10 @@ def _read_all(tree: Tree, names: list[str], label: str, problems: list[Problem])
 
 def _app_files(tree: Tree, top: dict[str, Kind], label: str, problems: list[Problem]) -> list[str]:
     if "apps" in top and top["apps"] != "folder":
-        problems.append(_not_a("folder", f"{label}/apps", top["apps"]))
+        problems.append(_wrong_kind_problem("folder", f"{label}/apps", top["apps"]))
         return []
     apps = tree.entries("apps") or {}
-    names = sorted(name for name in apps if _counts(name, apps, f"{label}/apps", problems))
+    names = sorted(name for name in apps if _is_app_file(name, apps, f"{label}/apps", problems))
     if len(names) > MOST_FILES:
         message = f"holds {len(names)} app files (at most {MOST_FILES})"
         problems.append(Problem(f"{label}/apps", 0, 0, "", message, "keep one file for each app"))
@@ -138,7 +138,7 @@ def _app_files(tree: Tree, top: dict[str, Kind], label: str, problems: list[Prob
 def _secret_files(tree: Tree, top: dict[str, Kind], label: str, problems: list[Problem]) -> list[str]:
     """Encrypted files and the list of recipients, at any depth. Only those who need one open it."""
     if top.get(SECRETS, "folder") != "folder":
-        problems.append(_not_a("folder", f"{label}/{SECRETS}", top[SECRETS]))
+        problems.append(_wrong_kind_problem("folder", f"{label}/{SECRETS}", top[SECRETS]))
         return []
     found: list[str] = []
     folders = [SECRETS] if SECRETS in top else []
@@ -151,7 +151,7 @@ def _secret_files(tree: Tree, top: dict[str, Kind], label: str, problems: list[P
             if kind == "folder" and path.count("/") < DEEPEST:
                 folders.append(path)
             elif kind == "link" or (kind != "file" and _holds_secrets(name)):
-                problems.append(_not_a("file", f"{label}/{path}", kind))
+                problems.append(_wrong_kind_problem("file", f"{label}/{path}", kind))
             elif _holds_secrets(name):
                 found.append(path)
     if len(found) > MOST_FILES:
@@ -165,7 +165,7 @@ def _holds_secrets(name: str) -> bool:
     return name == RECIPIENTS or name.endswith((".age", ".yaml", ".yml", ".json"))
 
 
-def _counts(name: str, entries: dict[str, Kind], label: str, problems: list[Problem]) -> bool:
+def _is_app_file(name: str, entries: dict[str, Kind], label: str, problems: list[Problem]) -> bool:
     """Whether the entry is a desired-state file; says so when it only looks like one."""
     stem, dot, suffix = name.rpartition(".")
     if name.startswith(".") or not dot or suffix.lower() not in ("yaml", "yml"):
@@ -178,12 +178,12 @@ def _counts(name: str, entries: dict[str, Kind], label: str, problems: list[Prob
         problems.append(Problem(f"{label}/{name}", 0, 0, "", "is not read", f"rename it to {stem}.yaml"))
         return False
     if entries[name] != "file":
-        problems.append(_not_a("file", f"{label}/{name}", entries[name]))
+        problems.append(_wrong_kind_problem("file", f"{label}/{name}", entries[name]))
         return False
     return True
 
 
-def _not_a(wanted: str, path: str, kind: Kind) -> Problem:
+def _wrong_kind_problem(wanted: str, path: str, kind: Kind) -> Problem:
     if kind == "link":
         return Problem(path, 0, 0, "", "is a symbolic link, which is not followed", f"put the {wanted} itself here")
     return Problem(path, 0, 0, "", f"is not a {wanted}", "move it away")

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from reconciler.desired_state.files import FLEET, SECRETS, FolderTree, Written, below_secrets, collect
+from reconciler.desired_state.files import FLEET, SECRETS, FolderTree, Written, collect, secret_files
 from reconciler.desired_state.git.commit import find_repository, open_commit, open_mirror
 from reconciler.desired_state.problems import fill
 from reconciler.desired_state.rules import AppFile, problems_between
@@ -112,7 +112,7 @@ def build(
     `where` is the folder as errors name it. With `beside` false no artifact can lie beside the desired state.
     """
     where = label(folder) if where is None else where
-    sealed = below_secrets(written)
+    sealed = secret_files(written)
     plain = {name: content for name, content in written.files.items() if not name.startswith(f"{SECRETS}/")}
     documents = {name: read_yaml(content, f"{where}/{name}") for name, content in plain.items()}
     problems = list(written.problems)
@@ -127,7 +127,7 @@ def build(
     if problems or not fleet:
         raise InvalidDesiredState(tuple(sorted(set(problems))))
     apps = tuple(file.app for file in files)
-    noted = (*notes, *_lost_variables(apps), *_without_root(fleet.model))
+    noted = (*notes, *_lost_variables(apps), *_rootless_notes(fleet.model))
     return Desired(fleet.model, apps, revision, folder, noted, secret_files=sealed)
 
 
@@ -149,7 +149,7 @@ def read_fleet(content: bytes | None, file: str) -> Fleet:
     return fleet.model
 
 
-def _without_root(fleet: Fleet) -> tuple[str, ...]:
+def _rootless_notes(fleet: Fleet) -> tuple[str, ...]:
     return tuple(
         f"{name}: scope user: its apps are no users of their own, only fenced off from each other and from the home; "
         "they end when linger is switched off (docs/rootless.md)"

@@ -34,15 +34,15 @@ class Origin(Protocol):
         """The newest that may be used. Raises InvalidDesiredState, GitError or UsageError: then nothing is touched."""
         ...
 
-    async def behind(self, applied: str) -> str:
+    async def why_behind(self, applied: str) -> str:
         """Why what was read last is older than the commit `applied`; "" when it may follow it. Raises GitError."""
         ...
 
-    async def cut_short(self) -> UsageError | None:
+    async def why_cut_short(self) -> UsageError | None:
         """Why nothing may be changed for want of history, or None when the history is here. Raises GitError."""
         ...
 
-    def past(self) -> AsyncIterator[Desired]:
+    def past_states(self) -> AsyncIterator[Desired]:
         """What was desired before, the newest first; commits that cannot be used are passed over. Raises GitError."""
         ...
 
@@ -74,7 +74,7 @@ class _Local:
         self._args = args
         self._revision: str | None = None
         self._verified: str | None = None
-        self._told: dict[tuple[str, str], str] = {}
+        self._answers: dict[tuple[str, str], str] = {}
 
     async def read(self) -> Desired:
         args = self._args
@@ -97,18 +97,18 @@ class _Local:
         self._verified = desired.revision
         return replace(desired, notes=(*desired.notes, verified.note))
 
-    async def behind(self, applied: str) -> str:
+    async def why_behind(self, applied: str) -> str:
         # Who names a commit means that one.
         if self._revision is None or self._args.ref or self._args.allow_step_back:
             return ""
         question = (self._revision, applied)
-        if question not in self._told:
+        if question not in self._answers:
             repository = find_repository(self._args.desired_state)
             assert repository is not None
-            self._told[question] = await why_behind(repository, *question)
-        return self._told[question]
+            self._answers[question] = await why_behind(repository, *question)
+        return self._answers[question]
 
-    async def cut_short(self) -> UsageError | None:
+    async def why_cut_short(self) -> UsageError | None:
         repository = find_repository(self._args.desired_state) if self._revision else None
         if repository is None or not await is_shallow(repository):
             return None
@@ -120,7 +120,7 @@ class _Local:
             "fleet.yaml says owner:",
         )
 
-    async def past(self) -> AsyncIterator[Desired]:
+    async def past_states(self) -> AsyncIterator[Desired]:
         folder, revision = self._args.desired_state, self._revision
         repository = find_repository(folder) if revision else None
         if repository is None or revision is None:
@@ -136,7 +136,7 @@ class _Remote:
         self._last: tuple[Revision, Desired] | None = None
 
     async def read(self) -> Desired:
-        revision = await self._follower.newest()
+        revision = await self._follower.find_newest()
         if revision.problem is not None and not self._lasting:
             raise revision.problem
         if self._last and self._last[0] is revision:
@@ -152,14 +152,14 @@ class _Remote:
         self._last = (revision, desired)
         return desired
 
-    async def behind(self, applied: str) -> str:
+    async def why_behind(self, applied: str) -> str:
         assert self._last is not None
-        return await self._follower.behind(self._last[0].commit, applied)
+        return await self._follower.why_behind(self._last[0].commit, applied)
 
-    async def cut_short(self) -> UsageError | None:
+    async def why_cut_short(self) -> UsageError | None:
         return None  # the mirror fetches the history it needs
 
-    async def past(self) -> AsyncIterator[Desired]:
+    async def past_states(self) -> AsyncIterator[Desired]:
         assert self._last is not None
         newest = self._last[0]
         for commit in await self._follower.line(newest.commit, FARTHEST_BACK):

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from reconciler.desired_state.yaml_text import MOST_PROBLEMS, Document, KeyPath, dotted
+from reconciler.desired_state.yaml_text import MOST_PROBLEMS, Document, KeyPath, dotted_path
 from reconciler.errors import Problem
 
 M = TypeVar("M", bound=BaseModel)
@@ -50,11 +50,11 @@ def _explain(error: ErrorDetails, model: type[BaseModel], document: Document) ->
         return None
     last = error["loc"][-1] if error["loc"] else ""
     named = (*path, last) if error["type"] == "missing" else path
-    message, next_step = _say(error, model, named)
+    message, next_step = _words_of(error, model, named)
     place = document.places[path]
     if about_key or error["type"] in ("extra_forbidden", "missing") or place.form == "block":
-        return Problem(document.file, place.key_line, place.key_column, dotted(named), message, next_step)
-    return Problem(document.file, place.line, place.column, dotted(named), message, next_step)
+        return Problem(document.file, place.key_line, place.key_column, dotted_path(named), message, next_step)
+    return Problem(document.file, place.line, place.column, dotted_path(named), message, next_step)
 
 
 def _known_path(loc: tuple[Any, ...], document: Document) -> tuple[KeyPath, bool]:
@@ -66,7 +66,7 @@ def _known_path(loc: tuple[Any, ...], document: Document) -> tuple[KeyPath, bool
     return path, "[key]" in loc
 
 
-def _say(error: ErrorDetails, model: type[BaseModel], path: KeyPath) -> tuple[str, str]:
+def _words_of(error: ErrorDetails, model: type[BaseModel], path: KeyPath) -> tuple[str, str]:
     kind, context = error["type"], error.get("ctx", {})
     if kind == "refused":
         return str(context["message"]), str(context["next_step"])
@@ -76,7 +76,7 @@ def _say(error: ErrorDetails, model: type[BaseModel], path: KeyPath) -> tuple[st
     if kind == "extra_forbidden":
         return _WORDS[kind], _guess(str(path[-1]), keys)
     if kind == "missing":
-        return _WORDS[kind], f"add it: {_about(keys.get(str(path[-1])))}"
+        return _WORDS[kind], f"add it: {_help_of(keys.get(str(path[-1])))}"
     if error["input"] is None:
         return "has no value", "write one, or delete the line"
     if kind == "tuple_type":
@@ -84,7 +84,7 @@ def _say(error: ErrorDetails, model: type[BaseModel], path: KeyPath) -> tuple[st
     return _WORDS.get(kind, error["msg"]), _list_of(_keys_at(model, path)) or "write `key: value` lines below it"
 
 
-def _about(field: FieldInfo | None) -> str:
+def _help_of(field: FieldInfo | None) -> str:
     return (field and field.description) or "it is needed"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from reconciler.desired_state.yaml_text import Document, KeyPath, Place, dotted
+from reconciler.desired_state.yaml_text import Document, KeyPath, Place, dotted_path
 from reconciler.errors import Problem
 from reconciler.model.desired import App, Fleet, HostSpec, SecretRef, read_host
 
@@ -35,17 +35,17 @@ class AppFile:
 
     def problem(self, path: KeyPath, message: str, next_step: str) -> Problem:
         place = self._place(path)
-        return Problem(self.document.file, place.line, place.column, dotted(path), message, next_step)
+        return Problem(self.document.file, place.line, place.column, dotted_path(path), message, next_step)
 
 
 def problems_between(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
     """Every clash, named in the later of the two files."""
     yield from _two_names(files, fleet)
     yield from _taken_ports(files, fleet)
-    yield from _never_reached(files, fleet)
-    yield from _shared(files, fleet)
+    yield from _unreachable_routes(files, fleet)
+    yield from _shared_claims(files, fleet)
     yield from _rights_of_a_user(files, fleet)
-    yield from _swallowed(files, fleet)
+    yield from _swallowed_routes(files, fleet)
     yield from _nodes(files, fleet)
     yield from _over_the_releases(files, fleet)
     yield from _unknown_order(files)
@@ -86,7 +86,7 @@ def _use_by_traefik(port: int, fleet: Fleet) -> str:
     return "where Traefik takes visitors in" if ours else ""
 
 
-def _never_reached(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
+def _unreachable_routes(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
     for file in files:
         if fleet.traefik.redirects and file.app.route and not file.app.route.tls:
             message = "is false, but plain http is sent to https before any route is looked at"
@@ -166,7 +166,7 @@ def _circles(files: Sequence[AppFile]) -> Iterator[Problem]:
             yield file.problem(("after",), f"{file.app.app} waits for itself", "break the circle")
 
 
-def _swallowed(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
+def _swallowed_routes(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
     """Traefik asks TCP routers first: at an entry point for http they take requests from the apps there."""
     http, https = fleet.traefik.http_entry_point, fleet.traefik.https_entry_point
     taken: dict[tuple[object, str], AppFile] = {}
@@ -186,7 +186,7 @@ def _swallowed(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
                     yield file.problem(("route", "tcp", "domains", index), said, "choose another name or entry point")
 
 
-def _shared(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
+def _shared_claims(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
     owners: dict[tuple[object, ...], tuple[AppFile, KeyPath]] = {}
     for file in files:
         wanted: list[tuple[KeyPath, str, object]] = [(path, "port", port) for path, port in file.ports]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from reconciler.desired_state.files import FolderTree, Written, collect
 from reconciler.desired_state.load import build, label
-from reconciler.desired_state.yaml_text import Document, KeyPath, Place, dotted, read_yaml
+from reconciler.desired_state.yaml_text import Document, KeyPath, Place, dotted_path, read_yaml
 from reconciler.errors import InvalidDesiredState, UsageError
 from reconciler.model.desired import App
 
@@ -57,14 +57,14 @@ def open_app(folder: Path, name: str) -> AppText:
         raise UsageError(f"there is no app {name!r} in {label(folder)}", f"apps here: {', '.join(apps) or 'none'}")
     file = f"{label(folder)}/apps/{name}.yaml"
     content = written.files[f"apps/{name}.yaml"]
-    return AppText(folder, name, _sound(read_yaml(content, file)), written)
+    return AppText(folder, name, _refuse_problems(read_yaml(content, file)), written)
 
 
 def set_version(text: str, version: str, sha256: str | None = None, *, file: str = "the file") -> str:
     """The text with another version. A digest replaces the one that is there, or follows the source."""
     bom = "\ufeff" if text.startswith("\ufeff") else ""
     text = text.removeprefix(bom)
-    before = _sound(read_yaml(text.encode("utf-8"), file))
+    before = _refuse_problems(read_yaml(text.encode("utf-8"), file))
     changes = [_replacement(before, text, VERSION_KEY, version)]
     if sha256 is not None:
         known = SHA256_KEY in before.places
@@ -72,7 +72,7 @@ def set_version(text: str, version: str, sha256: str | None = None, *, file: str
     edited = text
     for start, end, new in sorted(changes, reverse=True):
         edited = edited[:start] + new + edited[end:]
-    _prove(before, _sound(read_yaml(edited.encode("utf-8"), file)), version, sha256)
+    _check_only_version_changed(before, _refuse_problems(read_yaml(edited.encode("utf-8"), file)), version, sha256)
     return bom + edited
 
 
@@ -86,14 +86,14 @@ def write_version(app: AppText, version: str, sha256: str | None = None) -> App:
     return next(each for each in desired.apps if each.app == app.name)
 
 
-def _sound(document: Document) -> Document:
+def _refuse_problems(document: Document) -> Document:
     if document.problems:
         raise InvalidDesiredState(document.problems)
     return document
 
 
 def _replacement(document: Document, text: str, path: KeyPath, new: str) -> tuple[int, int, str]:
-    place = _one_line(document, text, path)
+    place = _one_line_place(document, text, path)
     quote = text[place.start] if place.form == "quoted" else '"' if new.lower() == "null" else ""
     space = " " if place.start == place.end else ""  # nothing there yet: this is right after the colon
     return place.start, place.end, f"{space}{quote}{new}{quote}"
@@ -101,7 +101,7 @@ def _replacement(document: Document, text: str, path: KeyPath, new: str) -> tupl
 
 def _new_digest(document: Document, text: str, sha256: str) -> tuple[int, int, str]:
     """Beside the source in `{...}`, else on a line of its own below it."""
-    place = _one_line(document, text, SOURCE_KEY)
+    place = _one_line_place(document, text, SOURCE_KEY)
     if document.places[SOURCE_KEY[:1]].form == "flow":
         return place.end, place.end, f", sha256: {sha256}"
     line_end = text.find("\n", place.end)
@@ -112,16 +112,18 @@ def _new_digest(document: Document, text: str, sha256: str) -> tuple[int, int, s
     return line_end + 1, line_end + 1, line
 
 
-def _one_line(document: Document, text: str, path: KeyPath) -> Place:
+def _one_line_place(document: Document, text: str, path: KeyPath) -> Place:
     place = document.places.get(path)
     if place is None:
-        raise UsageError(f"{document.file} has no {dotted(path)}", "add it by hand")
+        raise UsageError(f"{document.file} has no {dotted_path(path)}", "add it by hand")
     if place.form not in ("plain", "quoted") or "\n" in text[place.start : place.end]:
-        raise UsageError(f"{document.file}:{place.line}: {dotted(path)} {_NO_PLACE}", f"write {path[-1]}: and the text")
+        raise UsageError(
+            f"{document.file}:{place.line}: {dotted_path(path)} {_NO_PLACE}", f"write {path[-1]}: and the text"
+        )
     return place
 
 
-def _prove(before: Document, after: Document, version: str, sha256: str | None) -> None:
+def _check_only_version_changed(before: Document, after: Document, version: str, sha256: str | None) -> None:
     """Nothing but the two keys may have changed. A version that YAML reads differently ends here, too."""
     wanted = before.value
     if isinstance(wanted, dict):

@@ -11,12 +11,12 @@ from reconciler.desired_state.git.commit import find_repository
 LOOK_MILLISECONDS = 1000  # how often it is seen whether the watched folders are still the same
 
 
-async def changes(folder: Path, tell: Callable[[str], None]) -> AsyncIterator[None]:
+async def watch_changes(folder: Path, report_trouble: Callable[[str], None]) -> AsyncIterator[None]:
     """One item for each burst of changes, for ever. A folder that is replaced or away is watched again when it is back.
 
-    `tell` hears, once, why nothing can be seen just now.
+    `report_trouble` hears, once, why nothing can be seen just now.
     """
-    missed, told = False, ""
+    missed, reported = False, ""
     while True:
         try:
             git = _git_folder(folder)
@@ -25,14 +25,14 @@ async def changes(folder: Path, tell: Callable[[str], None]) -> AsyncIterator[No
             async for found in _bursts(places, git):
                 if found or missed:
                     yield
-                missed, told = False, ""
+                missed, reported = False, ""
                 if _identities(_places(folder, _git_folder(folder))) != watched:
                     break
         except (OSError, RuntimeError) as error:  # watchfiles says the second, as when inotify has no watch left
             why = f"{folder} cannot be watched: {error}"
-            if why != told:
-                told = why
-                tell(why)
+            if why != reported:
+                reported = why
+                report_trouble(why)
         missed = True
         await sleep_seconds(1)
 
@@ -43,13 +43,13 @@ async def _bursts(places: list[Path], git: Path | None) -> AsyncIterator[bool]:
 
     usual = watchfiles.DefaultFilter(ignore_dirs=())  # leaves out what editors write beside a file
 
-    def counts(change: watchfiles.Change, path: str) -> bool:
+    def is_relevant(change: watchfiles.Change, path: str) -> bool:
         if git and Path(path).is_relative_to(git):
             return _is_reference(Path(path).relative_to(git))
         return usual(change, path)
 
     async for found in watchfiles.awatch(
-        *places, watch_filter=counts, debounce=200, step=50, rust_timeout=LOOK_MILLISECONDS, yield_on_timeout=True
+        *places, watch_filter=is_relevant, debounce=200, step=50, rust_timeout=LOOK_MILLISECONDS, yield_on_timeout=True
     ):
         yield bool(found)
 

@@ -60,7 +60,7 @@ class _Unreadable(Exception):
     """Nothing after this point can be understood."""
 
 
-def dotted(path: KeyPath) -> str:
+def dotted_path(path: KeyPath) -> str:
     """`env.KEY`, `ports[0]`: the way an error names a key. One that could garble a terminal is escaped."""
     parts = (f"[{part}]" if isinstance(part, int) else f".{_word(part)}" for part in path)
     return "".join(parts).removeprefix(".")
@@ -207,7 +207,7 @@ class _Reader:
 
     def _refuse(self, event: yaml.Event, path: KeyPath, message: str, next_step: str = "") -> None:
         mark = _start(event)
-        self.problems.append(Problem(self.file, mark.line + 1, mark.column + 1, dotted(path), message, next_step))
+        self.problems.append(Problem(self.file, mark.line + 1, mark.column + 1, dotted_path(path), message, next_step))
         self.refused.add(path)
         if len(self.problems) >= MOST_PROBLEMS:
             raise _Unreadable
@@ -254,7 +254,7 @@ _VERSION = "{version}"
 _WITH_VERSION = re.compile(r"([A-Za-z0-9_-]+):[ \t]+((?:\{version\}|[^,{}\[\]\"'\s])+)")
 
 
-def _unquoted_version(mark: Mark, text: str, file: str) -> Problem | None:
+def _unquoted_version_problem(mark: Mark, text: str, file: str) -> Problem | None:
     """The problem when it is `{version}`, which YAML takes for a block of keys inside { } and where a value begins."""
     before, after = text[: mark.index], text[mark.index :]
     if after.startswith(_VERSION):
@@ -275,7 +275,7 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str, file: str) -> Proble
     if mark is None:
         return Problem(file, 0, 0, "", f"is not YAML: {error.problem}", "check quotes, brackets and indentation")
     place = (file, mark.line + 1, mark.column + 1, "")
-    if version := _unquoted_version(mark, text, file):
+    if version := _unquoted_version_problem(mark, text, file):
         return version
     if text[mark.index : mark.index + 1] == "\t":
         return Problem(*place, "a tab stands here", "YAML is indented with spaces")

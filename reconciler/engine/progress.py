@@ -25,23 +25,23 @@ class Progress:
         self._terminal = terminal
         self._shown_at = 0.0
 
-    def teller(self, host: str, app: str) -> Callable[[str], None]:
+    def reporter(self, host: str, app: str) -> Callable[[str], None]:
         """Takes how far the current action of this app has come."""
 
-        def tell(text: str) -> None:
+        def report(text: str) -> None:
             now = now_seconds()
             if self._terminal and now - self._shown_at > 0.1:
                 self._shown_at = now
                 sys.stderr.write(f"\r\033[K  {host}  {app}: {text}")
                 sys.stderr.flush()
 
-        return tell
+        return report
 
     @contextmanager
     def action(self, action: AnyAction) -> Iterator[None]:
         """Around one action: says that it began (in a terminal), and logs how it ended and how long it took."""
         started = now_seconds()
-        self.teller(action.host, action.app)(f"{action.verb} {action.subject}")
+        self.reporter(action.host, action.app)(f"{action.verb} {action.subject}")
         try:
             yield
         except BaseException:

@@ -8,7 +8,7 @@ from typing import Any
 from reconciler.decide.plan import AppPlan
 from reconciler.model.action import Blocked, Converged
 from reconciler.model.observed import ObservedHost, Unreachable
-from reconciler.model.wanted import Wanted
+from reconciler.model.target import Target
 from reconciler.words import printable_line, printable_text
 
 
@@ -81,12 +81,12 @@ def notes_text(ends: list[Converged | Blocked]) -> str:
     return "".join(f"host {e.host}: {e.app}: {e.note}\n  next: {e.next_step}\n" for e in noted)
 
 
-def status_row(want: Wanted, seen: ObservedHost | Unreachable, plan: AppPlan) -> dict[str, Any]:
+def status_row(target: Target, seen: ObservedHost | Unreachable, plan: AppPlan) -> dict[str, Any]:
     """git wants X, host runs Y since T, because Z."""
     row: dict[str, Any] = {
-        "host": want.host,
-        "app": want.app,
-        "wants": want.version,
+        "host": target.host,
+        "app": target.app,
+        "wants": target.version,
         "runs": None,
         "since": None,
     }
@@ -99,7 +99,7 @@ def status_row(want: Wanted, seen: ObservedHost | Unreachable, plan: AppPlan) ->
             "quarantined": [],
             "crash_dumps": [],
         }
-    app = seen.app(want.app)
+    app = seen.app(target.app)
     running = [slot for slot in app.slots if slot.running_now and slot.running]
     routed = app.applied.slot if app.applied else app.route.slot if app.route else ""
     live = next((s for s in running if s.name == routed), next((s for s in running if s.enabled), None))
@@ -120,13 +120,13 @@ def status_row(want: Wanted, seen: ObservedHost | Unreachable, plan: AppPlan) ->
         **row,
         "slot": live.name if live else None,
         "ready": ready,
-        "because": _because(plan),
+        "because": _reason_text(plan),
         "quarantined": quarantined,
         "crash_dumps": [{"at": dump.at_epoch_seconds, "path": dump.path} for dump in app.crash_dumps],
     }
 
 
-def _because(plan: AppPlan) -> str:
+def _reason_text(plan: AppPlan) -> str:
     if plan.actions:
         return f"{plan.actions[0].verb}: {plan.actions[0].reason}"
     if isinstance(plan.end, Blocked):

@@ -8,22 +8,22 @@ from reconciler.decide.next_action import next_action
 from reconciler.desired_state.origin import Behind
 from reconciler.model.action import Blocked, Converged
 from reconciler.model.observed import ObservedHost, Unreachable
-from reconciler.model.wanted import Controller
-from reconciler.targets.resolve import Target
+from reconciler.model.target import Controller
+from reconciler.targets.resolve import TargetFiles
 
 
-async def not_behind(
-    target: Target, seen: ObservedHost | Unreachable, controller: Controller, behind: Behind | None
-) -> Target:
+async def mark_if_behind(
+    files: TargetFiles, seen: ObservedHost | Unreachable, controller: Controller, behind: Behind | None
+) -> TargetFiles:
     """The target, with the reason to leave it alone where the host was changed by a newer commit. Raises GitError.
 
     git is asked only when there is something to do, and only about what the same desired state did before.
     """
     if behind is None or controller.revision is None or isinstance(seen, Unreachable):
-        return target
-    app = seen.app(target.wanted.app)
+        return files
+    app = seen.app(files.target.app)
     if app.commit in ("", controller.revision) or app.owner != controller.owner:
-        return target
-    if isinstance(next_action(target.wanted, seen), Converged | Blocked):
-        return target
-    return replace(target, wanted=replace(target.wanted, behind=await behind(app.commit)))
+        return files
+    if isinstance(next_action(files.target, seen), Converged | Blocked):
+        return files
+    return replace(files, target=replace(files.target, behind=await behind(app.commit)))

@@ -17,20 +17,20 @@ from reconciler.decide.fleet import failures
 from reconciler.desired_state.origin import Origin
 from reconciler.engine.converge import Pass
 from reconciler.engine.progress import Progress
-from reconciler.engine.rollback import keys, roll_back
+from reconciler.engine.rollback import keys_of, roll_back
 from reconciler.errors import ReconcileError, Unexpected
 from reconciler.host.transport import Transport
 from reconciler.logs import log
 from reconciler.model.action import Blocked
 from reconciler.model.desired import Desired
 from reconciler.model.outcome import Outcome
-from reconciler.model.wanted import Controller
-from reconciler.targets.open_fleet import Session, missing_history, work_out
+from reconciler.model.target import Controller
+from reconciler.targets.open_fleet import OpenFleet, missing_history, work_out
 
 FIRST_RETRY_SECONDS = 2.0
 JITTER = 0.1
 
-Report = Callable[[Session, list[Outcome], float], None]
+Report = Callable[[OpenFleet, list[Outcome], float], None]
 
 
 @dataclass
@@ -41,12 +41,12 @@ class Watch:
     controller: Callable[[str], Controller]
     progress: Progress
     report: Report
-    trouble: Callable[[ReconcileError], None]
+    report_error: Callable[[ReconcileError], None]
     interval_seconds: float
     allow_prune: bool = False
     allow_step_back: bool = False
     remote: str | None = None
-    opened: Session | None = None
+    opened: OpenFleet | None = None
     left: list[Transport] = field(default_factory=list)  # of hosts that are gone or reached otherwise now
     passes: dict[asyncio.Task[None], Pass] = field(default_factory=dict)
     desired: Desired | None = None
@@ -80,8 +80,8 @@ class Watch:
             try:
                 await self._begin_pass()
             except Exception as error:
-                self._troubled(Unexpected(error))
-            await self._until_woken()
+                self._report_error(Unexpected(error))
+            await self._wait_until_woken()
         self._call_off()
         await asyncio.gather(*self.passes, return_exceptions=True)
         for host in [*self.left, *(self.opened.hosts.values() if self.opened else ())]:
@@ -96,11 +96,11 @@ class Watch:
             opened.origin = self.origin
         except ReconcileError as error:  # nothing is changed on the word of a desired state that cannot be used
             self._call_off()
-            self._troubled(error)
+            self._report_error(error)
             return
         if desired.refused is not None:
-            self.trouble(desired.refused)
-        if self.desired is None or not _same(self.desired, desired):
+            self.report_error(desired.refused)
+        if self.desired is None or not _is_same(self.desired, desired):
             self.failures = 0
             for under_way in self.passes.values():
                 under_way.keep_to(opened.wanted)
@@ -113,38 +113,38 @@ class Watch:
         busy = {key: under_way for under_way in self.passes.values() for key in under_way.busy}
         for under_way in busy.values():
             under_way.wakes = True
-        targets = [target for target in opened.targets if target.key not in busy]
+        targets = [files for files in opened.targets if files.key not in busy]
         work = Pass(
             opened.hosts,
             opened.sites,
             targets,
             replace(self.who, owner=opened.owner, revision=desired.revision),
             self.progress,
-            self.origin.behind,
+            self.origin.why_behind,
             prunes=opened.whole and not busy,
             allow_prune=self.allow_prune,
-            late=opened.late,
+            grant_grace=opened.grant_grace,
             others=self.passes.values,
         )
         task = asyncio.create_task(self._pass(work, opened))
         self.passes[task] = work
         task.add_done_callback(self.passes.pop)
 
-    async def _pass(self, work: Pass, opened: Session) -> None:
+    async def _pass(self, work: Pass, opened: OpenFleet) -> None:
         try:
             await self._run(work, opened)
         except Exception as error:
-            self._troubled(Unexpected(error))
+            self._report_error(Unexpected(error))
 
-    def _troubled(self, error: ReconcileError) -> None:
+    def _report_error(self, error: ReconcileError) -> None:
         self.failures += 1
-        self.trouble(error)
+        self.report_error(error)
 
-    async def _run(self, work: Pass, opened: Session) -> None:
+    async def _run(self, work: Pass, opened: OpenFleet) -> None:
         started = now_seconds()
         outcomes = await work.run() + [Outcome(refused) for refused in opened.refused]
         if found := failures(opened.desired.apps, [outcome.end for outcome in outcomes]):
-            work.held = keys(found)
+            work.held = keys_of(found)
             outcomes = await roll_back(opened, found, outcomes, work.controller, self.progress)
             work.held = set()
         seconds = now_seconds() - started
@@ -160,11 +160,11 @@ class Watch:
                 self.last_good_seconds = now_seconds()
         self.report(opened, outcomes, seconds)
 
-    def _note_trouble(self, opened: Session, outcomes: list[Outcome]) -> bool:
+    def _note_trouble(self, opened: OpenFleet, outcomes: list[Outcome]) -> bool:
         """Keep in mind which apps are not converged; True if this pass found one that may mend by itself."""
         ends = [outcome.end for outcome in outcomes]
         found = {(end.app, end.host) for end in ends if isinstance(end, Blocked) and end.retryable}
-        busy = {(target.wanted.app, target.wanted.host) for target in opened.targets}
+        busy = {(files.target.app, files.target.host) for files in opened.targets}
         busy -= {(end.app, end.host) for end in ends}  # of those counts how their last pass ended
         self.troubled = (self.troubled & busy) | found
         return bool(found)
@@ -177,7 +177,7 @@ class Watch:
         for work in self.passes.values():
             work.called_off.call_off_everything()
 
-    async def _keep_connections(self, opened: Session) -> None:
+    async def _keep_connections(self, opened: OpenFleet) -> None:
         """Those of hosts that are gone or reached otherwise end with the last pass that uses them."""
         before, self.opened = self.opened, opened
         kept = set(opened.hosts.values())
@@ -190,7 +190,7 @@ class Watch:
         for host in ended:
             await host.close()
 
-    async def _until_woken(self) -> None:
+    async def _wait_until_woken(self) -> None:
         try:
             async with asyncio.timeout(self.interval_seconds * _jitter()):
                 await self.woken.wait()
@@ -202,5 +202,5 @@ def _jitter() -> float:
     return 1 + random.uniform(-JITTER, JITTER)  # noqa: S311 - spreads load, guards nothing
 
 
-def _same(before: Desired, after: Desired) -> bool:
+def _is_same(before: Desired, after: Desired) -> bool:
     return (before.apps, before.fleet, before.secret_files) == (after.apps, after.fleet, after.secret_files)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from reconciler.errors import HostRefused, HostUnreachable
 from reconciler.host.ssh import CONNECT_SECONDS
-from reconciler.host.wording import plainly
+from reconciler.host.wording import plain_words
 
 if TYPE_CHECKING:
     import asyncssh
@@ -36,7 +36,7 @@ class ShownKey:
     others: tuple[str, ...] = ()
 
 
-async def shown_key(
+async def ask_host_key(
     name: str, address: str, port: int | None, *, fingerprint: str | None = None, pinned: str | None = None
 ) -> ShownKey:
     """The host's key with that fingerprint, if it has one; else of the kind of the pinned key, or as OpenSSH chooses.
@@ -46,7 +46,7 @@ async def shown_key(
     import asyncssh
 
     try:
-        given = _given(address, port)
+        given = _connection_options(address, port)
         options = asyncssh.SSHClientConnectionOptions(**given)
         known, revoked = _known_keys(options, address)
         wanted = [asyncssh.import_public_key(pinned)] if pinned else known
@@ -61,7 +61,7 @@ async def shown_key(
     except (asyncssh.ConfigParseError, asyncssh.KeyImportError) as error:
         raise HostRefused(name, f"~/.ssh cannot be used: {error}", "correct that file") from error
     except (asyncssh.Error, OSError) as error:
-        raise HostUnreachable(name, plainly(error), f"ssh {address}") from error
+        raise HostUnreachable(name, plain_words(error), f"ssh {address}") from error
     if not shown:
         raise HostUnreachable(name, "it shows no host key", f"ssh {address}")
     prints = [each.get_fingerprint() for each in shown]
@@ -102,7 +102,7 @@ def _algorithms(wanted: list[asyncssh.SSHKey]) -> list[str]:
     return sorted(_ALGORITHMS, key=lambda each: each not in kinds)
 
 
-def _given(address: str, port: int | None) -> dict[str, Any]:
+def _connection_options(address: str, port: int | None) -> dict[str, Any]:
     config = Path("~/.ssh/config").expanduser()
     files = {"config": [str(config)]} if config.is_file() else {}
     return {"host": address} | files | ({"port": port} if port else {})

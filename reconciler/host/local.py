@@ -8,22 +8,22 @@ import os
 import signal
 
 from reconciler.errors import HostRefused, HostUnreachable
-from reconciler.host.terminal import lent_terminal
+from reconciler.host.terminal import lend_terminal
 from reconciler.host.transport import (
     ENDS_WITHIN_SECONDS,
     TOO_MUCH,
     Command,
     Completed,
+    OnOutput,
     Reader,
     RoundTrips,
     Stdin,
-    Tell,
     TooMuch,
     Writer,
     converse,
     read_all,
     read_end,
-    too_long,
+    too_long_words,
     why_refused,
 )
 
@@ -40,7 +40,7 @@ class LocalHost:
         return
 
     async def run(
-        self, command: Command, stdin: Stdin = b"", timeout_seconds: float = 60, *, tell: Tell | None = None
+        self, command: Command, stdin: Stdin = b"", timeout_seconds: float = 60, *, on_output: OnOutput | None = None
     ) -> Completed:
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
@@ -50,14 +50,14 @@ class LocalHost:
             with self.round_trips:
                 async with asyncio.timeout(timeout_seconds):
                     stdout, stderr = await converse(
-                        read_all(_reader(process.stdout), tell),
-                        read_end(_reader(process.stderr)) if tell else read_all(_reader(process.stderr), None),
+                        read_all(_reader(process.stdout), on_output),
+                        read_end(_reader(process.stderr)) if on_output else read_all(_reader(process.stderr), None),
                         _feed(process.stdin, stdin),
                     )
                     status = await process.wait()
         except TimeoutError:
             await _end(process)
-            raise HostUnreachable(self.name, *too_long(timeout_seconds)) from None
+            raise HostUnreachable(self.name, *too_long_words(timeout_seconds)) from None
         except TooMuch:
             await _end(process)
             raise HostRefused(self.name, *TOO_MUCH) from None
@@ -70,7 +70,7 @@ class LocalHost:
         return completed
 
     async def interact(self, command: Command) -> int:
-        with lent_terminal(raw=False):  # the program has the terminal itself, and sets it as it likes
+        with lend_terminal(raw=False):  # the program has the terminal itself, and sets it as it likes
             process = await asyncio.create_subprocess_exec(*command.words(self._sudo))
             try:
                 return await process.wait()

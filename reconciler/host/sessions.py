@@ -37,30 +37,30 @@ class Sessions:
         """Wait for the turn of a command with this time limit. `end` gives it back."""
         turn = Turn(timeout_seconds > LONG_SECONDS)
         self._waiting.append(turn)
-        await self._come(turn)
+        await self._wait_for_turn(turn)
         return turn
 
-    async def refused(self, turn: Turn) -> None:
+    async def wait_after_refusal(self, turn: Turn) -> None:
         """sshd refused the session: fewer from now on. Wait for the turn again, before those that never had theirs."""
         self.limit, self._since_refused = max(1, len(self._running) - 1), 0
         self._running.discard(turn)
         turn.come = asyncio.get_running_loop().create_future()
         self._waiting.appendleft(turn)
-        await self._come(turn)
+        await self._wait_for_turn(turn)
 
     def end(self, turn: Turn) -> None:
         """The command is over, on the host as well. Harmless when it was never begun."""
         self._running.discard(turn)
         self._admit()
 
-    def given(self) -> None:
+    def note_session(self) -> None:
         """A session was given: after enough of them one more is tried."""
         self._since_refused += 1
         if self.limit < MOST_SESSIONS and self._since_refused >= TRY_MORE_AFTER:
             self.limit, self._since_refused = self.limit + 1, 0
             self._admit()
 
-    async def _come(self, turn: Turn) -> None:
+    async def _wait_for_turn(self, turn: Turn) -> None:
         self._admit()
         try:
             await turn.come

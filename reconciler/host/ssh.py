@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Any
 from reconciler.errors import HostError, HostKeyRefused, HostRefused, HostUnreachable
 from reconciler.host.sessions import Sessions, Turn
 from reconciler.host.ssh_process import carry_out, open_port, open_session
-from reconciler.host.terminal import lent_terminal
+from reconciler.host.terminal import lend_terminal
 from reconciler.host.transport import (
     TOO_MUCH,
     Command,
     Completed,
+    OnOutput,
     Reader,
     RoundTrips,
     Stdin,
-    Tell,
     TooMuch,
     Writer,
-    too_long,
+    too_long_words,
     why_refused,
 )
-from reconciler.host.wording import plainly
+from reconciler.host.wording import plain_words
 
 if TYPE_CHECKING:
     import asyncssh
@@ -60,10 +60,10 @@ class SshHost:
         self._ending: set[asyncio.Future[None]] = set()
 
     async def open(self) -> None:
-        await self._connected()
+        await self._connect()
 
     async def run(
-        self, command: Command, stdin: Stdin = b"", timeout_seconds: float = 60, *, tell: Tell | None = None
+        self, command: Command, stdin: Stdin = b"", timeout_seconds: float = 60, *, on_output: OnOutput | None = None
     ) -> Completed:
         clock = asyncio.get_running_loop().time
         asked = clock()
@@ -72,14 +72,14 @@ class SshHost:
         try:
             refusals = 0
             while process is None:
-                connection = await self._connected()
+                connection = await self._connect()
                 sudo = self._needs_root and connection.get_extra_info("username") != "root"
                 with self.round_trips:
                     process = await self._session(connection, command.line(sudo))
                     if process:
-                        self._sessions.given()
+                        self._sessions.note_session()
                         queued = clock() - asked
-                        completed = await self._completed(connection, process, stdin, timeout_seconds, tell)
+                        completed = await self._complete(connection, process, stdin, timeout_seconds, on_output)
                 if process is None:
                     refusals += 1
                     await self._wait_for_session(turn, refusals)
@@ -95,23 +95,23 @@ class SshHost:
         try:
             return await open_session(connection, line)
         except (asyncssh.Error, OSError) as error:
-            raise self._lost(connection, error) from error
+            raise self._close_lost(connection, error) from error
 
-    async def _completed(
-        self, connection: Connection, process: Process, stdin: Stdin, timeout_seconds: float, tell: Tell | None
+    async def _complete(
+        self, connection: Connection, process: Process, stdin: Stdin, timeout_seconds: float, on_output: OnOutput | None
     ) -> Completed:
         import asyncssh
 
         try:
-            completed = await carry_out(process, stdin, timeout_seconds, tell)
+            completed = await carry_out(process, stdin, timeout_seconds, on_output)
         except TimeoutError:
-            raise HostUnreachable(self.name, *too_long(timeout_seconds)) from None
+            raise HostUnreachable(self.name, *too_long_words(timeout_seconds)) from None
         except TooMuch:
             raise HostRefused(self.name, *TOO_MUCH) from None
         except (asyncssh.Error, OSError) as error:
-            raise self._lost(connection, error) from error
+            raise self._close_lost(connection, error) from error
         if completed.status < 0:
-            raise self._lost(connection, ConnectionError("it was ended by somebody else"))
+            raise self._close_lost(connection, ConnectionError("it was ended by somebody else"))
         return completed
 
     async def _wait_for_session(self, turn: Turn, refusals: int) -> None:
@@ -125,7 +125,7 @@ class SshHost:
                     "MaxSessions in its sshd_config must be 1 or more; 10 is its default",
                 )
             await asyncio.sleep(min(0.1 * 2**refusals, 5))
-        await self._sessions.refused(turn)
+        await self._sessions.wait_after_refusal(turn)
 
     def _end(self, turn: Turn, process: Process | None) -> None:
         """Give the turn back, at once or when the command is over on the host: until then sshd counts it."""
@@ -140,9 +140,9 @@ class SshHost:
     async def interact(self, command: Command) -> int:
         import asyncssh
 
-        connection = await self._connected()
+        connection = await self._connect()
         line = command.line(connection.get_extra_info("username") != "root")
-        with lent_terminal(raw=True) as terminal:
+        with lend_terminal(raw=True) as terminal:
             try:
                 process = await connection.create_process(
                     line, term_type=terminal.kind, term_size=terminal.size, encoding=None, stderr=asyncssh.STDOUT,
@@ -151,21 +151,21 @@ class SshHost:
                 with terminal.resizes(process.change_terminal_size):
                     await process.wait()
             except (asyncssh.Error, OSError) as error:
-                raise self._lost(connection, error) from error
+                raise self._close_lost(connection, error) from error
         if process.exit_status is None or process.exit_status < 0:
-            raise self._lost(connection, ConnectionError("it closed during a command"))
+            raise self._close_lost(connection, ConnectionError("it closed during a command"))
         return process.exit_status
 
     async def connect(self, port: int) -> tuple[Reader, Writer]:
         import asyncssh
 
-        connection = await self._connected()
+        connection = await self._connect()
         try:
             with self.round_trips:
                 reader, writer = await open_port(connection, port)
         except asyncssh.ChannelOpenError as error:
             if connection.is_closed():
-                raise self._lost(connection, error) from error
+                raise self._close_lost(connection, error) from error
             if error.code == asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED:
                 raise HostRefused(
                     self.name,
@@ -174,7 +174,7 @@ class SshHost:
                 ) from error
             raise ConnectionRefusedError(f"nothing answers on port {port}") from error
         except (asyncssh.Error, OSError) as error:
-            raise self._lost(connection, error) from error
+            raise self._close_lost(connection, error) from error
         return reader, writer
 
     async def close(self) -> None:
@@ -182,12 +182,12 @@ class SshHost:
         if connection is not None:
             connection.abort()
 
-    def _lost(self, connection: Connection, error: Exception) -> HostError:
+    def _close_lost(self, connection: Connection, error: Exception) -> HostError:
         """What to raise. The connection is let go of only when it is closed itself: others use it."""
         what = "the connection broke" if connection.is_closed() else "a command broke off"
-        return HostUnreachable(self.name, f"{what}: {plainly(error)}", "look again: what was under way may be done")
+        return HostUnreachable(self.name, f"{what}: {plain_words(error)}", "look again: what was under way may be done")
 
-    async def _connected(self) -> asyncssh.SSHClientConnection:
+    async def _connect(self) -> asyncssh.SSHClientConnection:
         async with self._connecting:
             if self._connection is None or self._connection.is_closed():
                 self._connection = await self._open()
@@ -218,7 +218,7 @@ class SshHost:
         except TimeoutError:
             raise HostUnreachable(self.name, "no answer in time", f"ssh {self._address}") from None
         except (asyncssh.Error, OSError) as error:
-            raise HostUnreachable(self.name, plainly(error), f"ssh {self._address}") from error
+            raise HostUnreachable(self.name, plain_words(error), f"ssh {self._address}") from error
 
     def _options(self) -> asyncssh.SSHClientConnectionOptions:
         import asyncssh

@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from reconciler.host.transport import ENDS_WITHIN_SECONDS, Completed, Stdin, Tell, converse, read_all, read_end
+from reconciler.host.transport import ENDS_WITHIN_SECONDS, Completed, OnOutput, Stdin, converse, read_all, read_end
 
 if TYPE_CHECKING:
     import asyncssh
@@ -28,7 +28,7 @@ async def open_session(connection: Connection, line: str) -> Process | None:
 
     try:
         async with asyncio.timeout(OPEN_SECONDS):
-            return await _opened(connection.create_process(line, encoding=None), _close_session)
+            return await _open(connection.create_process(line, encoding=None), _close_session)
     except asyncssh.ChannelOpenError:
         if connection.is_closed():
             raise
@@ -37,18 +37,18 @@ async def open_session(connection: Connection, line: str) -> Process | None:
 
 async def open_port(connection: Connection, port: int) -> tuple[asyncssh.SSHReader[bytes], asyncssh.SSHWriter[bytes]]:
     """A connection to a port of the host, which is no session: sshd does not count it."""
-    return await _opened(connection.open_connection("127.0.0.1", port), lambda streams: streams[1].channel.abort())
+    return await _open(connection.open_connection("127.0.0.1", port), lambda streams: streams[1].channel.abort())
 
 
-async def carry_out(process: Process, stdin: Stdin, timeout_seconds: float, tell: Tell | None) -> Completed:
+async def carry_out(process: Process, stdin: Stdin, timeout_seconds: float, on_output: OnOutput | None) -> Completed:
     """How the command ended; status -1 when it was ended by others. Ended there in any case: TimeoutError is raised
     when it did not end by itself.
     """
     try:
         async with asyncio.timeout(timeout_seconds):
             stdout, stderr = await converse(
-                read_all(process.stdout, tell),
-                read_end(process.stderr) if tell else read_all(process.stderr, None),
+                read_all(process.stdout, on_output),
+                read_end(process.stderr) if on_output else read_all(process.stderr, None),
                 _feed(process.stdin, stdin),
             )
             await process.wait_closed()
@@ -72,7 +72,7 @@ async def _end(process: Process) -> None:
     await asyncio.wait({asyncio.ensure_future(process.wait_closed())}, timeout=ENDS_WITHIN_SECONDS)
 
 
-async def _opened(opening: Awaitable[T], close: Callable[[T], None]) -> T:
+async def _open(opening: Awaitable[T], close: Callable[[T], None]) -> T:
     """What is opened; closed again when it comes too late: sshd would count it for as long as the connection lives."""
 
     def close_late(late: asyncio.Future[T]) -> None:

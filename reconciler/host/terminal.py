@@ -31,10 +31,10 @@ class Terminal:
         return size.columns, size.lines
 
     @contextlib.contextmanager
-    def resizes(self, tell: Callable[[int, int], None]) -> Iterator[None]:
+    def resizes(self, on_resize: Callable[[int, int], None]) -> Iterator[None]:
         """Calls with columns and rows whenever the window changes."""
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGWINCH, lambda: tell(*self.size))
+        loop.add_signal_handler(signal.SIGWINCH, lambda: on_resize(*self.size))
         try:
             yield
         finally:
@@ -50,13 +50,13 @@ def require_terminal() -> None:
 
 
 @contextlib.contextmanager
-def lent_terminal(*, raw: bool) -> Iterator[Terminal]:
+def lend_terminal(*, raw: bool) -> Iterator[Terminal]:
     """Stdin's terminal. With `raw` every key goes to the program, Ctrl-C too. Raises UsageError where there is none."""
     require_terminal()
     fd = os.open(os.ttyname(sys.stdin.fileno()), os.O_RDWR | os.O_NOCTTY)
     before = termios.tcgetattr(fd)
     try:
-        with _ending_gently():
+        with _end_gently():
             if raw:
                 tty.setraw(fd)
             yield Terminal(fd, os.environ.get("TERM") or "dumb")
@@ -67,7 +67,7 @@ def lent_terminal(*, raw: bool) -> Iterator[Terminal]:
 
 
 @contextlib.contextmanager
-def _ending_gently() -> Iterator[None]:
+def _end_gently() -> Iterator[None]:
     """What would end us at once ends the block instead, so that the terminal is given back."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from reconciler.words import printable
 
 Stdin = bytes | AsyncIterator[bytes]
-Tell = Callable[[bytes], None]
+OnOutput = Callable[[bytes], None]
 LARGEST_ANSWER_BYTES = 16 * 1024 * 1024  # a look at a hundred apps is 200 kB
 LONGEST_END_BYTES = 256 * 1024  # of what a told stream wrote on stderr
 
@@ -96,7 +96,7 @@ class Completed:
         return printable(self.stderr.strip()[-300:]) or "no message"
 
 
-def too_long(timeout_seconds: float) -> tuple[str, str]:
+def too_long_words(timeout_seconds: float) -> tuple[str, str]:
     """What is said of a command that did not end in time, and what to do."""
     return f"a command did not end within {timeout_seconds:g} s", "it was told to end; look again"
 
@@ -165,12 +165,12 @@ class TooMuch(Exception):
     """A host goes on and on; nobody reads it to the end."""
 
 
-async def read_all(reader: Reader, tell: Tell | None) -> bytes:
-    """Everything until the end; empty when `tell` took it as it came. Raises TooMuch: no host fills our memory."""
+async def read_all(reader: Reader, on_output: OnOutput | None) -> bytes:
+    """Everything until the end; empty when `on_output` took it as it came. Raises TooMuch: no host fills our memory."""
     blocks, size = list[bytes](), 0
     while block := await reader.read(65536):
-        if tell is not None:
-            tell(block)
+        if on_output is not None:
+            on_output(block)
             continue
         size += len(block)
         if size > LARGEST_ANSWER_BYTES:
@@ -216,10 +216,10 @@ class Transport(Protocol):
         ...
 
     async def run(
-        self, command: Command, stdin: Stdin = b"", timeout_seconds: float = 60, *, tell: Tell | None = None
+        self, command: Command, stdin: Stdin = b"", timeout_seconds: float = 60, *, on_output: OnOutput | None = None
     ) -> Completed:
-        """Run it as root, or as who logs in where nothing needs root. With `tell`, stdout goes there as it comes, and
-        not into the result, and of stderr only the end does.
+        """Run it as root, or as who logs in where nothing needs root. With `on_output`, stdout goes there as it comes,
+        and not into the result, and of stderr only the end does.
 
         It may have to wait for its turn; its time begins after that. When the time is over, or the caller is cancelled,
         it is ended on the host as well. Raises HostUnreachable when the connection breaks or it does not end in time,

@@ -15,13 +15,13 @@ async def open_tunnel(host: Transport, port: int, here: int) -> asyncio.Server:
     """Listen on 127.0.0.1:`here` (0: a free port) until the server is closed; who connects reaches the host's port."""
     open_now: set[asyncio.Task[None]] = set()
 
-    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def handle_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.ensure_future(_join(host, port, reader, writer))
         open_now.add(task)
         task.add_done_callback(open_now.discard)
 
     try:
-        return await asyncio.start_server(connected, "127.0.0.1", here)
+        return await asyncio.start_server(handle_connection, "127.0.0.1", here)
     except OSError as error:
         reason = error.strerror or str(error)
         raise UsageError(f"cannot listen on 127.0.0.1:{here}: {reason}", "choose another --port, or none") from error

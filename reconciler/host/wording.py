@@ -7,7 +7,7 @@ import os
 from reconciler.words import printable
 
 
-def plainly(error: Exception) -> str:
+def plain_words(error: Exception) -> str:
     """One line, without numbers of the system's or Python's own words: "Connection refused". Fit for a terminal."""
     if isinstance(error, OSError) and error.errno:
         # Below zero are the resolver's, which it words itself; asyncio words the others as Python.

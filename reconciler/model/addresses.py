@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from reconciler.model.fields import Text, refuse, shown
+from reconciler.model.fields import Text, quoted_excerpt, refuse
 
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 Domain = Annotated[
@@ -34,16 +34,16 @@ def split_target(target: str) -> tuple[str | None, str, int | None]:
     """User, address and port of `user@address:port`; what is left out is None. An IPv6 address is in [ ]."""
     found = re.fullmatch(_TARGET, target)
     if found is None:
-        raise ValueError(f"{shown(target)} is not a host")
+        raise ValueError(f"{quoted_excerpt(target)} is not a host")
     user, ipv6, address, port = found.groups()
     return user, ipv6 or address, int(port) if port else None
 
 
-def _sound_target(target: str) -> str:
+def _check_target(target: str) -> str:
     _, address, port = split_target(target)
-    _sound_address(address)
+    _check_address(address)
     if port is not None and not 1 <= port <= 65535:
-        raise refuse(f"{shown(target)} has a port outside 1 to 65535", "22 is the usual one")
+        raise refuse(f"{quoted_excerpt(target)} has a port outside 1 to 65535", "22 is the usual one")
     if address == "local" and target != "local":
         raise refuse(
             "local is this machine and takes no user or port",
@@ -52,12 +52,12 @@ def _sound_target(target: str) -> str:
     return target
 
 
-def _sound_address(address: str) -> str:
+def _check_address(address: str) -> str:
     if ":" in address:
         try:
             ipaddress.IPv6Address(address)
         except ValueError:
-            raise refuse(f"{shown(address)} is not an IPv6 address", "a port is not part of it") from None
+            raise refuse(f"{quoted_excerpt(address)} is not an IPv6 address", "a port is not part of it") from None
     return address
 
 
@@ -68,7 +68,7 @@ HostTarget = Annotated[
         "is not a host",
         "write a name from fleet.yaml or ~/.ssh/config, user@address:port, or local; an IPv6 address in [ ]",
     ),
-    AfterValidator(_sound_target),
+    AfterValidator(_check_target),
 ]
 Address = Annotated[
     str,
@@ -77,7 +77,7 @@ Address = Annotated[
         "is not an address",
         "write a host name, an IPv4 or an IPv6 address; user and port are keys of their own",
     ),
-    AfterValidator(_sound_address),
+    AfterValidator(_check_address),
 ]
 
 
@@ -94,26 +94,28 @@ HttpsAddress = Annotated[
 ]
 
 
-def _sound_network(text: str) -> str:
+def _check_network(text: str) -> str:
     try:
         ipaddress.ip_network(text, strict=False)
     except ValueError:
-        raise refuse(f"{shown(text)} is not an address or network", "write it like 192.0.2.10 or 10.0.0.0/8") from None
+        raise refuse(
+            f"{quoted_excerpt(text)} is not an address or network", "write it like 192.0.2.10 or 10.0.0.0/8"
+        ) from None
     return text
 
 
 Network = Annotated[
     str,
     Text(r"[0-9A-Fa-f.:]+(/[0-9]{1,3})?", "is not an address or network", "write it like 192.0.2.10 or 10.0.0.0/8"),
-    AfterValidator(_sound_network),
+    AfterValidator(_check_network),
 ]
 
 
-def _private(text: str) -> str:
+def _check_private_address(text: str) -> str:
     try:
         address = ipaddress.IPv4Address(text)
     except ValueError:
-        raise refuse(f"{shown(text)} is not an IPv4 address", "write it like 10.0.0.5") from None
+        raise refuse(f"{quoted_excerpt(text)} is not an IPv4 address", "write it like 10.0.0.5") from None
     if address.is_global or address.is_loopback or address.is_unspecified or address.is_multicast:
         raise refuse(
             f"{text} is not a private address",
@@ -123,11 +125,11 @@ def _private(text: str) -> str:
 
 
 PrivateAddress = Annotated[
-    str, Text(r"[0-9.]+", "is not an IPv4 address", "write it like 10.0.0.5"), AfterValidator(_private)
+    str, Text(r"[0-9.]+", "is not an IPv4 address", "write it like 10.0.0.5"), AfterValidator(_check_private_address)
 ]
 
 
-def _sound_host_key(line: str) -> str:
+def _check_host_key(line: str) -> str:
     kind, encoded = line.split()[:2]
     try:
         blob = base64.b64decode(encoded, validate=True)
@@ -148,5 +150,5 @@ HostKey = Annotated[
         "write it like `ssh-ed25519 AAAA...`, one line of /etc/ssh/ssh_host_ed25519_key.pub on the host",
         longest=4096,
     ),
-    AfterValidator(_sound_host_key),
+    AfterValidator(_check_host_key),
 ]

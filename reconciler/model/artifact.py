@@ -8,16 +8,16 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from reconciler.model.fields import Text, refuse, shown
+from reconciler.model.fields import Text, quoted_excerpt, refuse
 from reconciler.model.machine import Strict
 from reconciler.model.source import KINDS, LocalFile, NotASource, WebAddress, read_source
 from reconciler.model.values import LINE, Sha256
 
 
-def _known_source(source: str) -> str:
+def _check_source(source: str) -> str:
     for place in re.findall(r"\{[^{}]*\}", source):
         if place != "{version}":
-            raise refuse(f"{shown(place)} stands for nothing", "only {version} is filled in")
+            raise refuse(f"{quoted_excerpt(place)} stands for nothing", "only {version} is filled in")
     try:
         place = read_source(source, "1.0")
     except NotASource as error:
@@ -33,11 +33,11 @@ def _known_source(source: str) -> str:
 Source = Annotated[
     str,
     Text(rf"{LINE}+", "must be one line of text", f"write {KINDS}", longest=2048, secret=True),
-    AfterValidator(_known_source),
+    AfterValidator(_check_source),
 ]
 
 
-def _sound_minisign_key(key: str) -> str:
+def _check_minisign_key(key: str) -> str:
     # Algorithm "Ed", 8 bytes that name the key, 32 bytes of ed25519.
     if base64.b64decode(key)[:2] != b"Ed":
         raise refuse("is not a public key of minisign", "copy the last line of minisign.pub, which begins with RW")
@@ -52,7 +52,7 @@ MinisignKey = Annotated[
         "copy the last line of minisign.pub, which begins with RW",
         secret=True,  # whoever writes the secret key here shall not see it in a log
     ),
-    AfterValidator(_sound_minisign_key),
+    AfterValidator(_check_minisign_key),
 ]
 
 
@@ -78,7 +78,7 @@ class Artifact(Strict):
     )
 
     @model_validator(mode="after")
-    def _can_be_fetched(self) -> Self:
+    def _check_fetch(self) -> Self:
         if self.fetch == "host" and isinstance(read_source(self.source, "1.0"), LocalFile):
             raise refuse("needs an artifact that is published", "leave it out for a path", at=("fetch",))
         return self

@@ -56,7 +56,7 @@ class HealthCheck(Strict):
     )
 
     @model_validator(mode="after")
-    def _can_be_met(self) -> Self:
+    def _check_seconds(self) -> Self:
         if self.minimum_healthy_seconds > self.healthy_within_seconds:
             raise refuse(
                 f"{self.minimum_healthy_seconds} is more than healthy_within_seconds",
@@ -200,14 +200,14 @@ class App(Common):
 
     @model_validator(mode="before")
     @classmethod
-    def _ports_are_asked(cls, written: object) -> object:
+    def _add_health(cls, written: object) -> object:
         if isinstance(written, dict) and written.get("ports") and written.get("health") is None:
             return {**written, "health": {}}
         return written
 
     @field_validator("ports")
     @classmethod
-    def _two_slots(cls, ports: tuple[int, ...]) -> tuple[int, ...]:
+    def _check_two_ports(cls, ports: tuple[int, ...]) -> tuple[int, ...]:
         if len(ports) > 2:
             raise refuse(f"names {len(ports)} ports", "two are enough: one serves, the other is the next to start")
         return ports
@@ -218,7 +218,7 @@ class App(Common):
         return sorted(SET_BY_ELIXIR & self.env.keys()) if self.start is None else []
 
     @model_validator(mode="after")
-    def _source_of_this_version(self) -> Self:
+    def _check_source_of_version(self) -> Self:
         try:
             read_source(self.artifact.source, self.version)
         except NotASource as error:
@@ -226,14 +226,14 @@ class App(Common):
         return self
 
     @model_validator(mode="after")
-    def _needs_ports(self) -> Self:
+    def _check_ports(self) -> Self:
         for key in ("route", "health"):
             if getattr(self, key) is not None and not self.ports:
                 raise refuse("needs a port to ask", "write ports: [4000, 4001]", at=(key,))
         return self
 
     @model_validator(mode="after")
-    def _nodes_are_found_our_way(self) -> Self:
+    def _check_distribution_env(self) -> Self:
         for key in sorted(SET_FOR_DISTRIBUTION & self.env.keys()) if self.distribution != "none" else ():
             raise refuse(f"{key} is set by us for distribution", "use ERL_AFLAGS or vm.args instead", at=("env", key))
         return self
@@ -260,7 +260,7 @@ class Fleet(Strict):
     )
 
     @model_validator(mode="after")
-    def _one_name_a_machine(self) -> Self:
+    def _check_one_name_a_machine(self) -> Self:
         names: dict[tuple[str, int], str] = {}
         for name, host in self.hosts.items():
             if name == "local" and not host.local:

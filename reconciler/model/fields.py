@@ -26,7 +26,7 @@ def refuse(message: str, next_step: str = "", at: tuple[str | int, ...] = ()) ->
     return PydanticCustomError("refused", "{message}", {"message": message, "next_step": next_step, "at": at})
 
 
-def shown(value: str) -> str:
+def quoted_excerpt(value: str) -> str:
     """The text as an error may show it: one short line, no control characters."""
     return repr(value if len(value) <= 60 else value[:57] + "...")
 
@@ -43,16 +43,18 @@ class Text:
 
     def read(self, value: object) -> str:
         if value is None:
-            raise refuse("has no value", 'write one, or "" if you mean empty text' if self._takes("") else "write one")
+            raise refuse(
+                "has no value", 'write one, or "" if you mean empty text' if self._matches("") else "write one"
+            )
         if isinstance(value, (dict, list, tuple)) or not isinstance(value, str):
             raise refuse("must be text", self.next_step)
         if len(value) > self.longest:
             raise refuse(f"is {len(value)} characters long (at most {self.longest})", "shorten it")
-        if not self._takes(value):
-            raise refuse(self.says if self.secret else f"{shown(value)} {self.says}", self.next_step)
+        if not self._matches(value):
+            raise refuse(self.says if self.secret else f"{quoted_excerpt(value)} {self.says}", self.next_step)
         return value
 
-    def _takes(self, value: str) -> bool:
+    def _matches(self, value: str) -> bool:
         return re.fullmatch(self.pattern, value) is not None
 
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -60,7 +62,7 @@ class Text:
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         types = ["string"]
-        types += ["number"] * any(map(self._takes, _NUMBERS)) + ["boolean"] * any(map(self._takes, _TRUTHS))
+        types += ["number"] * any(map(self._matches, _NUMBERS)) + ["boolean"] * any(map(self._matches, _TRUTHS))
         return {"type": types if len(types) > 1 else "string", "pattern": f"^(?:{self.pattern})$"}
 
 
@@ -78,7 +80,9 @@ class Whole:
         if isinstance(value, str) and value.isdecimal() and not value.startswith("0"):
             raise refuse("is too large", self._range)
         if not isinstance(value, int) or isinstance(value, bool):
-            what = f"{shown(value)} is not a whole number" if isinstance(value, str) else "must be a whole number"
+            what = (
+                f"{quoted_excerpt(value)} is not a whole number" if isinstance(value, str) else "must be a whole number"
+            )
             raise refuse(what, f"write plain decimal digits, {self.least} to {self.most}")
         if not self.least <= value <= self.most:
             raise refuse(f"{value} is outside {self.least} to {self.most}", self.why or self._range)
@@ -104,7 +108,9 @@ class Truth:
             return value
         if value in ("true", "false"):
             return value == "true"
-        what = f"{shown(value)} is neither true nor false" if isinstance(value, str) else "must be true or false"
+        what = (
+            f"{quoted_excerpt(value)} is neither true nor false" if isinstance(value, str) else "must be true or false"
+        )
         word = str(value).lower() if isinstance(value, str) else ""
         guess = "true" if word in ("true", "yes", "on", "y") else "false" if word in ("false", "no", "off", "n") else ""
         raise refuse(what, f"write {guess}" if guess else "write true or false")
@@ -131,7 +137,7 @@ class MayBeEmpty:
         return {"anyOf": [handler(schema), {"type": "null"}]}
 
 
-def each_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
+def refuse_duplicates(values: tuple[Any, ...]) -> tuple[Any, ...]:
     """Refuses a value that stands twice in one list."""
     for index, value in enumerate(values):
         if value in values[:index]:
@@ -139,11 +145,11 @@ def each_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return values
 
 
-def at_least_one(values: tuple[Any, ...]) -> tuple[Any, ...]:
+def refuse_empty(values: tuple[Any, ...]) -> tuple[Any, ...]:
     if not values:
         raise refuse("is an empty list", "name at least one")
     return values
 
 
-EachOnce = AfterValidator(each_once)
-AtLeastOne = AfterValidator(at_least_one)
+EachOnce = AfterValidator(refuse_duplicates)
+AtLeastOne = AfterValidator(refuse_empty)

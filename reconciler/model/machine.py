@@ -49,7 +49,7 @@ class Layout(Strict):
         return self.model_copy(update=paths)
 
     @model_validator(mode="after")
-    def _apart(self) -> Self:
+    def _check_apart(self) -> Self:
         seen: dict[str, str] = {}
         for key in type(self).model_fields:
             path = getattr(self, key)
@@ -99,14 +99,14 @@ class HostSpec(Strict):
 
     @model_validator(mode="before")
     @classmethod
-    def _below_the_home(cls, written: object) -> object:
+    def _fill_paths_below_home(cls, written: object) -> object:
         if isinstance(written, dict) and written.get("scope") == "user":
             paths = written.get("paths") or {}
             return written | {"paths": BELOW_HOME | paths} if isinstance(paths, dict) else written
         return written
 
     @model_validator(mode="after")
-    def _user_is_no_root(self) -> Self:
+    def _check_scope(self) -> Self:
         if self.scope == "user":
             if self.user == "root":
                 raise refuse("root needs no scope user", "leave scope out, or log in as somebody else", at=("user",))
@@ -117,7 +117,7 @@ class HostSpec(Strict):
         return self
 
     @model_validator(mode="after")
-    def _local_needs_no_login(self) -> Self:
+    def _check_local(self) -> Self:
         for key in ("user", "port", "host_key"):
             if self.local and getattr(self, key) is not None:
                 raise refuse("local is this machine; nobody logs in", f"delete {key}, or write localhost", at=(key,))

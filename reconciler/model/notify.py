@@ -56,7 +56,7 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _plain_address(address: str) -> str:
+def _check_address(address: str) -> str:
     if fault := fault_of_address(address):
         raise refuse(fault, "write an https:// address, or {secret: name} and keep the address out of git")
     if "?" in address or "#" in address:
@@ -71,7 +71,7 @@ def _kind_of_address(value: object) -> str:
 PlainAddress = Annotated[
     str,
     Text(r"[!-~]+", "is not an address", "write an https:// address or {secret: name}", longest=2048, secret=True),
-    AfterValidator(_plain_address),
+    AfterValidator(_check_address),
 ]
 Address = Annotated[
     Annotated[PlainAddress, Tag("address")] | Annotated[NamedSecret, Tag("NamedSecret")],
@@ -113,13 +113,13 @@ class Notify(Strict):
 
     @field_validator("url", "key", "token", "repository", mode="before")
     @classmethod
-    def _has_a_value(cls, written: object) -> object:
+    def _refuse_none(cls, written: object) -> object:
         if written is None:
             raise refuse("has no value", "write one, or delete the line")
         return written
 
     @model_validator(mode="after")
-    def _keys_of_its_kind(self) -> Self:
+    def _check_keys(self) -> Self:
         needed, optional = KEYS[self.kind]
         for key in sorted(self.model_fields_set - {"kind", *needed, *optional}):
             raise refuse(f"is not for {self.kind}", f"{self.kind} takes {', '.join((*needed, *optional))}", at=(key,))

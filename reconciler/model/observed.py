@@ -101,7 +101,7 @@ class RouteFile:
     intact: bool  # byte for byte what we wrote
     htpasswd_intact: bool = True  # so is the file of passwords that it names, or it names none
     age_seconds: int = 0  # since it was written, on the host's clock
-    parts: tuple[tuple[str, str], ...] = ()  # (what it says, digest of how), as in `WantedRoute`
+    parts: tuple[tuple[str, str], ...] = ()  # (what it says, digest of how), as in `TargetRoute`
 
     @property
     def as_written(self) -> bool:
@@ -196,7 +196,7 @@ class Lease:
     holder: str = "-"
     abandoned: bool = False  # its holder is known to be dead
 
-    def held_by_other(self, token: str) -> bool:
+    def is_held_by_other(self, token: str) -> bool:
         return self.left_seconds > 0 and self.token != token and not self.abandoned
 
 

@@ -21,12 +21,12 @@ class Reference:
 
 def references(desired: Desired) -> list[Reference]:
     """Every place, sorted. What `defaults` say is part of each app."""
-    found = [reference for app in desired.apps for reference in named_in(app, app.app)]
-    found += named_in(desired.fleet.model_copy(update={"defaults": None}), "fleet.yaml")
+    found = [reference for app in desired.apps for reference in references_in(app, app.app)]
+    found += references_in(desired.fleet.model_copy(update={"defaults": None}), "fleet.yaml")
     return sorted(found)
 
 
-def named_in(model: BaseModel, user: str) -> list[Reference]:
+def references_in(model: BaseModel, user: str) -> list[Reference]:
     """The places in one model."""
     return [Reference(name, user, key) for key, name in _secrets(model, "")]
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from reconciler.model import addresses, values
-from reconciler.model.fields import AtLeastOne, EachOnce, MayBeEmpty, Text, refuse, shown
+from reconciler.model.fields import AtLeastOne, EachOnce, MayBeEmpty, Text, quoted_excerpt, refuse
 from reconciler.model.machine import Strict
 from reconciler.model.observed import TRAEFIK
 from reconciler.model.secret import SecretRef
@@ -20,7 +20,7 @@ _OF_THE_CONNECTION = re.compile(
 )
 
 
-def _a_range(text: str) -> str:
+def _check_range(text: str) -> str:
     try:
         return str(ipaddress.ip_network(text))
     except ValueError:
@@ -29,37 +29,39 @@ def _a_range(text: str) -> str:
         whole = ipaddress.ip_network(text, strict=False)
     except ValueError:
         raise refuse(
-            f"{shown(text)} is not an address range", "write it like 203.0.113.0/24 or 2001:db8::/32"
+            f"{quoted_excerpt(text)} is not an address range", "write it like 203.0.113.0/24 or 2001:db8::/32"
         ) from None
-    raise refuse(f"{shown(text)} has bits set beyond its length", f"write {whole}, or /{whole.max_prefixlen} for one")
+    raise refuse(
+        f"{quoted_excerpt(text)} has bits set beyond its length", f"write {whole}, or /{whole.max_prefixlen} for one"
+    )
 
 
-def _free_header(name: str) -> str:
+def _check_header(name: str) -> str:
     if _OF_THE_CONNECTION.fullmatch(name.lower()):
         raise refuse("is not for a route to set", "leave it to Traefik")
     return name
 
 
-def _no_template(text: str) -> str:
+def _refuse_template(text: str) -> str:
     if "{{" in text:
         raise refuse("holds {{, which Traefik would run as a template", "take it out")
     return text
 
 
-def _own_prefix(path: str) -> str:
+def _check_prefix(path: str) -> str:
     if any(part in (".", "..") for part in path.split("/")):
-        raise refuse(f"{shown(path)} has a part that is . or ..", "no request ever comes with one")
+        raise refuse(f"{quoted_excerpt(path)} has a part that is . or ..", "no request ever comes with one")
     return path
 
 
 Range = Annotated[
     str, Text(r"[0-9A-Fa-f:.]+(/[0-9]{1,3})?", "is not an address range", "write it like 203.0.113.0/24"),
-    AfterValidator(_a_range),
+    AfterValidator(_check_range),
 ]  # fmt: skip
 HeaderName = Annotated[
     str,
     Text(r"[A-Za-z0-9!#$%&'*+.^_|~-]+", "is not the name of a header", "write it like X-Frame-Options"),
-    AfterValidator(_free_header),
+    AfterValidator(_check_header),
 ]
 HeaderValue = Annotated[
     str,
@@ -70,7 +72,7 @@ HeaderValue = Annotated[
         'write one line, with no space at its ends; "" takes the header away',
         longest=4096,
     ),
-    AfterValidator(_no_template),
+    AfterValidator(_refuse_template),
 ]
 PathPrefix = Annotated[
     str,
@@ -80,11 +82,11 @@ PathPrefix = Annotated[
         "write it like /api: one slash first, none at the end, no % and no pattern",
         longest=500,
     ),
-    AfterValidator(_own_prefix),
+    AfterValidator(_check_prefix),
 ]
 
 
-def _once_in_any_case(headers: dict[str, str]) -> dict[str, str]:
+def _check_header_names(headers: dict[str, str]) -> dict[str, str]:
     seen: dict[str, str] = {}
     for name in headers:
         if other := seen.get(name.lower()):
@@ -93,7 +95,7 @@ def _once_in_any_case(headers: dict[str, str]) -> dict[str, str]:
     return headers
 
 
-HeaderMap = Annotated[dict[HeaderName, HeaderValue], AfterValidator(_once_in_any_case), MayBeEmpty(dict)]
+HeaderMap = Annotated[dict[HeaderName, HeaderValue], AfterValidator(_check_header_names), MayBeEmpty(dict)]
 
 
 class Headers(Strict):
@@ -117,13 +119,13 @@ class TcpRoute(Strict):
     )
 
     @model_validator(mode="after")
-    def _not_of_traefik_itself(self) -> Self:
+    def _check_entry_point(self) -> Self:
         if self.entry_point.lower() == TRAEFIK:
             raise refuse("is where Traefik's own API is asked", "name another entry point", at=("entry_point",))
         return self
 
     @model_validator(mode="after")
-    def _names_need_tls(self) -> Self:
+    def _check_tls(self) -> Self:
         if self.domains and self.tls == "none":
             raise refuse(
                 "are only told apart by TLS", "write tls: terminate or tls: passthrough, or no domains", at=("domains",)
@@ -170,7 +172,7 @@ class Route(Strict):
         return served + [(("redirects", name), name) for name in self.redirects]
 
     @model_validator(mode="after")
-    def _either_http_or_tcp(self) -> Self:
+    def _check_http_or_tcp(self) -> Self:
         if self.tcp is None:
             if not self.domains:
                 raise refuse("names no domain", "add domains: [example.com]")
@@ -182,7 +184,7 @@ class Route(Strict):
         return self
 
     @model_validator(mode="after")
-    def _redirects_lead_here(self) -> Self:
+    def _check_redirects(self) -> Self:
         for source, goal in self.redirects.items():
             if source in self.domains:
                 raise refuse("is one of the domains already", "name it once", at=("redirects", source))
@@ -191,7 +193,7 @@ class Route(Strict):
         return self
 
     @model_validator(mode="after")
-    def _strips_something(self) -> Self:
+    def _check_strip_path(self) -> Self:
         if self.strip_path and self.path is None:
             raise refuse("there is no path to take away", "add path: /api, or delete this line", at=("strip_path",))
         return self

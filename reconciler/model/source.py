@@ -75,14 +75,14 @@ class RegistryTag:
 Place = LocalFile | WebAddress | GitHubAsset | BucketObject | RegistryTag
 
 
-def fill(source: str, version: str) -> str:
+def fill_in_version(source: str, version: str) -> str:
     """The source of one version."""
     return source.replace("{version}", version)
 
 
 def read_source(source: str, version: str) -> Place:
     """The place of this version. Raises NotASource."""
-    text = fill(source, version)
+    text = fill_in_version(source, version)
     if not text.strip() or "\0" in text:
         raise NotASource("is empty or holds a NUL", f"write {KINDS}")
     scheme = _SCHEME.match(text)

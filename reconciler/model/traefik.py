@@ -40,7 +40,7 @@ class Acme(Strict):
     )
 
     @model_validator(mode="after")
-    def _fits_together(self) -> Self:
+    def _check_challenge(self) -> Self:
         if self.challenge == "dns" and not self.provider:
             raise refuse("dns needs a provider", "add provider: cloudflare, or whoever has the zone", at=("challenge",))
         if self.challenge == "http" and self.provider:
@@ -51,7 +51,7 @@ class Acme(Strict):
 
     @field_validator("env")
     @classmethod
-    def _for_the_provider_only(cls, env: dict[str, Any]) -> dict[str, Any]:
+    def _check_provider_env(cls, env: dict[str, Any]) -> dict[str, Any]:
         for key in env:
             if key.startswith("TRAEFIK_"):
                 raise refuse("is a setting of Traefik itself", "only variables of the DNS provider go here", (key,))
@@ -141,7 +141,7 @@ class Traefik(Strict):
         return self.cert_resolver if self.acme or not self.managed else None
 
     @model_validator(mode="after")
-    def _ours_or_not(self) -> Self:
+    def _check_managed(self) -> Self:
         if self.version is None:
             for key in ("http_entry_point", "https_entry_point"):
                 if getattr(self, key).lower() == TRAEFIK:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from reconciler.model.fields import Text, Truth, Whole, refuse, shown
+from reconciler.model.fields import Text, Truth, Whole, quoted_excerpt, refuse
 from reconciler.model.reserved import APP_NAME, why_app_name_is_taken, why_env_key_is_taken
 
 # A component has a character besides its leading dots, so that neither `.` nor `..` can occur.
@@ -97,7 +97,7 @@ Port = Annotated[
 ]
 
 
-def _free_app_name(name: str) -> str:
+def _check_app_name(name: str) -> str:
     if why := why_app_name_is_taken(name):
         raise refuse(f"{name} is {why}", "choose another name for the app")
     return name
@@ -114,13 +114,13 @@ AppName = Annotated[
         "cannot name an app",
         "use a-z, 0-9, _ and -, a letter first, at most 31 in all",
     ),
-    AfterValidator(_free_app_name),
+    AfterValidator(_check_app_name),
 ]
 
 
-def _own_path(path: str) -> str:
+def _check_path(path: str) -> str:
     if "{{" in path or "#" in path:
-        raise refuse(f"{shown(path)} is not a path on the app itself", "leave out {{ and #")
+        raise refuse(f"{quoted_excerpt(path)} is not a path on the app itself", "leave out {{ and #")
     return path
 
 
@@ -132,17 +132,17 @@ HealthPath = Annotated[
         "write it like /ping: one slash first, no spaces, other characters as %XX",
         longest=2000,
     ),
-    AfterValidator(_own_path),
+    AfterValidator(_check_path),
 ]
 
 
-def _free_env_key(key: str) -> str:
+def _check_env_key(key: str) -> str:
     if why := why_env_key_is_taken(key):
         raise refuse("cannot be set here", why)
     return key
 
 
-def _fits_the_environment(value: str) -> str:
+def _check_env_size(value: str) -> str:
     # Linux refuses to start a program (E2BIG) when KEY=VALUE and its NUL pass 131072 bytes.
     try:
         size = len(value.encode())
@@ -156,7 +156,7 @@ def _fits_the_environment(value: str) -> str:
 EnvKey = Annotated[
     str,
     Text(r"[A-Za-z_][A-Za-z0-9_]*", "is not a name for a variable", "use letters, digits and _, no digit first"),
-    AfterValidator(_free_env_key),
+    AfterValidator(_check_env_key),
 ]
 _ENV_TEXT = Text(
     r"[^\x00]*",
@@ -165,9 +165,9 @@ _ENV_TEXT = Text(
     longest=131_000,
     secret=True,
 )
-EnvText = Annotated[str, _ENV_TEXT, AfterValidator(_fits_the_environment)]
+EnvText = Annotated[str, _ENV_TEXT, AfterValidator(_check_env_size)]
 
 
 def env_text(value: str) -> str:
     """The value if an environment can carry it. Raises PydanticCustomError, which never repeats it."""
-    return _fits_the_environment(_ENV_TEXT.read(value))
+    return _check_env_size(_ENV_TEXT.read(value))

@@ -87,15 +87,15 @@ def signature(key: str, body: bytes) -> str:
 
 def slack(url: str, notices: Sequence[Notice], revision: str | None) -> Request:
     """What Slack, Mattermost, Rocket.Chat and Discord (its /slack address) take."""
-    told = [f"{_SIGNS[each.event]} {_for_slack(_sentence(each))}" for each in _shown(notices)]
-    text = "\n".join([*told, *_rest(notices), *_commit(revision)])
+    entries = [f"{_SIGNS[each.event]} {_for_slack(_sentence(each))}" for each in _first_lines(notices)]
+    text = "\n".join([*entries, *_rest_line(notices), *_commit(revision)])
     return Request(url, json.dumps({"text": text}, ensure_ascii=False).encode(), {"Content-Type": "application/json"})
 
 
 def ntfy(url: str, token: str, notices: Sequence[Notice], revision: str | None) -> Request:
     """Plain text; the title counts, the priority is high when something failed."""
     failed = any(each.event == "failed" for each in notices)
-    text = "\n".join([*map(_sentence, _shown(notices)), *_rest(notices), *_commit(revision)])
+    text = "\n".join([*map(_sentence, _first_lines(notices)), *_rest_line(notices), *_commit(revision)])
     headers = {
         "Content-Type": "text/plain; charset=utf-8",
         "Title": _title(notices),
@@ -137,11 +137,11 @@ def _sentence(line: Line) -> str:
     return f"{word}{line.who}: {line.text}" + (f" (next: {line.next_step})" if line.next_step else "")
 
 
-def _shown(notices: Sequence[Notice]) -> list[Line]:
+def _first_lines(notices: Sequence[Notice]) -> list[Line]:
     return lines(notices)[:MOST_LINES]
 
 
-def _rest(notices: Sequence[Notice]) -> list[str]:
+def _rest_line(notices: Sequence[Notice]) -> list[str]:
     more = len(lines(notices)) - MOST_LINES
     return [f"and {more} more; reconcile status tells all"] if more > 0 else []
 

@@ -18,7 +18,7 @@ from reconciler.notify.channel import Channel
 from reconciler.notify.formats import Request
 from reconciler.notify.problems import QUIET
 from reconciler.notify.states import State
-from reconciler.notify.transitions import Key, Told, may_tell
+from reconciler.notify.transitions import Key, LastReport, may_notify
 
 LONGEST_DESCRIPTION: Final = 140
 
@@ -79,7 +79,7 @@ def desired_state_status(state: State, revision: str) -> AppStatus:
     return AppStatus("", revision, "success", "the desired state can be used")
 
 
-def news(told: Mapping[Key, Told], now_so: list[AppStatus], now: float) -> list[AppStatus]:
+def due_statuses(reported: Mapping[Key, LastReport], now_so: list[AppStatus], now: float) -> list[AppStatus]:
     """Those to be told: a status goes to each commit once, and again when it has changed.
 
     Pending never follows success or failure of the same commit: a controller that starts anew knows nothing yet.
@@ -87,15 +87,15 @@ def news(told: Mapping[Key, Told], now_so: list[AppStatus], now: float) -> list[
     return [
         each
         for each in now_so
-        if (last := told.get((each.app, each.revision))) is None
-        or (last.state != each.state and (each.mark != "pending") and may_tell(last, now))
+        if (last := reported.get((each.app, each.revision))) is None
+        or (last.state != each.state and (each.mark != "pending") and may_notify(last, now))
     ]
 
 
 def status_request(channel: Channel, status: AppStatus) -> Request:
     context = f"reconcile/{status.app}" if status.app else "reconcile"
     said = {"state": status.mark, "context": context, "description": status.description}
-    return _post(channel, f"statuses/{status.revision}", said)
+    return _post_request(channel, f"statuses/{status.revision}", said)
 
 
 def deployments_request(channel: Channel, status: AppStatus) -> Request:
@@ -113,13 +113,13 @@ def new_deployment_request(channel: Channel, status: AppStatus) -> Request:
         "auto_merge": False,
         "required_contexts": [],  # our own status is still pending, and must not stand in the way
     }
-    return _post(channel, "deployments", said)
+    return _post_request(channel, "deployments", said)
 
 
 def deployment_status_request(channel: Channel, status: AppStatus, number: int) -> Request:
     state = "in_progress" if status.mark == "pending" else status.mark
     said = {"state": state, "description": status.description, "environment": status.app}
-    return _post(channel, f"deployments/{number}/statuses", said)
+    return _post_request(channel, f"deployments/{number}/statuses", said)
 
 
 def deployment_number(answer: object) -> int | None:
@@ -129,7 +129,7 @@ def deployment_number(answer: object) -> int | None:
     return number if isinstance(number, int) and not isinstance(number, bool) else None
 
 
-def _post(channel: Channel, path: str, said: Mapping[str, object]) -> Request:
+def _post_request(channel: Channel, path: str, said: Mapping[str, object]) -> Request:
     body = json.dumps(said, ensure_ascii=False, sort_keys=True).encode()
     return Request(f"{_base(channel)}/{path}", body, {**_headers(channel), "Content-Type": "application/json"})
 

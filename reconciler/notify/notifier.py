@@ -15,11 +15,11 @@ from reconciler.errors import ReconcileError
 from reconciler.model.notify import Notify
 from reconciler.notify import formats, github, memory
 from reconciler.notify.channel import Channel, identity, name_of, open_channel
-from reconciler.notify.memory import Remembered
+from reconciler.notify.memory import PlaceMemory
 from reconciler.notify.send import Sender, Sleep, Undelivered, Unreached, sender
-from reconciler.notify.states import State, desired_state, state_of
-from reconciler.notify.transitions import DESIRED_STATE, Key, News, Told, today, transitions
-from reconciler.tools.masks import masked
+from reconciler.notify.states import State, state_of, state_of_desired_state
+from reconciler.notify.transitions import DESIRED_STATE, Key, LastReport, News, times_within_a_day, transitions
+from reconciler.tools.masks import mask
 
 if TYPE_CHECKING:
     from reconciler.model.outcome import Outcome
@@ -65,7 +65,7 @@ class Notifier:
         opened = (self._open(index, each) for index, each in enumerate(self._settings))
         return [str(each) for each in opened if isinstance(each, ReconcileError)]
 
-    async def tell(
+    async def notify(
         self,
         outcomes: Iterable[Outcome],
         now: float,
@@ -85,10 +85,10 @@ class Notifier:
         async with self._lock:
             hidden = {*secrets, *self._own_secrets()}
             states = {(each.end.app, each.end.host): state_of(each, hidden) for each in outcomes}
-            self._note(states, revision, known)
-            return await self._tell_all(states, now, known, hidden)
+            self._note_states(states, revision, known)
+            return await self._notify_all(states, now, known, hidden)
 
-    async def tell_desired_state(
+    async def notify_of_desired_state(
         self, error: ReconcileError | None, now: float, *, revision: str | None = None, secrets: Collection[str] = ()
     ) -> list[str]:
         """The same for the desired state as a whole: why it cannot be used, or None when it can."""
@@ -96,23 +96,23 @@ class Notifier:
             return []
         async with self._lock:
             hidden = {*secrets, *self._own_secrets()}
-            state = desired_state(error, hidden)
-            self._note({}, revision, None)
-            return await self._tell_all({DESIRED_STATE: state}, now, None, hidden)
+            state = state_of_desired_state(error, hidden)
+            self._note_states({}, revision, None)
+            return await self._notify_all({DESIRED_STATE: state}, now, None, hidden)
 
-    async def _tell_all(
+    async def _notify_all(
         self, states: dict[Key, State], now: float, known: Collection[Key] | None, hidden: Collection[str]
     ) -> list[str]:
-        told = await asyncio.gather(
-            *(self._tell(index, each, states, now, known) for index, each in enumerate(self._settings))
+        failures = await asyncio.gather(
+            *(self._notify_place(index, each, states, now, known) for index, each in enumerate(self._settings))
         )
-        return [masked(sentence, hidden) for sentence in (*told, self._write()) if sentence]
+        return [mask(sentence, hidden) for sentence in (*failures, self._write()) if sentence]
 
     def _own_secrets(self) -> set[str]:
         opened = (self._open(index, each) for index, each in enumerate(self._settings))
         return {secret for each in opened if isinstance(each, Channel) for secret in each.secrets}
 
-    def _note(self, states: dict[Key, State], revision: str | None, known: Collection[Key] | None) -> None:
+    def _note_states(self, states: dict[Key, State], revision: str | None, known: Collection[Key] | None) -> None:
         """What GitHub is told is put together from the passes over all hosts at one commit."""
         if revision != self._revision:
             self._latest, self._revision = {}, revision
@@ -125,49 +125,49 @@ class Notifier:
         if known is not None:
             self._latest = {key: state for key, state in self._latest.items() if key in known or key in states}
 
-    async def _tell(
+    async def _notify_place(
         self, index: int, settings: Notify, states: dict[Key, State], now: float, known: Collection[Key] | None
     ) -> str:
         """One place; "" or what went wrong, unless that was said before."""
-        place = self._places.setdefault(identity(settings), Remembered())
-        if place.waits(now):
+        place = self._places.setdefault(identity(settings), PlaceMemory())
+        if place.is_waiting(now):
             return ""
         try:
             async with asyncio.timeout(PLACE_SECONDS):
                 if settings.kind == "github":
-                    await self._tell_github(index, settings, place, states, now, known)
+                    await self._notify_github(index, settings, place, states, now, known)
                 else:
-                    await self._tell_people(index, settings, place, states, now, known)
+                    await self._notify_people(index, settings, place, states, now, known)
         except (ReconcileError, Undelivered, TimeoutError) as error:
-            place.failed(now)
+            place.note_failure(now)
             text = str(error) or f"not done within {PLACE_SECONDS:g} s"
             text = text if isinstance(error, ReconcileError) else f"{name_of(index, settings)}: {text}"
             said, place.said = place.said, text
             return text if text != said else ""
         return ""
 
-    async def _tell_people(
+    async def _notify_people(
         self,
         index: int,
         settings: Notify,
-        place: Remembered,
+        place: PlaceMemory,
         states: dict[Key, State],
         now: float,
         known: Collection[Key] | None,
     ) -> None:
-        news = transitions(place.told, states, now, events=settings.events, known=known)
+        news = transitions(place.reported, states, now, events=settings.events, known=known)
         if news.notices:
-            channel = self._opened(index, settings)
+            channel = self._open_or_raise(index, settings)
             async with sender(sleep=self._sleep) as sending:
                 await sending.send(_request(channel, news, self._revision, now))
-            place.delivered()
-        place.told = dict(news.told)
+            place.note_delivery()
+        place.reported = dict(news.reported)
 
-    async def _tell_github(
+    async def _notify_github(
         self,
         index: int,
         settings: Notify,
-        place: Remembered,
+        place: PlaceMemory,
         states: dict[Key, State],
         now: float,
         known: Collection[Key] | None,
@@ -179,10 +179,10 @@ class Notifier:
             so = [github.desired_state_status(states[DESIRED_STATE], revision)]
         else:
             so = github.statuses(self._latest, revision, known or ())
-        news = github.news(place.told, so, now)
+        news = github.due_statuses(place.reported, so, now)
         if not news:
             return
-        channel = self._opened(index, settings)
+        channel = self._open_or_raise(index, settings)
         refused: Undelivered | None = None
         async with sender(sleep=self._sleep) as sending:
             for status in news:
@@ -194,11 +194,13 @@ class Notifier:
                 except Undelivered as error:  # this one; the next app may fare better
                     refused = error
                 else:
-                    place.told[key] = Told(status.state, now, (*today(place.told.get(key), now), now))
+                    place.reported[key] = LastReport(
+                        status.state, now, (*times_within_a_day(place.reported.get(key), now), now)
+                    )
         if refused:
             raise refused
-        place.delivered()
-        place.told = {key: each for key, each in place.told.items() if key[1] == revision}
+        place.note_delivery()
+        place.reported = {key: each for key, each in place.reported.items() if key[1] == revision}
 
     def _open(self, index: int, settings: Notify) -> Channel | ReconcileError:
         try:
@@ -206,7 +208,7 @@ class Notifier:
         except ReconcileError as error:
             return error
 
-    def _opened(self, index: int, settings: Notify) -> Channel:
+    def _open_or_raise(self, index: int, settings: Notify) -> Channel:
         channel = self._open(index, settings)
         if isinstance(channel, ReconcileError):
             raise channel

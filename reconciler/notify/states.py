@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from reconciler.errors import ReconcileError
 from reconciler.model.action import AnyAction, Converged
 from reconciler.notify.problems import WORDLESS, error_kind
-from reconciler.tools.masks import masked
+from reconciler.tools.masks import mask
 
 if TYPE_CHECKING:
     from reconciler.model.outcome import Outcome
@@ -56,7 +56,7 @@ class State:
 def state_of(outcome: Outcome, secrets: Collection[str] = ()) -> State:
     """The state that an outcome shows; none of `secrets` is in any of its texts."""
     end = outcome.end
-    changed = _changed(outcome.actions, secrets)
+    changed = _change_text(outcome.actions, secrets)
     rolled_out = any(action.verb in _ROLLOUT for action in outcome.actions)
     if isinstance(end, Converged):
         return State(end.version, changed=changed, rolled_out=rolled_out)
@@ -68,7 +68,7 @@ def state_of(outcome: Outcome, secrets: Collection[str] = ()) -> State:
     )
 
 
-def desired_state(error: ReconcileError | None, secrets: Collection[str] = ()) -> State:
+def state_of_desired_state(error: ReconcileError | None, secrets: Collection[str] = ()) -> State:
     """The state of the desired state itself: usable, or the error that says why not."""
     if error is None:
         return State("")
@@ -79,15 +79,15 @@ def desired_state(error: ReconcileError | None, secrets: Collection[str] = ()) -
 
 def fixed_text(text: str, secrets: Collection[str] = ()) -> str:
     """One line without secrets, and without what differs from one look to the next: times, counts, ids."""
-    line = " ".join(masked(text, secrets).split())
+    line = " ".join(mask(text, secrets).split())
     line = _VARIES.sub("…", "".join(letter for letter in line if letter.isprintable()))
     return line if len(line) <= LONGEST_TEXT else line[: LONGEST_TEXT - 1] + "…"
 
 
-def _changed(actions: Sequence[AnyAction], secrets: Collection[str]) -> str:
-    told = [action for action in actions if action.verb not in _HOUSEKEEPING]
-    if not told:
+def _change_text(actions: Sequence[AnyAction], secrets: Collection[str]) -> str:
+    notable = [action for action in actions if action.verb not in _HOUSEKEEPING]
+    if not notable:
         return ""
     # What begins a rollout says best why: the upload before it only says that something was missing.
-    first = next((action for action in told if action.verb in _ROLLOUT), told[0])
+    first = next((action for action in notable if action.verb in _ROLLOUT), notable[0])
     return fixed_text(f"{first.verb} {first.subject}".rstrip() + f": {first.reason}", secrets)

@@ -26,7 +26,7 @@ FIRST_WAIT_SECONDS: Final = 600.0
 
 
 @dataclass(frozen=True)
-class Told:
+class LastReport:
     """The state that was told last (or seen, where nobody asked to be told), since when, and when notices went out."""
 
     state: State
@@ -49,10 +49,12 @@ class Notice:
     @property
     def text(self) -> str:
         """What happened, without the app and the host."""
-        return "".join((self._what, self._still, " (comes and goes; told less often now)" if self.flapping else ""))
+        return "".join(
+            (self._what_text, self._serving_text, " (comes and goes; told less often now)" if self.flapping else "")
+        )
 
     @property
-    def _what(self) -> str:
+    def _what_text(self) -> str:
         state = self.state
         if self.event == "failed":
             return f"still: {state.text}" if self.reminder else state.text
@@ -62,7 +64,7 @@ class Notice:
         return f"{state.name}{again}" + (f" ({state.changed})" if state.changed else "")
 
     @property
-    def _still(self) -> str:
+    def _serving_text(self) -> str:
         return f"; version {self.state.serving} still runs" if self.event == "failed" and self.state.serving else ""
 
 
@@ -71,11 +73,11 @@ class News:
     """The notices to deliver, and what to compare with next time once they are."""
 
     notices: tuple[Notice, ...]
-    told: Mapping[Key, Told]
+    reported: Mapping[Key, LastReport]
 
 
 def transitions(
-    before: Mapping[Key, Told],
+    before: Mapping[Key, LastReport],
     after: Mapping[Key, State],
     now: float,
     *,
@@ -88,27 +90,27 @@ def transitions(
     nobody asked for are taken note of in silence.
     """
     kept = None if known is None else {*known, *after, DESIRED_STATE}
-    told = {key: each for key, each in before.items() if kept is None or key in kept}
+    reported = {key: each for key, each in before.items() if kept is None or key in kept}
     notices: list[Notice] = []
     for key, state in sorted(after.items()):
-        last = told.get(key)
+        last = reported.get(key)
         if state.problem in QUIET:
             continue
         notice = _news(key, state, last, now)
         if notice is None:
-            told.setdefault(key, Told(state, now))
+            reported.setdefault(key, LastReport(state, now))
         elif notice.event not in events:
-            told[key] = Told(state, notice.since, last.times if last else ())
-        elif notice.reminder or may_tell(last, now):
-            times = today(last, now)
+            reported[key] = LastReport(state, notice.since, last.times if last else ())
+        elif notice.reminder or may_notify(last, now):
+            times = times_within_a_day(last, now)
             notices.append(replace(notice, flapping=not notice.reminder and len(times) >= FREE_A_DAY))
-            told[key] = Told(state, notice.since, (*times, now))
-        if key in told and not told[key].state.problem and not told[key].state.version:
-            del told[key]  # the app is gone, and that was told
-    return News(tuple(notices), told)
+            reported[key] = LastReport(state, notice.since, (*times, now))
+        if key in reported and not reported[key].state.problem and not reported[key].state.version:
+            del reported[key]  # the app is gone, and that was told
+    return News(tuple(notices), reported)
 
 
-def _news(key: Key, state: State, last: Told | None, now: float) -> Notice | None:
+def _news(key: Key, state: State, last: LastReport | None, now: float) -> Notice | None:
     app, host = key
     if last is None:
         if not state.problem and not state.changed:
@@ -123,18 +125,18 @@ def _news(key: Key, state: State, last: Told | None, now: float) -> Notice | Non
     return Notice("recovered" if last.state.problem else "converged", app, host, state, now)
 
 
-def _reminder_due(last: Told, now: float) -> bool:
+def _reminder_due(last: LastReport, now: float) -> bool:
     latest = max(last.times, default=last.since)
     return not 0 <= now - latest < DAY_SECONDS  # a clock that was set back must not silence it
 
 
-def today(last: Told | None, now: float) -> tuple[float, ...]:
+def times_within_a_day(last: LastReport | None, now: float) -> tuple[float, ...]:
     """When something was told within the last day."""
     return tuple(time for time in (last.times if last else ()) if 0 <= now - time < DAY_SECONDS)
 
 
-def may_tell(last: Told | None, now: float) -> bool:
+def may_notify(last: LastReport | None, now: float) -> bool:
     """Whether another notice may go out already."""
-    times = today(last, now)
+    times = times_within_a_day(last, now)
     beyond = len(times) - FREE_A_DAY
     return beyond < 0 or now >= max(times) + FIRST_WAIT_SECONDS * float(2**beyond)

@@ -57,8 +57,8 @@ class Questions:
         return Said(
             *await all_of(
                 ask_traefik(self.host, port),
-                _unless_silent(_entry_points(self.host, port)),
-                _unless_silent(_certificates(self.host, port)),
+                _answer_or_none(_entry_points(self.host, port)),
+                _answer_or_none(_certificates(self.host, port)),
             )
         )
 
@@ -94,7 +94,7 @@ async def ask_all_traefiks(
 
 async def ask_certificates(host: Transport, port: int, connection: HttpConnection) -> tuple[Certificate, ...] | None:
     """The certificates that Traefik holds now; None when it does not say."""
-    return await _unless_silent(_certificates(host, port, connection))
+    return await _answer_or_none(_certificates(host, port, connection))
 
 
 async def _entry_points(host: Transport, port: int) -> tuple[str, ...]:
@@ -107,7 +107,7 @@ async def _certificates(
     return traefik_api.read_certificates((await _get(host, port, traefik_api.CERTIFICATES, connection))[1])
 
 
-async def _unless_silent(asked: Coroutine[Any, Any, _Answer]) -> _Answer | None:
+async def _answer_or_none(asked: Coroutine[Any, Any, _Answer]) -> _Answer | None:
     try:
         return await asked
     except (NoAnswer, traefik_api.NotTraefiks):

@@ -14,13 +14,13 @@ from pathlib import Path
 
 from reconciler.model.machine import Layout
 from reconciler.model.observed import Lease
-from reconciler.model.wanted import Controller
+from reconciler.model.target import Controller
 from reconciler.tools.look import layout_words
 
 
 def new_token() -> str:
     """A token that nobody else has; with it this machine can tell whether its process still runs."""
-    return f"{os.getpid()}.{_started(os.getpid())}.{_here()}.{secrets.token_hex(4)}"
+    return f"{os.getpid()}.{_start_ticks(os.getpid())}.{_this_machine()}.{secrets.token_hex(4)}"
 
 
 def is_dead(token: str) -> bool:
@@ -28,10 +28,14 @@ def is_dead(token: str) -> bool:
     pid, _, rest = token.partition(".")
     started, _, rest = rest.partition(".")
     where = rest.partition(".")[0]
-    return where == _here() != "" and re.fullmatch("[0-9]{1,9}", pid) is not None and _started(int(pid)) != started
+    return (
+        where == _this_machine() != ""
+        and re.fullmatch("[0-9]{1,9}", pid) is not None
+        and _start_ticks(int(pid)) != started
+    )
 
 
-def _started(pid: int) -> str:
+def _start_ticks(pid: int) -> str:
     """When the process began, in ticks since boot; "" when there is none. A pid is used again, this is not."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
@@ -41,7 +45,7 @@ def _started(pid: int) -> str:
     return "" if state == "Z" else fields[18]
 
 
-def _here() -> str:
+def _this_machine() -> str:
     """This machine, this boot, this PID namespace; "" where that cannot be told."""
     try:
         parts = [
@@ -54,7 +58,7 @@ def _here() -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
-def controller(owner: str) -> Controller:
+def new_controller(owner: str) -> Controller:
     """Who we are to the hosts: a token for this process, a name for people, and whose desired state it is."""
     login = os.environ.get("USER") or os.environ.get("LOGNAME") or "root"
     name = re.sub(r"[^A-Za-z0-9@.:_-]", "_", f"{login}@{platform.node()}:{os.getpid()}")

@@ -7,10 +7,10 @@ from dataclasses import replace
 from reconciler.errors import HostError, HostRefused
 from reconciler.host.transport import Command, Transport
 from reconciler.model.observed import Lease, ObservedApp, ObservedHost, Unreachable
-from reconciler.model.wanted import Controller
+from reconciler.model.target import Controller
 from reconciler.observe.ask import Health, Questions, Rawdata, all_of, ask_health, trouble_of_traefik
 from reconciler.observe.lease import is_dead, lease_words
-from reconciler.targets.resolve import Site, Target, api_ports
+from reconciler.targets.resolve import HostSite, TargetFiles, api_ports
 from reconciler.tools import scripts, traefik_api
 from reconciler.tools.look import Reply, Unreadable, read_reply
 from reconciler.words import printable
@@ -19,14 +19,14 @@ NO_SYSTEMD = 79  # user.sh: this login has none that would run apps for it; noth
 
 
 async def observe(
-    host: Transport, site: Site, targets: list[Target], controller: Controller
+    host: Transport, site: HostSite, targets: list[TargetFiles], controller: Controller
 ) -> ObservedHost | Unreachable:
     """Everything of these apps on this host, and of apps of ours that nobody named.
 
     A host that cannot be seen is a value, not an error.
     """
-    ports = sorted({(slot, t.wanted.health_path) for t in targets for slot in t.wanted.slots if t.wanted.health_path})
-    questions = Questions(host, routed=any(target.wanted.route for target in targets))
+    ports = sorted({(slot, t.target.health_path) for t in targets for slot in t.target.slots if t.target.health_path})
+    questions = Questions(host, routed=any(files.target.route for files in targets))
     try:
         await host.open()  # one try for all that is asked, and a slow login is nobody's silence
         questions.begin(site.api_ports)
@@ -45,7 +45,7 @@ async def observe(
     answered = [each for each in held.values() if isinstance(each, dict)]
     apps = {name: _with_answers(name, app, answered, health) for name, app in reply.apps.items()}
     lease = replace(reply.lease, abandoned=is_dead(reply.lease.token))
-    locked = f"{lease.holder} changes this host" if lease.held_by_other(controller.token) else ""
+    locked = f"{lease.holder} changes this host" if lease.is_held_by_other(controller.token) else ""
     return replace(
         seen,
         lease=lease,
@@ -58,8 +58,8 @@ async def observe(
     )
 
 
-async def _look(host: Transport, site: Site, targets: list[Target], controller: Controller) -> Reply:
-    words = (*lease_words(site.layout, controller, Lease()), "no", *(target.word for target in targets))
+async def _look(host: Transport, site: HostSite, targets: list[TargetFiles], controller: Controller) -> Reply:
+    words = (*lease_words(site.layout, controller, Lease()), "no", *(files.word for files in targets))
     completed = await host.run(Command(scripts.look_script(site.spec.scope), words))
     if completed.status == NO_SYSTEMD:
         reason, _, next_step = completed.stderr.strip().partition("\n")
@@ -82,5 +82,5 @@ def _with_answers(name: str, app: ObservedApp, answered: list[Rawdata], health: 
             own = slot.listening and not slot.stranger
             slot = replace(slot, healthy=healthy and own, health=answer if own else "port not open")
         slots.append(slot)
-    applied = traefik_api.applied_by_all(name, answered, app.route.digest if app.route else "")
+    applied = traefik_api.route_held_by_all(name, answered, app.route.digest if app.route else "")
     return replace(app, slots=tuple(slots), applied=applied)

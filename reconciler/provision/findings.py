@@ -195,14 +195,14 @@ def _dynamic_folder(seen: Survey) -> Finding:
 
 
 def _dynamic_files(seen: Survey) -> list[Finding]:
-    bad = [(name, why) for name, text in sorted(seen.contents.items()) if (why := _unparsed(name, text))]
+    bad = [(name, why) for name, text in sorted(seen.contents.items()) if (why := _why_unreadable(name, text))]
     return [
         Finding("routes", "problem", f"{name} cannot be read ({why}): it freezes the routes of every app", "correct it")
         for name, why in bad
     ]
 
 
-def _unparsed(name: str, text: str) -> str:
+def _why_unreadable(name: str, text: str) -> str:
     """Why Traefik cannot read the file; "" when it can, or when its Go template would have to be run first."""
     import tomllib
 

@@ -69,7 +69,7 @@ def steps(seen: Survey, asked: Asked) -> tuple[Step, ...] | Impossible:
         _user(seen, asked),
         _rights(seen, files),
         _folders(seen, asked.layout),
-        _quiet(seen, files),
+        _quiet_system(seen, files),
         _swap(seen, asked),
     ]
     return tuple(step for step in found if step)
@@ -114,7 +114,7 @@ def _rights(seen: Survey, files: Files) -> Step | None:
     reasons = [
         f"{path} {why}"
         for path, permissions in ((PROGRAM, "755"), (SUDOERS, "440"))
-        if (why := _differs(seen.files.get(path), files.sha256(path), permissions))
+        if (why := _difference(seen.files.get(path), files.sha256(path), permissions))
     ]
     if not reasons:
         return None
@@ -122,7 +122,7 @@ def _rights(seen: Survey, files: Files) -> Step | None:
     return Step("give it its one program", "; ".join(reasons), Script("rights", (PROGRAM, SUDOERS), texts))
 
 
-def _differs(found: Mode | None, sha256: str, permissions: str) -> str:
+def _difference(found: Mode | None, sha256: str, permissions: str) -> str:
     if found is None:
         return "is not there"
     if found.sha256 != sha256:
@@ -155,13 +155,13 @@ def _folders(seen: Survey, layout: Layout) -> Step | None:
     return Step("make the folders", "; ".join(faults), Script("folders", words))
 
 
-def _quiet(seen: Survey, files: Files) -> Step | None:
+def _quiet_system(seen: Survey, files: Files) -> Step | None:
     reasons, put = [], {}
-    if _differs(seen.files.get(NEEDRESTART), files.sha256(NEEDRESTART), "644"):
+    if _difference(seen.files.get(NEEDRESTART), files.sha256(NEEDRESTART), "644"):
         reasons.append("needrestart may restart apps after an upgrade")
         put["needrestart"] = NEEDRESTART
     ours = seen.files.get(JOURNALD)
-    if not seen.journald_cap or (ours and _differs(ours, files.sha256(JOURNALD), "644")) or seen.journald_reads_old:
+    if not seen.journald_cap or (ours and _difference(ours, files.sha256(JOURNALD), "644")) or seen.journald_reads_old:
         reasons.append("the journal may fill the disk")
         put["journald"] = JOURNALD
     if not reasons:

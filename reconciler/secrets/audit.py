@@ -11,7 +11,7 @@ from reconciler.errors import ReconcileError, SecretError, SecretMissing
 from reconciler.model.references import Reference
 from reconciler.secrets import command
 from reconciler.secrets.sealed import Readers, Recipient, readers_of
-from reconciler.secrets.vault import SOPS_SUFFIXES, Vault, stem_of, variable
+from reconciler.secrets.vault import SOPS_SUFFIXES, Vault, stem_of, variable_name
 
 State = Literal["ok", "missing", "refused", "stale", "unused"]
 
@@ -44,19 +44,19 @@ async def audit(
     for each in references:
         users[each.name] = (*users.get(each.name, ()), f"{each.user} {each.key}")
     answer = await vault.read_all(users) if opens else None
-    stored, broken = _stored(vault) if whole else (set(), {})
+    stored, broken = _stored_names(vault) if whole else (set(), {})
     rows = []
     for name in sorted({*users, *stored}):
-        row = _outside(vault, name, recipients)
+        row = _unopened_row(vault, name, recipients)
         if name not in users:
             row = row if row.wrong else replace(row, state="unused", reason="nothing names it")
         elif answer is not None:
-            row = _opened(row, answer)
+            row = _try_to_open(row, answer)
         rows.append(replace(row, used_by=users.get(name, ())))
-    return rows + [_refused(file, file, error) for file, error in sorted(broken.items())]
+    return rows + [_refused_row(file, file, error) for file, error in sorted(broken.items())]
 
 
-def _opened(row: Row, answer: Callable[[str], str]) -> Row:
+def _try_to_open(row: Row, answer: Callable[[str], str]) -> Row:
     try:
         answer(row.name)
     except SecretMissing as error:
@@ -66,7 +66,7 @@ def _opened(row: Row, answer: Callable[[str], str]) -> Row:
     return row
 
 
-def _stored(vault: Vault) -> tuple[set[str], dict[str, SecretError]]:
+def _stored_names(vault: Vault) -> tuple[set[str], dict[str, SecretError]]:
     """The names of all secrets in the files, and the SOPS files that give no names, with the reason."""
     names = {path.removesuffix(".age") for path in vault.files if path.endswith(".age")}
     broken = {}
@@ -79,42 +79,42 @@ def _stored(vault: Vault) -> tuple[set[str], dict[str, SecretError]]:
     return names, broken
 
 
-def _refused(name: str, where: str, error: SecretError) -> Row:
+def _refused_row(name: str, where: str, error: SecretError) -> Row:
     return Row(name, "refused", where, reason=str(error), next_step=error.next_step)
 
 
-def _outside(vault: Vault, name: str, recipients: Sequence[Recipient]) -> Row:
+def _unopened_row(vault: Vault, name: str, recipients: Sequence[Recipient]) -> Row:
     """What can be told without opening anything."""
     if path := vault.age_file(name):
         return _age_row(name, path, readers_of(vault.files[path]), recipients)
     try:
         place = vault.sops_place(name)
     except SecretError as error:
-        return _refused(name, SECRETS, error)
+        return _refused_row(name, SECRETS, error)
     if place is None:
-        return _here(vault, name)
-    listed = _called(vault.sops_file(place.path).recipients, recipients)
+        return _row_outside_files(vault, name)
+    listed = _names_of(vault.sops_file(place.path).recipients, recipients)
     return Row(name, "ok", f"{SECRETS}/{place.path}", readers=listed)
 
 
 def _age_row(name: str, path: str, readers: Readers, recipients: Sequence[Recipient]) -> Row:
-    called = _called(readers.listed, recipients) or (f"{readers.keys} keys",)
-    why = readers.differ_from(recipients)
+    called = _names_of(readers.listed, recipients) or (f"{readers.keys} keys",)
+    why = readers.difference_from(recipients)
     if not why:
         return Row(name, "ok", f"{SECRETS}/{path}", readers=called)
     next_step = "reconcile secrets rekey; whoever must not read it any more has read it: set a new value, too"
     return Row(name, "stale", f"{SECRETS}/{path}", readers=called, reason=why, next_step=next_step)
 
 
-def _here(vault: Vault, name: str) -> Row:
+def _row_outside_files(vault: Vault, name: str) -> Row:
     if words := command.command_of(vault.environ):
         return Row(name, "ok", f"command {words[0]}", readers=(f"who may run {words[0]} here",))
-    if variable(name) in vault.environ:
+    if variable_name(name) in vault.environ:
         return Row(name, "ok", "environment", readers=("who runs reconcile here",))
     return Row(name, "missing", "", reason=f"the secret {name} is not known", next_step=f"reconcile secrets set {name}")
 
 
-def _called(listed: Sequence[Recipient], recipients: Sequence[Recipient]) -> tuple[str, ...]:
+def _names_of(listed: Sequence[Recipient], recipients: Sequence[Recipient]) -> tuple[str, ...]:
     """People's names, as the recipients file has them now."""
     names = {each.key: each for each in recipients}
     return tuple(str(names.get(each.key, each)) for each in listed)

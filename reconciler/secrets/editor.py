@@ -27,7 +27,7 @@ def edit(value: bytes, name: str, environ: Mapping[str, str]) -> bytes:
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
             stream.write(value)
         try:
-            with _keyboard_is_the_editors():
+            with _leave_keyboard_to_editor():
                 status = subprocess.run([*words, str(file)], check=False).returncode
             if status != 0:
                 raise UsageError(f"{words[0]} ended with status {status}", "nothing was changed")
@@ -40,7 +40,7 @@ def edit(value: bytes, name: str, environ: Mapping[str, str]) -> bytes:
 @contextmanager
 def _private_folder(environ: Mapping[str, str]) -> Iterator[Path]:
     """A folder that only we may enter; the editor's own backup and swap files go with it."""
-    base = _in_memory(environ)
+    base = _memory_folder(environ)
     if base is not None:
         _sweep(base)
     folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=base))
@@ -53,7 +53,7 @@ def _private_folder(environ: Mapping[str, str]) -> Iterator[Path]:
             signal.signal(each, handler)
 
 
-def _in_memory(environ: Mapping[str, str]) -> Path | None:
+def _memory_folder(environ: Mapping[str, str]) -> Path | None:
     """A place that never reaches a disk; None where there is none, for the usual folder of temporary files."""
     for place in (environ.get("XDG_RUNTIME_DIR"), "/dev/shm"):  # noqa: S108 - the folder made in it is 0700
         if place and Path(place).is_dir() and os.access(place, os.W_OK | os.X_OK):
@@ -74,7 +74,7 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 
 @contextmanager
-def _keyboard_is_the_editors() -> Iterator[None]:
+def _leave_keyboard_to_editor() -> Iterator[None]:
     """Ctrl-C in an editor means something to the editor. A handler, unlike SIG_IGN, is not handed on to it."""
     before = {each: signal.signal(each, lambda *_: None) for each in (signal.SIGINT, signal.SIGQUIT)}
     try:

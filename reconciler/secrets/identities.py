@@ -46,7 +46,7 @@ def find_keys(environ: Mapping[str, str]) -> Keys:
     troubles: list[str] = []
     exposed: list[str] = []
     if environ.get(TEXT_VARIABLE):
-        _take(environ[TEXT_VARIABLE], TEXT_VARIABLE, identities, found, troubles)
+        _add_keys(environ[TEXT_VARIABLE], TEXT_VARIABLE, identities, found, troubles)
     for path, label, named in _places(environ):
         looked.append(label)
         try:
@@ -57,7 +57,7 @@ def find_keys(environ: Mapping[str, str]) -> Keys:
             if named or not isinstance(error, FileNotFoundError | NotADirectoryError):
                 troubles.append(f"{label}: {error.strerror}")
             continue
-        _take(text, label, identities, found, troubles)
+        _add_keys(text, label, identities, found, troubles)
     return Keys(tuple(identities), tuple(found), tuple(looked), tuple(troubles), tuple(exposed))
 
 
@@ -67,20 +67,20 @@ def _places(environ: Mapping[str, str]) -> list[tuple[Path, str, bool]]:
     home = Path(environ["HOME"]) if environ.get("HOME") else None
     config = Path(environ["XDG_CONFIG_HOME"]) if environ.get("XDG_CONFIG_HOME") else home and home / ".config"
     if config is not None:
-        places.append((config / "sops/age/keys.txt", _short(config / "sops/age/keys.txt", home), False))
+        places.append((config / "sops/age/keys.txt", _short_path(config / "sops/age/keys.txt", home), False))
     if home is not None:
         if sys.platform == "darwin":
             path = home / "Library/Application Support/sops/age/keys.txt"
-            places.append((path, _short(path, home), False))
+            places.append((path, _short_path(path, home), False))
         places += [(home / ".ssh" / name, f"~/.ssh/{name}", False) for name in ("id_ed25519", "id_rsa")]
     return places
 
 
-def _short(path: Path, home: Path | None) -> str:
+def _short_path(path: Path, home: Path | None) -> str:
     return f"~/{path.relative_to(home)}" if home and path.is_relative_to(home) else str(path)
 
 
-def _take(text: str, label: str, identities: list[object], found: list[str], troubles: list[str]) -> None:
+def _add_keys(text: str, label: str, identities: list[object], found: list[str], troubles: list[str]) -> None:
     try:
         read = _read_keys(text)
     except ValueError as error:

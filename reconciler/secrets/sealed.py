@@ -41,7 +41,7 @@ class Readers:
     listed: tuple[Recipient, ...]
     keys: int
 
-    def differ_from(self, wanted: Sequence[Recipient]) -> str:
+    def difference_from(self, wanted: Sequence[Recipient]) -> str:
         """Why this is not what these recipients should have; "" when it is."""
         if not self.listed:
             return "does not say for whom it is"
@@ -83,13 +83,13 @@ def _recipient(line: str, name: str, where: str) -> Recipient:
     else:
         recipient = Recipient(line, name)
     try:
-        _public(recipient)
+        _public_key(recipient)
     except ValueError as error:
         raise UsageError(f"{where}  is not a recipient: {error}", "write age1… or a line of an ssh .pub file") from None
     return recipient
 
 
-def _public(recipient: Recipient) -> object:
+def _public_key(recipient: Recipient) -> object:
     """What the library takes. Raises ValueError, which says why it cannot be."""
     import pyrage
 
@@ -108,7 +108,7 @@ def seal(value: bytes, recipients: Sequence[Recipient]) -> bytes:
     import pyrage
 
     head = "".join(f"# for {each.key} {each.name}".rstrip() + "\n" for each in recipients)
-    armor = bytes(pyrage.encrypt(value, [_public(each) for each in recipients], armored=True))
+    armor = bytes(pyrage.encrypt(value, [_public_key(each) for each in recipients], armored=True))
     return head.encode() + armor.strip() + b"\n"
 
 

@@ -63,13 +63,13 @@ class SopsFile:
         self._refuse_unsupported()
         data_key = self._data_key(keys)
         try:
-            return self._verified(data_key)
+            return self._decrypt_verified(data_key)
         except _Wrong as error:
             raise SecretRefused(f"{self.file}: {error}", _DAMAGED) from None
         except RuleUnusable as error:
             raise SecretRefused(f"{self.file}: {error}", "encrypt it with a simpler pattern, or a suffix") from None
 
-    def _verified(self, data_key: bytes) -> dict[tuple[str, ...], str]:
+    def _decrypt_verified(self, data_key: bytes) -> dict[tuple[str, ...], str]:
         sops = self.tree.sops
         only_encrypted = str(sops.get("mac_only_encrypted", "")).lower() == "true"
         counted = hashlib.sha512(_MAC_ONLY_ENCRYPTED if only_encrypted else b"")
@@ -93,7 +93,7 @@ class SopsFile:
             return b"", ""
         name = ".".join(leaf.path)
         content, kind = _decrypt(leaf.text, data_key, ":".join(leaf.keys) + ":", name)
-        return _typed(content, kind, name)
+        return _read_typed(content, kind, name)
 
     def _age(self) -> list[Mapping[str, Any]]:
         entries = self.tree.sops.get("age")
@@ -141,7 +141,7 @@ def _decrypt(text: str, data_key: bytes, bound_to: str, name: str) -> tuple[byte
         raise _Wrong(f"{name} was changed, moved or renamed by something else than sops") from None
 
 
-def _typed(content: bytes, kind: str, name: str) -> tuple[bytes, str]:
+def _read_typed(content: bytes, kind: str, name: str) -> tuple[bytes, str]:
     try:
         text = content.decode()
         if kind in ("str", "bytes", "time"):

@@ -83,14 +83,14 @@ def _leaf(value: object, keys: tuple[str, ...], path: tuple[str, ...], document:
     if isinstance(value, float):
         return Leaf(keys, path, go_float(value))
     text = str(value)
-    if document is None or not _plain(path, document):
+    if document is None or not _is_plain(path, document):
         return Leaf(keys, path, text)
     if text in _TRUTHS:
         return Leaf(keys, path, _TRUTHS[text], truth=True)
     return Leaf(keys, path, _number(text))
 
 
-def _plain(path: tuple[str, ...], document: Document) -> bool:
+def _is_plain(path: tuple[str, ...], document: Document) -> bool:
     """Whether the scalar stands without quotes, where YAML decides what it is."""
     place: tuple[str | int, ...] = ()
     for part in path:

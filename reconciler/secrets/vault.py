@@ -37,12 +37,12 @@ class SopsPlace:
     keys: tuple[str, ...]
 
 
-def variable(name: str) -> str:
+def variable_name(name: str) -> str:
     """The environment variable of a secret."""
     return "RECONCILE_SECRET_" + re.sub(r"[^A-Za-z0-9]", "_", name).upper()
 
 
-def as_typed(output: bytes) -> bytes:
+def strip_line_end(output: bytes) -> bytes:
     """What was meant by who printed it: one line loses its line end, several lines are taken as they are."""
     line, end, more = output.partition(b"\n")
     return line.removesuffix(b"\r") if end and not more else output
@@ -64,9 +64,11 @@ class Vault:
     async def read_all(self, names: Iterable[str]) -> Callable[[str], str]:
         """Looks these up, each once, and gives what answers for them: the value, or raises why there is none."""
         wanted = sorted(set(names))
-        results = dict(await asyncio.to_thread(lambda: [(name, _tried(self._from_files, name)) for name in wanted]))
+        results = dict(
+            await asyncio.to_thread(lambda: [(name, _try_look(self._read_from_files, name)) for name in wanted])
+        )
         absent = [name for name, result in results.items() if result is None]
-        asked = await asyncio.gather(*(asyncio.to_thread(_tried, self._from_here, name) for name in absent))
+        asked = await asyncio.gather(*(asyncio.to_thread(_try_look, self._read_from_here, name) for name in absent))
         results |= dict(zip(absent, asked, strict=True))
 
         def answer(name: str) -> str:
@@ -89,7 +91,9 @@ class Vault:
         for length in range(len(parts) - 1, 0, -1):
             paths = self._stems.get("/".join(parts[:length]), [])
             if len(paths) > 1:
-                raise SecretRefused(f"{_shown(paths[0])} and {_shown(paths[1])} have the same name", "keep one of them")
+                raise SecretRefused(
+                    f"{_secret_path(paths[0])} and {_secret_path(paths[1])} have the same name", "keep one of them"
+                )
             for path in paths:
                 if tuple(parts[length:]) in self.sops_file(path).names:
                     return SopsPlace(path, tuple(parts[length:]))
@@ -98,7 +102,7 @@ class Vault:
     def sops_file(self, path: str) -> SopsFile:
         """The SOPS file of that name. Raises SecretRefused."""
         if path not in self._sops:
-            self._sops[path] = SopsFile.read(self.files[path], _shown(path))
+            self._sops[path] = SopsFile.read(self.files[path], _secret_path(path))
         return self._sops[path]
 
     @cached_property
@@ -110,9 +114,9 @@ class Vault:
                 stems.setdefault(stem_of(path), []).append(path)
         return stems
 
-    def _from_files(self, name: str) -> bytes | None:
+    def _read_from_files(self, name: str) -> bytes | None:
         if path := self.age_file(name):
-            return unseal(self.files[path], self.keys, _shown(path))
+            return unseal(self.files[path], self.keys, _secret_path(path))
         place = self.sops_place(name)
         if place is None:
             return None
@@ -126,15 +130,15 @@ class Vault:
             raise values
         return values[place.keys].encode()
 
-    def _from_here(self, name: str) -> bytes:
+    def _read_from_here(self, name: str) -> bytes:
         words = command.command_of(self.environ)
         output = command.ask(words, name) if words else None
         if output is not None:
-            return as_typed(output)
-        value = self.environ.get(variable(name))
+            return strip_line_end(output)
+        value = self.environ.get(variable_name(name))
         if value is None:
             why = f" ({words[0]} is not installed here)" if words else ""
-            next_step = f"reconcile secrets set {name}, or set {variable(name)} in the environment of reconcile"
+            next_step = f"reconcile secrets set {name}, or set {variable_name(name)} in the environment of reconcile"
             raise SecretMissing(f"the secret {name} is not known{why}", next_step)
         return os.fsencode(value)
 
@@ -145,7 +149,7 @@ def stem_of(path: str) -> str:
     return re.sub(r"\.(sops|enc)$", "", stem)
 
 
-def _shown(path: str) -> str:
+def _secret_path(path: str) -> str:
     return f"{SECRETS}/{path}"
 
 
@@ -159,7 +163,7 @@ def _text(value: bytes, name: str) -> str:
         raise SecretRefused(f"the secret {name} {error.message()}", next_step) from None
 
 
-def _tried(look: Callable[[str], bytes | None], name: str) -> bytes | ReconcileError | None:
+def _try_look(look: Callable[[str], bytes | None], name: str) -> bytes | ReconcileError | None:
     try:
         return look(name)
     except ReconcileError as error:

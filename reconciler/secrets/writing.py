@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic_core import PydanticCustomError
 
-from reconciler.desired_state.files import RECIPIENTS, SECRETS, FolderTree, below_secrets, collect_secrets
+from reconciler.desired_state.files import RECIPIENTS, SECRETS, FolderTree, collect_secrets, secret_files
 from reconciler.errors import InvalidDesiredState, SecretError, SecretRefused, UsageError
 from reconciler.model.values import SECRET_NAME, env_text
 from reconciler.secrets.sealed import Recipient, read_recipients, seal, unseal
@@ -29,12 +29,12 @@ class Store:
     def vault(self) -> Vault:
         return Vault(self.files)
 
-    def shown(self, path: str) -> str:
+    def shown_path(self, path: str) -> str:
         return f"{self.label}/{SECRETS}/{path}"
 
     def recipients(self) -> tuple[Recipient, ...]:
         """For whom everything here is encrypted. Raises UsageError."""
-        file = self.shown(RECIPIENTS)
+        file = self.shown_path(RECIPIENTS)
         found = recipients_of(self.files, file)
         if not found:
             make = "" if (self.folder / SECRETS).is_dir() else f"mkdir {self.label}/{SECRETS}, then "
@@ -46,7 +46,7 @@ class Store:
     def value(self, name: str) -> bytes | None:
         """The value in the age file of that name; None when there is none. Raises SecretRefused."""
         path = f"{name}.age"
-        return unseal(self.files[path], self.vault.keys, self.shown(path)) if path in self.files else None
+        return unseal(self.files[path], self.vault.keys, self.shown_path(path)) if path in self.files else None
 
     def set(self, name: str, value: bytes) -> str:
         """Writes it for the present recipients; the file, as people call it. Raises before anything is written."""
@@ -55,7 +55,7 @@ class Store:
         path = f"{name}.age"
         content = seal(value, self.recipients())
         _write(self.folder / SECRETS / path, content)
-        return self.shown(path)
+        return self.shown_path(path)
 
     def refuse_name(self, name: str) -> None:
         """Raises UsageError for what cannot be the name of an age file here."""
@@ -65,7 +65,7 @@ class Store:
             raise UsageError(f"{name!r} {error.message()}", "write it like my_app/secret_key_base") from None
         place = self.vault.sops_place(name)
         if place and f"{name}.age" not in self.files:
-            file = self.shown(place.path)
+            file = self.shown_path(place.path)
             raise UsageError(f"{name} is in the SOPS file {file}", f"change it there: sops {file}")
 
     def rekey(self) -> list[str]:
@@ -74,7 +74,7 @@ class Store:
         contents, troubles = {}, []
         for path in sorted(path for path in self.files if path.endswith(".age")):
             try:
-                contents[path] = seal(unseal(self.files[path], keys, self.shown(path)), recipients)
+                contents[path] = seal(unseal(self.files[path], keys, self.shown_path(path)), recipients)
             except SecretRefused as error:
                 troubles.append(error)
         if troubles:
@@ -82,9 +82,9 @@ class Store:
             raise SecretRefused(f"{said}\nnothing was changed", troubles[0].next_step)
         for path, content in contents.items():
             _write(self.folder / SECRETS / path, content)
-        return [self.shown(path) for path in contents]
+        return [self.shown_path(path) for path in contents]
 
-    def locked_out(self) -> bool:
+    def is_locked_out(self) -> bool:
         """Whether no key here could open what is encrypted from now on."""
         try:
             unseal(seal(b"", self.recipients()), self.vault.keys, "")
@@ -100,7 +100,7 @@ def open_store(folder: Path, label: str) -> Store:
     written = collect_secrets(FolderTree(folder), label)
     if written.problems:
         raise InvalidDesiredState(written.problems)
-    return Store(folder, label, below_secrets(written))
+    return Store(folder, label, secret_files(written))
 
 
 def recipients_of(files: Mapping[str, bytes], file: str) -> tuple[Recipient, ...]:

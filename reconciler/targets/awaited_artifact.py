@@ -20,9 +20,9 @@ GRACE_SECONDS: Final = 30 * 60
 _CLOCKS_DIFFER_SECONDS: Final = 300  # a commit from further ahead has a wrong date, and none to wait for
 
 
-async def awaited(error: ArtifactMissing, desired: Desired, app: str) -> ArtifactMissing:
+async def grant_grace(error: ArtifactMissing, desired: Desired, app: str) -> ArtifactMissing:
     """The same, said calmly as long as the grace lasts."""
-    since = await _asked_since(desired, app)
+    since = await _read_request_time(desired, app)
     if since is None or not -_CLOCKS_DIFFER_SECONDS <= epoch_seconds() - since < GRACE_SECONDS:
         return error
     at = f"{datetime.fromtimestamp(since, UTC):%Y-%m-%d %H:%M} UTC"
@@ -32,29 +32,29 @@ async def awaited(error: ArtifactMissing, desired: Desired, app: str) -> Artifac
     )
 
 
-async def _asked_since(desired: Desired, app: str) -> float | None:
+async def _read_request_time(desired: Desired, app: str) -> float | None:
     """When people wrote what is now wanted of the app, in epoch seconds."""
     name = f"apps/{app}.yaml"
     if desired.revision is None:
-        return _modified(desired.folder / name)
+        return _read_file_time(desired.folder / name)
     if desired.mirror:
-        return await _committed(desired.mirror, desired.revision, f"{desired.inside}/{name}")
+        return await _read_commit_time(desired.mirror, desired.revision, f"{desired.inside}/{name}")
     repository = find_repository(desired.folder)
     if repository is None:
         return None
-    return await _committed(
+    return await _read_commit_time(
         repository, desired.revision, str((desired.folder.resolve() / name).relative_to(repository))
     )
 
 
-async def _committed(repository: Path, revision: str, name: str) -> float | None:
+async def _read_commit_time(repository: Path, revision: str, name: str) -> float | None:
     options = ("--max-count=1", "--format=%ct", "--no-show-signature", "--end-of-options", revision)
     answer = await ask_git("log", *options, "--", f":(top,literal){name}", folder=repository)
     text = answer.output.decode("ascii", "replace").strip()
     return float(text) if answer.code == 0 and re.fullmatch(r"[0-9]{1,12}", text) else None
 
 
-def _modified(path: Path) -> float | None:
+def _read_file_time(path: Path) -> float | None:
     try:
         return path.stat().st_mtime
     except OSError:

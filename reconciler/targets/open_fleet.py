@@ -34,9 +34,9 @@ from reconciler.host.transport import Transport
 from reconciler.model.action import Blocked
 from reconciler.model.desired import App, Desired
 from reconciler.model.machine import HostSpec
-from reconciler.model.references import named_in
+from reconciler.model.references import references_in
 from reconciler.secrets.vault import Vault
-from reconciler.targets.resolve import Site, Target, cluster_of, resolve
+from reconciler.targets.resolve import HostSite, TargetFiles, cluster_of, resolve
 from reconciler.targets.traefik_app import all_apps
 from reconciler.tools.digests import digest
 
@@ -45,16 +45,16 @@ History = Literal["unasked", "wanted", "demanded"]
 
 
 @dataclass
-class Session:
+class OpenFleet:
     """Targets by app and host in order; `refused` are those that cannot even be worked out, with the reason.
 
     `sites` and `hosts` are all machines to be looked at: those of the apps, and those that fleet.yaml only names.
     """
 
     desired: Desired
-    targets: list[Target] = field(default_factory=list)
+    targets: list[TargetFiles] = field(default_factory=list)
     refused: list[Blocked] = field(default_factory=list)
-    sites: dict[str, Site] = field(default_factory=dict)
+    sites: dict[str, HostSite] = field(default_factory=dict)
     hosts: dict[str, Transport] = field(default_factory=dict)
     owner: str = "-"
     origin: Origin | None = None
@@ -66,34 +66,34 @@ class Session:
         return Vault(self.desired.secret_files)
 
     @property
-    def wanted(self) -> dict[tuple[str, str], Target | None]:
+    def wanted(self) -> dict[tuple[str, str], TargetFiles | None]:
         """Every target by (app, host); None where it could not even be worked out."""
-        targets: dict[tuple[str, str], Target | None] = {target.key: target for target in self.targets}
+        targets: dict[tuple[str, str], TargetFiles | None] = {files.key: files for files in self.targets}
         return {(each.app, each.host): None for each in self.refused} | targets
 
-    def leads_to(self, site: Site) -> bool:
+    def leads_to(self, site: HostSite) -> bool:
         """There is a connection to this host, to the same place in the same way."""
         before = self.sites.get(site.name)
         return before is not None and before.spec == site.spec and site.name in self.hosts
 
-    def transport(self, site: Site) -> Transport:
+    def transport(self, site: HostSite) -> Transport:
         """That connection, or a new one."""
         return self.hosts[site.name] if self.leads_to(site) else open_host(site.name, site.spec)
 
     @property
     def behind(self) -> Behind | None:
-        return self.origin.behind if self.origin else None
+        return self.origin.why_behind if self.origin else None
 
-    async def late(self, error: ArtifactMissing, app: str) -> ArtifactMissing:
+    async def grant_grace(self, error: ArtifactMissing, app: str) -> ArtifactMissing:
         """The same, as a reason to wait for as long as the commit that asks for it is young."""
-        from reconciler.targets.awaited_artifact import awaited
+        from reconciler.targets.awaited_artifact import grant_grace
 
-        return await awaited(error, self.desired, app)
+        return await grant_grace(error, self.desired, app)
 
 
 async def missing_history(origin: Origin, *, may_lack: bool) -> list[str]:
     """A note for each part of the history that is not here. Raises UsageError unless it `may_lack`, and GitError."""
-    short = await origin.cut_short()
+    short = await origin.why_cut_short()
     if short is None:
         return []
     if not may_lack:
@@ -102,7 +102,7 @@ async def missing_history(origin: Origin, *, may_lack: bool) -> list[str]:
 
 
 @asynccontextmanager
-async def session(args: argparse.Namespace, history: History = "unasked") -> AsyncIterator[Session]:
+async def open_fleet(args: argparse.Namespace, history: History = "unasked") -> AsyncIterator[OpenFleet]:
     """The session of one command. Raises InvalidDesiredState, GitError or UsageError before any host is asked."""
     origin = origin_of(args)
     desired = await origin.read()
@@ -119,7 +119,7 @@ async def session(args: argparse.Namespace, history: History = "unasked") -> Asy
         await close(opened)
 
 
-async def close(opened: Session, but: Session | None = None) -> None:
+async def close(opened: OpenFleet, but: OpenFleet | None = None) -> None:
     """Let go of every connection that the other session does not use."""
     for host in opened.hosts.values():
         if not but or host not in but.hosts.values():
@@ -130,19 +130,19 @@ async def work_out(
     desired: Desired,
     apps: list[str] | None,
     hosts: list[str] | None,
-    before: Session | None = None,
+    before: OpenFleet | None = None,
     *,
     remote: str | None = None,
-) -> Session:
+) -> OpenFleet:
     """Targets for the chosen apps and hosts (all when None). Connections of `before` are used again."""
     known = {host for app in desired.apps for host in app.hosts} | desired.fleet.hosts.keys()
     every = all_apps(desired)
     _refuse_unknown("app", apps, {app.app for app in every})
     _refuse_unknown("host", hosts, known)
-    opened = Session(desired, whole=not apps and not hosts)
+    opened = OpenFleet(desired, whole=not apps and not hosts)
     chosen = [app for app in every if not apps or app.app in apps]
     owner = asyncio.create_task(_owner(desired, remote))
-    secret = await opened.vault.read_all(named.name for app in chosen for named in named_in(app, app.app))
+    secret = await opened.vault.read_all(named.name for app in chosen for named in references_in(app, app.app))
     results = await asyncio.gather(*(_digest(app, desired) for app in chosen))
     opened.owner = await owner
     for app, result in zip(chosen, results, strict=True):
@@ -150,49 +150,49 @@ async def work_out(
             if not hosts or host in hosts:
                 _add(opened, app, host, result, secret)
     opened.whole = opened.whole and opened.owner != "-"
-    needed = known if opened.whole else {target.wanted.host for target in opened.targets}
-    sites = [opened.sites.setdefault(name, _site(desired, name)) for name in sorted(needed)]
+    needed = known if opened.whole else {files.target.host for files in opened.targets}
+    sites = [opened.sites.setdefault(name, _host_site(desired, name)) for name in sorted(needed)]
     _refuse_local(desired, [site.name for site in sites if not (before and before.leads_to(site))])
     for site in sites:
         opened.hosts[site.name] = (before or opened).transport(site)
     return opened
 
 
-def demand_all(opened: Session) -> None:
+def demand_all(opened: OpenFleet) -> None:
     """Raises UsageError when an app of this session cannot be worked out, as for want of a secret."""
     if opened.refused:
         raise UsageError(opened.refused[0].reason, opened.refused[0].next_step)
 
 
-def _site(desired: Desired, name: str) -> Site:
-    return Site(name, desired.host(name), desired.fleet.traefik.api_ports)
+def _host_site(desired: Desired, name: str) -> HostSite:
+    return HostSite(name, desired.host(name), desired.fleet.traefik.api_ports)
 
 
-def _add(opened: Session, app: App, host: str, result: str | ReconcileError, secret: Callable[[str], str]) -> None:
+def _add(opened: OpenFleet, app: App, host: str, result: str | ReconcileError, secret: Callable[[str], str]) -> None:
     desired = opened.desired
     try:
         if isinstance(result, ReconcileError) and not isinstance(result, ArtifactUnavailable):
             raise result
         known = result if isinstance(result, str) else None  # a host that has the release needs no artifact
         cluster = cluster_of(app, map(desired.host, app.hosts))
-        target = resolve(app, _site(desired, host), desired.fleet.traefik, desired.folder, known, secret, cluster)
+        files = resolve(app, _host_site(desired, host), desired.fleet.traefik, desired.folder, known, secret, cluster)
         if isinstance(result, ArtifactUnavailable):
-            target = _without_artifact(target, result)
+            files = _without_artifact(files, result)
     except ReconcileError as error:
         opened.refused.append(Blocked(host, app.app, str(error), error.next_step, kind=error.kind))
         opened.whole = False  # an app that cannot be worked out is still wanted
     else:
-        opened.targets.append(target)
+        opened.targets.append(files)
 
 
-def _without_artifact(target: Target, error: ArtifactUnavailable) -> Target:
+def _without_artifact(files: TargetFiles, error: ArtifactUnavailable) -> TargetFiles:
     missing = str(error)
     if not isinstance(error, ArtifactAwaited):
-        missing = f"the artifact of version {target.wanted.version} cannot be had: {error}"
-    wanted = replace(
-        target.wanted, missing=missing, missing_next=error.next_step, missing_kind=error.kind, comes_later=True
+        missing = f"the artifact of version {files.target.version} cannot be had: {error}"
+    target = replace(
+        files.target, missing=missing, missing_next=error.next_step, missing_kind=error.kind, comes_later=True
     )
-    return replace(target, wanted=wanted)
+    return replace(files, target=target)
 
 
 async def _owner(desired: Desired, remote: str | None) -> str:
@@ -212,7 +212,7 @@ async def _digest(app: App, desired: Desired) -> str | ReconcileError:
     try:
         return await digest_of(app.artifact.source, app.artifact.sha256, app.version, desired.folder)
     except ArtifactMissing as error:
-        return await Session(desired).late(error, app.app)
+        return await OpenFleet(desired).grant_grace(error, app.app)
     except ArtifactError as error:
         return error
 

@@ -10,11 +10,11 @@ from reconciler.errors import ReconcileError, SecretError, SecretUnusable
 from reconciler.model.desired import App, SecretRef
 from reconciler.model.machine import HostSpec, Layout
 from reconciler.model.observed import TRAEFIK, Identity, ObservedHost
+from reconciler.model.target import Target, TargetRoute
 from reconciler.model.traefik import Traefik
-from reconciler.model.wanted import Wanted, WantedRoute
 from reconciler.tools.digests import digest
 from reconciler.tools.elixir import node_host, node_name
-from reconciler.tools.masks import masked
+from reconciler.tools.masks import mask
 from reconciler.tools.release import release_id
 from reconciler.tools.systemd import UnitSettings, env_file, epmd_text, unit_text
 from reconciler.tools.traefik import RouteSettings, htpasswd_path, read_htpasswd, route_text
@@ -23,7 +23,7 @@ WORKER_SLOT = ("worker",)  # the only slot of an app without ports
 
 
 @dataclass(frozen=True)
-class Site:
+class HostSite:
     """A host of the fleet: how to reach it, where things lie on it, where its Traefik is asked."""
 
     name: str
@@ -40,7 +40,7 @@ class Site:
         return len(self.api_ports) > 1
 
 
-def api_ports(seen: ObservedHost, site: Site) -> tuple[int, ...]:
+def api_ports(seen: ObservedHost, site: HostSite) -> tuple[int, ...]:
     """Where Traefik's API is asked: where a unit of Traefik's listens, since another program may take an idle port.
 
     A Traefik that somebody else looks after may be of any unit: whoever answers on its port is taken for it.
@@ -49,7 +49,7 @@ def api_ports(seen: ObservedHost, site: Site) -> tuple[int, ...]:
     return tuple(sorted({*seen.traefik_listens, *seen.app(TRAEFIK).hand_ports, *others}))
 
 
-def api_port(seen: ObservedHost, site: Site) -> int:
+def api_port(seen: ObservedHost, site: HostSite) -> int:
     """The API port of the Traefik that counts on the host."""
     ports = seen.traefik_listens or seen.traefik_ports
     slots = [slot for slot in seen.app(TRAEFIK).slots if slot.name.isdigit() and int(slot.name) in ports]
@@ -58,12 +58,12 @@ def api_port(seen: ObservedHost, site: Site) -> int:
 
 
 @dataclass(frozen=True)
-class Target:
-    """What to decide on (`wanted`) and what to write. Values of variables never show in a repr."""
+class TargetFiles:
+    """What to decide on (`target`) and what to write. Values of variables never show in a repr."""
 
-    wanted: Wanted
+    target: Target
     app: App | None  # None: the app is to be removed
-    site: Site
+    site: HostSite
     unit: UnitSettings | None
     route: RouteSettings | None
     folder: Path  # the desired-state folder; artifact paths count from there
@@ -73,7 +73,7 @@ class Target:
     @property
     def key(self) -> tuple[str, str]:
         """(app, host)"""
-        return self.wanted.app, self.wanted.host
+        return self.target.app, self.target.host
 
     @property
     def stop_seconds(self) -> int:
@@ -87,22 +87,22 @@ class Target:
     def layout(self) -> Layout:
         return self.site.layout
 
-    def wants_the_same(self, other: Target) -> bool:
+    def wants_the_same(self, other: TargetFiles) -> bool:
         """Work on the one need not stop for the other. That an artifact cannot be had now is no reason either."""
-        releases = {target.wanted.release for target in (self, other) if target.wanted.release}
+        releases = {files.target.release for files in (self, other) if files.target.release}
         return len(releases) < 2 and self._asked == other._asked
 
     @property
     def _asked(self) -> tuple[object, ...]:
-        return self.app, self.site, self.unit, self.route, self.wanted.route, self.folder, self.variables, self.secrets
+        return self.app, self.site, self.unit, self.route, self.target.route, self.folder, self.variables, self.secrets
 
     @property
     def word(self) -> str:
         """The app and its slots, as the look script takes them."""
-        return f"{self.wanted.app}:{','.join(self.wanted.slots)}"
+        return f"{self.target.app}:{','.join(self.target.slots)}"
 
     def env_text(self, identity: Identity) -> str:
-        return env_file(identity, self.variables, self.wanted.env_keys)
+        return env_file(identity, self.variables, self.target.env_keys)
 
     def migrate_env_text(self, identity: Identity) -> str:
         """The same env, and the migration command beside the start command."""
@@ -123,26 +123,26 @@ class Target:
         assert self.route is not None
         return route_text(self.route, slot, attempt)
 
-    def masked(self, text: str) -> str:
+    def mask(self, text: str) -> str:
         """The text without the values of secrets."""
-        return masked(text, self.secrets)
+        return mask(text, self.secrets)
 
 
-def removal(site: Site, app: str, waits_for: str = "", *, too_many: bool = False) -> Target:
+def removal(site: HostSite, app: str, waits_for: str = "", *, too_many: bool = False) -> TargetFiles:
     """The target of an app that shall not be on this host any more."""
-    wanted = Wanted.removed(site.name, app, waits_for, too_many=too_many)
-    return Target(wanted, None, site, None, None, Path(), {}, frozenset())
+    target = Target.removal(site.name, app, waits_for, too_many=too_many)
+    return TargetFiles(target, None, site, None, None, Path(), {}, frozenset())
 
 
 def resolve(
     app: App,
-    site: Site,
+    site: HostSite,
     traefik: Traefik,
     folder: Path,
     artifact_digest: str | None,
     secret: Callable[[str], str],
     cluster: tuple[str, ...] = (),
-) -> Target:
+) -> TargetFiles:
     """The target of one app on one host. `secret(name)` gives a value or raises what it has to say.
 
     `cluster` has the names of all nodes of the app, see `cluster_of`.
@@ -158,7 +158,7 @@ def resolve(
     unit = _unit_settings(app, site.spec)
     route = _route_settings(app, site, traefik, users)
     slots = tuple(str(port) for port in app.ports) or WORKER_SLOT
-    wanted = Wanted(
+    target = Target(
         host=site.name,
         app=app.app,
         version=app.version,
@@ -167,7 +167,7 @@ def resolve(
         unit=unit.digest,
         slots=slots,
         env_keys=keys,
-        route=_wanted_route(route, slots) if route else None,
+        route=_target_route(route, slots) if route else None,
         health_path=_health_path(app),
         port_asked=app.health is not None,
         healthy_within_seconds=app.health.healthy_within_seconds if app.health else 30,
@@ -180,7 +180,7 @@ def resolve(
         only_report_drift=app.drift == "warn",
         proxy=app.app == TRAEFIK,
     )
-    return Target(wanted, app, site, unit, route, folder, variables, secrets)
+    return TargetFiles(target, app, site, unit, route, folder, variables, secrets)
 
 
 def _values(app: App, secret: Callable[[str], str]) -> dict[str, str]:
@@ -223,7 +223,7 @@ def _unit_settings(app: App, spec: HostSpec) -> UnitSettings:
     )
 
 
-def _route_settings(app: App, site: Site, traefik: Traefik, users: tuple[str, ...]) -> RouteSettings | None:
+def _route_settings(app: App, site: HostSite, traefik: Traefik, users: tuple[str, ...]) -> RouteSettings | None:
     route = app.route
     if route is None:
         return None
@@ -234,10 +234,10 @@ def _route_settings(app: App, site: Site, traefik: Traefik, users: tuple[str, ..
     return RouteSettings(app.app, route, entry_point, traefik.resolver, users, htpasswd)
 
 
-def _wanted_route(route: RouteSettings, slots: tuple[str, ...]) -> WantedRoute:
+def _target_route(route: RouteSettings, slots: tuple[str, ...]) -> TargetRoute:
     digests = {slot: route.digest(slot) for slot in slots}
     domains = route.route.tcp.domains if route.route.tcp else route.route.domains
-    return WantedRoute(domains, digests, route.parts, (route.entry_point,), route.certified)
+    return TargetRoute(domains, digests, route.parts, (route.entry_point,), route.certified)
 
 
 def _health_path(app: App) -> str | None:

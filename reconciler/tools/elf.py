@@ -14,7 +14,7 @@ from typing import Final
 
 from reconciler.tools.elf_image import ElfFile, read_elf, version_number
 
-__all__ = ["ElfFile", "HostAbi", "Requirements", "read_elf", "unmet"]
+__all__ = ["ElfFile", "HostAbi", "Requirements", "read_elf", "unmet_needs"]
 
 _SAME_MACHINE: Final = {"amd64": "x86_64", "arm64": "aarch64", "i486": "i386", "i586": "i386", "i686": "i386"}
 # A 64-bit host that may run 32-bit programs too, if their libraries are there: told, not refused.
@@ -40,28 +40,28 @@ class HostAbi:
     libstdcxx: str = ""  # the highest GLIBCXX: "3.4.30" for libstdc++.so.6.0.30
 
 
-def unmet(requirements: Requirements, host: HostAbi) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def unmet_needs(requirements: Requirements, host: HostAbi) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """(refusals, warnings): why the release cannot run on the host, and what in it may not work there.
 
     Programs in `bin/` and `erts-*/bin/`, and the shipped libraries they name, can refuse. What is loaded only
     if somebody asks for it (epmd, `lib/*/priv/`, other shared objects) can warn.
     """
-    vital = _vital(requirements)
-    fitting, refusals, warnings = _for_machine(requirements.files, vital, host)
+    vital = _vital_files(requirements)
+    fitting, refusals, warnings = _select_for_machine(requirements.files, vital, host)
     needed = [file for file in fitting if file.path in vital]
     optional = [file for file in fitting if file.path not in vital]
     shipped = frozenset(requirements.shipped)
     for files, sentences in ((needed, refusals), (optional, warnings)):
-        same_libc = _for_libc(files, host, sentences)
-        sentences += _too_old(same_libc, "GLIBC", host.libc if host.libc.startswith("glibc") else "", shipped)
-        sentences += _too_old(same_libc, "GLIBCXX", host.libstdcxx, shipped)
-        sentences += _missing([file for file in same_libc if not _looks_elsewhere(file)], shipped, host)
-        warnings += _missing([file for file in same_libc if _looks_elsewhere(file)], shipped, host)
+        same_libc = _select_for_libc(files, host, sentences)
+        sentences += _version_sentences(same_libc, "GLIBC", host.libc if host.libc.startswith("glibc") else "", shipped)
+        sentences += _version_sentences(same_libc, "GLIBCXX", host.libstdcxx, shipped)
+        sentences += _missing_libraries([file for file in same_libc if not _has_own_runpath(file)], shipped, host)
+        warnings += _missing_libraries([file for file in same_libc if _has_own_runpath(file)], shipped, host)
     warnings += _oddities(requirements.files)
     return tuple(dict.fromkeys(refusals)), tuple(dict.fromkeys(warnings))
 
 
-def _vital(requirements: Requirements) -> frozenset[str]:
+def _vital_files(requirements: Requirements) -> frozenset[str]:
     """The paths of the files that the app cannot start without, as far as their places and needs tell."""
     candidates = [file for file in requirements.files if not _is_optional(file.path)]
     roots = [file for file in candidates if _is_program_folder(file.path)]
@@ -74,7 +74,7 @@ def _vital(requirements: Requirements) -> frozenset[str]:
     return frozenset(vital)
 
 
-def _for_machine(
+def _select_for_machine(
     files: Sequence[ElfFile], vital: frozenset[str], host: HostAbi
 ) -> tuple[list[ElfFile], list[str], list[str]]:
     """The files built for the host's machine, and what to say about the others."""
@@ -88,24 +88,24 @@ def _for_machine(
         # Bundles for several machines exist, so a file that fits excuses the rest; not in an Erlang runtime.
         fatal = any(file.path in vital and file.path.startswith("erts-") for file in strange)
         fatal = fatal or (any(file.path in vital for file in strange) and not any(f.path in vital for f in fitting))
-        count = f"{_named(strange)} is" if len(strange) == 1 else f"{len(strange)} files are"
+        count = f"{_file_names(strange)} is" if len(strange) == 1 else f"{len(strange)} files are"
         known = fatal and (machine, other) not in _MAY_ALSO_RUN
         (refusals if known else warnings).append(f"{count} built for {other}, the host is {host.machine}")
     return fitting, refusals, warnings
 
 
-def _for_libc(files: Sequence[ElfFile], host: HostAbi, sentences: list[str]) -> list[ElfFile]:
+def _select_for_libc(files: Sequence[ElfFile], host: HostAbi, sentences: list[str]) -> list[ElfFile]:
     """The files whose loader is not of another libc than the host's; the others become a sentence."""
     family = host.libc.partition(" ")[0]
     other = {"glibc": "musl", "musl": "glibc"}.get(family, "")
     strange = [file for file in files if other and _libc_of(file) == other]
     if strange:
         verb = "is" if len(strange) == 1 else "are"
-        sentences.append(f"{_named(strange)} {verb} built for {other}, the host has {host.libc}")
+        sentences.append(f"{_file_names(strange)} {verb} built for {other}, the host has {host.libc}")
     return [file for file in files if file not in strange]
 
 
-def _too_old(files: Sequence[ElfFile], prefix: str, offered: str, shipped: frozenset[str]) -> list[str]:
+def _version_sentences(files: Sequence[ElfFile], prefix: str, offered: str, shipped: frozenset[str]) -> list[str]:
     has = version_number(offered)
     asked = [
         (version_number(version), version, file)
@@ -118,10 +118,10 @@ def _too_old(files: Sequence[ElfFile], prefix: str, offered: str, shipped: froze
     highest = max(asked, key=lambda one: one[0])
     strange = list(dict.fromkeys([highest[2], *(file for _, _, file in asked)]))
     verb = "needs" if len(strange) == 1 else "need"
-    return [f"{_named(strange)} {verb} {highest[1]}, the host has {'.'.join(map(str, has))}"]
+    return [f"{_file_names(strange)} {verb} {highest[1]}, the host has {'.'.join(map(str, has))}"]
 
 
-def _missing(files: Sequence[ElfFile], shipped: frozenset[str], host: HostAbi) -> list[str]:
+def _missing_libraries(files: Sequence[ElfFile], shipped: frozenset[str], host: HostAbi) -> list[str]:
     if not host.libraries:
         return []
     absent: dict[str, list[ElfFile]] = {}
@@ -129,17 +129,17 @@ def _missing(files: Sequence[ElfFile], shipped: frozenset[str], host: HostAbi) -
         for library in file.libraries:
             if library not in host.libraries and library not in shipped and "/" not in library:
                 absent.setdefault(library, []).append(file)
-    return [f"missing {library} (needed by {_named(users)})" for library, users in sorted(absent.items())]
+    return [f"missing {library} (needed by {_file_names(users)})" for library, users in sorted(absent.items())]
 
 
 def _oddities(files: Sequence[ElfFile]) -> list[str]:
     sentences = []
     if unreadable := [file for file in files if not file.readable]:
-        sentences.append(f"{_named(unreadable)} could not be read, so its needs are unknown")
+        sentences.append(f"{_file_names(unreadable)} could not be read, so its needs are unknown")
     odd = [file for file in files if file.interpreter and not _USUAL_LOADER.fullmatch(file.interpreter)]
     for loader in sorted({file.interpreter for file in odd}):
         users = [file for file in odd if file.interpreter == loader]
-        sentences.append(f"{_named(users)} asks for the loader {loader}, which most hosts do not have")
+        sentences.append(f"{_file_names(users)} asks for the loader {loader}, which most hosts do not have")
     return sentences
 
 
@@ -162,7 +162,7 @@ def _is_program_folder(path: str) -> bool:
     return parts[0] == "bin" or (parts[0].startswith("erts-") and parts[1:2] == ["bin"])
 
 
-def _looks_elsewhere(file: ElfFile) -> bool:
+def _has_own_runpath(file: ElfFile) -> bool:
     """Whether the file also searches a folder that `ldconfig -p` does not know of."""
     return any(folder.startswith("/") for folder in file.runpath.split(":"))
 
@@ -171,6 +171,6 @@ def _names(file: ElfFile) -> set[str]:
     return {file.soname, PurePosixPath(file.path).name}
 
 
-def _named(files: Sequence[ElfFile]) -> str:
+def _file_names(files: Sequence[ElfFile]) -> str:
     name, more = PurePosixPath(files[0].path).name, len(files) - 1
     return name if not more else f"{name} and {more} more file{'s' if more > 1 else ''}"

@@ -29,7 +29,7 @@ def form_of(template: str, expressions: Mapping[str, str]) -> str:
             before = parts[number - 1] if number else ""
             after = parts[number + 1] if number + 1 < len(parts) else ""
             text = part.lstrip() if before[-3:-2] == "-" else part
-            form += escaped(text.rstrip() if after[2:3] == "-" else text)
+            form += escape(text.rstrip() if after[2:3] == "-" else text)
         elif part.startswith("{{"):
             form += _value(part[2:-2].strip("- "), expressions)
         elif part.startswith("{%"):
@@ -37,23 +37,23 @@ def form_of(template: str, expressions: Mapping[str, str]) -> str:
     return form
 
 
-def decided(template: str, **facts: bool) -> str:
+def decide_blocks(template: str, **facts: bool) -> str:
     """The template where these names are known: of the blocks that ask for nothing else, one side is left.
 
     No text of the other side fits its form any more. Raises FormUnknown where another block stands within such a one.
     """
     for name, value in facts.items():
 
-        def kept(found: re.Match[str], value: bool = value) -> str:
+        def keep_side(found: re.Match[str], value: bool = value) -> str:
             if "{% if" in found[0][5:]:
                 raise FormUnknown(f"a block within another: {found[0][:60]}")
             return (found[2] if value != bool(found[1]) else found[3]) or ""
 
-        template = re.sub(_DECIDED % name, kept, template, flags=re.DOTALL)
+        template = re.sub(_DECIDED % name, keep_side, template, flags=re.DOTALL)
     return template
 
 
-def escaped(text: str) -> str:
+def escape(text: str) -> str:
     """The text itself, as a regular expression."""
     return re.sub(r"([\\.^$*+?()\[\]{}|])", r"\\\1", text)
 

@@ -7,7 +7,7 @@ and everything on stdin. What a script takes stands in its first line, its signa
 
 SHAPE is `plain` (stands alone), `change` (an action: prelude and look before it, the frame behind it), `look` or `end`,
 or `root` (no verb: only a login as root runs it). A script whose signature has a word that is not known here cannot be
-reached by its verb: `unreachable` names it.
+reached by its verb: `unreachable_scripts` names it.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from reconciler.model.machine import Layout
 from reconciler.model.reserved import APP_NAMES, ENV_KEYS
 from reconciler.tools.digests import digest
 from reconciler.tools.elixir import EPMD_UNIT, NODE_PORTS
-from reconciler.tools.forms import decided, escaped, form_of
+from reconciler.tools.forms import decide_blocks, escape, form_of
 from reconciler.tools.rendering import package_text
-from reconciler.tools.script_text import LOOK_ALONE, joined, own_text
+from reconciler.tools.script_text import LOOK_ALONE, join_scripts, own_text
 from reconciler.tools.traefik import HTPASSWD_LINE
 
 PROGRAM = "/usr/local/sbin/reconcile-host"
@@ -63,7 +63,7 @@ _UNIT_WORDS = {
     "node_flags": r"-start_epmd false -kernel inet_dist_use_interface \{[0-9,]+\}"
     r"( inet_dist_listen_m(in|ax) [0-9]{4,5}){2}",
     "epmd_port": _PORT,
-    "epmd_unit": escaped(EPMD_UNIT),
+    "epmd_unit": escape(EPMD_UNIT),
     "distribution": "(none|sname|name)",
     "stop_seconds": "[1-9][0-9]{0,3}",
     "memory_max": "([1-9][0-9]{0,14}[KMGT]?|[1-9][0-9]?%|100%)",
@@ -130,17 +130,19 @@ def read_signature(first_line: str) -> Signature:
 @cache
 def verbs() -> dict[str, Signature]:
     """Every script that can be reached, in order. What has no signature, or one with unknown words, is not there."""
-    found = {name: signature for name, signature in sorted(_all().items()) if isinstance(signature, Signature)}
+    found = {
+        name: signature for name, signature in sorted(_all_signatures().items()) if isinstance(signature, Signature)
+    }
     return {name: signature for name, signature in found.items() if signature.shape != "root"}
 
 
-def unreachable() -> dict[str, str]:
+def unreachable_scripts() -> dict[str, str]:
     """Why a script cannot be reached by a login that is not root's."""
-    return {name: said for name, said in sorted(_all().items()) if isinstance(said, str)}
+    return {name: said for name, said in sorted(_all_signatures().items()) if isinstance(said, str)}
 
 
 @cache
-def _all() -> dict[str, Signature | str]:
+def _all_signatures() -> dict[str, Signature | str]:
     found: dict[str, Signature | str] = {}
     for path in sorted((Path(__file__).parent / "scripts").glob("*.sh")):
         if path.stem not in (*PARTS, *OF_A_USER):
@@ -181,24 +183,24 @@ def _forms(folders: dict[str, str]) -> dict[str, str]:
         "PROXY_FORM": _unit_form(folders, proxy=True),
         "ROUTE_FORM": _route_form(folders["traefik"]),
         "EPMD_FORM": _epmd_form(folders["releases"]),
-        "DEFAULT_FORM": escaped(package_text("templates/traefik-default.yml")),
+        "DEFAULT_FORM": escape(package_text("templates/traefik-default.yml")),
     }
 
 
 def _epmd_form(releases: str) -> str:
-    words = {"port": _PORT, "address": r"[0-9.]{7,15}", "program": escaped(f"{releases}/reconcile-epmd/epmd")}
+    words = {"port": _PORT, "address": r"[0-9.]{7,15}", "program": escape(f"{releases}/reconcile-epmd/epmd")}
     return form_of(package_text("templates/reconcile-epmd.service.j2"), words)
 
 
 def _unit_form(folders: dict[str, str], *, proxy: bool) -> str:
-    words = _UNIT_WORDS | {f"layout.{key}": escaped(path) for key, path in folders.items()}
-    return form_of(decided(package_text("templates/app@.service.j2"), proxy=proxy), words)
+    words = _UNIT_WORDS | {f"layout.{key}": escape(path) for key, path in folders.items()}
+    return form_of(decide_blocks(package_text("templates/app@.service.j2"), proxy=proxy), words)
 
 
 def _route_form(folder: str) -> str:
     text = package_text("templates/route.yml.j2")
     form = form_of(text.replace("{{ key }}: {{ value | tojson }}", "{{ line }}"), _ROUTE_WORDS)
-    return form.replace("@HTPASSWD@", f"{escaped(folder)}/@APP@\\.htpasswd") + f"(({HTPASSWD_LINE.pattern}\n)+# end\n)?"
+    return form.replace("@HTPASSWD@", f"{escape(folder)}/@APP@\\.htpasswd") + f"(({HTPASSWD_LINE.pattern}\n)+# end\n)?"
 
 
 @cache
@@ -215,12 +217,12 @@ def _template() -> str:
         f"TAKEN_NAMES={shlex.quote(' '.join(sorted(APP_NAMES)))}\n",
         f"TAKEN_KEYS={shlex.quote(' '.join(sorted(ENV_KEYS)))}\n",
         f"CAPABILITIES={shlex.quote(CAPABILITIES)}\n",
-        _without_comments(package_text("verbs/head.sh")),
+        _strip_comments(package_text("verbs/head.sh")),
         _DISPATCH,
         f"case $verb in\n{guards}*) refuse 'there is no such verb' ;;\nesac\n",
-        f"case $verb in\n{plain}*)\n{joined('system', 'prelude', 'taken', 'look')}case $verb in\n{changes}",
-        f"look)\n{LOOK_ALONE};;\nfinish)\n{joined('finish')};;\nesac\n",
-        f"case $verb in look | finish) ;; *)\n{joined('change')};;\nesac\n;;\nesac\n",
+        f"case $verb in\n{plain}*)\n{join_scripts('system', 'prelude', 'taken', 'look')}case $verb in\n{changes}",
+        f"look)\n{LOOK_ALONE};;\nfinish)\n{join_scripts('finish')};;\nesac\n",
+        f"case $verb in look | finish) ;; *)\n{join_scripts('change')};;\nesac\n;;\nesac\n",
     )
     return "".join(parts)
 
@@ -236,7 +238,7 @@ shift 2
 """
 
 
-def _without_comments(text: str) -> str:
+def _strip_comments(text: str) -> str:
     return "".join(line for line in text.splitlines(keepends=True) if not line.lstrip().startswith("#"))
 
 

@@ -125,10 +125,10 @@ def _with_unit(slot: Slot, unit: Unit) -> Slot:
 
 def listens(unit: str, port: str, processes: Processes) -> bool:
     """A process of this unit listens there."""
-    return bool(_held(unit, port, processes))
+    return bool(_held_sockets(unit, port, processes))
 
 
-def _held(unit: str, port: str, processes: Processes) -> set[Listener]:
+def _held_sockets(unit: str, port: str, processes: Processes) -> set[Listener]:
     pids = processes.pids.get(unit, set())
     return {each for each in processes.listening.get(port, set()) if processes.holders.get(each.inode, set()) & pids}
 
@@ -138,7 +138,7 @@ def _with_processes(slot: Slot, unit: str, processes: Processes) -> Slot:
     memory_kib = number(str(sum(processes.memory_kib.get(pid, 0) for pid in pids)), LARGEST, "its memory")
     slot = replace(
         slot,
-        running=_running(slot, unit, processes),
+        running=_running_identity(slot, unit, processes),
         listening=listens(unit, slot.name, processes),
         open_connections=processes.opened.get(slot.name, 0),
         memory_kib=memory_kib,
@@ -169,10 +169,10 @@ def _stranger(unit: str, port: str, processes: Processes) -> Listener | None:
     if nearest == 3:
         return None
     receiving = {each for each in processes.listening[port] if each.kind == nearest}
-    return None if receiving & _held(unit, port, processes) else min(receiving, key=lambda each: each.inode)
+    return None if receiving & _held_sockets(unit, port, processes) else min(receiving, key=lambda each: each.inode)
 
 
-def _running(slot: Slot, unit: str, processes: Processes) -> Identity | None:
+def _running_identity(slot: Slot, unit: str, processes: Processes) -> Identity | None:
     """What the main process was started with. A program that wiped its own environment is taken at its files' word."""
     pid = processes.main.get(unit)
     if pid is None:  # a unit that crashes has none between two starts; its files say what the next one runs

@@ -20,7 +20,7 @@ class Masker:
         """What can be shown by now."""
         text, shown = self._rest + piece, b""
         while True:
-            found, held = self._any.search(text), self._held(text)
+            found, held = self._any.search(text), self._held_from(text)
             if found is None or held <= found.start():
                 self._rest = text[held:]
                 return shown + text[:held]
@@ -31,7 +31,7 @@ class Masker:
         rest, self._rest = self._rest, b""
         return self._any.sub(MASK, rest)
 
-    def _held(self, text: bytes) -> int:
+    def _held_from(self, text: bytes) -> int:
         """Where a secret may have begun whose end has not come yet."""
         longest = len(self._secrets[0]) - 1 if self._secrets else 0
         for start in range(max(0, len(text) - longest), len(text)):

@@ -20,7 +20,7 @@ SHORTEST_CUT = 12  # of a value that a line end cuts: `postgres` at the end of a
 _JOURNAL_HEAD = re.compile(r"(?:\S+ \S+ [^\s:]+\[[0-9]+\]: )?")  # `journalctl -o short-iso`: time, host, name[pid]
 
 
-def masked(text: str, secrets: Collection[str]) -> str:
+def mask(text: str, secrets: Collection[str]) -> str:
     """The text without these values, also where they are quoted, encoded, cut by a line end or one of their lines."""
     forms = _all_forms(frozenset(secrets))
     for form in forms:

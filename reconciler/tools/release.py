@@ -75,13 +75,18 @@ def name_problem(path: str) -> str:
 
 def manifest_sums(entries: Iterable[Entry]) -> str:
     """The files as `sha256sum --check` reads them, sorted by path."""
-    return "".join(f"{entry.sha256}  ./{_safe(entry.path)}\n" for entry in sorted(entries) if entry.kind == "f")
+    return "".join(
+        f"{entry.sha256}  ./{_refuse_unsafe(entry.path)}\n" for entry in sorted(entries) if entry.kind == "f"
+    )
 
 
 def manifest_tree(entries: Iterable[Entry]) -> str:
     """Every entry with kind, mode and link target, as `find` with FIND_FORMAT prints them, sorted."""
-    lines = (f"{entry.kind} {entry.mode:o} ./{_safe(entry.path)}\t{_safe(entry.target)}" for entry in entries)
-    # Sorting characters sorts their UTF-8 bytes too, since no surrogate gets past _safe.
+    lines = (
+        f"{entry.kind} {entry.mode:o} ./{_refuse_unsafe(entry.path)}\t{_refuse_unsafe(entry.target)}"
+        for entry in entries
+    )
+    # Sorting characters sorts their UTF-8 bytes too, since no surrogate gets past _refuse_unsafe.
     return "".join(f"{line}\n" for line in sorted(lines))
 
 
@@ -120,7 +125,7 @@ def _lines(text: str) -> list[str]:
     return text.split("\n")[:-1]
 
 
-def _safe(name: str) -> str:
+def _refuse_unsafe(name: str) -> str:
     if problem := name_problem(name):
         raise ValueError(f"{printable(name)}: {problem}")
     return name

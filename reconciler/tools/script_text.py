@@ -12,10 +12,10 @@ _RELEASE, _SANDBOX = {"install", "fetch"}, {"exec", "exec_user", "node", "migrat
 
 def own_text(name: str) -> str:
     """What is this script's alone, and what it shares with another."""
-    return joined(*["release"] * (name in _RELEASE), *["sandbox"] * (name in _SANDBOX), name)
+    return join_scripts(*["release"] * (name in _RELEASE), *["sandbox"] * (name in _SANDBOX), name)
 
 
-def joined(*names: str) -> str:
+def join_scripts(*names: str) -> str:
     """These files one after the other, without comments."""
     texts = (package_text(f"scripts/{name}.sh") for name in names)
     return "".join(line for text in texts for line in text.splitlines(keepends=True) if not line.startswith("#"))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 
 from reconciler.model.machine import Scope
-from reconciler.tools.script_text import LOOK_ALONE, joined, own_text
+from reconciler.tools.script_text import LOOK_ALONE, join_scripts, own_text
 
 OTHERWISE_FOR_A_USER = ("exec", "logs")
 
@@ -35,20 +35,20 @@ class Script:
 @cache
 def change_script(name: str, scope: Scope) -> Script:
     """The script of one action, such as "start"; its reply is read by `look.read_reply`."""
-    return Script(name, joined(scope, "prelude", "taken", "look") + own_text(name) + joined("change"))
+    return Script(name, join_scripts(scope, "prelude", "taken", "look") + own_text(name) + join_scripts("change"))
 
 
 @cache
 def look_script(scope: Scope) -> Script:
     """Only look."""
     first = ("user", "lingers") if scope == "user" else ()
-    return Script("look", joined(*first, "prelude", "taken", "look") + LOOK_ALONE)
+    return Script("look", join_scripts(*first, "prelude", "taken", "look") + LOOK_ALONE)
 
 
 @cache
 def finish_script(scope: Scope) -> Script:
     """The end of a pass."""
-    return Script("finish", joined(scope, "prelude", "finish"))
+    return Script("finish", join_scripts(scope, "prelude", "finish"))
 
 
 @cache
@@ -56,4 +56,4 @@ def plain_script(name: str, scope: Scope) -> Script:
     """A script that stands alone, such as "logs"."""
     if scope == "system":
         return Script(name, own_text(name))
-    return Script(name, joined("user") + own_text(f"{name}_user" if name in OTHERWISE_FOR_A_USER else name))
+    return Script(name, join_scripts("user") + own_text(f"{name}_user" if name in OTHERWISE_FOR_A_USER else name))

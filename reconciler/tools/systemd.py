@@ -79,11 +79,11 @@ def epmd_text(releases: str, private_address: str | None) -> str:
 def env_file(identity: Identity, variables: dict[str, str], keys: tuple[tuple[str, str], ...]) -> str:
     """The env file of a slot: a head that tells what it belongs to without telling a value, then the variables."""
     head = [f"# reconcile {identity}", *(f"# key {key} {value_digest}" for key, value_digest in keys)]
-    lines = [f'{key}="{_escaped(value)}"' for key, value in sorted(variables.items())]
+    lines = [f'{key}="{_escape(value)}"' for key, value in sorted(variables.items())]
     return "\n".join([*head, f'RECONCILE_INSTANCE="{identity}"', *lines]) + "\n"
 
 
-def _escaped(value: str) -> str:
+def _escape(value: str) -> str:
     return re.sub(r'(["\\$`])', r"\\\1", value)
 
 

@@ -84,7 +84,7 @@ class RouteSettings:
     def _routers(self) -> dict[str, Any]:
         route = self.route
         hosts = " || ".join(f"Host(`{domain}`)" for domain in route.domains)
-        main = self._router(hosts, [f"{self.app}-{name}" for name, _ in self._on_the_way()])
+        main = self._router(hosts, [f"{self.app}-{name}" for name, _ in self._steps_on_the_way()])
         if route.path:
             # PathPrefix alone would take /apiary for /api.
             main["rule"] = f"({hosts}) && (Path(`{route.path}`) || PathPrefix(`{route.path}/`))"
@@ -107,7 +107,7 @@ class RouteSettings:
     def _tls(self) -> dict[str, Any]:
         return {"certResolver": self.cert_resolver} if self.cert_resolver else {}
 
-    def _on_the_way(self) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _steps_on_the_way(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """What happens to a request, in this order."""
         route = self.route
         if route.allow_ips:
@@ -126,7 +126,7 @@ class RouteSettings:
         yield "hold", {"retry": HOLD}
 
     def _middlewares(self) -> dict[str, Any]:
-        return {f"{self.app}-{name}": middleware for name, middleware in self._on_the_way()}
+        return {f"{self.app}-{name}": middleware for name, middleware in self._steps_on_the_way()}
 
     def _redirections(self) -> dict[str, Any]:
         # The scheme stays: behind another TLS terminator every request comes as http.

@@ -129,14 +129,14 @@ def _certificate(entry: dict[str, Any]) -> Certificate:
     return Certificate(tuple(sorted(_texts(entry.get("sans")))), ends)
 
 
-def applied_by_all(app: str, answers: list[dict[str, Any]], route_digest: str) -> AppliedRoute | None:
+def route_held_by_all(app: str, answers: list[dict[str, Any]], route_digest: str) -> AppliedRoute | None:
     """What all instances hold for the app; where they differ, one of those that do not hold just this route."""
     held = [read_applied(app, rawdata) for rawdata in answers]
-    behind = [each for each in held if not holds(each, route_digest)]
+    behind = [each for each in held if not is_served(each, route_digest)]
     return (behind or held or [None])[0]
 
 
-def holds(applied: AppliedRoute | None, route_digest: str) -> bool:
+def is_served(applied: AppliedRoute | None, route_digest: str) -> bool:
     """It serves by the route of this digest; without a digest: by none."""
     return applied.digest == route_digest and not applied.problem if applied else not route_digest
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from reconciler.artifact.archive import Prepared, load_prepared, prepare
 from reconciler.artifact.spool import Limits
 from reconciler.errors import ArtifactRefused, ArtifactUnavailable
-from reconciler.tools.elf import HostAbi, unmet
+from reconciler.tools.elf import HostAbi, unmet_needs
 from reconciler.tools.release import name_problem
 from tests.support.archives import Named, file, folder, link, special, tar_bytes, unpacked_as_on_a_host
 
@@ -148,7 +148,7 @@ def test_needs_of_programs_are_found(artifact: Path) -> None:
     ready = prepare_here(artifact)
 
     assert [elf.path for elf in ready.requirements.files] == ["bin/hello"]
-    assert unmet(ready.requirements, HostAbi("riscv64"))[0] == (
+    assert unmet_needs(ready.requirements, HostAbi("riscv64"))[0] == (
         f"hello is built for {os.uname().machine}, the host is riscv64",
     )
 

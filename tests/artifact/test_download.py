@@ -173,8 +173,8 @@ def test_a_redirect_to_what_may_not_be_asked_is_not_followed(
 
 def test_https_never_becomes_http() -> None:
     with pytest.raises(ArtifactRefused, match=r"leads to http://127.0.0.1/b, which is not https"):
-        download._redirected("https://example.com/a", "http://127.0.0.1/b")
-    assert download._redirected("https://user:pw@example.com/a", "b") == "https://user:pw@example.com/b"
+        download._redirect_address("https://example.com/a", "http://127.0.0.1/b")
+    assert download._redirect_address("https://user:pw@example.com/a", "b") == "https://user:pw@example.com/b"
 
 
 def test_passwords_and_tokens_are_sent_and_never_shown(

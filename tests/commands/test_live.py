@@ -12,17 +12,17 @@ import asyncio, sys
 from pathlib import Path
 from reconciler.host.local import LocalHost
 from reconciler.host.transport import Command
-from reconciler.commands.live_slot import Live
+from reconciler.commands.live_slot import LiveSlot
 from reconciler.model.observed import Slot
-from reconciler.targets.resolve import Site, Target
+from reconciler.targets.resolve import HostSite, TargetFiles
 from reconciler.model.machine import HostSpec
-from reconciler.model.wanted import Wanted
+from reconciler.model.target import Target
 
-site = Site("local", HostSpec(address="local"), (8080,))
-target = Target(Wanted.removed("local", "hello"), None, site, None, None, Path(), {}, frozenset({"s3cret"}))
-place = Live(target, LocalHost("local", needs_root=False), Slot("4000"))
+site = HostSite("local", HostSpec(address="local"), (8080,))
+target = TargetFiles(Target.removal("local", "hello"), None, site, None, None, Path(), {}, frozenset({"s3cret"}))
+place = LiveSlot(target, LocalHost("local", needs_root=False), Slot("4000"))
 try:
-    sys.exit(asyncio.run(place.streamed(Command(sys.argv[1]))))
+    sys.exit(asyncio.run(place.stream(Command(sys.argv[1]))))
 except BrokenPipeError:
     sys.exit(141)
 """

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from reconciler.daemon.after_pass import Telling
+from reconciler.daemon.after_pass import PassReports
 from reconciler.desired_state.git.commit import RemoteUnreachable
 from reconciler.errors import GitError, InvalidDesiredState, Problem, ReconcileError
 from reconciler.model.desired import Desired, Fleet
-from reconciler.targets.open_fleet import Session
+from reconciler.targets.open_fleet import OpenFleet
 from tests.support.receiver import COMMIT, GITHUB, NEXT_COMMIT, STATUS, WEBHOOK, Server, Teller, receiving
 
 DESIRED = Desired(Fleet(), (), COMMIT, Path(), committed_at=1_000_000.0)
@@ -31,16 +31,16 @@ def heard(server: Server, *passes: ReconcileError | Desired) -> list[dict[str, A
     """What those are sent who want to be told, when desired states come that can be used, or errors."""
     teller = Teller(server, WEBHOOK, GITHUB)
     fleet = Fleet.model_construct(**{**dict(Fleet()), "notify": tuple(teller.settings)})
-    telling = Telling(None, notifier=teller.notifier)
+    reports = PassReports(None, notifier=teller.notifier)
 
     async def all_of_them() -> None:
         teller.notifier.use = lambda settings, secret: None  # type: ignore[method-assign]
         for each in passes:
             if isinstance(each, ReconcileError):
-                telling.trouble(each)
+                reports.report_error(each)
             else:
-                telling.in_background(Session(replace(each, fleet=fleet)), [], 1.0)
-            await asyncio.gather(*telling.background)
+                reports.report_in_background(OpenFleet(replace(each, fleet=fleet)), [], 1.0)
+            await asyncio.gather(*reports.background)
 
     asyncio.run(all_of_them())
     return server.bodies
@@ -82,12 +82,12 @@ def test_a_repository_that_is_away_for_a_moment_is_no_news(server: Server) -> No
 
 
 def test_the_age_of_the_commit_is_measured_and_hosts_that_are_gone_are_not() -> None:
-    telling = Telling(None)
-    telling.metrics.observe_pass("gone", 1.0, [])
+    reports = PassReports(None)
+    reports.metrics.observe_pass("gone", 1.0, [])
 
-    asyncio.run(telling.after_pass(Session(DESIRED), [], 1.0))
+    asyncio.run(reports.report_pass(OpenFleet(DESIRED), [], 1.0))
 
-    shown = telling.metrics.render().decode()
+    shown = reports.metrics.render().decode()
     age = re.search(r"^reconcile_git_head_age_seconds (\S+)$", shown, re.MULTILINE)
     assert age and float(age[1]) > 1_000_000
     assert "gone" not in shown

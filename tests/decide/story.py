@@ -36,9 +36,9 @@ from reconciler.model.observed import (
     Slot,
     Unreachable,
 )
+from reconciler.model.target import Target
 from reconciler.model.traefik import Traefik
-from reconciler.model.wanted import Wanted
-from reconciler.targets.resolve import Site, Target, resolve
+from reconciler.targets.resolve import HostSite, TargetFiles, resolve
 
 HOST = "web1"
 PLENTY_KIB = 4_000_000
@@ -57,9 +57,9 @@ class Story:
     folder: Path
 
     @property
-    def wanted(self) -> Wanted:
+    def wanted(self) -> Target:
         written = self._read("desired.yaml")
-        return self._target(written).wanted if written else Wanted.removed(HOST, "hello")
+        return self._target(written).target if written else Target.removal(HOST, "hello")
 
     @property
     def seen(self) -> ObservedHost | Unreachable:
@@ -81,7 +81,7 @@ class Story:
     def _read(self, name: str) -> Words:
         return yaml.safe_load((self.folder / name).read_text(encoding="utf-8")) or {}
 
-    def _target(self, written: Words, **started_with: Any) -> Target:
+    def _target(self, written: Words, **started_with: Any) -> TargetFiles:
         """The app file worked out, with the keys that an instance was started with in place of the desired ones."""
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
@@ -90,10 +90,10 @@ class Story:
             (folder / "apps" / f"{written['app']}.yaml").write_text(text, encoding="utf-8")
             desired = load(folder)
         app: App = desired.apps[0]
-        site = Site(HOST, desired.host(HOST), (8080,))
+        site = HostSite(HOST, desired.host(HOST), (8080,))
         return resolve(app, site, Traefik(), folder, digest_of(app.version), lambda secret: f"value of {secret}")
 
-    def _was(self, started_with: Words) -> Target:
+    def _was(self, started_with: Words) -> TargetFiles:
         written = self._read("desired.yaml") or {"app": "hello", "version": "0", **_ANY}
         return self._target(written, **started_with)
 
@@ -120,9 +120,9 @@ class Story:
         return f"{version}-{digest_of(version)[:12]}"
 
     def _identity(self, started_with: Words) -> Identity:
-        wanted = self._was(started_with).wanted
-        assert wanted.release
-        return wanted.identity(wanted.release)
+        target = self._was(started_with).target
+        assert target.release
+        return target.identity(target.release)
 
     def _slot(self, name: str, words: Words) -> Slot:
         fields = {key: words.pop(key) for key in list(words) if key in Slot.__dataclass_fields__}
@@ -130,27 +130,27 @@ class Story:
             fields["previous"] = self._identity(fields["previous"])
         if not words:
             return Slot(name, **fields)
-        target = self._was(words)
+        files = self._was(words)
         ran = self._identity(words)
         base = Slot(
-            name, prepared=ran, env_keys=target.wanted.env_keys, state="active", running=ran, invocation=f"{name}-1"
+            name, prepared=ran, env_keys=files.target.env_keys, state="active", running=ran, invocation=f"{name}-1"
         )
         if fields.get("state") in ("inactive", "failed"):
             base = replace(base, running=None)
         return replace(base, **fields)
 
     def _routed(self, app: ObservedApp, slot: str, started_with: Words) -> ObservedApp:
-        wanted = self._was(started_with).wanted
-        app = replace(app, unit=wanted.unit)
-        if wanted.route is None:
+        target = self._was(started_with).target
+        app = replace(app, unit=target.unit)
+        if target.route is None:
             return app
-        digest = wanted.route.digests[slot]
-        route = RouteFile(slot, digest, intact=True, age_seconds=3600, parts=wanted.route.parts)
+        digest = target.route.digests[slot]
+        route = RouteFile(slot, digest, intact=True, age_seconds=3600, parts=target.route.parts)
         return replace(app, route=route, applied=AppliedRoute(slot, digest))
 
     def _quarantine(self, words: Words) -> Quarantine:
         reason = words.pop("reason")
-        return Quarantine(self._identity(words), reason, 1_790_000_000, self._was(words).wanted.attempt)
+        return Quarantine(self._identity(words), reason, 1_790_000_000, self._was(words).target.attempt)
 
 
 _READY: Words = {"enabled": True, "listening": True, "health": "200", "healthy": True}

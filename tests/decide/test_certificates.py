@@ -9,22 +9,22 @@ from reconciler.decide.next_action import next_action
 from reconciler.decide.plan import plan
 from reconciler.model.action import Blocked, Converged, RetryCertificates
 from reconciler.model.observed import Certificate, HostFacts, ObservedHost
-from reconciler.model.wanted import Wanted, WantedRoute
+from reconciler.model.target import Target, TargetRoute
 from tests.support.world import World, run_pass, wanted
 
 NOW = 1_800_000_000
 DEFAULT = Certificate((), NOW + 1_000_000)
 
 
-def routed(*names: str, **changes: object) -> Wanted:
-    route = WantedRoute(names, {"4000": "route-4000", "4001": "route-4001"}, certified=names)
+def routed(*names: str, **changes: object) -> Target:
+    route = TargetRoute(names, {"4000": "route-4000", "4001": "route-4001"}, certified=names)
     return wanted(route=replace(route, **changes))  # type: ignore[arg-type]
 
 
-def converged_world(want: Wanted) -> World:
+def converged_world(target: Target) -> World:
     world = World()
     world.seen = replace(world.seen, facts=HostFacts(now_epoch_seconds=NOW, memory_available_kib=1_000_000))
-    assert isinstance(run_pass(world, want), Converged)
+    assert isinstance(run_pass(world, target), Converged)
     return world
 
 
@@ -36,38 +36,38 @@ def look(world: World, *certificates: Certificate, age_seconds: int, at: int = N
     return replace(seen, certificates=certificates, certificates_at=at)
 
 
-def verbs(want: Wanted, seen: ObservedHost) -> list[str]:
-    return [action.verb for action in plan(want, seen).actions]
+def verbs(target: Target, seen: ObservedHost) -> list[str]:
+    return [action.verb for action in plan(target, seen).actions]
 
 
 def test_a_name_with_its_certificate_needs_nothing() -> None:
-    want = routed("example.com", "a.example.com")
+    target = routed("example.com", "a.example.com")
     held = Certificate(("*.example.com", "example.com"), NOW + 10)
 
-    end = next_action(want, look(converged_world(want), DEFAULT, held, age_seconds=9))
+    end = next_action(target, look(converged_world(target), DEFAULT, held, age_seconds=9))
 
     assert end == Converged("a", "hello", "1", "4000")
 
 
 def test_a_new_route_is_given_the_time_to_get_its_certificate() -> None:
-    want = routed("example.com")
+    target = routed("example.com")
 
-    assert verbs(want, look(converged_world(want), DEFAULT, age_seconds=2)) == ["certify"]
+    assert verbs(target, look(converged_world(target), DEFAULT, age_seconds=2)) == ["certify"]
 
 
 def test_certificates_seen_before_the_last_change_count_for_nothing() -> None:
     """The rollout drained for a minute since; nobody has looked whether the certificate has come."""
-    want = routed("example.com")
+    target = routed("example.com")
 
-    assert verbs(want, look(converged_world(want), age_seconds=60, at=NOW - 70)) == ["certify"]
+    assert verbs(target, look(converged_world(target), age_seconds=60, at=NOW - 70)) == ["certify"]
 
 
 def test_a_certificate_that_does_not_come_is_said_and_blocks_nothing() -> None:
-    want = routed("example.com", "www.example.com")
+    target = routed("example.com", "www.example.com")
     held = Certificate(("www.example.com",), NOW + 10)
-    seen = look(converged_world(want), held, age_seconds=2)
+    seen = look(converged_world(target), held, age_seconds=2)
 
-    end = next_action(want, seen.with_app("hello", replace(seen.app("hello"), uncertified="not within 15 s")))
+    end = next_action(target, seen.with_app("hello", replace(seen.app("hello"), uncertified="not within 15 s")))
 
     assert isinstance(end, Converged)
     assert end.note == "https for example.com is answered with Traefik's default certificate"
@@ -75,52 +75,52 @@ def test_a_certificate_that_does_not_come_is_said_and_blocks_nothing() -> None:
 
 
 def test_a_certificate_that_has_ended_is_none() -> None:
-    want = routed("example.com")
+    target = routed("example.com")
 
-    end = next_action(want, look(converged_world(want), Certificate(("example.com",), NOW), age_seconds=100))
+    end = next_action(target, look(converged_world(target), Certificate(("example.com",), NOW), age_seconds=100))
 
     assert isinstance(end, Converged) and end.note
 
 
 def test_a_failing_name_is_asked_for_again_each_hour_and_not_sooner() -> None:
-    want = routed("example.com")
-    world = converged_world(want)
+    target = routed("example.com")
+    world = converged_world(target)
 
-    assert verbs(want, look(world, DEFAULT, age_seconds=RETRY_SECONDS - 1)) == []
-    assert verbs(want, look(world, DEFAULT, age_seconds=RETRY_SECONDS)) == ["retry", "certify"]
+    assert verbs(target, look(world, DEFAULT, age_seconds=RETRY_SECONDS - 1)) == []
+    assert verbs(target, look(world, DEFAULT, age_seconds=RETRY_SECONDS)) == ["retry", "certify"]
 
 
 def test_a_change_of_another_app_was_an_attempt_too() -> None:
     """Each change makes Traefik ask for all names that it has no certificate for."""
-    want = routed("example.com")
-    seen = look(converged_world(want), DEFAULT, age_seconds=RETRY_SECONDS)
+    target = routed("example.com")
+    seen = look(converged_world(target), DEFAULT, age_seconds=RETRY_SECONDS)
     other = replace(seen.app("hello"), route=replace(seen.app("hello").route, age_seconds=60))  # type: ignore[type-var]
 
-    assert verbs(want, seen.with_app("other", other)) == []
-    asked_for = look(converged_world(want), DEFAULT, age_seconds=ASKED_FOR_SECONDS)
-    assert verbs(want, asked_for.with_app("other", other)) == ["retry", "certify"]
+    assert verbs(target, seen.with_app("other", other)) == []
+    asked_for = look(converged_world(target), DEFAULT, age_seconds=ASKED_FOR_SECONDS)
+    assert verbs(target, asked_for.with_app("other", other)) == ["retry", "certify"]
 
 
 def test_what_is_asked_again_differs_from_the_file_before() -> None:
-    want = routed("example.com")
+    target = routed("example.com")
 
-    step = next_action(want, look(converged_world(want), DEFAULT, age_seconds=RETRY_SECONDS))
+    step = next_action(target, look(converged_world(target), DEFAULT, age_seconds=RETRY_SECONDS))
 
     assert isinstance(step, RetryCertificates)
     assert (step.slot, step.attempt) == ("4000", NOW)
 
 
 def test_a_traefik_that_does_not_tell_its_certificates_is_left_alone() -> None:
-    want = routed("example.com")
-    seen = replace(look(converged_world(want), age_seconds=RETRY_SECONDS), certificates=None)
+    target = routed("example.com")
+    seen = replace(look(converged_world(target), age_seconds=RETRY_SECONDS), certificates=None)
 
-    assert next_action(want, seen) == Converged("a", "hello", "1", "4000")
+    assert next_action(target, seen) == Converged("a", "hello", "1", "4000")
 
 
 def test_drift_only_reported_does_not_stop_certificates() -> None:
-    want = replace(routed("example.com"), only_report_drift=True)
+    target = replace(routed("example.com"), only_report_drift=True)
 
-    assert verbs(want, look(converged_world(want), DEFAULT, age_seconds=RETRY_SECONDS)) == ["retry", "certify"]
+    assert verbs(target, look(converged_world(target), DEFAULT, age_seconds=RETRY_SECONDS)) == ["retry", "certify"]
 
 
 def test_an_entry_point_that_traefik_has_not_blocks_before_anything_is_changed() -> None:
@@ -155,14 +155,14 @@ def test_only_a_new_route_is_one_cutover_and_says_what_differs() -> None:
 
 
 def test_an_edited_route_file_is_told_from_a_route_that_is_wanted_otherwise() -> None:
-    want = routed("example.com", parts=(("domain example.com", "1"),))
-    world = converged_world(want)
+    target = routed("example.com", parts=(("domain example.com", "1"),))
+    world = converged_world(target)
     seen, app = world.look(), world.app
     assert app.route
 
     def reason(deleted: bool = False, **changes: object) -> str:
         route = replace(app.route, **changes) if changes else None  # type: ignore[type-var]
-        (first, *_) = plan(want, seen.with_app("hello", replace(app, route=route, route_deleted=deleted))).actions
+        (first, *_) = plan(target, seen.with_app("hello", replace(app, route=route, route_deleted=deleted))).actions
         return first.reason
 
     assert reason(intact=False) == "the route file was changed on the host"

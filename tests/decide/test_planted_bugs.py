@@ -17,11 +17,11 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 
 def stop_before_traefik_has_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     """The classic: stop the old instance as soon as the file is written."""
-    monkeypatch.setattr(rollout, "_be_confirmed", lambda case: None)
+    monkeypatch.setattr(rollout, "_confirm_slot", lambda case: None)
     monkeypatch.setattr(
-        rollout, "leave", lambda case, slot, why: StopInstance(case.want.host, case.want.app, why, slot.name)
+        rollout, "leave", lambda case, slot, why: StopInstance(case.target.host, case.target.app, why, slot.name)
     )
-    monkeypatch.setattr("reconciler.decide.guards.refused", lambda step, want, seen: None)
+    monkeypatch.setattr("reconciler.decide.guards.refusal", lambda step, want, seen: None)
 
 
 def trust_that_it_will_be_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,15 +30,15 @@ def trust_that_it_will_be_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
     def accept(case: Case) -> Cutover | None:
         return None if case.accepted else Cutover(*case.where, "surely", case.slot.name, case.slot.invocation)
 
-    monkeypatch.setattr(rollout, "_be_accepted", accept)
+    monkeypatch.setattr(rollout, "_accept_when_healthy", accept)
 
 
 def explore() -> None:
     """Every pair of versions, cut at every action: small, exhaustive, and enough for both bugs."""
     for second, cut in itertools.product(["2", "bad"], [None, *range(8)]):
         world = World(behaviour={"bad-000000000000": "crashes"})
-        for want, cut_after in ((wanted("1"), None), (wanted(second), cut), (wanted("3"), None)):
-            run_pass(world, want, cut_after)
+        for target, cut_after in ((wanted("1"), None), (wanted(second), cut), (wanted("3"), None)):
+            run_pass(world, target, cut_after)
 
 
 def test_without_planted_bugs_the_exploration_is_quiet() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from reconciler.decide.next_action import next_action
 from reconciler.model.action import Blocked, Converged, StartInstance, WaitHealthy
 from reconciler.model.observed import ObservedHost
-from reconciler.model.wanted import WantedRoute
+from reconciler.model.target import TargetRoute
 from tests.support.world import World, run_pass, wanted
 
 
@@ -184,9 +184,9 @@ def test_what_is_routed_is_enabled_again_before_its_successor_starts() -> None:
 
 def test_a_worker_without_route_is_enabled_once_it_is_healthy() -> None:
     world = World()
-    want = wanted("1", slots=("worker",), route=None, health_path=None)
+    target = wanted("1", slots=("worker",), route=None, health_path=None)
 
-    assert isinstance(run_pass(world, want), Converged)
+    assert isinstance(run_pass(world, target), Converged)
     assert verbs(world) == ["install", "start", "wait", "enable"]
 
 
@@ -228,14 +228,14 @@ def test_no_visitor_is_sent_to_who_took_a_port_and_the_app_moves_to_its_other_on
 @pytest.mark.parametrize("slots", [("4000",), ("4000", "4001")])
 def test_with_no_port_left_it_waits_without_a_route_and_heals_by_itself(slots: tuple[str, ...]) -> None:
     """Nothing is quarantined, and who has the port is said before that the app crashes."""
-    world, want = World(), wanted("1", slots=slots)
-    run_pass(world, want)
+    world, target = World(), wanted("1", slots=slots)
+    run_pass(world, target)
     world.actions.clear()
     for name in slots:
         taken(world, name, restarts=7, state="activating" if name == "4000" else "inactive")
 
     for _ in range(2):
-        end = run_pass(world, want)
+        end = run_pass(world, target)
         assert isinstance(end, Blocked) and (end.kind, end.retryable) == ("port_taken", True)
         assert "is taken by the app evil" in end.reason
     assert (verbs(world), world.app.route, world.app.quarantined) == (["unroute"], None, ())
@@ -244,7 +244,7 @@ def test_with_no_port_left_it_waits_without_a_route_and_heals_by_itself(slots: t
     world.once_served = False
     for name in slots:
         free(world, name) if name == "4000" else taken(world, name, stranger="", port_lost=False)
-    assert isinstance(run_pass(world, want), Converged)
+    assert isinstance(run_pass(world, target), Converged)
     assert verbs(world) == ["unroute", "cutover", "confirm"]
 
 
@@ -252,32 +252,32 @@ def test_a_candidate_whose_port_is_taken_leaves_and_is_not_quarantined() -> None
     """The version that serves goes on; the new one has its next try when the port is free."""
     world = World()
     run_pass(world, wanted("1"))
-    seen, want = world.look(), wanted("2")
-    while not isinstance(step := next_action(want, seen), WaitHealthy):
+    seen, target = world.look(), wanted("2")
+    while not isinstance(step := next_action(target, seen), WaitHealthy):
         assert not isinstance(step, Converged | Blocked)
-        seen = world.apply(step, want)
+        seen = world.apply(step, target)
     taken(world, "4001", restarts=2, failure="it exited 2 times")
 
-    end = next_action(want, world.apply(next_action(want, world.seen), want))  # type: ignore[arg-type]
+    end = next_action(target, world.apply(next_action(target, world.seen), target))  # type: ignore[arg-type]
 
     assert verbs(world)[-1] == "stop"
     assert not world.app.quarantined and world.app.route and world.app.route.slot == "4000"
     assert not isinstance(end, Blocked)  # the model frees a port as it stops a slot
-    assert isinstance(run_pass(world, want), Converged)
+    assert isinstance(run_pass(world, target), Converged)
 
 
 def test_a_stop_first_start_without_its_port_keeps_what_served_for_the_next_boot() -> None:
-    world, want = World(), wanted("2", slots=("4000",))
+    world, target = World(), wanted("2", slots=("4000",))
     run_pass(world, wanted("1", slots=("4000",)))
     seen = world.look()
-    while not isinstance(step := next_action(want, seen), WaitHealthy):
+    while not isinstance(step := next_action(target, seen), WaitHealthy):
         assert not isinstance(step, Converged | Blocked)
-        seen = world.apply(step, want)
+        seen = world.apply(step, target)
     before = world.app.slot("4000").previous
     taken(world, "4000", restarts=2, failure="it exited 2 times")
     world.actions.clear()
 
-    end = run_pass(world, want)
+    end = run_pass(world, target)
 
     assert isinstance(end, Blocked) and end.kind == "port_taken"
     assert (verbs(world), world.app.quarantined) == (["unroute"], ())
@@ -409,15 +409,15 @@ def test_an_accepted_unit_that_has_failed_is_started_again() -> None:
 @pytest.mark.parametrize("changes", [{}, {"health_path": None, "port_asked": False, "route": None}])
 def test_an_accepted_instance_that_keeps_crashing_is_never_converged(changes: dict[str, Any]) -> None:
     """It is waited for, then reported with how often and since when; the watch tries again by itself."""
-    world, want = World(), wanted("1", **changes)
-    run_pass(world, want)
+    world, target = World(), wanted("1", **changes)
+    run_pass(world, target)
     crashing = {"state": "activating", "restarts": 7, "since": "Mon 2026-11-23 03:58:22 UTC"}
     live(world, **crashing, listening=False, healthy=None)
     said = "it keeps crashing: restart attempt 7 was at 2026-11-23 03:58:22 UTC, and systemd goes on trying"
 
-    step = next_action(want, world.look())
+    step = next_action(target, world.look())
     given_up = world.app.with_slot(replace(world.app.slot("4000"), failure="it exited 2 times"))
-    end = next_action(want, world.seen.with_app("hello", given_up))
+    end = next_action(target, world.seen.with_app("hello", given_up))
 
     assert isinstance(step, WaitHealthy)
     assert step.reason == said
@@ -425,7 +425,7 @@ def test_an_accepted_instance_that_keeps_crashing_is_never_converged(changes: di
     assert (end.kind, end.retryable, end.serving) == ("crashing", True, "")
     assert end.reason == f"slot 4000 (1): {said}"
     live(world, state="active", listening=True, healthy=True)
-    assert isinstance(run_pass(world, want), Converged)
+    assert isinstance(run_pass(world, target), Converged)
 
 
 def test_drift_is_only_reported_where_that_is_asked_for_but_a_new_version_still_rolls_out() -> None:
@@ -499,26 +499,26 @@ def test_a_release_that_fails_in_its_soak_gives_way_to_the_old_one_and_stays_awa
 
 
 def test_an_app_that_is_wanted_no_more_leaves_traffic_first_and_files_last() -> None:
-    from reconciler.model.wanted import Wanted
+    from reconciler.model.target import Target
 
     world = World()
     run_pass(world, wanted("1"))
     world.actions.clear()
     world.once_served = False
 
-    assert isinstance(run_pass(world, Wanted.removed("a", "hello")), Converged)
+    assert isinstance(run_pass(world, Target.removal("a", "hello")), Converged)
     assert verbs(world) == ["unroute", "confirm", "stop", "remove"]
     assert world.app == type(world.app)()
 
 
 def test_a_removal_waits_for_what_takes_its_place() -> None:
-    from reconciler.model.wanted import Wanted
+    from reconciler.model.target import Target
 
     world = World()
     run_pass(world, wanted("1"))
     world.actions.clear()
 
-    end = run_pass(world, Wanted.removed("a", "hello", "hello2 is not converged on a"))
+    end = run_pass(world, Target.removal("a", "hello", "hello2 is not converged on a"))
     assert isinstance(end, Blocked)
     assert world.actions == []
 
@@ -538,7 +538,7 @@ def test_no_action_of_a_rollout_counts_as_drift() -> None:
     world = World()
     run_pass(world, wanted("1"))
     run_pass(world, wanted("2"))
-    route = WantedRoute(("other.example.com",), {"4000": "other-4000", "4001": "other-4001"})
+    route = TargetRoute(("other.example.com",), {"4000": "other-4000", "4001": "other-4001"})
     run_pass(world, wanted("2", route=route))
 
     assert verbs(world)[-2:] == ["cutover", "confirm"]

@@ -21,8 +21,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.demo.instance import Instance
-from reconciler.demo.place import held_ports
-from reconciler.demo.systemctl import Answer, Systemd, systemd
+from reconciler.demo.place import hold_ports
+from reconciler.demo.systemctl import Answer, Systemd, run_systemd
 from reconciler.demo.unit import expand, read_env_file, read_service
 from reconciler.model.observed import Identity
 from reconciler.tools.systemd import env_file
@@ -149,7 +149,7 @@ def test_without_traefik_it_says_what_to_install(folder: Path) -> None:
 
 def test_a_held_port_is_given_to_nobody_else_but_can_be_listened_on() -> None:
     """So no port of the demo is lost between its choice and its use."""
-    with held_ports(2) as ports, socket.socket() as stranger, socket.socket() as ours:
+    with hold_ports(2) as ports, socket.socket() as stranger, socket.socket() as ours:
         with pytest.raises(OSError):
             stranger.bind(("127.0.0.1", ports[0]))
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as every server does
@@ -290,7 +290,7 @@ def test_show_and_enable_answer_as_systemd_252_did(folder: Path) -> None:
 def test_the_end_of_the_demo_ends_every_process(folder: Path) -> None:
     async def story() -> int:
         (folder / "app@.service").write_text(UNIT.format(script="exec sleep 302"))
-        async with systemd(folder, folder / "socket") as running:
+        async with run_systemd(folder, folder / "socket") as running:
             await running.answer("systemctl", ["start", "app@1.service"])
             pid = running.instance("app@1.service").main_pid
             assert pid

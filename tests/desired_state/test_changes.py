@@ -13,7 +13,7 @@ import pytest
 
 from reconciler.cli import parser
 from reconciler.commands import watch
-from reconciler.desired_state.wake_on_change import changes
+from reconciler.desired_state.wake_on_change import watch_changes
 from reconciler.engine.watch import Watch
 
 NOTHING_SECONDS = 1.5  # a burst is told 0.2 s after it began
@@ -25,7 +25,7 @@ class Woken:
         self.told: list[str] = []
 
     async def follow(self, folder: Path) -> None:
-        async for _ in changes(folder, self.told.append):
+        async for _ in watch_changes(folder, self.told.append):
             self.times += 1
 
     async def until(self, times: int) -> None:

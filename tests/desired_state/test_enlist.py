@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.desired_state.add_host import enlist, fleet_in, with_host
+from reconciler.desired_state.add_host import add_host, read_fleet_of, with_host
 from reconciler.errors import InvalidDesiredState, UsageError
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPDWwf71OhBoJHC9Hdvut+B1YnpNaq9Xiznvc9Z5UnEN"
@@ -47,16 +47,16 @@ def test_the_file_is_written_once(tmp_path: Path) -> None:
     """The folder is made where there is none; the second time nothing is to be done."""
     folder = tmp_path / "desired-state"
 
-    assert (enlist(folder, "web1", KEYS), enlist(folder, "web1", KEYS)) == (True, False)
-    assert fleet_in(folder).hosts["web1"].host_key == KEY
+    assert (add_host(folder, "web1", KEYS), add_host(folder, "web1", KEYS)) == (True, False)
+    assert read_fleet_of(folder).hosts["web1"].host_key == KEY
 
 
 def test_a_second_name_for_a_machine_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     """The file stays as it is."""
-    enlist(tmp_path, "web1", KEYS)
+    add_host(tmp_path, "web1", KEYS)
     before = (tmp_path / "fleet.yaml").read_text()
 
     with pytest.raises(InvalidDesiredState):
-        enlist(tmp_path, "web2", KEYS)
+        add_host(tmp_path, "web2", KEYS)
 
     assert (tmp_path / "fleet.yaml").read_text() == before

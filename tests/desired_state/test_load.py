@@ -19,7 +19,7 @@ from reconciler.model.desired import (
     SecretRef,
 )
 from reconciler.model.machine import read_host
-from reconciler.model.source import fill
+from reconciler.model.source import fill_in_version
 
 HELLO = """\
 app: hello
@@ -76,7 +76,7 @@ def test_one_app_file_is_enough(tmp_path: Path) -> None:
         folder=Path("ds"),
     )
     assert desired.apps[0].start_command == "bin/hello start"
-    assert fill(desired.apps[0].artifact.source, "1.10") == "../hello-1.10.tar.gz"
+    assert fill_in_version(desired.apps[0].artifact.source, "1.10") == "../hello-1.10.tar.gz"
 
 
 def test_every_key_is_read() -> None:

@@ -87,7 +87,7 @@ def follower(url: Path | str, *, allow_step_back: bool = False, branch: str | No
 
 
 def newest(following: Follower, *applied: str) -> Revision:
-    return asyncio.run(following.newest(applied))
+    return asyncio.run(following.find_newest(applied))
 
 
 def version(revision: Revision) -> str:
@@ -292,12 +292,12 @@ def test_a_cut_history_never_gives_a_wrong_answer(seed: int) -> None:
     cut = frozenset(name for name in names if parents[name] and chance.random() < 0.25)
     starts = chance.sample(names, 2)
     shallow = History({name: () if name in cut else parents[name] for name in names})
-    known = {name: shallow.parents[name] for name in shallow.below(*starts)}
+    known = {name: shallow.parents[name] for name in shallow.ancestors(*starts)}
     new, old = starts
     seen = History(known, cut & known.keys())
 
     assert seen.direction(new, old) in (Direction.UNKNOWN, whole.direction(new, old))
-    assert seen.between(new, old) in (None, whole.between(new, old))
+    assert seen.commits_between(new, old) in (None, whole.commits_between(new, old))
     assert whole.direction(new, old) is not Direction.UNKNOWN
 
 
@@ -474,7 +474,7 @@ def test_two_of_us_may_follow_the_same_repository(author: Author, url: Path) -> 
     author.publish("1")
 
     async def both() -> list[Revision]:
-        return await asyncio.gather(*(follower(url).newest() for _ in range(4)))
+        return await asyncio.gather(*(follower(url).find_newest() for _ in range(4)))
 
     assert {version(each) for each in asyncio.run(both())} == {"1"}
 
@@ -602,7 +602,7 @@ def test_giving_up_a_fetch_ends_git(url: Path, tmp_path: Path, monkeypatch: pyte
     async def cancelled() -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(1):
-                await follower(f"git@forge.example:{url}").newest()
+                await follower(f"git@forge.example:{url}").find_newest()
 
     asyncio.run(cancelled())
     with pytest.raises(ProcessLookupError):

@@ -339,7 +339,7 @@ def following(team: Team, *, allow_step_back: bool = False) -> Follower:
 
 
 def newest(follower: Follower, *applied: str) -> Revision:
-    return asyncio.run(follower.newest(applied))
+    return asyncio.run(follower.find_newest(applied))
 
 
 def version(revision: Revision) -> str:

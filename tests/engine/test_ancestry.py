@@ -11,11 +11,11 @@ import pytest
 
 from reconciler.decide.next_action import next_action
 from reconciler.desired_state.git.history import why_behind
-from reconciler.engine.stale_clone import not_behind
+from reconciler.engine.stale_clone import mark_if_behind
 from reconciler.model.action import AnyAction, Blocked
 from reconciler.model.observed import ObservedHost
-from reconciler.model.wanted import Controller
-from reconciler.targets.resolve import Target
+from reconciler.model.target import Controller
+from reconciler.targets.resolve import TargetFiles
 from tests.engine.test_order import app, targets
 from tests.support.world import World, run_pass, wanted
 
@@ -105,16 +105,16 @@ def test_behind_nothing_is_changed_and_the_way_out_is_told() -> None:
     assert "--allow-step-back" in end.next_step
 
 
-def judged(seen: ObservedHost, owner: str = OWNER, revision: str | None = "old") -> tuple[Target, list[str]]:
+def judged(seen: ObservedHost, owner: str = OWNER, revision: str | None = "old") -> tuple[TargetFiles, list[str]]:
     asked: list[str] = []
 
     async def older(applied: str) -> str:
         asked.append(applied)
         return f"older than {applied}"
 
-    (target,) = targets(app("hello", ["a"]))
+    (files,) = targets(app("hello", ["a"]))
     who = Controller("t", "me", owner, revision)
-    return asyncio.run(not_behind(target, seen, who, older)), asked
+    return asyncio.run(mark_if_behind(files, seen, who, older)), asked
 
 
 def seen(**changes: str) -> ObservedHost:
@@ -123,10 +123,10 @@ def seen(**changes: str) -> ObservedHost:
 
 
 def test_git_is_asked_about_what_the_same_desired_state_did_before() -> None:
-    target, asked = judged(seen())
+    files, asked = judged(seen())
 
-    assert (target.wanted.behind, asked) == ("older than new", ["new"])
-    assert isinstance(next_action(target.wanted, seen()), Blocked)
+    assert (files.target.behind, asked) == ("older than new", ["new"])
+    assert isinstance(next_action(files.target, seen()), Blocked)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_git_is_asked_about_what_the_same_desired_state_did_before() -> None:
     ids=["the same commit", "never applied from git", "of another repository", "files, no commit"],
 )
 def test_otherwise_nothing_is_asked(host: ObservedHost, owner: str, revision: str | None) -> None:
-    target, asked = judged(host, owner, revision)
+    files, asked = judged(host, owner, revision)
 
-    assert (target.wanted.behind, asked) == ("", [])
-    assert isinstance(next_action(target.wanted, host), AnyAction)
+    assert (files.target.behind, asked) == ("", [])
+    assert isinstance(next_action(files.target, host), AnyAction)

@@ -15,18 +15,18 @@ from reconciler.model.action import Converged
 from reconciler.model.desired import App, Desired, Fleet
 from reconciler.model.machine import HostSpec
 from reconciler.model.outcome import Outcome
+from reconciler.model.target import Controller
 from reconciler.model.traefik import Traefik
-from reconciler.model.wanted import Controller
-from reconciler.targets.open_fleet import Session
-from reconciler.targets.resolve import Site, Target, removal, resolve
+from reconciler.targets.open_fleet import OpenFleet
+from reconciler.targets.resolve import HostSite, TargetFiles, removal, resolve
 
 KEY = ("hello", "a")
 SPEC = HostSpec(address="10.0.0.1", user="root")
-SITE = Site("a", SPEC, (8080,))
+SITE = HostSite("a", SPEC, (8080,))
 WRITTEN = {"app": "hello", "version": "1", "artifact": {"source": "x.tar.gz"}, "hosts": ["a"], "ports": [4000, 4001]}
 
 
-def target(*, site: Site = SITE, artifact: str | None = "a" * 64, secret: str = "s", **keys: object) -> Target:
+def target(*, site: HostSite = SITE, artifact: str | None = "a" * 64, secret: str = "s", **keys: object) -> TargetFiles:
     app = App.model_validate({**WRITTEN, "env": {"KEY": {"secret": "key"}}, **keys})
     return resolve(app, site, Traefik(), Path(), artifact, lambda name: secret)
 
@@ -45,7 +45,7 @@ def target(*, site: Site = SITE, artifact: str | None = "a" * 64, secret: str = 
         (None, False),  # it cannot be worked out
     ],
 )
-def test_only_what_is_wanted_otherwise_is_called_off(now: Target | None, goes_on: bool) -> None:
+def test_only_what_is_wanted_otherwise_is_called_off(now: TargetFiles | None, goes_on: bool) -> None:
     work = Pass({}, {}, [target()], Controller("1-1", "anna", "-"), Progress(lambda event, **_: None, terminal=False))
 
     work.keep_to({KEY: now, ("other", "a"): target(app="other")})
@@ -55,7 +55,7 @@ def test_only_what_is_wanted_otherwise_is_called_off(now: Target | None, goes_on
 
 
 def test_a_removal_is_called_off_when_the_app_is_wanted_again() -> None:
-    async def story(wanted: dict[tuple[str, str], Target | None]) -> bool:
+    async def story(wanted: dict[tuple[str, str], TargetFiles | None]) -> bool:
         work = Pass({}, {}, [], Controller("1-1", "anna", "-"), Progress(lambda event, **_: None, terminal=False))
         work.jobs[removal(SITE, "hello").key] = asyncio.create_task(
             asyncio.sleep(9, Outcome(Converged("a", "hello", "", "")))
@@ -103,7 +103,7 @@ def test_a_change_that_is_under_way_is_let_finish() -> None:
 
 def test_a_connection_is_kept_for_as_long_as_it_leads_to_the_same_place() -> None:
     """Whoever moves a host in fleet.yaml is not answered by the old one."""
-    before = Session(Desired(Fleet(), (), None, Path()))
+    before = OpenFleet(Desired(Fleet(), (), None, Path()))
     before.hosts["a"] = before.transport(SITE)
     before.sites["a"] = SITE
 

@@ -12,14 +12,14 @@ import pytest
 from reconciler.decide.fleet import groups
 from reconciler.decide.guards import too_many_removals
 from reconciler.engine.calling_off import Key
-from reconciler.engine.order import Order
+from reconciler.engine.order import Schedule
 from reconciler.model.action import Blocked, Converged
 from reconciler.model.desired import App, Desired, Fleet
 from reconciler.model.machine import read_host
 from reconciler.model.observed import ObservedApp, ObservedHost, RouteFile, Slot, Unreachable
 from reconciler.model.outcome import Outcome
 from reconciler.model.traefik import Traefik
-from reconciler.targets.resolve import Site, Target, resolve
+from reconciler.targets.resolve import HostSite, TargetFiles, resolve
 from reconciler.targets.traefik_app import traefik_app
 
 DIGEST = "a" * 64
@@ -30,17 +30,19 @@ def app(name: str, hosts: list[str], **more: object) -> App:
     return App.model_validate({**written, **more})
 
 
-def site(name: str) -> Site:
-    return Site(name, read_host(name), (8080,))
+def site(name: str) -> HostSite:
+    return HostSite(name, read_host(name), (8080,))
 
 
-def targets(*apps: App) -> list[Target]:
+def targets(*apps: App) -> list[TargetFiles]:
     return [
         resolve(each, site(host), Traefik(), Path(), DIGEST, lambda name: name) for each in apps for host in each.hosts
     ]
 
 
-async def order_of(wanted: list[Target], seen: dict[str, ObservedHost | Unreachable], ends: dict[Key, bool]) -> Order:
+async def order_of(
+    wanted: list[TargetFiles], seen: dict[str, ObservedHost | Unreachable], ends: dict[Key, bool]
+) -> Schedule:
     """An order in which every job is done; `ends` says which of them converged."""
 
     async def shown(value: ObservedHost | Unreachable) -> ObservedHost | Unreachable:
@@ -50,10 +52,12 @@ async def order_of(wanted: list[Target], seen: dict[str, ObservedHost | Unreacha
         good = ends.get(key, True)
         return Outcome(Converged(key[1], key[0], "1", "4000") if good else Blocked(key[1], key[0], "bad"))
 
-    order = Order(wanted, "reconcile", {host: asyncio.create_task(shown(look)) for host, look in seen.items()}, {})
-    for target in wanted:
-        order.start(target, ended((target.wanted.app, target.wanted.host)))
-    return order
+    schedule = Schedule(
+        wanted, "reconcile", {host: asyncio.create_task(shown(look)) for host, look in seen.items()}, {}
+    )
+    for files in wanted:
+        schedule.start(files, ended((files.target.app, files.target.host)))
+    return schedule
 
 
 def ran(work: Coroutine[None, None, str]) -> str:
@@ -80,8 +84,8 @@ def test_the_first_host_goes_alone_and_the_others_in_batches(batch: str, expecte
 def test_a_later_host_waits_for_one_where_the_version_failed() -> None:
     async def story() -> str:
         wanted = targets(app("hello", ["a", "b", "c"]))
-        order = await order_of(wanted, hosts("a", "b", "c"), {("hello", "b"): False})
-        return await order.reason_to_wait(wanted[2], ObservedHost("c"))
+        schedule = await order_of(wanted, hosts("a", "b", "c"), {("hello", "b"): False})
+        return await schedule.reason_to_wait(wanted[2], ObservedHost("c"))
 
     assert ran(story()) == "waits for host b: hello is not converged on b"
 
@@ -90,8 +94,8 @@ def test_a_host_that_cannot_be_seen_holds_nobody_up() -> None:
     async def story() -> str:
         wanted = targets(app("hello", ["a", "b"]))
         seen = {"a": Unreachable("a", "gone"), **hosts("b")}
-        order = await order_of(wanted, seen, {("hello", "a"): False})
-        return await order.reason_to_wait(wanted[1], ObservedHost("b"))
+        schedule = await order_of(wanted, seen, {("hello", "a"): False})
+        return await schedule.reason_to_wait(wanted[1], ObservedHost("b"))
 
     assert ran(story()) == ""
 
@@ -99,8 +103,8 @@ def test_a_host_that_cannot_be_seen_holds_nobody_up() -> None:
 def test_an_app_comes_after_those_it_names() -> None:
     async def story() -> str:
         wanted = targets(app("db", ["a"]), app("hello", ["a"], after=["db"], ports=[4002, 4003]))
-        order = await order_of(wanted, hosts("a"), {("db", "a"): False})
-        return await order.reason_to_wait(wanted[1], ObservedHost("a"))
+        schedule = await order_of(wanted, hosts("a"), {("db", "a"): False})
+        return await schedule.reason_to_wait(wanted[1], ObservedHost("a"))
 
     assert ran(story()) == "comes after db: db is not converged on a"
 
@@ -110,10 +114,10 @@ def test_an_app_comes_after_what_an_older_pass_is_still_at() -> None:
 
     async def story(good: bool) -> tuple[bool, str]:
         wanted = targets(app("hello", ["a"], after=["db"], ports=[4002, 4003]))
-        order = await order_of(wanted, hosts("a"), {})
+        schedule = await order_of(wanted, hosts("a"), {})
         older = asyncio.get_running_loop().create_future()
-        order.older["db", "a"] = asyncio.ensure_future(older)
-        asking = asyncio.create_task(order.reason_to_wait(wanted[0], ObservedHost("a")))
+        schedule.older["db", "a"] = asyncio.ensure_future(older)
+        asking = asyncio.create_task(schedule.reason_to_wait(wanted[0], ObservedHost("a")))
         await asyncio.sleep(0.01)
         waits = not asking.done()
         older.set_result(Outcome(Converged("a", "db", "2", "4000") if good else Blocked("a", "db", "bad")))
@@ -127,12 +131,12 @@ def owned(*names: str, owner: str = "reconcile") -> ObservedHost:
     return ObservedHost("a", apps={name: ObservedApp(owner=owner, releases=("1-x",)) for name in names})
 
 
-async def removed(wanted: list[Target], seen: ObservedHost, *, good: bool = True) -> dict[str, str]:
-    ends = {} if good else {(target.wanted.app, "a"): False for target in wanted}
-    order = await order_of(wanted, {"a": seen}, ends)
-    named = {(target.wanted.app, target.wanted.host) for target in wanted}
-    gone = await order.removals({"a": site("a")}, named, allow_prune=False)
-    return {target.wanted.app: target.wanted.waits_for for target in gone}
+async def removed(wanted: list[TargetFiles], seen: ObservedHost, *, good: bool = True) -> dict[str, str]:
+    ends = {} if good else {(files.target.app, "a"): False for files in wanted}
+    schedule = await order_of(wanted, {"a": seen}, ends)
+    named = {(files.target.app, files.target.host) for files in wanted}
+    gone = await schedule.removals({"a": site("a")}, named, allow_prune=False)
+    return {files.target.app: files.target.waits_for for files in gone}
 
 
 def test_what_is_ours_and_named_no_more_is_removed() -> None:
@@ -166,8 +170,8 @@ def test_a_renamed_app_goes_only_when_its_successor_serves() -> None:
 def test_a_release_migrated_from_one_host_is_not_migrated_from_another() -> None:
     async def story() -> list[bool]:
         wanted = targets(app("hello", ["a", "b"], migrate="bin/hello migrate"))
-        order = await order_of(wanted, hosts("a", "b"), {})
-        return [(await order.without_second_migration(target)).wanted.migrates for target in wanted]
+        schedule = await order_of(wanted, hosts("a", "b"), {})
+        return [(await schedule.skip_second_migration(files)).target.migrates for files in wanted]
 
     assert asyncio.run(story()) == [True, False]
 
@@ -175,10 +179,10 @@ def test_a_release_migrated_from_one_host_is_not_migrated_from_another() -> None
 def test_the_first_host_does_not_migrate_again_what_the_second_did_while_it_was_away() -> None:
     async def story() -> bool:
         wanted = targets(app("hello", ["a", "b"], migrate="bin/hello migrate"))
-        release = wanted[0].wanted.release or ""
+        release = wanted[0].target.release or ""
         migrated = replace(ObservedHost("b"), apps={"hello": ObservedApp(migrated=(release,))})
-        order = await order_of(wanted, {"a": ObservedHost("a"), "b": migrated}, {})
-        return (await order.without_second_migration(wanted[0])).wanted.migrates
+        schedule = await order_of(wanted, {"a": ObservedHost("a"), "b": migrated}, {})
+        return (await schedule.skip_second_migration(wanted[0])).target.migrates
 
     assert asyncio.run(story()) is False
 
@@ -186,7 +190,7 @@ def test_the_first_host_does_not_migrate_again_what_the_second_did_while_it_was_
 TRAEFIK_OF_OURS = Traefik(version="3.7.15", source="traefik.tar.gz")
 
 
-def behind_traefik(*, good: bool, route: bool = True) -> tuple[list[Target], dict[Key, bool]]:
+def behind_traefik(*, good: bool, route: bool = True) -> tuple[list[TargetFiles], dict[Key, bool]]:
     hello = app("hello", ["a"], route={"domains": ["example.com"]} if route else None)
     routed = app("other", ["a"], route={"domains": ["other.example.com"]})
     proxy = traefik_app(Desired(Fleet(traefik=TRAEFIK_OF_OURS), (routed,), None, Path()))
@@ -197,8 +201,8 @@ def behind_traefik(*, good: bool, route: bool = True) -> tuple[list[Target], dic
 def waits(*, good: bool, route: bool = True, seen: ObservedHost | None = None) -> str:
     async def story() -> str:
         wanted, ends = behind_traefik(good=good, route=route)
-        order = await order_of(wanted, hosts("a"), ends)
-        return await order.reason_to_wait(wanted[1], seen or ObservedHost("a"))
+        schedule = await order_of(wanted, hosts("a"), ends)
+        return await schedule.reason_to_wait(wanted[1], seen or ObservedHost("a"))
 
     return ran(story())
 
@@ -211,7 +215,7 @@ def test_a_rollout_that_visitors_shall_see_waits_for_the_traefik_of_its_host() -
 
 def test_putting_drift_back_does_not_wait_for_traefik() -> None:
     wanted, _ = behind_traefik(good=False)
-    identity = wanted[1].wanted.identity(wanted[1].wanted.release or "")
+    identity = wanted[1].target.identity(wanted[1].target.release or "")
     live = Slot("4000", prepared=identity, enabled=True)
     seen = ObservedHost("a", apps={"hello": ObservedApp(slots=(live,), route=RouteFile("4000", "x", intact=True))})
 

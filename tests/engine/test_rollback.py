@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reconciler.decide.fleet import Failure, failures
-from reconciler.engine.rollback import keys
+from reconciler.engine.rollback import keys_of
 from reconciler.errors import Kind
 from reconciler.model.action import Blocked, Converged
 from tests.engine.test_order import app
@@ -24,7 +24,7 @@ def test_hosts_that_have_the_version_go_back_when_it_failed_on_another() -> None
     found = failures([hello], [good("a"), bad("b"), bad("c", "waiting")])
 
     assert found == [Failure(hello, "b", ("a",))]
-    assert keys(found) == {("hello", "a")}
+    assert keys_of(found) == {("hello", "a")}
     assert found[0].reason == "rolled back, since it failed on host b"
 
 

@@ -135,7 +135,7 @@ def test_the_operator_may_go_on_without(upstream: Path) -> None:
     (note,) = asyncio.run(missing_history(origin, may_lack=True))
     assert "removes nothing unless" in note
     assert asyncio.run(root_commit(folder)) == ""
-    assert asyncio.run(origin.behind("0" * 40)) == ""
+    assert asyncio.run(origin.why_behind("0" * 40)) == ""
 
 
 def test_a_checkout_that_ci_uses_again_is_no_step_back_on_purpose(

@@ -21,8 +21,8 @@ from reconciler.model.action import Blocked, Converged
 from reconciler.model.machine import HostSpec
 from reconciler.model.observed import ObservedHost, Unreachable
 from reconciler.model.outcome import Outcome
-from reconciler.model.wanted import Controller, Wanted
-from reconciler.targets.resolve import Site, Target
+from reconciler.model.target import Controller, Target
+from reconciler.targets.resolve import HostSite, TargetFiles
 
 WHO = Controller("1-1", "anna", "-")
 QUIET = Progress(lambda event, **fields: None, terminal=False)
@@ -38,9 +38,10 @@ def converged(monkeypatch: pytest.MonkeyPatch, *keys: tuple[str, str]) -> dict[t
 
     monkeypatch.setattr(converge, "observe", look)
     names = sorted({host for _, host in keys})
-    sites = {name: Site(name, HostSpec(address="local"), (8080,)) for name in names}
+    sites = {name: HostSite(name, HostSpec(address="local"), (8080,)) for name in names}
     targets = [
-        Target(Wanted.removed(host, app), None, sites[host], None, None, Path(), {}, frozenset()) for app, host in keys
+        TargetFiles(Target.removal(host, app), None, sites[host], None, None, Path(), {}, frozenset())
+        for app, host in keys
     ]
     hosts = {name: LocalHost(name, needs_root=False) for name in names}
     outcomes: list[Outcome] = asyncio.run(Pass(cast(Any, hosts), sites, targets, WHO, QUIET).run())
@@ -59,10 +60,10 @@ def test_about_one_host_it_leaves_the_others_alone(monkeypatch: pytest.MonkeyPat
 
 
 def test_about_one_app_it_leaves_the_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    def decide(want: Wanted, seen: ObservedHost) -> Converged:
-        if want.app == "mistaken":
+    def decide(target: Target, seen: ObservedHost) -> Converged:
+        if target.app == "mistaken":
             raise ValueError("s3cret")
-        return Converged(want.host, want.app, "1", "4000")
+        return Converged(target.host, target.app, "1", "4000")
 
     monkeypatch.setattr(converge, "next_action", decide)
 

@@ -70,7 +70,7 @@ def test_a_stream_that_is_told_may_be_as_long_as_it_likes(far: bool) -> None:
 
         async with reached(far) as host:
             script = f"head -c {100 * MIB} /dev/zero & head -c {40 * MIB} /dev/zero >&2; echo the end >&2; wait"
-            done = await host.run(Command(script), tell=tell)
+            done = await host.run(Command(script), on_output=tell)
         assert told == 100 * MIB
         assert done.output == b""
         assert len(done.errors) == LONGEST_END_BYTES

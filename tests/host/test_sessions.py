@@ -165,14 +165,14 @@ def test_after_a_refusal_by_chance_more_are_tried_again() -> None:
     async def story() -> tuple[int, int]:
         sessions = Sessions()
         turns = [await sessions.begin(1) for _ in range(3)]
-        refused = asyncio.create_task(sessions.refused(turns[2]))
+        refused = asyncio.create_task(sessions.wait_after_refusal(turns[2]))
         await asyncio.sleep(0)
         fewer = sessions.limit
         for turn in turns[:2]:
             sessions.end(turn)
         await refused
         for _ in range(TRY_MORE_AFTER * MOST_SESSIONS):
-            sessions.given()
+            sessions.note_session()
         return fewer, sessions.limit
 
     assert asyncio.run(story()) == (2, MOST_SESSIONS)

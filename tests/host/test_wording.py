@@ -7,7 +7,7 @@ import socket
 import asyncssh
 import pytest
 
-from reconciler.host.wording import plainly
+from reconciler.host.wording import plain_words
 
 
 @pytest.mark.parametrize(
@@ -21,4 +21,4 @@ from reconciler.host.wording import plainly
     ],
 )
 def test_a_failed_connection_is_told_in_words(error: Exception, told: str) -> None:
-    assert plainly(error) == told
+    assert plain_words(error) == told

@@ -24,7 +24,7 @@ from reconciler.apply.runner import tar_of
 from reconciler.host.transport import Command
 from reconciler.model.machine import Layout
 from reconciler.model.observed import Lease
-from reconciler.model.wanted import Controller
+from reconciler.model.target import Controller
 from reconciler.observe.lease import lease_words
 from reconciler.tools.scripts import change_script
 from tests.hosts.conftest import MachineFactory

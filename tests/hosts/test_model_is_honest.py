@@ -18,9 +18,9 @@ from reconciler.decide.next_action import next_action
 from reconciler.desired_state.load import load
 from reconciler.model.action import Blocked, Converged, Step
 from reconciler.model.observed import ObservedApp, ObservedHost, Slot
-from reconciler.observe.lease import controller
+from reconciler.observe.lease import new_controller
 from reconciler.observe.look import observe
-from reconciler.targets.open_fleet import Session, work_out
+from reconciler.targets.open_fleet import OpenFleet, work_out
 from tests.hosts.conftest import MachineFactory
 from tests.hosts.farm import Farm
 from tests.hosts.stories.conftest import usual_keys
@@ -34,7 +34,7 @@ BAD: dict[str, Any] = {"0.3.0": {"fail_boot": True}}
 VERSIONS = ("0.1.0", "0.2.0", "0.3.0", "0.4.0", "0.5.0")
 WORKER: dict[str, Any] = {"ports": None, "route": None, "health": None, "start": "bin/app work"}
 
-WHO = controller("honest")  # one for all: the lease is not given back between two walks
+WHO = new_controller("honest")  # one for all: the lease is not given back between two walks
 
 
 @pytest.fixture
@@ -76,23 +76,23 @@ async def _walk(project: Project, world: World) -> list[str]:
             await host.close()
 
 
-async def _side_by_side(opened: Session, world: World) -> list[str]:
-    (target,) = opened.targets
+async def _side_by_side(opened: OpenFleet, world: World) -> list[str]:
+    (files,) = opened.targets
     (host,) = opened.hosts.values()
-    applier = Applier(host, target, WHO, lambda text: None)
-    seen = await observe(host, target.site, [target], WHO)
+    applier = Applier(host, files, WHO, lambda text: None)
+    seen = await observe(host, files.site, [files], WHO)
     assert isinstance(seen, ObservedHost)
-    want, done = target.wanted, list[str]()
+    target, done = files.target, list[str]()
     if world.seen.host == "unknown":
         world.seen = seen
     model = world.seen = asked_anew(world.look(), seen)
     assert differences(seen, model) == [], "before anything was done"
     while True:
-        step, step_in_model = next_action(want, seen), next_action(want, model)
+        step, step_in_model = next_action(target, seen), next_action(target, model)
         assert sketch(step) == sketch(step_in_model), f"after {done}"
         if isinstance(step, Converged | Blocked) or isinstance(step_in_model, Converged | Blocked):
             return [*done, "converged" if isinstance(step, Converged) else "blocked"]
-        seen, model = await applier.apply(step, seen), world.apply(step_in_model, want)
+        seen, model = await applier.apply(step, seen), world.apply(step_in_model, target)
         done.append(step.verb)
         assert differences(seen, model) == [], f"after {done}"
 

@@ -16,7 +16,7 @@ DONE = Outcome(Converged("web1", "hello", "1", "4000"), (RemoveRoute("web1", "he
 def test_the_same_trouble_is_said_once_and_so_is_its_end() -> None:
     news = News()
 
-    said = [news.among([each]) for each in (WELL, AWAY, AWAY, CRASHING, CRASHING, WELL, WELL, AWAY)]
+    said = [news.is_in([each]) for each in (WELL, AWAY, AWAY, CRASHING, CRASHING, WELL, WELL, AWAY)]
 
     assert said == [False, True, False, True, False, True, False, True]
 
@@ -30,12 +30,12 @@ def test_the_same_refusal_is_said_once() -> None:
 def test_what_was_done_is_always_said() -> None:
     news = News()
 
-    assert [news.among([each]) for each in (DONE, DONE)] == [True, True]
+    assert [news.is_in([each]) for each in (DONE, DONE)] == [True, True]
 
 
 def test_an_app_that_is_left_out_of_a_pass_is_no_news() -> None:
     """It is still under way."""
     news = News()
-    news.among([AWAY])
+    news.is_in([AWAY])
 
-    assert [news.among([]), news.among([AWAY])] == [False, False]
+    assert [news.is_in([]), news.is_in([AWAY])] == [False, False]

@@ -217,7 +217,7 @@ def test_without_leave_the_loopback_is_no_exception(server: Server) -> None:
     strict = Notifier(teller.settings, teller.secret)
 
     assert strict.faults() == ["notify[0] (slack): the address is not an https:// address"]
-    assert asyncio.run(strict.tell([bad()], NOW)) == strict.faults()
+    assert asyncio.run(strict.notify([bad()], NOW)) == strict.faults()
     assert server.asked == []
 
 
@@ -269,7 +269,7 @@ def test_a_commit_that_cannot_be_used_is_told(server: Server) -> None:
     async def commits() -> None:
         for number, fault in enumerate((None, error, error, None, None)):
             revision = NEXT_COMMIT if fault else COMMIT
-            teller.said += await teller.notifier.tell_desired_state(fault, NOW + 60 * number, revision=revision)
+            teller.said += await teller.notifier.notify_of_desired_state(fault, NOW + 60 * number, revision=revision)
 
     asyncio.run(commits())
 

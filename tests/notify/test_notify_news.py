@@ -12,8 +12,8 @@ from reconciler.model.action import Blocked, Converged, Drain, PruneReleases, St
 from reconciler.model.outcome import Outcome
 from reconciler.notify.formats import lines
 from reconciler.notify.states import State, fixed_text, state_of
-from reconciler.notify.transitions import DAY_SECONDS, Key, Notice, Told, transitions
-from reconciler.tools.masks import masked
+from reconciler.notify.transitions import DAY_SECONDS, Key, LastReport, Notice, transitions
+from reconciler.tools.masks import mask
 
 HERE: Key = ("hello", "web1")
 GOOD = State("1")
@@ -25,13 +25,13 @@ class History:
 
     def __init__(self, events: tuple[str, ...] = ("failed", "recovered", "converged")) -> None:
         self.events, self.now = events, 1_700_000_000.0
-        self.before: dict[Key, Told] = {}
+        self.before: dict[Key, LastReport] = {}
         self.told: list[Notice] = []
 
     def passes(self, *states: State, every: float = 60) -> History:
         for state in states:
             news = transitions(self.before, {HERE: state}, self.now, events=self.events)
-            self.before = dict(news.told)
+            self.before = dict(news.reported)
             self.told += news.notices
             self.now += every
         return self
@@ -153,10 +153,10 @@ def test_an_app_that_is_gone_is_told_and_forgotten() -> None:
 
 
 def test_keys_that_a_pass_does_not_speak_of_stay_unless_nobody_knows_them() -> None:
-    before = {HERE: Told(BAD, 1.0), ("shop", "web2"): Told(GOOD, 1.0), ("", ""): Told(BAD, 1.0)}
+    before = {HERE: LastReport(BAD, 1.0), ("shop", "web2"): LastReport(GOOD, 1.0), ("", ""): LastReport(BAD, 1.0)}
 
-    assert transitions(before, {}, 2.0).told == before
-    assert set(transitions(before, {}, 2.0, known=[HERE]).told) == {HERE, ("", "")}
+    assert transitions(before, {}, 2.0).reported == before
+    assert set(transitions(before, {}, 2.0, known=[HERE]).reported) == {HERE, ("", "")}
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_secrets_are_masked_in_every_form() -> None:
     ]
 
     for form in forms:
-        text = masked(f"before {form} after", [secret])
+        text = mask(f"before {form} after", [secret])
         assert "ord" not in text, text
         assert "second line" not in text
         assert "***" in text

@@ -9,9 +9,9 @@ from reconciler.errors import HostUnreachable
 from reconciler.host.transport import Transport
 from reconciler.model.machine import HostSpec
 from reconciler.model.observed import Unreachable
-from reconciler.model.wanted import Controller
+from reconciler.model.target import Controller
 from reconciler.observe.look import observe
-from reconciler.targets.resolve import Site
+from reconciler.targets.resolve import HostSite
 
 
 class Away:
@@ -34,7 +34,7 @@ def test_it_is_tried_once_however_much_is_to_be_asked() -> None:
     seen = asyncio.run(
         observe(
             cast(Transport, host),
-            Site("away", HostSpec(address="192.0.2.1"), (8080, 8081)),
+            HostSite("away", HostSpec(address="192.0.2.1"), (8080, 8081)),
             [],
             Controller("1", "anna", "-"),
         )

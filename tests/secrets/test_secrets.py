@@ -21,7 +21,7 @@ from reconciler.secrets import command
 from reconciler.secrets.audit import Row, audit
 from reconciler.secrets.identities import find_keys
 from reconciler.secrets.sealed import Recipient, read_recipients, readers_of, seal
-from reconciler.secrets.vault import Vault, as_typed
+from reconciler.secrets.vault import Vault, strip_line_end
 from tests.support.sops_files import sops_file
 
 ANNA, BOX, BOB = (pyrage.x25519.Identity.generate() for _ in range(3))
@@ -271,11 +271,11 @@ def test_a_file_says_for_whom_it_is_and_a_wrong_list_is_found_out() -> None:
     content = seal(b"x", (anna, box))
 
     assert readers_of(content).listed == (anna, box)
-    assert readers_of(content).differ_from((anna, box)) == ""
-    assert readers_of(content).differ_from((anna, bob)) == "box can still read it and bob cannot read it"
+    assert readers_of(content).difference_from((anna, box)) == ""
+    assert readers_of(content).difference_from((anna, bob)) == "box can still read it and bob cannot read it"
     forged = content.replace(f"# for {box.key} box\n".encode(), b"")
-    assert readers_of(forged).differ_from((anna,)) == "is encrypted for 2 keys and names 1"
-    assert readers_of(content[content.index(b"-----") :]).differ_from((anna,)) == "does not say for whom it is"
+    assert readers_of(forged).difference_from((anna,)) == "is encrypted for 2 keys and names 1"
+    assert readers_of(content[content.index(b"-----") :]).difference_from((anna,)) == "does not say for whom it is"
 
 
 @pytest.mark.parametrize(
@@ -283,7 +283,7 @@ def test_a_file_says_for_whom_it_is_and_a_wrong_list_is_found_out() -> None:
     [(b"x\n", b"x"), (b"x", b"x"), (b"x\r\n", b"x"), (b"x\n\n", b"x\n\n"), (b"a\nb\n", b"a\nb\n"), (b"\n", b"")],
 )
 def test_one_line_loses_its_end_and_several_are_kept(output: bytes, value: bytes) -> None:
-    assert as_typed(output) == value
+    assert strip_line_end(output) == value
 
 
 # --- from the same commit as everything else

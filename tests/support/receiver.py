@@ -112,7 +112,7 @@ class Teller:
         return self.secrets[name]
 
     async def passes(self, *outcomes: Outcome, revision: str | None = COMMIT, **more: Any) -> None:
-        self.said += await self.notifier.tell(outcomes, self.now, revision=revision, secrets=[APP_SECRET], **more)
+        self.said += await self.notifier.notify(outcomes, self.now, revision=revision, secrets=[APP_SECRET], **more)
         self.now += 60
 
     def told(self, *passes: tuple[Outcome, ...]) -> Teller:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from reconciler.decide.expected import expected, forget_evidence
+from reconciler.decide.expected import expected_host, forget_evidence
 from reconciler.decide.next_action import next_action
 from reconciler.model.action import (
     AnyAction,
@@ -23,16 +23,16 @@ from reconciler.model.action import (
     WaitHealthy,
 )
 from reconciler.model.observed import AppliedRoute, Identity, ObservedApp, ObservedHost, UnitState
-from reconciler.model.wanted import Wanted, WantedRoute
+from reconciler.model.target import Target, TargetRoute
 
 
 def wanted(
     version: str = "1", *, env: str = "e1", slots: tuple[str, ...] = ("4000", "4001"), **changes: object
-) -> Wanted:
+) -> Target:
     """A routed app of two slots; anything can be said otherwise."""
     domains = ("example.com",)
     routes = {slot: f"route-{slot}" for slot in slots}
-    base = Wanted(
+    base = Target(
         host="a",
         app="hello",
         version=version,
@@ -41,7 +41,7 @@ def wanted(
         unit="u1",
         slots=slots,
         env_keys=(("GREETING", env),),
-        route=WantedRoute(domains, routes),
+        route=TargetRoute(domains, routes),
         health_path="/ping",
     )
     return replace(base, **changes)  # type: ignore[arg-type]
@@ -70,15 +70,15 @@ class World:
             self.seen = self.seen.with_app("hello", replace(self.app, applied=applied))
         return self.seen.with_app("hello", forget_evidence(self.app))
 
-    def apply(self, action: AnyAction, want: Wanted) -> ObservedHost:
+    def apply(self, action: AnyAction, target: Target) -> ObservedHost:
         """Do it to the world; the reply is the fresh observation, with the evidence the action gathered."""
         self.check_before(action)
         self.actions.append(action)
-        self.seen = self._with_faults(action, expected(self.seen, action, want), want)
-        self.check(want)
+        self.seen = self._with_faults(action, expected_host(self.seen, action, target), target)
+        self.check(target)
         return self.seen
 
-    def _with_faults(self, action: AnyAction, after: ObservedHost, want: Wanted) -> ObservedHost:
+    def _with_faults(self, action: AnyAction, after: ObservedHost, target: Target) -> ObservedHost:
         if isinstance(action, WaitHealthy):
             slot = self.app.slot(action.slot)
             if slot.running and self._bad(slot.running):
@@ -108,7 +108,7 @@ class World:
             was_accepted = slot.previous is None and (slot.enabled or (app.route and app.route.slot == slot.name))
             assert was_accepted or slot.healthy_for_seconds, f"accepts the unproven: {action}"
 
-    def check(self, want: Wanted) -> None:
+    def check(self, target: Target) -> None:
         app = self.app
         running = [slot for slot in app.slots if slot.running_now]
         assert len(running) <= 2, "more than two instances"
@@ -116,7 +116,7 @@ class World:
             assert app.slot(app.route.slot).enabled, "the routed slot is not enabled"
         for slot in running:
             assert slot.running and slot.running.release in app.releases, "runs a release that was pruned"
-        if len(want.slots) == 1 or not want.route or self.crowded:
+        if len(target.slots) == 1 or not target.route or self.crowded:
             return
         serves = app.applied and app.slot(app.applied.slot).running_now
         bad = bool(app.applied and (r := app.slot(app.applied.slot).running) and self._bad(r))
@@ -124,7 +124,7 @@ class World:
         self.once_served = self.once_served or bool(serves)
         assert serves or not self.once_served, "nobody serves any more"
 
-    def reboot(self, want: Wanted) -> None:
+    def reboot(self, target: Target) -> None:
         """Exactly what is enabled comes back, from the files on disk."""
         slots = []
         for slot in self.app.slots:
@@ -138,17 +138,17 @@ class World:
         route = self.app.route
         applied = AppliedRoute(route.slot, route.digest) if route else None
         self.seen = self.seen.with_app("hello", replace(forget_evidence(self.app), slots=tuple(slots), applied=applied))
-        self.check(want)
+        self.check(target)
 
 
-def run_pass(world: World, want: Wanted, cut_after: int | None = None) -> Step | None:
+def run_pass(world: World, target: Target, cut_after: int | None = None) -> Step | None:
     """One pass over the model. With `cut_after`, the controller dies after so many actions and None comes back."""
     seen = world.look()
     for count in range(60):
-        step = next_action(want, seen)
+        step = next_action(target, seen)
         if isinstance(step, Converged | Blocked):
             return step
         if cut_after is not None and count >= cut_after:
             return None
-        seen = world.apply(step, want)
+        seen = world.apply(step, target)
     raise AssertionError(f"the pass does not end: {world.actions[-6:]}")

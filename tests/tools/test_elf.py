@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.tools.elf import ElfFile, HostAbi, Requirements, read_elf, unmet
+from reconciler.tools.elf import ElfFile, HostAbi, Requirements, read_elf, unmet_needs
 
 LOADER = "/lib64/ld-linux-x86-64.so.2"
 LIBRARIES = frozenset({"libc.so.6", "libm.so.6", "libtinfo.so.6", "libstdc++.so.6", "ld-linux-x86-64.so.2"})
@@ -66,7 +66,7 @@ def test_a_cut_program_is_unknown_but_keeps_its_machine(size: int) -> None:
     elf = read_elf("bin/true", real_program()[:size])
 
     assert elf and elf.machine and not elf.readable
-    assert unmet(needs(elf), replace(HOST, machine=elf.machine)) == (
+    assert unmet_needs(needs(elf), replace(HOST, machine=elf.machine)) == (
         (),
         ("true could not be read, so its needs are unknown",),
     )
@@ -90,7 +90,7 @@ def test_a_patched_machine_is_refused() -> None:
     elf = read_elf("bin/true", bytes(content))
     assert elf
 
-    refusals, _ = unmet(needs(elf), HostAbi("riscv64"))
+    refusals, _ = unmet_needs(needs(elf), HostAbi("riscv64"))
 
     assert refusals == (f"true is built for {elf.machine}, the host is riscv64",)
 
@@ -110,29 +110,29 @@ def test_a_patched_glibc_version_is_refused() -> None:
     spoiled = read_elf("bin/true", real_program().replace(highest.encode() + b"\0", b"GLIBC_2.99\0"))
     assert spoiled
 
-    refusals, warnings = unmet(needs(spoiled), HostAbi(elf.machine, "glibc 2.36"))
+    refusals, warnings = unmet_needs(needs(spoiled), HostAbi(elf.machine, "glibc 2.36"))
 
     assert (refusals, warnings) == (("true needs GLIBC_2.99, the host has 2.36",), ())
 
 
 def test_a_release_that_fits_is_neither_refused_nor_warned_about() -> None:
-    assert unmet(needs(BEAM), HOST) == ((), ())
+    assert unmet_needs(needs(BEAM), HOST) == ((), ())
 
 
 def test_another_machine_refuses_once_with_the_number_of_files() -> None:
     files = [replace(BEAM, path=f"erts-13/bin/p{number}", machine="aarch64") for number in range(17)]
 
-    assert unmet(needs(*files), HOST) == (("17 files are built for aarch64, the host is x86_64",), ())
+    assert unmet_needs(needs(*files), HOST) == (("17 files are built for aarch64, the host is x86_64",), ())
 
 
 def test_an_erlang_runtime_for_another_machine_is_refused_though_other_files_fit() -> None:
-    refusals, _ = unmet(needs(replace(BEAM, machine="aarch64"), EPMD, replace(BEAM, path="bin/x")), HOST)
+    refusals, _ = unmet_needs(needs(replace(BEAM, machine="aarch64"), EPMD, replace(BEAM, path="bin/x")), HOST)
 
     assert refusals == ("beam.smp is built for aarch64, the host is x86_64",)
 
 
 def test_a_bundle_for_several_machines_is_only_warned_about() -> None:
-    refusals, warnings = unmet(needs(BEAM, ElfFile("prebuilds/arm64/x.node", "aarch64")), HOST)
+    refusals, warnings = unmet_needs(needs(BEAM, ElfFile("prebuilds/arm64/x.node", "aarch64")), HOST)
 
     assert (refusals, warnings) == ((), ("x.node is built for aarch64, the host is x86_64",))
 
@@ -141,11 +141,11 @@ def test_a_bundle_for_several_machines_is_only_warned_about() -> None:
     ("machine", "host"), [("x86_64", "amd64"), ("aarch64", "arm64"), ("i386", "i686"), ("arm", "armv7l")]
 )
 def test_one_machine_has_many_names(machine: str, host: str) -> None:
-    assert unmet(needs(ElfFile("bin/app", machine)), HostAbi(host)) == ((), ())
+    assert unmet_needs(needs(ElfFile("bin/app", machine)), HostAbi(host)) == ((), ())
 
 
 def test_an_older_libc_or_libstdcxx_is_refused_with_both_versions() -> None:
-    refusals, _ = unmet(needs(BEAM), HostAbi("x86_64", "glibc 2.31", LIBRARIES, "3.4.28"))
+    refusals, _ = unmet_needs(needs(BEAM), HostAbi("x86_64", "glibc 2.31", LIBRARIES, "3.4.28"))
 
     assert refusals == (
         "beam.smp needs GLIBC_2.34, the host has 2.31",
@@ -156,13 +156,13 @@ def test_an_older_libc_or_libstdcxx_is_refused_with_both_versions() -> None:
 def test_versions_are_compared_as_numbers() -> None:
     old = replace(BEAM, versions=(("libc.so.6", "GLIBC_2.9"), ("libc.so.6", "GLIBC_PRIVATE")))
 
-    assert unmet(needs(old), HOST) == ((), ())
+    assert unmet_needs(needs(old), HOST) == ((), ())
 
 
 def test_missing_libraries_are_refused_for_the_runtime_and_warned_about_for_its_helpers() -> None:
     beam = replace(BEAM, libraries=("libtinfo.so.5", "libc.so.6"))
 
-    assert unmet(needs(beam, EPMD, NIF), HOST) == (
+    assert unmet_needs(needs(beam, EPMD, NIF), HOST) == (
         ("missing libtinfo.so.5 (needed by beam.smp)",),
         ("missing libcrypto.so.3 (needed by crypto.so)", "missing libsystemd.so.0 (needed by epmd)"),
     )
@@ -172,7 +172,7 @@ def test_a_library_in_the_release_counts_as_there_with_its_own_needs() -> None:
     app = ElfFile("bin/app", "x86_64", LOADER, libraries=("libfoo.so.1",))
     foo = ElfFile("lib/libfoo.so.1", "x86_64", soname="libfoo.so.1", libraries=("libbar.so.2",))
 
-    assert unmet(needs(app, foo, shipped=("libfoo.so.1",)), HOST) == (
+    assert unmet_needs(needs(app, foo, shipped=("libfoo.so.1",)), HOST) == (
         ("missing libbar.so.2 (needed by libfoo.so.1)",),
         (),
     )
@@ -181,7 +181,7 @@ def test_a_library_in_the_release_counts_as_there_with_its_own_needs() -> None:
 def test_a_library_that_its_own_search_path_may_have_only_warns() -> None:
     app = ElfFile("bin/app", "x86_64", LOADER, runpath="/opt/lib:$ORIGIN", libraries=("libfoo.so.1",))
 
-    assert unmet(needs(app), HOST) == ((), ("missing libfoo.so.1 (needed by app)",))
+    assert unmet_needs(needs(app), HOST) == ((), ("missing libfoo.so.1 (needed by app)",))
 
 
 def test_libraries_in_the_release_are_followed_as_deep_as_they_go() -> None:
@@ -189,7 +189,7 @@ def test_libraries_in_the_release_are_followed_as_deep_as_they_go() -> None:
     a = ElfFile("lib/liba.so", "x86_64", libraries=("libb.so",))
     b = ElfFile("lib/libb.so", "x86_64", libraries=("libnone.so",))
 
-    assert unmet(needs(app, a, b, shipped=("liba.so", "libb.so")), HOST) == (
+    assert unmet_needs(needs(app, a, b, shipped=("liba.so", "libb.so")), HOST) == (
         ("missing libnone.so (needed by libb.so)",),
         (),
     )
@@ -198,21 +198,21 @@ def test_libraries_in_the_release_are_followed_as_deep_as_they_go() -> None:
 def test_the_version_of_a_library_in_the_release_is_not_asked_of_the_host() -> None:
     old = HostAbi("x86_64", "glibc 2.36", LIBRARIES, "3.4.20")
 
-    assert unmet(needs(BEAM, shipped=("libstdc++.so.6",)), old) == ((), ())
+    assert unmet_needs(needs(BEAM, shipped=("libstdc++.so.6",)), old) == ((), ())
 
 
 def test_programs_for_several_machines_side_by_side_are_only_warned_about() -> None:
     fits, other = ElfFile("bin/app-amd64", "x86_64"), ElfFile("bin/app-arm64", "aarch64")
 
-    assert unmet(needs(fits, other), HOST) == ((), ("app-arm64 is built for aarch64, the host is x86_64",))
-    assert unmet(needs(other), HOST) == (("app-arm64 is built for aarch64, the host is x86_64",), ())
+    assert unmet_needs(needs(fits, other), HOST) == ((), ("app-arm64 is built for aarch64, the host is x86_64",))
+    assert unmet_needs(needs(other), HOST) == (("app-arm64 is built for aarch64, the host is x86_64",), ())
 
 
 def test_musl_and_glibc_refuse_each_other() -> None:
     musl = ElfFile("bin/app", "x86_64", "/lib/ld-musl-x86_64.so.1", libraries=("libc.musl-x86_64.so.1",))
 
-    assert unmet(needs(musl), HOST) == (("app is built for musl, the host has glibc 2.36",), ())
-    assert unmet(needs(BEAM), HostAbi("x86_64", "musl 1.2.4")) == (
+    assert unmet_needs(needs(musl), HOST) == (("app is built for musl, the host has glibc 2.36",), ())
+    assert unmet_needs(needs(BEAM), HostAbi("x86_64", "musl 1.2.4")) == (
         ("beam.smp is built for glibc, the host has musl 1.2.4",),
         (),
     )
@@ -221,12 +221,12 @@ def test_musl_and_glibc_refuse_each_other() -> None:
 def test_a_loader_from_an_unusual_place_is_warned_about() -> None:
     nix = ElfFile("bin/app", "x86_64", "/nix/store/abc-glibc/lib/ld-linux-x86-64.so.2")
 
-    assert unmet(needs(nix), HOST)[1] == (
+    assert unmet_needs(needs(nix), HOST)[1] == (
         "app asks for the loader /nix/store/abc-glibc/lib/ld-linux-x86-64.so.2, which most hosts do not have",
     )
 
 
 def test_nothing_is_refused_for_what_is_unknown() -> None:
-    assert unmet(needs(BEAM, EPMD, NIF), HostAbi()) == ((), ())
-    assert unmet(needs(ElfFile("bin/app", readable=False)), HOST)[0] == ()
-    assert unmet(needs(), HOST) == ((), ())
+    assert unmet_needs(needs(BEAM, EPMD, NIF), HostAbi()) == ((), ())
+    assert unmet_needs(needs(ElfFile("bin/app", readable=False)), HOST)[0] == ()
+    assert unmet_needs(needs(), HOST) == ((), ())

@@ -12,7 +12,7 @@ from reconciler.model.desired import App
 from reconciler.model.machine import HostSpec
 from reconciler.model.observed import Identity
 from reconciler.model.traefik import Traefik
-from reconciler.targets.resolve import Site, Target, cluster_of, resolve
+from reconciler.targets.resolve import HostSite, TargetFiles, cluster_of, resolve
 from reconciler.tools.elixir import Node, read_node
 from reconciler.tools.systemd import epmd_text
 
@@ -25,9 +25,11 @@ def app(distribution: str, **keys: object) -> App:
     return App.model_validate(base | {"distribution": distribution, "env": COOKIE} | keys)
 
 
-def target(wanted: App, spec: HostSpec = HOSTS["a"]) -> Target:
+def target(wanted: App, spec: HostSpec = HOSTS["a"]) -> TargetFiles:
     cluster = cluster_of(wanted, (HOSTS[name] for name in wanted.hosts))
-    return resolve(wanted, Site("a", spec, (8080, 8081)), Traefik(), Path(), "0" * 64, lambda name: "c00kie", cluster)
+    return resolve(
+        wanted, HostSite("a", spec, (8080, 8081)), Traefik(), Path(), "0" * 64, lambda name: "c00kie", cluster
+    )
 
 
 def unit(wanted: App, spec: HostSpec = HOSTS["a"]) -> str:

@@ -23,7 +23,7 @@ from reconciler.model.action import Blocked, Converged
 from reconciler.model.machine import Layout
 from reconciler.model.observed import ObservedApp, ObservedHost, Unfitting
 from reconciler.model.reserved import is_app_name
-from reconciler.model.wanted import Wanted
+from reconciler.model.target import Target
 from reconciler.provision.findings import Around, findings
 from reconciler.provision.survey import NotASurvey, read_survey
 from reconciler.tools.look import Reply, Unreadable, read_reply
@@ -67,9 +67,9 @@ def check(reply: Reply) -> None:
         for path in (*app.releases, *app.leftovers, *app.migrated, *app.damaged):
             assert re.fullmatch("[0-9A-Za-z._+~-]+", path), path
         assert all(SLOT.fullmatch(slot.name) for slot in app.slots)
-        want = replace(wanted(), app=name)
-        assert isinstance(next_action(want, ObservedHost("a", reply.facts, apps=reply.apps)), object)
-        next_action(Wanted.removed("a", name), ObservedHost("a", apps=reply.apps))
+        target = replace(wanted(), app=name)
+        assert isinstance(next_action(target, ObservedHost("a", reply.facts, apps=reply.apps)), object)
+        next_action(Target.removal("a", name), ObservedHost("a", apps=reply.apps))
 
 
 def read(data: bytes, asked: tuple[str, ...] | None = None) -> Reply | None:
@@ -200,11 +200,11 @@ def test_what_does_not_fit_makes_its_app_unreadable_and_no_other(line: str, says
     assert says in unreadable.reason
     assert unreadable.next_step.startswith(remedy)
     assert reply.apps["app01"] == read_reply(text, Layout()).apps["app01"]
-    for want in (replace(wanted(), app="app00"), Wanted.removed("a", "app00")):
-        step = next_action(want, seen)
+    for target in (replace(wanted(), app="app00"), Target.removal("a", "app00")):
+        step = next_action(target, seen)
         assert isinstance(step, Blocked)
         assert (step.kind, bool(step.next_step)) == ("unreadable", True)
-    assert isinstance(next_action(Wanted.removed("a", "app02"), seen), Converged)
+    assert isinstance(next_action(Target.removal("a", "app02"), seen), Converged)
 
 
 def test_units_of_another_form_make_their_app_unreadable() -> None:

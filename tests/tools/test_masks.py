@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.tools import masks
-from reconciler.tools.masks import MASK, masked
+from reconciler.tools.masks import MASK, mask
 
 SECRET = "pl4nted $\"\\`'value%/+<&>"
 RAW = SECRET.encode()
@@ -47,7 +47,7 @@ PAGE = (Path(__file__).resolve().parents[2] / "docs" / "secrets.md").read_text()
     ],
 )
 def test_no_form_of_a_secret_gets_through_the_mask(shown: str, form: str) -> None:
-    text = masked(shown.format(form), {SECRET})
+    text = mask(shown.format(form), {SECRET})
 
     assert MASK in text
     assert not any(piece in text for piece in ("pl4nted", form[1:-1], RAW.hex()[:16], "112, 108", "112 108"))
@@ -58,7 +58,7 @@ def test_no_form_of_a_secret_gets_through_the_mask(shown: str, form: str) -> Non
 def test_a_value_that_is_cut_by_line_ends_is_masked_piece_by_piece(head: str, width: int) -> None:
     """As `base64 -w`, a pretty-printer or the journal's longest line cut it; the last piece may be short."""
     pieces = textwrap.wrap(f"the key is {LONG}, and so on", width, break_on_hyphens=False)
-    text = masked("\n".join(head + piece for piece in pieces), {LONG})
+    text = mask("\n".join(head + piece for piece in pieces), {LONG})
 
     left = [piece for line in text.split("\n") for piece in line.removeprefix(head).split(MASK)]
     assert max(longest_part(piece, LONG) for piece in left) < 12
@@ -79,13 +79,13 @@ def test_what_is_no_secret_is_shown() -> None:
     """A value's beginning that is a word of its own, one byte in hex, and a head of the journal."""
     line = "2026-11-30T05:30:00+00:00 web1 shop@4000[17]: 61 or 97: cannot connect to postgres"
 
-    assert masked(line, {"postgres://shop:pl4nted@db/shop", "a"}).replace(MASK, "a") == line
-    assert masked(line, set()) == masked(line, {""}) == line
+    assert mask(line, {"postgres://shop:pl4nted@db/shop", "a"}).replace(MASK, "a") == line
+    assert mask(line, set()) == mask(line, {""}) == line
 
 
 @given(st.text(min_size=1, max_size=40), st.lists(st.text(max_size=60), max_size=4))
 def test_the_value_itself_is_never_left(secret: str, pieces: list[str]) -> None:
-    text = masked(secret.join(pieces), {secret})
+    text = mask(secret.join(pieces), {secret})
 
     assert secret in MASK or not any(secret in piece for piece in text.split(MASK))
 
@@ -101,6 +101,6 @@ def test_the_forms_of_the_secrets_are_worked_out_once_for_a_whole_log() -> None:
     secrets: Any = frozenset({LONG, SECRET, *(f"secret number {number}" for number in range(20))})
     masks._all_forms.cache_clear()
     for number in range(100):
-        masked(f"2026-11-30T05:30:00+00:00 web1 shop@4000[17]: GET /orders/{number} 200 in 3 ms", secrets)
+        mask(f"2026-11-30T05:30:00+00:00 web1 shop@4000[17]: GET /orders/{number} 200 in 3 ms", secrets)
 
     assert masks._all_forms.cache_info().misses == 1

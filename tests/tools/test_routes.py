@@ -11,7 +11,7 @@ from reconciler.desired_state.load import load
 from reconciler.errors import InvalidDesiredState, SecretUnusable
 from reconciler.model.desired import App, Traefik
 from reconciler.model.machine import HostSpec, Scope
-from reconciler.targets.resolve import Site, Target, resolve
+from reconciler.targets.resolve import HostSite, TargetFiles, resolve
 from tests.tools.test_traefik import HASH
 
 HEAD = "app: {app}\nversion: 1\nartifact: {{source: x}}\nhosts: [web1]\nports: [{port}]\n"
@@ -180,26 +180,26 @@ def test_a_tcp_app_takes_no_request_from_another(first: str, second: str, expect
     assert problem.startswith(f"other.yaml:{expected}"), problem
 
 
-def worked_out(tmp_path: Path, route: str, secret: str = "", scope: Scope = "system") -> Target:
+def worked_out(tmp_path: Path, route: str, secret: str = "", scope: Scope = "system") -> TargetFiles:
     (app,) = loaded(tmp_path, app_file(route))
-    site = Site("web1", HostSpec(address="web1", scope=scope), (8080,))
+    site = HostSite("web1", HostSpec(address="web1", scope=scope), (8080,))
     return resolve(app, site, Traefik(), tmp_path, "0" * 64, lambda name: secret)
 
 
 def test_a_password_goes_as_its_hash_into_a_file_for_traefik_and_shows_nowhere_else(tmp_path: Path) -> None:
-    target = worked_out(tmp_path, "{domains: [a.de], basic_auth: {secret: hello/users}}", f"ann:{HASH}")
+    files = worked_out(tmp_path, "{domains: [a.de], basic_auth: {secret: hello/users}}", f"ann:{HASH}")
 
-    route, end, passwords = target.route_text("4000").partition("\n# end\n")
+    route, end, passwords = files.route_text("4000").partition("\n# end\n")
     assert '"usersFile": "/etc/traefik/dynamic/hello.htpasswd"' in route and HASH not in route
     assert end and passwords == f"ann:{HASH}\n# end\n"
-    assert HASH not in repr(target.wanted)
-    assert target.masked(f"said ann:{HASH} and {HASH}") == "said *** and ***"
+    assert HASH not in repr(files.target)
+    assert files.mask(f"said ann:{HASH} and {HASH}") == "said *** and ***"
 
 
 def test_where_nobody_is_root_to_give_traefik_a_file_the_hash_stands_in_the_route(tmp_path: Path) -> None:
-    target = worked_out(tmp_path, "{domains: [a.de], basic_auth: {secret: hello/users}}", f"ann:{HASH}", scope="user")
+    files = worked_out(tmp_path, "{domains: [a.de], basic_auth: {secret: hello/users}}", f"ann:{HASH}", scope="user")
 
-    assert f'"users": ["ann:{HASH}"]' in target.route_text("4000")
+    assert f'"users": ["ann:{HASH}"]' in files.route_text("4000")
 
 
 def test_a_secret_that_is_no_htpasswd_is_refused_by_its_name(tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_a_secret_that_is_no_htpasswd_is_refused_by_its_name(tmp_path: Path) -> 
 def test_a_tcp_app_is_healthy_while_its_port_is_open_unless_a_path_is_written(
     health: str, asked: tuple[Any, ...], tmp_path: Path
 ) -> None:
-    wanted = worked_out(tmp_path, "{tcp: {entry_point: pg}}\n" + health.rstrip()).wanted
+    target = worked_out(tmp_path, "{tcp: {entry_point: pg}}\n" + health.rstrip()).target
 
-    assert (wanted.health_path, wanted.port_asked) == asked
-    assert wanted.route and wanted.route.entry_points == ("pg",)
+    assert (target.health_path, target.port_asked) == asked
+    assert target.route and target.route.entry_points == ("pg",)

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from reconciler.model.observed import AppliedRoute, Certificate
 from reconciler.tools.traefik_api import (
     NotTraefiks,
-    applied_by_all,
     missing_routes,
     read_applied,
     read_certificates,
     read_entry_points,
     read_rawdata,
+    route_held_by_all,
 )
 
 MARKER = "hello-route-4001-abc123def456@file"
@@ -184,5 +184,5 @@ def test_any_json_is_no_answer_or_one_that_can_be_used(answer: object) -> None:
     except NotTraefiks:
         return
 
-    applied_by_all("hello", [data], "abc123def456")
+    route_held_by_all("hello", [data], "abc123def456")
     missing_routes(("hello-route-4001-abc123def456",), data, data)

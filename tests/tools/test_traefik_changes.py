@@ -8,16 +8,16 @@ import pytest
 
 from reconciler.model.action import Blocked, Converged, StartInstance
 from reconciler.model.observed import TRAEFIK, AppliedRoute, ObservedApp, ObservedHost, Slot
-from reconciler.model.wanted import Wanted
+from reconciler.model.target import Target
 from reconciler.observe.ask import trouble_of_traefik
 from reconciler.tools.traefik import route_files
-from reconciler.tools.traefik_api import applied_by_all, missing_routes
+from reconciler.tools.traefik_api import missing_routes, route_held_by_all
 from tests.support.world import World, run_pass, wanted
 
 HAND = "traefik.service"
 
 
-def proxy(version: str = "1", env: str = "e1") -> Wanted:
+def proxy(version: str = "1", env: str = "e1") -> Target:
     return wanted(version, env=env, slots=("8080", "8081"), route=None, proxy=True)
 
 
@@ -104,11 +104,11 @@ def held(app: str = "hello", digest: str = "aaaaaaaaaaaa", status: str = "enable
 def test_the_one_that_has_not_applied_a_route_counts() -> None:
     new, old = held(), held(digest="bbbbbbbbbbbb")
 
-    assert applied_by_all("hello", [new, new], "a" * 12) == AppliedRoute("4000", "a" * 12)
-    assert applied_by_all("hello", [new, old], "a" * 12) == AppliedRoute("4000", "b" * 12)
-    assert applied_by_all("hello", [new, {}], "a" * 12) is None
-    assert applied_by_all("hello", [{}, new], "") == AppliedRoute("4000", "a" * 12)
-    assert applied_by_all("hello", [], "") is None
+    assert route_held_by_all("hello", [new, new], "a" * 12) == AppliedRoute("4000", "a" * 12)
+    assert route_held_by_all("hello", [new, old], "a" * 12) == AppliedRoute("4000", "b" * 12)
+    assert route_held_by_all("hello", [new, {}], "a" * 12) is None
+    assert route_held_by_all("hello", [{}, new], "") == AppliedRoute("4000", "a" * 12)
+    assert route_held_by_all("hello", [], "") is None
 
 
 def test_what_a_new_one_does_not_serve_is_named() -> None:

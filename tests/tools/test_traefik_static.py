@@ -14,7 +14,7 @@ from reconciler.errors import InvalidDesiredState
 from reconciler.model.machine import read_host
 from reconciler.model.secret import SecretRef
 from reconciler.model.traefik import Traefik
-from reconciler.targets.resolve import Site, resolve
+from reconciler.targets.resolve import HostSite, resolve
 from reconciler.targets.traefik_app import all_apps, traefik_app
 from reconciler.tools.traefik_static import static_settings
 
@@ -215,8 +215,10 @@ def test_its_unit_may_bind_low_ports_and_sees_nothing_of_the_apps() -> None:
     state = desired()
     app = traefik_app(state)
     assert app is not None
-    target = resolve(app, Site("a", read_host("a"), (8080, 8081)), state.fleet.traefik, Path(), DIGEST, lambda name: "")
-    lines = target.unit_text().splitlines()
+    files = resolve(
+        app, HostSite("a", read_host("a"), (8080, 8081)), state.fleet.traefik, Path(), DIGEST, lambda name: ""
+    )
+    lines = files.unit_text().splitlines()
 
     for line in (
         "AmbientCapabilities=CAP_NET_BIND_SERVICE",
@@ -230,7 +232,7 @@ def test_its_unit_may_bind_low_ports_and_sees_nothing_of_the_apps() -> None:
         "TimeoutStopSec=40",
     ):
         assert line in lines
-    assert target.wanted.proxy
+    assert files.target.proxy
 
 
 def test_routes_name_the_resolver_that_acme_sets_up() -> None:

@@ -22,7 +22,7 @@ from reconciler.model.observed import Identity
 from reconciler.model.route import Headers, Route, TcpRoute
 from reconciler.tools import host_program as verbs
 from reconciler.tools import script_text, scripts
-from reconciler.tools.forms import FormUnknown, decided, form_of
+from reconciler.tools.forms import FormUnknown, decide_blocks, form_of
 from reconciler.tools.host_program import SignatureUnknown, read_signature, verb_file
 from reconciler.tools.systemd import UnitSettings, env_file, epmd_text, unit_text
 from reconciler.tools.traefik import RouteSettings, default_text, route_text
@@ -46,7 +46,7 @@ def judged_file(function: str, text: str, tmp_path: Path, app: str = "hello") ->
 
 def test_every_script_can_be_reached_or_is_named_here() -> None:
     """A new script needs a signature in its first line; without one only root runs it."""
-    assert verbs.unreachable() == {}
+    assert verbs.unreachable_scripts() == {}
 
 
 def test_a_script_without_a_signature_is_out_of_reach() -> None:
@@ -277,10 +277,10 @@ def test_of_a_block_whose_answer_is_known_one_side_is_left() -> None:
     """A block within another has no such sides: it fails here."""
     template = "{% if a -%}\nyes\n{% else -%}\nno\n{% endif -%}\n{% if not a -%}\nnot\n{% endif -%}\nend\n"
 
-    assert decided(template, a=True) == "yes\nend\n"
-    assert decided(template, a=False) == "no\nnot\nend\n"
+    assert decide_blocks(template, a=True) == "yes\nend\n"
+    assert decide_blocks(template, a=False) == "no\nnot\nend\n"
     with pytest.raises(FormUnknown, match="within another"):
-        decided("{% if a -%}\n{% if b -%}\nx\n{% endif -%}\n{% endif -%}\n", a=True)
+        decide_blocks("{% if a -%}\n{% if b -%}\nx\n{% endif -%}\n{% endif -%}\n", a=True)
 
 
 # --- env and routes

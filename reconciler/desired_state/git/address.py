@@ -74,7 +74,7 @@ def _read_url(scheme: str, rest: str) -> Address:
         raise UsageError(f"{scheme}:// is not an address that is asked", _USE)
     login, at, _ = rest.partition("/")[0].rpartition("@")
     if at and (scheme != "ssh" or ":" in login):
-        raise _no_login()
+        raise _login_error()
     parts = _URL.fullmatch(rest)
     if not parts or ".." in parts["host"] or not _is_port(parts["port"]) or parts["path"].startswith("/-"):
         raise UsageError(f"the {scheme}:// address cannot be read", _USE)
@@ -85,7 +85,7 @@ def _read_url(scheme: str, rest: str) -> Address:
 
 def _read_scp(text: str) -> Address:
     if "@" in text.partition(":")[2].partition("/")[0]:
-        raise _no_login()
+        raise _login_error()
     parts = _SCP.fullmatch(text)
     if not parts or ".." in parts["host"]:
         raise UsageError("--repo is not an address of a repository", _USE)
@@ -116,6 +116,6 @@ def _is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
 
 
-def _no_login() -> UsageError:
+def _login_error() -> UsageError:
     next_step = "take it out; use a git credential helper (git help credentials), or ssh with a deploy key"
     return UsageError("--repo holds a login, which every process list and log would show", next_step)

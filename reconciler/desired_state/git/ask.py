@@ -80,7 +80,7 @@ async def ask_git(
     if talk.too_much:
         return Answer(-1, b"", "the answer is too long")
     code = transport.get_returncode()
-    return Answer(-1 if code is None else code, bytes(talk.kept[1]), _in_one_line(bytes(talk.kept[2])))
+    return Answer(-1 if code is None else code, bytes(talk.kept[1]), _complaint_line(bytes(talk.kept[2])))
 
 
 class _Talk(asyncio.SubprocessProtocol):
@@ -166,9 +166,9 @@ def _environment(folder: Path, protocols: str) -> dict[str, str]:
     return environment(folder) | reaching | bounded  # a home that is a repository has no say here
 
 
-def _in_one_line(said: bytes) -> str:
+def _complaint_line(said: bytes) -> str:
     """The complaint that matters; what a remote wrote cannot garble a terminal."""
     lines = [line.strip() for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
-    telling = [line for line in lines if not line.startswith(_EMPTY_WORDS)]
-    text = re.sub(r"://[^/\s@]*@", "://…@", "; ".join(dict.fromkeys((telling or lines)[-3:])))
+    significant = [line for line in lines if not line.startswith(_EMPTY_WORDS)]
+    text = re.sub(r"://[^/\s@]*@", "://…@", "; ".join(dict.fromkeys((significant or lines)[-3:])))
     return printable(text, 400)

@@ -69,7 +69,7 @@ def open_commit(folder: Path, ref: str | None) -> Iterator[CommitTree]:
             raise GitError(f"the repository of {folder} has no commit yet", next_step)
         if commit is None:
             raise GitError(f"there is no commit {ref} in the repository of {folder}", "see git branch -a and git tag")
-        yield CommitTree(objects, commit[0], path, committed_at=_committed_at(commit[2]))
+        yield CommitTree(objects, commit[0], path, committed_at=_commit_time(commit[2]))
 
 
 @contextmanager
@@ -79,7 +79,7 @@ def open_mirror(mirror: Path, commit: str, folder: PurePosixPath) -> Iterator[Co
         found = objects.read(f"{commit}^{{commit}}")
         if found is None or found[0] != commit:
             raise GitError(f"commit {commit[:7]} is not in {mirror}", "fetch it again")
-        yield CommitTree(objects, commit, folder, committed_at=_committed_at(found[2]))
+        yield CommitTree(objects, commit, folder, committed_at=_commit_time(found[2]))
 
 
 class CommitTree:
@@ -115,7 +115,7 @@ class CommitTree:
         return f"{self.id}:{path if path != '.' else ''}"
 
 
-def _committed_at(commit: bytes) -> float | None:
+def _commit_time(commit: bytes) -> float | None:
     """`committer NAME <MAIL> SECONDS ZONE`, among the lines before the first empty one."""
     found = re.search(rb"^committer .*> ([0-9]{1,12}) [-+][0-9]{4}$", commit.partition(b"\n\n")[0], re.MULTILINE)
     return float(found[1]) if found else None
@@ -154,10 +154,10 @@ class _Objects:
             self._ask.write(os.fsencode(name) + b"\n")
             self._ask.flush()
         except BrokenPipeError:
-            raise self._failure() from None
+            raise self._error() from None
         header = self._answer.readline()
         if not header:
-            raise self._failure()
+            raise self._error()
         words = header.rsplit(b" ", 2)
         if len(words) != 3 or not words[2].strip().isdigit():
             if header.endswith(b" ambiguous\n"):
@@ -169,10 +169,10 @@ class _Objects:
         while left > 0 and (skipped := self._answer.read(min(left, 1 << 16))):
             left -= len(skipped)
         if left > 0:
-            raise self._failure()
+            raise self._error()
         return words[0].decode(), words[1].decode(), content
 
-    def _failure(self) -> GitError:
+    def _error(self) -> GitError:
         with suppress(BrokenPipeError):
             self._ask.close()
         if self._late:

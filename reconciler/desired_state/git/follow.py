@@ -43,7 +43,7 @@ class Follower:
         self._forward: set[tuple[str, str]] = set()  # (commit, applied) that are no step back
         self._refused: tuple[object, GitError] | None = None
 
-    async def newest(self, applied: Sequence[str] = ()) -> Revision:
+    async def find_newest(self, applied: Sequence[str] = ()) -> Revision:
         """The tip of the branch if it may be followed; else the last one that was, with the problem.
 
         `applied`: the commits that the hosts had last, the newest first. Raises GitError when no earlier
@@ -54,12 +54,12 @@ class Follower:
         try:
             tip = await self.remote.tip()
         except GitError as problem:
-            return await self._last(problem, applied, signers)
-        if self._holds(tip, applied, signers) and self._counts:
+            return await self._fall_back(problem, applied, signers)
+        if self._is_current(tip, applied, signers) and self._counts:
             return self._counts
         question = (tip, tuple(applied), signers)
         if self._refused and self._refused[0] == question:  # no need to judge it again at every poll
-            return await self._last(self._refused[1], applied, signers)
+            return await self._fall_back(self._refused[1], applied, signers)
         try:
             self._counts = await self._judge(tip, applied, signers)
             self._signers = signers
@@ -67,14 +67,14 @@ class Follower:
             if isinstance(problem, CommitRefused):
                 problem.revision = tip
                 self._refused = (question, problem)
-            return await self._last(problem, applied, signers)
+            return await self._fall_back(problem, applied, signers)
         return self._counts
 
     def forget(self) -> None:
         """Read the mirror afresh next time; for when a commit in it could not be loaded."""
         self._counts = None
 
-    def _holds(self, commit: str, applied: Sequence[str], signers: Signers | None) -> bool:
+    def _is_current(self, commit: str, applied: Sequence[str], signers: Signers | None) -> bool:
         """Whether this commit counts already, by the same list of signers, and is ahead of all that was applied."""
         ahead = all(old == commit or (commit, old) in self._forward for old in applied)
         counts = self._counts is not None and self._counts.commit == commit and self._signers == signers
@@ -82,7 +82,7 @@ class Follower:
 
     async def _judge(self, commit: str, applied: Sequence[str], signers: Signers | None) -> Revision:
         await self.remote.fetch(commit)
-        last, verified = self._remembered()
+        last, verified = self._recall()
         notes = []
         for old in dict.fromkeys((*((last,) if last else ()), *applied)):
             if note := await self._check_direction(commit, old):
@@ -99,7 +99,7 @@ class Follower:
         history = await self.remote.history(new, old, lambda known: known.direction(new, old) is not Direction.UNKNOWN)
         way = history.direction(new, old)
         if way in (Direction.BACK, Direction.UNKNOWN) and not self._allow_step_back:
-            raise self._step_back(new, old, way)
+            raise self._step_back_error(new, old, way)
         self._forward.add((new, old))
         if way is Direction.BACK:
             return f"{self.remote.name} went back from {old[:7]} to {new[:7]}, as allowed"
@@ -116,7 +116,7 @@ class Follower:
 
         return (await self.remote.history(commit, commit, enough)).line(commit)[1:most]
 
-    async def behind(self, commit: str, applied: str) -> str:
+    async def why_behind(self, commit: str, applied: str) -> str:
         """Why this commit may not follow `applied`; "" when it may."""
         try:
             await self._check_direction(commit, applied)
@@ -124,7 +124,7 @@ class Follower:
             return str(refused)
         return ""
 
-    def _step_back(self, new: str, old: str, way: Direction) -> CommitRefused:
+    def _step_back_error(self, new: str, old: str, way: Direction) -> CommitRefused:
         if way is Direction.BACK:
             problem = f"is at {new[:7]}, which is older than {old[:7]}, followed before"
             next_step = "if this is a mirror that lags, wait; to go back make a new commit (git revert)"
@@ -136,26 +136,28 @@ class Follower:
     async def _check_signatures(self, commit: str, signers: Signers, since: str | None) -> str:
         if since is not None:
             start = since
-            known = await self.remote.history(commit, start, lambda past: past.between(commit, start) is not None)
-            if self._allow_step_back and known.between(commit, start) is None:
+            known = await self.remote.history(
+                commit, start, lambda past: past.commits_between(commit, start) is not None
+            )
+            if self._allow_step_back and known.commits_between(commit, start) is None:
                 since = None  # the past was rewritten and is gone; the note says what is left unchecked
         return (await verify(self.remote.mirror, commit, signers.path, since)).note
 
-    async def _last(self, problem: GitError, applied: Sequence[str], signers: Signers | None) -> Revision:
+    async def _fall_back(self, problem: GitError, applied: Sequence[str], signers: Signers | None) -> Revision:
         """The one that counted before, if it still may."""
         if self._counts is None:
-            last, _ = self._remembered()
+            last, _ = self._recall()
             if last is None:
                 raise problem
             try:
                 self._counts, self._signers = await self._judge(last, applied, signers), signers
             except GitError:
                 raise problem from None
-        if not self._holds(self._counts.commit, applied, signers):
+        if not self._is_current(self._counts.commit, applied, signers):
             raise problem
         return replace(self._counts, notes=(), problem=problem)
 
-    def _remembered(self) -> tuple[str | None, str | None]:
+    def _recall(self) -> tuple[str | None, str | None]:
         """The last commit that counted, and the last one whose signature was checked."""
         try:
             kept = json.loads(self._file.read_bytes())

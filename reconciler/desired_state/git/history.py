@@ -32,9 +32,9 @@ class History:
     parents: Mapping[str, tuple[str, ...]]
     cut: frozenset[str] = frozenset()
 
-    def below(self, *commits: str) -> set[str]:
+    def ancestors(self, *commits: str) -> set[str]:
         """These commits and all their known ancestors."""
-        return _reached(commits, self.parents)
+        return _find_reachable(commits, self.parents)
 
     def direction(self, new: str, old: str) -> Direction:
         """The way from `old` to `new`; never a guess."""
@@ -42,26 +42,26 @@ class History:
             return Direction.SAME
         if new not in self.parents or old not in self.parents:
             return Direction.UNKNOWN
-        below_old, below_new = self.below(old), self.below(new)
+        below_old, below_new = self.ancestors(old), self.ancestors(new)
         if new in below_old:
             return Direction.BACK
         if old in below_new:
             return Direction.FORWARD
         # Below a cut anything may lie, but not what itself lies above that cut.
-        told = below_old & self.cut <= below_new and below_new & self.cut <= below_old
-        return Direction.ASIDE if told else Direction.UNKNOWN
+        decidable = below_old & self.cut <= below_new and below_new & self.cut <= below_old
+        return Direction.ASIDE if decidable else Direction.UNKNOWN
 
-    def between(self, commit: str, since: str) -> frozenset[str] | None:
+    def commits_between(self, commit: str, since: str) -> frozenset[str] | None:
         """Every commit that `commit` has and `since` has not; None when the history here cannot tell."""
         if commit not in self.parents or since not in self.parents:
             return None
-        known = self.below(since)
-        found = self.below(commit) - known
+        known = self.ancestors(since)
+        found = self.ancestors(commit) - known
         if found & self.cut:
             return None
         children = self._children() if known & self.cut else {}
         # What is above a cut of `since` cannot also be below it, so it is new for certain.
-        if all(found <= _reached((cut,), children) for cut in known & self.cut):
+        if all(found <= _find_reachable((cut,), children) for cut in known & self.cut):
             return frozenset(found)
         return None
 
@@ -84,7 +84,7 @@ class History:
         return children
 
 
-def _reached(starts: Iterable[str], next_of: Mapping[str, tuple[str, ...]]) -> set[str]:
+def _find_reachable(starts: Iterable[str], next_of: Mapping[str, tuple[str, ...]]) -> set[str]:
     reached: set[str] = set()
     waiting = list(starts)
     while waiting:

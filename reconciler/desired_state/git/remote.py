@@ -74,7 +74,7 @@ class Remote:
         ref = f"refs/heads/{self.branch}" if self.branch else "HEAD"
         answer = await self._ask("ls-remote", "--", self.address.url, ref, bounds=_TIP)
         if answer.code != 0:
-            raise self._unreachable(answer)
+            raise self._unreachable_error(answer)
         for line in answer.output.decode("utf-8", "replace").splitlines():
             commit, _, name = line.partition("\t")
             if name == ref and re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", commit):
@@ -84,11 +84,11 @@ class Remote:
 
     async def fetch(self, commit: str) -> None:
         """Have the commit's files in the mirror, readable. Raises RemoteUnreachable."""
-        async with self._locked():
-            if await self._readable(commit):
+        async with self._hold_lock():
+            if await self._is_readable(commit):
                 return
             answer = await self._fetch_into_mirror(commit)
-            if not answer or answer.code != 0 or not await self._readable(commit):
+            if not answer or answer.code != 0 or not await self._is_readable(commit):
                 await self._start_anew(commit)
 
     async def history(self, commit: str, other: str, enough: Callable[[History], bool]) -> History:
@@ -98,19 +98,19 @@ class Remote:
         for depth in _DEPTHS:
             if enough(history):
                 break
-            async with self._locked():
+            async with self._hold_lock():
                 answer = await self._fetch(self.mirror, wants, depth, _WHOLE)
                 if answer.code != 0 and other in wants:  # the remote may not have it, or no longer
                     wants = [commit]
                     answer = await self._fetch(self.mirror, wants, depth, _WHOLE)
             if answer.code != 0:
-                raise self._unreachable(answer)
+                raise self._unreachable_error(answer)
             history = await read_history(self.mirror, commit, other)
         return history
 
     async def _fetch_into_mirror(self, commit: str) -> Answer | None:
         """Only what is new to the mirror. None when there is no mirror yet, or one that has grown too large."""
-        if not self.mirror.is_dir() or await self._too_large():
+        if not self.mirror.is_dir() or await self._is_too_large():
             return None
         known = await ask_git("rev-parse", "--verify", "--quiet", f"refs/reconcile/{self.key}", folder=self.mirror)
         refspec = [f"+{commit}:refs/reconcile/{self.key}"]
@@ -133,7 +133,7 @@ class Remote:
         answer = await self._fetch(new, [f"+{commit}:refs/reconcile/{self.key}"], 1, _WHOLE)
         if answer.code != 0:
             await asyncio.to_thread(_remove, new)
-            raise self._unreachable(answer)
+            raise self._unreachable_error(answer)
         with suppress(FileNotFoundError):
             self.mirror.rename(old)
         new.rename(self.mirror)
@@ -158,7 +158,7 @@ class Remote:
         chosen = await ask_git("config", "--get", "core.sshCommand", folder=self.cache)
         return {} if chosen.code == 0 else {"GIT_SSH_COMMAND": _SSH}
 
-    async def _readable(self, commit: str) -> bool:
+    async def _is_readable(self, commit: str) -> bool:
         """Whether the mirror has everything of this commit, and its desired state can be read."""
         if not self.mirror.is_dir():
             return False
@@ -173,7 +173,7 @@ class Remote:
             return False
         return True
 
-    async def _too_large(self) -> bool:
+    async def _is_too_large(self) -> bool:
         answer = await ask_git("count-objects", "-v", folder=self.mirror)
         text = answer.output.decode("ascii", "replace")
         found = {name: int(number) for name, number in re.findall(r"^([a-z-]+): ([0-9]+)$", text, re.MULTILINE)}
@@ -182,7 +182,7 @@ class Remote:
         return found.get("count", 0) > _MOST_LOOSE or found.get("packs", 0) > _MOST_PACKS
 
     @asynccontextmanager
-    async def _locked(self) -> AsyncIterator[None]:
+    async def _hold_lock(self) -> AsyncIterator[None]:
         """Alone with the mirror: another reconcile on this machine may follow the same repository."""
         _make(self.cache)
         with (self.cache / "lock").open("wb") as file:
@@ -194,7 +194,7 @@ class Remote:
                 raise RemoteUnreachable(f"another reconcile holds {self.cache}", "end it if it is stuck") from None
             yield
 
-    def _unreachable(self, answer: Answer) -> RemoteUnreachable:
+    def _unreachable_error(self, answer: Answer) -> RemoteUnreachable:
         step = next((step for text, step in _HELP if text in answer.said), "check the address and the network")
         return RemoteUnreachable(f"{self.address.url} cannot be read: {answer.said or f'exit {answer.code}'}", step)
 

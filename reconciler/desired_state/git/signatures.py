@@ -84,7 +84,7 @@ async def verify(repository: Path, commit: str, allowed_signers: Path, since: st
     signers = read_signers(allowed_signers, repository)
     commits = {commit}
     if since is not None:
-        between = (await read_history(repository, commit, since)).between(commit, since)
+        between = (await read_history(repository, commit, since)).commits_between(commit, since)
         if between is None:
             problem = f"the history from {since[:7]} to {commit[:7]} is not all here, so its signatures are unknown"
             raise CommitRefused(problem, "git fetch --unshallow, or start anew from this commit")

@@ -20,10 +20,10 @@ from reconciler.model.action import Blocked, StartInstance
 from reconciler.model.desired import Desired
 from reconciler.model.observed import ObservedApp, ObservedHost, Unreachable
 from reconciler.model.outcome import Outcome
-from reconciler.model.wanted import Controller
+from reconciler.model.target import Controller
 from reconciler.notify.states import State, state_of
 from reconciler.notify.transitions import transitions
-from reconciler.targets.awaited_artifact import GRACE_SECONDS, awaited
+from reconciler.targets.awaited_artifact import GRACE_SECONDS, grant_grace
 from reconciler.targets.open_fleet import work_out
 from tests.support.web_server import Server, gives
 
@@ -59,7 +59,7 @@ def commit(age_seconds: float, app: str = "hello", version: str = "1.0", source:
 
 
 def late(desired: Desired) -> ArtifactMissing:
-    return asyncio.run(awaited(MISSING, desired, "hello"))
+    return asyncio.run(grant_grace(MISSING, desired, "hello"))
 
 
 def test_what_a_young_commit_asks_for_is_waited_for(folder: Path) -> None:
@@ -135,7 +135,7 @@ def blocked(desired: Desired) -> Blocked:
         hosts = {"web1": _Host()}
         progress = Progress(lambda event, **fields: None, terminal=False)
         who = Controller("token", "me", "owner")
-        work = _Seen(hosts, opened.sites, opened.targets, who, progress, late=opened.late)  # type: ignore[arg-type]
+        work = _Seen(hosts, opened.sites, opened.targets, who, progress, grant_grace=opened.grant_grace)  # type: ignore[arg-type]
         return (await work.run())[0]
 
     end = asyncio.run(story()).end
@@ -169,10 +169,10 @@ def test_a_host_that_has_the_version_is_not_bothered(folder: Path) -> None:
     commit(age_seconds=60)
 
     opened = asyncio.run(work_out(load(folder), None, None))
-    (target,) = opened.targets
-    assert (target.wanted.release, opened.refused) == (None, [])
+    (files,) = opened.targets
+    assert (files.target.release, opened.refused) == (None, [])
     seen = ObservedHost("web1").with_app("hello", ObservedApp(releases=("1.0-" + "0" * 12,)))
-    assert isinstance(next_action(target.wanted, seen), StartInstance)
+    assert isinstance(next_action(files.target, seen), StartInstance)
 
 
 def test_what_cannot_be_asked_says_why(folder: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

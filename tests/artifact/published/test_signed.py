@@ -12,13 +12,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from reconciler.apply.install import have
-from reconciler.artifact.signed import prove_signed
+from reconciler.apply.install import load_or_fetch
+from reconciler.artifact.signed import verify_signature
 from reconciler.errors import ArtifactMissing, ArtifactRefused
 from reconciler.model.desired import App
 from reconciler.model.machine import read_host
 from reconciler.model.traefik import Traefik
-from reconciler.targets.resolve import Site, Target, resolve
+from reconciler.targets.resolve import HostSite, TargetFiles, resolve
 from tests.support.archives import file, tar_bytes
 from tests.support.web_server import Server, gives
 
@@ -58,7 +58,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def prove(folder: Path, key: str = KEY, sha256: str = SHA256, source: str = "app-{version}.tar.gz") -> None:
-    asyncio.run(prove_signed(source, "1.0", folder, key, sha256, folder / "app-1.0.tar.gz"))
+    asyncio.run(verify_signature(source, "1.0", folder, key, sha256, folder / "app-1.0.tar.gz"))
 
 
 def refused(folder: Path, key: str = KEY, sha256: str = SHA256) -> str:
@@ -230,16 +230,18 @@ def test_a_release_that_is_ready_from_before_is_not_installed_without_its_signat
     archive = tar_bytes([file("bin/hello", mode=0o755)])
     (tmp_path / "hello-1.0.tar").write_bytes(archive)
 
-    assert asyncio.run(have(target(tmp_path), lambda text: None)).executables == ("bin/hello",)
+    assert asyncio.run(load_or_fetch(target(tmp_path), lambda text: None)).executables == ("bin/hello",)
     with pytest.raises(ArtifactMissing, match="is not signed"):
-        asyncio.run(have(target(tmp_path, minisign=OWN_KEY), lambda text: None))
+        asyncio.run(load_or_fetch(target(tmp_path, minisign=OWN_KEY), lambda text: None))
     (tmp_path / "hello-1.0.tar.minisig").write_text(sign(archive, "file:hello-1.0.tar"))
-    assert asyncio.run(have(target(tmp_path, minisign=OWN_KEY), lambda text: None)).executables == ("bin/hello",)
+    assert asyncio.run(load_or_fetch(target(tmp_path, minisign=OWN_KEY), lambda text: None)).executables == (
+        "bin/hello",
+    )
     with pytest.raises(ArtifactRefused, match="is signed with the key"):
-        asyncio.run(have(target(tmp_path, minisign=KEY), lambda text: None))
+        asyncio.run(load_or_fetch(target(tmp_path, minisign=KEY), lambda text: None))
 
 
-def target(folder: Path, **more: str) -> Target:
+def target(folder: Path, **more: str) -> TargetFiles:
     artifact = {"source": "hello-{version}.tar", **more}
     app = App.model_validate({"app": "hello", "version": "1.0", "artifact": artifact, "hosts": ["web1"]})
-    return resolve(app, Site("web1", read_host("web1"), (8080,)), Traefik(), folder, SHA256, str)
+    return resolve(app, HostSite("web1", read_host("web1"), (8080,)), Traefik(), folder, SHA256, str)

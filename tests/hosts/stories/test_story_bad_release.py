@@ -14,7 +14,7 @@ from reconciler.engine.converge import Pass
 from reconciler.engine.progress import Progress
 from reconciler.model.action import Blocked
 from reconciler.model.outcome import Outcome
-from reconciler.observe.lease import controller
+from reconciler.observe.lease import new_controller
 from reconciler.targets.open_fleet import close, work_out
 from tests.hosts.stories.conftest import NewProject
 from tests.hosts.stories.project import Project, Result, nothing_touched
@@ -128,7 +128,7 @@ async def _passes(project: Project, count: int) -> list[Outcome]:
     outcomes: list[Outcome] = []
     try:
         for _ in range(count):
-            who = replace(controller(opened.owner), revision=desired.revision)
+            who = replace(new_controller(opened.owner), revision=desired.revision)
             outcomes += await Pass(opened.hosts, opened.sites, opened.targets, who, quiet).run()
     finally:
         await close(opened)

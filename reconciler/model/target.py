@@ -19,7 +19,7 @@ class Controller:
 
 
 @dataclass(frozen=True)
-class WantedRoute:
+class TargetRoute:
     """Who may be served by the app. `digests` says, a slot, which digest its route file must carry."""
 
     domains: tuple[str, ...]
@@ -30,7 +30,7 @@ class WantedRoute:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Target:
     """One app on one host, as desired.
 
     `release` is None when the version has no known digest (an artifact that is gone, or cannot be asked for now): then
@@ -45,7 +45,7 @@ class Wanted:
     unit: str
     slots: tuple[str, ...]
     env_keys: tuple[tuple[str, str], ...] = ()
-    route: WantedRoute | None = None
+    route: TargetRoute | None = None
     health_path: str | None = None  # None: running is all that is asked, or the open port
     port_asked: bool = False  # without a health path: it is healthy while its port is open
     healthy_within_seconds: float = 60.0
@@ -67,7 +67,7 @@ class Wanted:
     comes_later: bool = False  # that can pass by itself
 
     @classmethod
-    def removed(cls, host: str, app: str, waits_for: str = "", *, too_many: bool = False) -> Wanted:
+    def removal(cls, host: str, app: str, waits_for: str = "", *, too_many: bool = False) -> Target:
         """An app that shall not be on this host any more."""
         return cls(host, app, "", None, "", "", (), gone=True, waits_for=waits_for, too_many_removed=too_many)
 
