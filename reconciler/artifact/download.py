@@ -204,14 +204,23 @@ async def _open_response(question: Question, *, follow: bool = True) -> AsyncIte
                         return
                     address = _redirect_address(address, response.headers["Location"])
     except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
-        reason = printable(str(error)) or type(error).__name__
         raise _MayPass(
-            f"{readable_address(address)} could not be read: {reason}",
+            f"{readable_address(address)} could not be read: {_reason(error)}",
             "check the address and the network, then try again",
         ) from error
     raise ArtifactUnavailable(
         f"{readable_address(address)}: more than {_MOST_REDIRECTS} redirects", "correct artifact.source"
     )
+
+
+def _reason(error: Exception) -> str:
+    """Why a conversation failed, without any byte of the server: the library quotes header lines that it refuses."""
+    import httpx2
+
+    text = printable(str(error))
+    if isinstance(error, httpx2.RemoteProtocolError):
+        return "the connection was closed too early" if "closed" in text or "disconnected" in text else "not valid HTTP"
+    return text or type(error).__name__
 
 
 def _authorization_headers(question: Question, parts: SplitResult) -> dict[str, str]:
