@@ -10,10 +10,12 @@ import gc
 import importlib
 import io
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from reconciler.commands.arguments import OWN, SECRETS
 from reconciler.errors import ReconcileError, Unexpected
+from reconciler.model.options import Options
 
 DESCRIPTION = """From a commit to a converged server: tarball releases, slots under systemd, Traefik routes, over SSH.
 
@@ -47,6 +49,11 @@ COMMANDS = {
 }
 
 
+def read_options(argv: Sequence[str] | None = None) -> Options:
+    """The options in `argv`, by default this process's own. Prints what is wrong and exits with 2 for a wrong one."""
+    return Options.read(vars(parser().parse_args(argv)))
+
+
 def parser() -> argparse.ArgumentParser:
     """The whole command line. Options may stand before or after the command."""
     top = argparse.ArgumentParser(
@@ -55,12 +62,9 @@ def parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    top.set_defaults(
-        command=None, desired_state=Path("desired-state"), repo=None, branch=None, ref=None, working_tree=False,
-        allowed_signers=None, app=None, host=None, json=False, verbose=False, once=False, interval=60, wait_lock=45,
-        allow_prune=False, allow_step_back=False, metrics_file=None, listen=None, webhook_secret_file=None,
-    )  # fmt: skip
-    top.add_argument("--version", action="store_true", default=False, help="print the version of reconcile")
+    top.add_argument(
+        "--version", dest="show_version", action="store_true", default=False, help="print the version of reconcile"
+    )
     top.add_argument("--once", action="store_true", default=argparse.SUPPRESS, help="one pass, then exit")
     top.add_argument(
         "--interval", type=int, metavar="SECONDS", default=argparse.SUPPRESS,
@@ -152,15 +156,15 @@ def main(argv: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # an arrow in a reason must not end a pass under LANG=C
-    args = parser().parse_args(argv)
-    if args.version is True and args.command is None:
+    options = read_options(argv)
+    if options.show_version and options.command is None:
         return _print_version()
-    name = args.command or ("once" if args.once else "watch")
+    name = options.command or ("once" if options.once else "watch")
     try:
         run = importlib.import_module(f"reconciler.commands.{name}").run
-        return int(run(args))
+        return int(run(options))
     except ReconcileError as error:
-        return _print_error(error, args)
+        return _print_error(error, options)
     except KeyboardInterrupt:
         print("stopped; the next pass goes on from what it sees", file=sys.stderr)
         return 130
@@ -168,15 +172,15 @@ def main(argv: list[str] | None = None) -> int:
         sys.stderr.close()
         return 1
     except Exception as error:
-        return _print_error(Unexpected(error), args)
+        return _print_error(Unexpected(error), options)
 
 
-def _print_error(error: ReconcileError, args: argparse.Namespace) -> int:
-    if args.verbose:
+def _print_error(error: ReconcileError, options: Options) -> int:
+    if options.verbose:
         import traceback
 
         traceback.print_exception(error)
-    if args.json:
+    if options.json:
         import json
 
         print(json.dumps({"outcome": "error", "error": str(error), "next": error.next_step}))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from reconciler.cli import COMMANDS, parser
+from reconciler.cli import COMMANDS, read_options
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
 UNITS = sorted(path for path in (DEPLOY / "systemd").iterdir() if path.suffix in (".service", ".timer"))
@@ -38,7 +38,7 @@ def test_what_is_asked_of_reconcile_is_there(path: Path) -> None:
 
     for line in asked:
         words = line.partition(" #")[0].partition(" ||")[0].split()
-        named = parser().parse_args(words)
+        named = read_options(words)
         assert named.command in (None, *COMMANDS)
 
 

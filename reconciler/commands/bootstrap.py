@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import re
@@ -20,6 +19,7 @@ from reconciler.host.ssh import SshHost
 from reconciler.host.transport import Command, Transport
 from reconciler.model.addresses import split_target
 from reconciler.model.desired import HostSpec
+from reconciler.model.options import Options
 from reconciler.provision.files import shell_text
 from reconciler.provision.look import survey
 from reconciler.provision.steps import Asked, Impossible, Step, notes, steps
@@ -43,19 +43,19 @@ class Machine:
     spec: HostSpec | None
 
 
-def run(args: argparse.Namespace) -> int:
+def run(options: Options) -> int:
     """0 when it is a host now (or a dry run showed how), 1 when not."""
-    return asyncio.run(_bootstrap(args))
+    return asyncio.run(_bootstrap(options))
 
 
-async def _bootstrap(args: argparse.Namespace) -> int:
-    machine = _machine(args)
-    keys = _public_keys(args.key)
-    swap = _mib(args.swap) if args.swap else None
+async def _bootstrap(options: Options) -> int:
+    machine = _machine(options)
+    keys = _public_keys(options.key)
+    swap = _mib(options.swap) if options.swap else None
     shown = await ask_host_key(
-        machine.name, machine.address, machine.port, fingerprint=args.host_key, pinned=_pinned_key(machine)
+        machine.name, machine.address, machine.port, fingerprint=options.host_key, pinned=_pinned_key(machine)
     )
-    _confirm_host_key(machine, shown, args)
+    _confirm_host_key(machine, shown, options)
     user = machine.user or shown.login or "root"
     host = SshHost(machine.name, machine.address, user=user, port=machine.port, host_key=shown.line)
     layout = (machine.spec or HostSpec(address=machine.address)).paths
@@ -65,29 +65,29 @@ async def _bootstrap(args: argparse.Namespace) -> int:
         plan = steps(seen, asked)
         if isinstance(plan, Impossible):
             raise HostRefused(machine.name, plan.reason, plan.next_step)
-        if args.dry_run:
+        if options.dry_run:
             print(shell_text([step.script for step in plan]), end="")
             return 0
-        _print_plan(machine, shown, seen, plan, notes(seen, asked), args)
-        if plan and not _confirm_plan(args):
+        _print_plan(machine, shown, seen, plan, notes(seen, asked), options)
+        if plan and not _confirm_plan(options):
             return 1
-        left = await _carry_out(host, asked, plan, (lambda text: None) if args.json else _print_progress)
+        left = await _carry_out(host, asked, plan, (lambda text: None) if options.json else _print_progress)
     finally:
         await host.close()
-    await _try_login_as_deploy_user(machine, shown, asked, own_keys=not args.key)
-    return _enlist_host(machine, shown, plan, left, args)
+    await _try_login_as_deploy_user(machine, shown, asked, own_keys=not options.key)
+    return _enlist_host(machine, shown, plan, left, options)
 
 
-def _machine(args: argparse.Namespace) -> Machine:
+def _machine(options: Options) -> Machine:
     try:
-        user, address, port = split_target(args.target)
+        user, address, port = split_target(options.target)
     except ValueError as error:
         raise UsageError(str(error), "write [user@]HOST[:port], an IPv6 address in [ ]") from None
     if address == "local":
         raise UsageError("local needs no bootstrap", "reconcile runs there as root itself, see deploy/README.md")
-    hosts = read_fleet_of(args.desired_state).hosts
+    hosts = read_fleet_of(options.desired_state).hosts
     machine = (address.lower(), port or 22)
-    name = args.name or next((n for n, spec in hosts.items() if n == address or spec.machine == machine), address)
+    name = options.name or next((n for n, spec in hosts.items() if n == address or spec.machine == machine), address)
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", name):
         raise UsageError(f"{name} cannot name a host in fleet.yaml", "--name web1")
     spec = hosts.get(name)
@@ -96,7 +96,7 @@ def _machine(args: argparse.Namespace) -> Machine:
     return Machine(name, user, address, port, spec)
 
 
-def _public_keys(files: list[Path] | None) -> tuple[str, ...]:
+def _public_keys(files: tuple[Path, ...] | None) -> tuple[str, ...]:
     """The public keys of the controllers: the named ones, else those in ~/.ssh."""
     folder = Path("~/.ssh").expanduser()
     paths = files or [path for name in USUAL_KEYS if (path := folder / name).is_file()]
@@ -124,13 +124,13 @@ def _mib(size: str) -> int:
     return int(found[1]) * _SIZES[found[2]]
 
 
-def _confirm_host_key(machine: Machine, shown: ShownKey, args: argparse.Namespace) -> None:
+def _confirm_host_key(machine: Machine, shown: ShownKey, options: Options) -> None:
     """Raises HostKeyRefused unless a person, the desired state or known_hosts vouches for this very key."""
     compare = "compare it with the provider's console"
-    if reason := _why_not_this_key(shown, args.host_key, _pinned_key(machine)):
-        more = ", then --host-key" if not args.host_key and shown.known != "revoked" else ""
+    if reason := _why_not_this_key(shown, options.host_key, _pinned_key(machine)):
+        more = ", then --host-key" if not options.host_key and shown.known != "revoked" else ""
         raise HostKeyRefused(machine.name, reason, compare + more)
-    if args.host_key or _pinned_key(machine) or shown.known == "known":
+    if options.host_key or _pinned_key(machine) or shown.known == "known":
         return
     kind = shown.line.partition(" ")[0]
     print(f"{machine.name} shows the host key {shown.fingerprint} ({kind}), which nobody vouched for", file=sys.stderr)
@@ -175,10 +175,10 @@ def _print_plan(
     seen: Survey,
     plan: tuple[Step, ...],
     left: tuple[str, ...],
-    args: argparse.Namespace,
+    options: Options,
 ) -> None:
-    if args.json:
-        if not args.yes:
+    if options.json:
+        if not options.yes:
             print(json.dumps(_report(machine, shown, plan, left, "planned" if plan else "converged"), indent=2))
         return
     os = f"{seen.os}, " if seen.os else ""
@@ -206,10 +206,10 @@ def _report(
     }
 
 
-def _confirm_plan(args: argparse.Namespace) -> bool:
-    if args.yes or (not args.json and _ask("Do this? [y/N] ")):
+def _confirm_plan(options: Options) -> bool:
+    if options.yes or (not options.json and _ask("Do this? [y/N] ")):
         return True
-    if not args.json:
+    if not options.json:
         print("nothing was changed\nnext: --yes goes on, --dry-run prints the script", file=sys.stderr)
     return False
 
@@ -262,15 +262,15 @@ async def _try_login_as_deploy_user(machine: Machine, shown: ShownKey, asked: As
 
 
 def _enlist_host(
-    machine: Machine, shown: ShownKey, plan: tuple[Step, ...], remarks: tuple[str, ...], args: argparse.Namespace
+    machine: Machine, shown: ShownKey, plan: tuple[Step, ...], remarks: tuple[str, ...], options: Options
 ) -> int:
     keys = {"address": machine.address, "user": DEPLOY_USER}
     if machine.port and machine.port != 22:
         keys["port"] = str(machine.port)
-    written = add_host(args.desired_state, machine.name, keys | {"host_key": shown.line})
-    file = f"{label(args.desired_state)}/fleet.yaml"
-    if args.json:
-        if args.yes:
+    written = add_host(options.desired_state, machine.name, keys | {"host_key": shown.line})
+    file = f"{label(options.desired_state)}/fleet.yaml"
+    if options.json:
+        if options.yes:
             print(
                 json.dumps(
                     _report(machine, shown, plan, remarks, "converged") | {"file": file, "changed": written}, indent=2

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import sys
 
 from reconciler.commands.live_slot import open_live_slot
 from reconciler.errors import HostError
 from reconciler.host.terminal import require_terminal
+from reconciler.model.options import Options
 
 
-def run(args: argparse.Namespace) -> int:
+def run(options: Options) -> int:
     """The exit code of the console."""
     require_terminal()
-    return asyncio.run(_console(args))
+    return asyncio.run(_console(options))
 
 
-async def _console(args: argparse.Namespace) -> int:
-    async with open_live_slot(args) as place:
+async def _console(options: Options) -> int:
+    async with open_live_slot(options) as place:
         node = await place.node()
         version = place.slot.running.version if place.slot.running else "?"
         where = f"{place.host.name}: {place.app} {version} in slot {place.slot.name}, node {node.name}"

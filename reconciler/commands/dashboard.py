@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import sys
 
@@ -11,6 +10,7 @@ from reconciler.host.http import HttpConnection, NoAnswer
 from reconciler.host.transport import Transport
 from reconciler.host.tunnel import open_tunnel
 from reconciler.model.observed import Unreachable
+from reconciler.model.options import Options
 from reconciler.observe.lease import new_controller
 from reconciler.observe.look import observe
 from reconciler.targets.open_fleet import open_fleet
@@ -19,27 +19,27 @@ from reconciler.targets.resolve import api_port
 PATH = "/dashboard/"
 
 
-def run(args: argparse.Namespace) -> int:
+def run(options: Options) -> int:
     """Runs until Ctrl-C."""
-    args.host = [args.host_name]
+    options = options.for_host()
     try:
-        return asyncio.run(_dashboard(args))
+        return asyncio.run(_dashboard(options))
     except KeyboardInterrupt:
         return 0
 
 
-async def _dashboard(args: argparse.Namespace) -> int:
-    async with open_fleet(args) as opened:
-        if args.host_name not in opened.hosts:
-            raise UsageError(f"no app is on host {args.host_name}", "name a host that has one")
-        host, site = opened.hosts[args.host_name], opened.sites[args.host_name]
+async def _dashboard(options: Options) -> int:
+    async with open_fleet(options) as opened:
+        if options.host_name not in opened.hosts:
+            raise UsageError(f"no app is on host {options.host_name}", "name a host that has one")
+        host, site = opened.hosts[options.host_name], opened.sites[options.host_name]
         targets = [files for files in opened.targets if files.target.proxy]
         seen = await observe(host, site, targets, new_controller(opened.owner))
         if isinstance(seen, Unreachable):
             raise HostError(host.name, seen.reason, seen.next_step)
         port = api_port(seen, site)
         await _refuse_without(host, port)
-        server = await open_tunnel(host, port, args.port)
+        server = await open_tunnel(host, port, options.port)
         try:
             print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}{PATH}", flush=True)
             print(f"the dashboard of Traefik on {host.name}, until Ctrl-C", file=sys.stderr, flush=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import signal
@@ -12,14 +11,15 @@ from collections.abc import Coroutine
 from reconciler.demo.story import Swap, perform
 from reconciler.demo.traefik import find_traefik
 from reconciler.errors import UsageError
+from reconciler.model.options import Options
 
 STOPPED = 130
 
 
-def run(args: argparse.Namespace) -> int:
+def run(options: Options) -> int:
     """0 when both passes converged and no request failed, else 1; nothing that was started is left in any case."""
     traefik = find_traefik()
-    results = sys.stdout if not args.json else sys.stderr
+    results = sys.stdout if not options.json else sys.stderr
 
     def say(text: str) -> None:
         print(text, file=results, flush=True)
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     if swap is None:
         print("\nstopped; all that the demo had started is gone", file=sys.stderr)
         return STOPPED
-    if args.json:
+    if options.json:
         print(json.dumps(swap.as_json(), indent=2))
     if swap.fault:
         print(f"the demo failed: {swap.fault}; please report it with all of the output", file=sys.stderr)

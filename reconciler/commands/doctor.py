@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 from dataclasses import asdict
@@ -13,23 +12,24 @@ from reconciler.engine.report import table
 from reconciler.errors import HostRefused
 from reconciler.model.desired import Desired
 from reconciler.model.machine import HostSpec
+from reconciler.model.options import Options
 from reconciler.observe.ask import ask_all_traefiks
 from reconciler.provision.findings import Around, Finding, findings
 from reconciler.provision.look import survey
 from reconciler.targets.open_fleet import open_host
 
 
-def run(args: argparse.Namespace) -> int:
+def run(options: Options) -> int:
     """0 when there is no problem, else 1."""
-    return asyncio.run(_doctor(args))
+    return asyncio.run(_doctor(options))
 
 
-async def _doctor(args: argparse.Namespace) -> int:
-    fleet = read_fleet_of(args.desired_state)
-    spec = Desired(fleet, (), None, args.desired_state).host(args.target)
-    found = await _examine_host(args.target, spec, fleet.traefik.api_ports)
-    if args.json:
-        print(json.dumps({"host": args.target, "findings": [asdict(each) for each in found]}, indent=2))
+async def _doctor(options: Options) -> int:
+    fleet = read_fleet_of(options.desired_state)
+    spec = Desired(fleet, (), None, options.desired_state).host(options.target)
+    found = await _examine_host(options.target, spec, fleet.traefik.api_ports)
+    if options.json:
+        print(json.dumps({"host": options.target, "findings": [asdict(each) for each in found]}, indent=2))
     else:
         print(_text(found), end="")
     return 1 if any(each.level == "problem" for each in found) else 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import re
@@ -13,31 +12,32 @@ from typing import Any
 from reconciler.engine.report import table
 from reconciler.errors import HostError, UsageError
 from reconciler.host.transport import Command
+from reconciler.model.options import Options
 from reconciler.model.reserved import APP_NAME
 from reconciler.targets.open_fleet import OpenFleet, demand_all, open_fleet
 from reconciler.tools import scripts
 from reconciler.tools.records import read_entry
 
 
-def run(args: argparse.Namespace) -> int:
+def run(options: Options) -> int:
     """0 when every host answered, else 1."""
-    return asyncio.run(_history(args))
+    return asyncio.run(_history(options))
 
 
-async def _history(args: argparse.Namespace) -> int:
-    _check_app_name(args.app_name)
-    async with open_fleet(args) as opened:  # of all hosts: an app that is gone has left its history there
-        histories = await asyncio.gather(*(_read_history(opened, name, args.app_name) for name in sorted(opened.hosts)))
+async def _history(options: Options) -> int:
+    _check_app_name(options.app_name)
+    async with open_fleet(options) as opened:  # of all hosts: an app that is gone has left its history there
+        histories = await asyncio.gather(
+            *(_read_history(opened, name, options.app_name) for name in sorted(opened.hosts))
+        )
     failed = int(None in histories)
     entries = [entry for of_host in histories for entry in of_host or []]
     if not entries and not failed:
         demand_all(opened)  # what cannot be worked out has hosts that nobody asked
-        print(f"no host knows of an app {args.app_name}", file=sys.stderr)
+        print(f"no host knows of an app {options.app_name}", file=sys.stderr)
     entries.sort(key=lambda entry: int(entry["at"]))
-    print(
-        json.dumps(entries, indent=2, ensure_ascii=False) if args.json else table([_row(entry) for entry in entries]),
-        end="",
-    )
+    as_json = json.dumps(entries, indent=2, ensure_ascii=False) if options.json else ""
+    print(as_json or table([_row(entry) for entry in entries]), end="")
     return failed
 
 

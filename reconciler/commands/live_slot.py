@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -13,6 +12,7 @@ from reconciler.decide.slots import live_slot
 from reconciler.errors import HostError, UsageError
 from reconciler.host.transport import Command, Transport
 from reconciler.model.observed import Slot, Unreachable
+from reconciler.model.options import Options
 from reconciler.observe.lease import new_controller
 from reconciler.observe.look import observe
 from reconciler.targets.open_fleet import open_fleet
@@ -78,10 +78,10 @@ class LiveSlot:
 
 
 @asynccontextmanager
-async def open_live_slot(args: argparse.Namespace) -> AsyncIterator[LiveSlot]:
-    """Where `args.app_name` serves: on the host that --host names, else the first of its hosts."""
-    args.app = [args.app_name]
-    async with open_fleet(args) as opened:
+async def open_live_slot(options: Options) -> AsyncIterator[LiveSlot]:
+    """Where `options.app_name` serves: on the host that --host names, else the first of its hosts."""
+    options = options.for_app()
+    async with open_fleet(options) as opened:
         if opened.refused:
             raise UsageError(opened.refused[0].reason, opened.refused[0].next_step)
         files = opened.targets[0]
@@ -89,15 +89,15 @@ async def open_live_slot(args: argparse.Namespace) -> AsyncIterator[LiveSlot]:
         seen = await observe(host, files.site, [files], new_controller(opened.owner))
         if isinstance(seen, Unreachable):
             raise HostError(host.name, seen.reason, seen.next_step)
-        app = seen.app(args.app_name)
+        app = seen.app(options.app_name)
         if not_ours := (*app.foreign, *app.taken):  # what runs here takes the app's user and state, as a start does
             raise UsageError(
-                f"{args.app_name} on {host.name} is not reconcile's: {', '.join(not_ours)}",
-                f"reconcile plan --app {args.app_name} says what to do about it",
+                f"{options.app_name} on {host.name} is not reconcile's: {', '.join(not_ours)}",
+                f"reconcile plan --app {options.app_name} says what to do about it",
             )
         slot = live_slot(files.target, app)
         if slot is None:
-            raise UsageError(f"{args.app_name} has no live slot on {host.name}", "reconcile status")
+            raise UsageError(f"{options.app_name} has no live slot on {host.name}", "reconcile status")
         yield LiveSlot(files, host, slot)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import sys
 from collections.abc import Callable
 
 from reconciler.errors import HostError, HostRefused, UsageError
 from reconciler.host.transport import Command
+from reconciler.model.options import Options
 from reconciler.targets.open_fleet import OpenFleet, demand_all, open_fleet
 from reconciler.tools import scripts
 from reconciler.words import printable, printable_line
@@ -17,27 +17,27 @@ FOLLOW_SECONDS = 7 * 86_400
 LONGEST_LINE_BYTES = 1024 * 1024
 
 
-def run(args: argparse.Namespace) -> int:
+def run(options: Options) -> int:
     """0 when every host gave its lines, else 1."""
-    if args.lines < 1:
+    if options.lines < 1:
         raise UsageError("--lines must be 1 or more", "leave it out for 100")
-    args.app = [args.app_name]
-    return asyncio.run(_logs(args))
+    options = options.for_app()
+    return asyncio.run(_logs(options))
 
 
-async def _logs(args: argparse.Namespace) -> int:
-    async with open_fleet(args) as opened:
+async def _logs(options: Options) -> int:
+    async with open_fleet(options) as opened:
         demand_all(opened)  # without the secrets there is no telling what to hide of them
-        results = await asyncio.gather(*(_print_host_logs(opened, name, args) for name in sorted(opened.hosts)))
+        results = await asyncio.gather(*(_print_host_logs(opened, name, options) for name in sorted(opened.hosts)))
     return max(results, default=0)
 
 
-async def _print_host_logs(opened: OpenFleet, name: str, args: argparse.Namespace) -> int:
+async def _print_host_logs(opened: OpenFleet, name: str, options: Options) -> int:
     script = scripts.plain_script("logs", opened.sites[name].spec.scope)
-    command = Command(script, (args.app_name, str(args.lines), "yes" if args.follow else "no"))
+    command = Command(script, (options.app_name, str(options.lines), "yes" if options.follow else "no"))
     show = _line_printer(opened, f"{name}: " if len(opened.hosts) > 1 else "")
     try:
-        seconds = FOLLOW_SECONDS if args.follow else 60
+        seconds = FOLLOW_SECONDS if options.follow else 60
         done = await opened.hosts[name].run(command, b"", seconds, on_output=show)
         if done.status:
             reason, _, next_step = done.stderr.strip().partition("\n")
@@ -47,7 +47,7 @@ async def _print_host_logs(opened: OpenFleet, name: str, args: argparse.Namespac
         print(f"{error}\nnext: {error.next_step}", file=sys.stderr)
         return 1
     for line in done.stderr.splitlines():
-        print(f"{name}: {args.app_name} {printable_line(line)}", file=sys.stderr)
+        print(f"{name}: {options.app_name} {printable_line(line)}", file=sys.stderr)
     return 0
 
 

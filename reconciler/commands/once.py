@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import sys
@@ -15,23 +14,24 @@ from reconciler.engine.progress import Progress
 from reconciler.engine.report import end_json, notes_text, outcome_text
 from reconciler.engine.rollback import roll_back
 from reconciler.model.action import Blocked, Converged
+from reconciler.model.options import Options
 from reconciler.model.outcome import Outcome
 from reconciler.model.target import Controller
 from reconciler.observe.lease import new_controller
 from reconciler.targets.open_fleet import OpenFleet, open_fleet
 
 
-def run(args: argparse.Namespace) -> int:
+def run(options: Options) -> int:
     """0 when everything is converged, else 1."""
-    return asyncio.run(_once(args))
+    return asyncio.run(_once(options))
 
 
-async def _once(args: argparse.Namespace) -> int:
-    async with open_fleet(args, history="demanded") as opened:
-        return await run_pass(opened, args)
+async def _once(options: Options) -> int:
+    async with open_fleet(options, history="demanded") as opened:
+        return await run_pass(opened, options)
 
 
-async def run_pass(opened: OpenFleet, args: argparse.Namespace, who: Controller | None = None) -> int:
+async def run_pass(opened: OpenFleet, options: Options, who: Controller | None = None) -> int:
     """A pass and its report; the exit code."""
     from reconciler.logs import log
 
@@ -45,31 +45,31 @@ async def run_pass(opened: OpenFleet, args: argparse.Namespace, who: Controller 
         who,
         progress,
         opened.behind,
-        wait_lock_seconds=args.wait_lock,
+        wait_lock_seconds=options.wait_lock,
         prunes=opened.whole,
-        allow_prune=args.allow_prune,
+        allow_prune=options.allow_prune,
         grant_grace=opened.grant_grace,
     )
     outcomes = await work.run() + [Outcome(refused) for refused in opened.refused]
     if found := failures(opened.desired.apps, [outcome.end for outcome in outcomes]):
         outcomes = await roll_back(opened, found, outcomes, who, progress)
     seconds = now_seconds() - started
-    code = report(opened, outcomes, seconds, args)
-    if opened.desired.fleet.notify or args.metrics_file:
+    code = report(opened, outcomes, seconds, options)
+    if opened.desired.fleet.notify or options.metrics_file:
         from reconciler.daemon.after_pass import PassReports
 
-        reports = PassReports(args.metrics_file)
+        reports = PassReports(options.metrics_file)
         reports.resume_counters()
         await reports.report_pass(opened, outcomes, seconds)
     return code
 
 
-def report(opened: OpenFleet, outcomes: list[Outcome], seconds: float, args: argparse.Namespace) -> int:
+def report(opened: OpenFleet, outcomes: list[Outcome], seconds: float, options: Options) -> int:
     """Tell how a pass ended; the exit code. One that did nothing and had nothing to do logs nothing."""
     converged = all(isinstance(outcome.end, Converged) for outcome in outcomes)
     actions = sum(len(outcome.actions) for outcome in outcomes)
-    _print_outcomes(outcomes, as_json=args.json)
-    if actions or args.verbose or not converged:
+    _print_outcomes(outcomes, as_json=options.json)
+    if actions or options.verbose or not converged:
         from reconciler.logs import log
 
         log(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import sys
@@ -11,25 +10,26 @@ from reconciler.decide.plan import AppPlan
 from reconciler.engine.preview import preview
 from reconciler.engine.report import plan_json, plan_text
 from reconciler.model.action import Blocked, Converged
+from reconciler.model.options import Options
 from reconciler.targets.open_fleet import OpenFleet, open_fleet
 
 
-def run(args: argparse.Namespace) -> int:
+def run(options: Options) -> int:
     """0 nothing to do, 3 something to do, 1 when an app can go no further than it is."""
-    return asyncio.run(_plan(args))
+    return asyncio.run(_plan(options))
 
 
-async def _plan(args: argparse.Namespace) -> int:
-    async with open_fleet(args, history="wanted") as opened:
+async def _plan(options: Options) -> int:
+    async with open_fleet(options, history="wanted") as opened:
         hints = await _hints(opened)
-        foreseen = await preview(opened, allow_prune=args.allow_prune)
+        foreseen = await preview(opened, allow_prune=options.allow_prune)
         plans = [each for _, _, each in foreseen if each.actions or not _is_absent(each)]
         plans += [AppPlan(refused.host, refused.app, (), refused) for refused in opened.refused]
     for hint in hints:
         print(hint, file=sys.stderr)
     print(
-        json.dumps(plan_json(plans), indent=2, ensure_ascii=False) if args.json else plan_text(plans),
-        end="\n" * args.json,
+        json.dumps(plan_json(plans), indent=2, ensure_ascii=False) if options.json else plan_text(plans),
+        end="\n" * options.json,
     )
     if any(isinstance(each.end, Blocked) for each in plans):
         return 1

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 
 from reconciler.apply.marks import mark
+from reconciler.model.options import Options
 from reconciler.targets.open_fleet import open_fleet
 
 
-def run(args: argparse.Namespace) -> int:
+def run(options: Options) -> int:
     """0 when every host of the app was told."""
-    args.app = [args.app_name]
-    return asyncio.run(_resume(args))
+    options = options.for_app()
+    return asyncio.run(_resume(options))
 
 
-async def _resume(args: argparse.Namespace) -> int:
-    async with open_fleet(args) as opened:
-        hosts = await mark(opened, args.app_name, "resume", 0, "")
-    print(f"{args.app_name} goes on at the next pass on {', '.join(hosts)}")
+async def _resume(options: Options) -> int:
+    async with open_fleet(options) as opened:
+        hosts = await mark(opened, options.app_name, "resume", 0, "")
+    print(f"{options.app_name} goes on at the next pass on {', '.join(hosts)}")
     return 0

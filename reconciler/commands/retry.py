@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 
 from reconciler.apply.marks import mark
 from reconciler.commands.once import run_pass
+from reconciler.model.options import Options
 from reconciler.targets.open_fleet import open_fleet
 
 
-def run(args: argparse.Namespace) -> int:
+def run(options: Options) -> int:
     """0 when the app is converged after the new try, else 1."""
-    args.app = [args.app_name]
-    return asyncio.run(_retry(args))
+    options = options.for_app()
+    return asyncio.run(_retry(options))
 
 
-async def _retry(args: argparse.Namespace) -> int:
-    async with open_fleet(args) as opened:
-        await mark(opened, args.app_name, "retry", 0, "")
-        return await run_pass(opened, args)
+async def _retry(options: Options) -> int:
+    async with open_fleet(options) as opened:
+        await mark(opened, options.app_name, "retry", 0, "")
+        return await run_pass(opened, options)

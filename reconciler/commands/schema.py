@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 from reconciler.desired_state.reference import reference
 from reconciler.desired_state.schema import schemas
 from reconciler.errors import UsageError
+from reconciler.model.options import Options
 
 
-def run(args: argparse.Namespace) -> int:
-    """Prints the schema `args.name` ("app" or "fleet"), or writes both into the folder `args.write`."""
+def run(options: Options) -> int:
+    """Prints the schema `options.name` ("app" or "fleet"), or writes both into the folder `options.write`."""
     texts = {**schemas(), "README.md": reference()}
-    folder: Path | None = getattr(args, "write", None)
+    folder: Path | None = getattr(options, "write", None)
     if folder is None:
-        print(texts[f"{getattr(args, 'name', None) or 'app'}.schema.json"], end="")
+        print(texts[f"{getattr(options, 'name', None) or 'app'}.schema.json"], end="")
         return 0
     try:
         folder.mkdir(parents=True, exist_ok=True)

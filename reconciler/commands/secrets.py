@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import getpass
 import json
@@ -15,6 +14,7 @@ from reconciler.desired_state.load import label
 from reconciler.desired_state.origin import origin_of
 from reconciler.engine.report import table
 from reconciler.errors import UsageError
+from reconciler.model.options import Options
 from reconciler.model.references import references
 from reconciler.secrets.audit import Row, audit
 from reconciler.secrets.editor import edit
@@ -22,37 +22,39 @@ from reconciler.secrets.vault import Vault, strip_line_end
 from reconciler.secrets.writing import Store, open_store, recipients_of
 
 
-def run(args: argparse.Namespace) -> int:
+def run(options: Options) -> int:
     """0 when it was done; `check`: 0 when every secret that is named can be had and is for the right people, else 1."""
-    if args.verb in ("check", "list"):
-        return asyncio.run(_audit(args))
-    if args.repo or args.ref:
-        raise UsageError(f"secrets {args.verb} changes files here", "leave --repo and --ref out, and commit the files")
-    store = open_store(args.desired_state, label(args.desired_state))
-    return {"set": _set, "edit": _edit, "rekey": _rekey}[args.verb](store, args)
+    if options.verb in ("check", "list"):
+        return asyncio.run(_audit(options))
+    if options.repo or options.ref:
+        raise UsageError(
+            f"secrets {options.verb} changes files here", "leave --repo and --ref out, and commit the files"
+        )
+    store = open_store(options.desired_state, label(options.desired_state))
+    return {"set": _set, "edit": _edit, "rekey": _rekey}[options.verb](store, options)
 
 
-def _set(store: Store, args: argparse.Namespace) -> int:
-    store.refuse_name(args.secret_name)
+def _set(store: Store, options: Options) -> int:
+    store.refuse_name(options.secret_name)
     store.recipients()  # before anybody types a value in vain
     if sys.stdin.isatty():
-        value = getpass.getpass(f"value of {args.secret_name} (not shown): ").encode()
+        value = getpass.getpass(f"value of {options.secret_name} (not shown): ").encode()
         if getpass.getpass("once more: ").encode() != value:
             raise UsageError("the two are not the same", "nothing was changed")
     else:
         value = strip_line_end(sys.stdin.buffer.read())
-    return _print_files(args, store, [store.set(args.secret_name, value)])
+    return _print_files(options, store, [store.set(options.secret_name, value)])
 
 
-def _edit(store: Store, args: argparse.Namespace) -> int:
-    store.refuse_name(args.secret_name)
+def _edit(store: Store, options: Options) -> int:
+    store.refuse_name(options.secret_name)
     store.recipients()
-    before = store.value(args.secret_name)
-    after = _restore_last_line_end(edit(before or b"", args.secret_name, os.environ), before or b"")
+    before = store.value(options.secret_name)
+    after = _restore_last_line_end(edit(before or b"", options.secret_name, os.environ), before or b"")
     if after == (before or b""):
-        print(f"{args.secret_name} was not changed")
+        print(f"{options.secret_name} was not changed")
         return 0
-    return _print_files(args, store, [store.set(args.secret_name, after)])
+    return _print_files(options, store, [store.set(options.secret_name, after)])
 
 
 def _restore_last_line_end(after: bytes, before: bytes) -> bytes:
@@ -62,13 +64,13 @@ def _restore_last_line_end(after: bytes, before: bytes) -> bytes:
     return after if before.endswith(b"\n") else after.removesuffix(b"\n")
 
 
-def _rekey(store: Store, args: argparse.Namespace) -> int:
-    return _print_files(args, store, store.rekey())
+def _rekey(store: Store, options: Options) -> int:
+    return _print_files(options, store, store.rekey())
 
 
-def _print_files(args: argparse.Namespace, store: Store, files: list[str]) -> int:
+def _print_files(options: Options, store: Store, files: list[str]) -> int:
     readers = [str(each) for each in store.recipients()]
-    if args.json:
+    if options.json:
         print(json.dumps({"files": files, "readers": readers}, indent=2, ensure_ascii=False))
     else:
         for file in files:
@@ -79,21 +81,21 @@ def _print_files(args: argparse.Namespace, store: Store, files: list[str]) -> in
     return 0
 
 
-async def _audit(args: argparse.Namespace) -> int:
-    desired = await origin_of(args).read()
+async def _audit(options: Options) -> int:
+    desired = await origin_of(options).read()
     for note in desired.notes:
         print(note, file=sys.stderr)
-    named = [each for each in references(desired) if not args.app or each.user in args.app]
+    named = [each for each in references(desired) if not options.app or each.user in options.app]
     vault = Vault(desired.secret_files)
     recipients = recipients_of(desired.secret_files, f"{SECRETS}/{RECIPIENTS}")
-    rows = await audit(vault, named, recipients, whole=not args.app, opens=args.verb == "check")
-    wrong = args.verb == "check" and any(row.wrong for row in rows)
-    if args.json:
+    rows = await audit(vault, named, recipients, whole=not options.app, opens=options.verb == "check")
+    wrong = options.verb == "check" and any(row.wrong for row in rows)
+    if options.json:
         report = {"ok": not wrong, "recipients": [asdict(each) for each in recipients]}
         print(json.dumps(report | {"secrets": [asdict(row) for row in rows]}, indent=2, ensure_ascii=False))
     else:
         print(_text(rows), end="")
-    for place in vault.keys.open_to_others if args.verb == "check" else ():
+    for place in vault.keys.open_to_others if options.verb == "check" else ():
         print(f"note: the private key in {place} can be read by others; chmod 600", file=sys.stderr)
     return 1 if wrong else 0
 

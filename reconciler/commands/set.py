@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import sys
@@ -13,23 +12,24 @@ from reconciler.clock import now_seconds
 from reconciler.desired_state.set_version import SHA256_KEY, SOURCE_KEY, VERSION_KEY, AppText, open_app, write_version
 from reconciler.errors import ArtifactError, ArtifactUnavailable, UsageError
 from reconciler.model.fields import Text
+from reconciler.model.options import Options
 from reconciler.model.source import LocalFile, NotASource, read_source
 from reconciler.model.values import SHA256, VERSION
 
 
-def run(args: argparse.Namespace) -> int:
+def run(options: Options) -> int:
     """Writes the file, or raises before anything is written."""
-    sha256: str | None = getattr(args, "sha256", None)
-    _check_value(VERSION, "version", args.version)
+    sha256: str | None = getattr(options, "sha256", None)
+    _check_value(VERSION, "version", options.version)
     if sha256 is not None:
         _check_value(SHA256, "--sha256", sha256)
-    app = open_app(args.desired_state, args.app_name)
+    app = open_app(options.desired_state, options.app_name)
     old = app.value(VERSION_KEY)
-    digest = sha256.lower() if sha256 else _find_digest(app, args.version)
+    digest = sha256.lower() if sha256 else _find_digest(app, options.version)
     before = app.text
-    now = write_version(app, args.version, digest)
+    now = write_version(app, options.version, digest)
     changed = (app.folder / app.key).read_bytes() != before.encode("utf-8")
-    if args.json:
+    if options.json:
         report = {
             "app": now.app,
             "file": app.document.file,

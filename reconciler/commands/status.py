@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import sys
@@ -11,29 +10,30 @@ from reconciler.clock import sleep_seconds
 from reconciler.engine.preview import preview
 from reconciler.engine.report import status_row, status_text
 from reconciler.model.observed import ObservedHost, Unreachable
+from reconciler.model.options import Options
 from reconciler.model.target import Target
 from reconciler.targets.open_fleet import open_fleet
 
 REFRESH_SECONDS = 2
 
 
-def run(args: argparse.Namespace) -> int:
+def run(options: Options) -> int:
     """0 when every app is ready, else 1."""
-    return asyncio.run(_status(args))
+    return asyncio.run(_status(options))
 
 
-async def _status(args: argparse.Namespace) -> int:
-    if not args.watch:
-        return await _print_status(args)
+async def _status(options: Options) -> int:
+    if not options.watch:
+        return await _print_status(options)
     while True:
         sys.stdout.write("\033[H\033[2J" if sys.stdout.isatty() else "")
-        await _print_status(args)
+        await _print_status(options)
         await sleep_seconds(REFRESH_SECONDS)
 
 
-async def _print_status(args: argparse.Namespace) -> int:
-    async with open_fleet(args, history="wanted") as opened:
-        foreseen = await preview(opened, allow_prune=args.allow_prune)
+async def _print_status(options: Options) -> int:
+    async with open_fleet(options, history="wanted") as opened:
+        foreseen = await preview(opened, allow_prune=options.allow_prune)
         rows = [
             status_row(files.target, seen, plan) for files, seen, plan in foreseen if not _is_gone(files.target, seen)
         ]
@@ -50,8 +50,8 @@ async def _print_status(args: argparse.Namespace) -> int:
                 | {"ready": False, "because": refused.reason, "quarantined": [], "crash_dumps": []}
             )
     print(
-        json.dumps(rows, indent=2, ensure_ascii=False) if args.json else status_text(rows),
-        end="\n" * args.json,
+        json.dumps(rows, indent=2, ensure_ascii=False) if options.json else status_text(rows),
+        end="\n" * options.json,
     )
     return 0 if all(row["ready"] for row in rows) else 1
 

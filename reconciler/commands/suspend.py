@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import re
 
 from reconciler.apply.marks import mark
 from reconciler.errors import UsageError
+from reconciler.model.options import Options
 from reconciler.targets.open_fleet import open_fleet
 
 UNITS = {"m": 60, "h": 3600, "d": 86400}
 
 
-def run(args: argparse.Namespace) -> int:
+def run(options: Options) -> int:
     """0 when every host of the app was told."""
-    args.app = [args.app_name]
-    return asyncio.run(_suspend(args, seconds_of(args.duration)))
+    options = options.for_app()
+    return asyncio.run(_suspend(options, seconds_of(options.duration)))
 
 
 def seconds_of(duration: str | None) -> int:
@@ -29,9 +29,9 @@ def seconds_of(duration: str | None) -> int:
     return int(found[1]) * UNITS[found[2]]
 
 
-async def _suspend(args: argparse.Namespace, seconds: int) -> int:
-    async with open_fleet(args) as opened:
-        hosts = await mark(opened, args.app_name, "suspend", seconds, args.reason)
-    until = f"for {args.duration}" if args.duration else f"until `reconcile resume {args.app_name}`"
-    print(f"{args.app_name} is suspended on {', '.join(hosts)} {until}: {args.reason}")
+async def _suspend(options: Options, seconds: int) -> int:
+    async with open_fleet(options) as opened:
+        hosts = await mark(opened, options.app_name, "suspend", seconds, options.reason)
+    until = f"for {options.duration}" if options.duration else f"until `reconcile resume {options.app_name}`"
+    print(f"{options.app_name} is suspended on {', '.join(hosts)} {until}: {options.reason}")
     return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import sys
@@ -12,17 +11,18 @@ from typing import Any
 from reconciler.desired_state.origin import origin_of
 from reconciler.errors import InvalidDesiredState, ReconcileError
 from reconciler.model.desired import Desired
+from reconciler.model.options import Options
 
 
-def run(args: argparse.Namespace) -> int:
+def run(options: Options) -> int:
     """0 when it may be used, 2 when not."""
     try:
-        desired, hints = asyncio.run(_read(args))
+        desired, hints = asyncio.run(_read(options))
     except ReconcileError as error:
-        _report_error(error, as_json=args.json)
+        _report_error(error, as_json=options.json)
         return error.exit_code
     desired = replace(desired, notes=(*desired.notes, *hints))
-    if args.json:
+    if options.json:
         _print_json({"ok": True, **_summary(desired)})
         return 0
     _print_notes(desired.notes)
@@ -30,10 +30,10 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _read(args: argparse.Namespace) -> tuple[Desired, list[str]]:
+async def _read(options: Options) -> tuple[Desired, list[str]]:
     from reconciler.artifact.hints import advice
 
-    desired = await origin_of(args).read()
+    desired = await origin_of(options).read()
     plain = [{key: value for key, value in app.env.items() if isinstance(value, str)} for app in desired.apps]
     asked = [advice(app, desired.folder, values) for app, values in zip(desired.apps, plain, strict=True)]
     return desired, [hint for hints in await asyncio.gather(*asked) for hint in hints]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import signal
 import sys
@@ -25,6 +24,7 @@ from reconciler.engine.watch import Watch
 from reconciler.errors import ReconcileError, Unexpected, UsageError
 from reconciler.logs import log
 from reconciler.model.action import Blocked
+from reconciler.model.options import Options
 from reconciler.model.outcome import Outcome
 from reconciler.observe.lease import new_controller
 from reconciler.targets.open_fleet import OpenFleet
@@ -32,43 +32,43 @@ from reconciler.targets.open_fleet import OpenFleet
 LONGEST_STANDSTILL_SECONDS = 300.0  # a pass runs beside the loop, so the loop itself never stands still for long
 
 
-def run(args: argparse.Namespace) -> int:
+def run(options: Options) -> int:
     """Runs until SIGTERM or Ctrl-C; then ends what is under way cleanly."""
-    if args.interval < 1:
+    if options.interval < 1:
         raise UsageError("--interval must be 1 or more", "leave it out for 60")
-    return asyncio.run(_watch(args))
+    return asyncio.run(_watch(options))
 
 
-async def _watch(args: argparse.Namespace) -> int:
-    reports = PassReports(args.metrics_file)
+async def _watch(options: Options) -> int:
+    reports = PassReports(options.metrics_file)
     reports.resume_counters()
     news = News()
 
     def report_pass(opened: OpenFleet, outcomes: list[Outcome], seconds: float) -> None:
-        if args.verbose or news.is_in(outcomes):
-            report(opened, outcomes, seconds, args)
+        if options.verbose or news.is_in(outcomes):
+            report(opened, outcomes, seconds, options)
         if opened.desired.refused is None:
             news.refused = ""
         reports.report_in_background(opened, outcomes, seconds)
 
     def report_error(error: ReconcileError) -> None:
         event = "pass.failed" if isinstance(error, Unexpected) else "desired_state.refused"
-        if news.is_new(error) or args.verbose:
+        if news.is_new(error) or options.verbose:
             log(event, reason=str(error), next=error.next_step)
         reports.report_error(error)
 
     progress = Progress(log, terminal=sys.stderr.isatty())
     watch = Watch(
-        origin_of(args, lasting=True), new_controller, progress, report_pass, report_error, args.interval,
-        args.allow_prune, args.allow_step_back, args.repo,
+        origin_of(options, lasting=True), new_controller, progress, report_pass, report_error, options.interval,
+        options.allow_prune, options.allow_step_back, options.repo,
     )  # fmt: skip
     loop = asyncio.get_running_loop()
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, watch.stop)
-    server = await _listen(args, watch, reports)
+    server = await _listen(options, watch, reports)
     helpers = [asyncio.create_task(_pat_watchdog(watch))]
-    if not args.repo:
-        helpers.append(asyncio.create_task(_wake_on_changes(args, watch)))
+    if not options.repo:
+        helpers.append(asyncio.create_task(_wake_on_changes(options, watch)))
     await asyncio.sleep(0)  # they have begun: what is saved after the first look at the files is seen
     systemd_notify.notify("READY=1")
     await watch.run()
@@ -100,11 +100,11 @@ class News:
         return not same
 
 
-async def _wake_on_changes(args: argparse.Namespace, watch: Watch) -> None:
+async def _wake_on_changes(options: Options, watch: Watch) -> None:
     def log_blindness(reason: str) -> None:
-        log("changes.not_seen", reason=reason, next=f"commits are seen every {args.interval} s all the same")
+        log("changes.not_seen", reason=reason, next=f"commits are seen every {options.interval} s all the same")
 
-    async for _ in watch_changes(args.desired_state, log_blindness):
+    async for _ in watch_changes(options.desired_state, log_blindness):
         watch.wake()
 
 
@@ -116,9 +116,9 @@ async def _pat_watchdog(watch: Watch) -> None:
         await asyncio.sleep(every / 2)
 
 
-async def _listen(args: argparse.Namespace, watch: Watch, reports: PassReports) -> asyncio.Server | None:
-    if args.listen is None:
-        if args.webhook_secret_file:
+async def _listen(options: Options, watch: Watch, reports: PassReports) -> asyncio.Server | None:
+    if options.listen is None:
+        if options.webhook_secret_file:
             raise UsageError("--webhook-secret-file needs --listen", "add --listen 127.0.0.1:9465")
         return None
     gets: dict[str, Get] = {
@@ -126,9 +126,9 @@ async def _listen(args: argparse.Namespace, watch: Watch, reports: PassReports) 
         "/healthz": lambda: _plain_text(*liveness(now_seconds() - watch.turned_seconds, LONGEST_STANDSTILL_SECONDS)),
         "/readyz": lambda: _plain_text(*readiness(watch.last_good_age_seconds, watch.interval_seconds)),
     }
-    if args.webhook_secret_file is None:
-        return await serve(args.listen, gets)
-    return await serve_webhook(args.listen, _read_secret(args.webhook_secret_file), watch.wake, gets)
+    if options.webhook_secret_file is None:
+        return await serve(options.listen, gets)
+    return await serve_webhook(options.listen, _read_secret(options.webhook_secret_file), watch.wake, gets)
 
 
 def _plain_text(status: int, text: str) -> tuple[int, str, bytes]:

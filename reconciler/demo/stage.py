@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from reconciler.demo.host import demo_host, make_login, write_shims
 from reconciler.demo.place import Place, hold_ports, make_temporary_place
 from reconciler.demo.systemctl import run_systemd
 from reconciler.demo.traefik import Binary, run_traefik
+from reconciler.model.options import Options
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Stage:
     slots: tuple[int, int]
 
     @property
-    def arguments(self) -> argparse.Namespace:
+    def arguments(self) -> Options:
         """What `reconcile --desired-state DIR` would be called with."""
-        return argparse.Namespace(
+        return Options(
             desired_state=self.place.desired_state, ref=None, working_tree=False, app=None, host=None,
             repo=None, branch=None, allowed_signers=None,
         )  # fmt: skip

@@ -6,7 +6,6 @@ accepted one standing; what is wrong is told.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
@@ -19,6 +18,7 @@ from reconciler.desired_state.git.history import is_shallow, read_history, why_b
 from reconciler.desired_state.load import load, load_from
 from reconciler.errors import GitError, InvalidDesiredState, UsageError
 from reconciler.model.desired import Desired
+from reconciler.model.options import Options
 
 if TYPE_CHECKING:  # a folder here needs nothing of these, and starts sooner without them
     from reconciler.desired_state.git.follow import Follower, Revision
@@ -47,46 +47,48 @@ class Origin(Protocol):
         ...
 
 
-def origin_of(args: argparse.Namespace, *, lasting: bool = False) -> Origin:
+def origin_of(options: Options, *, lasting: bool = False) -> Origin:
     """What the command line names. One that is read for long goes on with the commit before one that is refused."""
-    if args.repo:
-        if args.working_tree or args.ref:
+    if options.repo:
+        if options.working_tree or options.ref:
             raise UsageError("--repo goes with neither --ref nor --working-tree", "name a branch with --branch")
         from reconciler.desired_state.git.follow import Follower
         from reconciler.desired_state.git.remote import Remote
 
-        remote = Remote(args.repo, args.branch, args.desired_state.as_posix())
-        return _Remote(Follower(remote, args.allowed_signers, args.allow_step_back), lasting)
-    if args.branch:
+        remote = Remote(options.repo, options.branch, options.desired_state.as_posix())
+        return _Remote(Follower(remote, options.allowed_signers, options.allow_step_back), lasting)
+    if options.branch:
         raise UsageError("--branch needs --repo", "--ref names a commit of the repository here")
-    _demand_commits(args)
-    return _Local(args)
+    _demand_commits(options)
+    return _Local(options)
 
 
-def _demand_commits(args: argparse.Namespace) -> None:
+def _demand_commits(options: Options) -> None:
     """Raises UsageError where signatures are asked for and there are only files."""
-    if args.allowed_signers and (args.working_tree or find_repository(args.desired_state) is None):
+    if options.allowed_signers and (options.working_tree or find_repository(options.desired_state) is None):
         raise UsageError("--allowed-signers judges commits, and these are files", "commit them, or leave it out")
 
 
 class _Local:
-    def __init__(self, args: argparse.Namespace) -> None:
-        self._args = args
+    def __init__(self, options: Options) -> None:
+        self._options = options
         self._revision: str | None = None
         self._verified: str | None = None
         self._answers: dict[tuple[str, str], str] = {}
 
     async def read(self) -> Desired:
-        args = self._args
-        _demand_commits(args)  # again: a watch reads for months, and the repository may be gone by now
-        desired = await asyncio.to_thread(load, args.desired_state, ref=args.ref, working_tree=args.working_tree)
+        options = self._options
+        _demand_commits(options)  # again: a watch reads for months, and the repository may be gone by now
+        desired = await asyncio.to_thread(
+            load, options.desired_state, ref=options.ref, working_tree=options.working_tree
+        )
         self._revision = desired.revision
-        signers: Path | None = args.allowed_signers
+        signers: Path | None = options.allowed_signers
         if signers is None or desired.revision == self._verified:
             return desired
         from reconciler.desired_state.git.signatures import verify
 
-        repository = find_repository(args.desired_state)
+        repository = find_repository(options.desired_state)
         assert repository is not None
         assert desired.revision is not None
         try:
@@ -99,17 +101,17 @@ class _Local:
 
     async def why_behind(self, applied: str) -> str:
         # Who names a commit means that one.
-        if self._revision is None or self._args.ref or self._args.allow_step_back:
+        if self._revision is None or self._options.ref or self._options.allow_step_back:
             return ""
         question = (self._revision, applied)
         if question not in self._answers:
-            repository = find_repository(self._args.desired_state)
+            repository = find_repository(self._options.desired_state)
             assert repository is not None
             self._answers[question] = await why_behind(repository, *question)
         return self._answers[question]
 
     async def why_cut_short(self) -> UsageError | None:
-        repository = find_repository(self._args.desired_state) if self._revision else None
+        repository = find_repository(self._options.desired_state) if self._revision else None
         if repository is None or not await is_shallow(repository):
             return None
         return UsageError(
@@ -121,7 +123,7 @@ class _Local:
         )
 
     async def past_states(self) -> AsyncIterator[Desired]:
-        folder, revision = self._args.desired_state, self._revision
+        folder, revision = self._options.desired_state, self._revision
         repository = find_repository(folder) if revision else None
         if repository is None or revision is None:
             return

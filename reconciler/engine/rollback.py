@@ -54,7 +54,7 @@ async def _roll_back_one(
         await reject(opened, name, failure.reason, failure.others, who)
         there = app_of(before, name)
         hosts = [host for host in failure.others if there and host in there.hosts]
-        old = await work_out(before, [name], hosts, opened)
+        old = await work_out(before, (name,), tuple(hosts), opened)
         work = Pass(old.hosts, old.sites, old.targets, replace(who, revision=before.revision), progress)
         try:
             ended = await work.run() + [Outcome(refused) for refused in old.refused]
@@ -97,7 +97,7 @@ async def find_former(opened: OpenFleet, now: App, who: Controller) -> Desired |
         if app is None or (app.version, app.env, app.start) == (now.version, now.env, now.start):
             continue
         desired = replace(desired, secret_files=opened.desired.secret_files)
-        old = await work_out(desired, [now.app], None, opened)
+        old = await work_out(desired, (now.app,), None, opened)
         if not any(_has_failed(files, seen) for files in old.targets):
             return desired
     return None

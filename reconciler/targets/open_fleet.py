@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import os
 import platform
@@ -34,6 +33,7 @@ from reconciler.host.transport import Transport
 from reconciler.model.action import Blocked
 from reconciler.model.desired import App, Desired
 from reconciler.model.machine import HostSpec
+from reconciler.model.options import Options
 from reconciler.model.references import references_in
 from reconciler.secrets.vault import Vault
 from reconciler.targets.resolve import HostSite, TargetFiles, cluster_of, resolve
@@ -102,16 +102,16 @@ async def missing_history(origin: Origin, *, may_lack: bool) -> list[str]:
 
 
 @asynccontextmanager
-async def open_fleet(args: argparse.Namespace, history: History = "unasked") -> AsyncIterator[OpenFleet]:
+async def open_fleet(options: Options, history: History = "unasked") -> AsyncIterator[OpenFleet]:
     """The session of one command. Raises InvalidDesiredState, GitError or UsageError before any host is asked."""
-    origin = origin_of(args)
+    origin = origin_of(options)
     desired = await origin.read()
     notes = list(desired.notes)
     if history != "unasked":
-        notes += await missing_history(origin, may_lack=history == "wanted" or args.allow_step_back)
+        notes += await missing_history(origin, may_lack=history == "wanted" or options.allow_step_back)
     for note in notes:
         print(note, file=sys.stderr)
-    opened = await work_out(desired, args.app, args.host, remote=args.repo)
+    opened = await work_out(desired, options.app, options.host, remote=options.repo)
     opened.origin = origin
     try:
         yield opened
@@ -128,8 +128,8 @@ async def close(opened: OpenFleet, but: OpenFleet | None = None) -> None:
 
 async def work_out(
     desired: Desired,
-    apps: list[str] | None,
-    hosts: list[str] | None,
+    apps: tuple[str, ...] | None,
+    hosts: tuple[str, ...] | None,
     before: OpenFleet | None = None,
     *,
     remote: str | None = None,
@@ -217,7 +217,7 @@ async def _digest(app: App, desired: Desired) -> str | ReconcileError:
         return error
 
 
-def _refuse_unknown(what: str, names: list[str] | None, known: set[str]) -> None:
+def _refuse_unknown(what: str, names: tuple[str, ...] | None, known: set[str]) -> None:
     for name in names or []:
         if name not in known:
             raise UsageError(f"no {what} {name} in the desired state", f"known: {', '.join(sorted(known)) or 'none'}")

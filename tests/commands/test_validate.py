@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.cli import parser
+from reconciler.cli import read_options
 from reconciler.commands.validate import run
 
 HELLO = "app: hello\nversion: 1.10\nartifact: {source: x}\nhosts: [web1, local]\n"
@@ -23,7 +23,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def validate(as_json: bool = False, ref: str | None = None) -> int:
     words = ["validate", "--desired-state", "ds", *(["--ref", ref] if ref else []), *(["--json"] if as_json else [])]
-    return run(parser().parse_args(words))
+    return run(read_options(words))
 
 
 def test_a_sound_state_is_counted(capsys: pytest.CaptureFixture[str]) -> None:

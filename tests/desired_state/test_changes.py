@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.cli import parser
+from reconciler.cli import read_options
 from reconciler.commands import watch
 from reconciler.desired_state.wake_on_change import watch_changes
 from reconciler.engine.watch import Watch
@@ -143,7 +143,7 @@ def test_what_is_saved_right_after_the_first_look_is_seen(folder: Path, monkeypa
 
     monkeypatch.setattr(Watch, "run", first_look)
 
-    assert watch.run(parser().parse_args(["--desired-state", str(folder)])) == 0
+    assert watch.run(read_options(["--desired-state", str(folder)])) == 0
 
 
 def test_a_link_that_leads_elsewhere_now_is_followed(tmp_path: Path) -> None:

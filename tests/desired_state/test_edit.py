@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 from pathlib import Path
@@ -15,6 +14,7 @@ from reconciler.commands import set as set_command
 from reconciler.desired_state.set_version import set_version
 from reconciler.desired_state.yaml_text import read_yaml
 from reconciler.errors import InvalidDesiredState, UsageError
+from reconciler.model.options import Options
 
 OLD, NEW = "a" * 64, "b" * 64
 
@@ -137,7 +137,7 @@ def write(source: str = "hello-{version}.tgz", more: str = "") -> Path:
 
 def run(version: str, app: str = "hello", as_json: bool = False, sha256: str | None = None) -> int:
     return set_command.run(
-        argparse.Namespace(
+        Options(
             desired_state=Path("ds"),
             app_name=app,
             version=version,

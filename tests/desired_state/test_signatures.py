@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.cli import parser
+from reconciler.cli import read_options
 from reconciler.desired_state.git.commit import CommitRefused
 from reconciler.desired_state.git.follow import Follower, Revision
 from reconciler.desired_state.git.remote import Remote
@@ -472,7 +472,7 @@ def test_a_folder_here_is_judged_at_each_reading_and_files_never_pass_for_commit
     """A watch reads it for months, and the repository may be taken from under it."""
     team.commit("1")
     words = ["--desired-state", str(team.repository / "desired-state"), "--allowed-signers", str(team.signers)]
-    origin = origin_of(parser().parse_args(words), lasting=True)
+    origin = origin_of(read_options(words), lasting=True)
     assert asyncio.run(origin.read()).revision
 
     team.commit("2", by=None)
@@ -484,4 +484,4 @@ def test_a_folder_here_is_judged_at_each_reading_and_files_never_pass_for_commit
     with pytest.raises(UsageError, match="judges commits, and these are files"):
         asyncio.run(origin.read())
     with pytest.raises(UsageError, match="judges commits, and these are files"):  # nor does a watch begin
-        origin_of(parser().parse_args(words), lasting=True)
+        origin_of(read_options(words), lasting=True)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 from pathlib import Path
 
 import pytest
 
-from reconciler.cli import main, parser
+from reconciler.cli import main, read_options
 from reconciler.desired_state.git.commit import find_repository
 from reconciler.desired_state.git.history import is_shallow, root_commit, why_behind
 from reconciler.desired_state.load import load
 from reconciler.desired_state.origin import Origin, origin_of
+from reconciler.model.options import Options
 from reconciler.targets.open_fleet import missing_history
 from tests.engine.test_ancestry import git
 
@@ -43,12 +43,12 @@ def clone(upstream: Path, *words: str) -> Path:
     return upstream.parent / "clone"
 
 
-def arguments(folder: Path, *words: str) -> argparse.Namespace:
-    return parser().parse_args(["--desired-state", str(folder / "desired-state"), *words])
+def arguments(folder: Path, *words: str) -> Options:
+    return read_options(["--desired-state", str(folder / "desired-state"), *words])
 
 
-def read(args: argparse.Namespace) -> Origin:
-    origin = origin_of(args)
+def read(options: Options) -> Origin:
+    origin = origin_of(options)
     asyncio.run(origin.read())
     return origin
 

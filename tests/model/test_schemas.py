@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 from pathlib import Path
@@ -16,6 +15,7 @@ from reconciler.desired_state.reference import reference
 from reconciler.desired_state.schema import schemas
 from reconciler.desired_state.yaml_text import Document, KeyPath, read_yaml
 from reconciler.model.desired import Fleet
+from reconciler.model.options import Options
 
 ROOT = Path(__file__).resolve().parents[2]
 FRESH = "run: reconcile schema --write schemas"
@@ -116,10 +116,10 @@ def test_the_example_points_at_its_schema(file: str) -> None:
 
 
 def test_the_command_prints_and_writes_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert schema_command.run(argparse.Namespace(name="fleet", write=None)) == 0
+    assert schema_command.run(Options(name="fleet", write=None)) == 0
     assert capsys.readouterr().out == schemas()["fleet.schema.json"]
 
-    assert schema_command.run(argparse.Namespace(name=None, write=tmp_path / "new")) == 0
+    assert schema_command.run(Options(name=None, write=tmp_path / "new")) == 0
     assert {path.name: path.read_text() for path in (tmp_path / "new").iterdir()} == {
         **schemas(),
         "README.md": reference(),

@@ -6,7 +6,6 @@ nothing, and no program of theirs runs.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import os
 import subprocess
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.cli import main, parser
+from reconciler.cli import main, read_options
 from reconciler.desired_state.git import commit as git_module
 from reconciler.desired_state.git.commit import find_repository
 from reconciler.desired_state.git.history import is_shallow, read_history, root_commit, why_behind
@@ -24,6 +23,7 @@ from reconciler.desired_state.load import load
 from reconciler.desired_state.origin import origin_of
 from reconciler.errors import GitError, InvalidDesiredState, UsageError
 from reconciler.model.machine import HostSpec, Layout
+from reconciler.model.options import Options
 from reconciler.targets.open_fleet import open_host, work_out
 
 APP = "app: {name}\nversion: '{version}'\nartifact: {{source: x.tgz}}\nhosts: [{host}]\nports: [4000, 4001]\n"
@@ -309,8 +309,8 @@ def test_git_that_hangs_is_given_up(attacked: Attacked, monkeypatch: pytest.Monk
     assert turns > 5
 
 
-def arguments(folder: Path, *words: str) -> argparse.Namespace:
-    return parser().parse_args(["--desired-state", str(folder), *words])
+def arguments(folder: Path, *words: str) -> Options:
+    return read_options(["--desired-state", str(folder), *words])
 
 
 LOCAL = {

@@ -1,0 +1,79 @@
+"""What was typed: every option and argument of the command line, with a type and a default. Frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Options:
+    """One call of `reconcile`. A field that the command does not take keeps its default."""
+
+    command: str | None = None
+    once: bool = False
+    show_version: bool = False
+    verbose: bool = False
+    json: bool = False
+
+    # Which desired state, and which part of it.
+    desired_state: Path = Path("desired-state")
+    ref: str | None = None
+    working_tree: bool = False
+    repo: str | None = None
+    branch: str | None = None
+    allowed_signers: Path | None = None
+    app: tuple[str, ...] | None = None
+    host: tuple[str, ...] | None = None
+
+    # A pass, and a watch.
+    wait_lock: int = 45
+    allow_prune: bool = False
+    allow_step_back: bool = False
+    interval: int = 60
+    metrics_file: Path | None = None
+    listen: str | None = None
+    webhook_secret_file: Path | None = None
+
+    # Arguments of single commands.
+    app_name: str = ""
+    host_name: str = ""
+    secret_name: str = ""
+    target: str = ""
+    verb: str = ""
+    version: str = ""
+    sha256: str | None = None
+    follow: bool = False
+    lines: int = 100
+    now: bool = False
+    watch: bool = False
+    expression: str = ""
+    words: tuple[str, ...] = ()
+    reason: str = ""
+    duration: str | None = None
+    port: int = 0
+    yes: bool = False
+    dry_run: bool = False
+    name: str | None = None
+    host_key: str | None = None
+    key: tuple[Path, ...] | None = None
+    swap: str | None = None
+    write: Path | None = None
+
+    @classmethod
+    def read(cls, arguments: Mapping[str, Any]) -> Options:
+        """The options as `argparse` names them; its lists become tuples. Raises TypeError for an unknown one."""
+        given: dict[str, Any] = {
+            key: tuple(each) if isinstance(each, list) else each for key, each in arguments.items()
+        }
+        return cls(**given)
+
+    def for_app(self) -> Options:
+        """The same call, about the app that the command names only."""
+        return replace(self, app=(self.app_name,))
+
+    def for_host(self) -> Options:
+        """The same call, about the host that the command names only."""
+        return replace(self, host=(self.host_name,))
