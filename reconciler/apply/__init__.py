@@ -1,1 +1,1 @@
-"""One action → its host, and the waits that prove what it did."""
+"""Carries out one action on its host, and waits until the host shows that it worked."""

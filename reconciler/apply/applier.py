@@ -1,4 +1,4 @@
-"""One action → its host. The reply of each script is the fresh observation: one round trip does both."""
+"""Applies one action to its host. Each script's reply is also a fresh observation, so one round trip does both."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ from reconciler.tools import traefik
 from reconciler.tools.look import Reply
 from reconciler.words import printable, printable_line
 
-STALE = 75  # prelude.sh: the host was no longer as seen; nothing was done
-LOCKED = 76  # prelude.sh: another controller has the host, or had it since we looked; nothing was done
+STALE = 75  # prelude.sh: the host has changed since the look; nothing was done
+LOCKED = 76  # prelude.sh: another controller has the lease, or had it since the look; nothing was done
 NO_SPACE = 28
 LOCK_SECONDS = 60
 
 
 @dataclass(frozen=True)
 class Applier:
-    """Applies actions of one app to one host. `report_progress` hears how far a long one has come."""
+    """Applies the actions of one app to one host. Long actions call `report_progress` with a short text."""
 
     host: Transport
     files: TargetFiles
@@ -58,9 +58,10 @@ class Applier:
     report_progress: Callable[[str], None]
 
     async def apply(self, action: AnyAction, seen: ObservedHost) -> ObservedHost:
-        """Carry it out; the observation afterwards. Raises ActionFailed in the host's words, HostError, ArtifactError.
+        """Carry out the action and return the observation afterwards.
 
-        An action whose ground is gone (somebody else changed the host) changes nothing: the fresh look says so.
+        If the host has changed since `seen`, nothing is done; the returned observation shows the change.
+        Raises ActionFailed with the host's own error text, HostError or ArtifactError.
         """
         if isinstance(action, ConfirmRoute):
             return await wait.confirm_route(self.host, self.files, action, _forget_evidence_of(seen, action.app))
@@ -72,18 +73,20 @@ class Applier:
         reply, app = await self._act(action, seen.app(action.app), runner)
         if reply.status == LOCKED:
             raise HostLocked(
-                self.host.name, printable(reply.said) or "another controller has it", "--wait-lock waits for it"
+                self.host.name,
+                printable(reply.stderr) or "another controller holds the lease",
+                "--wait-lock waits for it",
             )
         if reply.status not in (0, STALE):
             raise ActionFailed(self.host.name, f"{action.app}: {self._failure_text(reply)}", _next_step(reply))
-        # Traefik and the instances are asked again only by the proofs; what they answered before still stands.
+        # Only the waits ask Traefik and the instances again. Until then their last answers stay in the observation.
         before = seen.app(action.app)
         slots = tuple(_keep_last_answer(slot, before.slot(slot.name)) for slot in app.slots)
         app = replace(app, slots=slots, applied=before.applied)
         return replace(seen, lease=reply.lease, facts=reply.facts).with_app(action.app, app)
 
     async def _act(self, action: AnyAction, app: ObservedApp, runner: Runner) -> tuple[Reply, ObservedApp]:
-        """The last reply, and the app with what was only watched put into it."""
+        """Return the last reply, and the app with the evidence added that only watching could give."""
         match action:
             case WaitHealthy():
                 return await wait.wait_healthy(self.host, self.files, action, app, runner, self.report_progress)
@@ -98,12 +101,12 @@ class Applier:
             after = after.with_slot(replace(after.slot(action.slot), drained=True))
         if isinstance(action, StartInstance | StartAgain) and reply.status == 0:
             after = after.with_slot(self._note_failed_start(after.slot(action.slot), reply))
-        if isinstance(action, Migrate) and reply.log:  # it failed: its log is told as the app's
+        if isinstance(action, Migrate) and reply.log:  # it failed; a migration has no slot of its own
             after = after.with_slot(replace(after.slots[0], log_tail=self._log_tail(reply)))
         return reply, after
 
     def _note_failed_start(self, slot: Slot, reply: Reply) -> Slot:
-        """A start that failed at once needs no waiting: why it did is in the reply."""
+        """Record why a start failed at once. The reply has the journal, so there is nothing to wait for."""
         if slot.state != "failed":
             return slot
         failure = f"its unit failed ({slot.last_exit})"
@@ -171,7 +174,7 @@ class Applier:
                 return await runner.run("reject", words, why.encode(), stop_seconds)
 
     def _attempt_text(self, identity: Identity) -> str:
-        """The identity as quarantine names it, with what else was part of the attempt. It travels on stdin only."""
+        """The identity as quarantine records it, with the digest of the rest of the attempt. Sent on stdin only."""
         return f"{identity}/{self.files.target.attempt}"
 
     def _slot_files(self, action: StartInstance | RepairFiles) -> bytes:
@@ -182,8 +185,8 @@ class Applier:
 
     def _failure_text(self, reply: Reply) -> str:
         log = "".join(f"\n| {line}" for line in self._log_tail(reply))
-        said = self.files.mask(reply.said.splitlines()[-1]) if reply.said else f"exit {reply.status}"
-        return printable(said, 1000) + log
+        reason = self.files.mask(reply.stderr.splitlines()[-1]) if reply.stderr else f"exit {reply.status}"
+        return printable(reason, 1000) + log
 
 
 def _keep_last_answer(slot: Slot, before: Slot) -> Slot:
@@ -198,5 +201,5 @@ def _forget_evidence_of(seen: ObservedHost, app: str) -> ObservedHost:
 
 def _next_step(reply: Reply) -> str:
     if reply.status == NO_SPACE:
-        return "make room on the host; the next pass goes on from here"
-    return "correct the cause; the next pass goes on from here"
+        return "make room on the host; the next pass continues from here"
+    return "fix the cause; the next pass continues from here"

@@ -1,6 +1,6 @@
-"""The certificate that Traefik shows for a name that has none of its own yet.
+"""The certificate that Traefik presents for a domain that does not have its own yet.
 
-It is made here, since a host need not have what makes one, and kept by the host alone.
+It is generated here because a host may not have a tool for it. Only the host stores it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ YEARS = 10
 
 
 def new_certificate() -> str:
-    """A self-made EC certificate and its key, PEM. Without one Traefik makes an RSA pair at every change of a route."""
+    """Return a self-signed EC certificate and its key, in PEM.
+
+    Without one, Traefik generates an RSA key pair whenever a route changes.
+    """
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec

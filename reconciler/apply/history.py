@@ -1,6 +1,6 @@
-"""The end of a pass on a host: what was done goes into its history, and the lease is given back. One round trip.
+"""The end of a pass on a host: writes what was done into the host's history and releases the lease, in one round trip.
 
-Unless another pass of ours is at work there: that one gives it back.
+The lease is kept while another pass of this controller still works on the host; that pass releases it.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from reconciler.observe.lease import lease_words
 from reconciler.targets.resolve import HostSite
 from reconciler.tools import scripts
 
-# What begins a rollout says best why; an upload before it only says that something was missing.
-TELLING = ("migrate", "start", "enable", "goback", "reject")
+# The action that begins a rollout gives the best reason; an upload before it only says that a release was missing.
+ROLLOUT_VERBS = ("migrate", "start", "enable", "goback", "reject")
 
 if TYPE_CHECKING:
     from reconciler.model.outcome import Outcome
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 async def write_history(
     host: Transport, site: HostSite, controller: Controller, outcomes: list[Outcome], *, keep_lease: bool = False
 ) -> None:
-    """Write the history of what was done. A host that is gone by now gets none: the lease runs out by itself."""
+    """Write the history and release the lease. If the host is gone by now, do nothing: the lease expires by itself."""
     lines = {outcome.end.app: _line(outcome, controller) for outcome in outcomes}
     words = (*lease_words(site.layout, controller, Lease()), "keep" if keep_lease else "free")
     try:
@@ -45,7 +45,7 @@ def _line(outcome: Outcome, controller: Controller) -> str:
         "from": outcome.before,
         "to": end.version if isinstance(end, Converged) else end.serving,
         "actions": [action.verb for action in outcome.actions],
-        "why": next((each for each in outcome.actions if each.verb in TELLING), outcome.actions[0]).reason,
+        "why": next((action for action in outcome.actions if action.verb in ROLLOUT_VERBS), outcome.actions[0]).reason,
         "seconds": round(outcome.seconds, 1),
         "outcome": "converged" if isinstance(end, Converged) else "not converged",
         "reason": "" if isinstance(end, Converged) else end.reason,

@@ -1,4 +1,4 @@
-"""Install a release: have the artifact, judge it against the host, send it as one stream, or say where it is."""
+"""Installs a release: gets the artifact, checks that it can run on the host, and sends it, or has the host fetch it."""
 
 from __future__ import annotations
 
@@ -21,32 +21,35 @@ from reconciler.tools.elf import HostAbi, unmet_needs
 from reconciler.tools.look import Reply
 
 BLOCK_BYTES = 256 * 1024
-SLOWEST_BYTES_PER_SECOND = 50_000  # slower than this is a broken line
-SIGN_OF_LIFE_SECONDS = 4  # release.sh renews the lease with each
-FETCH_SECONDS = 900  # for a host to read an archive by itself, and again to unpack it
+SLOWEST_BYTES_PER_SECOND = 50_000  # slower than this counts as a broken connection
+SIGN_OF_LIFE_SECONDS = 4  # release.sh renews the lease at each one
+FETCH_SECONDS = 900  # limit for a host to download an archive, and again to unpack it
 DISK_RESERVE_KIB = 64 * 1024
 
 
 async def install(
     files: TargetFiles, action: InstallRelease, runner: Runner, host: Transport, report_progress: Callable[[str], None]
 ) -> Reply:
-    """The look afterwards. Raises ArtifactError before anything is sent when the release cannot run there."""
+    """Install the release and return the reply.
+
+    Raises ArtifactError, before anything is sent, if the release cannot run on the host.
+    """
     prepared, abi = await asyncio.gather(load_or_fetch(files, report_progress), read_abi(host, files.site.spec.scope))
     refuse_unfit(files, prepared, abi, host.name)
     head = prepared.sums.encode() + prepared.tree.encode()
     assert files.app is not None
     if files.app.artifact.fetch == "host":
-        report_progress("the host fetches it")
+        report_progress("the host is fetching it")
         address = await public_address(files.app.artifact.source, files.app.version, files.folder)
         words = (*_words(action, prepared, prepared.packed_size), prepared.sha256, prepared.top_folder or ".")
-        stdin = _while_awaited(head + f"{address}\n".encode())
+        stdin = _with_signs_of_life(head + f"{address}\n".encode())
         return await runner.run("fetch", (*words, str(FETCH_SECONDS)), stdin, 2 * FETCH_SECONDS + 120)
     seconds = 120 + prepared.packed_size / SLOWEST_BYTES_PER_SECOND
     return await runner.run("install", _words(action, prepared), _stream(head, prepared, report_progress), seconds)
 
 
 def _words(action: InstallRelease, prepared: Prepared, archive_bytes: int = 0) -> tuple[str, ...]:
-    """What both scripts take; `archive_bytes` are for an archive that lies there for a while."""
+    """The arguments that both scripts take. `archive_bytes` is room for an archive that the host stores meanwhile."""
     lengths = (len(prepared.sums.encode()), len(prepared.tree.encode()))
     needed_kib = (prepared.unpacked_size + archive_bytes) // 1024 + DISK_RESERVE_KIB
     mode = "replace" if action.replaces_damaged else "new"
@@ -54,12 +57,12 @@ def _words(action: InstallRelease, prepared: Prepared, archive_bytes: int = 0) -
 
 
 async def load_or_fetch(files: TargetFiles, report_progress: Callable[[str], None]) -> Prepared:
-    """The judged release of this target, from the cache or fetched now."""
+    """Return the checked release of this target, from the cache or fetched now. Raises ArtifactError."""
     app = files.app
     assert app is not None
     source, key, where = app.artifact.source, app.artifact.minisign, (app.version, files.folder)
     digest = await digest_of(source, app.artifact.sha256, *where)
-    # What is ready may have been made when no signature was asked for.
+    # A prepared release may date from a time when no signature was required; then the archive is checked again.
     if key is None and (ready := await asyncio.to_thread(load_prepared, digest, program=app.app)):
         return ready
     label = label_of(source, *where)
@@ -73,7 +76,7 @@ async def load_or_fetch(files: TargetFiles, report_progress: Callable[[str], Non
 
 
 async def read_abi(host: Transport, scope: Scope) -> HostAbi:
-    """What a release can rely on there; what could not be found out stays empty."""
+    """Return what the host offers to a release's programs. A field that could not be determined is empty."""
     text = (await host.run(Command(scripts.plain_script("abi", scope)))).stdout
     words = [line.split(" ", 2) for line in text.splitlines()]
     first = {line[0]: " ".join(line[1:]) for line in words}
@@ -87,14 +90,14 @@ async def read_abi(host: Transport, scope: Scope) -> HostAbi:
 
 
 def refuse_unfit(files: TargetFiles, prepared: Prepared, abi: HostAbi, host: str) -> None:
-    """Raises ArtifactRefused when the release cannot run on the host, or has not what starts it."""
+    """Raise ArtifactRefused if the release cannot run on the host, or does not contain the program that starts it."""
     assert files.app is not None
     label = f"{files.app.app} {files.app.version}"
     refusals, _ = unmet_needs(prepared.requirements, abi)
     if refusals:
         raise ArtifactRefused(
             f"{label} cannot run on host {host}: {'; '.join(refusals)}",
-            "build it on the distribution of the host",
+            "build it on the host's distribution",
         )
     program = files.app.start_command.split()[0]
     paths = {entry.path for entry in prepared.entries}
@@ -104,12 +107,12 @@ def refuse_unfit(files: TargetFiles, prepared: Prepared, abi: HostAbi, host: str
     if files.app.distribution != "none" and not any(re.fullmatch("erts-[^/]+/bin/epmd", path) for path in paths):
         raise ArtifactRefused(
             f"{label} has no erts-*/bin/epmd, which distribution: {files.app.distribution} needs",
-            "build it with include_erts: true, or write distribution: none",
+            "build it with include_erts: true, or set distribution: none",
         )
 
 
-async def _while_awaited(head: bytes) -> AsyncIterator[bytes]:
-    """A line now and then, until somebody ends this: the host would not know otherwise that nobody waits any more."""
+async def _with_signs_of_life(head: bytes) -> AsyncIterator[bytes]:
+    """Yield the head, then an empty line every few seconds until closed: it tells the host that we still wait."""
     yield head
     while True:
         await sleep_seconds(SIGN_OF_LIFE_SECONDS)
@@ -127,6 +130,6 @@ async def _stream(head: bytes, prepared: Prepared, report_progress: Callable[[st
 
 
 def progress_text(done: int, total: int | None) -> str:
-    """1.2 of 5.6 MB."""
+    """Format a number of bytes done and expected, such as `1.2 of 5.6 MB`."""
     megabytes = f"{done / 1e6:.1f}"
     return f"{megabytes} of {total / 1e6:.1f} MB" if total else f"{megabytes} MB"

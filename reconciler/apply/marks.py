@@ -1,4 +1,7 @@
-"""What people say of an app on its hosts: suspend it, let it go on, try again. Kept on the host, seen by everybody."""
+"""Marks that operators set on an app: suspend, resume, retry.
+
+They are stored on the app's hosts, so every controller sees them.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,10 @@ from reconciler.words import printable
 
 
 async def mark(opened: OpenFleet, app: str, verb: str, seconds: int, reason: str) -> list[str]:
-    """The hosts that were told. Raises HostLocked or ActionFailed at the first that could not be."""
+    """Set a mark on every host of the app, and return their names.
+
+    Raises HostLocked or ActionFailed at the first host where that fails.
+    """
     who = new_controller(opened.owner)
     demand_all(opened)
     marked_hosts = []
@@ -27,13 +33,16 @@ async def mark(opened: OpenFleet, app: str, verb: str, seconds: int, reason: str
 
 
 async def reject(opened: OpenFleet, app: str, reason: str, hosts: Collection[str], who: Controller) -> list[str]:
-    """What is wanted of the app now is not tried any more on these hosts; as if it had failed there."""
+    """Quarantine the app's desired version on these hosts, as if it had failed there.
+
+    Returns the hosts that were marked: those of `hosts` that the desired state gives the app.
+    """
     marked_hosts = []
     for files in opened.targets:
         target = files.target
         if target.app == app and target.host in hosts and target.release:
-            tried = f"{target.identity(target.release)}/{target.attempt}"
-            await _mark(opened, target.host, app, ("reject", "0"), f"{tried}\n{reason}", who)
+            attempt = f"{target.identity(target.release)}/{target.attempt}"
+            await _mark(opened, target.host, app, ("reject", "0"), f"{attempt}\n{reason}", who)
             marked_hosts.append(target.host)
     return marked_hosts
 
@@ -48,5 +57,5 @@ async def _mark(opened: OpenFleet, host: str, app: str, words: tuple[str, ...], 
     runner = Runner(transport, site, who, f"{app}:", seen.lease)
     reply = await runner.run_for_reply("mark", (app, *words), reason.encode())
     if reply.status:
-        raise ActionFailed(host, printable(reply.said) or f"exit {reply.status}", "look again")
+        raise ActionFailed(host, printable(reply.stderr) or f"exit {reply.status}", "run the command again")
     await runner.release()

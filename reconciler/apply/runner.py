@@ -1,4 +1,4 @@
-"""Runs an action's script: who we are and what we saw goes in front, the reply is read."""
+"""Runs the script of an action: passes it our identity and the lease we saw, and reads its reply."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NO_LEASE = Lease()
 
 @dataclass(frozen=True)
 class Runner:
-    """Scripts for one app on one host. `lease` is the one at the look that the decision rests on."""
+    """Runs scripts for one app on one host. `lease` is the one seen at the look that the decision rests on."""
 
     host: Transport
     site: HostSite
@@ -29,11 +29,14 @@ class Runner:
     lease: Lease = NO_LEASE
 
     async def run(self, script: str, words: tuple[str, ...], stdin: Stdin = b"", seconds: float = 90) -> Reply:
-        """The reply of `scripts/<script>.sh`, which tells of the app. Raises ActionFailed, HostError."""
+        """Run `scripts/<script>.sh` and return its reply, which has a readable observation of the app.
+
+        Raises ActionFailed if it does not, and HostError.
+        """
         reply = await self.run_for_reply(script, words, stdin, seconds)
         app = reply.apps.get(self.app)
         if app is None:
-            raise ActionFailed(self.host.name, f"{script}: the reply does not tell of {self.app}", "look again")
+            raise ActionFailed(self.host.name, f"{script}: the reply does not mention {self.app}", "run a pass again")
         if app.unreadable:
             reason = f"{self.app}: after {script} {app.unreadable.reason}"
             raise ActionFailed(self.host.name, reason, app.unreadable.next_step)
@@ -42,28 +45,29 @@ class Runner:
     async def run_for_reply(
         self, script: str, words: tuple[str, ...], stdin: Stdin = b"", seconds: float = 90
     ) -> Reply:
-        """The same, whatever can be read of the app."""
+        """Run the script like `run`, but return the reply even if the app is unreadable or missing in it."""
         arguments = (*lease_words(self.site.layout, self.controller, self.lease), self.word, *words)
         command = Command(scripts.change_script(script, self.site.spec.scope), arguments)
         completed = await self.host.run(command, stdin, seconds)
         try:
             reply = read_reply(completed.output, self.site.layout, (self.app,))
         except Unreadable as error:
-            raise ActionFailed(self.host.name, f"{script}: {error}: {completed.last_words}", "look again") from error
-        return replace(reply, said=completed.stderr.strip(), queued_seconds=completed.queued_seconds)
+            reason = f"{script}: {error}: {completed.last_words}"
+            raise ActionFailed(self.host.name, reason, "run a pass again") from error
+        return replace(reply, stderr=completed.stderr.strip(), queued_seconds=completed.queued_seconds)
 
     @property
     def app(self) -> str:
         return self.word.partition(":")[0]
 
     async def release(self) -> None:
-        """Give the lease back before it runs out."""
+        """Release the lease before it expires."""
         words = (*lease_words(self.site.layout, self.controller, self.lease), "free")
         await self.host.run(Command(scripts.finish_script(self.site.spec.scope), words), tar_of({}), 30)
 
 
 def tar_of(files: dict[str, str]) -> bytes:
-    """The files as a tar, for stdin: data never travels in arguments."""
+    """Return the files as a tar archive for stdin. Data never travels in arguments, where `ps` shows it."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
         for name, text in files.items():

@@ -1,7 +1,7 @@
-"""Watching over time: an instance until it is healthy for long enough, Traefik until it has applied a route.
+"""Waits over time: for an instance to stay healthy for long enough, and for Traefik to apply a route.
 
-What is found is evidence: it is put into the observation and lives until the next look. A watch renews the lease as it
-goes, since waiting is part of a rollout.
+The result is evidence. It becomes part of the observation and is valid until the next look. Each wait renews the
+lease, since waiting is part of a rollout.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from reconciler.tools.look import Reply
 from reconciler.tools.traefik_api import is_served, missing_routes, route_held_by_all
 from reconciler.words import printable_line
 
-LOOK_EVERY_SECONDS = 5.0  # also how often the lease is renewed, and how late a crash can be noticed
+LOOK_EVERY_SECONDS = 5.0  # also the interval at which the lease is renewed, and the longest a crash goes unnoticed
 CONFIRM_WITHIN_SECONDS = 10.0
-CRASHES = 2  # exits of a candidate that are enough to give it up
-MISSES = 3  # unhealthy answers in a row that end a soak
+CRASHES = 2  # a candidate is given up after so many exits
+MISSES = 3  # a soak ends after so many unhealthy answers in a row
 
-Proven = tuple[Reply, ObservedApp]
+Evidence = tuple[Reply, ObservedApp]
 
 
 @dataclass
 class _Watch:
-    """One instance under watch: since when it is healthy, and what its last answer was."""
+    """One instance that is being watched: since when it has been healthy, and its last answer."""
 
     host: Transport
     files: TargetFiles
@@ -45,8 +45,8 @@ class _Watch:
     answer: str = ""
     misses: int = 0
     invocation: str = ""
-    steady: bool = False  # it was not started anew between the last two looks
-    open: bool = False  # its port was, at the look before; a worker's counts as open
+    steady: bool = False  # it was not restarted between the last two looks
+    open: bool = False  # its port was open at the previous look; a worker's port counts as open
 
     @property
     def left(self) -> float:
@@ -62,7 +62,7 @@ class _Watch:
         )
 
     async def look(self, seconds: float, mode: str, *, log: bool = False) -> Reply:
-        """Look after at most `seconds`: earlier when the port is open (mode port) or the unit has failed."""
+        """Look after at most `seconds`: earlier once the port is open (mode `port`) or the unit has failed."""
         self.report_wait()
         app, milliseconds = self.files.target.app, str(int(max(0.0, seconds) * 1000))
         restarts = str(restarts_before(self.slot))
@@ -71,12 +71,12 @@ class _Watch:
         slot = reply.apps[app].slot(self.slot.name)
         self.steady = slot.invocation == self.invocation
         if not self.steady:
-            self.healthy_since = None  # it was started anew: what it answered before counts no more
+            self.healthy_since = None  # it was restarted, so its earlier answers no longer count
         self.invocation = slot.invocation
         return reply
 
     async def probe(self, until: float) -> None:
-        """Ask the health path until it was healthy for long enough, gives no answer, or it is time to look again."""
+        """Ask the health path until it has been healthy for long enough, does not answer, or the next look is due."""
         http = HttpConnection(self.host, int(self.slot.name))
         minimum = self.files.target.minimum_healthy_seconds
         try:
@@ -91,7 +91,7 @@ class _Watch:
                 self.report_wait()
                 if now >= until or not self.answer.isdigit() or (healthy and self.healthy_for >= minimum):
                     return
-                # Each question is a round trip to a host far away. A restart in between is seen by its invocation.
+                # Each request is a round trip to a distant host. A restart in between shows in the invocation ID.
                 pause = min(max(minimum, 0.1), 2.0) if healthy else 0.5
                 due = minimum - self.healthy_for if healthy else pause
                 await sleep_seconds(min(pause, max(due, 0.01), max(until - now, 0.05)))
@@ -99,7 +99,7 @@ class _Watch:
             http.close()
 
     async def keep_asking(self, slot: Slot, until: float) -> None:
-        """Ask each second until it is time to look again. One without a health path is only looked at."""
+        """Ask every second until the next look is due. Without a health path, only wait for that look."""
         if self.files.target.health_path is None:
             self.misses = 0 if slot.listening else self.misses + 1
             await sleep_seconds(max(until - now_seconds(), 0.0))
@@ -107,16 +107,17 @@ class _Watch:
             await self.probe(now_seconds())
             await sleep_seconds(min(1.0, max(until - now_seconds(), 0.0)))
 
-    def give_up(self, reply: Reply, failure: str) -> Proven:
+    def give_up(self, reply: Reply, failure: str) -> Evidence:
+        """Return the app with `failure` and the tail of its journal on the slot."""
         app = reply.apps[self.files.target.app]
         tail = tuple(printable_line(self.files.mask(line)) for line in reply.log[-15:])
         return reply, app.with_slot(replace(app.slot(self.slot.name), failure=failure, healthy=False, log_tail=tail))
 
-    async def give_up_late(self, failure: str = "") -> Proven:
-        """Look once more, with the journal. Without a failure it is that the time is up."""
+    async def give_up_with_journal(self, failure: str = "") -> Evidence:
+        """Look once more, for the journal, and give up. Without a `failure` the reason is that time has run out."""
         reply = await self.look(0.0, "port", log=True)
-        late = reply.apps[self.files.target.app].slot(self.slot.name)
-        return self.give_up(reply, failure or _why_too_late(self, late))
+        slot = reply.apps[self.files.target.app].slot(self.slot.name)
+        return self.give_up(reply, failure or _why_too_late(self, slot))
 
 
 async def wait_healthy(
@@ -126,8 +127,11 @@ async def wait_healthy(
     app: ObservedApp,
     runner: Runner,
     report_progress: Callable[[str], None],
-) -> Proven:
-    """The app as seen afterwards, with `healthy_for_seconds` or `failure` and the log's tail on the slot."""
+) -> Evidence:
+    """Wait until the instance is healthy, or there is no hope left.
+
+    Returns the last reply and the app with its slot's `healthy_for_seconds`, or its `failure` and `log_tail`.
+    """
     target, before = files.target, app.slot(action.slot)
     deadline = now_seconds() + target.healthy_within_seconds
     watch = _Watch(host, files, runner, before, deadline, report_progress, invocation=before.invocation)
@@ -135,34 +139,34 @@ async def wait_healthy(
     lack = ""
     while True:
         for_port = bool(target.health_path) or not watch.open
-        asked = min(watch.left, LOOK_EVERY_SECONDS) if for_port else target.minimum_healthy_seconds
-        reply = await watch.look(asked, "port" if for_port else "steady")
+        seconds = min(watch.left, LOOK_EVERY_SECONDS) if for_port else target.minimum_healthy_seconds
+        reply = await watch.look(seconds, "port" if for_port else "steady")
         after = reply.apps[action.app]
         if reply.status:
             return reply, after
-        watch.deadline += reply.queued_seconds  # what others kept it waiting is not the instance's fault
+        watch.deadline += reply.queued_seconds  # time spent queued behind other sessions is not the instance's fault
         slot = after.slot(action.slot)
         if failure := _why_hopeless(slot, before):
-            return watch.give_up(reply, failure) if reply.log else await watch.give_up_late(failure)
-        proven = await _measure_health(watch, slot)
-        if proven is not None:
+            return watch.give_up(reply, failure) if reply.log else await watch.give_up_with_journal(failure)
+        healthy_seconds = await _measure_health(watch, slot)
+        if healthy_seconds is not None:
             lack = await _find_missing_routes(host, action, after) if target.proxy else ""
             if not lack:
-                done = replace(slot, healthy=True, health=watch.answer, healthy_for_seconds=proven)
-                return reply, after.with_slot(done)
+                healthy = replace(slot, healthy=True, health=watch.answer, healthy_for_seconds=healthy_seconds)
+                return reply, after.with_slot(healthy)
             await sleep_seconds(0.1)
-        if watch.left <= 0:  # one that is not healthy any more is given up for that
-            return await watch.give_up_late(lack if watch.healthy_since is not None else "")
+        if watch.left <= 0:  # if it is no longer healthy, that is the reason; a missing route is not
+            return await watch.give_up_with_journal(lack if watch.healthy_since is not None else "")
 
 
 async def _measure_health(watch: _Watch, slot: Slot) -> float | None:
-    """Seconds the instance was healthy when that is enough; None when it must be looked at again."""
+    """Return for how many seconds the instance has been healthy, or None if that is not long enough yet."""
     target = watch.files.target
     if target.health_path is None:
         was_open, watch.open = watch.open, slot.listening or not target.port_asked
-        proven = was_open and watch.open and watch.steady and slot.state == "active"
-        return target.minimum_healthy_seconds if proven else None
-    if not slot.listening or slot.stranger:  # an answer of somebody else would prove nothing
+        healthy = was_open and watch.open and watch.steady and slot.state == "active"
+        return target.minimum_healthy_seconds if healthy else None
+    if not slot.listening or slot.stranger:  # an answer from another process would prove nothing
         await sleep_seconds(0.2)
         return None
     await watch.probe(min(watch.deadline, now_seconds() + LOOK_EVERY_SECONDS))
@@ -171,16 +175,16 @@ async def _measure_health(watch: _Watch, slot: Slot) -> float | None:
 
 
 async def _find_missing_routes(host: Transport, action: WaitHealthy, app: ObservedApp) -> str:
-    """What a new Traefik does not serve although a file of ours or the one beside it says so; "" for nothing."""
+    """Say which route a new Traefik lacks that our files or the Traefik beside it have; "" if it lacks none."""
     others = [slot.name for slot in app.slots if slot.running_now and slot.listening and slot.name != action.slot]
     held = await ask_all_traefiks(host, tuple(map(int, (action.slot, *others))))
-    answers = [each for each in held.values() if isinstance(each, dict)]
+    answers = [rawdata for rawdata in held.values() if isinstance(rawdata, dict)]
     own = held[int(action.slot)]
     if isinstance(own, str):
         return f"it does not answer: {own}"
-    before = next((each for each in answers if each is not own), {})
+    before = next((rawdata for rawdata in answers if rawdata is not own), {})
     lack = missing_routes(app.markers, before, own)
-    return f"it does not serve all that it should: {lack}; a broken file in its folder stops them all" if lack else ""
+    return f"it does not serve every route: {lack}; one broken file in its folder stops them all" if lack else ""
 
 
 async def soak(
@@ -190,8 +194,11 @@ async def soak(
     app: ObservedApp,
     runner: Runner,
     report_progress: Callable[[str], None],
-) -> Proven:
-    """Watch what serves since the cutover until `soak_seconds` are over; `failure` when it does not stay healthy."""
+) -> Evidence:
+    """Watch the instance that serves since the cutover until `soak_seconds` are over.
+
+    Returns the last reply and the app, with `failure` on its slot if the instance did not stay healthy.
+    """
     age = app.route.age_seconds if app.route else 0
     before = app.slot(action.slot)
     watch = _Watch(host, files, runner, before, now_seconds() + files.target.soak_seconds - age + 1, report_progress)
@@ -201,16 +208,19 @@ async def soak(
         if reply.status or watch.left <= 0:
             return reply, reply.apps[action.app]
         if slot.restarts > before.restarts or not slot.running_now:
-            return await watch.give_up_late("it exited after the cutover")
+            return await watch.give_up_with_journal("it exited after the cutover")
         await watch.keep_asking(slot, min(watch.deadline, now_seconds() + LOOK_EVERY_SECONDS))
         if watch.misses >= MISSES:
             path = files.target.health_path
-            missed = f"{path} answered {watch.answer}" if path else "its port was not open"
-            return await watch.give_up_late(f"after the cutover {missed}, {MISSES} times in a row")
+            miss = f"{path} answered {watch.answer}" if path else "its port was not open"
+            return await watch.give_up_with_journal(f"after the cutover {miss}, {MISSES} times in a row")
 
 
 async def drain(files: TargetFiles, action: Drain, runner: Runner, report_progress: Callable[[str], None]) -> Reply:
-    """Wait until no connection to the slot is open, or `drain_seconds` are over. Each look renews the lease."""
+    """Wait until no connection to the slot is open, or `drain_seconds` are over, and return the last reply.
+
+    Each look renews the lease.
+    """
     deadline = now_seconds() + files.target.drain_seconds
     while True:
         left = max(0.0, deadline - now_seconds())
@@ -223,7 +233,7 @@ async def drain(files: TargetFiles, action: Drain, runner: Runner, report_progre
 
 
 def restarts_before(slot: Slot) -> int:
-    """Which restarts do not count: those of an instance that served already. A candidate's all do."""
+    """Return the number of restarts not to count: an accepted instance's so far. All of a candidate's count."""
     return slot.restarts if slot.enabled else 0
 
 
@@ -233,7 +243,7 @@ def _why_hopeless(slot: Slot, before: Slot) -> str:
         return f"its unit failed ({slot.last_exit})"
     if crashes >= CRASHES:
         return f"it exited {crashes} times"
-    return "it was stopped by somebody else" if slot.state == "inactive" else ""
+    return "something other than reconcile stopped it" if slot.state == "inactive" else ""
 
 
 def _why_too_late(watch: _Watch, slot: Slot) -> str:
@@ -246,9 +256,9 @@ def _why_too_late(watch: _Watch, slot: Slot) -> str:
 
 
 async def confirm_route(host: Transport, files: TargetFiles, action: ConfirmRoute, seen: ObservedHost) -> ObservedHost:
-    """What every Traefik holds once all have applied the route, or `unconfirmed` when not in good time.
+    """Wait until every Traefik on the host has applied the route, or no longer has one if the action has no digest.
 
-    An action without a digest waits until none holds anything of the app.
+    Returns the observation with what Traefik holds in `applied`, or with `unconfirmed` if time ran out.
     """
     app = seen.app(action.app)
     ports = api_ports(seen, files.site)
@@ -258,7 +268,7 @@ async def confirm_route(host: Transport, files: TargetFiles, action: ConfirmRout
         connections = {port: stack.enter_context(contextlib.closing(HttpConnection(host, port))) for port in ports}
         while now_seconds() - started < CONFIRM_WITHIN_SECONDS:
             held = await ask_all_traefiks(host, ports, connections)
-            answered = [each for each in held.values() if isinstance(each, dict)]
+            answered = [rawdata for rawdata in held.values() if isinstance(rawdata, dict)]
             trouble = trouble_of_traefik(seen, held)
             applied = route_held_by_all(action.app, answered, action.digest) if answered else app.applied
             if not trouble and is_served(applied, action.digest):
@@ -276,7 +286,10 @@ async def wait_for_certificates(
     seen: ObservedHost,
     report_progress: Callable[[str], None],
 ) -> ObservedHost:
-    """The certificates that Traefik holds once it has all of these, or `uncertified` when it has not in good time."""
+    """Wait until Traefik has a certificate for every name of the route.
+
+    Returns the observation with Traefik's certificates, and with `uncertified` if time ran out.
+    """
     port = api_port(seen, files.site)
     http = HttpConnection(host, port)
     deadline, pause = now_seconds() + WITHIN_SECONDS, 0.1

@@ -47,7 +47,7 @@ class Reply:
     facts: HostFacts
     lease: Lease
     apps: dict[str, ObservedApp]
-    said: str = ""  # on stderr
+    stderr: str = ""
     queued_seconds: float = 0.0  # before the script was begun
 
 

@@ -140,7 +140,7 @@ def test_a_broken_file_in_its_folder_stops_no_visitor_when_traefik_is_to_be_chan
     result = edge.once()
 
     assert result.code == 1
-    assert "does not serve all that it should" in result.err
+    assert "does not serve every route" in result.err
     assert (live_slot(edge), edge.get()[0]) == (before, 200)
     edge.machine.run("rm /etc/traefik/dynamic/broken.yml")
     retried = edge.run("retry", "traefik")

@@ -122,7 +122,7 @@ def test_a_disk_that_is_full_when_the_route_is_written(serving: Project) -> None
     assert told(serving, result) == (
         "host web1: hello: cannot write below /var/lib/reconcile\n"
         "  version 0.1.0 still runs\n"
-        "  next: make room on the host; the next pass goes on from here\n"
+        "  next: make room on the host; the next pass continues from here\n"
     )
     assert serving.get() == (200, b"Hello from app 0.1.0\n")
     assert serving.lies()["route"] == [str(serving.keys["ports"][0])]
