@@ -1,1 +1,1 @@
-"""Hosts → Observed: the look, what Traefik and the apps answer, who holds the lease."""
+"""Observes hosts: the look, what Traefik and the apps answer, and which controller holds the lease."""

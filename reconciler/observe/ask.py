@@ -1,4 +1,7 @@
-"""Traefik's API, asked through the seam. What has not the shape of Traefik's answers is no answer, whoever gave it."""
+"""Asks Traefik's API and the apps' health paths, through `host`.
+
+Any process may listen on these ports: an answer that does not have the shape of Traefik's counts as no answer.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,8 @@ _Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True)
-class Said:
-    """What one Traefik says: its raw data or why there is none, and what it says besides if it is asked."""
+class TraefikAnswers:
+    """The answers of one Traefik: its raw data, or a sentence why there is none; the rest is None if not asked for."""
 
     rawdata: Rawdata | str
     entry_points: tuple[str, ...] | None = None
@@ -27,34 +30,38 @@ class Said:
 
 @dataclass
 class Questions:
-    """Asked beside a look, at once. Only the look shows whose port it is: what others say is not waited for."""
+    """Questions to Traefik that run beside a look.
+
+    Only the look shows which process owns a port: answers from other ports are not awaited.
+    """
 
     host: Transport
-    routed: bool  # something is: then entry points and certificates matter
-    asked: dict[int, asyncio.Task[Said]] = field(default_factory=dict)
+    routed: bool  # some app has a route, so entry points and certificates matter
+    tasks: dict[int, asyncio.Task[TraefikAnswers]] = field(default_factory=dict)
 
     def begin(self, ports: tuple[int, ...]) -> None:
+        """Start asking on these ports, without waiting."""
         for port in ports:
-            if port not in self.asked:
-                self.asked[port] = asyncio.create_task(self._ask(port))
+            if port not in self.tasks:
+                self.tasks[port] = asyncio.create_task(self._ask(port))
 
-    async def answers_of(self, ports: tuple[int, ...]) -> dict[int, Said]:
-        """What is said on these ports, and on no other."""
-        for port in self.asked.keys() - set(ports):
-            self.asked[port].cancel()
+    async def answers_of(self, ports: tuple[int, ...]) -> dict[int, TraefikAnswers]:
+        """Return the answers on these ports, and cancel the questions on all others."""
+        for port in self.tasks.keys() - set(ports):
+            self.tasks[port].cancel()
         self.begin(ports)
-        return dict(zip(ports, await all_of(*(self.asked[port] for port in ports)), strict=True))
+        return dict(zip(ports, await all_of(*(self.tasks[port] for port in ports)), strict=True))
 
     async def end(self) -> None:
-        """Nothing goes on unwatched."""
-        for task in self.asked.values():
+        """Cancel every question that is still open and wait for it to end."""
+        for task in self.tasks.values():
             task.cancel()
-        await asyncio.gather(*self.asked.values(), return_exceptions=True)
+        await asyncio.gather(*self.tasks.values(), return_exceptions=True)
 
-    async def _ask(self, port: int) -> Said:
+    async def _ask(self, port: int) -> TraefikAnswers:
         if not self.routed:
-            return Said(await ask_traefik(self.host, port))
-        return Said(
+            return TraefikAnswers(await ask_traefik(self.host, port))
+        return TraefikAnswers(
             *await all_of(
                 ask_traefik(self.host, port),
                 _answer_or_none(_entry_points(self.host, port)),
@@ -63,9 +70,9 @@ class Questions:
         )
 
 
-async def all_of(*asked: Coroutine[Any, Any, Any] | asyncio.Task[Any]) -> list[Any]:
-    """The answers, or the first failure once all have ended: nothing goes on unwatched."""
-    results = await asyncio.gather(*asked, return_exceptions=True)
+async def all_of(*awaitables: Coroutine[Any, Any, Any] | asyncio.Task[Any]) -> list[Any]:
+    """Wait for all to end and return their results, or raise the first failure. None is left running."""
+    results = await asyncio.gather(*awaitables, return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException):
             raise result
@@ -73,27 +80,27 @@ async def all_of(*asked: Coroutine[Any, Any, Any] | asyncio.Task[Any]) -> list[A
 
 
 async def ask_traefik(host: Transport, port: int, connection: HttpConnection | None = None) -> Rawdata | str:
-    """Traefik's raw data; a sentence when it does not answer as it should."""
+    """Return Traefik's raw data (its routers and services), or a sentence saying how it failed to answer."""
     where = f"its API on 127.0.0.1:{port}"
     try:
         status, body = await _get(host, port, traefik_api.RAWDATA, connection)
-        return traefik_api.read_rawdata(body) if status == 200 else f"{where} answers {status}, not its data"
+        return traefik_api.read_rawdata(body) if status == 200 else f"{where} answered {status} instead of its data"
     except NoAnswer as error:
         return f"{where}: {error}"
     except traefik_api.NotTraefiks:
-        return f"{where} answers something that is not Traefik's"
+        return f"{where} answered with something that is not Traefik's data"
 
 
 async def ask_all_traefiks(
     host: Transport, ports: tuple[int, ...], connections: dict[int, HttpConnection] | None = None
 ) -> dict[int, Rawdata | str]:
-    """What each of the ports answers, asked at the same time."""
+    """Ask all ports at the same time. Returns each port's raw data, or the sentence of `ask_traefik`."""
     kept = connections or {}
     return dict(zip(ports, await all_of(*(ask_traefik(host, port, kept.get(port)) for port in ports)), strict=True))
 
 
 async def ask_certificates(host: Transport, port: int, connection: HttpConnection) -> tuple[Certificate, ...] | None:
-    """The certificates that Traefik holds now; None when it does not say."""
+    """Return the certificates that Traefik holds now, or None if it does not answer."""
     return await _answer_or_none(_certificates(host, port, connection))
 
 
@@ -107,15 +114,15 @@ async def _certificates(
     return traefik_api.read_certificates((await _get(host, port, traefik_api.CERTIFICATES, connection))[1])
 
 
-async def _answer_or_none(asked: Coroutine[Any, Any, _Answer]) -> _Answer | None:
+async def _answer_or_none(question: Coroutine[Any, Any, _Answer]) -> _Answer | None:
     try:
-        return await asked
+        return await question
     except (NoAnswer, traefik_api.NotTraefiks):
         return None
 
 
 async def _get(host: Transport, port: int, path: str, connection: HttpConnection | None = None) -> tuple[int, bytes]:
-    """(status, body). Raises NoAnswer."""
+    """Return (status, body) of a GET. Raises NoAnswer."""
     http = connection or HttpConnection(host, port)
     try:
         return await http.get(path)
@@ -125,21 +132,21 @@ async def _get(host: Transport, port: int, path: str, connection: HttpConnection
 
 
 def trouble_of_traefik(seen: ObservedHost, held: dict[int, Rawdata | str]) -> str:
-    """Why nobody can tell what Traefik serves; "" when the one that counts, or else any, has answered."""
+    """Say why it is unknown what Traefik serves. "" if the accepted Traefik has answered, or, without one, any has."""
     live = [int(slot.name) for slot in seen.app(TRAEFIK).slots if slot.enabled and int(slot.name) in seen.traefik_ports]
-    silent = {port: f"its API on 127.0.0.1:{port}: nothing of Traefik's listens there" for port in live}
+    silent = {port: f"its API on 127.0.0.1:{port}: Traefik does not listen there" for port in live}
     counting = {port: held.get(port, silent[port]) for port in live} or held
-    said = [each for each in counting.values() if isinstance(each, str)]
+    troubles = [answer for answer in counting.values() if isinstance(answer, str)]
     if not counting:
-        return "none is there"
-    return said[0] if len(said) == len(counting) else ""
+        return "the host has none"
+    return troubles[0] if len(troubles) == len(counting) else ""
 
 
 Health = tuple[bool, str]
 
 
 async def ask_health(host: Transport, port: int, path: str) -> Health:
-    """(healthy, what was answered) of one GET to the slot itself."""
+    """Send one GET to the slot itself. Returns (healthy, the status or a sentence why there was no answer)."""
     http = HttpConnection(host, port)
     try:
         return read_health(await http.status(path))
@@ -150,5 +157,5 @@ async def ask_health(host: Transport, port: int, path: str) -> Health:
 
 
 def read_health(status: int) -> Health:
-    """Any 2xx is healthy; a redirect is not followed and is not."""
+    """Return (healthy, the status as text). Any 2xx is healthy; a redirect is not, and is not followed."""
     return 200 <= status < 300, str(status)

@@ -1,6 +1,7 @@
-"""Is the controller behind a lease still there? Told only of processes of this machine, since this boot.
+"""The identity of a controller, and whether the controller that holds a lease still runs.
 
-A lease that a killed controller left behind need not be waited for where that can be seen.
+That is known only of processes of this machine since its last boot. A lease that one of them left behind when it was
+killed can then be taken over without waiting for it to expire.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from reconciler.tools.look import layout_words
 
 
 def new_token() -> str:
-    """A token that nobody else has; with it this machine can tell whether its process still runs."""
+    """Return a unique token, from which this machine can tell whether its process still runs."""
     return f"{os.getpid()}.{_start_ticks(os.getpid())}.{_this_machine()}.{secrets.token_hex(4)}"
 
 
 def is_dead(token: str) -> bool:
-    """The token's process was on this machine and is gone. False for every other token: nothing is known of it."""
+    """True if the token's process ran on this machine and has ended. False if it runs, or ran on another machine."""
     pid, _, rest = token.partition(".")
     started, _, rest = rest.partition(".")
     where = rest.partition(".")[0]
@@ -36,7 +37,10 @@ def is_dead(token: str) -> bool:
 
 
 def _start_ticks(pid: int) -> str:
-    """When the process began, in ticks since boot; "" when there is none. A pid is used again, this is not."""
+    """Return when the process started, in ticks since boot, or "" if it has ended.
+
+    The kernel reuses a pid, but never a pid with the same start time.
+    """
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -46,7 +50,7 @@ def _start_ticks(pid: int) -> str:
 
 
 def _this_machine() -> str:
-    """This machine, this boot, this PID namespace; "" where that cannot be told."""
+    """Return a digest that identifies this machine, boot and PID namespace, or "" if one of them cannot be read."""
     try:
         parts = [
             Path("/etc/machine-id").read_text(),
@@ -59,14 +63,17 @@ def _this_machine() -> str:
 
 
 def new_controller(owner: str) -> Controller:
-    """Who we are to the hosts: a token for this process, a name for people, and whose desired state it is."""
+    """Return our identity towards the hosts: a token for this process, a name for people, and the owner."""
     login = os.environ.get("USER") or os.environ.get("LOGNAME") or "root"
     name = re.sub(r"[^A-Za-z0-9@.:_-]", "_", f"{login}@{platform.node()}:{os.getpid()}")
     return Controller(new_token(), name, owner)
 
 
 def lease_words(layout: Layout, controller: Controller, lease: Lease) -> tuple[str, ...]:
-    """What every script takes first: where things lie, who asks, which lease was seen, and if it may be taken over."""
+    """Return the first arguments of every script: the layout, the controller, and the lease that was seen.
+
+    The token of an abandoned lease is passed so that the script may take it over.
+    """
     abandoned = lease.token if lease.abandoned else "-"
     return (
         *layout_words(layout),

@@ -1,4 +1,4 @@
-"""hosts → Observed: one look each, everything asked at the same time."""
+"""Observes a host: one look, and questions to Traefik and the apps at the same time."""
 
 from __future__ import annotations
 
@@ -15,45 +15,45 @@ from reconciler.tools import scripts, traefik_api
 from reconciler.tools.look import Reply, Unreadable, read_reply
 from reconciler.words import printable
 
-NO_SYSTEMD = 79  # user.sh: this login has none that would run apps for it; nothing was done
+NO_SYSTEMD = 79  # user.sh: this login does not have a systemd instance that could run apps; nothing was done
 
 
 async def observe(
     host: Transport, site: HostSite, targets: list[TargetFiles], controller: Controller
 ) -> ObservedHost | Unreachable:
-    """Everything of these apps on this host, and of apps of ours that nobody named.
+    """Return the state of these apps on this host, and of any other app that reconcile installed there.
 
-    A host that cannot be seen is a value, not an error.
+    Returns Unreachable instead of raising HostError.
     """
     ports = sorted({(slot, t.target.health_path) for t in targets for slot in t.target.slots if t.target.health_path})
     questions = Questions(host, routed=any(files.target.route for files in targets))
     try:
-        await host.open()  # one try for all that is asked, and a slow login is nobody's silence
+        await host.open()  # one login for all questions, and a slow login must not count as an app's silence
         questions.begin(site.api_ports)
         reply, *answers = await all_of(
             _look(host, site, targets, controller), *(ask_health(host, int(slot), path or "/") for slot, path in ports)
         )
         seen = ObservedHost(host.name, reply.facts, apps=reply.apps)
-        said = await questions.answers_of(api_ports(seen, site))
+        traefiks = await questions.answers_of(api_ports(seen, site))
     except HostError as error:
         reason = str(error).removeprefix(f"host {host.name}: ")
         return Unreachable(host.name, reason, error.next_step, error.retryable, error.kind)
     finally:
         await questions.end()
     health = {slot: answer for (slot, _), answer in zip(ports, answers, strict=True)}
-    held = {port: each.rawdata for port, each in said.items()}
-    answered = [each for each in held.values() if isinstance(each, dict)]
+    held = {port: traefik.rawdata for port, traefik in traefiks.items()}
+    answered = [rawdata for rawdata in held.values() if isinstance(rawdata, dict)]
     apps = {name: _with_answers(name, app, answered, health) for name, app in reply.apps.items()}
     lease = replace(reply.lease, abandoned=is_dead(reply.lease.token))
-    locked = f"{lease.holder} changes this host" if lease.is_held_by_other(controller.token) else ""
+    locked = f"{lease.holder} is changing this host" if lease.is_held_by_other(controller.token) else ""
     return replace(
         seen,
         lease=lease,
         locked=locked,
         apps=apps,
         traefik=trouble_of_traefik(seen, held),
-        entry_points=next((each.entry_points for each in said.values() if each.entry_points is not None), None),
-        certificates=next((each.certificates for each in said.values() if each.certificates is not None), None),
+        entry_points=next((t.entry_points for t in traefiks.values() if t.entry_points is not None), None),
+        certificates=next((t.certificates for t in traefiks.values() if t.certificates is not None), None),
         certificates_at=reply.facts.now_epoch_seconds,
     )
 
@@ -69,7 +69,7 @@ async def _look(host: Transport, site: HostSite, targets: list[TargetFiles], con
     except Unreadable as error:
         raise HostRefused(
             host.name,
-            f"what it answers cannot be read ({error}): {completed.last_words}",
+            f"its reply cannot be read ({error}): {completed.last_words}",
             "the host needs sh, systemd, tar, GNU coreutils and findutils, util-linux",
         ) from error
 
@@ -79,7 +79,7 @@ def _with_answers(name: str, app: ObservedApp, answered: list[Rawdata], health: 
     for slot in app.slots:
         if slot.running_now and slot.name in health:
             healthy, answer = health[slot.name]
-            own = slot.listening and not slot.stranger
+            own = slot.listening and not slot.stranger  # else the answer came from another process
             slot = replace(slot, healthy=healthy and own, health=answer if own else "port not open")
         slots.append(slot)
     applied = traefik_api.route_held_by_all(name, answered, app.route.digest if app.route else "")

@@ -466,7 +466,7 @@ def test_a_suspended_app_is_not_changed_and_says_what_it_would_do() -> None:
 
 def test_a_host_that_another_controller_has_is_left_alone() -> None:
     world = World()
-    world.seen = replace(world.seen, locked="bob@ci:7 changes this host")
+    world.seen = replace(world.seen, locked="bob@ci:7 is changing this host")
 
     end = run_pass(world, wanted("1"))
     assert isinstance(end, Blocked)

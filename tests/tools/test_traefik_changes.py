@@ -143,6 +143,6 @@ def test_the_live_one_counts_and_without_one_any_that_answers() -> None:
     assert trouble_of_traefik(host(live, candidate), {8080: "refused", 8081: {}}) == "refused"
     assert trouble_of_traefik(host(live, candidate), {8080: {}, 8081: "refused"}) == ""
     assert trouble_of_traefik(host(), {8080: {}}) == ""
-    assert "nothing of Traefik's listens" in trouble_of_traefik(host(live, candidate), {8081: {}})
+    assert "Traefik does not listen there" in trouble_of_traefik(host(live, candidate), {8081: {}})
     assert trouble_of_traefik(host(), {}) != ""
     assert trouble_of_traefik(host(), {8080: "refused", 8081: "refused too"}) == "refused"

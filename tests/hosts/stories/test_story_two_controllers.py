@@ -86,7 +86,7 @@ def test_without_waiting_the_second_says_who_has_the_host(new_project: NewProjec
         result = project.once("--wait-lock", "0")
 
     assert (result.code, result.verbs) == (1, [])
-    assert f":{first.pid} changes this host" in result.told
+    assert f":{first.pid} is changing this host" in result.told
 
 
 def test_a_controller_that_slept_through_its_lease_changes_nothing(new_project: NewProject, own: Machine) -> None:
