@@ -16,5 +16,5 @@ model/            PURE: the nouns, frozen and strict                            
 host/             the only code that touches a machine                                                          2
 errors.py  clock.py  logs.py  words.py                                                                          1
 
-Imports point downward. ARCHITECTURE.md follows one value through the house.
+Imports point downward. ARCHITECTURE.md follows one value through the packages.
 """

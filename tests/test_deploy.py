@@ -1,4 +1,4 @@
-"""deploy/: units that systemd takes, and CI files and units that only ask for what the command line has."""
+"""deploy/: systemd accepts the units, and the command line accepts every call in the units and the CI files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from reconciler.cli import COMMANDS, read_options
+from tests.test_examples import accept, calls
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
 UNITS = sorted(path for path in (DEPLOY / "systemd").iterdir() if path.suffix in (".service", ".timer"))
@@ -31,19 +31,30 @@ def test_systemd_finds_nothing_to_say_about_the_units(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-@pytest.mark.parametrize("path", [*UNITS, *CI], ids=lambda path: path.name)
-def test_what_is_asked_of_reconcile_is_there(path: Path) -> None:
-    said = path.read_text(encoding="utf-8")
-    asked = re.findall(r"^\s*(?:-|- run:|ExecStart=\S*/)?\s*reconcile ((?:--?[a-z]|[a-z]).*)$", said, re.MULTILINE)
+def shell_lines(path: Path) -> list[str]:
+    """What a unit or a CI file has the shell (or systemd) run."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".yml":
+        return re.findall(r"^Exec\w+=[-@:+!|]*(.*)$", text, re.MULTILINE)
+    jobs = yaml.safe_load(text)
+    steps = [step for job in jobs.get("jobs", {}).values() for step in job["steps"]]
+    scripts = [job["script"] for job in jobs.values() if isinstance(job, dict) and "script" in job]
+    return [line for script in [step.get("run", "") for step in steps] for line in script.splitlines()] + [
+        line for script in scripts for line in script
+    ]
 
-    for line in asked:
-        words = line.partition(" #")[0].partition(" ||")[0].split()
-        named = read_options(words)
-        assert named.command in (None, *COMMANDS)
+
+@pytest.mark.parametrize("path", [*UNITS, *CI], ids=lambda path: path.name)
+def test_each_call_of_reconcile_is_accepted(path: Path) -> None:
+    found = [words for line in shell_lines(path) for words in calls(line)]
+
+    assert found or path.suffix == ".timer"
+    for words in found:
+        accept(words)
 
 
 def test_each_way_of_running_it_asks_for_a_pass() -> None:
-    """The test above would be content with files that ask for nothing."""
+    """The test above also passes for a file that only validates."""
     for path in CI:
         assert "reconcile --once --wait-lock" in path.read_text(encoding="utf-8")
         assert yaml.safe_load(path.read_text(encoding="utf-8"))

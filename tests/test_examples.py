@@ -1,15 +1,19 @@
-"""Whatever a page of ours has people write into their desired state is taken as it stands there."""
+"""Every YAML block of the documentation loads, and every `reconcile …` command line in it is accepted."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from reconciler.cli import COMMANDS, parser, read_options
+from reconciler.commands.arguments import OWN, SECRETS
 from reconciler.desired_state.load import load
 from reconciler.desired_state.yaml_text import read_yaml
 
@@ -146,3 +150,120 @@ def _block(value: Mapping[str, object], key: str) -> dict[str, object]:
 def _text(value: object) -> str:
     """JSON is YAML, and quotes everything: each value stays the text it was."""
     return json.dumps(value, ensure_ascii=False)
+
+
+# A command line: what a reader may copy, with a word in capitals for what only the reader knows.
+
+SHELL = {"", "sh", "bash", "console", "text"}  # languages of fenced blocks
+SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+PLACEHOLDER = re.compile(r"[A-Z][A-Z0-9_]*")
+ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
+NOT_COMMANDS = {"reconcile ALL=(root) NOPASSWD: /usr/local/sbin/reconcile-host"}  # a line for sudo, about the user
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """The arguments of one call of reconcile, and where it is written."""
+
+    place: str
+    words: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.place}: reconcile {' '.join(self.words)}"
+
+
+def calls(line: str) -> Iterator[tuple[str, ...]]:
+    """The arguments of each call of reconcile in one line of shell: behind a prompt, a pipe, `&&`, or NAME=VALUE."""
+    if not re.search(r"(?<![\w.-])reconcile(?![\w.-])", line) or line.strip() in NOT_COMMANDS:
+        return
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+    lexer.commenters, lexer.whitespace_split = "#", True
+    try:
+        words = list(lexer)
+    except ValueError:  # one apostrophe: prose, such as an output that is shown
+        assert not re.match(r"\s*(\$ )?reconcile ", line), f"a quote is not closed: {line}"
+        return
+    for is_operator, group in itertools.groupby(words, lambda word: set(word) <= set("();<>|&")):
+        if is_operator:
+            continue
+        call = list(itertools.dropwhile(lambda word: word == "$" or ASSIGNMENT.match(word), group))
+        if call and (call[0] == "reconcile" or call[0].endswith("/bin/reconcile")):
+            yield tuple(call[1:])
+
+
+def code_lines(page: Path) -> Iterator[tuple[int, str]]:
+    """Each line of a fenced block of shell or text, and of an indented block. A backslash joins it with the next."""
+    language: str | None = None
+    begun, begun_at = "", 0
+    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), start=1):
+        if fence := re.fullmatch(r"\s*```(\w*).*", line):
+            language = fence[1] if language is None else None
+            continue
+        if language in SHELL if language is not None else line.startswith("    "):
+            begun, begun_at = begun + line.removesuffix("\\"), begun_at or number
+            if not line.endswith("\\"):
+                yield begun_at, begun
+                begun, begun_at = "", 0
+
+
+def spans(page: Path, beginning: str) -> Iterator[tuple[int, str]]:
+    """Each `code span` of the prose that begins so; `[--an option]` in it is tried both with and without."""
+    inside, option = False, re.compile(r"\[(-[^\]]*)\]")
+    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), start=1):
+        if line.lstrip().startswith("```"):
+            inside = not inside
+        elif not inside and not line.startswith("    "):
+            found = [span for span in SPAN.findall(line) if span.startswith(beginning)]
+            yield from (
+                (number, text)
+                for span in found
+                for text in dict.fromkeys([option.sub(r"\1", span), option.sub("", span)])
+            )
+
+
+def commands_of(page: Path) -> list[CommandLine]:
+    """All that a page shows, but for a command that its prose only names."""
+    found = [(at, words) for at, line in code_lines(page) for words in calls(line)]
+    found += [(at, words) for at, span in spans(page, "reconcile ") for words in calls(span) if not is_name(words)]
+    return [CommandLine(f"{page.relative_to(ROOT)}:{at}", words) for at, words in found]
+
+
+def is_name(words: Sequence[str]) -> bool:
+    """True for `reconcile exec` or `reconcile secrets set`: the prose names the command and shows no call of it."""
+    return len(words) > 0 and words[0] in COMMANDS and all(word in SECRETS for word in words[1:])
+
+
+def accept(words: Sequence[str]) -> None:
+    """Parse as the program does. A placeholder can be a number too: it stands for any value."""
+    named = read_options(["1" if PLACEHOLDER.fullmatch(word) else word for word in words])
+
+    assert named.command in (None, *COMMANDS)
+
+
+COMMAND_LINES = [command for page in PAGES for command in commands_of(page)]
+
+
+def test_command_lines_are_found_wherever_they_are_written() -> None:
+    """Otherwise the search for them is broken, and the test below passes without looking at anything."""
+    folders = {command.place.rpartition("/")[0] for command in COMMAND_LINES}
+
+    assert {"", "docs", "deploy", "deploy/systemd", "deploy/traefik"} <= folders
+    assert len(COMMAND_LINES) >= 50
+    assert list(calls('$ RECONCILE_ALLOW_LOCAL=yes ~/bin/reconcile plan && cat x | reconcile set "a b" 1 >y # c')) == [
+        ("plan",),
+        ("set", "a b", "1"),
+    ]
+
+
+@pytest.mark.parametrize("command", COMMAND_LINES, ids=str)
+def test_a_command_line_of_a_page_is_accepted(command: CommandLine) -> None:
+    accept(command.words)
+
+
+def test_each_option_that_the_readme_names_exists() -> None:
+    known = {name for arguments in OWN.values() for names, _ in arguments for name in names}
+    known |= set(re.findall(r"--[a-z-]+", parser().format_help()))
+    named = [span.split()[0] for _, span in spans(ROOT / "README.md", "--")]
+
+    assert len(named) >= 10
+    assert [name for name in named if name not in known] == []
