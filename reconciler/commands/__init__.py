@@ -1,1 +1,1 @@
-"""One short module a command: `run(args) -> exit code`. Imported only when the command is used."""
+"""One short module per command, with `run(options) -> exit code`. Imported only when the command is used."""

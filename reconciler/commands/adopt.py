@@ -1,4 +1,4 @@
-"""`reconcile adopt APP`: its hand-written unit, route and env files are ours from now on."""
+"""`reconcile adopt APP`: let reconcile manage an app's hand-written unit, route and env files from now on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from reconciler.targets.open_fleet import open_fleet
 
 
 def run(options: Options) -> int:
-    """0 when every host of the app was told."""
+    """Return 0 once every host of the app has recorded it."""
     options = options.for_app()
     return asyncio.run(_adopt(options))
 
@@ -18,6 +18,7 @@ def run(options: Options) -> int:
 async def _adopt(options: Options) -> int:
     async with open_fleet(options) as opened:
         hosts = await mark(opened, options.app_name, "adopt", 0, "")
-    print(f"{options.app_name} is adopted on {', '.join(hosts)}; what runs there serves until its successor is healthy")
+    adopted = f"{options.app_name} is adopted on {', '.join(hosts)}"
+    print(f"{adopted}; the running instance keeps serving until its successor is healthy")
     print(f"next: reconcile plan --app {options.app_name}")
     return 0

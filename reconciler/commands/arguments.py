@@ -1,4 +1,4 @@
-"""What each command takes besides the common options: one table."""
+"""The arguments of each command besides the common options, in one table."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ APP = argument("app_name", metavar="APP")
 TARGET = argument("target", metavar="[user@]HOST[:port]", help="or a name from fleet.yaml")
 
 OWN: dict[str, tuple[Argument, ...]] = {
-    "status": (argument("--watch", action="store_true", help="show it again and again, until Ctrl-C"),),
+    "status": (argument("--watch", action="store_true", help="refresh until Ctrl-C"),),
     "set": (
         APP,
         argument("version", metavar="VERSION"),
-        argument("--sha256", metavar="HEX", default=None, help="digest of the artifact, if it cannot be asked for"),
+        argument("--sha256", metavar="HEX", default=None, help="digest of the artifact, if it cannot be fetched"),
     ),
     "logs": (
         APP,
-        argument("--follow", action="store_true", help="go on until Ctrl-C"),
-        argument("--lines", type=int, default=100, metavar="N", help="newest lines of each host (100)"),
+        argument("--follow", action="store_true", help="print new lines until Ctrl-C"),
+        argument("--lines", type=int, default=100, metavar="N", help="how many of the newest lines of each host (100)"),
     ),
     "history": (APP,),
     "rollback": (
@@ -33,25 +33,25 @@ OWN: dict[str, tuple[Argument, ...]] = {
         argument("--now", action="store_true", help="go back at once, and hold until the next change in git"),
     ),
     "console": (APP,),
-    "rpc": (APP, argument("expression", metavar="EXPRESSION", help="as in: 'IO.inspect(Node.list())'")),
-    "exec": (APP, argument("words", nargs="...", metavar="-- COMMAND", help="as in: -- bin/hello eval 1+1")),
+    "rpc": (APP, argument("expression", metavar="EXPRESSION", help="for example 'IO.inspect(Node.list())'")),
+    "exec": (APP, argument("words", nargs="...", metavar="-- COMMAND", help="for example -- bin/hello eval 1+1")),
     "retry": (APP,),
     "suspend": (
         APP,
         argument("--reason", required=True, help="why; shown by status"),
-        argument("--for", dest="duration", metavar="TIME", default=None, help="30m, 2h or 7d; else until resumed"),
+        argument("--for", dest="duration", metavar="TIME", default=None, help="30m, 2h or 7d (until resumed)"),
     ),
     "resume": (APP,),
     "adopt": (APP,),
     "dashboard": (
         argument("host_name", metavar="HOST"),
-        argument("--port", type=int, default=0, metavar="PORT", help="the port here (a free one)"),
+        argument("--port", type=int, default=0, metavar="PORT", help="the port on this machine (a free one)"),
     ),
     "bootstrap": (
         TARGET,
-        argument("--yes", action="store_true", help="go on without asking; a host key is never taken by this"),
-        argument("--dry-run", action="store_true", help="print the script that would be run, change nothing"),
-        argument("--name", metavar="NAME", default=None, help="its name in fleet.yaml (the address)"),
+        argument("--yes", action="store_true", help="do not ask for confirmation; never accepts a host key"),
+        argument("--dry-run", action="store_true", help="print the script that would run; change nothing"),
+        argument("--name", metavar="NAME", default=None, help="name of the host in fleet.yaml (the address)"),
         argument(
             "--host-key", metavar="SHA256:…", default=None, help="the fingerprint that the provider's console shows"
         ),
@@ -63,7 +63,9 @@ OWN: dict[str, tuple[Argument, ...]] = {
             default=None,
             help="public key of a controller; can be repeated (those in ~/.ssh)",
         ),
-        argument("--swap", metavar="SIZE", default=None, help="make a swap file: 512M, 1G (below 1.5 GB: 1G)"),
+        argument(
+            "--swap", metavar="SIZE", default=None, help="create a swap file: 512M, 1G (1G if RAM is below 1.5 GB)"
+        ),
     ),
     "doctor": (TARGET,),
     "schema": (
@@ -73,9 +75,9 @@ OWN: dict[str, tuple[Argument, ...]] = {
 }
 
 SECRETS = {
-    "set": "encrypt a value, read from stdin or a hidden prompt",
-    "edit": "open a value in $EDITOR, and encrypt what it leaves",
-    "rekey": "encrypt every age file anew for those in secrets/recipients.txt",
-    "check": "can each secret that is named be had, who can read it, what is stale or unused",
-    "list": "the same without a private key: where each secret is and who can read it",
+    "set": "encrypt a value read from stdin or a hidden prompt",
+    "edit": "open a value in $EDITOR and encrypt the result",
+    "rekey": "encrypt every age file again, for the recipients in secrets/recipients.txt",
+    "check": "check that every secret in use can be read; show who can read it, what is stale or unused",
+    "list": "show where each secret is and who can read it; needs no private key",
 }

@@ -1,4 +1,4 @@
-"""`reconcile bootstrap [user@]HOST[:port]`: a bare server becomes a host, and its entry in fleet.yaml is written."""
+"""`reconcile bootstrap [user@]HOST[:port]`: make a bare server a host, and write its entry in fleet.yaml."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from reconciler.provision.steps import Asked, Impossible, Step, notes, steps
 from reconciler.provision.survey import DEPLOY_USER, Survey
 from reconciler.words import printable
 
-STEP_SECONDS = 600  # packages are fetched
+STEP_SECONDS = 600  # a step may download packages
 USUAL_KEYS = ("id_ed25519.pub", "id_ecdsa.pub", "id_rsa.pub")
 _KEY = re.compile(r"(ssh-(ed25519|rsa)|ecdsa-sha2-nistp(256|384|521)|sk-[a-z0-9@.-]+) AAAA[A-Za-z0-9+/]+=*( [ -~]*)?")
 _SIZES = {"M": 1, "G": 1024}
@@ -34,7 +34,7 @@ _SIZES = {"M": 1, "G": 1024}
 
 @dataclass(frozen=True)
 class Machine:
-    """Which machine, under which name in fleet.yaml, and what is known of it there."""
+    """The machine to bootstrap: its name in fleet.yaml, how to reach it, and its entry there, if any."""
 
     name: str
     user: str | None
@@ -44,7 +44,7 @@ class Machine:
 
 
 def run(options: Options) -> int:
-    """0 when it is a host now (or a dry run showed how), 1 when not."""
+    """Return 0 when the server is a host (or a dry run printed the script), 1 when the plan was not confirmed."""
     return asyncio.run(_bootstrap(options))
 
 
@@ -71,11 +71,11 @@ async def _bootstrap(options: Options) -> int:
         _print_plan(machine, shown, seen, plan, notes(seen, asked), options)
         if plan and not _confirm_plan(options):
             return 1
-        left = await _carry_out(host, asked, plan, (lambda text: None) if options.json else _print_progress)
+        remarks = await _carry_out(host, asked, plan, (lambda text: None) if options.json else _print_progress)
     finally:
         await host.close()
     await _try_login_as_deploy_user(machine, shown, asked, own_keys=not options.key)
-    return _enlist_host(machine, shown, plan, left, options)
+    return _enlist_host(machine, shown, plan, remarks, options)
 
 
 def _machine(options: Options) -> Machine:
@@ -84,12 +84,12 @@ def _machine(options: Options) -> Machine:
     except ValueError as error:
         raise UsageError(str(error), "write [user@]HOST[:port], an IPv6 address in [ ]") from None
     if address == "local":
-        raise UsageError("local needs no bootstrap", "reconcile runs there as root itself, see deploy/README.md")
+        raise UsageError("local needs no bootstrap", "reconcile itself runs there as root, see deploy/README.md")
     hosts = read_fleet_of(options.desired_state).hosts
     machine = (address.lower(), port or 22)
     name = options.name or next((n for n, spec in hosts.items() if n == address or spec.machine == machine), address)
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", name):
-        raise UsageError(f"{name} cannot name a host in fleet.yaml", "--name web1")
+        raise UsageError(f"{name} is not a valid host name for fleet.yaml", "--name web1")
     spec = hosts.get(name)
     if spec and name == address:
         return Machine(name, user, spec.address, port or spec.port, spec)
@@ -97,11 +97,11 @@ def _machine(options: Options) -> Machine:
 
 
 def _public_keys(files: tuple[Path, ...] | None) -> tuple[str, ...]:
-    """The public keys of the controllers: the named ones, else those in ~/.ssh."""
+    """Return the controllers' public keys: those in `files`, or else those in ~/.ssh."""
     folder = Path("~/.ssh").expanduser()
     paths = files or [path for name in USUAL_KEYS if (path := folder / name).is_file()]
     if not paths:
-        raise UsageError(f"there is no public key in {folder}", "ssh-keygen -t ed25519, or name one with --key FILE")
+        raise UsageError(f"there is no public key in {folder}", "run ssh-keygen -t ed25519, or pass --key FILE")
     return tuple(_public_key(path) for path in paths)
 
 
@@ -112,7 +112,9 @@ def _public_key(path: Path) -> str:
         raise UsageError(f"{path} cannot be read: {error}", "name a file such as ~/.ssh/id_ed25519.pub") from error
     if not _KEY.fullmatch(text):
         private = "PRIVATE KEY" in text
-        what = "a private key: it stays here" if private else "no public key of OpenSSH on one line"
+        what = (
+            "a private key, which must not leave this machine" if private else "not an OpenSSH public key on one line"
+        )
         raise UsageError(f"{path} is {what}", f"name {path}.pub" if private else "name a file such as id_ed25519.pub")
     return text
 
@@ -125,7 +127,7 @@ def _mib(size: str) -> int:
 
 
 def _confirm_host_key(machine: Machine, shown: ShownKey, options: Options) -> None:
-    """Raises HostKeyRefused unless a person, the desired state or known_hosts vouches for this very key."""
+    """Raise HostKeyRefused unless the operator, the desired state or known_hosts confirms this exact key."""
     compare = "compare it with the provider's console"
     if reason := _why_not_this_key(shown, options.host_key, _pinned_key(machine)):
         more = ", then --host-key" if not options.host_key and shown.known != "revoked" else ""
@@ -133,31 +135,31 @@ def _confirm_host_key(machine: Machine, shown: ShownKey, options: Options) -> No
     if options.host_key or _pinned_key(machine) or shown.known == "known":
         return
     kind = shown.line.partition(" ")[0]
-    print(f"{machine.name} shows the host key {shown.fingerprint} ({kind}), which nobody vouched for", file=sys.stderr)
+    print(f"{machine.name} shows the host key {shown.fingerprint} ({kind}), which is not verified", file=sys.stderr)
     if not _ask(f"Is this the key that your provider's console shows? {shown.fingerprint} [y/N] "):
         raise HostKeyRefused(
             machine.name,
-            f"nobody vouched for its host key {shown.fingerprint}",
+            f"its host key is not verified: {shown.fingerprint}",
             f"{compare}, then --host-key {shown.fingerprint}",
         )
 
 
 def _why_not_this_key(shown: ShownKey, stated: str | None, pinned: str | None) -> str | None:
-    """Why this key cannot be the host's, whoever says so; of those who do, the command line comes first."""
+    """Return why this key must be refused, or None. --host-key overrides fleet.yaml, which overrides known_hosts."""
     if shown.known == "revoked":
-        return f"it shows {shown.fingerprint}, which known_hosts has @revoked"
+        return f"it shows {shown.fingerprint}, which known_hosts marks @revoked"
     if stated:
         all_shown = ", ".join((shown.fingerprint, *shown.others))
         return f"it shows {all_shown}, not {stated}" if shown.fingerprint != stated else None
     if pinned:
-        return f"it shows {shown.fingerprint}, not the host_key of fleet.yaml" if shown.line != pinned else None
+        return f"it shows {shown.fingerprint}, not the host_key in fleet.yaml" if shown.line != pinned else None
     if shown.known == "changed":
-        return f"it shows {shown.fingerprint}, which is not in known_hosts; another key is"
+        return f"it shows {shown.fingerprint}, but known_hosts has another key for this host"
     return None
 
 
 def _pinned_key(machine: Machine) -> str | None:
-    """Kind and key of `host_key` in fleet.yaml, without a comment."""
+    """Return the kind and the key of `host_key` in fleet.yaml, without its comment."""
     written = machine.spec.host_key if machine.spec else None
     return " ".join(written.split()[:2]) if written else None
 
@@ -174,26 +176,26 @@ def _print_plan(
     shown: ShownKey,
     seen: Survey,
     plan: tuple[Step, ...],
-    left: tuple[str, ...],
+    remarks: tuple[str, ...],
     options: Options,
 ) -> None:
     if options.json:
         if not options.yes:
-            print(json.dumps(_report(machine, shown, plan, left, "planned" if plan else "converged"), indent=2))
+            print(json.dumps(_report(machine, shown, plan, remarks, "planned" if plan else "converged"), indent=2))
         return
     os = f"{seen.os}, " if seen.os else ""
     print(f"{machine.name}: {os}host key {shown.fingerprint}", file=sys.stderr)
     for step in plan:
         print(f"  {step.what:<40}  {step.reason}")
-    for note in left:
-        print(f"  {note}")
+    for remark in remarks:
+        print(f"  {remark}")
     if not plan:
         print("  nothing to do")
     sys.stdout.flush()
 
 
 def _report(
-    machine: Machine, shown: ShownKey, plan: tuple[Step, ...], left: tuple[str, ...], outcome: str
+    machine: Machine, shown: ShownKey, plan: tuple[Step, ...], remarks: tuple[str, ...], outcome: str
 ) -> dict[str, object]:
     return {
         "host": machine.name,
@@ -202,7 +204,7 @@ def _report(
         "fingerprint": shown.fingerprint,
         "outcome": outcome,
         "steps": [{"what": step.what, "reason": step.reason} for step in plan],
-        "notes": list(left),
+        "notes": list(remarks),
     }
 
 
@@ -210,7 +212,7 @@ def _confirm_plan(options: Options) -> bool:
     if options.yes or (not options.json and _ask("Do this? [y/N] ")):
         return True
     if not options.json:
-        print("nothing was changed\nnext: --yes goes on, --dry-run prints the script", file=sys.stderr)
+        print("nothing was changed\nnext: pass --yes to go on, or --dry-run to print the script", file=sys.stderr)
     return False
 
 
@@ -221,26 +223,31 @@ def _print_progress(text: str) -> None:
 async def _carry_out(
     host: Transport, asked: Asked, plan: tuple[Step, ...], report_progress: Callable[[str], None]
 ) -> tuple[str, ...]:
-    """Do the steps and look again; what is told at the end. Raises ActionFailed when a step did not do its work."""
+    """Run the steps, survey the host again, and return remarks for the operator.
+
+    Raises ActionFailed when a step fails or leaves its work undone.
+    """
     remarks = []
     for step in plan:
         stdin = tar_of(step.script.files) if step.script.files else step.script.text.encode()
         done = await host.run(Command(step.script.script, step.script.arguments), stdin, STEP_SECONDS)
         if done.status and step.optional:
-            remarks.append(f"{step.what} did not work: {_last_line(done.stderr)}")
+            remarks.append(f"{step.what} failed: {_last_line(done.stderr)}")
         elif done.status:
             raise ActionFailed(
                 host.name,
                 f"{step.what}: {_last_line(done.stderr)}",
-                "correct the cause, then bootstrap again: it goes on",
+                "fix the cause, then run bootstrap again: it continues",
             )
         else:
             report_progress(f"  done: {step.what}")
     seen = await survey(host, asked.layout, as_root=True) if plan else None
-    left = steps(seen, asked) if seen else ()
-    if isinstance(left, Impossible) or any(not step.optional for step in left):
-        reason = left.reason if isinstance(left, Impossible) else f"{left[0].what}: {left[0].reason}"
-        raise ActionFailed(host.name, f"is still not as it should be: {reason}", "bootstrap again with --verbose")
+    remaining = steps(seen, asked) if seen else ()
+    if isinstance(remaining, Impossible) or any(not step.optional for step in remaining):
+        reason = (
+            remaining.reason if isinstance(remaining, Impossible) else f"{remaining[0].what}: {remaining[0].reason}"
+        )
+        raise ActionFailed(host.name, f"its setup is still incomplete: {reason}", "run bootstrap again with --verbose")
     return (*remarks, *(notes(seen, asked) if seen else ()))
 
 
@@ -249,14 +256,20 @@ def _last_line(text: str) -> str:
 
 
 async def _try_login_as_deploy_user(machine: Machine, shown: ShownKey, asked: Asked, *, own_keys: bool) -> None:
-    """Log in as the deploy user. With keys of somebody else that cannot be tried from here."""
+    """Log in as the deploy user, to prove that it works.
+
+    With --key, the private key may be on another machine; then a refused login is only reported.
+    """
     host = SshHost(machine.name, machine.address, user=DEPLOY_USER, port=machine.port, host_key=shown.line)
     try:
         await survey(host, asked.layout)
     except HostError as error:
         if own_keys or not str(error).startswith(f"host {machine.name}: login refused"):
             raise
-        print(f"not tried from here: logging in as {DEPLOY_USER} needs the private half of the key", file=sys.stderr)
+        print(
+            f"login as {DEPLOY_USER} was not tested: it needs the private key, which is not on this machine",
+            file=sys.stderr,
+        )
     finally:
         await host.close()
 
@@ -280,9 +293,9 @@ def _enlist_host(
     for line in remarks:
         print(f"  {line}")
     print(
-        f"{machine.name} is a host: reconcile logs in as {DEPLOY_USER}, who may run one program as root; "
-        "nothing needs root's login any more, until reconcile itself is upgraded"
+        f"{machine.name} is a host: reconcile logs in as {DEPLOY_USER}, which may run one program as root; "
+        "root's login is not needed again until reconcile itself is upgraded"
     )
     if written:
-        print(f"{file} names it, with its host key\nnext: git add {file} && git commit -m 'Host {machine.name}'")
+        print(f"{file} lists it with its host key\nnext: git add {file} && git commit -m 'Host {machine.name}'")
     return 0

@@ -1,4 +1,4 @@
-"""`reconcile console APP`: IEx in the node of the live slot, in this terminal."""
+"""`reconcile console APP`: open IEx in the node of the live slot, in this terminal."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from reconciler.model.options import Options
 
 
 def run(options: Options) -> int:
-    """The exit code of the console."""
+    """Return the exit code of the console."""
     require_terminal()
     return asyncio.run(_console(options))
 
 
 async def _console(options: Options) -> int:
-    async with open_live_slot(options) as place:
-        node = await place.node()
-        version = place.slot.running.version if place.slot.running else "?"
-        where = f"{place.host.name}: {place.app} {version} in slot {place.slot.name}, node {node.name}"
+    async with open_live_slot(options) as live:
+        node = await live.node()
+        version = live.slot.running.version if live.slot.running else "?"
+        where = f"{live.host.name}: {live.app} {version} in slot {live.slot.name}, node {node.name}"
         print(f"{where}. Ctrl-\\ leaves it; System.stop() would stop the app itself.", file=sys.stderr)
         try:
-            return await place.host.interact(place.command(node, "remote"))
+            return await live.host.interact(live.command(node, "remote"))
         except HostError:
-            print(file=sys.stderr)  # the cursor stands behind a prompt
+            print(file=sys.stderr)  # the cursor is still on the line of the prompt
             raise

@@ -1,4 +1,4 @@
-"""`reconcile dashboard HOST`: Traefik's dashboard, which a host shows to itself only, on a port of this machine."""
+"""`reconcile dashboard HOST`: forward Traefik's dashboard, which a host serves only to itself, to a local port."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PATH = "/dashboard/"
 
 
 def run(options: Options) -> int:
-    """Runs until Ctrl-C."""
+    """Serve the dashboard until Ctrl-C, then return 0."""
     options = options.for_host()
     try:
         return asyncio.run(_dashboard(options))
@@ -31,25 +31,25 @@ def run(options: Options) -> int:
 async def _dashboard(options: Options) -> int:
     async with open_fleet(options) as opened:
         if options.host_name not in opened.hosts:
-            raise UsageError(f"no app is on host {options.host_name}", "name a host that has one")
+            raise UsageError(f"host {options.host_name} has no app", "name a host that has one")
         host, site = opened.hosts[options.host_name], opened.sites[options.host_name]
         targets = [files for files in opened.targets if files.target.proxy]
         seen = await observe(host, site, targets, new_controller(opened.owner))
         if isinstance(seen, Unreachable):
             raise HostError(host.name, seen.reason, seen.next_step)
         port = api_port(seen, site)
-        await _refuse_without(host, port)
+        await _require_dashboard(host, port)
         server = await open_tunnel(host, port, options.port)
         try:
             print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}{PATH}", flush=True)
-            print(f"the dashboard of Traefik on {host.name}, until Ctrl-C", file=sys.stderr, flush=True)
+            print(f"serving Traefik's dashboard on {host.name} until Ctrl-C", file=sys.stderr, flush=True)
             await asyncio.Event().wait()
         finally:
             server.close()
     return 0
 
 
-async def _refuse_without(host: Transport, port: int) -> None:
+async def _require_dashboard(host: Transport, port: int) -> None:
     http = HttpConnection(host, port)
     try:
         status, _ = await http.get(PATH)
@@ -60,6 +60,6 @@ async def _refuse_without(host: Transport, port: int) -> None:
     if status != 200:
         raise HostError(
             host.name,
-            f"its Traefik has no dashboard (it answers {status})",
+            f"its Traefik does not serve a dashboard (status {status})",
             "set traefik: dashboard: true in fleet.yaml",
         )

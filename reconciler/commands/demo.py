@@ -1,4 +1,4 @@
-"""`reconcile demo`: a whole rollout on this machine, for a first look."""
+"""`reconcile demo`: run a whole rollout on this machine, for a first look."""
 
 from __future__ import annotations
 
@@ -17,21 +17,26 @@ STOPPED = 130
 
 
 def run(options: Options) -> int:
-    """0 when both passes converged and no request failed, else 1; nothing that was started is left in any case."""
+    """Return 0 when both passes converged and no request failed, else 1; 130 when a signal stopped it.
+
+    In every case, everything that the demo started is gone.
+    """
     traefik = find_traefik()
     results = sys.stdout if not options.json else sys.stderr
 
-    def say(text: str) -> None:
+    def print_line(text: str) -> None:
         print(text, file=results, flush=True)
 
     try:
-        swap = asyncio.run(_run_until_signal(perform(traefik, say)))
+        swap = asyncio.run(_run_until_signal(perform(traefik, print_line)))
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise UsageError(f"the demo cannot run here: {error}", "make room, or set TMPDIR to another folder") from error
+        raise UsageError(
+            f"the demo cannot run here: {error}", "free some space, or set TMPDIR to another folder"
+        ) from error
     if swap is None:
-        print("\nstopped; all that the demo had started is gone", file=sys.stderr)
+        print("\nstopped; everything that the demo started is gone", file=sys.stderr)
         return STOPPED
     if options.json:
         print(json.dumps(swap.as_json(), indent=2))
@@ -41,11 +46,11 @@ def run(options: Options) -> int:
 
 
 async def _run_until_signal(story: Coroutine[None, None, Swap]) -> Swap | None:
-    """None when somebody wants it to end. What it started is ended in both cases."""
+    """Run the story; None if a signal ended it. Either way, whatever it started is stopped."""
     task = asyncio.ensure_future(story)
 
     def stop() -> None:
-        if not task.cancelling():  # a second Ctrl-C must not break off the tidying up
+        if not task.cancelling():  # a second Ctrl-C must not interrupt the cleanup
             task.cancel()
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -1,4 +1,4 @@
-"""`reconcile doctor HOST`: what is well with a host and what is not, each with what to do. Changes nothing."""
+"""`reconcile doctor HOST`: print what works on a host, what does not, and the remedy. Changes nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from reconciler.targets.open_fleet import open_host
 
 
 def run(options: Options) -> int:
-    """0 when there is no problem, else 1."""
+    """Return 0 when there is no problem, else 1."""
     return asyncio.run(_doctor(options))
 
 
@@ -29,10 +29,10 @@ async def _doctor(options: Options) -> int:
     spec = Desired(fleet, (), None, options.desired_state).host(options.target)
     found = await _examine_host(options.target, spec, fleet.traefik.api_ports)
     if options.json:
-        print(json.dumps({"host": options.target, "findings": [asdict(each) for each in found]}, indent=2))
+        print(json.dumps({"host": options.target, "findings": [asdict(finding) for finding in found]}, indent=2))
     else:
         print(_text(found), end="")
-    return 1 if any(each.level == "problem" for each in found) else 0
+    return 1 if any(finding.level == "problem" for finding in found) else 0
 
 
 async def _examine_host(name: str, spec: HostSpec, api_ports: tuple[int, ...]) -> tuple[Finding, ...]:
@@ -44,9 +44,9 @@ async def _examine_host(name: str, spec: HostSpec, api_ports: tuple[int, ...]) -
             return (Finding("root's rights", "problem", str(error).removeprefix(f"host {name}: "), error.next_step),)
         api_port, trouble, forwards = api_ports[0], "", True
         try:
-            held = await ask_all_traefiks(host, api_ports)  # of two slots one answers
-            api_port = next((port for port, answer in held.items() if isinstance(answer, dict)), api_port)
-            answer = held[api_port]
+            answers = await ask_all_traefiks(host, api_ports)  # Traefik has two slots; one of them answers
+            api_port = next((port for port, answer in answers.items() if isinstance(answer, dict)), api_port)
+            answer = answers[api_port]
             trouble = answer if isinstance(answer, str) else ""
         except HostRefused:
             forwards = False
@@ -58,12 +58,12 @@ async def _examine_host(name: str, spec: HostSpec, api_ports: tuple[int, ...]) -
 
 def _text(found: tuple[Finding, ...]) -> str:
     sign = {"ok": "ok", "note": "note", "problem": "PROBLEM"}
-    rows = [[sign[each.level], each.subject, each.says] for each in found]
+    rows = [[sign[finding.level], finding.subject, finding.says] for finding in found]
     lines = table(rows).splitlines()
-    width = max(len(sign[each.level]) for each in found) + 2
-    sentences = []
-    for line, each in zip(lines, found, strict=True):
-        sentences.append(line)
-        if each.remedy:
-            sentences.append(f"{'':{width}}→ {each.remedy}")
-    return "".join(f"{line}\n" for line in sentences)
+    width = max(len(sign[finding.level]) for finding in found) + 2
+    printed = []
+    for line, finding in zip(lines, found, strict=True):
+        printed.append(line)
+        if finding.remedy:
+            printed.append(f"{'':{width}}→ {finding.remedy}")
+    return "".join(f"{line}\n" for line in printed)

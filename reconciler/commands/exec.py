@@ -1,4 +1,4 @@
-"""`reconcile exec APP -- COMMAND`: with the release, the env, the user and the sandbox of the live slot."""
+"""`reconcile exec APP -- COMMAND`: run a command with the release, env, user and sandbox of the live slot."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from reconciler.tools import scripts
 
 
 def run(options: Options) -> int:
-    """The command's own exit code."""
+    """Return the exit code of the command."""
     words = options.words[1:] if options.words[:1] == ("--",) else options.words
     if not words:
-        raise UsageError("nothing to run", f"reconcile exec {options.app_name} -- COMMAND")
+        raise UsageError("no command given", f"reconcile exec {options.app_name} -- COMMAND")
     return asyncio.run(_exec(options, shlex.join(words)))
 
 
 async def _exec(options: Options, command: str) -> int:
-    async with open_live_slot(options) as place:
-        layout, scope = place.files.layout, place.files.site.spec.scope
-        words = (layout.releases, layout.env, layout.units, place.app, place.slot.name)
-        return await place.stream(Command(scripts.plain_script("exec", scope), words), command.encode())
+    async with open_live_slot(options) as live:
+        layout, scope = live.files.layout, live.files.site.spec.scope
+        words = (layout.releases, layout.env, layout.units, live.app, live.slot.name)
+        return await live.stream(Command(scripts.plain_script("exec", scope), words), command.encode())

@@ -1,4 +1,4 @@
-"""`reconcile history APP`: who changed it, from which commit, why, how long it took and how it ended."""
+"""`reconcile history APP`: print who changed an app, from which commit, why, how long it took and how it ended."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from reconciler.tools.records import read_entry
 
 
 def run(options: Options) -> int:
-    """0 when every host answered, else 1."""
+    """Return 0 when every host answered, else 1."""
     return asyncio.run(_history(options))
 
 
 async def _history(options: Options) -> int:
     _check_app_name(options.app_name)
-    async with open_fleet(options) as opened:  # of all hosts: an app that is gone has left its history there
+    async with open_fleet(options) as opened:  # of all hosts: a removed app's history stays on the hosts where it ran
         histories = await asyncio.gather(
             *(_read_history(opened, name, options.app_name) for name in sorted(opened.hosts))
         )
     failed = int(None in histories)
     entries = [entry for of_host in histories for entry in of_host or []]
     if not entries and not failed:
-        demand_all(opened)  # what cannot be worked out has hosts that nobody asked
-        print(f"no host knows of an app {options.app_name}", file=sys.stderr)
+        demand_all(opened)  # an app that cannot be resolved may have a history on a host that was not asked
+        print(f"no host has a history of app {options.app_name}", file=sys.stderr)
     entries.sort(key=lambda entry: int(entry["at"]))
     as_json = json.dumps(entries, indent=2, ensure_ascii=False) if options.json else ""
     print(as_json or table([_row(entry) for entry in entries]), end="")
@@ -42,7 +42,7 @@ async def _history(options: Options) -> int:
 
 
 async def _read_history(opened: OpenFleet, host: str, app: str) -> list[dict[str, Any]] | None:
-    """What the host has kept; None when it could not be asked."""
+    """Return the entries stored on the host, oldest first; None if the host could not be asked."""
     site = opened.sites[host]
     command = Command(scripts.plain_script("history", site.spec.scope), (site.layout.state, app))
     try:
@@ -52,14 +52,14 @@ async def _read_history(opened: OpenFleet, host: str, app: str) -> list[dict[str
         return None
     entries = [read_entry(line) for line in text.split("\n") if line]
     if None in entries:
-        print(f"host {host}: a line of its history is not of the form it has, and is left out", file=sys.stderr)
+        print(f"host {host}: skipped a malformed line of its history", file=sys.stderr)
     return [{"host": host, **entry} for entry in entries if entry]
 
 
 def _check_app_name(name: str) -> None:
-    """Raises UsageError for what can be no app's name: it becomes part of a path on the host."""
+    """Raise UsageError unless `name` can be an app's name: it becomes part of a path on the host."""
     if not re.fullmatch(APP_NAME, name):
-        raise UsageError(f"{name!r} cannot name an app", "use the name in desired-state/apps, or a former one")
+        raise UsageError(f"{name!r} is not a valid app name", "use the name in desired-state/apps, or a former one")
 
 
 def _row(entry: dict[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The live slot of an app on one host, for the commands that go there: exec, rpc, console."""
+"""The live slot of an app on one host, for the commands that run there: exec, rpc, console."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LONGEST_SECONDS = 3600
 
 @dataclass(frozen=True)
 class LiveSlot:
-    """Where an app serves."""
+    """The slot in which an app serves, and its host."""
 
     files: TargetFiles
     host: Transport
@@ -37,34 +37,37 @@ class LiveSlot:
         return self.files.target.app
 
     async def node(self) -> Node:
-        """The BEAM node that runs there. Raises UsageError when there is none, or none that can be reached."""
+        """Return the BEAM node that runs there. Raises UsageError if there is none, or if it accepts no connections."""
         if self.files.site.spec.scope == "user":
             raise UsageError(
-                f"{self.host.name} has scope user, where no node can be reached from outside",
+                f"{self.host.name} has scope user, where a node cannot be reached from outside",
                 f"reconcile exec {self.app} -- COMMAND",
             )
         command = Command(scripts.plain_script("beam", "system"), (self.app, self.slot.name))
         node = read_node((await self.host.run(command)).stdout)
         if node is None:
             raise UsageError(
-                f"{self.app} on {self.host.name} is no Elixir release", f"reconcile exec {self.app} -- COMMAND"
+                f"{self.app} on {self.host.name} is not an Elixir release", f"reconcile exec {self.app} -- COMMAND"
             )
         if node.distribution == "none":
             raise UsageError(
-                f"the node of {self.app} on {self.host.name} takes no connections: its distribution is none",
+                f"the node of {self.app} on {self.host.name} accepts no connections: its distribution is none",
                 f"write distribution: sname and env: {{RELEASE_COOKIE: {{secret: NAME}}}} in apps/{self.app}.yaml "
-                "and commit it, which is one rollout",
+                "and commit it; that takes one rollout",
             )
         return node
 
     def command(self, node: Node, how: str) -> Command:
-        """`bin/<app> remote` or `rpc` beside the node."""
+        """Return the command that runs `bin/<app> remote` or `rpc` beside the node."""
         layout = self.files.layout
         words = (layout.env, layout.units, self.app, self.slot.name, *node.words, how)
         return Command(scripts.plain_script("node", "system"), words)
 
     async def stream(self, command: Command, stdin: bytes = b"") -> int:
-        """Run it with what it says shown as it comes, secrets masked; its exit code. Raises BrokenPipeError."""
+        """Run a command, print its output as it arrives with secrets masked, and return its exit code.
+
+        Raises BrokenPipeError when the reader of stdout has gone, as with `| head`.
+        """
         masker = Masker(self.files.secrets)
         try:
             done = await self.host.run(
@@ -79,7 +82,10 @@ class LiveSlot:
 
 @asynccontextmanager
 async def open_live_slot(options: Options) -> AsyncIterator[LiveSlot]:
-    """Where `options.app_name` serves: on the host that --host names, else the first of its hosts."""
+    """Open the live slot of `options.app_name`, on the host given by --host or else on the first of its hosts.
+
+    Raises UsageError when there is none, or when the app there is not managed by reconcile.
+    """
     options = options.for_app()
     async with open_fleet(options) as opened:
         if opened.refused:
@@ -90,10 +96,10 @@ async def open_live_slot(options: Options) -> AsyncIterator[LiveSlot]:
         if isinstance(seen, Unreachable):
             raise HostError(host.name, seen.reason, seen.next_step)
         app = seen.app(options.app_name)
-        if not_ours := (*app.foreign, *app.taken):  # what runs here takes the app's user and state, as a start does
+        if unmanaged := (*app.foreign, *app.taken):  # a command uses the app's user and state, as an instance does
             raise UsageError(
-                f"{options.app_name} on {host.name} is not reconcile's: {', '.join(not_ours)}",
-                f"reconcile plan --app {options.app_name} says what to do about it",
+                f"{options.app_name} on {host.name} is not managed by reconcile: {', '.join(unmanaged)}",
+                f"reconcile plan --app {options.app_name} shows what to do about it",
             )
         slot = live_slot(files.target, app)
         if slot is None:
@@ -102,7 +108,7 @@ async def open_live_slot(options: Options) -> AsyncIterator[LiveSlot]:
 
 
 class _ReaderGone(Exception):
-    """Not an OSError: a host would take that for its broken connection."""
+    """Stdout was closed. Not an OSError, which a host would take for a broken connection of its own."""
 
 
 def _write_stdout(piece: bytes) -> None:

@@ -1,4 +1,4 @@
-"""`reconcile logs APP`: the journal of an app's slots on its hosts, with --follow until Ctrl-C."""
+"""`reconcile logs APP`: print the journal of an app's slots on its hosts, with --follow until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LONGEST_LINE_BYTES = 1024 * 1024
 
 
 def run(options: Options) -> int:
-    """0 when every host gave its lines, else 1."""
+    """Return 0 when the journal of every host could be read, else 1."""
     if options.lines < 1:
         raise UsageError("--lines must be 1 or more", "leave it out for 100")
     options = options.for_app()
@@ -27,7 +27,7 @@ def run(options: Options) -> int:
 
 async def _logs(options: Options) -> int:
     async with open_fleet(options) as opened:
-        demand_all(opened)  # without the secrets there is no telling what to hide of them
+        demand_all(opened)  # unknown secrets could not be masked
         results = await asyncio.gather(*(_print_host_logs(opened, name, options) for name in sorted(opened.hosts)))
     return max(results, default=0)
 
@@ -35,14 +35,14 @@ async def _logs(options: Options) -> int:
 async def _print_host_logs(opened: OpenFleet, name: str, options: Options) -> int:
     script = scripts.plain_script("logs", opened.sites[name].spec.scope)
     command = Command(script, (options.app_name, str(options.lines), "yes" if options.follow else "no"))
-    show = _line_printer(opened, f"{name}: " if len(opened.hosts) > 1 else "")
+    on_output = _line_printer(opened, f"{name}: " if len(opened.hosts) > 1 else "")
     try:
         seconds = FOLLOW_SECONDS if options.follow else 60
-        done = await opened.hosts[name].run(command, b"", seconds, on_output=show)
+        done = await opened.hosts[name].run(command, b"", seconds, on_output=on_output)
         if done.status:
             reason, _, next_step = done.stderr.strip().partition("\n")
-            reason = printable(reason) or f"its journal ended with {done.status}"
-            raise HostRefused(name, reason, printable(next_step) or "try it there")
+            reason = printable(reason) or f"its journal could not be read: exit {done.status}"
+            raise HostRefused(name, reason, printable(next_step) or "run journalctl there")
     except HostError as error:
         print(f"{error}\nnext: {error.next_step}", file=sys.stderr)
         return 1
@@ -52,10 +52,10 @@ async def _print_host_logs(opened: OpenFleet, name: str, options: Options) -> in
 
 
 def _line_printer(opened: OpenFleet, prefix: str) -> Callable[[bytes], None]:
-    """Prints lines as they come: in a terminal fit for it, to a file or a program as they are."""
+    """Return a function that prints lines as they arrive: escaped for a terminal, unchanged for a file or a pipe."""
     rest, terminal = b"", sys.stdout.isatty()
 
-    def show(block: bytes) -> None:
+    def print_lines(block: bytes) -> None:
         nonlocal rest
         *lines, rest = (rest + block).split(b"\n")
         rest = rest[-LONGEST_LINE_BYTES:]
@@ -63,4 +63,4 @@ def _line_printer(opened: OpenFleet, prefix: str) -> Callable[[bytes], None]:
             text = opened.targets[0].mask(line.decode(errors="replace"))
             print(prefix + (printable_line(text) if terminal else text), flush=True)
 
-    return show
+    return print_lines

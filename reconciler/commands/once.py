@@ -1,4 +1,4 @@
-"""`reconcile --once`: one pass, then exit."""
+"""`reconcile --once`: run one pass, then exit."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from reconciler.targets.open_fleet import OpenFleet, open_fleet
 
 
 def run(options: Options) -> int:
-    """0 when everything is converged, else 1."""
+    """Return 0 when everything is converged, else 1."""
     return asyncio.run(_once(options))
 
 
@@ -32,7 +32,7 @@ async def _once(options: Options) -> int:
 
 
 async def run_pass(opened: OpenFleet, options: Options, who: Controller | None = None) -> int:
-    """A pass and its report; the exit code."""
+    """Run one pass, report it, and return the exit code."""
     from reconciler.logs import log
 
     started = now_seconds()
@@ -65,7 +65,7 @@ async def run_pass(opened: OpenFleet, options: Options, who: Controller | None =
 
 
 def report(opened: OpenFleet, outcomes: list[Outcome], seconds: float, options: Options) -> int:
-    """Tell how a pass ended; the exit code. One that did nothing and had nothing to do logs nothing."""
+    """Report how a pass ended, and return the exit code. A pass that found nothing to do logs nothing."""
     converged = all(isinstance(outcome.end, Converged) for outcome in outcomes)
     actions = sum(len(outcome.actions) for outcome in outcomes)
     _print_outcomes(outcomes, as_json=options.json)

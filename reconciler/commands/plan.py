@@ -1,4 +1,4 @@
-"""`reconcile plan`: what a pass would do and why. Only looks."""
+"""`reconcile plan`: print what a pass would do and why. Changes nothing."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from reconciler.targets.open_fleet import OpenFleet, open_fleet
 
 
 def run(options: Options) -> int:
-    """0 nothing to do, 3 something to do, 1 when an app can go no further than it is."""
+    """Return 0 when there is nothing to do, 3 when there is something to do, 1 when an app is blocked."""
     return asyncio.run(_plan(options))
 
 
 async def _plan(options: Options) -> int:
     async with open_fleet(options, history="wanted") as opened:
         hints = await _hints(opened)
-        foreseen = await preview(opened, allow_prune=options.allow_prune)
-        plans = [each for _, _, each in foreseen if each.actions or not _is_absent(each)]
+        previews = await preview(opened, allow_prune=options.allow_prune)
+        plans = [plan for _, _, plan in previews if plan.actions or not _is_absent(plan)]
         plans += [AppPlan(refused.host, refused.app, (), refused) for refused in opened.refused]
     for hint in hints:
         print(hint, file=sys.stderr)
@@ -31,9 +31,9 @@ async def _plan(options: Options) -> int:
         json.dumps(plan_json(plans), indent=2, ensure_ascii=False) if options.json else plan_text(plans),
         end="\n" * options.json,
     )
-    if any(isinstance(each.end, Blocked) for each in plans):
+    if any(isinstance(plan.end, Blocked) for plan in plans):
         return 1
-    return 3 if any(each.actions for each in plans) else 0
+    return 3 if any(plan.actions for plan in plans) else 0
 
 
 async def _hints(opened: OpenFleet) -> list[str]:
@@ -44,5 +44,5 @@ async def _hints(opened: OpenFleet) -> list[str]:
     return [hint for hints in await asyncio.gather(*asked) for hint in hints]
 
 
-def _is_absent(each: AppPlan) -> bool:
-    return isinstance(each.end, Converged) and not each.end.version
+def _is_absent(plan: AppPlan) -> bool:
+    return isinstance(plan.end, Converged) and not plan.end.version

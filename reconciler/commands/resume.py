@@ -1,4 +1,4 @@
-"""`reconcile resume APP`: the end of a suspension."""
+"""`reconcile resume APP`: end a suspension."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from reconciler.targets.open_fleet import open_fleet
 
 
 def run(options: Options) -> int:
-    """0 when every host of the app was told."""
+    """Return 0 once every host of the app has recorded it."""
     options = options.for_app()
     return asyncio.run(_resume(options))
 
@@ -18,5 +18,5 @@ def run(options: Options) -> int:
 async def _resume(options: Options) -> int:
     async with open_fleet(options) as opened:
         hosts = await mark(opened, options.app_name, "resume", 0, "")
-    print(f"{options.app_name} goes on at the next pass on {', '.join(hosts)}")
+    print(f"{options.app_name} resumes at the next pass on {', '.join(hosts)}")
     return 0

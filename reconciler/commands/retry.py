@@ -1,4 +1,4 @@
-"""`reconcile retry APP`: forget what failed, and try it again at once."""
+"""`reconcile retry APP`: forget the failures of an app, and try it again at once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from reconciler.targets.open_fleet import open_fleet
 
 
 def run(options: Options) -> int:
-    """0 when the app is converged after the new try, else 1."""
+    """Return 0 when the new attempt converged, else 1."""
     options = options.for_app()
     return asyncio.run(_retry(options))
 

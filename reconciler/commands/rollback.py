@@ -1,4 +1,4 @@
-"""`reconcile rollback APP`: which commit takes it back; with --now, go back at once and hold until the next change."""
+"""`reconcile rollback APP`: print which commit takes an app back; --now goes back and holds until the next change."""
 
 from __future__ import annotations
 
@@ -18,44 +18,51 @@ from reconciler.targets.open_fleet import close, open_fleet, work_out
 
 
 def run(options: Options) -> int:
-    """0 when it only says what to commit; 1 after going back, since git wants something else then."""
+    """Return 0 after printing what to commit; 1 after going back, because git then still wants something else."""
     options = options.for_app()
     return asyncio.run(_rollback(options))
 
 
 async def _rollback(options: Options) -> int:
     async with open_fleet(options, history="demanded") as opened:
-        now, who = app_of(opened.desired, options.app_name), new_controller(opened.owner)
-        if opened.desired.revision is None or now is None:
+        current, who = app_of(opened.desired, options.app_name), new_controller(opened.owner)
+        if opened.desired.revision is None or current is None:
             raise UsageError("there is no commit to go back to", f"reconcile set {options.app_name} VERSION")
-        before = await find_former(opened, now, who)
-        if before is None:
+        former = await find_former(opened, current, who)
+        if former is None:
             raise UsageError(
-                f"{now.app} was nothing else that has not failed, in the last {FARTHEST_BACK} commits", "set a version"
+                f"the last {FARTHEST_BACK} commits have no earlier state of {current.app} that has not failed",
+                "set a version",
             )
-        _print_advice(options, now, before)
+        _print_advice(options, current, former)
         if not options.now:
             return 0
-        await reject(opened, now.app, f"rolled back by hand by {who.holder}", opened.hosts, who)
-    old = await work_out(before, (now.app,), options.host)
+        await reject(opened, current.app, f"rolled back by hand by {who.holder}", opened.hosts, who)
+    former_fleet = await work_out(former, (current.app,), options.host)
     try:
-        await run_pass(old, options)
+        await run_pass(former_fleet, options)
     finally:
-        await close(old)
-    print(f"held there until {options.desired_state}/apps/{now.app}.yaml changes; reconcile retry {now.app} lets it go")
+        await close(former_fleet)
+    file = f"{options.desired_state}/apps/{current.app}.yaml"
+    print(f"held there until {file} changes; reconcile retry {current.app} releases it")
     return 1
 
 
-def _print_advice(options: Options, now: App, before: Desired) -> None:
-    old = app_of(before, now.app)
-    assert old is not None and before.revision is not None
-    path = options.desired_state / "apps" / f"{now.app}.yaml"
-    command = f"git checkout {before.revision[:12]} -- {path} && git commit -m 'Back to {now.app} {old.version}'"
+def _print_advice(options: Options, current: App, former: Desired) -> None:
+    earlier = app_of(former, current.app)
+    assert earlier is not None and former.revision is not None
+    path = options.desired_state / "apps" / f"{current.app}.yaml"
+    command = (
+        f"git checkout {former.revision[:12]} -- {path} && git commit -m 'Back to {current.app} {earlier.version}'"
+    )
     if options.json:
-        print(json.dumps({"app": now.app, "from": now.version, "to": old.version, "commit": before.revision}))
+        print(
+            json.dumps({"app": current.app, "from": current.version, "to": earlier.version, "commit": former.revision})
+        )
         return
-    what = f"{now.version} → {old.version}" if now.version != old.version else f"{now.version} with its former env"
-    print(f"{now.app}: {what}, as in commit {before.revision[:12]}")
+    same_version = f"{current.version} with its earlier env"
+    change = f"{current.version} → {earlier.version}" if current.version != earlier.version else same_version
+    print(f"{current.app}: {change}, as in commit {former.revision[:12]}")
     if not options.now:
         print(f"next: {command}", file=sys.stderr)
-        print("or --now: go back at once and hold until the next change in git", file=sys.stderr)
+        print("or pass --now to go back at once and hold until the next change in git", file=sys.stderr)

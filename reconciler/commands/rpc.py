@@ -1,4 +1,4 @@
-"""`reconcile rpc APP EXPRESSION`: `bin/<app> rpc` in the node of the live slot."""
+"""`reconcile rpc APP EXPRESSION`: run `bin/<app> rpc` in the node of the live slot."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from reconciler.model.options import Options
 
 
 def run(options: Options) -> int:
-    """The exit code of `bin/<app> rpc`: 0, or 1 when the expression raised."""
+    """Return the exit code of `bin/<app> rpc`: 0, or 1 when the expression raised."""
     if not options.expression.strip():
-        raise UsageError("no expression", f"reconcile rpc {options.app_name} 'IO.inspect(node())'")
+        raise UsageError("no expression given", f"reconcile rpc {options.app_name} 'IO.inspect(node())'")
     return asyncio.run(_rpc(options))
 
 
 async def _rpc(options: Options) -> int:
-    async with open_live_slot(options) as place:
-        return await place.stream(place.command(await place.node(), "rpc"), options.expression.encode())
+    async with open_live_slot(options) as live:
+        return await live.stream(live.command(await live.node(), "rpc"), options.expression.encode())

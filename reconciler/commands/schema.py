@@ -1,4 +1,4 @@
-"""`reconcile schema`: the JSON Schemas of the desired-state files, for editors."""
+"""`reconcile schema`: print or write the JSON Schemas of the desired-state files, for editors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from reconciler.model.options import Options
 
 
 def run(options: Options) -> int:
-    """Prints the schema `options.name` ("app" or "fleet"), or writes both into the folder `options.write`."""
+    """Print the schema `options.name` ("app" or "fleet"), or write both into the folder `options.write`. Return 0."""
     texts = {**schemas(), "README.md": reference()}
     folder: Path | None = getattr(options, "write", None)
     if folder is None:

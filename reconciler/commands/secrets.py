@@ -1,4 +1,4 @@
-"""`reconcile secrets`: set, edit and rekey what lies encrypted in the desired state; say what is missing or stale."""
+"""`reconcile secrets`: set, edit and rekey encrypted secrets of the desired state; report what is missing or stale."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from reconciler.secrets.writing import Store, open_store, recipients_of
 
 
 def run(options: Options) -> int:
-    """0 when it was done; `check`: 0 when every secret that is named can be had and is for the right people, else 1."""
+    """Return 0 on success. `check` returns 1 unless every secret in use can be read and has the right recipients."""
     if options.verb in ("check", "list"):
         return asyncio.run(_audit(options))
     if options.repo or options.ref:
         raise UsageError(
-            f"secrets {options.verb} changes files here", "leave --repo and --ref out, and commit the files"
+            f"secrets {options.verb} changes local files", "leave out --repo and --ref, and commit the files"
         )
     store = open_store(options.desired_state, label(options.desired_state))
     return {"set": _set, "edit": _edit, "rekey": _rekey}[options.verb](store, options)
@@ -36,11 +36,11 @@ def run(options: Options) -> int:
 
 def _set(store: Store, options: Options) -> int:
     store.refuse_name(options.secret_name)
-    store.recipients()  # before anybody types a value in vain
+    store.recipients()  # refuse a broken list before the operator types a value
     if sys.stdin.isatty():
         value = getpass.getpass(f"value of {options.secret_name} (not shown): ").encode()
-        if getpass.getpass("once more: ").encode() != value:
-            raise UsageError("the two are not the same", "nothing was changed")
+        if getpass.getpass("repeat it: ").encode() != value:
+            raise UsageError("the two values differ", "nothing was changed")
     else:
         value = strip_line_end(sys.stdin.buffer.read())
     return _print_files(options, store, [store.set(options.secret_name, value)])
@@ -58,7 +58,7 @@ def _edit(store: Store, options: Options) -> int:
 
 
 def _restore_last_line_end(after: bytes, before: bytes) -> bytes:
-    """Editors end the last line, whether it was ended before or not."""
+    """Return `after` with the last line ended as in `before`: editors always end it."""
     if b"\n" not in before:
         return strip_line_end(after)
     return after if before.endswith(b"\n") else after.removesuffix(b"\n")
@@ -69,7 +69,7 @@ def _rekey(store: Store, options: Options) -> int:
 
 
 def _print_files(options: Options, store: Store, files: list[str]) -> int:
-    readers = [str(each) for each in store.recipients()]
+    readers = [str(recipient) for recipient in store.recipients()]
     if options.json:
         print(json.dumps({"files": files, "readers": readers}, indent=2, ensure_ascii=False))
     else:
@@ -77,7 +77,10 @@ def _print_files(options: Options, store: Store, files: list[str]) -> int:
             print(f"{file}: for {', '.join(readers)}")
         print(f"next: git add {store.label}/{SECRETS} && git commit" if files else "there is no age file to encrypt")
     if store.is_locked_out():
-        print("note: no private key here is among the recipients, so nothing of it can be read here", file=sys.stderr)
+        print(
+            "note: none of the recipients' private keys is on this machine, so it cannot read these files",
+            file=sys.stderr,
+        )
     return 0
 
 
@@ -85,13 +88,13 @@ async def _audit(options: Options) -> int:
     desired = await origin_of(options).read()
     for note in desired.notes:
         print(note, file=sys.stderr)
-    named = [each for each in references(desired) if not options.app or each.user in options.app]
+    named = [reference for reference in references(desired) if not options.app or reference.user in options.app]
     vault = Vault(desired.secret_files)
     recipients = recipients_of(desired.secret_files, f"{SECRETS}/{RECIPIENTS}")
     rows = await audit(vault, named, recipients, whole=not options.app, opens=options.verb == "check")
     wrong = options.verb == "check" and any(row.wrong for row in rows)
     if options.json:
-        report = {"ok": not wrong, "recipients": [asdict(each) for each in recipients]}
+        report = {"ok": not wrong, "recipients": [asdict(recipient) for recipient in recipients]}
         print(json.dumps(report | {"secrets": [asdict(row) for row in rows]}, indent=2, ensure_ascii=False))
     else:
         print(_text(rows), end="")
@@ -102,15 +105,15 @@ async def _audit(options: Options) -> int:
 
 def _text(rows: list[Row]) -> str:
     if not rows:
-        return "the desired state names no secret and holds none\n"
+        return "the desired state uses no secrets and contains none\n"
     head = ["secret", "state", "where", "named by", "who can read it"]
     cells = [
         [row.name, row.state, row.where or "-", ", ".join(row.used_by) or "-", ", ".join(row.readers) or "-"]
         for row in rows
     ]
-    said = "".join(
+    explanations = "".join(
         f"{row.name}: {row.reason}\n" + (f"  next: {row.next_step}\n" if row.next_step else "")
         for row in rows
         if row.wrong
     )
-    return table([head, *cells]) + said
+    return table([head, *cells]) + explanations

@@ -1,4 +1,4 @@
-"""`reconcile set APP VERSION`: the next version in an app's file, and its digest. People commit it."""
+"""`reconcile set APP VERSION`: write the next version and its digest into an app's file, for the operator to commit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from reconciler.model.values import SHA256, VERSION
 
 
 def run(options: Options) -> int:
-    """Writes the file, or raises before anything is written."""
+    """Write the file and return 0, or raise before anything is written."""
     sha256: str | None = getattr(options, "sha256", None)
     _check_value(VERSION, "version", options.version)
     if sha256 is not None:
@@ -44,7 +44,7 @@ def run(options: Options) -> int:
             print(f"sha256 {now.artifact.sha256}")
         print(f"next: git commit -m '{now.app} {now.version}' {app.document.file}")
     else:
-        print(f"{now.app} is at {now.version} already in {app.document.file}")
+        print(f"{now.app} is already at {now.version} in {app.document.file}")
     return 0
 
 
@@ -56,7 +56,7 @@ def _check_value(shape: Text, what: str, value: str) -> None:
 
 
 def _find_digest(app: AppText, version: str) -> str | None:
-    """The digest to write, from where the artifact is. None leaves it out, or as it is."""
+    """Return the sha256 of the artifact at its source. None means: leave the key out, or as it is."""
     pinned = SHA256_KEY in app.document.places
     source = app.value(SOURCE_KEY) or ""
     if not source or (pinned and version == app.value(VERSION_KEY)):
@@ -64,9 +64,9 @@ def _find_digest(app: AppText, version: str) -> str | None:
     try:
         published = not isinstance(read_source(source, version), LocalFile)
     except NotASource:
-        return None  # what is wrong is said with its place, before anything is written
+        return None  # write_version reports it with its position, before it writes anything
     if not pinned and not published:
-        return None  # a path says by itself which bytes it has
+        return None  # the path of a local file already determines its bytes
     try:
         return asyncio.run(_measure_digest(app, source, version))
     except ArtifactError as error:

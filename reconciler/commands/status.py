@@ -1,4 +1,4 @@
-"""`reconcile status`: git wants X, host runs Y since T, because Z. Only looks."""
+"""`reconcile status`: print that git wants X, host runs Y since T, because Z. Changes nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REFRESH_SECONDS = 2
 
 
 def run(options: Options) -> int:
-    """0 when every app is ready, else 1."""
+    """Return 0 when every app is ready, else 1."""
     return asyncio.run(_status(options))
 
 
@@ -33,9 +33,9 @@ async def _status(options: Options) -> int:
 
 async def _print_status(options: Options) -> int:
     async with open_fleet(options, history="wanted") as opened:
-        foreseen = await preview(opened, allow_prune=options.allow_prune)
+        previews = await preview(opened, allow_prune=options.allow_prune)
         rows = [
-            status_row(files.target, seen, plan) for files, seen, plan in foreseen if not _is_gone(files.target, seen)
+            status_row(files.target, seen, plan) for files, seen, plan in previews if not _is_gone(files.target, seen)
         ]
         for refused in opened.refused:
             rows.append(

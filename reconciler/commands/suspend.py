@@ -1,4 +1,4 @@
-"""`reconcile suspend APP`: nothing is changed about it until it is resumed or the time is over."""
+"""`reconcile suspend APP`: leave an app alone until it is resumed or the time is over."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ UNITS = {"m": 60, "h": 3600, "d": 86400}
 
 
 def run(options: Options) -> int:
-    """0 when every host of the app was told."""
+    """Return 0 once every host of the app has recorded it."""
     options = options.for_app()
     return asyncio.run(_suspend(options, seconds_of(options.duration)))
 
 
 def seconds_of(duration: str | None) -> int:
-    """Seconds in `30m`, `2h` or `7d`; 0 without an end. Raises UsageError."""
+    """Return the seconds in `30m`, `2h` or `7d`; 0 for None, which means no end. Raises UsageError."""
     if duration is None:
         return 0
     found = re.fullmatch(r"([1-9][0-9]{0,4})([mhd])", duration)
     if not found:
-        raise UsageError(f"{duration!r} is not a time", "write 30m, 2h or 7d")
+        raise UsageError(f"{duration!r} is not a duration", "write 30m, 2h or 7d")
     return int(found[1]) * UNITS[found[2]]
 
 

@@ -1,4 +1,4 @@
-"""`reconcile validate`: may this desired state be used? Every problem with its place; nothing is touched."""
+"""`reconcile validate`: check the desired state and print every problem with its position. Asks no host."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reconciler.model.options import Options
 
 
 def run(options: Options) -> int:
-    """0 when it may be used, 2 when not."""
+    """Return 0 when the desired state is valid, else 2."""
     try:
         desired, hints = asyncio.run(_read(options))
     except ReconcileError as error:

@@ -1,4 +1,4 @@
-"""`reconcile` without a command: a pass at once, on every commit or saved file, and on a timer, until it is stopped."""
+"""`reconcile` without a command: run a pass at once, on every commit or saved file, and on a timer, until stopped."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from reconciler.model.outcome import Outcome
 from reconciler.observe.lease import new_controller
 from reconciler.targets.open_fleet import OpenFleet
 
-LONGEST_STANDSTILL_SECONDS = 300.0  # a pass runs beside the loop, so the loop itself never stands still for long
+LONGEST_STANDSTILL_SECONDS = 300.0  # a pass runs beside the loop, so the loop itself never blocks for long
 
 
 def run(options: Options) -> int:
-    """Runs until SIGTERM or Ctrl-C; then ends what is under way cleanly."""
+    """Run until SIGTERM or Ctrl-C, end what is under way cleanly, and return 0."""
     if options.interval < 1:
         raise UsageError("--interval must be 1 or more", "leave it out for 60")
     return asyncio.run(_watch(options))
@@ -63,13 +63,13 @@ async def _watch(options: Options) -> int:
         options.allow_prune, options.allow_step_back, options.repo,
     )  # fmt: skip
     loop = asyncio.get_running_loop()
-    for each in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(each, watch.stop)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, watch.stop)
     server = await _listen(options, watch, reports)
     helpers = [asyncio.create_task(_pat_watchdog(watch))]
     if not options.repo:
         helpers.append(asyncio.create_task(_wake_on_changes(options, watch)))
-    await asyncio.sleep(0)  # they have begun: what is saved after the first look at the files is seen
+    await asyncio.sleep(0)  # let the helpers begin, so that no file saved after the first look goes unnoticed
     systemd_notify.notify("READY=1")
     await watch.run()
     systemd_notify.notify("STOPPING=1")
@@ -82,27 +82,28 @@ async def _watch(options: Options) -> int:
 
 @dataclass
 class News:
-    """What was in the way of each app when last told: it is said once, and so is its end."""
+    """The last reported problem of each app, so that a problem is reported once, and its end once."""
 
     reported: dict[tuple[str, str], Blocked | None] = field(default_factory=dict)
-    refused: str = ""  # why no pass could be made of the desired state, or not of the newest
+    refused: str = ""  # why the desired state, or its newest commit, could not be used
 
     def is_in(self, outcomes: list[Outcome]) -> bool:
-        """Whether something was done, or something else is in the way than last time, or nothing any more."""
-        ways = {(each.end.app, each.end.host): each.end if isinstance(each.end, Blocked) else None for each in outcomes}
-        same = all(self.reported.get(key) == way for key, way in ways.items())
-        self.reported |= ways
+        """True if an action was done, or if an app's problem is new, different or gone. Remembers the problems."""
+        ends = [outcome.end for outcome in outcomes]
+        problems = {(end.app, end.host): end if isinstance(end, Blocked) else None for end in ends}
+        same = all(self.reported.get(key) == problem for key, problem in problems.items())
+        self.reported |= problems
         return not same or any(outcome.actions for outcome in outcomes)
 
     def is_new(self, error: ReconcileError) -> bool:
-        """Whether something else is wrong with the desired state than last time."""
+        """True if this error differs from the last one. Remembers it."""
         same, self.refused = str(error) == self.refused, str(error)
         return not same
 
 
 async def _wake_on_changes(options: Options, watch: Watch) -> None:
     def log_blindness(reason: str) -> None:
-        log("changes.not_seen", reason=reason, next=f"commits are seen every {options.interval} s all the same")
+        log("changes.not_seen", reason=reason, next=f"commits are still noticed every {options.interval} s")
 
     async for _ in watch_changes(options.desired_state, log_blindness):
         watch.wake()
@@ -139,6 +140,4 @@ def _read_secret(path: Path) -> SecretStr:
     try:
         return SecretStr(path.read_text(encoding="utf-8").strip())
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"the secret of the webhook cannot be read from {path}: {error}", "name a readable file"
-        ) from error
+        raise UsageError(f"the webhook secret cannot be read from {path}: {error}", "name a readable file") from error

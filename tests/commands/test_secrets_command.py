@@ -118,7 +118,7 @@ def test_set_in_a_terminal_asks_twice_and_shows_nothing(anna: Person) -> None:
     assert b"pl4nted" not in shown
     shown, status = in_terminal(anna, ["secrets", "set", "hello/key"], b"pl4nted\n", b"another\n")
     assert status == 2
-    assert b"not the same" in shown
+    assert b"two values differ" in shown
 
 
 def in_terminal(person: Person, words: list[str], *typed: bytes) -> tuple[bytes, int]:
@@ -149,7 +149,7 @@ def in_terminal(person: Person, words: list[str], *typed: bytes) -> tuple[bytes,
         (("set", "hello/key"), "a\0b", "NUL character"),
         (("set", "prod/db"), "x", "prod/db is in the SOPS file desired-state/secrets/prod.yaml"),
         (("edit", "prod/db"), "", "prod/db is in the SOPS file desired-state/secrets/prod.yaml"),
-        (("set", "hello/key", "--ref", "main"), "x", "changes files here"),
+        (("set", "hello/key", "--ref", "main"), "x", "changes local files"),
         (("set",), "x", "NAME"),
         ((), "x", "VERB"),
     ],
@@ -266,7 +266,7 @@ def test_rekey_changes_nothing_when_one_cannot_be_opened(anna: Person) -> None:
 def test_who_locks_himself_out_is_told(anna: Person) -> None:
     anna.write("secrets/recipients.txt", recipients_text(RECIPIENTS[1]))
 
-    assert "no private key here is among the recipients" in anna.secrets("set", "x", stdin="x").stderr
+    assert "none of the recipients' private keys is on this machine" in anna.secrets("set", "x", stdin="x").stderr
 
 
 def test_check_ends_with_1_until_every_named_secret_can_be_had(anna: Person) -> None:

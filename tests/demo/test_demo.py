@@ -122,7 +122,7 @@ def test_stopped_in_the_middle_it_leaves_nothing_behind(folder: Path, number: in
     output, _ = demo.communicate(timeout=20)
 
     assert demo.returncode == 130, output
-    assert output.endswith("stopped; all that the demo had started is gone\n")
+    assert output.endswith("stopped; everything that the demo started is gone\n")
     assert "Traceback" not in output
     assert (running(folder), list(folder.iterdir())) == ([], [])
 

@@ -166,7 +166,7 @@ def test_setting_the_same_version_leaves_the_file_alone(folder: Path, capsys: py
 
     assert run("1.9") == 0
     assert path.stat() == before
-    assert capsys.readouterr().out == "hello is at 1.9 already in ds/apps/hello.yaml\n"
+    assert capsys.readouterr().out == "hello is already at 1.9 in ds/apps/hello.yaml\n"
 
 
 def test_set_answers_in_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

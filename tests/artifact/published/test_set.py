@@ -119,4 +119,4 @@ def test_the_same_version_keeps_its_digest(github: Server, capsys: pytest.Captur
     write(pin=PINNED).write_text(APP.format(source="github:o/r", pin=PINNED).replace("0.9", "1.0"))
 
     assert run("1.0") == 0
-    assert (github.asked, capsys.readouterr().out) == ([], "hello is at 1.0 already in ds/apps/hello.yaml\n")
+    assert (github.asked, capsys.readouterr().out) == ([], "hello is already at 1.0 in ds/apps/hello.yaml\n")

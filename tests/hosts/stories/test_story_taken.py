@@ -180,7 +180,10 @@ def test_exec_leaves_the_state_of_a_unit_by_hand_alone(project: Project) -> None
 
     result = project.run("exec", project.app, "--", "true")
 
-    assert (result.code, f"{project.app} on {project.machine.name} is not reconcile's" in result.err) == (2, True)
+    assert (result.code, f"{project.app} on {project.machine.name} is not managed by reconcile" in result.err) == (
+        2,
+        True,
+    )
     assert (run(project, WHAT_LIES), run(project, AS_THE_SERVICE)) == (before, DATA)
     run(project, f"systemctl disable --now {{app}}@{port}; rm /etc/systemd/system/{{app}}@.service")
 
