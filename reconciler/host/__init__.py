@@ -1,1 +1,1 @@
-"""The only code that touches a machine. It carries text and bytes and knows nothing of their meaning."""
+"""The only code that touches a machine. It carries text and bytes, and does not know what they mean."""

@@ -1,4 +1,4 @@
-"""A GET to a port of the host, through the seam. h11 does the HTTP."""
+"""HTTP GET requests to a port of the host, over its transport. h11 speaks HTTP."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ if TYPE_CHECKING:
     import h11
 
 LONGEST_BODY = 16 * 1024 * 1024  # Traefik's raw data of a host with thousands of routes
-LONGEST_UNREAD = 64 * 1024  # of a body that nobody reads; to read more of it would only keep a connection
+LONGEST_UNREAD = 64 * 1024  # of a body that is not needed; reading a longer one would only save a new connection
 
 
 class NoAnswer(Exception):
-    """No HTTP answer came; `str()` says what happened instead: `connection refused`, `no answer within 5 s`."""
+    """There was no HTTP answer. `str()` says what happened instead, such as `no answer within 5 s`."""
 
 
 class HttpConnection:
-    """GETs to one port, one after the other, on one connection as long as the other side keeps it open."""
+    """Sends GETs to one port, one after the other, on one connection for as long as the server keeps it open."""
 
     def __init__(self, host: Transport, port: int) -> None:
         self._host, self._port = host, port
@@ -27,14 +27,14 @@ class HttpConnection:
         self._state: h11.Connection | None = None
 
     async def get(self, path: str, timeout_seconds: float = 5) -> tuple[int, bytes]:
-        """(status, body). Raises NoAnswer; HostUnreachable and HostRefused pass through."""
+        """Return (status, body). Raises NoAnswer, HostUnreachable, HostRefused."""
         status, body = await self._within(timeout_seconds, path, LONGEST_BODY)
         if len(body) > LONGEST_BODY:
             raise NoAnswer("the answer is too long")
         return status, body
 
     async def status(self, path: str, timeout_seconds: float = 5) -> int:
-        """Only the status, however long the body is. Raises as `get` does."""
+        """Return the status only, whatever the length of the body. Raises as `get` does."""
         return (await self._within(timeout_seconds, path, LONGEST_UNREAD))[0]
 
     async def _within(self, timeout_seconds: float, path: str, most: int) -> tuple[int, bytes]:
@@ -65,9 +65,9 @@ class HttpConnection:
             writer.write(state.send(h11.Request(method="GET", target=path, headers=headers)) or b"")
             writer.write(state.send(h11.EndOfMessage()) or b"")
             status, body = await _answer(state, reader, most)
-        except h11.ProtocolError:  # its message repeats bytes of the peer, which are no words of ours
+        except h11.ProtocolError:  # h11's message repeats bytes from the server, which are not safe to print
             self.close()
-            raise NoAnswer("what answers is not HTTP") from None
+            raise NoAnswer("the answer is not HTTP") from None
         if state.our_state is h11.DONE and state.their_state is h11.DONE:
             state.start_next_cycle()
         else:
@@ -75,14 +75,14 @@ class HttpConnection:
         return status, body
 
     def close(self) -> None:
-        """End the connection; the next GET makes a new one."""
+        """Close the connection. The next GET opens a new one."""
         streams, self._streams, self._state = self._streams, None, None
         if streams:
             streams[1].close()
 
 
 async def _answer(state: h11.Connection, reader: Reader, most: int) -> tuple[int, bytes]:
-    """The status and the body, of which no more is read when it is longer than `most`."""
+    """Return the status and the body. Stops reading once the body is longer than `most` bytes."""
     import h11
 
     status, body = 0, bytearray()

@@ -1,4 +1,4 @@
-"""This machine behind the seam."""
+"""This machine as a host."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from reconciler.host.transport import (
 
 
 class LocalHost:
-    """Runs scripts here, with sudo when we are not root."""
+    """Runs scripts on this machine, through sudo if this process is not root."""
 
     def __init__(self, name: str, *, needs_root: bool = True) -> None:
         self.name = name
@@ -70,12 +70,12 @@ class LocalHost:
         return completed
 
     async def interact(self, command: Command) -> int:
-        with lend_terminal(raw=False):  # the program has the terminal itself, and sets it as it likes
+        with lend_terminal(raw=False):  # the program inherits the terminal and sets its mode itself
             process = await asyncio.create_subprocess_exec(*command.words(self._sudo))
             try:
                 return await process.wait()
             finally:
-                if process.returncode is None:  # we are ended, and it with us
+                if process.returncode is None:  # we are being stopped: stop the program too
                     process.terminate()
 
     async def connect(self, port: int) -> tuple[Reader, Writer]:
@@ -87,12 +87,12 @@ class LocalHost:
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """End a command that nobody waits for any more, and what it started; what sudo made root's sees its stdin end."""
+    """Stop a command and all its children. A process that sudo made root cannot be signalled: it sees stdin close."""
     if process.stdin:
         process.stdin.close()
-    for each in (signal.SIGTERM, signal.SIGKILL):
+    for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, each)
+            os.killpg(process.pid, number)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(ENDS_WITHIN_SECONDS):
                 await process.wait()
@@ -106,7 +106,9 @@ def _reader(reader: asyncio.StreamReader | None) -> asyncio.StreamReader:
 
 async def _feed(writer: asyncio.StreamWriter | None, stdin: Stdin) -> None:
     assert writer is not None
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the command ended early and says why itself
+    with contextlib.suppress(
+        BrokenPipeError, ConnectionResetError
+    ):  # the command ended early; its own message says why
         if isinstance(stdin, bytes):
             writer.write(stdin)
         else:

@@ -1,4 +1,4 @@
-"""asyncssh behind the seam: one connection a host, strict host keys, ~/.ssh/config honoured."""
+"""A host over SSH, with asyncssh: one connection per host, strict host keys, ~/.ssh/config honoured."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from reconciler.host.ssh_process import Connection, Process
 
 CONNECT_SECONDS = 10
-KEEPALIVE_SECONDS = 5  # three unanswered ones end the connection: a dead link is noticed within 20 s
-MOST_REFUSALS = 16  # of one command that is alone: for about a minute
+KEEPALIVE_SECONDS = 5  # three unanswered ones end the connection, so a dead link is noticed within 20 s
+MOST_REFUSALS = 16  # of one command that runs alone: about a minute
 
 
 class SshHost:
-    """One host over SSH. Nothing is connected before the first use; a broken connection is made anew at the next."""
+    """One host over SSH. It connects at the first use, and reconnects at the next use after the connection broke."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class SshHost:
         self, command: Command, stdin: Stdin = b"", timeout_seconds: float = 60, *, on_output: OnOutput | None = None
     ) -> Completed:
         clock = asyncio.get_running_loop().time
-        asked = clock()
+        begin = clock()
         turn = await self._sessions.begin(timeout_seconds)
         process: Process | None = None
         try:
@@ -78,7 +78,7 @@ class SshHost:
                     process = await self._session(connection, command.line(sudo))
                     if process:
                         self._sessions.note_session()
-                        queued = clock() - asked
+                        queued = clock() - begin
                         completed = await self._complete(connection, process, stdin, timeout_seconds, on_output)
                 if process is None:
                     refusals += 1
@@ -111,24 +111,27 @@ class SshHost:
         except (asyncssh.Error, OSError) as error:
             raise self._close_lost(connection, error) from error
         if completed.status < 0:
-            raise self._close_lost(connection, ConnectionError("it was ended by somebody else"))
+            raise self._close_lost(connection, ConnectionError("something else on the host ended it"))
         return completed
 
     async def _wait_for_session(self, turn: Turn, refusals: int) -> None:
-        """Sessions that sshd counts end by and by, the newest last: alone it asks again, later each time."""
+        """Wait before asking sshd again: for other commands to end, or, if this one is alone, longer each time.
+
+        sshd may still count sessions that have just ended.
+        """
         if self._sessions.alone:
             if refusals > MOST_REFUSALS:
-                await self.close()  # what it counts may be of commands that never ended: a new connection has none
+                await self.close()  # sshd may count commands that never ended; a new connection starts without them
                 raise HostRefused(
                     self.name,
-                    "sshd lets nothing run on a connection that nothing else runs on",
+                    "sshd refuses every session, even on a connection without any other",
                     "MaxSessions in its sshd_config must be 1 or more; 10 is its default",
                 )
             await asyncio.sleep(min(0.1 * 2**refusals, 5))
         await self._sessions.wait_after_refusal(turn)
 
     def _end(self, turn: Turn, process: Process | None) -> None:
-        """Give the turn back, at once or when the command is over on the host: until then sshd counts it."""
+        """Give the turn back, once the command has ended on the host: until then sshd counts its session."""
         if process is None:
             self._sessions.end(turn)
             return
@@ -169,10 +172,10 @@ class SshHost:
             if error.code == asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED:
                 raise HostRefused(
                     self.name,
-                    "sshd does not forward connections, so health cannot be asked",
+                    "sshd does not forward connections, so health checks cannot run",
                     "set AllowTcpForwarding local in sshd_config",
                 ) from error
-            raise ConnectionRefusedError(f"nothing answers on port {port}") from error
+            raise ConnectionRefusedError(f"port {port} refuses connections") from error
         except (asyncssh.Error, OSError) as error:
             raise self._close_lost(connection, error) from error
         return reader, writer
@@ -183,9 +186,10 @@ class SshHost:
             connection.abort()
 
     def _close_lost(self, connection: Connection, error: Exception) -> HostError:
-        """What to raise. The connection is let go of only when it is closed itself: others use it."""
+        """Return the error to raise. Leaves an open connection alone, since other commands use it."""
         what = "the connection broke" if connection.is_closed() else "a command broke off"
-        return HostUnreachable(self.name, f"{what}: {plain_words(error)}", "look again: what was under way may be done")
+        next_step = "run a pass again: the interrupted action may have been completed"
+        return HostUnreachable(self.name, f"{what}: {plain_words(error)}", next_step)
 
     async def _connect(self) -> asyncssh.SSHClientConnection:
         async with self._connecting:
@@ -203,7 +207,7 @@ class SshHost:
         except asyncssh.HostKeyNotVerifiable as error:
             raise HostKeyRefused(
                 self.name,
-                f"its host key is not the known one, or none is known ({error.reason})",
+                f"its host key does not match, or none is known ({error.reason})",
                 f"compare it with the provider's console, then put it into known_hosts (ssh {self._address}) "
                 "or into host_key of fleet.yaml",
             ) from error
@@ -214,7 +218,7 @@ class SshHost:
                 f"make `ssh {self._address}` work without a password",
             ) from error
         except (asyncssh.ConfigParseError, asyncssh.KeyImportError) as error:
-            raise HostRefused(self.name, f"~/.ssh cannot be used: {error}", "correct that file") from error
+            raise HostRefused(self.name, f"~/.ssh cannot be used: {error}", "fix that file") from error
         except TimeoutError:
             raise HostUnreachable(self.name, "no answer in time", f"ssh {self._address}") from None
         except (asyncssh.Error, OSError) as error:
@@ -223,31 +227,31 @@ class SshHost:
     def _options(self) -> asyncssh.SSHClientConnectionOptions:
         import asyncssh
 
-        given: dict[str, Any] = {"host": self._address}
+        settings: dict[str, Any] = {"host": self._address}
         config = Path("~/.ssh/config").expanduser()
         if config.is_file():
-            given["config"] = [str(config)]
+            settings["config"] = [str(config)]
         if self._user:
-            given["username"] = self._user
+            settings["username"] = self._user
         if self._port:
-            given["port"] = self._port
+            settings["port"] = self._port
         if self._host_key:
             pinned = asyncssh.import_public_key(self._host_key)
-            given["known_hosts"] = ([pinned], [], [])
-            # Whatever ~/.ssh/config prefers: a key of another kind could never be the pinned one.
-            given["server_host_key_algs"] = [each.decode() for each in pinned.sig_algorithms]
+            settings["known_hosts"] = ([pinned], [], [])
+            # Overrides ~/.ssh/config: a key of another kind could never be the pinned one.
+            settings["server_host_key_algs"] = [algorithm.decode() for algorithm in pinned.sig_algorithms]
         options = asyncssh.SSHClientConnectionOptions(
             connect_timeout=CONNECT_SECONDS,
             login_timeout=CONNECT_SECONDS,
             keepalive_interval=KEEPALIVE_SECONDS,
             keepalive_count_max=3,
             gss_host=None,
-            **given,
+            **settings,
         )
         if options.known_hosts is None:
             raise HostKeyRefused(
                 self.name,
-                "~/.ssh/config switches the host key check off (UserKnownHostsFile none)",
-                "take that line out for this host, or pin host_key in fleet.yaml",
+                "~/.ssh/config turns the host key check off (UserKnownHostsFile none)",
+                "remove that line for this host, or pin host_key in fleet.yaml",
             )
         return options

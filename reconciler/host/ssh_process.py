@@ -1,6 +1,6 @@
-"""Commands and connections to ports on one connection of asyncssh: each is closed there when nobody waits for it here.
+"""Commands, and connections to ports, over one asyncssh connection. Each is closed on the host when its caller is gone.
 
-What is raised is asyncssh's own, or OSError.
+Raises asyncssh's own errors, or OSError.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 async def open_session(connection: Connection, line: str) -> Process | None:
-    """The command, begun; None when sshd has no session left for it, which says nothing of the connection."""
+    """Start a command. Returns None if sshd refuses a further session while the connection is fine."""
     import asyncssh
 
     try:
@@ -36,13 +36,14 @@ async def open_session(connection: Connection, line: str) -> Process | None:
 
 
 async def open_port(connection: Connection, port: int) -> tuple[asyncssh.SSHReader[bytes], asyncssh.SSHWriter[bytes]]:
-    """A connection to a port of the host, which is no session: sshd does not count it."""
+    """Connect to a port of the host. sshd does not count this as a session."""
     return await _open(connection.open_connection("127.0.0.1", port), lambda streams: streams[1].channel.abort())
 
 
 async def carry_out(process: Process, stdin: Stdin, timeout_seconds: float, on_output: OnOutput | None) -> Completed:
-    """How the command ended; status -1 when it was ended by others. Ended there in any case: TimeoutError is raised
-    when it did not end by itself.
+    """Feed the command, read its output and wait for it to end. The status is -1 if something else ended it.
+
+    Raises TimeoutError if it does not end in time. Whatever is raised, the command is stopped on the host first.
     """
     try:
         async with asyncio.timeout(timeout_seconds):
@@ -60,24 +61,27 @@ async def carry_out(process: Process, stdin: Stdin, timeout_seconds: float, on_o
 
 
 async def _end(process: Process) -> None:
-    """By a signal, and by the end of what it reads and writes: what sudo has made root's gets no signal.
+    """Stop a command with a signal, and by closing its pipes, since a process that sudo made root gets no signal.
 
-    sshd closes the channel when the command is over.
+    sshd closes the channel once the command has ended.
     """
     import asyncssh
 
-    with contextlib.suppress(asyncssh.Error, OSError):  # it is over already
+    with contextlib.suppress(asyncssh.Error, OSError):  # it has ended already
         process.terminate()
         process.channel.abort()
     await asyncio.wait({asyncio.ensure_future(process.wait_closed())}, timeout=ENDS_WITHIN_SECONDS)
 
 
 async def _open(opening: Awaitable[T], close: Callable[[T], None]) -> T:
-    """What is opened; closed again when it comes too late: sshd would count it for as long as the connection lives."""
+    """Wait for `opening`. If we are cancelled meanwhile, `close` its result once it arrives.
 
-    def close_late(late: asyncio.Future[T]) -> None:
-        if not late.cancelled() and not late.exception():
-            close(late.result())
+    Otherwise sshd would count that session for as long as the connection lives.
+    """
+
+    def close_late(opened: asyncio.Future[T]) -> None:
+        if not opened.cancelled() and not opened.exception():
+            close(opened.result())
 
     task = asyncio.ensure_future(opening)
     try:
@@ -92,7 +96,9 @@ def _close_session(process: Process) -> None:
 
 
 async def _feed(writer: asyncssh.SSHWriter[bytes], stdin: Stdin) -> None:
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the command ended early and says why itself
+    with contextlib.suppress(
+        BrokenPipeError, ConnectionResetError
+    ):  # the command ended early; its own message says why
         if isinstance(stdin, bytes):
             writer.write(stdin)
         else:

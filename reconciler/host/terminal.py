@@ -1,4 +1,4 @@
-"""The person's terminal, lent to a program that runs on a host: given back as it was, however that ends."""
+"""Lends the user's terminal to a program that runs on a host, and restores it however that program ends."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ _ENDED_BY = (signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(frozen=True)
 class Terminal:
-    """A terminal by a descriptor of our own: what is set on it, such as non-blocking, is not set on anybody else's."""
+    """The terminal, through its own file descriptor: flags set on it, such as non-blocking, do not affect stdin."""
 
     fd: int
     kind: str
 
     @property
     def size(self) -> tuple[int, int]:
-        """Columns and rows as they are now."""
+        """Columns and rows at this moment."""
         size = os.get_terminal_size(self.fd)
         return size.columns, size.lines
 
     @contextlib.contextmanager
     def resizes(self, on_resize: Callable[[int, int], None]) -> Iterator[None]:
-        """Calls with columns and rows whenever the window changes."""
+        """Call `on_resize` with columns and rows whenever the window size changes."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGWINCH, lambda: on_resize(*self.size))
         try:
@@ -42,16 +42,19 @@ class Terminal:
 
 
 def require_terminal() -> None:
-    """Raises UsageError where there is none, before anybody is asked anything."""
+    """Raise UsageError if stdin or stdout is not a terminal. Callers do this before they contact any host."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError(
-            "this needs a terminal, on stdin and on stdout", "type it in one; in a script use reconcile rpc"
+            "this needs a terminal on stdin and stdout", "run it in a terminal; in a script, use reconcile rpc"
         )
 
 
 @contextlib.contextmanager
 def lend_terminal(*, raw: bool) -> Iterator[Terminal]:
-    """Stdin's terminal. With `raw` every key goes to the program, Ctrl-C too. Raises UsageError where there is none."""
+    """Lend the terminal of stdin, and restore it afterwards. With `raw`, every key goes to the program, even Ctrl-C.
+
+    Raises UsageError if there is none.
+    """
     require_terminal()
     fd = os.open(os.ttyname(sys.stdin.fileno()), os.O_RDWR | os.O_NOCTTY)
     before = termios.tcgetattr(fd)
@@ -68,7 +71,7 @@ def lend_terminal(*, raw: bool) -> Iterator[Terminal]:
 
 @contextlib.contextmanager
 def _end_gently() -> Iterator[None]:
-    """What would end us at once ends the block instead, so that the terminal is given back."""
+    """Turn signals that would kill this process into the end of the block, so that the terminal is restored."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
     received: list[int] = []

@@ -1,4 +1,4 @@
-"""The seam: four verbs, `open`, `run`, `interact` and `connect`, and what comes back."""
+"""The interface to a host: `open`, `run`, `interact` and `connect`, and the values they return."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from reconciler.words import printable
 Stdin = bytes | AsyncIterator[bytes]
 OnOutput = Callable[[bytes], None]
 LARGEST_ANSWER_BYTES = 16 * 1024 * 1024  # a look at a hundred apps is 200 kB
-LONGEST_END_BYTES = 256 * 1024  # of what a told stream wrote on stderr
+LONGEST_END_BYTES = 256 * 1024  # kept of the stderr of a command whose stdout is streamed
 
 
 PROGRAM = "/usr/local/sbin/reconcile-host"
-OF_OTHER_SCRIPTS = 78  # verbs/head.sh: it was made from other scripts than ours
+OF_OTHER_SCRIPTS = 78  # verbs/head.sh: the program was made from other scripts than ours
 ARGUMENT_REFUSED = 77
-ENDS_WITHIN_SECONDS = 5.0  # a command that was told to end
+ENDS_WITHIN_SECONDS = 5.0  # how long to wait for a command that was told to stop
 
-# A login that is not root's runs the host's own program where there is one, by the verb of the script: that may be all
-# that sudo allows it. Found out where the script would run, it costs no round trip and is remembered nowhere.
+# A login other than root runs the host's own program, if there is one, by the verb of the script: sudo may not allow
+# anything else. The shell line decides that on the host, so it costs no round trip and nothing has to be remembered.
 BY_VERB = f"""\
 verb=$1 scripts=$2 script=$3
 shift 3
@@ -32,7 +32,7 @@ exec sudo -n sh -c "$script" reconcile "$@"
 
 
 class Script(Protocol):
-    """A constant script, and the verb by which a host knows it."""
+    """A constant script, and the verb that runs it through the host's own program."""
 
     @property
     def verb(self) -> str: ...
@@ -42,21 +42,22 @@ class Script(Protocol):
 
     @property
     def scripts(self) -> str:
-        """The digest of all scripts of which this is one."""
+        """The digest of the whole set of scripts that this one belongs to."""
         ...
 
 
 @dataclass(frozen=True)
 class Command:
-    """A constant script and its arguments. Nothing of an argument is ever read as shell text.
+    """A constant script and its arguments. An argument is never read as shell text.
 
-    A script without a verb is plain text: only who may do everything can run it.
+    A script without a verb is plain text: only a login with full root rights can run it.
     """
 
     script: Script | str
     arguments: tuple[str, ...] = ()
 
     def words(self, sudo: bool) -> list[str]:
+        """The command as a list of words, to be run as root through sudo if `sudo`."""
         script = self.script
         text = script if isinstance(script, str) else script.text
         words = ["sh", "-c", text, "reconcile", *self.arguments]
@@ -67,59 +68,59 @@ class Command:
         return ["sh", "-c", BY_VERB, "reconcile", script.verb, script.scripts, text, *self.arguments]
 
     def line(self, sudo: bool) -> str:
-        """One line for a remote shell: the only place where words are quoted."""
+        """The command as one line for a remote shell. Words are quoted here and nowhere else."""
         return shlex.join(self.words(sudo))
 
 
 @dataclass(frozen=True)
 class Completed:
-    """How a command ended, and what it wrote."""
+    """The exit status of a command and its output."""
 
     status: int
     output: bytes
     errors: bytes = b""
-    queued_seconds: float = 0.0  # before it was begun: only so many run at a time
+    queued_seconds: float = 0.0  # the wait before it started: the number of commands at a time is limited
 
     @property
     def stdout(self) -> str:
-        """What it wrote as text; what is not UTF-8 is replaced."""
+        """Its stdout as text. Bytes that are not UTF-8 are replaced."""
         return self.output.decode(errors="replace")
 
     @property
     def stderr(self) -> str:
-        """What it wrote to stderr, too."""
+        """Its stderr as text. Bytes that are not UTF-8 are replaced."""
         return self.errors.decode(errors="replace")
 
     @property
     def last_words(self) -> str:
-        """The end of what it wrote to stderr, fit for a message of ours."""
+        """The end of its stderr, made printable for use in a message."""
         return printable(self.stderr.strip()[-300:]) or "no message"
 
 
 def too_long_words(timeout_seconds: float) -> tuple[str, str]:
-    """What is said of a command that did not end in time, and what to do."""
-    return f"a command did not end within {timeout_seconds:g} s", "it was told to end; look again"
+    """Return the error message and the next step for a command that did not end in time."""
+    return f"a command did not end within {timeout_seconds:g} s", "it was told to stop; run a pass again"
 
 
 def why_refused(completed: Completed) -> tuple[str, str] | None:
-    """What happened and what to do when root's rights were not given; None when the command itself ran."""
-    said = completed.stderr.strip()
-    no_sudo = completed.status == 127 and said.endswith(("sudo: not found", "sudo: command not found"))
-    if no_sudo or (completed.status == 1 and said.startswith("sudo: ")):
+    """Return the error message and the next step if root rights were refused; None if the command itself ran."""
+    stderr = completed.stderr.strip()
+    no_sudo = completed.status == 127 and stderr.endswith(("sudo: not found", "sudo: command not found"))
+    if no_sudo or (completed.status == 1 and stderr.startswith("sudo: ")):
         return (
-            f"the user may not become root: {printable(said)}",
+            f"the user may not become root: {printable(stderr)}",
             "run reconcile bootstrap with a login that may, or allow this one sudo without a password (NOPASSWD)",
         )
-    if completed.status in (ARGUMENT_REFUSED, OF_OTHER_SCRIPTS) and said.startswith("reconcile-host: "):
-        said = printable(said.splitlines()[-1].removeprefix("reconcile-host: "))
+    if completed.status in (ARGUMENT_REFUSED, OF_OTHER_SCRIPTS) and stderr.startswith("reconcile-host: "):
+        reason = printable(stderr.splitlines()[-1].removeprefix("reconcile-host: "))
         if completed.status == OF_OTHER_SCRIPTS:
             return (
-                f"its {PROGRAM} is of another version of reconcile ({said})",
+                f"its {PROGRAM} belongs to another version of reconcile ({reason})",
                 "renew it with this version: reconcile bootstrap, with a login that may become root",
             )
         return (
-            f"its {PROGRAM} refuses this: {said}",
-            "what the deploy user may do is told in docs/security.md; a login as root may do it",
+            f"its {PROGRAM} refuses this: {reason}",
+            "log in as root, or see docs/security.md for what the deploy user may do",
         )
     return None
 
@@ -131,7 +132,7 @@ class Reader(Protocol):
 
 
 class Writer(Protocol):
-    """The writing end."""
+    """The writing end of a connection to a port of the host."""
 
     def write(self, data: bytes) -> None: ...
 
@@ -141,7 +142,7 @@ class Writer(Protocol):
 
 
 class RoundTrips:
-    """Counts how often somebody had to wait for a host; what is asked at the same time is waited for once."""
+    """Counts how often the caller had to wait for a host. Questions asked at the same time count once."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -157,16 +158,19 @@ class RoundTrips:
 
 TOO_MUCH = (
     f"a command wrote more than {LARGEST_ANSWER_BYTES // 2**20} MiB, and the rest was not read",
-    "look there for what makes it so long",
+    "find out on the host why the output is that long",
 )
 
 
 class TooMuch(Exception):
-    """A host goes on and on; nobody reads it to the end."""
+    """A command wrote more than LARGEST_ANSWER_BYTES."""
 
 
 async def read_all(reader: Reader, on_output: OnOutput | None) -> bytes:
-    """Everything until the end; empty when `on_output` took it as it came. Raises TooMuch: no host fills our memory."""
+    """Read to the end and return it, or pass each block to `on_output` and return nothing.
+
+    Raises TooMuch, so that a host cannot fill our memory.
+    """
     blocks, size = list[bytes](), 0
     while block := await reader.read(65536):
         if on_output is not None:
@@ -180,7 +184,10 @@ async def read_all(reader: Reader, on_output: OnOutput | None) -> bytes:
 
 
 async def read_end(reader: Reader) -> bytes:
-    """The last of it: what goes with a stream that is told may go on for days, and ends nothing."""
+    """Read to the end and return the last LONGEST_END_BYTES.
+
+    The stderr of a streamed command may grow for days; its length must not end the command.
+    """
     end = bytearray()
     while block := await reader.read(65536):
         end += block
@@ -191,13 +198,16 @@ async def read_end(reader: Reader) -> bytes:
 async def converse(
     stdout: Coroutine[None, None, bytes], stderr: Coroutine[None, None, bytes], feed: Coroutine[None, None, None]
 ) -> tuple[bytes, bytes]:
-    """Both answers. What would still be sent when they have ended is not sent any more."""
+    """Feed a command while reading its output, and return its stdout and stderr.
+
+    Feeding stops once both have ended.
+    """
     feeding, reading = asyncio.ensure_future(feed), asyncio.gather(stdout, stderr)
     try:
         either: list[asyncio.Future[Any]] = [feeding, reading]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if feeding.done():
-            feeding.result()  # it may not have been able to read what it should send
+            feeding.result()  # raises if it could not read the data that it should send
         out, error = await reading
         return out, error
     finally:
@@ -206,36 +216,37 @@ async def converse(
 
 
 class Transport(Protocol):
-    """One host. `round_trips` counts what was waited for since the connection is up."""
+    """One host. `round_trips` counts the round trips since the connection was opened."""
 
     name: str
     round_trips: RoundTrips
 
     async def open(self) -> None:
-        """Connect and log in, unless that is done. Raises HostUnreachable, HostRefused, HostKeyRefused."""
+        """Connect and log in, unless connected. Raises HostUnreachable, HostRefused, HostKeyRefused."""
         ...
 
     async def run(
         self, command: Command, stdin: Stdin = b"", timeout_seconds: float = 60, *, on_output: OnOutput | None = None
     ) -> Completed:
-        """Run it as root, or as who logs in where nothing needs root. With `on_output`, stdout goes there as it comes,
-        and not into the result, and of stderr only the end does.
+        """Run the command and return its status and output. It runs as root, or as the login if root is not needed.
 
-        It may have to wait for its turn; its time begins after that. When the time is over, or the caller is cancelled,
-        it is ended on the host as well. Raises HostUnreachable when the connection breaks or it does not end in time,
-        HostRefused when root's rights cannot be had or it writes more than anybody reads."""
+        With `on_output`, stdout is passed there as it arrives and is not in the result, which has the end of stderr.
+        `timeout_seconds` begins when it is the command's turn to run. When that time is over, or the caller is
+        cancelled, the command is stopped on the host too.
+        Raises HostUnreachable if the connection breaks or the command does not end in time, HostRefused if root rights
+        are refused or the output is too long."""
         ...
 
     async def interact(self, command: Command) -> int:
-        """Run it as root in the person's terminal until it ends; its exit code. The terminal is given back as it was.
+        """Run the command as root in the user's terminal and return its exit code. Restores the terminal afterwards.
 
-        Raises UsageError when there is no terminal, HostUnreachable when the connection breaks."""
+        Raises UsageError if there is no terminal, HostUnreachable if the connection breaks."""
         ...
 
     async def connect(self, port: int) -> tuple[Reader, Writer]:
-        """A connection to 127.0.0.1:port of the host. Raises ConnectionRefusedError, HostUnreachable, HostRefused."""
+        """Connect to 127.0.0.1:port on the host. Raises ConnectionRefusedError, HostUnreachable, HostRefused."""
         ...
 
     async def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection. The next use opens a new one."""
         ...

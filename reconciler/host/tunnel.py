@@ -1,4 +1,4 @@
-"""A port of this machine that leads to a port of a host, over the connection that is there anyway; as `ssh -L` does."""
+"""Forwards a port of this machine to a port of a host over the existing connection, as `ssh -L` does."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ BLOCK_BYTES = 64 * 1024
 
 
 async def open_tunnel(host: Transport, port: int, here: int) -> asyncio.Server:
-    """Listen on 127.0.0.1:`here` (0: a free port) until the server is closed; who connects reaches the host's port."""
+    """Forward 127.0.0.1:`here` (0: a free port) to the host's port until the returned server is closed.
+
+    Raises UsageError if this machine cannot listen there.
+    """
     open_now: set[asyncio.Task[None]] = set()
 
     def handle_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -24,11 +27,11 @@ async def open_tunnel(host: Transport, port: int, here: int) -> asyncio.Server:
         return await asyncio.start_server(handle_connection, "127.0.0.1", here)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise UsageError(f"cannot listen on 127.0.0.1:{here}: {reason}", "choose another --port, or none") from error
+        raise UsageError(f"cannot listen on 127.0.0.1:{here}: {reason}", "use another --port, or none") from error
 
 
 async def _join(host: Transport, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Both ways until each end has closed its own. A host that cannot be reached closes the connection at once."""
+    """Copy in both directions until both ends have closed. If the host is unreachable, close the connection at once."""
     try:
         with suppress(HostError, OSError):
             far_reader, far_writer = await host.connect(port)

@@ -1,4 +1,4 @@
-"""What a failed connection is called for people."""
+"""Words for a failed connection that people understand."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from reconciler.words import printable
 
 
 def plain_words(error: Exception) -> str:
-    """One line, without numbers of the system's or Python's own words: "Connection refused". Fit for a terminal."""
+    """Describe the error in one printable line, such as "Connection refused", without errno or Python's own words."""
     if isinstance(error, OSError) and error.errno:
-        # Below zero are the resolver's, which it words itself; asyncio words the others as Python.
+        # Negative numbers are the resolver's, whose own texts are good; asyncio's text for the others is Python's.
         return os.strerror(error.errno) if error.errno > 0 else error.strerror or str(error)
     return printable(str(getattr(error, "reason", "") or error)) or type(error).__name__

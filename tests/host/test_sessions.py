@@ -50,7 +50,7 @@ def test_a_server_that_never_gives_a_session_is_told_of(monkeypatch: pytest.Monk
         async with SshServer(max_sessions=0).running() as server:
             await server.host().run(BRIEF)
 
-    with pytest.raises(HostRefused, match="sshd lets nothing run") as caught:
+    with pytest.raises(HostRefused, match="sshd refuses every session") as caught:
         asyncio.run(story())
     assert "MaxSessions" in caught.value.next_step
 

@@ -184,7 +184,7 @@ def test_a_host_of_another_version_is_named(bare: Machine, environ: dict[str, st
     asked = reconcile(("doctor", bare.name), tmp_path, environ)
 
     assert asked.returncode == 1
-    assert "is of another version of reconcile" in asked.stdout
+    assert "belongs to another version of reconcile" in asked.stdout
     assert bootstrap(tmp_path, environ, bare, "--yes").code == 0
     asked = reconcile(("doctor", bare.name), tmp_path, environ)
     assert "root's rights  logs in as a user who may run /usr/local/sbin/reconcile-host only" in asked.stdout

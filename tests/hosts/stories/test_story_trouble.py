@@ -253,7 +253,7 @@ def test_a_host_key_that_is_not_the_known_one(project: Project, tmp_path: Path, 
 
 
 KEY_REFUSED = """\
-host web1: hello: its host key is not the known one, or none is known (Host key is not trusted for host <address>)
+host web1: hello: its host key does not match, or none is known (Host key is not trusted for host <address>)
   next: compare it with the provider's console, then put it into known_hosts (ssh web1) or into host_key of fleet.yaml
 """
 
