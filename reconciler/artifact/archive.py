@@ -62,7 +62,7 @@ class Prepared:
 
     @cached_property
     def tree(self) -> str:
-        """For comparison with `find`, see FIND_FORMAT."""
+        """For comparison with what `find` prints."""
         return manifest_tree(self.entries)
 
     @property

@@ -10,7 +10,7 @@ from reconciler.decide.reasons import cost_of_traefik, difference
 from reconciler.decide.routing import check_entry_points, check_route_writable
 from reconciler.decide.slots import carries
 from reconciler.model.action import Blocked, Drift, InstallRelease, Migrate, StartInstance, Step
-from reconciler.model.observed import Identity, Slot
+from reconciler.model.observed import Slot
 
 
 def keep_off(case: Case) -> Step | None:
@@ -43,8 +43,7 @@ def start(case: Case) -> Step | None:
         return leave(case, left_over, "left over from another rollout", drift="second_slot")
     if target.migrates and case.identity.release not in case.app.migrated:
         return Migrate(*case.where, "once per release, before it starts", case.identity)
-    replaces = _replaced_identity(case)
-    if replaces:
+    if _replaces_what_runs(case):
         why = "only one slot" if target.one_slot else case.crowded or "as it was begun"
         reason += f"; stop-first, {why}: no service until it is healthy"
     if target.proxy:
@@ -53,7 +52,7 @@ def start(case: Case) -> Step | None:
     if carries(slot, target, case.app):
         drift = "failed" if slot.state == "failed" else "stopped"
     takes_over = case.app.by_hand
-    return StartInstance(*case.where, reason, slot.name, case.identity, replaces, takes_over, drift=drift)
+    return StartInstance(*case.where, reason, slot.name, case.identity, takes_over, drift=drift)
 
 
 def _find_leftover(case: Case) -> Slot | None:
@@ -71,9 +70,9 @@ def _install(case: Case) -> Step | None:
     return None if release in case.app.releases else InstallRelease(*case.where, "not on the host", release)
 
 
-def _replaced_identity(case: Case) -> Identity | None:
+def _replaces_what_runs(case: Case) -> bool:
     before = case.slot.previous or case.slot.running or case.slot.prepared
-    return before if case.stop_first and before and before != case.identity else None
+    return bool(case.stop_first and before and before != case.identity)
 
 
 def _refuse_start(case: Case) -> Blocked | None:

@@ -92,12 +92,12 @@ class _Local:
         assert repository is not None
         assert desired.revision is not None
         try:
-            verified = await verify(repository, desired.revision, signers, self._verified)
+            note = await verify(repository, desired.revision, signers, self._verified)
         except GitError as refused:
             refused.revision = desired.revision
             raise
         self._verified = desired.revision
-        return replace(desired, notes=(*desired.notes, verified.note))
+        return replace(desired, notes=(*desired.notes, note))
 
     async def why_behind(self, applied: str) -> str:
         # Who names a commit means that one.

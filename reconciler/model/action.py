@@ -67,10 +67,9 @@ class Migrate(Action):
 
 @dataclass(frozen=True)
 class StartInstance(SlotAction):
-    """Write the slot's files and start its unit. With `replaces`, what runs in the slot is stopped first and kept."""
+    """Write the slot's files and start its unit. What runs in the slot is stopped first, and its files are kept."""
 
     identity: Identity
-    replaces: Identity | None = None
     takes_over: str = ""  # a unit set up by hand that has to let go of the ports first
     verb = "start"
 

@@ -176,12 +176,8 @@ class ObservedApp:
 class HostFacts:
     """The machine itself."""
 
-    boot_id: str = ""
     now_epoch_seconds: int = 0
-    machine: str = ""
-    libc: str = ""
     memory_available_kib: int = 0
-    releases_free_kib: int = 0
     route_trouble: str = ""  # why no route can be written
     traefik_up: bool = False  # a unit of Traefik's runs or is being started, whether it answers or not
 

@@ -60,11 +60,6 @@ class Notifier:
         """From now on these places, with their secrets, as a new commit has them."""
         self._settings, self._secret = tuple(settings), secret
 
-    def faults(self) -> list[str]:
-        """What is wrong with settings and secrets now, before there is anything to tell. Asks nobody."""
-        opened = (self._open(index, each) for index, each in enumerate(self._settings))
-        return [str(each) for each in opened if isinstance(each, ReconcileError)]
-
     async def notify(
         self,
         outcomes: Iterable[Outcome],

@@ -155,7 +155,7 @@ def _memory(seen: Survey) -> list[Finding]:
 
 
 def _ports(seen: Survey) -> Finding:
-    if "ports" in seen.has and seen.controllers:
+    if seen.filters_ports and seen.controllers:
         return Finding("ports", "ok", "systemd lets an app listen on its own ports only, until its next daemon-reload")
     says = "systemd is built without BPF: an app may take the port of another that is down, until the next pass sees it"
     return Finding("ports", "note", says, "docs/security.md; the systemd of Debian 13 holds apps to their ports")

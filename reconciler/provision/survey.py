@@ -56,7 +56,6 @@ class Survey:
     os: str
     container: str
     missing: frozenset[str]  # programs
-    has: frozenset[str]
     account: Account | None
     files: dict[str, Mode]
     folders: dict[str, Mode]
@@ -66,6 +65,7 @@ class Survey:
     now_epoch_seconds: int
     clock_kept: bool
     controllers: frozenset[str]
+    filters_ports: bool  # its systemd can hold an app to its own ports
     sshd: dict[str, str]
     journald_cap: str
     journald_reads_old: bool
@@ -103,7 +103,6 @@ def _survey(lines: _Lines) -> Survey:
         os=lines.first("os"),
         container="" if lines.first("container") == "none" else lines.first("container"),
         missing=frozenset(lines.all("missing")),
-        has=frozenset(lines.all("has")),
         account=_account(lines),
         files=_files(lines),
         folders=dict(_modes(lines, "folder")),
@@ -113,6 +112,7 @@ def _survey(lines: _Lines) -> Survey:
         now_epoch_seconds=number(lines.first("now") or "0", 253_402_300_799, "its time"),
         clock_kept=lines.first("ntp") == "yes",
         controllers=frozenset(lines.first("controllers").split()),
+        filters_ports="ports" in lines.all("has"),
         sshd=dict(lines.pairs("sshd")),
         journald_cap=lines.first("journald"),
         journald_reads_old=lines.first("journald-reads") == "old",

@@ -111,12 +111,8 @@ def _read_facts(looked: _Looked, apps: dict[str, ObservedApp]) -> HostFacts:
         if name.startswith("traefik") and name.partition("@")[0] not in others
     ]
     return HostFacts(
-        boot_id=host.get("boot", ""),
         now_epoch_seconds=looked.now,
-        machine=host.get("machine", ""),
-        libc=host.get("libc", ""),
         memory_available_kib=int(host.get("memory", 0)),
-        releases_free_kib=int(host.get("free", 0)),
         route_trouble=host.get("noroutes", ""),
         traefik_up=any(state_of(unit) in ("active", "activating") for unit in traefiks),
     )

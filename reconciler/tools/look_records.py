@@ -54,12 +54,8 @@ OF_THE_HOST: Final[Mapping[str, re.Pattern[str]]] = {
     key: re.compile(form)
     for key, form in {
         "lease": r"[0-9]{1,15} [0-9A-Za-z._-]{1,128} [0-9]{1,9} [0-9A-Za-z@.:_-]{1,255}",
-        "boot": r"[0-9a-f-]{36}",
         "now": r"[0-9]{1,12}",
-        "machine": r"[0-9A-Za-z_.-]{0,32}",
-        "libc": r"[0-9A-Za-z ._+~-]{0,64}",
         "memory": r"[0-9]{1,15}",
-        "free": r"[0-9]{1,15}",
         "home": r"(/[0-9A-Za-z_.+@/-]{0,4000})?",
         "noroutes": r"(there is no|[0-9A-Za-z_.$-]{1,64} may not write to) [0-9A-Za-z_.+@/-]{1,4000}",
     }.items()

@@ -3,7 +3,7 @@
 A host needs coreutils and findutils only. Inside the unpacked release these two say whether it is whole:
 
     sha256sum --check --strict --quiet SUMS                                 every file has its bytes
-    find . -mindepth 1 -printf FIND_FORMAT | LC_ALL=C sort | cmp - TREE     nothing missing, nothing else
+    find . -mindepth 1 -printf '%y %m %p\\t%l\\n' | LC_ALL=C sort | cmp - TREE     nothing missing, nothing else
 """
 
 from __future__ import annotations
@@ -21,9 +21,6 @@ DIRECTORY_MODE: Final = 0o755
 FILE_MODE: Final = 0o644
 PROGRAM_MODE: Final = 0o755
 LINK_MODE: Final = 0o777  # what find prints for every symbolic link on Linux
-
-FIND_FORMAT: Final = r"%y %m %p\t%l\n"
-"""What `find -printf` prints; sorted, it equals `manifest_tree`. No name holds the tab before the target."""
 
 MAX_COMPONENT_BYTES: Final = 255
 MAX_PATH_BYTES: Final = 1024
@@ -81,7 +78,10 @@ def manifest_sums(entries: Iterable[Entry]) -> str:
 
 
 def manifest_tree(entries: Iterable[Entry]) -> str:
-    """Every entry with kind, mode and link target, as `find` with FIND_FORMAT prints them, sorted."""
+    """Every entry with kind, mode and link target, as `find -printf` prints them, sorted.
+
+    No name can contain the tab before the target.
+    """
     lines = (
         f"{entry.kind} {entry.mode:o} ./{_refuse_unsafe(entry.path)}\t{_refuse_unsafe(entry.target)}"
         for entry in entries

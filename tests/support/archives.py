@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from reconciler.artifact.archive import Prepared
-from reconciler.tools.release import FIND_FORMAT
 
 Named = tuple[tarfile.TarInfo, bytes]
 
@@ -57,7 +56,7 @@ def unpacked_as_on_a_host(ready: Prepared, place: Path) -> tuple[str, str, int]:
     ]
     words += ["--file", str(ready.packed)]
     tar = subprocess.run(words, cwd=place, capture_output=True, text=True, check=False, umask=0o077)
-    find = ["find", ".", "-mindepth", "1", "-printf", FIND_FORMAT]
+    find = ["find", ".", "-mindepth", "1", "-printf", r"%y %m %p\t%l\n"]
     tree = subprocess.run(find, cwd=place, capture_output=True, check=True).stdout
     ordered = subprocess.run(["sort"], input=tree, capture_output=True, check=True, env={"LC_ALL": "C"}).stdout
     check = ["sha256sum", "--check", "--strict", "--quiet", str(place.parent / "SUMS")]

@@ -141,7 +141,7 @@ class Follower:
             )
             if self._allow_step_back and known.commits_between(commit, start) is None:
                 since = None  # the past was rewritten and is gone; the note says what is left unchecked
-        return (await verify(self.remote.mirror, commit, signers.path, since)).note
+        return await verify(self.remote.mirror, commit, signers.path, since)
 
     async def _fall_back(self, problem: GitError, applied: Sequence[str], signers: Signers | None) -> Revision:
         """The one that counted before, if it still may."""

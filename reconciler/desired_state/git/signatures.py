@@ -30,15 +30,6 @@ _REASONS: Final = {
 
 
 @dataclass(frozen=True)
-class Verified:
-    """What was checked. `note` says it in words, and what was not checked."""
-
-    commits: int
-    signer: str  # of the newest one
-    note: str
-
-
-@dataclass(frozen=True)
 class Signers:
     """The list of who may sign, as it was when it was read; `digest` tells when it has changed."""
 
@@ -75,11 +66,12 @@ def _work_tree(repository: Path) -> Path | None:
     return None if bare else find_repository(repository)  # a bare one has none, whatever it lies in
 
 
-async def verify(repository: Path, commit: str, allowed_signers: Path, since: str | None = None) -> Verified:
+async def verify(repository: Path, commit: str, allowed_signers: Path, since: str | None = None) -> str:
     """Every commit that came in after `since`, merged ones too, is signed by somebody on the list.
 
-    Without `since` the commit alone is looked at, and the note says so. Raises CommitRefused, which names
-    the first commit that is not; also when the repository does not hold the history it takes to tell.
+    Returns a note that says what was checked and what was not: without `since`, the commit alone is. Raises
+    CommitRefused, which names the first commit that is not signed so; also when the repository does not hold the
+    history that is needed to tell.
     """
     signers = read_signers(allowed_signers, repository)
     commits = {commit}
@@ -107,7 +99,7 @@ async def verify(repository: Path, commit: str, allowed_signers: Path, since: st
             if count
             else f"nothing else came in since {since[:7]}"
         )
-    return Verified(len(commits), signer, f"commit {commit[:7]} is signed by {signer}; {more}")
+    return f"commit {commit[:7]} is signed by {signer}; {more}"
 
 
 async def _signatures(repository: Path, commits: set[str], signers: Signers) -> dict[str, tuple[str, str]]:

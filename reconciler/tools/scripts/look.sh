@@ -12,15 +12,11 @@ part() { # kind name text
 look_host() {
   read_lease
   echo "lease $generation $token $left $holder"
-  echo "boot $this_boot"
   echo "now $(date +%s)"
-  echo "machine $(uname -m)"
-  echo "libc $(getconf GNU_LIBC_VERSION 2>/dev/null)"
   sed -n 's/^MemAvailable: *\([0-9]*\) kB/memory \1/p' /proc/meminfo
   echo "home $HOME"
   [ -d "$T" ] || echo "noroutes there is no $T"
   [ ! -d "$T" ] || [ -w "$T" ] || echo "noroutes $(id -un) may not write to $T"
-  df -Pk "$R" 2>/dev/null | awk 'NR==2{print "free", $4}'
 }
 
 find_slots() { # app slot,slot: sets slots to the wanted ones and those with a file or a link
