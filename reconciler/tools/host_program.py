@@ -35,7 +35,7 @@ PARTS = ("system", "prelude", "taken", "release", "sandbox", "change")  # of eve
 OF_A_USER = ("user", "lingers", "exec_user", "logs_user")  # for hosts where nobody becomes root
 
 _SIGNATURE = re.compile(r"# (plain|change|look|end|root)((?: [^ :;.]+)*)(?:; stdin: ([a-z, ]+))?(?:[:.].*)?")
-_FOLDERS = {"releases": "R", "env": "E", "units": "U", "state": "S", "traefik": "T"}
+_FOLDERS = {"releases": "RELEASES", "env": "ENV", "units": "UNITS", "state": "STATE", "traefik": "ROUTES"}
 _KINDS = {
     **{kind: kind for kind in ("slot", "release", "name", "invocation", "identity", "word", "node")},
     **dict.fromkeys(("seconds", "milliseconds", "restarts", "lines"), "number"),

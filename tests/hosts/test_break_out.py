@@ -115,7 +115,7 @@ class Attacker:
 
 LAYOUT = dict(
     zip(
-        "REUST",
+        ("releases", "env", "units", "state", "routes"),
         ("/srv", "/etc/reconcile", "/etc/systemd/system", "/var/lib/reconcile", "/etc/traefik/dynamic"),
         strict=True,
     )
@@ -249,7 +249,7 @@ def uploaded(name: str, *members: tuple[tarfile.TarInfo, bytes], sums: str = "",
     )
 
 
-EXEC = (LAYOUT["R"], LAYOUT["E"], LAYOUT["U"])
+EXEC = (LAYOUT["releases"], LAYOUT["env"], LAYOUT["units"])
 
 
 def executed(name: str, command: str) -> Trick:
@@ -365,9 +365,9 @@ TRICKS = [
     argument("a release with a line end", "reject", APP, SLOT, f"{RELEASE}\nx", "", "-"),
     argument("more arguments than there are", "stop", APP, SLOT, "", "more"),
     argument("fewer arguments than there are", "stop", APP),
-    argument("units written elsewhere", "unroute", APP, U="/tmp"),
-    argument("releases read from elsewhere", "unroute", APP, R="/home/reconcile"),
-    argument("state kept elsewhere", "unroute", APP, S="/home/reconcile"),
+    argument("units written elsewhere", "unroute", APP, units="/tmp"),
+    argument("releases read from elsewhere", "unroute", APP, releases="/home/reconcile"),
+    argument("state kept elsewhere", "unroute", APP, state="/home/reconcile"),
     argument("a lease holder with a line end", "unroute", APP, holder="me\n0 x"),
     argument("a token with a space", "unroute", APP, token="a b"),
     plainly("a look with a command", "look", *head_words()[:-1], "no", f"{APP}:4000,$({PWNED})"),

@@ -1,6 +1,6 @@
 # plain releases env units state traefik: what this host is like, for bootstrap and doctor. Nothing is changed.
 # A file that its user may have planted is read as that user: root would follow a link to /etc/shadow.
-R=$1 E=$2 U=$3 S=$4 T=$5
+RELEASES=$1 ENV=$2 UNITS=$3 STATE=$4 ROUTES=$5
 LC_ALL=C PATH=$PATH:/usr/sbin:/sbin
 export LC_ALL PATH
 survey() {
@@ -20,9 +20,9 @@ survey() {
     /etc/systemd/journald.conf.d/10-reconcile.conf; do
     [ ! -f "$each" ] || { stat -c 'file %n %a %U:%G' "$each"; sha256sum "$each" | sed 's/^/sum /'; }
   done
-  for each in "$R" "$E" "$U" "$S" "${T%/*}" "$T"; do find "$each" -maxdepth 0 -printf 'folder %p %y %m %u:%g\n' 2>/dev/null; done
-  df -Pk "$R" /var / 2>/dev/null | awk 'NR>1 && !seen[$6]++ {print "disk", $6, $2, $4}'
-  df -Pi "$R" /var / 2>/dev/null | awk 'NR>1 && !seen[$6]++ {print "inodes", $6, $2, $4}'
+  for each in "$RELEASES" "$ENV" "$UNITS" "$STATE" "${ROUTES%/*}" "$ROUTES"; do find "$each" -maxdepth 0 -printf 'folder %p %y %m %u:%g\n' 2>/dev/null; done
+  df -Pk "$RELEASES" /var / 2>/dev/null | awk 'NR>1 && !seen[$6]++ {print "disk", $6, $2, $4}'
+  df -Pi "$RELEASES" /var / 2>/dev/null | awk 'NR>1 && !seen[$6]++ {print "inodes", $6, $2, $4}'
   sed -n 's/^\(MemTotal\|MemAvailable\|SwapTotal\): *\([0-9]*\) kB/memory \1 \2/p' /proc/meminfo
   echo "now $(date +%s)"
   echo "ntp $(timedatectl show -p NTPSynchronized --value 2>/dev/null)"
@@ -39,22 +39,22 @@ survey() {
     echo "unit $each ${enabled:-none} $(systemctl is-active "$each" 2>/dev/null)"
   done
   awk 'FNR>1 && $4=="0A" {print "listen", $2}' /proc/net/tcp /proc/net/tcp6 2>/dev/null | sort -u
-  find "$E" -mindepth 1 '(' -name '*[! -~]*' -prune -printf 'env ? %y %m %u:%g\n' ')' -o -printf 'env %p %y %m %u:%g\n' 2>/dev/null
+  find "$ENV" -mindepth 1 '(' -name '*[! -~]*' -prune -printf 'env ? %y %m %u:%g\n' ')' -o -printf 'env %p %y %m %u:%g\n' 2>/dev/null
   units=
-  for folder in "$S"/*/; do
+  for folder in "$STATE"/*/; do
     app=${folder%/} app=${app##*/}
     case $app in *[!0-9a-z_-]*) continue ;; esac
     echo "app $app"
-    find "$R/$app/releases" '(' ! -user root -o ! -type l -perm /022 ')' -printf 'loose %p %m %u\0' 2>/dev/null |
+    find "$RELEASES/$app/releases" '(' ! -user root -o ! -type l -perm /022 ')' -printf 'loose %p %m %u\0' 2>/dev/null |
       head -z -n 3 | tr -c '\0 -~' '?' | tr '\0' '\n'
     units="$units $(systemctl list-units --plain --no-legend --state=active "$app@*" | cut -d' ' -f1)"
   done
   for unit in $units; do
     systemd-analyze security --no-pager "$unit" 2>/dev/null | sed -n "s/.*Overall exposure level for .*: \([0-9.]*\) .*/exposure $unit \1/p"
   done
-  find "$T" -mindepth 1 '(' -name '*[! -~]*' -prune -printf 'dynamic ? %y %m %u:%g\n' ')' -o \
+  find "$ROUTES" -mindepth 1 '(' -name '*[! -~]*' -prune -printf 'dynamic ? %y %m %u:%g\n' ')' -o \
       -printf 'dynamic %P %y %m %u:%g\n' 2>/dev/null
-  for file in "$T"/*.yml "$T"/*.yaml "$T"/*.toml; do
+  for file in "$ROUTES"/*.yml "$ROUTES"/*.yaml "$ROUTES"/*.toml; do
     [ -f "$file" ] && [ ! -L "$file" ] && [ -n "$(find "$file" -perm -o=r)" ] || continue
     case ${file##*/} in *[!\ -~]*) continue ;; esac
     echo "content ${file##*/}"

@@ -6,7 +6,7 @@ change() {
   accept "$1" "$2"
   enable_slot "$1" "$2" || fail 1 "cannot enable $1@$2.service"
   [ "$4" = - ] || { systemctl disable --quiet "$4"; systemctl stop --no-block "$4"; }
-  sync -f "$U"
+  sync -f "$UNITS"
   served "$1" "$2"
   drop_epmd
 }

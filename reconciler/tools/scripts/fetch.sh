@@ -31,12 +31,12 @@ change() {
   exec 4<"$pipe"
   got=$new.fetched
   head -c "$3" <&4 >"$new/sums" && head -c "$4" <&4 >"$new/tree" && IFS= read -r address <&4 &&
-    mkdir "$got" "$got/tree" && chmod 0700 "$got" && chown $NOBODY:$NOBODY "$got" "$got/tree" || fail 28 "cannot write below $R"
+    mkdir "$got" "$got/tree" && chmod 0700 "$got" && chown $NOBODY:$NOBODY "$got" "$got/tree" || fail 28 "cannot write below $RELEASES"
   said=$(download "$address" "$got/archive" "$9" 2>&1) ||
     fail 1 "this host could not fetch $2 by itself: $(printf '%s' "${said:-exit $?}" | head -n 1)"
   echo "$7  $got/archive" | sha256sum --check --status || fail 1 "what this host fetched for $2 is not the artifact: its sha256 is another"
   said=$(as_nobody "$9" tar -xf "$got/archive" -p --warning=no-timestamp -C "$got/tree" 2>&1) || {
-    case $said in *"No space left"*) fail 28 "No space left on device while $2 was unpacked below $R" ;; esac
+    case $said in *"No space left"*) fail 28 "No space left on device while $2 was unpacked below $RELEASES" ;; esac
     fail 1 "this host could not unpack $2: $(printf '%s' "$said" | head -n 1)"
   }
   rmdir "$new/files" && mv -T "$got/tree/$8" "$new/files" && [ ! -L "$new/files" ] || fail 1 "the archive of $2 unpacks to something else here"

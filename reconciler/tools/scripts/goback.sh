@@ -4,8 +4,8 @@ change() {
   begin_change "$1"
   invocation_is "$1" "$2" "$3"
   systemctl is-active --quiet "$1@$2.service" || fail $STALE "slot $2 is not running any more"
-  stage=$(staged "$1") || fail 28 "cannot write below $E"
-  quarantine "$1" <"$stage/reason" || fail 28 "cannot write below $S"
+  stage=$(staged "$1") || fail 28 "cannot write below $ENV"
+  quarantine "$1" <"$stage/reason" || fail 28 "cannot write below $STATE"
   route "$1" "$2" <"$stage/route"
   rm -rf "$stage"
 }

@@ -5,7 +5,7 @@ change() {
   flow upload
   said=$({ head -c "$3" >"$new/sums" && head -c "$4" >"$new/tree" &&
     tar -xzf - -p --no-same-owner --warning=no-timestamp -C "$new/files"; } 2>&1 <"$pipe") || {
-    case $said in *"No space left"*) fail 28 "No space left on device while $2 was unpacked below $R" ;; esac
+    case $said in *"No space left"*) fail 28 "No space left on device while $2 was unpacked below $RELEASES" ;; esac
     kill "$sender" 2>/dev/null
     wait "$attendant"
     case $? in

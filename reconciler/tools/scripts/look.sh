@@ -15,15 +15,15 @@ look_host() {
   echo "now $(date +%s)"
   sed -n 's/^MemAvailable: *\([0-9]*\) kB/memory \1/p' /proc/meminfo
   echo "home $HOME"
-  [ -d "$T" ] || echo "noroutes there is no $T"
-  [ ! -d "$T" ] || [ -w "$T" ] || echo "noroutes $(id -un) may not write to $T"
+  [ -d "$ROUTES" ] || echo "noroutes there is no $ROUTES"
+  [ ! -d "$ROUTES" ] || [ -w "$ROUTES" ] || echo "noroutes $(id -un) may not write to $ROUTES"
 }
 
 find_slots() { # app slot,slot: sets slots to the wanted ones and those with a file or a link
   slots=' ' count=0 app=$1 IFS=,
   set -- $2
   unset IFS
-  for each in "$@" "$R/$app/slots"/[0-9a-z]* "$E/$app"/[0-9a-z]* "$C/$app"/[0-9a-z]*; do
+  for each in "$@" "$RELEASES/$app/slots"/[0-9a-z]* "$ENV/$app"/[0-9a-z]* "$TRIAL_ENV/$app"/[0-9a-z]*; do
     each=${each##*/} each=${each%.[a-z]*}
     case $each in worker) ;; '' | *[!0-9]* | ??????*) continue ;; esac # also a pattern that nothing matched
     case $slots in *" $each "*) continue ;; esac
@@ -37,11 +37,11 @@ look_app() { # app; slots is set: what is on disk
   found=$(look_folders "$1")
   [ -z "$found" ] || printf '%s\n' "$found"
   look_texts "$1"
-  for each in "$U"/*.wants/"$1@"*.service; do
+  for each in "$UNITS"/*.wants/"$1@"*.service; do
     each=${each##*/"$1@"} each=${each%.service}
     case $each in '' | *[!0-9a-z]*) ;; *) echo "enabled $each" ;; esac
   done
-  for each in "$S/$1/migrated"/*; do
+  for each in "$STATE/$1/migrated"/*; do
     each=${each##*/}
     case $each in '' | *[!0-9A-Za-z._+~-]*) ;; *) echo "migrated $each" ;; esac
   done
@@ -49,7 +49,7 @@ look_app() { # app; slots is set: what is on disk
     dump=/var/lib/$1/erl_crash.$each.dump # the app may make a link of it, or of any other name
     [ ! -f "$dump" ] || [ -L "$dump" ] || stat -c "dump %Y $each" "$dump"
   done
-  [ ! -f "$T/$1.yml" ] || stat -c 'routed %Y' "$T/$1.yml"
+  [ ! -f "$ROUTES/$1.yml" ] || stat -c 'routed %Y' "$ROUTES/$1.yml"
   if [ "$TREES" = yes ]; then # a pass begins: an action asks for itself
     look_trees "$1" $found
     taken "$1"
@@ -59,25 +59,25 @@ look_app() { # app; slots is set: what is on disk
 }
 
 look_folders() { # app: three words a line, so other names than ours are left out, and another link's end is a -
-  find "$R/$1/slots" "$R/$1/releases" -mindepth 1 -maxdepth 1 ! -name '*[!0-9A-Za-z._+~-]*' '(' \
-    -path "$R/$1/releases/*" -printf 'release %T@ %f\n' -o -name '.*' -o \
+  find "$RELEASES/$1/slots" "$RELEASES/$1/releases" -mindepth 1 -maxdepth 1 ! -name '*[!0-9A-Za-z._+~-]*' '(' \
+    -path "$RELEASES/$1/releases/*" -printf 'release %T@ %f\n' -o -name '.*' -o \
     -lname '../releases/*' ! -lname '../releases/*[!0-9A-Za-z._+~-]*' -printf 'link %f %l\n' -o -printf 'link %f -\n' ')' 2>/dev/null
 }
 
 look_texts() { # app: its state, and the comments that head what is written for other programs
   app=$1
   set --
-  for each in inventory quarantine owner commit suspended; do set -- "$@" "$S/$app/$each"; done
-  for each in $slots; do set -- "$@" "$C/$app/$each.env" "$E/$app/$each.env"; done
-  set -- "$@" "$U/$app@.service" "$T/$app.yml"
-  [ "$app" != traefik ] || set -- "$@" "$T"/*.yml "$U/traefik.service"
+  for each in inventory quarantine owner commit suspended; do set -- "$@" "$STATE/$app/$each"; done
+  for each in $slots; do set -- "$@" "$TRIAL_ENV/$app/$each.env" "$ENV/$app/$each.env"; done
+  set -- "$@" "$UNITS/$app@.service" "$ROUTES/$app.yml"
+  [ "$app" != traefik ] || set -- "$@" "$ROUTES"/*.yml "$UNITS/traefik.service"
   for each; do
     shift
     case ${each##*/} in *[!0-9A-Za-z@._-]*) continue ;; esac
     [ ! -f "$each" ] || [ ! -r "$each" ] || set -- "$@" "$each"
   done
-  [ $# = 0 ] || awk -v state="$S/$app/" -v trial="$C/$app/" -v env="$E/$app/" -v unit="$U/$app@.service" \
-    -v route="$T/$app.yml" -v hand="$U/traefik.service" '
+  [ $# = 0 ] || awk -v state="$STATE/$app/" -v trial="$TRIAL_ENV/$app/" -v env="$ENV/$app/" -v unit="$UNITS/$app@.service" \
+    -v route="$ROUTES/$app.yml" -v hand="$UNITS/traefik.service" '
     FNR == 1 {
       name = slot = FILENAME
       sub(".*/", "", name)
@@ -100,10 +100,10 @@ look_texts() { # app: its state, and the comments that head what is written for 
 }
 
 look_traefik() { # what Traefik serves from; whether it has a certificate to show; a unit of it that somebody set up by hand
-  find "$T" -mindepth 1 -maxdepth 1 '(' -name '*.yml' -o -name '*.yaml' -o -name '*.toml' ')' \
+  find "$ROUTES" -mindepth 1 -maxdepth 1 '(' -name '*.yml' -o -name '*.yaml' -o -name '*.toml' ')' \
     '(' -name '*[!0-9A-Za-z@._+~-]*' -printf 'watched -\n' -o -printf 'watched %f\n' ')' 2>/dev/null
-  [ ! -s "$E/traefik/.certificate" ] || echo certificate kept
-  for each in "$U"/*.wants/traefik.service; do [ ! -L "$each" ] || echo 'hand enabled'; done
+  [ ! -s "$ENV/traefik/.certificate" ] || echo certificate kept
+  for each in "$UNITS"/*.wants/traefik.service; do [ ! -L "$each" ] || echo 'hand enabled'; done
 }
 
 tree_digest() { # folder: changes with every change of a name, size, time, mode or link below it; its own time says when it served
@@ -120,9 +120,9 @@ look_trees() { # app, then three words for each folder and link: is each release
       *" $release "*) ;;
       *)
         judged="$judged$release "
-        if [ -r "$S/$app/trees/$release" ]; then
-          IFS= read -r installed <"$S/$app/trees/$release"
-          [ "$(tree_digest "$R/$app/releases/$release" 2>/dev/null)" = "$installed" ] || echo "damaged $release"
+        if [ -r "$STATE/$app/trees/$release" ]; then
+          IFS= read -r installed <"$STATE/$app/trees/$release"
+          [ "$(tree_digest "$RELEASES/$app/releases/$release" 2>/dev/null)" = "$installed" ] || echo "damaged $release"
         fi
         ;;
     esac
@@ -229,7 +229,7 @@ look_users() { # words of look_ports: "user NUMBER FOLDER" of each app of ours, 
   [ $unknown = yes ] || return 0
   set +f
   set --
-  for each in "$S"/*/; do
+  for each in "$STATE"/*/; do
     app=${each%/} app=${app##*/}
     ! named "$app" || [ ! -d "/var/lib/private/$app" ] || set -- "$@" "/var/lib/private/$app"
   done
@@ -267,22 +267,22 @@ look_processes() { # words of look_units: what the first process of a unit was s
 look() {
   part host - "$(look_host)"
   units='' files='' numbers=''
-  for folder in "$S"/*/; do # apps that are ours and that nobody named
+  for folder in "$STATE"/*/; do # apps that are ours and that nobody named
     app=${folder%/} app=${app##*/}
     case " $* " in *" $app:"*) ;; *) [ "$ONLY" = yes ] || ! named "$app" || set -- "$@" "$app:" ;; esac
   done
-  [ ! -f "$U/$EPMD" ] || files=$U/$EPMD
+  [ ! -f "$UNITS/$EPMD" ] || files=$UNITS/$EPMD
   for word; do
     app=${word%%:*}
     find_slots "$app" "${word#*:}"
     part app "$app" "$(look_app "$app")"
-    set -- "$U/$app@.service" "$T/$app.yml" "$T/$app.htpasswd"
+    set -- "$UNITS/$app@.service" "$ROUTES/$app.yml" "$ROUTES/$app.htpasswd"
     for slot in ${slots%+}; do
       units="$units $app@$slot.service"
       case $slot in *[!0-9]*) ;; *) numbers="$numbers $slot" ;; esac
-      set -- "$@" "$E/$app/$slot.env"
+      set -- "$@" "$ENV/$app/$slot.env"
     done
-    [ "$app" != traefik ] || { units="$units traefik.service"; set -- "$@" "$T/00-certificate.yml" "$U/traefik.service"; }
+    [ "$app" != traefik ] || { units="$units traefik.service"; set -- "$@" "$ROUTES/00-certificate.yml" "$UNITS/traefik.service"; }
     for file; do [ ! -f "$file" ] || files="$files $file"; done
   done
   part sums - "$([ -z "$files" ] || sha256sum $files)"

@@ -1,12 +1,30 @@
-# Every remote script begins here. Constant text; all that varies comes as arguments (names and paths that were
-# checked against a strict pattern) or on stdin. Needs POSIX sh and utilities, tar, GNU coreutils and find, util-linux.
+# Every remote script begins with this text. The scripts are constant: everything that varies is an argument (names and
+# paths that were checked against a strict pattern) or stdin. They need a POSIX sh and its utilities, tar, GNU coreutils
+# and find, and util-linux.
+#
+# The arguments, and the folders that every script knows by these names (defaults of the system scope in brackets):
+#
+#   RELEASES     an app's releases, and its slots: links to a release [/srv]
+#   ENV          an app's env files, one a slot, and what only root may read [/etc/reconcile]
+#   UNITS        systemd's unit files [/etc/systemd/system]
+#   STATE        what is remembered of each app: inventory, quarantine, owner, lock …; and the lease [/var/lib/reconcile]
+#   ROUTES       the folder that Traefik watches: one route file an app [/etc/traefik/dynamic]
+#   TRIAL_ENV    the env files of instances on trial; a reboot empties it [/run/reconcile]
+#   TRIAL_UNITS  the unit files of instances on trial, likewise [/run/systemd/system]
+#   TOKEN        the controller that runs this script; the lease names it
+#   SEEN         the generation of the lease at the controller's last look
+#   HOLDER       the controller's name for people
+#   OWNER        the desired state's repository, or -
+#   DEAD         the token of a controller that is known to be gone, or -
+#   COMMIT       the desired state's commit, or -
+#
+# Every app has a lock in STATE, open as 9; the lease has one for the moment it is written, open as 8.
 LC_ALL=C; export LC_ALL
 PATH=$PATH:/usr/sbin:/sbin; export PATH
 umask 022
-R=$1 E=$2 U=$3 S=$4 T=$5 TOKEN=$6 SEEN=$7 HOLDER=$8 OWNER=$9
+RELEASES=$1 ENV=$2 UNITS=$3 STATE=$4 ROUTES=$5 TOKEN=$6 SEEN=$7 HOLDER=$8 OWNER=$9
 shift 9
-DEAD=$1   # the token of a holder that is known to be gone
-COMMIT=$2 # the desired state's
+DEAD=$1 COMMIT=$2
 shift 2
 
 fail() { echo "$2" >&2; exit "$1"; }
@@ -16,7 +34,7 @@ LEASE_SECONDS=30
 
 read_lease() { # sets generation token expires boot holder; the clock is the host's own and never goes back
   generation=0 token=- expires=0 boot=- holder=-
-  [ ! -r "$S/lease" ] || read -r generation token expires boot holder <"$S/lease"
+  [ ! -r "$STATE/lease" ] || read -r generation token expires boot holder <"$STATE/lease"
   case $generation in '' | *[!0-9]*) generation=0 ;; esac # a file that was cut off, or filled by somebody else
   case $expires in '' | *[!0-9]*) expires=0 ;; esac
   token=${token:--} holder=${holder:--}
@@ -29,36 +47,36 @@ read_lease() { # sets generation token expires boot holder; the clock is the hos
 }
 
 write_lease() { # token seconds holder
-  echo "$generation $1 $((now + $2)) $this_boot $3" >"$S/lease.new" &&
-    mv -T "$S/lease.new" "$S/lease"
+  echo "$generation $1 $((now + $2)) $this_boot $3" >"$STATE/lease.new" &&
+    mv -T "$STATE/lease.new" "$STATE/lease"
 }
 
-apart() { # folder: is every name in it known below S? Or, of S itself, are there no names but ours?
+apart() { # folder: is every name in it known below STATE? Or, of STATE itself, are there no names but ours?
   for each in "$1"/* "$1"/.[!.]* "$1"/..?*; do
     case $each in */lost+found) continue ;; esac
-    [ ! -e "$each" ] && [ ! -L "$each" ] || { [ "$1" != "$S" ] && [ -d "$S/${each##*/}" ]; } || return 1
+    [ ! -e "$each" ] && [ ! -L "$each" ] || { [ "$1" != "$STATE" ] && [ -d "$STATE/${each##*/}" ]; } || return 1
   done
 }
 
 own_folders() { # state and env are closed to all others: never a folder that something else fills, unless it has our name
-  case $S in
+  case $STATE in
     /var/lib/reconcile | */.local/state/reconcile) ;;
-    *) [ -e "$S/lease.lock" ] || apart "$S" || fail 1 "paths.state: $S is there and not reconcile's: name one that is empty or not there" ;;
+    *) [ -e "$STATE/lease.lock" ] || apart "$STATE" || fail 1 "paths.state: $STATE is there and not reconcile's: name one that is empty or not there" ;;
   esac
-  case $E in /etc/reconcile | */.config/reconcile) return ;; esac
-  apart "$E" || fail 1 "paths.env: $E is there and not reconcile's: name one that is empty or not there"
+  case $ENV in /etc/reconcile | */.config/reconcile) return ;; esac
+  apart "$ENV" || fail 1 "paths.env: $ENV is there and not reconcile's: name one that is empty or not there"
 }
 
 take_lease() { # ours, free, or run out; and nobody else had it since we looked: a controller that slept changes nothing
   own_folders
-  mkdir -p "$S" && exec 8>>"$S/lease.lock" && flock -w 30 8 || fail $LOCKED "the lease of this host cannot be had"
+  mkdir -p "$STATE" && exec 8>>"$STATE/lease.lock" && flock -w 30 8 || fail $LOCKED "the lease of this host cannot be had"
   read_lease
   if [ "$token" != "$TOKEN" ]; then
     [ "$left" = 0 ] || [ "$token" = "$DEAD" ] || fail $LOCKED "$holder has this host for another $left s at most"
     [ "$generation" = "$SEEN" ] || fail $LOCKED "$holder changed this host since it was looked at"
     generation=$((generation + 1))
   fi
-  write_lease "$TOKEN" $LEASE_SECONDS "$HOLDER" || fail 28 "cannot write below $S"
+  write_lease "$TOKEN" $LEASE_SECONDS "$HOLDER" || fail 28 "cannot write below $STATE"
   exec 8>&-
 }
 
@@ -70,12 +88,12 @@ named() { # app: a name as the desired state may give one; any other could be a 
 begin_change() { # app: one writer a host; root; its folders
   named "$1" || fail 77 "what is to be changed does not have the name of an app"
   take_lease
-  mkdir -p "$S/$1/migrated" "$E/$1" "$R/$1/releases" "$R/$1/slots" "$U" || fail 1 "cannot write below $S, $E and $R"
-  chmod 0700 "$S" "$E" "$S/$1" "$E/$1"
-  exec 9>>"$S/$1/lock"
+  mkdir -p "$STATE/$1/migrated" "$ENV/$1" "$RELEASES/$1/releases" "$RELEASES/$1/slots" "$UNITS" || fail 1 "cannot write below $STATE, $ENV and $RELEASES"
+  chmod 0700 "$STATE" "$ENV" "$STATE/$1" "$ENV/$1"
+  exec 9>>"$STATE/$1/lock"
   flock -w 30 9 || fail $STALE "another reconcile is changing $1 on this host"
-  [ "$OWNER" = - ] || [ "$(cat "$S/$1/owner" 2>/dev/null)" = "$OWNER" ] || echo "$OWNER" >"$S/$1/owner"
-  [ "$COMMIT" = - ] || [ "$(cat "$S/$1/commit" 2>/dev/null)" = "$COMMIT" ] || echo "$COMMIT" >"$S/$1/commit"
+  [ "$OWNER" = - ] || [ "$(cat "$STATE/$1/owner" 2>/dev/null)" = "$OWNER" ] || echo "$OWNER" >"$STATE/$1/owner"
+  [ "$COMMIT" = - ] || [ "$(cat "$STATE/$1/commit" 2>/dev/null)" = "$COMMIT" ] || echo "$COMMIT" >"$STATE/$1/commit"
 }
 
 invocation_is() { # app slot expected
@@ -104,17 +122,17 @@ why() { # stdin: a reason; one line of it, and not more than is worth keeping
 quarantine() { # app; stdin: the identity on a line of its own, then why. These bytes with this env and unit failed here
   read -r identity && [ ${#identity} -le 300 ] || return 1
   case $identity in '' | *[!0-9A-Za-z._+~/-]*) return 1 ;; esac
-  { printf ' %s \n' "$identity" | grep -vFf - "$S/$1/quarantine" 2>/dev/null | tail -n 19
-    echo "$(date +%s) $identity $(why)"; } >"$S/$1/quarantine.new" &&
-    sync "$S/$1/quarantine.new" && mv -T "$S/$1/quarantine.new" "$S/$1/quarantine"
+  { printf ' %s \n' "$identity" | grep -vFf - "$STATE/$1/quarantine" 2>/dev/null | tail -n 19
+    echo "$(date +%s) $identity $(why)"; } >"$STATE/$1/quarantine.new" &&
+    sync "$STATE/$1/quarantine.new" && mv -T "$STATE/$1/quarantine.new" "$STATE/$1/quarantine"
 }
 
 served() { # app slot: its release counts as the newest of all
-  touch "$R/$1/releases/$(basename "$(readlink "$R/$1/slots/$2")")"
+  touch "$RELEASES/$1/releases/$(basename "$(readlink "$RELEASES/$1/slots/$2")")"
 }
 
 needed() { # app release: a slot runs it, or would
-  for each in "$R/$1/slots"/* "$C/$1"/*.env; do
+  for each in "$RELEASES/$1/slots"/* "$TRIAL_ENV/$1"/*.env; do
     [ "$(readlink "$each")" != "../releases/$2" ] || return 0
     each=${each##*/}
     [ "$(tried "$1" "${each%.env}")" != "$2" ] || return 0
@@ -124,14 +142,14 @@ needed() { # app release: a slot runs it, or would
 
 sink() { # app release: it failed here and no slot needs it: the first to be pruned, before what once served
   ! needed "$1" "$2" || return 0
-  [ ! -d "$R/$1/releases/$2" ] || touch -d @1 "$R/$1/releases/$2"
+  [ ! -d "$RELEASES/$1/releases/$2" ] || touch -d @1 "$RELEASES/$1/releases/$2"
 }
 
-# An instance on trial lies where a reboot forgets it: its env in C, its unit, an instance of its own, in V. What is on
-# disk stays what served last, until the new one is accepted.
-[ -n "$V" ] || case $U in
-  /etc/systemd/system) V=/run/systemd/system C=/run/reconcile ;;
-  *) V=$U/.run C=$S/.run ;; # the demo's
+# An instance on trial lies where a reboot forgets it: its env in TRIAL_ENV, its unit, an instance of its own, in
+# TRIAL_UNITS. What is on disk stays what served last, until the new one is accepted.
+[ -n "$TRIAL_UNITS" ] || case $UNITS in
+  /etc/systemd/system) TRIAL_UNITS=/run/systemd/system TRIAL_ENV=/run/reconcile ;;
+  *) TRIAL_UNITS=$UNITS/.run TRIAL_ENV=$STATE/.run ;; # the demo's
 esac
 
 fit_pauses() { # unit: systemd before 254 cannot make pauses grow, and warns of such lines at each reload: one pause for all
@@ -142,50 +160,50 @@ fit_pauses() { # unit: systemd before 254 cannot make pauses grow, and warns of 
 FAILS_FAST='s/^StartLimitIntervalSec=.*/StartLimitIntervalSec=120/; s/^RestartSec=.*/RestartSec=1/'
 
 try_slot() { # app slot release stage
-  [ -d "$R/$1/releases/$3" ] || fail $STALE "release $3 is not on this host"
-  mkdir -p "$C/$1" "$V" && chmod 0700 "$C" "$C/$1" && fit_pauses "$4/unit" || return 1
-  sed "s|^\(EnvironmentFile=\).*/%i.env|\1$C/$1/%i.env|; s|/$1/slots/%i|/$1/releases/$3|; $FAILS_FAST" "$4/unit" >"$V/.$1@$2.new" &&
-    chmod 0600 "$4/env" && cp "$4/unit" "$C/$1/$2.unit" && cp -p "$4/env" "$C/$1/.$2.new" &&
-    mv -T "$C/$1/.$2.new" "$C/$1/$2.env" && mv -T "$V/.$1@$2.new" "$V/$1@$2.service" || return 1
+  [ -d "$RELEASES/$1/releases/$3" ] || fail $STALE "release $3 is not on this host"
+  mkdir -p "$TRIAL_ENV/$1" "$TRIAL_UNITS" && chmod 0700 "$TRIAL_ENV" "$TRIAL_ENV/$1" && fit_pauses "$4/unit" || return 1
+  sed "s|^\(EnvironmentFile=\).*/%i.env|\1$TRIAL_ENV/$1/%i.env|; s|/$1/slots/%i|/$1/releases/$3|; $FAILS_FAST" "$4/unit" >"$TRIAL_UNITS/.$1@$2.new" &&
+    chmod 0600 "$4/env" && cp "$4/unit" "$TRIAL_ENV/$1/$2.unit" && cp -p "$4/env" "$TRIAL_ENV/$1/.$2.new" &&
+    mv -T "$TRIAL_ENV/$1/.$2.new" "$TRIAL_ENV/$1/$2.env" && mv -T "$TRIAL_UNITS/.$1@$2.new" "$TRIAL_UNITS/$1@$2.service" || return 1
   [ ! -e "$4/certificate" ] || write_certificate "$1" "$4"
-  [ ! -e "$4/epmd" ] || put_epmd "$1" "$4" "$R/$1/releases/$3" || exit 1 # by now a unit names it: nobody drops it
+  [ ! -e "$4/epmd" ] || put_epmd "$1" "$4" "$RELEASES/$1/releases/$3" || exit 1 # by now a unit names it: nobody drops it
   rm -rf "$4"
 }
 
 tried() { # app slot: the release on trial there, "" when none is
-  sed -n '1s|^# reconcile \([^/]*\)/.*|\1|p' "$C/$1/$2.env" 2>/dev/null
+  sed -n '1s|^# reconcile \([^/]*\)/.*|\1|p' "$TRIAL_ENV/$1/$2.env" 2>/dev/null
 }
 
 accept() { # app slot: it is proven: from now on a reboot brings it back
   release=$(tried "$1" "$2")
   [ -n "$release" ] || return 0
-  stage=$E/$1/.stage
-  rm -rf "$stage" && mkdir -m 0700 "$stage" && cp "$C/$1/$2.unit" "$stage/unit" && cp "$C/$1/$2.env" "$stage/env" &&
+  stage=$ENV/$1/.stage
+  rm -rf "$stage" && mkdir -m 0700 "$stage" && cp "$TRIAL_ENV/$1/$2.unit" "$stage/unit" && cp "$TRIAL_ENV/$1/$2.env" "$stage/env" &&
     write_slot "$1" "$2" "$release" "$stage" || fail 28 "cannot write the files of slot $2"
   end_trial "$1" "$2"
 }
 
 end_trial() { # app slot: in this order, so that a unit that is left never lacks its env
-  [ -e "$C/$1/$2.env" ] || [ -e "$V/$1@$2.service" ] || return 0
-  rm -f "$V/$1@$2.service"
+  [ -e "$TRIAL_ENV/$1/$2.env" ] || [ -e "$TRIAL_UNITS/$1@$2.service" ] || return 0
+  rm -f "$TRIAL_UNITS/$1@$2.service"
   systemctl daemon-reload
-  rm -f "$C/$1/$2.env" "$C/$1/$2.unit"
+  rm -f "$TRIAL_ENV/$1/$2.env" "$TRIAL_ENV/$1/$2.unit"
 }
 
 started_at() { # app slot: when its files were written, that is, by start
-  stat -c %Y "$C/$1/$2.env" 2>/dev/null || stat -c %Y "$R/$1/slots/$2" 2>/dev/null || echo 0
+  stat -c %Y "$TRIAL_ENV/$1/$2.env" 2>/dev/null || stat -c %Y "$RELEASES/$1/slots/$2" 2>/dev/null || echo 0
 }
 
-routed_slot() { sed -n '1s/^# reconcile route slot=\([^ ]*\) .*/\1/p' "$T/$1.yml" 2>/dev/null; }
+routed_slot() { sed -n '1s/^# reconcile route slot=\([^ ]*\) .*/\1/p' "$ROUTES/$1.yml" 2>/dev/null; }
 
 record() { # app path file-with-the-new-content: it is ours, and this is what we wrote
-  inventory=$S/$1/inventory
+  inventory=$STATE/$1/inventory
   { grep -v "  $2\$" "$inventory" 2>/dev/null; echo "$(sha256sum <"$3" | cut -d' ' -f1)  $2"; } >"$inventory.new" &&
     sync "$inventory.new" && mv -T "$inventory.new" "$inventory"
 }
 
 forget() { # app path
-  inventory=$S/$1/inventory
+  inventory=$STATE/$1/inventory
   [ -e "$inventory" ] || return 0
   { grep -v "  $2\$" "$inventory" || :; } >"$inventory.new" && sync "$inventory.new" && mv -T "$inventory.new" "$inventory"
 }
@@ -193,13 +211,13 @@ forget() { # app path
 # A controller that is gone must keep no lock: what is short is all here before one is taken, and has a minute to come.
 receive() { # stdin: from now on it is what has come
   own_folders
-  { [ -d "$C" ] || mkdir -p -m 0700 "$C"; } && in=$(mktemp "$C/.in.XXXXXXXXXX") || fail 28 "cannot write below $C"
+  { [ -d "$TRIAL_ENV" ] || mkdir -p -m 0700 "$TRIAL_ENV"; } && in=$(mktemp "$TRIAL_ENV/.in.XXXXXXXXXX") || fail 28 "cannot write below $TRIAL_ENV"
   timeout 60 cat >"$in" && exec <"$in" || { rm -f "$in"; fail 1 "what was sent did not come within a minute"; }
   rm -f "$in"
 }
 
 staged() { # unpack the tar on stdin into a private folder, its files as old as now, and print its name
-  stage=$E/$1/.stage
+  stage=$ENV/$1/.stage
   rm -rf "$stage" && mkdir -m 0700 "$stage" && cat >"$stage/.in" && whole_tar "$stage/.in" &&
     tar -xmf "$stage/.in" -C "$stage" --no-same-owner && rm "$stage/.in" && echo "$stage" || { rm -rf "$stage"; return 1; }
 }
@@ -222,35 +240,35 @@ publish() { # app staged-file target mode: synced, recorded, then one rename
 EPMD=reconcile-epmd.service
 
 put_epmd() ( # app stage release-folder: one for all apps of the host; copied out of the release, since releases go
-  exec 7>>"$S/epmd.lock" && flock -w 30 7 || exit 1
-  epmd=$R/reconcile-epmd
+  exec 7>>"$STATE/epmd.lock" && flock -w 30 7 || exit 1
+  epmd=$RELEASES/reconcile-epmd
   for each in "$3"/erts-*/bin/epmd; do
     [ -x "$each" ] || fail 1 "distribution needs erts-*/bin/epmd, and ${3##*/} has none"
     [ -x "$epmd/epmd" ] || { mkdir -p "$epmd" && cp "$each" "$epmd/.new" && chmod 0755 "$epmd/.new" &&
       sync "$epmd/.new" && mv -T "$epmd/.new" "$epmd/epmd"; } || exit 1
   done
-  cmp -s "$2/epmd" "$U/$EPMD" && changed=no || changed=yes
-  publish "$1" "$2/epmd" "$U/$EPMD" 0644 || exit 1
+  cmp -s "$2/epmd" "$UNITS/$EPMD" && changed=no || changed=yes
+  publish "$1" "$2/epmd" "$UNITS/$EPMD" 0644 || exit 1
   [ $changed = no ] || { systemctl daemon-reload && systemctl try-restart "$EPMD"; } # nodes find it again in seconds
 )
 
 drop_epmd() ( # systemd stops it when no running slot needs it; its files go when no unit names it
-  [ -e "$U/$EPMD" ] && exec 7>>"$S/epmd.lock" && flock -w 30 7 || exit 0
-  ! grep -qsF "$EPMD" "$U"/*@.service "$V"/*@*.service || exit 0
-  rm -rf "$U/$EPMD" "$R/reconcile-epmd"
-  for each in "$S"/*/inventory; do
+  [ -e "$UNITS/$EPMD" ] && exec 7>>"$STATE/epmd.lock" && flock -w 30 7 || exit 0
+  ! grep -qsF "$EPMD" "$UNITS"/*@.service "$TRIAL_UNITS"/*@*.service || exit 0
+  rm -rf "$UNITS/$EPMD" "$RELEASES/reconcile-epmd"
+  for each in "$STATE"/*/inventory; do
     each=${each%/inventory}
-    ! grep -qsF "$EPMD" "$each/inventory" || forget "${each##*/}" "$U/$EPMD"
+    ! grep -qsF "$EPMD" "$each/inventory" || forget "${each##*/}" "$UNITS/$EPMD"
   done
   systemctl stop "$EPMD" 2>/dev/null
   systemctl daemon-reload
 )
 
 write_slot() { # app slot release stage: the unit template, the slot's env and its link to the release; then reload systemd
-  [ -d "$R/$1/releases/$3" ] || fail $STALE "release $3 is not on this host"
-  fit_pauses "$4/unit" && publish "$1" "$4/unit" "$U/$1@.service" 0644
-  [ ! -e "$4/epmd" ] || put_epmd "$1" "$4" "$R/$1/releases/$3" || exit 1
-  publish "$1" "$4/env" "$E/$1/$2.env" 0600
+  [ -d "$RELEASES/$1/releases/$3" ] || fail $STALE "release $3 is not on this host"
+  fit_pauses "$4/unit" && publish "$1" "$4/unit" "$UNITS/$1@.service" 0644
+  [ ! -e "$4/epmd" ] || put_epmd "$1" "$4" "$RELEASES/$1/releases/$3" || exit 1
+  publish "$1" "$4/env" "$ENV/$1/$2.env" 0600
   link_slot "$1" "$2" "$3"
   [ ! -e "$4/certificate" ] || write_certificate "$1" "$4"
   rm -rf "$4"
@@ -259,9 +277,9 @@ write_slot() { # app slot release stage: the unit template, the slot's env and i
 write_certificate() { # app stage: what Traefik shows for a name without one, and the file that says so. A host keeps its own.
   # When one of two instances leaves, the connections that wait for it go to the other. Kernels before 5.14 cut them.
   { echo 1 >/proc/sys/net/ipv4/tcp_migrate_req; } 2>/dev/null
-  mkdir -p "$T"
-  [ -s "$E/$1/.certificate" ] || publish "$1" "$2/certificate" "$E/$1/.certificate" 0600
-  if cmp -s "$2/default" "$T/00-certificate.yml"; then record "$1" "$T/00-certificate.yml" "$2/default"; return; fi
+  mkdir -p "$ROUTES"
+  [ -s "$ENV/$1/.certificate" ] || publish "$1" "$2/certificate" "$ENV/$1/.certificate" 0600
+  if cmp -s "$2/default" "$ROUTES/00-certificate.yml"; then record "$1" "$ROUTES/00-certificate.yml" "$2/default"; return; fi
   watched "$1" 00-certificate.yml 0644 <"$2/default"
 }
 
@@ -279,7 +297,7 @@ enable_slot() { # app slot: for the next boot, which reads it from disk; loading
 }
 
 route() { # app slot; stdin: the text, and behind its end that of the htpasswd file that it may name
-  [ -d "$T" ] || fail 1 "there is no $T: Traefik's dynamic directory must exist"
+  [ -d "$ROUTES" ] || fail 1 "there is no $ROUTES: Traefik's dynamic directory must exist"
   systemctl is-enabled --quiet "$1@$2.service" 2>/dev/null || enable_slot "$1" "$2"
   both=$(cat) named=no
   if printf '%s\n' "$both" | grep -q '^      basicAuth: {.*"usersFile"'; then
@@ -291,20 +309,20 @@ route() { # app slot; stdin: the text, and behind its end that of the htpasswd f
 }
 
 drop_htpasswd() { # app
-  ! grep -q "  $T/$1.htpasswd\$" "$S/$1/inventory" 2>/dev/null || { rm -f "$T/$1.htpasswd" && forget "$1" "$T/$1.htpasswd"; }
+  ! grep -q "  $ROUTES/$1.htpasswd\$" "$STATE/$1/inventory" 2>/dev/null || { rm -f "$ROUTES/$1.htpasswd" && forget "$1" "$ROUTES/$1.htpasswd"; }
 }
 
 watched() { # app file mode; stdin: the text. Outside the watched folder first, then one rename. 0640 is for Traefik's eyes.
-  outside=$(dirname "$T")/.reconcile
+  outside=$(dirname "$ROUTES")/.reconcile
   # Another file system would turn the rename into a copy, and the watched folder would see it half-written.
-  mkdir -p -m 0700 "$outside" 2>/dev/null && [ -w "$outside" ] && [ "$(stat -c %d "$outside")" = "$(stat -c %d "$T")" ] ||
-    outside=$T
+  mkdir -p -m 0700 "$outside" 2>/dev/null && [ -w "$outside" ] && [ "$(stat -c %d "$outside")" = "$(stat -c %d "$ROUTES")" ] ||
+    outside=$ROUTES
   new=$outside/.$2.new
   (umask 077 && cat >"$new") && { [ "$3" = 0644 ] || chgrp "$(traefik_group)" "$new"; } && chmod "$3" "$new" &&
     sync -f "$new" || fail 28 "cannot write below $outside"
-  whole_text "$new" || { rm -f "$new"; fail 1 "what was sent for $T/$2 broke off"; }
-  record "$1" "$T/$2" "$new" && mv -T "$new" "$T/$2" || fail 28 "cannot write below $T and $S"
-  sync -f "$T"
+  whole_text "$new" || { rm -f "$new"; fail 1 "what was sent for $ROUTES/$2 broke off"; }
+  record "$1" "$ROUTES/$2" "$new" && mv -T "$new" "$ROUTES/$2" || fail 28 "cannot write below $ROUTES and $STATE"
+  sync -f "$ROUTES"
 }
 
 traefik_group() { # of the Traefik that runs: by its unit, for any process may call itself so
@@ -319,18 +337,18 @@ future_group() { # of the Traefik of ours that is to run, which keeps the one of
 }
 
 give_passwords() ( # Traefik is about to start: the files of names and hashes that we wrote are for its eyes
-  set -- "$T"/*.htpasswd
+  set -- "$ROUTES"/*.htpasswd
   [ -e "$1" ] || exit 0
   [ -e /var/lib/traefik ] || run_as traefik traefik-state.service state /bin/true # by its user, which makes the folder
   for each; do
     app=${each##*/} app=${app%.htpasswd}
-    ! grep -qsxF "$(sha256sum <"$each" | cut -d' ' -f1)  $each" "$S/$app/inventory" || chgrp "$(future_group)" "$each"
+    ! grep -qsxF "$(sha256sum <"$each" | cut -d' ' -f1)  $each" "$STATE/$app/inventory" || chgrp "$(future_group)" "$each"
   done
 )
 
 link_slot() { # app slot release
-  rm -f "$R/$1/slots/.$2.new"
-  ln -s "../releases/$3" "$R/$1/slots/.$2.new" && mv -T "$R/$1/slots/.$2.new" "$R/$1/slots/$2"
+  rm -f "$RELEASES/$1/slots/.$2.new"
+  ln -s "../releases/$3" "$RELEASES/$1/slots/.$2.new" && mv -T "$RELEASES/$1/slots/.$2.new" "$RELEASES/$1/slots/$2"
 }
 
 end() { # unit: what it has open may take long to end, longer than a lease lasts
@@ -348,6 +366,6 @@ clear_slot() { # app slot: not enabled, not running, no files
   end "$1@$2.service"
   systemctl reset-failed "$1@$2.service" 2>/dev/null
   end_trial "$1" "$2"
-  rm -f "$E/$1/$2.env" "$R/$1/slots/$2" "$R/$1/slots/.$2.new"
-  forget "$1" "$E/$1/$2.env"
+  rm -f "$ENV/$1/$2.env" "$RELEASES/$1/slots/$2" "$RELEASES/$1/slots/.$2.new"
+  forget "$1" "$ENV/$1/$2.env"
 }

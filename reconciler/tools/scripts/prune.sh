@@ -5,12 +5,12 @@ change() {
   shift
   for name; do
     case $name in */* | . | .. | '') fail 77 "what is to be pruned is not the name of a release" ;; esac
-    folder=$R/$app/releases/$name
+    folder=$RELEASES/$app/releases/$name
     ! needed "$app" "$name" || fail $STALE "a slot needs $name"
     case $name in
       .*) rm -rf "$folder" ;;
-      *) [ ! -d "$folder" ] || { mv -T "$folder" "$R/$app/releases/.old-$name" && rm -rf "$R/$app/releases/.old-$name"; } ;;
+      *) [ ! -d "$folder" ] || { mv -T "$folder" "$RELEASES/$app/releases/.old-$name" && rm -rf "$RELEASES/$app/releases/.old-$name"; } ;;
     esac
-    rm -f "$S/$app/migrated/$name" "$S/$app/trees/$name"
+    rm -f "$STATE/$app/migrated/$name" "$STATE/$app/trees/$name"
   done
 }

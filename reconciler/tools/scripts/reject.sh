@@ -7,13 +7,13 @@ change() {
   invocation_is "$app" "$slot" "$4"
   on_trial=$(tried "$app" "$slot")
   [ -n "$on_trial" ] || [ "$(routed_slot "$app")" != "$slot" ] || fail $STALE "the route names slot $slot"
-  quarantine "$app" || fail 28 "cannot write below $S"
+  quarantine "$app" || fail 28 "cannot write below $STATE"
   systemctl kill -s KILL "$unit" 2>/dev/null # it serves nobody: no need to wait for it
-  if [ -z "$on_trial" ] || [ ! -e "$E/$app/$slot.env" ]; then
+  if [ -z "$on_trial" ] || [ ! -e "$ENV/$app/$slot.env" ]; then
     clear_slot "$app" "$slot"
     sink "$app" "$3"
     drop_epmd
-    [ "$5" = - ] || { rm -f "$T/00-certificate.yml"; systemctl start "$5" || :; } # its own certificate counts again
+    [ "$5" = - ] || { rm -f "$ROUTES/00-certificate.yml"; systemctl start "$5" || :; } # its own certificate counts again
     return
   fi
   systemctl stop "$unit"

@@ -1,21 +1,21 @@
 # A release comes to a host in two ways, install and fetch; both begin and end here.
 # Nobody but root can reach what is not checked yet: it might hold a program that makes root of whoever starts it.
 incoming() { # app release needed-KiB new|replace: sets final and new, with an empty folder `files`; 1: there is nothing to do
-  final=$R/$1/releases/$2 new=$R/$1/releases/.incoming-$2
+  final=$RELEASES/$1/releases/$2 new=$RELEASES/$1/releases/.incoming-$2
   [ ! -d "$final" ] || [ "$4" = replace ] || return 1
   trap 'kill $sender $attendant 2>/dev/null; rm -rf "$new" "$new.fetched"' EXIT
   trap 'exit 1' HUP INT TERM PIPE
   rm -rf "$new" "$new.fetched"
-  free=$(df -Pk "$R" | awk 'NR==2{print $4}')
-  [ "$free" -gt "$3" ] || fail 28 "$(($3 / 1024)) MiB are needed below $R, $((free / 1024)) MiB are free"
-  mkdir -m 0700 "$new" && mkdir "$new/files" || fail 28 "cannot write below $R/$1/releases"
+  free=$(df -Pk "$RELEASES" | awk 'NR==2{print $4}')
+  [ "$free" -gt "$3" ] || fail 28 "$(($3 / 1024)) MiB are needed below $RELEASES, $((free / 1024)) MiB are free"
+  mkdir -m 0700 "$new" && mkdir "$new/files" || fail 28 "cannot write below $RELEASES/$1/releases"
 }
 
 # What is long is read under the app's lock, but only for as long as more of it comes; each sign of life renews the lease.
 STALLED=25 # seconds: shorter than a lease, so that whoever takes that over finds no lock
 flow() { # end(upload|all): what ends with a sender that is silent. Sets pipe, where stdin comes out
   pipe=$new/pipe
-  mkfifo -m 0600 "$pipe" && exec 3<&0 || fail 28 "cannot write below $R"
+  mkfifo -m 0600 "$pipe" && exec 3<&0 || fail 28 "cannot write below $RELEASES"
   dd bs=65536 2>/dev/null 9>&- <&3 3<&- >"$pipe" & # a process whose reading can be seen
   sender=$!
   attend "$sender" "$1" 9>&- 3<&- </dev/null >/dev/null 2>&1 &
@@ -58,7 +58,7 @@ appear() { # app release came-how: what lies in new is what the controller judge
   check_kinds "$2" "$3"
   (cd "$new/files" && sha256sum --check --strict --quiet ../sums) || fail 1 "the $3 files of $2 do not match their digests"
   chmod 00755 "$new/files"
-  mkdir -p "$S/$1/trees" && tree_digest "$new/files" >"$S/$1/trees/$2" || fail 28 "cannot write below $S"
+  mkdir -p "$STATE/$1/trees" && tree_digest "$new/files" >"$STATE/$1/trees/$2" || fail 28 "cannot write below $STATE"
   sync -f "$new"
   if [ -d "$final" ]; then rm -rf "$new.old"; mv -T "$final" "$new.old"; fi # damaged: what runs keeps its open files
   mv -T "$new/files" "$final" && sync -f "$final" && rm -rf "$new.old"

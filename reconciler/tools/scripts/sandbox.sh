@@ -4,6 +4,6 @@ sandbox_of() { # unit-file: a property a line, as systemd-run takes them
 }
 
 unit_of() { # units app slot: the file that says how the instance in the slot runs, one of its own while it is on trial
-  on_trial=${V:-/run/systemd/system}/$2@$3.service
+  on_trial=${TRIAL_UNITS:-/run/systemd/system}/$2@$3.service
   [ -e "$on_trial" ] && echo "$on_trial" || echo "$1/$2@.service"
 }

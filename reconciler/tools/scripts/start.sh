@@ -6,8 +6,8 @@ change() {
   begin_change "$app"
   free_to_take "$app"
   invocation_is "$app" "$slot" "$4"
-  stage=$(staged "$app") || fail 1 "cannot write below $E"
-  if [ "$(head -n 1 "$stage/env")" = "$(head -n 1 "$E/$app/$slot.env" 2>/dev/null)" ]; then
+  stage=$(staged "$app") || fail 1 "cannot write below $ENV"
+  if [ "$(head -n 1 "$stage/env")" = "$(head -n 1 "$ENV/$app/$slot.env" 2>/dev/null)" ]; then
     write_slot "$app" "$slot" "$3" "$stage" || fail 28 "cannot write the files of slot $slot"
     end_trial "$app" "$slot"
   else

@@ -1,11 +1,11 @@
 # Places that systemd hands to an app's user at its first start, whoever made them: a folder in /var/lib is even moved.
 taken() { # app: sets taken to those of them that are there and are not ours; "" once the app was accepted here, or adopted
   taken=
-  [ "$V" = /run/systemd/system ] && [ ! -e "$S/$1/adopted" ] || return 0
-  [ "$1" != traefik ] || [ ! -e "$U/traefik.service" ] || return 0 # that unit is judged, and what it has goes with it
-  for each in "$C/$1"/*.env; do [ ! -e "$each" ] || return 0; done # on trial: looked at before it started
-  if [ -r "$S/$1/inventory" ]; then
-    while read -r digest file; do [ "$file" != "$U/$1@.service" ] || return 0; done <"$S/$1/inventory"
+  [ "$TRIAL_UNITS" = /run/systemd/system ] && [ ! -e "$STATE/$1/adopted" ] || return 0
+  [ "$1" != traefik ] || [ ! -e "$UNITS/traefik.service" ] || return 0 # that unit is judged, and what it has goes with it
+  for each in "$TRIAL_ENV/$1"/*.env; do [ ! -e "$each" ] || return 0; done # on trial: looked at before it started
+  if [ -r "$STATE/$1/inventory" ]; then
+    while read -r digest file; do [ "$file" != "$UNITS/$1@.service" ] || return 0; done <"$STATE/$1/inventory"
   fi
   take_stock "$1"
 }
@@ -28,7 +28,7 @@ take_stock() { # app
   for each in /etc/passwd /etc/group; do
     while IFS=: read -r name rest; do [ "$name" != "$1" ] || taken="$taken $each"; done <"$each"
   done
-  [ -e "$S/$1" ] || for each in "$R/$1/releases" "$R/$1/slots"; do
+  [ -e "$STATE/$1" ] || for each in "$RELEASES/$1/releases" "$RELEASES/$1/slots"; do
     [ ! -e "$each" ] && [ ! -L "$each" ] || taken="$taken $each"
   done
 }

@@ -5,7 +5,7 @@ case $HOME in
 esac
 : "${XDG_RUNTIME_DIR:=/run/user/$(id -u)}"
 export XDG_RUNTIME_DIR
-V=$XDG_RUNTIME_DIR/systemd/user C=$XDG_RUNTIME_DIR/reconcile # of an instance on trial, see prelude.sh
+TRIAL_UNITS=$XDG_RUNTIME_DIR/systemd/user TRIAL_ENV=$XDG_RUNTIME_DIR/reconcile # of an instance on trial, see prelude.sh
 
 for each; do # arguments that are folders below the home
   case $each in '~/'*) each=$HOME/${each#??} ;; esac

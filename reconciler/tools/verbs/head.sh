@@ -39,7 +39,7 @@ is_any_app() { app_shaped "$1"; } # also one that is gone
 is_text() { short "$1" 65536; }
 is_nothing() { [ "$1" = - ]; }
 is_node() { only 0-9A-Za-z_@.- "$1" && short "$1" 255 && case $1 in -*) return 1 ;; esac; }
-is_node_root() { is_release "${1##*/}" && [ "$1" = "$R/$app/releases/${1##*/}" ]; } # the folder of a release of this app
+is_node_root() { is_release "${1##*/}" && [ "$1" = "$RELEASES/$app/releases/${1##*/}" ]; } # the folder of a release of this app
 is_word() { # app:slot,slot
   case $1 in *:*:* | *,, | *:,*) return 1 ;; *:*) ;; *) return 1 ;; esac
   app_shaped "${1%%:*}" || return 1
@@ -53,7 +53,7 @@ app_shaped() {
   only 0-9a-z_- "$1" && short "$1" 31 && case $1 in [!a-z]* | systemd*) return 1 ;; esac &&
     case " $TAKEN_NAMES " in *" $1 "*) [ "$1" = traefik ] ;; esac # Traefik is run as an app
 }
-is_app() { is_own_app "$1" && [ -d "$S/$1" ]; } # one of ours
+is_app() { is_own_app "$1" && [ -d "$STATE/$1" ]; } # one of ours
 is_own_app() { # one that may be changed: ours, or one that nobody else has
   app_shaped "$1" || return 1
   grep -q "^$1:" /etc/passwd /etc/group
@@ -63,13 +63,13 @@ is_own_app() { # one that may be changed: ours, or one that nobody else has
       [ ! -e "$folder/systemd/system/$unit" ] || refuse "$unit is a unit of this host's system"
     done
   done
-  for file in "$U/$1@.service" "$T/$1.yml" "$T/$1.htpasswd"; do
-    [ ! -e "$file" ] && [ ! -L "$file" ] || grep -qF "  $file" "$S/$1/inventory" 2>/dev/null || refuse "$file is not ours: only root takes it over"
+  for file in "$UNITS/$1@.service" "$ROUTES/$1.yml" "$ROUTES/$1.htpasswd"; do
+    [ ! -e "$file" ] && [ ! -L "$file" ] || grep -qF "  $file" "$STATE/$1/inventory" 2>/dev/null || refuse "$file is not ours: only root takes it over"
   done
-  [ -d "$S/$1" ] || [ ! -e "$R/$1" ] || refuse "$R/$1 is not ours: root may give it away by making the folder $S/$1"
+  [ -d "$STATE/$1" ] || [ ! -e "$RELEASES/$1" ] || refuse "$RELEASES/$1 is not ours: root may give it away by making the folder $STATE/$1"
   # systemd would hand a folder that lies there to the app's user, whoever made it.
-  [ -L "/var/lib/$1" ] || [ ! -e "/var/lib/$1" ] || [ -e "$S/$1/adopted" ] ||
-    grep -qF "  $U/$1@.service" "$S/$1/inventory" 2>/dev/null || refuse "/var/lib/$1 belongs to something else"
+  [ -L "/var/lib/$1" ] || [ ! -e "/var/lib/$1" ] || [ -e "$STATE/$1/adopted" ] ||
+    grep -qF "  $UNITS/$1@.service" "$STATE/$1/inventory" 2>/dev/null || refuse "/var/lib/$1 belongs to something else"
 }
 
 # What arrives on stdin. It is judged in a folder of root's own in memory, and handed on from there.
@@ -189,7 +189,7 @@ sound_unit() {
 }
 may_be_written() { # path: below a folder for data, and not where root's own programs keep theirs
   case $1 in *..* | */./* | *//*) return 1 ;; esac
-  for folder in "$R" "$E" "$U" "$S" "$T"; do case "$1/ $folder/" in "$folder/"* | *" $1/"*) return 1 ;; esac; done
+  for folder in "$RELEASES" "$ENV" "$UNITS" "$STATE" "$ROUTES"; do case "$1/ $folder/" in "$folder/"* | *" $1/"*) return 1 ;; esac; done
   case $1 in
     /var/lib/reconcile* | /var/lib/dpkg* | /var/lib/apt* | /var/lib/systemd* | /var/lib/private* | /var/lib/sudo*) return 1 ;;
     /var/lib/?* | /var/cache/?* | /var/log/?* | /var/spool/?* | /mnt/?* | /media/?* | /data | /data/?* | /opt/?*) ;;
@@ -227,7 +227,7 @@ every() { # kind value …
   for each; do arg "$kind" "$each"; done
 }
 lease() { # the eleven arguments of the prelude
-  same "$R" "$1" && same "$E" "$2" && same "$U" "$3" && same "$S" "$4" && same "$T" "$5"
+  same "$RELEASES" "$1" && same "$ENV" "$2" && same "$UNITS" "$3" && same "$STATE" "$4" && same "$ROUTES" "$5"
   arg token "$6"
   arg number "$7"
   arg holder "$8"
