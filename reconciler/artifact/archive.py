@@ -24,13 +24,13 @@ from reconciler.artifact.cache import (
     forget_old,
     mark_used,
     open_regular,
-    write_whole,
     wrong_digest,
 )
 from reconciler.artifact.members import Member, bare_program, read_members
 from reconciler.artifact.pack import pack
 from reconciler.artifact.spool import Limits, size_text, spool
 from reconciler.errors import ArtifactError, ArtifactRefused
+from reconciler.files import draft, write_whole
 from reconciler.tools.elf import ElfFile, Requirements
 from reconciler.tools.release import Entry, manifest_sums, manifest_tree, read_manifest
 
@@ -158,8 +158,9 @@ def _prepare(tar: BinaryIO, sha256: str, program: str, limits: Limits) -> Prepar
     bare = program if bytes(content[:4]) == b"\x7fELF" else ""
     members, top = (bare_program(bare, len(content)), "") if bare else read_members(content, limits)
     packed_path, notes_path = _places(sha256, bare)
-    with cache_errors(), write_whole(packed_path) as file:
-        packed = pack(members, content, file)
+    with cache_errors(), draft(packed_path) as new:
+        packed = pack(members, content, new.file)
+        new.publish(packed_path)
     ready = Prepared(
         sha256=sha256,
         packed=packed_path,
@@ -172,8 +173,7 @@ def _prepare(tar: BinaryIO, sha256: str, program: str, limits: Limits) -> Prepar
         top_folder=top,
     )
     with cache_errors():
-        with write_whole(notes_path) as file:
-            file.write(json.dumps(_notes(ready)).encode())
+        write_whole(notes_path, json.dumps(_notes(ready)).encode())
         forget_old(packed_path.parent)
     return ready
 

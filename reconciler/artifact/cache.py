@@ -7,34 +7,25 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from reconciler.errors import ArtifactRefused, ArtifactUnavailable
+from reconciler.files import TEMPORARY, cache_path, make_private
 
 KEEP_UNUSED_SECONDS: Final = 30 * 24 * 3600
-_TEMPORARY: Final = ".tmp-"
 _TEMPORARY_SECONDS: Final = 24 * 3600  # longer than any download may take
 
 
 def cache_folder(name: str) -> Path:
-    """Our folder of that name, made if need be; nobody else may look in, an artifact can hold secrets."""
-    stated = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    """Our folder of that name, made if need be; an artifact can hold secrets."""
     with cache_errors():
-        try:
-            # The XDG specification says to ignore a path that is not absolute.
-            base = stated if stated.is_absolute() else Path.home() / ".cache"
-        except RuntimeError as error:
-            raise OSError("no home directory is known") from error
-        folder = base / "reconcile" / name
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return folder
+        return make_private(cache_path(name))
 
 
 @contextmanager
@@ -51,35 +42,6 @@ def cache_errors() -> Iterator[None]:
         ) from error
 
 
-@contextmanager
-def write_whole(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that appears as `path` when the block ends well, with all its bytes on disk."""
-    temporary = temporary_beside(path)
-    try:
-        with temporary.open("xb") as file:
-            yield file
-            settle(file, temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def temporary_beside(path: Path) -> Path:
-    """A new name in the folder of `path`, for bytes that are not yet whole."""
-    return path.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}")
-
-
-def settle(file: BinaryIO, temporary: Path, path: Path) -> None:
-    """Bring what was written to `temporary` to the disk, then under its name."""
-    file.flush()
-    os.fsync(file.fileno())
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
 def mark_used(path: Path) -> None:
     """Keep `path` from being forgotten for another while."""
     with suppress(OSError):
@@ -90,7 +52,7 @@ def forget_old(folder: Path) -> None:
     """Remove what nobody used for a month, and what a killed process left half written."""
     now = time.time()
     for path in folder.iterdir():
-        keep = _TEMPORARY_SECONDS if path.name.startswith(_TEMPORARY) else KEEP_UNUSED_SECONDS
+        keep = _TEMPORARY_SECONDS if TEMPORARY in path.name else KEEP_UNUSED_SECONDS
         with suppress(OSError):
             if now - path.stat().st_mtime > keep:
                 path.unlink()

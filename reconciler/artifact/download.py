@@ -19,6 +19,7 @@ from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
 
 from reconciler.artifact.cache import cache_errors
 from reconciler.artifact.spool import Limits, size_text
+from reconciler.clock import retry
 from reconciler.errors import ArtifactMissing, ArtifactRefused, ArtifactUnavailable
 from reconciler.words import printable
 
@@ -121,7 +122,7 @@ async def download(question: Question, file: BinaryIO, progress: Progress, large
                 progress(done, total)
         return digest.hexdigest()
 
-    return await _retry(once, LONGEST_SECONDS, question.address)
+    return await _within(once, LONGEST_SECONDS, question.address)
 
 
 async def ask(question: Question, largest: int) -> Answer:
@@ -140,7 +141,7 @@ async def ask(question: Question, largest: int) -> Answer:
             headers = {name.lower(): value for name, value in response.headers.items()}
             return Answer(response.status_code, headers, b"".join(pieces), str(response.url) != question.address)
 
-    return await _retry(once, 2 * _SILENCE_SECONDS, question.address)
+    return await _within(once, 2 * _SILENCE_SECONDS, question.address)
 
 
 async def redirect_of(question: Question) -> tuple[int, str | None]:
@@ -151,7 +152,7 @@ async def redirect_of(question: Question) -> tuple[int, str | None]:
             location = response.headers["Location"] if response.has_redirect_location else None
             return response.status_code, location and _redirect_address(question.address, location)
 
-    return await _retry(once, 2 * _SILENCE_SECONDS, question.address)
+    return await _within(once, 2 * _SILENCE_SECONDS, question.address)
 
 
 async def read_text(question: Question, largest: int) -> str | None:
@@ -167,16 +168,11 @@ class _MayPass(ArtifactUnavailable):
     """Trouble on the way that may be over in a moment."""
 
 
-async def _retry(once: Callable[[], Awaitable[_T]], seconds: float, address: str) -> _T:
+async def _within(once: Callable[[], Awaitable[_T]], seconds: float, address: str) -> _T:
     """What it gives, after more tries where trouble may pass; all of them within `seconds`."""
     try:
         async with asyncio.timeout(seconds):
-            for pause in PAUSES_SECONDS:
-                try:
-                    return await once()
-                except _MayPass:
-                    await asyncio.sleep(pause)
-            return await once()
+            return await retry(once, _MayPass, PAUSES_SECONDS)
     except TimeoutError as error:
         raise ArtifactUnavailable(
             f"{readable_address(address)} was not read within {seconds:g} s", "try again, or bring the artifact nearer"

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import os
 import re
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, assert_never
 
@@ -20,13 +21,12 @@ from reconciler.artifact.cache import (
     forget_old,
     mark_used,
     open_regular,
-    settle,
-    temporary_beside,
     wrong_digest,
 )
 from reconciler.artifact.download import Progress, check_address
 from reconciler.artifact.store import FileStore, Store, WebStore
 from reconciler.errors import ArtifactError, ArtifactMissing, ArtifactRefused, ArtifactUnavailable
+from reconciler.files import draft
 from reconciler.model.source import (
     BucketObject,
     GitHubAsset,
@@ -167,18 +167,14 @@ def digest_in_sums(text: str, name: str) -> str | None:
 
 async def _save_to_cache(store: Store, wanted: str | None, progress: Progress) -> str:
     folder = cache_folder("artifacts")
-    temporary = temporary_beside(folder / "artifact")
-    try:
+    with ExitStack() as stack:
         with cache_errors():
-            file = temporary.open("xb")
-        with file:
-            found = await store.save(file, progress)
-            if wanted and found != wanted:
-                raise _error_about(store.label, wrong_digest(wanted, found))
-            with cache_errors():
-                await asyncio.to_thread(settle, file, temporary, folder / found)
-    finally:
-        temporary.unlink(missing_ok=True)
+            new = stack.enter_context(draft(folder / "artifact"))
+        found = await store.save(new.file, progress)
+        if wanted and found != wanted:
+            raise _error_about(store.label, wrong_digest(wanted, found))
+        with cache_errors():
+            await asyncio.to_thread(new.publish, folder / found)
     await asyncio.to_thread(forget_old, folder)
     return found
 

@@ -10,12 +10,13 @@ from pathlib import Path
 from reconciler.clock import epoch_seconds
 from reconciler.daemon.metrics import Metrics
 from reconciler.errors import GitError, InvalidDesiredState, ReconcileError, Unexpected
+from reconciler.files import cache_path, make_private
 from reconciler.logs import log
 from reconciler.model.action import Blocked
 from reconciler.model.outcome import Outcome
 from reconciler.model.references import references_in
 from reconciler.notify.notifier import Notifier
-from reconciler.targets.open_fleet import OpenFleet, cache_file
+from reconciler.targets.open_fleet import OpenFleet
 
 
 @dataclass
@@ -76,7 +77,7 @@ class PassReports:
         if not settings and self.notifier is None:
             return
         secret = await opened.vault.read_all(named.name for each in settings for named in references_in(each, "notify"))
-        self.notifier = self.notifier or Notifier(settings, secret, remember=cache_file("notify", "told.json"))
+        self.notifier = self.notifier or Notifier(settings, secret, remember=_memory_file())
         self.notifier.use(settings, secret)
         known = {(files.target.app, files.target.host) for files in opened.targets}
         secrets = frozenset().union(*(files.secrets for files in opened.targets))
@@ -98,3 +99,11 @@ async def _log_failure(work: Coroutine[None, None, None]) -> None:
         await work
     except Exception as error:
         log("notify.failed", reason=str(Unexpected(error)))
+
+
+def _memory_file() -> Path | None:
+    """Where the notifier keeps what it reported; None where there is no place for it."""
+    try:
+        return make_private(cache_path("notify")) / "told.json"
+    except OSError:
+        return None

@@ -6,7 +6,6 @@ Labels hold names from the desired state, versions, and words of fixed lists; ne
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, get_args
 
 from reconciler.errors import ReconcileError
+from reconciler.files import write_whole
 from reconciler.model.action import AnyAction, Converged, Drift
 from reconciler.notify.problems import error_kind
 
@@ -192,14 +192,9 @@ class Metrics:
 
     def write_textfile(self, path: Path) -> None:
         """For node_exporter, which may read at any instant: whole or not at all. Raises ReconcileError."""
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # it reads *.prom only
         try:
-            temporary.write_bytes(self.render())
-            temporary.chmod(0o644)
-            temporary.replace(path)
+            write_whole(path, self.render(), mode=0o644)  # as long as it is not whole, it is not called *.prom
         except OSError as error:
-            with suppress(OSError):
-                temporary.unlink()
             next_step = "make its folder, or name another file"
             raise ReconcileError(f"the metrics file {path} cannot be written: {error.strerror}", next_step) from error
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from reconciler.desired_state.files import FLEET, FolderTree, collect
 from reconciler.desired_state.load import label, read_fleet
-from reconciler.desired_state.set_version import replace_file
-from reconciler.desired_state.yaml_text import Document, KeyPath, read_yaml
-from reconciler.errors import InvalidDesiredState, UsageError
+from reconciler.desired_state.yaml_text import Document, KeyPath, read_valid_yaml, read_yaml
+from reconciler.errors import UsageError
+from reconciler.files import write_whole
 from reconciler.model.desired import Fleet
 
 HOSTS: KeyPath = ("hosts",)
@@ -27,12 +27,9 @@ def add_host(folder: Path, name: str, keys: dict[str, str]) -> bool:
     read_fleet(after, file)
     if after == before:
         return False
-    if before is not None:
-        replace_file(path, after)
-        return True
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(after)
+        write_whole(path, after)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror or error}", "write it by hand") from error
     return True
@@ -44,7 +41,7 @@ def _content(folder: Path) -> bytes | None:
 
 def with_host(text: str, name: str, keys: dict[str, str], file: str) -> str:
     """The text with these keys of the host. Whatever else it says stays as it is, or UsageError is raised."""
-    document = _refuse_problems(read_yaml(text.encode("utf-8"), file))
+    document = read_valid_yaml(text.encode("utf-8"), file)
     if (*HOSTS, name) in document.places and document.places[(*HOSTS, name)].form == "block":
         edited = _with_keys(document, text, name, keys)
     else:
@@ -105,9 +102,3 @@ def _with_keys(document: Document, text: str, name: str, keys: dict[str, str]) -
     for start, end, value in sorted(changes, reverse=True):
         text = text[:start] + value + text[end:]
     return text[:line_start] + new + text[line_start:]
-
-
-def _refuse_problems(document: Document) -> Document:
-    if document.problems:
-        raise InvalidDesiredState(document.problems)
-    return document

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.desired_state.files import FolderTree, Written, collect
 from reconciler.desired_state.load import build, label
-from reconciler.desired_state.yaml_text import Document, KeyPath, Place, dotted_path, read_yaml
+from reconciler.desired_state.yaml_text import Document, KeyPath, Place, dotted_path, read_valid_yaml
 from reconciler.errors import InvalidDesiredState, UsageError
+from reconciler.files import write_whole
 from reconciler.model.desired import App
 
 VERSION_KEY: KeyPath = ("version",)
@@ -57,14 +55,14 @@ def open_app(folder: Path, name: str) -> AppText:
         raise UsageError(f"there is no app {name!r} in {label(folder)}", f"apps here: {', '.join(apps) or 'none'}")
     file = f"{label(folder)}/apps/{name}.yaml"
     content = written.files[f"apps/{name}.yaml"]
-    return AppText(folder, name, _refuse_problems(read_yaml(content, file)), written)
+    return AppText(folder, name, read_valid_yaml(content, file), written)
 
 
 def set_version(text: str, version: str, sha256: str | None = None, *, file: str = "the file") -> str:
     """The text with another version. A digest replaces the one that is there, or follows the source."""
     bom = "\ufeff" if text.startswith("\ufeff") else ""
     text = text.removeprefix(bom)
-    before = _refuse_problems(read_yaml(text.encode("utf-8"), file))
+    before = read_valid_yaml(text.encode("utf-8"), file)
     changes = [_replacement(before, text, VERSION_KEY, version)]
     if sha256 is not None:
         known = SHA256_KEY in before.places
@@ -72,7 +70,7 @@ def set_version(text: str, version: str, sha256: str | None = None, *, file: str
     edited = text
     for start, end, new in sorted(changes, reverse=True):
         edited = edited[:start] + new + edited[end:]
-    _check_only_version_changed(before, _refuse_problems(read_yaml(edited.encode("utf-8"), file)), version, sha256)
+    _check_only_version_changed(before, read_valid_yaml(edited.encode("utf-8"), file), version, sha256)
     return bom + edited
 
 
@@ -82,14 +80,8 @@ def write_version(app: AppText, version: str, sha256: str | None = None) -> App:
     files = {**app.others.files, app.key: text.encode("utf-8")}
     desired = build(Written(files, app.others.problems), app.folder)
     if text != app.text:
-        replace_file(app.folder / app.key, files[app.key])
+        _write(app.folder / app.key, files[app.key])
     return next(each for each in desired.apps if each.app == app.name)
-
-
-def _refuse_problems(document: Document) -> Document:
-    if document.problems:
-        raise InvalidDesiredState(document.problems)
-    return document
 
 
 def _replacement(document: Document, text: str, path: KeyPath, new: str) -> tuple[int, int, str]:
@@ -134,27 +126,9 @@ def _check_only_version_changed(before: Document, after: Document, version: str,
         raise UsageError(f"{before.file} cannot be edited without changing more than the version", "edit it by hand")
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """One rename, with the mode and owner of the old file."""
+def _write(path: Path, content: bytes) -> None:
+    """One rename, with the mode and owner of the old file. Raises UsageError."""
     try:
-        _rename_over(path, content)
+        write_whole(path, content)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror or error}", "nothing was changed") from error
-
-
-def _rename_over(path: Path, content: bytes) -> None:
-    status = path.stat()
-    staged = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    handle = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            with suppress(PermissionError):  # only root may give a file away
-                os.fchown(handle, status.st_uid, status.st_gid)
-            os.fchmod(handle, status.st_mode & 0o7777)
-            file.flush()
-            os.fsync(handle)
-        staged.replace(path)
-    except BaseException:
-        staged.unlink(missing_ok=True)
-        raise

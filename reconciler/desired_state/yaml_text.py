@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 import yaml
 
-from reconciler.errors import Problem
+from reconciler.errors import InvalidDesiredState, Problem
 
 KeyPath = tuple[str | int, ...]
 
@@ -94,6 +94,14 @@ def read_yaml(content: bytes, file: str, *, pure: bool = False) -> Document:
     except (yaml.YAMLError, RecursionError) as error:
         reader.problems.append(Problem(file, 0, 0, "", f"is not YAML: {error}", "write it anew"))
     return Document(file, value, reader.places, tuple(reader.problems), frozenset(reader.refused))
+
+
+def read_valid_yaml(content: bytes, file: str) -> Document:
+    """The same, for those who want to change it. Raises InvalidDesiredState where something cannot be used."""
+    document = read_yaml(content, file)
+    if document.problems:
+        raise InvalidDesiredState(document.problems)
+    return document
 
 
 def _decode(content: bytes, file: str) -> tuple[str, Problem | None]:

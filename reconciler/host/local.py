@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+from typing import TypeVar
 
 from reconciler.errors import HostRefused, HostUnreachable
 from reconciler.host.terminal import lend_terminal
@@ -21,11 +22,14 @@ from reconciler.host.transport import (
     TooMuch,
     Writer,
     converse,
+    feed,
     read_all,
     read_end,
     too_long_words,
     why_refused,
 )
+
+T = TypeVar("T")
 
 
 class LocalHost:
@@ -50,9 +54,9 @@ class LocalHost:
             with self.round_trips:
                 async with asyncio.timeout(timeout_seconds):
                     stdout, stderr = await converse(
-                        read_all(_reader(process.stdout), on_output),
-                        read_end(_reader(process.stderr)) if on_output else read_all(_reader(process.stderr), None),
-                        _feed(process.stdin, stdin),
+                        read_all(_given(process.stdout), on_output),
+                        read_end(_given(process.stderr)) if on_output else read_all(_given(process.stderr), None),
+                        feed(_given(process.stdin), stdin),
                     )
                     status = await process.wait()
         except TimeoutError:
@@ -99,21 +103,6 @@ async def _end(process: asyncio.subprocess.Process) -> None:
                 return
 
 
-def _reader(reader: asyncio.StreamReader | None) -> asyncio.StreamReader:
-    assert reader is not None
-    return reader
-
-
-async def _feed(writer: asyncio.StreamWriter | None, stdin: Stdin) -> None:
-    assert writer is not None
-    with contextlib.suppress(
-        BrokenPipeError, ConnectionResetError
-    ):  # the command ended early; its own message says why
-        if isinstance(stdin, bytes):
-            writer.write(stdin)
-        else:
-            async for block in stdin:
-                writer.write(block)
-                await writer.drain()
-        writer.write_eof()
-    writer.close()
+def _given(stream: T | None) -> T:
+    assert stream is not None
+    return stream

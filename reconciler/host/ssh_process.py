@@ -10,7 +10,16 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from reconciler.host.transport import ENDS_WITHIN_SECONDS, Completed, OnOutput, Stdin, converse, read_all, read_end
+from reconciler.host.transport import (
+    ENDS_WITHIN_SECONDS,
+    Completed,
+    OnOutput,
+    Stdin,
+    converse,
+    feed,
+    read_all,
+    read_end,
+)
 
 if TYPE_CHECKING:
     import asyncssh
@@ -50,7 +59,7 @@ async def carry_out(process: Process, stdin: Stdin, timeout_seconds: float, on_o
             stdout, stderr = await converse(
                 read_all(process.stdout, on_output),
                 read_end(process.stderr) if on_output else read_all(process.stderr, None),
-                _feed(process.stdin, stdin),
+                feed(process.stdin, stdin),
             )
             await process.wait_closed()
     except BaseException:
@@ -93,16 +102,3 @@ async def _open(opening: Awaitable[T], close: Callable[[T], None]) -> T:
 
 def _close_session(process: Process) -> None:
     process.channel.abort()
-
-
-async def _feed(writer: asyncssh.SSHWriter[bytes], stdin: Stdin) -> None:
-    with contextlib.suppress(
-        BrokenPipeError, ConnectionResetError
-    ):  # the command ended early; its own message says why
-        if isinstance(stdin, bytes):
-            writer.write(stdin)
-        else:
-            async for block in stdin:
-                writer.write(block)
-                await writer.drain()
-        writer.write_eof()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shlex
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
@@ -123,6 +124,29 @@ def why_refused(completed: Completed) -> tuple[str, str] | None:
             "log in as root, or see docs/security.md for what the deploy user may do",
         )
     return None
+
+
+class Input(Protocol):
+    """The stdin of a command that runs."""
+
+    def write(self, data: bytes) -> None: ...
+
+    async def drain(self) -> None: ...
+
+    def write_eof(self) -> None: ...
+
+
+async def feed(command: Input, stdin: Stdin) -> None:
+    """Write all of it, then the end of input."""
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        # Either means that the command ended early; its own message says why.
+        if isinstance(stdin, bytes):
+            command.write(stdin)
+        else:
+            async for block in stdin:
+                command.write(block)
+                await command.drain()
+        command.write_eof()
 
 
 class Reader(Protocol):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from reconciler.files import write_whole
 from reconciler.notify.states import State
 from reconciler.notify.transitions import Key, LastReport
 
@@ -61,16 +61,7 @@ def read(path: Path) -> dict[str, PlaceMemory]:
 
 def write(path: Path, text: str) -> None:
     """Whole or not at all. Raises OSError."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        temporary.replace(path)
-    except OSError:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
+    write_whole(path, text.encode(), mode=0o600)
 
 
 def _place_json(place: PlaceMemory) -> dict[str, Any]:

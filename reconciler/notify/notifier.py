@@ -10,13 +10,13 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from reconciler.clock import sleep_seconds
+from reconciler.clock import Sleep, sleep_seconds
 from reconciler.errors import ReconcileError
 from reconciler.model.notify import Notify
 from reconciler.notify import formats, github, memory
 from reconciler.notify.channel import Channel, identity, name_of, open_channel
 from reconciler.notify.memory import PlaceMemory
-from reconciler.notify.send import Sender, Sleep, Undelivered, Unreached, sender
+from reconciler.notify.send import Sender, Undelivered, Unreached, sender
 from reconciler.notify.states import State, state_of, state_of_desired_state
 from reconciler.notify.transitions import DESIRED_STATE, Key, LastReport, News, times_within_a_day, transitions
 from reconciler.tools.masks import mask

@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
-from reconciler.clock import sleep_seconds
+from reconciler.clock import Sleep, retry, sleep_seconds
 from reconciler.notify.formats import Request
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 ATTEMPT_SECONDS: Final = 10.0
 PAUSES_SECONDS: Final = (1.0, 4.0)  # before the second and the third attempt
 LARGEST_ANSWER: Final = 1 << 20
-
-Sleep = Callable[[float], Awaitable[None]]
 
 
 class Undelivered(Exception):
@@ -42,12 +40,7 @@ class Sender:
 
     async def send(self, request: Request) -> object:
         """The JSON of a 2xx answer, None where it is none. Raises Undelivered."""
-        for pause in PAUSES_SECONDS:
-            try:
-                return await self._once(request)
-            except Unreached:
-                await self._sleep(pause)
-        return await self._once(request)
+        return await retry(lambda: self._once(request), Unreached, PAUSES_SECONDS, self._sleep)
 
     async def _once(self, request: Request) -> object:
         import httpx2

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from reconciler.desired_state.files import RECIPIENTS, SECRETS, FolderTree, collect_secrets, secret_files
 from reconciler.errors import InvalidDesiredState, SecretError, SecretRefused, UsageError
+from reconciler.files import write_whole
 from reconciler.model.values import SECRET_NAME, env_text
 from reconciler.secrets.sealed import Recipient, read_recipients, seal, unseal
 from reconciler.secrets.vault import Vault
@@ -121,17 +120,8 @@ def _refuse_value(value: bytes) -> None:
 
 def _write(path: Path, content: bytes) -> None:
     """One rename; what is written is encrypted already."""
-    staged = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with staged.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            staged.replace(path)
-        except BaseException:
-            staged.unlink(missing_ok=True)
-            raise
+        write_whole(path, content)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror or error}", "check who may write there") from error

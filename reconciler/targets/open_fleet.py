@@ -9,7 +9,6 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Literal
 
 from reconciler.artifact.source import digest_of
@@ -221,17 +220,6 @@ def _refuse_unknown(what: str, names: tuple[str, ...] | None, known: set[str]) -
     for name in names or []:
         if name not in known:
             raise UsageError(f"no {what} {name} in the desired state", f"known: {', '.join(sorted(known)) or 'none'}")
-
-
-def cache_file(*parts: str) -> Path | None:
-    """A file below our folder in the user's cache, which is made; None where there can be none."""
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    path = Path(base).expanduser().joinpath("reconcile", *parts)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):
-        return None
-    return path
 
 
 ALLOW_LOCAL = "RECONCILE_ALLOW_LOCAL"

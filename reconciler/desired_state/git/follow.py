@@ -7,7 +7,6 @@ Losing that costs time, and the check of what came in since.
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -17,6 +16,7 @@ from reconciler.desired_state.git.history import Direction, History
 from reconciler.desired_state.git.remote import Remote
 from reconciler.desired_state.git.signatures import Signers, read_signers, verify
 from reconciler.errors import GitError
+from reconciler.files import write_whole
 
 
 @dataclass(frozen=True)
@@ -167,9 +167,7 @@ class Follower:
 
     def _remember(self, commit: str, verified: bool) -> None:
         text = json.dumps({"commit": commit, "verified": commit if verified else None})
-        temporary = self._file.with_name(f".tmp-{secrets.token_hex(8)}")
         try:
-            temporary.write_text(text + "\n")
-            temporary.replace(self._file)
+            write_whole(self._file, f"{text}\n".encode())
         except OSError as error:
             raise GitError(f"{self._file} cannot be written: {error.strerror}", "make room there") from error

@@ -24,6 +24,7 @@ from reconciler.desired_state.git.ask import Answer, Bounds, ask_git
 from reconciler.desired_state.git.commit import RemoteUnreachable, open_mirror
 from reconciler.desired_state.git.history import History, read_history
 from reconciler.errors import GitError
+from reconciler.files import cache_path, make_private
 
 _SSH: Final = "ssh -oBatchMode=yes -oConnectTimeout=15 -oServerAliveInterval=15 -oControlPath=none"
 _LARGEST_FILE: Final = 1 << 30
@@ -215,18 +216,15 @@ def _lock(number: int) -> bool:
 
 
 def _cache_folder() -> Path:
-    stated = Path(os.environ.get("XDG_CACHE_HOME", ""))
     try:
-        # The XDG specification says to ignore a path that is not absolute.
-        base = stated if stated.is_absolute() else Path.home() / ".cache"
-    except RuntimeError as error:
-        raise GitError("no home directory is known for the mirror", "set HOME or XDG_CACHE_HOME") from error
-    return base / "reconcile" / "repositories"
+        return cache_path("repositories")
+    except OSError as error:
+        raise GitError(f"{error} for the mirror", "set HOME or XDG_CACHE_HOME") from error
 
 
 def _make(folder: Path) -> None:
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(folder)
     except OSError as error:
         next_step = "make room, or set XDG_CACHE_HOME to a folder that can be written"
         raise GitError(f"the mirror cannot be kept in {folder}: {error.strerror}", next_step) from error
