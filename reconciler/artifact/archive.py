@@ -1,8 +1,8 @@
-"""prepare(): an artifact becomes a release that is safe to unpack, or is refused with a reason.
+"""prepare(): turn an artifact into a release that is safe to unpack, or refuse it with a reason.
 
-The artifact is opened once. Its bytes are hashed while they are unpacked into a nameless file, judged there,
-and written again in one fixed form. The new archive and what was learned are kept in the cache by the
-artifact's digest, so the next pass, and the next host, take milliseconds.
+The artifact is opened once. Its bytes are hashed while they are decompressed into a nameless file, checked there,
+and packed again in one canonical form. The new archive and its notes are cached under the artifact's digest, so the
+next pass and the next host take milliseconds.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from reconciler.tools.elf import ElfFile, Requirements
 from reconciler.tools.release import Entry, manifest_sums, manifest_tree, read_manifest
 
 LIMITS: Final = Limits()
-# Raise it whenever members.py, pack.py or the notes change: what was cached by older rules is then ignored.
+# Increase it whenever members.py, pack.py or the notes change, so that what older rules cached is ignored.
 _RULES: Final = "v2"
 _START_ERL: Final = "releases/start_erl.data"
 _CHUNK: Final = 1024 * 1024
@@ -43,9 +43,9 @@ _CHUNK: Final = 1024 * 1024
 
 @dataclass(frozen=True)
 class Prepared:
-    """A judged release: `packed` is the .tar.gz to send; unpacked, it must equal `sums` and `tree`."""
+    """A checked release: `packed` is the .tar.gz to send; unpacked, it must match `sums` and `tree`."""
 
-    sha256: str  # of the artifact as it was published
+    sha256: str  # of the artifact as published
     packed: Path
     packed_sha256: str
     packed_size: int
@@ -53,21 +53,21 @@ class Prepared:
     entries: tuple[Entry, ...]
     requirements: Requirements
     start_erl: str = ""  # "13.1.5 0.2.0", runtime and release version, in an Erlang or Elixir release
-    top_folder: str = ""  # the one folder everything lay in, taken off; empty if there was none
+    top_folder: str = ""  # the single folder that held everything, stripped; empty if there was none
 
     @cached_property
     def sums(self) -> str:
-        """For `sha256sum --check`."""
+        """The manifest as input for `sha256sum --check`."""
         return manifest_sums(self.entries)
 
     @cached_property
     def tree(self) -> str:
-        """For comparison with what `find` prints."""
+        """The manifest of kinds, modes and targets, for comparison with what `find` prints."""
         return manifest_tree(self.entries)
 
     @property
     def executables(self) -> tuple[str, ...]:
-        """What could be started in `bin/`: ("bin/hello",)."""
+        """Paths of the programs in `bin/`, such as ("bin/hello",)."""
         return tuple(
             entry.path
             for entry in self.entries
@@ -78,10 +78,10 @@ class Prepared:
 
 
 def prepare(artifact: Path, sha256: str, *, label: str = "", program: str = "", limits: Limits = LIMITS) -> Prepared:
-    """The release in `artifact`, whose bytes must have this sha256. Blocks: call it in a thread.
+    """Return the release in `artifact`, whose bytes must have this sha256. Blocks: call it in a thread.
 
-    A bare program becomes a release of one file called `program`. Refusals begin with `label`, or else with the name
-    of the file.
+    A bare program becomes a release of one file called `program`. Raises ArtifactError; its message begins with
+    `label`, or with the file's name if there is no label.
     """
     if ready := load_prepared(sha256, program=program, limits=limits):
         return ready
@@ -93,7 +93,7 @@ def prepare(artifact: Path, sha256: str, *, label: str = "", program: str = "", 
 
 
 def load_prepared(sha256: str, *, program: str = "", limits: Limits = LIMITS) -> Prepared | None:
-    """What prepare() left for this artifact, if it is still whole; the artifact itself is not needed then."""
+    """Return what prepare() cached for this artifact, without reading the artifact; None if it is absent or damaged."""
     ready = _load(sha256, "", limits)
     return _load(sha256, program, limits) if ready is None and program else ready
 
@@ -114,7 +114,7 @@ def _load(sha256: str, program: str, limits: Limits) -> Prepared | None:
 
 
 class _Hashed:
-    """A file read from its start, with the digest of what was read."""
+    """A file read from its start, with the digest of the bytes read so far."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self._digest, self.taken = file, hashlib.sha256(), 0
@@ -126,7 +126,7 @@ class _Hashed:
         return piece
 
     def digest(self, limit: int) -> str:
-        """The digest of the whole file; what is left of it is read now."""
+        """Read the rest of the file, up to `limit` bytes in all, and return the digest as hex digits."""
         while self.taken <= limit and self.read(_CHUNK):
             pass
         return self._digest.hexdigest()
@@ -141,7 +141,7 @@ def _spool_verified(file: BinaryIO, sha256: str, limits: Limits) -> BinaryIO:
             tar = spool(source, limits, folder)
         except ArtifactRefused as error:
             refused = error
-        # Bytes that nobody asked for are the first thing to say, whatever else is wrong with them.
+        # A wrong digest is reported first, whatever else is wrong with the bytes.
         found = source.digest(limits.artifact_bytes)
     if source.taken > limits.artifact_bytes:
         raise ArtifactRefused(f"it is larger than {size_text(limits.artifact_bytes)}", "leave out what is not needed")
@@ -153,7 +153,7 @@ def _spool_verified(file: BinaryIO, sha256: str, limits: Limits) -> BinaryIO:
 
 
 def _prepare(tar: BinaryIO, sha256: str, program: str, limits: Limits) -> Prepared:
-    # Never closed by hand: an error on its way up may still hold a slice. It goes when the last of them does.
+    # Not closed explicitly: an error that is being raised may still refer to a slice. The last reference frees it.
     content = memoryview(mmap.mmap(tar.fileno(), 0, access=mmap.ACCESS_READ))
     bare = program if bytes(content[:4]) == b"\x7fELF" else ""
     members, top = (bare_program(bare, len(content)), "") if bare else read_members(content, limits)
@@ -187,9 +187,9 @@ def _start_erl(members: tuple[Member, ...], content: memoryview) -> str:
 
 
 def _places(sha256: str, program: str) -> tuple[Path, Path]:
-    """What a bare program is called belongs to the release, not to its bytes."""
+    """Return the cache files of a release: archive and notes. The name of a bare program is part of the release."""
     if not re.fullmatch(r"[0-9a-f]{64}", sha256):
-        raise ValueError("a digest is 64 lower-case hex digits")
+        raise ValueError("a digest must be 64 lower-case hex digits")
     folder = cache_folder("prepared")
     name = f"{sha256}-{program}-{_RULES}" if program else f"{sha256}-{_RULES}"
     return folder / f"{name}.tar.gz", folder / f"{name}.json"
@@ -211,7 +211,7 @@ def _notes(ready: Prepared) -> dict[str, Any]:
 
 
 def _read_notes(notes: Mapping[str, Any], packed: Path) -> Prepared:
-    """Raises for notes that are not exactly what _notes wrote."""
+    """Return the release that _notes() wrote down. Raises ValueError, LookupError or TypeError for anything else."""
     body = notes["body"]
     entries = read_manifest(body["sums"], body["tree"])
     if notes["check"] != _check_of(body) or entries is None:

@@ -1,6 +1,6 @@
-"""An object in an S3 bucket, or one that speaks like it. Endpoint, region and credentials come from AWS_* variables.
+"""An object in an S3 bucket, or one with the same API. Endpoint, region and credentials come from AWS_* variables.
 
-What obstore says of an error holds the server's whole answer and our signature, so it is told in words of our own.
+An error of obstore contains the server's whole answer and our signature, so our messages never quote it.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 _RETRIES: Final = 2
 _SIGNED_SECONDS: Final = 900
-_SIGN_SECONDS: Final = 30  # credentials may have to be asked for
-_METADATA: Final = "/latest/"  # where a cloud's machine asks for its credentials
+_SIGN_SECONDS: Final = 30  # may include a request for credentials
+_METADATA: Final = "/latest/"  # the path where a cloud machine requests its credentials
 _ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
 
 @dataclass(frozen=True)
 class BucketStore:
-    """One object, and those under the same prefix."""
+    """One object, and the small files beside it."""
 
     place: BucketObject
     label: str
@@ -54,7 +54,7 @@ class BucketStore:
             raise self._error_about_object(error, address) from None
 
     async def public_address(self) -> str | None:
-        """One that we sign ourselves, without asking the server. An open bucket has an https:// address to write."""
+        """Sign an address, without asking the server. None for a public bucket, which has an https:// address."""
         return None if _is_public() else await self._address(self.place.key)
 
     async def _text(self, key: str) -> str | None:
@@ -65,9 +65,9 @@ class BucketStore:
             raise self._error_about_object(error, address) from None
 
     async def _address(self, key: str) -> str:
-        """Where the object can be read for a while, without another word. A secret, but for a public bucket.
+        """Return an address that gives the object for 15 minutes. It is a secret, except for a public bucket.
 
-        obstore would read it, too, but takes an error of any size into memory: it only signs.
+        obstore only signs. It could also download, but it reads an error response of any size into memory.
         """
         try:
             import obstore
@@ -79,9 +79,9 @@ class BucketStore:
             ) from None
         endpoint = self._endpoint
         config: S3Config = {"endpoint": endpoint} if endpoint else {}
-        if unsigned := _is_public():  # signed with nothing, which then is taken off
+        if unsigned := _is_public():  # obstore must sign: use placeholders, then drop the signature
             config |= {"skip_signature": False, "access_key_id": "-", "secret_access_key": "-"}
-        loopback = endpoint.startswith("http:")  # check_address lets no other one through
+        loopback = endpoint.startswith("http:")  # check_address allows http: only for loopback
         try:
             async with asyncio.timeout(_SIGN_SECONDS):
                 store = S3Store(
@@ -94,7 +94,7 @@ class BucketStore:
         except TimeoutError:
             raise ArtifactUnavailable(f"{self.label}: no credentials within {_SIGN_SECONDS} s", "try again") from None
         except (BaseError, ValueError) as error:
-            raise self._unsigned_error(str(error)) from None
+            raise self._signing_error(str(error)) from None
         return str(signed).partition("?")[0] if unsigned else str(signed)
 
     @property
@@ -104,31 +104,31 @@ class BucketStore:
             check_address(endpoint)
         return endpoint
 
-    def _unsigned_error(self, said: str) -> ArtifactUnavailable:
-        if _METADATA in said:
+    def _signing_error(self, text: str) -> ArtifactUnavailable:
+        if _METADATA in text:
             return ArtifactUnavailable(
-                f"{self.label}: no credentials for S3 are known",
+                f"{self.label}: no S3 credentials are known",
                 "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_SKIP_SIGNATURE=true for a public bucket",
             )
         return ArtifactUnavailable(f"{self.label} could not be read", "check AWS_ENDPOINT_URL and the network")
 
     def _error_about_object(self, error: ArtifactError, address: str) -> ArtifactError:
-        """The same about the object, without its address, and with what to do about S3."""
+        """Return the same error about the object instead of its address, with a next step for S3."""
         if isinstance(error, ArtifactMissing):
             next_step = "upload it, or correct artifact.source and AWS_ENDPOINT_URL"
             return ArtifactMissing(f"{self.label} is not there", next_step)
-        said = str(error).replace(readable_address(address), self.label)
+        message = str(error).replace(readable_address(address), self.label)
         if isinstance(error, ArtifactRefused):
-            return ArtifactRefused(said, error.next_step)
-        status = re.search(r" answers (\d{3})$", said)
+            return ArtifactRefused(message, error.next_step)
+        status = re.search(r" answers (\d{3})$", message)
         if status is None:
-            return ArtifactUnavailable(said, "check AWS_ENDPOINT_URL and the network")
+            return ArtifactUnavailable(message, "check AWS_ENDPOINT_URL and the network")
         step = "check the bucket, AWS_REGION and AWS_ENDPOINT_URL"
-        if status[1] in ("401", "403"):  # also for what is not there, where listing is not allowed
-            step = "check that it is there, and that these credentials may read it (s3:GetObject, s3:ListBucket)"
+        if status[1] in ("401", "403"):  # S3 answers 403 for a missing object, too, when listing is not allowed
+            step = "check that it exists, and that these credentials may read it (s3:GetObject, s3:ListBucket)"
         return ArtifactUnavailable(f"{self.label}: S3 answers {status[1]}", step)
 
 
 def _is_public() -> bool:
-    """The bucket is for everybody."""
+    """True if the operator says that the bucket can be read without credentials."""
     return os.environ.get("AWS_SKIP_SIGNATURE", "").lower() in ("1", "true", "yes", "on")

@@ -1,6 +1,6 @@
-"""Files kept by their digest under `${XDG_CACHE_HOME:-~/.cache}/reconcile`: each is whole or absent.
+"""Files cached by their digest under `${XDG_CACHE_HOME:-~/.cache}/reconcile`. Each is complete or absent.
 
-Losing the cache costs time only. What is taken from it is hashed again first.
+Losing the cache only costs time. A cached file is hashed again before it is used.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _TEMPORARY_SECONDS: Final = 24 * 3600  # longer than any download may take
 
 
 def cache_folder(name: str) -> Path:
-    """Our folder of that name, made if need be; an artifact can hold secrets."""
+    """Return our private cache folder of that name, created if missing: an artifact can contain secrets."""
     with cache_errors():
         return make_private(cache_path(name))
 
 
 @contextmanager
 def cache_errors() -> Iterator[None]:
-    """A full disk or a folder that cannot be written becomes an error that says what to do."""
+    """Turn an OSError, such as a full disk or an unwritable folder, into ArtifactUnavailable with a next step."""
     try:
         yield
     except OSError as error:
@@ -38,18 +38,18 @@ def cache_errors() -> Iterator[None]:
         reason = error.strerror or str(error)
         raise ArtifactUnavailable(
             f"the artifact cache{where} cannot be used: {reason}",
-            "make room or set XDG_CACHE_HOME to a folder that can be written",
+            "free some space, or set XDG_CACHE_HOME to a writable folder",
         ) from error
 
 
 def mark_used(path: Path) -> None:
-    """Keep `path` from being forgotten for another while."""
+    """Restart the 30 days after which forget_old() removes `path`."""
     with suppress(OSError):
         os.utime(path)
 
 
 def forget_old(folder: Path) -> None:
-    """Remove what nobody used for a month, and what a killed process left half written."""
+    """Remove files that were not used for 30 days, and temporary files that a killed process left behind."""
     now = time.time()
     for path in folder.iterdir():
         keep = _TEMPORARY_SECONDS if TEMPORARY in path.name else KEEP_UNUSED_SECONDS
@@ -59,9 +59,12 @@ def forget_old(folder: Path) -> None:
 
 
 def open_regular(path: Path) -> FileIO:
-    """`path` open for reading. A folder, pipe or device is refused; one that cannot be read may be later."""
+    """Open `path` for reading.
+
+    Raises ArtifactRefused for a folder, pipe or device, and ArtifactUnavailable if it cannot be read.
+    """
     try:
-        # Without O_NONBLOCK, opening a pipe would wait for its writer for ever.
+        # Without O_NONBLOCK, opening a pipe would wait for its writer forever.
         number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
@@ -75,14 +78,14 @@ def open_regular(path: Path) -> FileIO:
 
 
 def digest_of_file(path: Path) -> str:
-    """The sha256 of a file's bytes, as hex digits."""
+    """Return the sha256 of a file's bytes, as hex digits."""
     with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def wrong_digest(wanted: str, found: str) -> ArtifactRefused:
-    """The error for bytes other than the desired state names; the caller says before it whose they are."""
+    """Return the error for bytes with another digest than expected. The caller puts the artifact's name in front."""
     return ArtifactRefused(
-        f"these are not the bytes that were asked for\n  wanted sha256 {wanted}\n  found  sha256 {found}",
-        "if the new bytes are meant, give them a new version and its sha256; if not, restore the artifact",
+        f"the sha256 does not match\n  wanted sha256 {wanted}\n  found  sha256 {found}",
+        "if the new bytes are intended, publish them as a new version with its sha256; if not, restore the artifact",
     )

@@ -1,7 +1,7 @@
-"""An address read within limits of size, time and trust: HTTPS, or plain HTTP from this machine only.
+"""HTTPS reads within limits of size, time and trust. Plain HTTP is allowed from this machine only.
 
-Certificates are always checked; proxies come from the usual environment variables. Of an address only host
-and path are printed or logged, never a password or a token in the query.
+Certificates are always checked; proxies come from the usual environment variables. Messages and logs contain
+only the host and path of an address, never a password or a token in the query.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _T = TypeVar("_T")
 
 LARGEST_BYTES: Final = Limits().artifact_bytes
 LONGEST_SECONDS: Final = 15 * 60.0
-PAUSES_SECONDS: Final = (0.5, 2.0)  # before the second and the third try
+PAUSES_SECONDS: Final = (0.5, 2.0)  # before the second and the third attempt
 _CONNECT_SECONDS: Final = 10.0
 _SILENCE_SECONDS: Final = 30.0
 _MOST_REDIRECTS: Final = 5
@@ -39,14 +39,14 @@ _GONE: Final = (404, 410)
 
 
 def check_address(address: str) -> SplitResult:
-    """The parts of an address that may be asked; ArtifactRefused for any other."""
+    """Return the parts of an address that may be fetched. Raises ArtifactRefused for any other."""
     try:
         parts = urlsplit(address)
         host, _ = parts.hostname or "", parts.port
     except ValueError:
-        raise ArtifactRefused("the artifact address cannot be read", "correct artifact.source") from None
+        raise ArtifactRefused("the artifact address is not valid", "correct artifact.source") from None
     if not host or any(not letter.isprintable() or letter.isspace() for letter in address):
-        raise ArtifactRefused("the artifact address cannot be read", "correct artifact.source")
+        raise ArtifactRefused("the artifact address is not valid", "correct artifact.source")
     if parts.scheme.lower() != "https" and not _is_loopback(host):
         raise ArtifactRefused(
             f"{readable_address(address)} is not an https:// address", "publish the artifact over https"
@@ -55,29 +55,29 @@ def check_address(address: str) -> SplitResult:
 
 
 def readable_address(address: str) -> str:
-    """The address for people to read: without user, password and query."""
+    """Return the address in printable form, without user, password and query."""
     try:
         parts = urlsplit(address)
     except ValueError:
-        return "an address that cannot be read"
+        return "an invalid address"
     place = parts.netloc.rpartition("@")[2]
     return printable(urlunsplit((parts.scheme, place, parts.path, "", ""))) + ("?…" if parts.query else "")
 
 
 def sibling_address(address: str, name: str) -> str:
-    """The address of another file in the same folder."""
+    """Return the address of the file `name` in the same folder."""
     parts = urlsplit(address)
     return urlunsplit(parts._replace(path=parts.path.rpartition("/")[0] + "/" + name, query="", fragment=""))
 
 
 def file_name(address: str) -> str:
-    """The last part of the path."""
+    """Return the last part of the path, decoded."""
     return unquote(urlsplit(address).path.rpartition("/")[2])
 
 
 @dataclass(frozen=True)
 class Question:
-    """One GET. `authorization` goes to the host that is named, and to no other that a redirect leads to."""
+    """One GET request. `authorization` is sent to the host in `address` only, never to the target of a redirect."""
 
     address: str
     accept: str = "*/*"
@@ -86,12 +86,12 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """A whole answer, whatever its status; names of headers in lower case."""
+    """A complete response with any status. Header names are in lower case."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
-    redirected: bool = False  # another host may have given it
+    redirected: bool = False  # another host may have answered
 
     @property
     def text(self) -> str:
@@ -99,7 +99,7 @@ class Answer:
 
 
 async def download(question: Question, file: BinaryIO, progress: Progress, largest: int | None = None) -> str:
-    """Write what is there to `file`, which is empty; the sha256 of it."""
+    """Write the body to `file`, which must be empty, and return its sha256. Raises ArtifactError."""
     largest = LARGEST_BYTES if largest is None else largest
 
     async def once() -> str:
@@ -126,7 +126,7 @@ async def download(question: Question, file: BinaryIO, progress: Progress, large
 
 
 async def ask(question: Question, largest: int) -> Answer:
-    """The answer to a small question. An error of the server is one of ours, after a few tries."""
+    """Return the answer to a small request, retried after network and server errors. Raises ArtifactError."""
 
     async def once() -> Answer:
         pieces, size = [], 0
@@ -145,7 +145,7 @@ async def ask(question: Question, largest: int) -> Answer:
 
 
 async def redirect_of(question: Question) -> tuple[int, str | None]:
-    """The status, and where the first answer leads, if it leads on."""
+    """Return the status of the first response, and the address it redirects to, or None."""
 
     async def once() -> tuple[int, str | None]:
         async with _open_response(question, follow=False) as response:
@@ -156,7 +156,7 @@ async def redirect_of(question: Question) -> tuple[int, str | None]:
 
 
 async def read_text(question: Question, largest: int) -> str | None:
-    """A small text, or None where the server says there is none."""
+    """Return a small text, or None if the server answers 404 or 410."""
     answer = await ask(question, largest)
     if answer.status in _GONE:
         return None
@@ -165,26 +165,27 @@ async def read_text(question: Question, largest: int) -> str | None:
 
 
 class _MayPass(ArtifactUnavailable):
-    """Trouble on the way that may be over in a moment."""
+    """A network or server error that may be over in a moment."""
 
 
 async def _within(once: Callable[[], Awaitable[_T]], seconds: float, address: str) -> _T:
-    """What it gives, after more tries where trouble may pass; all of them within `seconds`."""
+    """Return the result of `once`, called up to three times after a _MayPass error, within `seconds` in all."""
     try:
         async with asyncio.timeout(seconds):
             return await retry(once, _MayPass, PAUSES_SECONDS)
     except TimeoutError as error:
         raise ArtifactUnavailable(
-            f"{readable_address(address)} was not read within {seconds:g} s", "try again, or bring the artifact nearer"
+            f"{readable_address(address)} was not read within {seconds:g} s",
+            "try again, or move the artifact to a faster server",
         ) from error
 
 
 @asynccontextmanager
 async def _open_response(question: Question, *, follow: bool = True) -> AsyncIterator[httpx2.Response]:
-    """The response after redirects, each of which has to be an address we may ask."""
-    import httpx2  # 75 ms, and only needed for addresses
+    """Open the response after redirects, each of which must lead to an address that may be fetched."""
+    import httpx2  # takes 75 ms, and only addresses need it
 
-    for name in ("httpx2", "httpcore2"):  # their lines hold whole addresses, tokens in them included
+    for name in ("httpx2", "httpcore2"):  # they log complete addresses, tokens included
         logging.getLogger(name).setLevel(logging.WARNING)
     timeout = httpx2.Timeout(_SILENCE_SECONDS, connect=_CONNECT_SECONDS)
     headers = {"User-Agent": "reconcile", "Accept": question.accept, "Accept-Encoding": "identity"}
@@ -210,7 +211,7 @@ async def _open_response(question: Question, *, follow: bool = True) -> AsyncIte
 
 
 def _reason(error: Exception) -> str:
-    """Why a conversation failed, without any byte of the server: the library quotes header lines that it refuses."""
+    """Return why a request failed, without any byte of the server: the library quotes header lines that it refuses."""
     import httpx2
 
     text = printable(str(error))
@@ -220,7 +221,7 @@ def _reason(error: Exception) -> str:
 
 
 def _authorization_headers(question: Question, parts: SplitResult) -> dict[str, str]:
-    """What lets us in, for the host that it was meant for."""
+    """Return the Authorization header for this host, if it is the one that the credentials are for."""
     if question.authorization and _origin(parts) == _origin(urlsplit(question.address)):
         return {"Authorization": question.authorization}
     if parts.username is None:
@@ -229,7 +230,7 @@ def _authorization_headers(question: Question, parts: SplitResult) -> dict[str, 
 
 
 def basic_authorization(user: str, password: str) -> str:
-    """The value of an Authorization header."""
+    """Return the value of an Authorization header for a user and a password."""
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
@@ -239,16 +240,16 @@ def _origin(parts: SplitResult) -> tuple[str, str, int | None]:
 
 
 def _redirect_address(address: str, location: str) -> str:
-    # A relative one keeps the credentials since it keeps the host; to another host they never go.
+    # A relative location keeps the host, and so the credentials. They are never sent to another host.
     try:
         target = urljoin(address, location)
     except ValueError:
         raise ArtifactUnavailable(
-            f"{readable_address(address)} leads to an address that cannot be read", "correct artifact.source"
+            f"{readable_address(address)} redirects to an invalid address", "correct artifact.source"
         ) from None
     if address[:6].lower() == "https:" and target[:6].lower() != "https:":
         raise ArtifactRefused(
-            f"{readable_address(address)} leads to {readable_address(target)}, which is not https://",
+            f"{readable_address(address)} redirects to {readable_address(target)}, which is not https://",
             "publish the artifact over https",
         )
     return target
@@ -257,16 +258,16 @@ def _redirect_address(address: str, location: str) -> str:
 def _check_status(status: int, address: str) -> None:
     if status == 200:
         return
-    said = f"{readable_address(address)} answers {status}"
+    message = f"{readable_address(address)} answers {status}"
     if status in _GONE:
-        raise ArtifactMissing(said, "publish it there, or correct artifact.source")
+        raise ArtifactMissing(message, "publish it there, or correct artifact.source")
     if status >= 500 or status == 429:
-        raise _MayPass(said, "try again later")
+        raise _MayPass(message, "try again later")
     steps = {
-        401: "put credentials where artifact.source can use them",
+        401: "provide credentials for artifact.source",
         403: "check that the artifact may be read from here",
     }
-    raise ArtifactUnavailable(said, steps.get(status, "correct artifact.source"))
+    raise ArtifactUnavailable(message, steps.get(status, "correct artifact.source"))
 
 
 def _length(response: httpx2.Response) -> int | None:

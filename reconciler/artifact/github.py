@@ -1,6 +1,6 @@
-"""An asset of a GitHub release, private ones too: three questions to the API, the last of them the asset itself.
+"""An asset of a GitHub release, public or private: a few API requests, the last one for the asset itself.
 
-The token goes to the API only. GitHub answers with a redirect to where the bytes lie, and that host never gets it.
+The token is sent to the API only. GitHub redirects to the host that stores the bytes, which never gets the token.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from reconciler.words import printable
 
 _API: Final = "https://api.github.com"
 _RELEASE_BYTES: Final = 16 * 1024 * 1024  # a release can have a thousand assets
-# Without a token GitHub answers 60 questions an hour, and two are asked while there is no release yet.
+# Without a token GitHub allows 60 requests an hour, and we send two each time while there is no release yet.
 _ANONYMOUS_SECONDS: Final = 150.0
 _TOKENS: Final = ("GITHUB_TOKEN", "GH_TOKEN")
 
@@ -63,7 +63,7 @@ class GitHubStore:
         return digest[1] if digest else None
 
     async def text(self, name: str) -> str | None:
-        asset = next((each for each in await self._assets() if each.name == name), None)
+        asset = next((asset for asset in await self._assets() if asset.name == name), None)
         if asset is None:
             return None
         question = self._question(f"/releases/assets/{asset.id}", "application/octet-stream")
@@ -77,7 +77,7 @@ class GitHubStore:
         return await download(question, file, progress)
 
     async def public_address(self) -> str | None:
-        """GitHub signs one for a few minutes."""
+        """The address to which GitHub redirects. It is signed for a few minutes."""
         asset = await self._choose_asset()
         question = self._question(f"/releases/assets/{asset.id}", "application/octet-stream")
         return (await redirect_of(question))[1]
@@ -90,7 +90,7 @@ class GitHubStore:
         return assets[choose(list(assets), self.place.asset, where, way_out)]
 
     async def _assets(self) -> list[_Asset]:
-        # One that is still being uploaded is listed already, but cannot be read.
+        # GitHub lists an asset before its upload is complete, when it cannot be read yet.
         return [asset for asset in (await self._release()).assets if asset.state == "uploaded"]
 
     async def _release(self) -> _Release:
@@ -123,20 +123,20 @@ class GitHubStore:
             return _Release.model_validate_json(answer.body)
         except ValidationError:
             raise ArtifactUnavailable(
-                f"{self.label}: {readable_address(self._api)} answers what is not a release", "check GITHUB_API_URL"
+                f"{self.label}: the answer of {readable_address(self._api)} is not a release", "check GITHUB_API_URL"
             ) from None
 
     def _refusal(self, answer: Answer) -> ArtifactUnavailable:
-        said = f"{self.label}: GitHub answers {answer.status}"
+        message = f"{self.label}: GitHub answers {answer.status}"
         if answer.headers.get("x-ratelimit-remaining") == "0":
             return ArtifactUnavailable(
-                f"{self.label}: GitHub takes no more questions for now",
-                "set GITHUB_TOKEN, or write artifact.sha256 (reconcile set does), so that less is asked",
+                f"{self.label}: GitHub's rate limit is used up",
+                "set GITHUB_TOKEN, or write artifact.sha256 (reconcile set does), which needs fewer requests",
             )
         if answer.status == 401:
-            return ArtifactUnavailable(said, f"{_token()[0] or 'the token'} is not valid there: renew it")
+            return ArtifactUnavailable(message, f"{_token()[0] or 'the token'} is not valid there: renew it")
         private = "give the token read access to its contents" if _token()[1] else "for a private one set GITHUB_TOKEN"
-        return ArtifactUnavailable(said, f"check the name of the repository; {private}")
+        return ArtifactUnavailable(message, f"check the name of the repository; {private}")
 
     def _question(self, path: str, accept: str) -> Question:
         token = _token()[1]
@@ -157,11 +157,11 @@ class GitHubStore:
 
 
 def _token() -> tuple[str, str]:
-    """The name of the variable that holds a token, and the token."""
+    """Return the name of the variable that holds a token, and the token; both are empty without one."""
     for variable in _TOKENS:
         token = os.environ.get(variable, "").strip()
         if token and not re.fullmatch(r"[!-~]+", token):
-            raise ArtifactRefused(f"{variable} does not hold a token", "set it to the token alone, on one line")
+            raise ArtifactRefused(f"{variable} does not contain a token", "set it to the token alone, on one line")
         if token:
             return variable, token
     return "", ""

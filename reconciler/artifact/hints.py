@@ -1,4 +1,4 @@
-"""What an artifact says about the settings of its app, before anything is sent. Hints only: they refuse nothing."""
+"""Hints about the settings of an app, from its artifact, before anything is sent. They never refuse anything."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reconciler.tools import phoenix
 
 
 async def advice(app: App, folder: Path, values: Mapping[str, str]) -> list[str]:
-    """Lines to show. Nothing is fetched for them: the artifact lies here, or was judged before."""
+    """Return lines to show. Downloads nothing: the artifact is a local file or was prepared before."""
     prepared = await _find_local_release(app, folder)
     paths = {entry.path for entry in prepared.entries} if prepared else set()
     return [f"{app.app}: {warning}" for warning in phoenix.warnings(app, paths, values)]
@@ -31,5 +31,5 @@ async def _find_local_release(app: App, folder: Path) -> Prepared | None:
             return ready
         path = await fetch(artifact.source, digest, app.version, folder)
         return await asyncio.to_thread(prepare, path, digest)
-    except ArtifactError:  # the pass says it, with its next step
+    except ArtifactError:  # a pass reports it, with its next step
         return None

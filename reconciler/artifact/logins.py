@@ -1,4 +1,4 @@
-"""Logins for registries, as `docker login` and `podman login` leave them: in a file, or in DOCKER_AUTH_CONFIG."""
+"""Logins for registries, as `docker login` and `podman login` store them: in a file, or in DOCKER_AUTH_CONFIG."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from reconciler.errors import ArtifactRefused
 
 
 def login_of(registry: str) -> str:
-    """The Authorization for this registry (`host[:port]`), or "" when none is known."""
+    """Return the Authorization for this registry (`host[:port]`), or "" when none is known."""
     for where, text in _configs():
         try:
             auths = json.loads(text).get("auths") or {}
             entries = [entry for name, entry in auths.items() if _host(name) == registry]
             login = next((found for found in map(_login, entries) if found), "")
         except (ValueError, AttributeError, TypeError, RecursionError, binascii.Error):
-            # Neither the text nor what Python says of it: both can hold the password.
-            raise ArtifactRefused(f"{where} cannot be read as a docker config", "log in again, or correct it") from None
+            # Quote neither the text nor Python's error: both can contain the password.
+            raise ArtifactRefused(f"{where} is not a valid docker config", "log in again, or correct it") from None
         if login:
             return login
     return ""
@@ -50,7 +50,7 @@ def _files() -> Iterator[Path]:
 
 
 def _host(name: str) -> str:
-    """https://index.docker.io/v1/ → index.docker.io."""
+    """Return the host of an entry's name: https://index.docker.io/v1/ → index.docker.io."""
     host = name.partition("://")[2] if "://" in name else name
     return host.partition("/")[0]
 

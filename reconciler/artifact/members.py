@@ -1,8 +1,7 @@
-"""What an archive may hold. Everything else is refused, with the member's name and the reason.
+"""The members that an archive may contain. Any other is refused, with its name and the reason.
 
-The tar is read here and nowhere else: what is sent to a host is written afresh from these members (pack.py),
-so no second reader can understand it differently. Modes become 0755 and 0644, owners are dropped, hard links
-become files.
+Only this module reads the tar. The archive sent to a host is written anew from these members (pack.py), so no
+other reader can interpret it differently. Modes become 0755 and 0644, owners are dropped, hard links become files.
 """
 
 from __future__ import annotations
@@ -28,8 +27,8 @@ _BLOCK: Final = tarfile.BLOCKSIZE
 _LONGEST_HEADER: Final = 256 * 1024
 _MOST_SHARED_HEADERS: Final = 1000
 _MOST_LINKS_IN_A_PATH: Final = 40  # Linux follows as many
-_MOST_LINK_STEPS: Final = 10_000_000  # of all links together; made-up ones must not keep us busy
-_LATEST_TIME: Final = 8**11 - 1  # what an eleven-digit octal field of a header holds
+_MOST_LINK_STEPS: Final = 10_000_000  # of all links together; crafted links must not keep us busy
+_LATEST_TIME: Final = 8**11 - 1  # the maximum of an eleven-digit octal header field
 _WITHOUT_IT: Final = "build the artifact again without it"
 _AGAIN: Final = "build or upload the artifact again"
 _SPECIAL_BITS: Final = {0o4000: "setuid", 0o2000: "setgid", 0o1000: "sticky"}
@@ -42,7 +41,7 @@ _SPECIAL_TYPES: Final = {
 
 @dataclass(frozen=True)
 class Member:
-    """One entry of the release to be; a file's content is the `size` bytes at `offset` of the tar."""
+    """One entry of the future release. The content of a file is the `size` bytes at `offset` in the tar."""
 
     path: str
     kind: Kind
@@ -54,10 +53,10 @@ class Member:
 
 
 def read_members(tar: memoryview, limits: Limits) -> tuple[tuple[Member, ...], str]:
-    """All members sorted by path, folders that a path implies included; and the top folder taken off, or "".
+    """Return all members sorted by path, with the folders that paths imply; and the stripped top folder, or "".
 
-    An archive made with `tar czf app.tgz app/` holds one folder and nothing beside it: that folder is taken
-    off, unless it is called `bin`, which is then the release's own.
+    An archive made with `tar czf app.tgz app/` contains a single folder: that folder is stripped, unless it is
+    called `bin`, which belongs to the release. Raises ArtifactRefused.
     """
     members: dict[str, Member] = {}
     unpacked = 0
@@ -65,49 +64,49 @@ def read_members(tar: memoryview, limits: Limits) -> tuple[tuple[Member, ...], s
         member = _member(info, tar, members)
         if member is None:
             continue
-        known = members.get(member.path)
-        if known and (known.kind, member.kind) != ("d", "d"):
+        previous = members.get(member.path)
+        if previous and (previous.kind, member.kind) != ("d", "d"):
             _refuse(member.path, "it is in the archive twice")
         members[member.path] = member
         unpacked += member.size
         if len(members) > limits.members:
-            raise ArtifactRefused(f"it holds more than {limits.members} members", "leave out what is not needed")
+            raise ArtifactRefused(f"it contains more than {limits.members} members", "leave out what is not needed")
         if unpacked > limits.unpacked_bytes:
             raise ArtifactRefused(f"it unpacks to more than {size_text(limits.unpacked_bytes)}", _AGAIN)
     _add_folders(members, limits)
     if not any(member.kind == "f" for member in members.values()):
-        raise ArtifactRefused("it holds no file", "build the artifact again")
+        raise ArtifactRefused("it contains no file", "build the artifact again")
     members, top = _strip_top_folder(members)
     _check_links(members)
     return tuple(members[path] for path in sorted(members)), top
 
 
 def bare_program(name: str, size: int) -> tuple[Member, ...]:
-    """The release that is nothing but one program, whose bytes are all there is."""
+    """Return the only member of a release that is a bare program of `size` bytes."""
     return (Member(name, "f", PROGRAM_MODE, 1, 0, size),)
 
 
 class _Headers:
-    """The tar as tarfile wants it: a file, of which it may read headers and go forward only."""
+    """The tar as a file object for tarfile, which may only read headers and seek forward."""
 
     def __init__(self, tar: memoryview) -> None:
         self._tar, self._at, self._ends_seen = tar, 0, 0
 
     def read(self, size: int = -1) -> bytes:
         if not 0 <= size <= _LONGEST_HEADER:
-            raise ArtifactRefused("it holds a header of an impossible size", _AGAIN)
+            raise ArtifactRefused("it contains a header of an impossible size", _AGAIN)
         piece = bytes(self._tar[self._at : self._at + size])
         self._at += len(piece)
-        # tarfile goes on asking at the end while it reads the map of some made-up sparse files.
+        # tarfile keeps reading at the end while it parses the map of some crafted sparse files.
         self._ends_seen += not piece
         if self._ends_seen > 3:
-            raise EOFError("it ends in the middle")
+            raise EOFError("it ends too early")
         return piece
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        # A negative size would send tarfile round in circles.
+        # A negative size would send tarfile into a loop.
         if whence != 0 or offset < self._at:
-            raise ArtifactRefused("it holds a member of an impossible size", _AGAIN)
+            raise ArtifactRefused("it contains a member of an impossible size", _AGAIN)
         self._at = offset
         return offset
 
@@ -120,12 +119,12 @@ def _headers(tar: memoryview) -> Iterator[tarfile.TarInfo]:
         source = cast(IO[bytes], _Headers(tar))
         reader = tarfile.TarFile(fileobj=source, mode="r", encoding="utf-8", errors="surrogateescape")
         while (info := reader.next()) is not None:
-            reader.members = []  # type: ignore[attr-defined]  # it would keep them all
+            reader.members = []  # type: ignore[attr-defined]  # or it would keep all of them
             if len(reader.pax_headers) > _MOST_SHARED_HEADERS:
-                raise ArtifactRefused("it holds too many PAX records", _AGAIN)
+                raise ArtifactRefused("it contains too many PAX records", _AGAIN)
             yield info
     except tarfile.ReadError as error:
-        raise ArtifactRefused(f"it is not a whole tar archive: {error}", _AGAIN) from error
+        raise ArtifactRefused(f"it is not a complete tar archive: {error}", _AGAIN) from error
     except (tarfile.TarError, EOFError, ValueError, ArithmeticError, LookupError, RecursionError) as error:
         reason = "too many headers in a row" if isinstance(error, RecursionError) else str(error)
         raise ArtifactRefused(f"its tar headers cannot be read: {reason}", _AGAIN) from error
@@ -133,18 +132,18 @@ def _headers(tar: memoryview) -> Iterator[tarfile.TarInfo]:
 
 
 def _check_end(tar: memoryview, at: int) -> None:
-    """tarfile stops at what it cannot read, as if the archive ended there; only zeros are an end."""
+    """Raise ArtifactRefused unless only zeros follow. tarfile takes any header that it cannot read for the end."""
     if len(tar) - at < _BLOCK:
-        raise ArtifactRefused("it is cut short: the end mark of the tar is missing", _AGAIN)
+        raise ArtifactRefused("it is truncated: the end-of-archive mark is missing", _AGAIN)
     if bytes(tar[at : at + _BLOCK]).strip(b"\0"):
         raise ArtifactRefused(f"it is damaged: no tar header at byte {at}", _AGAIN)
     for start in range(at, len(tar), _LONGEST_HEADER):
         if bytes(tar[start : start + _LONGEST_HEADER]).strip(b"\0"):
-            raise ArtifactRefused("it goes on after the end mark of the tar", "pack all files in one archive")
+            raise ArtifactRefused("it continues after the end-of-archive mark", "pack all files in one archive")
 
 
 def _member(info: tarfile.TarInfo, tar: memoryview, before: dict[str, Member]) -> Member | None:
-    """The member a header stands for; None for the root itself."""
+    """Return the member that a header describes; None for the root itself. `before` are the members so far, by path."""
     path = _clean_path(info.name, info.name, "its name")
     if not path:
         if info.isdir():
@@ -160,24 +159,27 @@ def _member(info: tarfile.TarInfo, tar: memoryview, before: dict[str, Member]) -
         if info.mode & bit:
             _refuse(path, f"it has the {name} bit")
     if info.islnk():
-        origin = before.get(_clean_path(info.linkname, path, "the name it is a hard link to"))
-        if origin is None or origin.kind != "f":
-            _refuse(path, f"it is a hard link to {printable_name(info.linkname)}, which is no file further up in it")
-        return replace(origin, path=path, modified=modified)
+        linked = before.get(_clean_path(info.linkname, path, "the name it is a hard link to"))
+        if linked is None or linked.kind != "f":
+            _refuse(
+                path,
+                f"it is a hard link to {printable_name(info.linkname)}, which is not an earlier file of the archive",
+            )
+        return replace(linked, path=path, modified=modified)
     _check_size(info, tar, path)
     mode = PROGRAM_MODE if info.mode & 0o111 else FILE_MODE
     return Member(path, "f", mode, modified, info.offset_data, info.size)
 
 
 def _clean_path(name: str, owner: str, what: str) -> str:
-    """`name` without `./` and doubled slashes; `owner` is refused when it could lead out of the release."""
+    """Return `name` without `./` and double slashes. Refuse the member `owner` if `name` could leave the release."""
     if problem := name_problem(name):
         _refuse(owner, problem)
     if name.startswith("/"):
         _refuse(owner, f"{what} is absolute")
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if ".." in parts:
-        _refuse(owner, f"{what} leads out with ..")
+        _refuse(owner, f"{what} leaves the release with ..")
     return "/".join(parts)
 
 
@@ -194,17 +196,17 @@ def _check_size(info: tarfile.TarInfo, tar: memoryview, path: str) -> None:
     if info.size < 0:
         _refuse(path, "its size is negative")
     if info.offset_data + info.size > len(tar):
-        _refuse(path, "the archive ends within it")
+        _refuse(path, "the archive ends inside it")
     if "size" in info.pax_headers:
-        # tarfile believes the PAX record, other readers the header.
+        # tarfile trusts the PAX record, other readers the header.
         header = bytes(tar[info.offset_data - _BLOCK : info.offset_data])
         stated = tarfile.nti(header[124:136])  # type: ignore[attr-defined]  # not in typeshed
         if info.size != stated or str(info.size) != info.pax_headers["size"]:
-            _refuse(path, "its two headers state two sizes")
+            _refuse(path, "its two headers state different sizes")
 
 
 def _time(stated: float) -> int:
-    # Dates are kept: web servers make an ETag from date and size, so one date for all would spoil caches.
+    # Keep the dates: web servers derive an ETag from date and size, so one date for all files would break caching.
     try:
         return min(max(int(stated), 1), _LATEST_TIME)
     except (ValueError, OverflowError):  # nan, inf
@@ -212,7 +214,7 @@ def _time(stated: float) -> int:
 
 
 def _add_folders(members: dict[str, Member], limits: Limits) -> None:
-    """Add the folders that paths imply, and refuse what lies inside of something that is no folder."""
+    """Add the folders that paths imply, and refuse a member inside of anything but a folder."""
     for path in list(members):
         inner = path
         while "/" in inner:
@@ -223,12 +225,12 @@ def _add_folders(members: dict[str, Member], limits: Limits) -> None:
             elif folder.kind != "d":
                 _refuse(
                     path,
-                    f"it lies in {printable_name(inner)}, which is a {'link' if folder.kind == 'l' else 'file'}",
+                    f"it is inside {printable_name(inner)}, which is a {'link' if folder.kind == 'l' else 'file'}",
                 )
             else:
                 break
         if len(members) > limits.members:
-            raise ArtifactRefused(f"it holds more than {limits.members} members", "leave out what is not needed")
+            raise ArtifactRefused(f"it contains more than {limits.members} members", "leave out what is not needed")
 
 
 def _strip_top_folder(members: dict[str, Member]) -> tuple[dict[str, Member], str]:
@@ -244,33 +246,33 @@ def _check_links(members: dict[str, Member]) -> None:
     steps = iter(range(_MOST_LINK_STEPS))
     for path, member in members.items():
         if member.kind == "l":
-            if problem := (not member.target and "it leads nowhere") or name_problem(member.target):
+            if problem := (not member.target and "it is empty") or name_problem(member.target):
                 _refuse(path, f"it is a link whose target is refused: {problem}")
             _follow(path, members, steps)
 
 
 def _follow(path: str, members: dict[str, Member], steps: Iterator[int]) -> None:
-    """Walk a link as Linux would, through further links on the way; refused if a step leaves the release."""
-    place: list[str] = []
+    """Follow a link as Linux would, through other links on the way. Refuse it if a step leaves the release."""
+    current: list[str] = []
     ahead = path.split("/")[::-1]
     links_left = _MOST_LINKS_IN_A_PATH
     while ahead and next(steps, None) is not None and links_left >= 0:
         step = ahead.pop()
         if step == "..":
-            if not place:
+            if not current:
                 _refuse(path, f"it is a link that leaves the release: {printable_name(members[path].target)}")
-            place.pop()
+            current.pop()
         elif step not in ("", "."):
-            member = members.get("/".join([*place, step]))
+            member = members.get("/".join([*current, step]))
             if member is None or member.kind != "l":
-                place.append(step)
+                current.append(step)
             elif member.target.startswith("/"):
                 _refuse(path, f"it is a link that leaves the release: {printable_name(member.target)}")
             else:
                 ahead += member.target.split("/")[::-1]
                 links_left -= 1
     if ahead:
-        _refuse(path, "it is a link that goes round in circles")
+        _refuse(path, "it is a link that loops")
 
 
 def _refuse(name: str, reason: str) -> NoReturn:

@@ -1,4 +1,4 @@
-"""What was answered a moment ago, kept for this process only: a watching controller does not ask at every pass."""
+"""Recent answers, kept in this process only, so that a watching controller does not ask again at every pass."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _kept: dict[tuple[str, ...], tuple[float, object]] = {}
 
 
 async def ask_or_recall(key: tuple[str, ...], ask: Callable[[], Awaitable[_T]], seconds: float = KEEP_SECONDS) -> _T:
-    """The answer to this question, at most so old. What `ask` raises is not kept."""
+    """Return the kept answer for `key`, or else call `ask` and keep its answer for `seconds`. Errors are not kept."""
     now = time.monotonic()
-    for old in [each for each, (until, _) in _kept.items() if until <= now]:
-        del _kept[old]
+    for expired in [other for other, (until, _) in _kept.items() if until <= now]:
+        del _kept[expired]
     if key in _kept:
         return cast(_T, _kept[key][1])
     answer = await ask()

@@ -1,4 +1,4 @@
-"""Signatures of minisign: both forms, and the trusted comment with its own signature. Pure."""
+"""Signatures of minisign: both formats, and the trusted comment with its own signature. Pure."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Final
 
 from reconciler.errors import ArtifactRefused
 
-_SIGNED_ANEW: Final = "sign it anew with minisign -S, and publish the .minisig"
+_SIGN_AGAIN: Final = "sign it again with minisign -S, and publish the .minisig"
 
 
 @dataclass(frozen=True)
 class Signature:
-    """What a .minisig holds. `prehashed`: it signs the BLAKE2b-512 of the file, not the file."""
+    """The content of a .minisig. `prehashed`: it signs the BLAKE2b-512 of the file, not the file itself."""
 
     prehashed: bool
     key_id: bytes
@@ -24,34 +24,37 @@ class Signature:
 
     @property
     def signed_name(self) -> str:
-        """The file's name when it was signed, as minisign writes it into the trusted comment; "" if it names none."""
+        """The file's name at signing time, which minisign writes into the trusted comment; "" if there is none."""
         named = [field[5:] for field in self.trusted_comment.split("\t") if field.startswith("file:")]
         return named[0].rpartition("/")[2] if len(named) == 1 else ""
 
 
 def read_signature(text: str, name: str) -> Signature:
-    """The signature in the text of the .minisig called `name`."""
+    """Return the signature in the text of the .minisig called `name`. Raises ArtifactRefused."""
     lines = text.replace("\r\n", "\n").rstrip("\n").split("\n")
     try:
         untrusted, encoded, comment, encoded_global = lines
-        value, global_value = (base64.b64decode(each, validate=True) for each in (encoded, encoded_global))
+        value, global_value = (base64.b64decode(text, validate=True) for text in (encoded, encoded_global))
     except (ValueError, binascii.Error):
-        raise ArtifactRefused(f"{name} is not a signature of minisign", _SIGNED_ANEW) from None
-    sound = untrusted.startswith("untrusted comment: ") and comment.startswith("trusted comment: ")
-    if not sound or len(value) != 74 or len(global_value) != 64 or value[:2] not in (b"ED", b"Ed"):
-        raise ArtifactRefused(f"{name} is not a signature of minisign", _SIGNED_ANEW)
+        raise ArtifactRefused(f"{name} is not a minisign signature", _SIGN_AGAIN) from None
+    well_formed = untrusted.startswith("untrusted comment: ") and comment.startswith("trusted comment: ")
+    if not well_formed or len(value) != 74 or len(global_value) != 64 or value[:2] not in (b"ED", b"Ed"):
+        raise ArtifactRefused(f"{name} is not a minisign signature", _SIGN_AGAIN)
     trusted = comment.removeprefix("trusted comment: ")
     return Signature(value[:2] == b"ED", value[2:10], value[10:], trusted, global_value)
 
 
 def verify(signature: Signature, key: str, message: bytes, what: str, file_name: str) -> None:
-    """Raises ArtifactRefused unless the key signed this: the file's BLAKE2b-512 where prehashed, else the file."""
+    """Raise ArtifactRefused unless `key` signed `message`, the file's BLAKE2b-512 if prehashed, else the file.
+
+    The trusted comment must state `file_name`. `what` names the artifact in messages.
+    """
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     raw = base64.b64decode(key)
     if signature.key_id != raw[2:10]:
-        theirs, ours = (each[::-1].hex().upper() for each in (signature.key_id, raw[2:10]))
+        theirs, ours = (key_id[::-1].hex().upper() for key_id in (signature.key_id, raw[2:10]))
         raise ArtifactRefused(
             f"{what} is signed with the key {theirs}, not with {ours}",
             "sign it with the right key; if the key was changed on purpose, change artifact.minisign",
@@ -61,8 +64,8 @@ def verify(signature: Signature, key: str, message: bytes, what: str, file_name:
         public.verify(signature.value, message)
         public.verify(signature.global_value, signature.value + signature.trusted_comment.encode())
     except InvalidSignature:
-        raise ArtifactRefused(f"the signature of {what} does not fit what it signs", _SIGNED_ANEW) from None
-    # Else an old artifact, with its signature, could be passed off as a newer one.
+        raise ArtifactRefused(f"the signature of {what} does not match its content", _SIGN_AGAIN) from None
+    # Otherwise an old artifact, with its signature, could be passed off as a newer one.
     if not signature.signed_name:
         raise ArtifactRefused(
             f"the signature of {what} does not say which file it is for: its trusted comment has no file:{file_name}",

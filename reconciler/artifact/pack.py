@@ -1,6 +1,6 @@
-"""The archive a host gets: the judged members, sorted, in one fixed form, with their manifest and needs.
+"""The archive that a host gets: the checked members, sorted, in one canonical form, with their manifest and needs.
 
-The same members give the same bytes. Any tar reads it alike: short ustar headers, GNU ones for long names.
+The same members give the same bytes. Every tar reads them alike: ustar headers, and GNU ones for long names.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from reconciler.tools.release import Entry
 
 # Measured on an Elixir release of 11.5 MB: level 5 takes 70 % of the time of level 6 and is 0.6 % larger.
 _LEVEL: Final = 5
-_GZIP: Final = 31  # zlib's word for the gzip format
+_GZIP: Final = 31  # zlib's code for the gzip format
 _CHUNK: Final = 1024 * 1024
-_ELF_FILES: Final = 5_000  # of more than that the needs stay unknown
+_ELF_FILES: Final = 5_000  # the needs of further ones stay unknown
 _TYPES: Final = {"f": tarfile.REGTYPE, "d": tarfile.DIRTYPE, "l": tarfile.SYMTYPE}
 
 
 @dataclass(frozen=True)
 class Packed:
-    """What was written, and what was learned on the way."""
+    """The digest and size of the written archive, its manifest, and what its programs need."""
 
     sha256: str
     size: int
@@ -39,15 +39,15 @@ class Packed:
 
 
 class _Gzip:
-    """Writes gzip members without name or date, one after the other and so one stream, and knows their digest.
+    """Writes gzip members without name or date, which together form one stream, and computes its digest.
 
-    Each is of `_CHUNK` bytes, whoever packs: as many are compressed at the same time as there are processors.
+    Each member holds `_CHUNK` bytes on every machine. As many are compressed in parallel as there are processors.
     """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self._digest, self.size = file, hashlib.sha256(), 0
         self._buffer = bytearray()
-        self._at_work: deque[Future[bytes]] = deque()
+        self._in_progress: deque[Future[bytes]] = deque()
         self._most = os.cpu_count() or 1
         self._workers = ThreadPoolExecutor(self._most)
 
@@ -65,23 +65,23 @@ class _Gzip:
 
     def finish(self) -> str:
         self._compress(bytes(self._buffer))
-        while self._at_work:
+        while self._in_progress:
             self._emit()
         return self._digest.hexdigest()
 
     def _compress(self, chunk: bytes) -> None:
-        self._at_work.append(self._workers.submit(zlib.compress, chunk, _LEVEL, wbits=_GZIP))
-        if len(self._at_work) > self._most:
+        self._in_progress.append(self._workers.submit(zlib.compress, chunk, _LEVEL, wbits=_GZIP))
+        if len(self._in_progress) > self._most:
             self._emit()
 
     def _emit(self) -> None:
-        piece = self._at_work.popleft().result()
+        piece = self._in_progress.popleft().result()
         self._digest.update(piece)
         self.size += self._file.write(piece)
 
 
 def pack(members: Sequence[Member], tar: memoryview, file: BinaryIO) -> Packed:
-    """Write the members, whose content lies in `tar`, to `file`."""
+    """Write the members, whose content is in `tar`, to `file`."""
     with _Gzip(file) as gzip:
         return _pack(members, tar, gzip)
 
@@ -116,7 +116,7 @@ def _header(member: Member) -> bytes:
 
 
 def _shipped_libraries(entries: Sequence[Entry], programs: Sequence[ElfFile]) -> tuple[str, ...]:
-    """The names under which the release itself offers shared libraries."""
+    """Return the names under which the release itself provides shared libraries."""
     names = {PurePosixPath(entry.path).name for entry in entries if entry.kind != "d"}
     libraries = {name for name in names if name.endswith(".so") or ".so." in name}
     return tuple(sorted(libraries | {file.soname for file in programs if file.soname}))

@@ -1,7 +1,7 @@
-"""An artifact in an OCI registry, as `oras push` puts it there: a token if one is asked for, a manifest, one blob.
+"""An artifact in an OCI registry, as `oras push` stores it: a token if required, a manifest, one blob.
 
-A login goes to the registry, or to where the registry says that tokens are given; a token to the registry only.
-Where the registry keeps blobs elsewhere, that host gets neither.
+A login is sent to the registry, or to the token server that the registry names; a token to the registry only.
+If another host stores the blobs, it gets neither.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from reconciler.model.source import RegistryTag
 
 _ANSWER_BYTES: Final = 4 * 1024 * 1024
 _LONGEST_TOKEN: Final = 16 * 1024
-# Not within a longer word: else each letter of a header of 100 kB would be tried as the first of one.
+# Not inside a longer word, or the regex would try each letter of a 100 kB header as a start.
 _CHALLENGE: Final = re.compile(r'(?<![a-z])([a-z]+)="([^"]*)"')
 _TITLE: Final = "org.opencontainers.image.title"
 _ACCEPT: Final = (
@@ -55,7 +55,7 @@ class _Layer(BaseModel):
 
     @property
     def title(self) -> str:
-        """The name of the file; "" for one that no file of an artifact has."""
+        """The name of the file; "" if there is none, or if it cannot be an artifact's name."""
         title = (self.annotations or {}).get(_TITLE, "")
         return title if title.isprintable() and len(title) <= 255 else ""
 
@@ -67,7 +67,7 @@ class _Manifest(BaseModel):
 
 @dataclass(frozen=True)
 class _Found:
-    """What the registry says, and what lets us ask it for more."""
+    """The manifest, and the Authorization for further requests."""
 
     manifest: _Manifest
     authorization: str = field(repr=False)
@@ -89,11 +89,11 @@ class RegistryStore:
         return (await self._choose_layer()).sha256
 
     async def text(self, name: str) -> str | None:
-        layer = next((each for each in (await self._find_manifest()).manifest.layers if each.title == name), None)
+        layer = next((layer for layer in (await self._find_manifest()).manifest.layers if layer.title == name), None)
         if layer is None:
             return None
         if layer.size > LARGEST_TEXT:
-            raise ArtifactRefused(f"{self.label}: {name} is too large", "push the file it should be")
+            raise ArtifactRefused(f"{self.label}: {name} is too large", "push the right file")
         question = await self._blob(layer)
         answer = await ask_or_recall((*self._key, layer.digest), lambda: ask(question, layer.size))
         if answer.status != 200:
@@ -105,7 +105,7 @@ class RegistryStore:
         return await download(await self._blob(layer), file, progress, min(layer.size, LARGEST_BYTES))
 
     async def public_address(self) -> str | None:
-        """Where it keeps the blob, or the blob itself where everybody may read it."""
+        """The address to which the registry redirects, or the blob's own address if it needs no login."""
         question = await self._blob(await self._choose_layer())
         status, elsewhere = await redirect_of(question)
         return elsewhere or (question.address if status == 200 and not question.authorization else None)
@@ -127,7 +127,7 @@ class RegistryStore:
         address = f"{self._base}/manifests/{self.place.tag}"
         authorization = ""
         answer = await ask(Question(address, _ACCEPT), _ANSWER_BYTES)
-        if answer.status == 401 and not answer.redirected:  # no other host says where a login goes
+        if answer.status == 401 and not answer.redirected:  # only the registry itself may say where a login is sent
             authorization = await self._authorize(answer.headers.get("www-authenticate", ""))
             answer = await ask(Question(address, _ACCEPT, authorization), _ANSWER_BYTES)
         if answer.status == 404:
@@ -140,40 +140,40 @@ class RegistryStore:
         try:
             manifest = _Manifest.model_validate_json(answer.body)
         except ValidationError:
-            raise ArtifactRefused(f"{self.label}: the registry answers what is no manifest", _PUSH) from None
+            raise ArtifactRefused(f"{self.label}: the registry's answer is not a manifest", _PUSH) from None
         if manifest.manifests is not None:
             raise ArtifactRefused(f"{self.label} is an index of several artifacts, not one archive", _PUSH)
         return manifest
 
     async def _authorize(self, challenge: str) -> str:
-        """The Authorization that the registry asks for."""
+        """Return the Authorization that the registry requires: a login, or a token from its token server."""
         login = login_of(self._host if self._host != _DOCKER_HUB else "index.docker.io")
         scheme, _, rest = challenge.partition(" ")
-        said = dict(_CHALLENGE.findall(rest))
+        parameters = dict(_CHALLENGE.findall(rest))
         if scheme.lower() == "basic" and login:
             return login
-        if scheme.lower() != "bearer" or "realm" not in said:
-            raise ArtifactUnavailable(f"{self.label}: the registry asks for a login", self._how_to_login)
-        realm = said["realm"]
+        if scheme.lower() != "bearer" or "realm" not in parameters:
+            raise ArtifactUnavailable(f"{self.label}: the registry requires a login", self._how_to_login)
+        realm = parameters["realm"]
         check_address(realm)
         if self._base.startswith("https:") and not realm.lower().startswith("https:"):
             raise ArtifactRefused(
-                f"{self.label}: the registry sends logins to {readable_address(realm)}", "use another registry"
+                f"{self.label}: the registry wants logins sent to {readable_address(realm)}", "use another registry"
             )
-        words = {"scope": f"repository:{self.place.repository}:pull"}
-        words |= {"service": said["service"]} if "service" in said else {}
-        address = realm + ("&" if urlsplit(realm).query else "?") + urlencode(words)
+        query = {"scope": f"repository:{self.place.repository}:pull"}
+        query |= {"service": parameters["service"]} if "service" in parameters else {}
+        address = realm + ("&" if urlsplit(realm).query else "?") + urlencode(query)
         answer = await ask(Question(address, authorization=login), _ANSWER_BYTES)
         if answer.status != 200:
             raise self._refusal(answer)
         try:
-            given = json.loads(answer.body)
-            token = given.get("token") or given["access_token"]
+            reply = json.loads(answer.body)
+            token = reply.get("token") or reply["access_token"]
         except (ValueError, LookupError, AttributeError, RecursionError):
             token = ""
         if not isinstance(token, str) or len(token) > _LONGEST_TOKEN or not re.fullmatch(r"[!-~]+", token):
             raise ArtifactUnavailable(
-                f"{self.label}: {readable_address(realm)} gives no token", "check the registry's address"
+                f"{self.label}: {readable_address(realm)} returned no token", "check the registry's address"
             )
         return f"Bearer {token}"
 
@@ -186,7 +186,7 @@ class RegistryStore:
 
     @property
     def _how_to_login(self) -> str:
-        return f"docker login {self.place.registry}, or set DOCKER_AUTH_CONFIG (no credential helper is asked)"
+        return f"docker login {self.place.registry}, or set DOCKER_AUTH_CONFIG (credential helpers are not used)"
 
     @property
     def _key(self) -> tuple[str, ...]:

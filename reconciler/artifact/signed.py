@@ -1,6 +1,6 @@
-"""Is this artifact signed by whom it should be? Asked before a release is installed, whatever else states its digest.
+"""The check, before a release is installed, that the right key signed its artifact, wherever its digest comes from.
 
-A signature that is missing is never taken for none: the artifact is not installed.
+A missing signature is an error, never "unsigned is fine": the artifact is not installed.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from reconciler.artifact.spool import Limits, size_text
 from reconciler.artifact.store import Store
 from reconciler.errors import ArtifactMissing, ArtifactRefused
 
-# In the old form the whole file is signed, and has to be in memory at once.
+# A legacy signature covers the file itself, which must then be in memory as a whole.
 _LARGEST_LEGACY: Final = 512 * 1024**2
 _CHUNK: Final = 1024 * 1024
 
 
 async def verify_signature(source: str, version: str, folder: Path, key: str, sha256: str, artifact: Path) -> None:
-    """Raises ArtifactError unless `key` signed the artifact with this digest, or a SHA256SUMS that names it."""
+    """Raise ArtifactError unless `key` signed the artifact with this digest, or a SHA256SUMS that lists it."""
     store = open_store(source, version, folder)
     name = await store.name()
     own = f"{name}.minisig"
@@ -41,7 +41,7 @@ async def _verify_list(store: Store, key: str, name: str, sha256: str) -> None:
     if not text or sums is None:
         raise ArtifactMissing(
             f"{store.label} is not signed: there is neither {name}.minisig nor {signed} beside it",
-            f"publish what minisign -S -m {name} writes",
+            f"publish the .minisig that minisign -S -m {name} writes",
         )
     signature = read_signature(text, signed)
     raw = sums.encode()
@@ -50,7 +50,7 @@ async def _verify_list(store: Store, key: str, name: str, sha256: str) -> None:
     if listed != sha256:
         found = f"gives it {listed}" if listed else f"has no line for {name}"
         raise ArtifactRefused(
-            f"{store.label}: the signed {SUMS_NAME} {found}, and wanted is {sha256}",
+            f"{store.label}: the signed {SUMS_NAME} {found}, but {sha256} is expected",
             "correct artifact.sha256, or publish the artifact again, under a new version",
         )
 
@@ -60,7 +60,7 @@ def _signed_message(raw: bytes, signature: Signature) -> bytes:
 
 
 def _message(artifact: Path, sha256: str, *, prehashed: bool) -> bytes:
-    """What is signed; read once, so that it is certain to belong to the bytes with this digest."""
+    """Return the signed message. The file is read once, so the message belongs to the bytes with this digest."""
     largest = Limits().artifact_bytes if prehashed else _LARGEST_LEGACY
     digest, blake, pieces, size = hashlib.sha256(), hashlib.blake2b(), [], 0
     with open_regular(artifact) as file:
@@ -68,7 +68,7 @@ def _message(artifact: Path, sha256: str, *, prehashed: bool) -> bytes:
             size += len(piece)
             if size > largest:
                 raise ArtifactRefused(
-                    f"{artifact.name} is larger than {size_text(largest)}, too large for its form of signature",
+                    f"{artifact.name} is larger than {size_text(largest)}, too large for a legacy signature",
                     "sign it with a newer minisign, which hashes first",
                 )
             digest.update(piece)

@@ -1,7 +1,7 @@
-"""Where an artifact comes from: which digest is wanted, and the bytes that have it.
+"""The source of an artifact: the digest it must have, and the bytes that have it.
 
-A source is a path from the desired-state folder, or a place where artifacts are published; `{version}` in it is
-replaced. What is published is kept in the cache by its digest; a path is used where it lies.
+A source is a path relative to the desired-state folder, or a place where artifacts are published; `{version}` in it
+is replaced. A published artifact is cached by its digest; a local file is used in place.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ from reconciler.model.source import (
 SUMS_NAME: Final = "SHA256SUMS"
 _SUMS_LINE = re.compile(r"([0-9A-Fa-f]{64}) [ *](?:\./)?(.+)")
 
-# What a file's bytes are cannot change without its size, date or inode; kept for this process only.
+# A file's bytes do not change without its size, date or inode. Kept for this process only.
 _digests: dict[tuple[str, int, int, int, int], str] = {}
 
 
 def open_store(source: str, version: str, folder: Path) -> Store:
-    """What `source` means for this version; ArtifactRefused when it means nothing."""
+    """Return the store that `source` names for this version. Raises ArtifactRefused if it is not a source."""
     try:
         place = read_source(source, version)
     except NotASource as error:
@@ -75,10 +75,10 @@ def open_store(source: str, version: str, folder: Path) -> Store:
 
 
 async def digest_of(source: str, sha256: str | None, version: str, folder: Path) -> str:
-    """The sha256 the artifact has to have. Raises ArtifactMissing when nothing says so (yet).
+    """Return the sha256 that the artifact must have. Raises ArtifactMissing if it is not published (yet).
 
-    In this order: the one given; its line in a SHA256SUMS beside it; what the place states (GitHub, a registry);
-    for a path, what the file has now.
+    The first of these: `sha256`; the artifact's line in a SHA256SUMS beside it; the digest that the place states
+    (GitHub, a registry); for a path, the digest of the file now.
     """
     store = open_store(source, version, folder)
     if sha256:
@@ -90,19 +90,19 @@ async def digest_of(source: str, sha256: str | None, version: str, folder: Path)
     if isinstance(store, FileStore):
         return await asyncio.to_thread(_digest_of_path, store.path)
     raise ArtifactMissing(
-        f"nothing says which sha256 {store.label} should have",
-        f"set artifact.sha256 (reconcile set does), or publish a {SUMS_NAME} with a line for it beside it",
+        f"the sha256 of {store.label} is not published",
+        f"set artifact.sha256 (reconcile set does), or publish a {SUMS_NAME} beside it that lists it",
     )
 
 
 async def stated_digest(store: Store) -> str | None:
-    """What is published about the artifact's digest, without reading the artifact."""
+    """Return the published sha256 of the artifact, without reading the artifact; None if there is none."""
     name = await store.name()
     listed = digest_in_sums(await store.text(SUMS_NAME) or "", name)
     stated = await store.published_digest()
     if listed and stated and listed != stated:
         raise ArtifactRefused(
-            f"{store.label}: {SUMS_NAME} gives another digest for {name} than the place it lies in\n"
+            f"{store.label}: {SUMS_NAME} gives another digest for {name} than its source\n"
             f"  {SUMS_NAME} {listed}\n  stated     {stated}",
             f"publish the artifact and its {SUMS_NAME} again, under a new version",
         )
@@ -112,10 +112,10 @@ async def stated_digest(store: Store) -> str | None:
 async def fetch(
     source: str, sha256: str, version: str, folder: Path, progress: Progress = lambda done, total: None
 ) -> Path:
-    """A file that has these bytes: the path itself, or a cached copy of what was published.
+    """Return a file with these bytes: the local file itself, or a cached copy of the published artifact.
 
-    Whoever reads the file checks its digest again over the very bytes it uses (prepare() does): a path can change
-    at any time.
+    The reader must check the digest again over the exact bytes it uses, as prepare() does: a local file can change
+    at any time. Raises ArtifactError.
     """
     store = open_store(source, version, folder)
     if isinstance(store, FileStore):
@@ -131,7 +131,7 @@ async def fetch(
 
 
 async def measure(source: str, version: str, folder: Path, progress: Progress) -> str:
-    """The digest the artifact has now, read in full where nothing states it; what was read stays in the cache."""
+    """Return the artifact's sha256. If it is not published, the artifact is read in full and stays in the cache."""
     store = open_store(source, version, folder)
     if digest := await stated_digest(store):
         return digest
@@ -141,24 +141,25 @@ async def measure(source: str, version: str, folder: Path, progress: Progress) -
 
 
 async def public_address(source: str, version: str, folder: Path) -> str:
-    """Where a host can read the artifact without a login. What it holds besides can be as good as one: a secret."""
+    """Return an address that a host can read without a login. It may be signed: treat it as a secret."""
     store = open_store(source, version, folder)
     address = await store.public_address()
-    # It goes into a config of curl, in quotes.
+    # It is written into a curl config, in quotes.
     if address is None or not re.fullmatch(r"https://[!#-\[\]-~]+", address):
         raise ArtifactRefused(
-            f"{store.label} cannot be read by a host without a login", "leave out fetch: host, and it is uploaded"
+            f"{store.label} cannot be read by a host without a login",
+            "leave out fetch: host, so that reconcile uploads it",
         )
     return address
 
 
 def label_of(source: str, version: str, folder: Path) -> str:
-    """The artifact's place for people to read, without password or token."""
+    """Return the artifact's place in printable form, without password or token."""
     return open_store(source, version, folder).label
 
 
 def digest_in_sums(text: str, name: str) -> str | None:
-    """The digest that a list as `sha256sum` writes it gives for `name`; refused when it gives two."""
+    """Return the digest of `name` in the output of `sha256sum`, or None. Raises ArtifactRefused if there are two."""
     found = {line[1].lower() for line in map(_SUMS_LINE.fullmatch, text.splitlines()) if line and line[2] == name}
     if len(found) > 1:
         raise ArtifactRefused(f"{SUMS_NAME} gives two digests for {name}", "keep one line for each file")
@@ -180,7 +181,7 @@ async def _save_to_cache(store: Store, wanted: str | None, progress: Progress) -
 
 
 def _is_whole(cached: Path, sha256: str) -> bool:
-    """Whether the cache has these bytes; what it has instead of them is removed."""
+    """True if the cache has these bytes. Removes a cached file with any other bytes."""
     if not cached.exists():
         return False
     with cache_errors():
@@ -192,7 +193,7 @@ def _is_whole(cached: Path, sha256: str) -> bool:
 
 
 def _digest_of_path(path: Path) -> str:
-    """The digest of the file's bytes now."""
+    """Return the sha256 of the file's bytes now."""
     if not os.path.lexists(path):
         raise ArtifactMissing(f"the artifact {path} is not there", "build it, or correct artifact.source")
     with open_regular(path) as file:

@@ -1,4 +1,4 @@
-"""Decompression within limits: from an artifact to the plain tar it holds, in a file without a name."""
+"""Decompression within limits: from an artifact to the plain tar inside it, in a nameless file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reconciler.errors import ArtifactRefused
 
 GIB: Final = 1024**3
 _CHUNK: Final = 256 * 1024
-_EMPTY_BYTES: Final = 64 * 1024**2  # so much of an archive may be as empty as it likes
+_EMPTY_BYTES: Final = 64 * 1024**2  # this much of an archive may compress to any ratio
 _XZ_MEMORY_BYTES: Final = 256 * 1024**2  # `xz -9` needs 65 MiB; a header can ask for 4 GiB
 _PACK_AGAIN: Final = "pack it as a .tar.gz"
 _SMALLER: Final = "leave out what the release does not need"
@@ -31,21 +31,21 @@ _OTHER_FORMATS: Final = {
 
 @dataclass(frozen=True)
 class Limits:
-    """How much an artifact may ask of us and of a host."""
+    """The space and work that an artifact may take from us and from a host."""
 
     artifact_bytes: int = 2 * GIB
     unpacked_bytes: int = 8 * GIB
     members: int = 200_000
-    ratio: int = 200  # deflate cannot do more than 1032; a release seldom reaches 10
+    ratio: int = 200  # deflate reaches 1032 at most; a release seldom reaches 10
 
     @property
     def tar_bytes(self) -> int:
-        """The most a tar within the other limits fills: its files, and up to three blocks about each."""
+        """The maximum size of a tar within the other limits: its files, and up to three blocks of headers for each."""
         return self.unpacked_bytes + 1536 * self.members
 
 
 class Source(Protocol):
-    """Bytes one after the other; how many were taken so far is `taken`."""
+    """A stream of bytes. `taken` is the number of bytes read so far."""
 
     taken: int
 
@@ -53,7 +53,7 @@ class Source(Protocol):
 
 
 class _Stream(Protocol):
-    """What `bz2` and `lzma` call a decompressor."""
+    """The decompressor interface of `bz2` and `lzma`."""
 
     @property
     def eof(self) -> bool: ...
@@ -65,7 +65,7 @@ class _Stream(Protocol):
 
 
 class _Gunzip:
-    """zlib in the shape of the two others; checks the length and the CRC at the end of a stream."""
+    """zlib with the same interface. It checks the length and the CRC at the end of a stream."""
 
     def __init__(self) -> None:
         self._zlib = zlib.decompressobj(31)
@@ -97,13 +97,16 @@ _STREAMS: Final[dict[bytes, Callable[[], _Stream]]] = {
 
 
 def spool(source: Source, limits: Limits, folder: Path) -> BinaryIO:
-    """The tar inside `source`, in a file of `folder` that vanishes when closed."""
+    """Return the tar inside `source`, as a nameless file in `folder` that vanishes when closed.
+
+    Raises ArtifactRefused.
+    """
     file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by the caller
     try:
         written = taken = excess = 0
         for piece in _decompress(source):
             written += len(piece)
-            # Counted as it flows, so that a bomb inside of an ordinary archive is one too.
+            # Measured piece by piece, to notice a bomb that is only a part of an ordinary archive.
             excess = max(0, excess - limits.ratio * (source.taken - taken)) + len(piece)
             taken = source.taken
             if written > limits.tar_bytes:
@@ -138,14 +141,14 @@ def _decompress(source: Source) -> Iterator[bytes]:
 
 
 def _inflate(waiting: bytes, source: Source, start: Callable[[], _Stream]) -> Iterator[bytes]:
-    """All streams of a file one after the other, as gzip, bzip2 and xz themselves read them."""
+    """Yield the content of all streams of a file in order, as gzip, bzip2 and xz themselves read them."""
     while waiting:
         stream = start()
         while not stream.eof:
             if stream.needs_input and not waiting:
                 waiting = source.read(_CHUNK)
                 if not waiting:
-                    raise EOFError("it ends in the middle")
+                    raise EOFError("it ends too early")
             piece = stream.decompress(waiting, _CHUNK)
             waiting = b""
             if piece:
@@ -156,7 +159,7 @@ def _inflate(waiting: bytes, source: Source, start: Callable[[], _Stream]) -> It
 
 
 def size_text(count: int) -> str:
-    """8589934592 → 8 GiB."""
+    """Return a size with its unit: 8589934592 → 8 GiB."""
     for unit, name in ((GIB, "GiB"), (1024**2, "MiB"), (1024, "KiB")):
         if count >= unit:
             return f"{count / unit:.4g} {name}"

@@ -1,4 +1,4 @@
-"""Where artifacts lie, behind one shape: the artifact itself, what lies beside it, and what is said about it."""
+"""The places that hold artifacts, behind one interface: the artifact, the files beside it, its published digest."""
 
 from __future__ import annotations
 
@@ -30,37 +30,40 @@ _MOST_NAMED: Final = 20
 
 
 class Store(Protocol):
-    """One artifact where it is published. Everything raises ArtifactError."""
+    """One artifact at the place where it is published. Every method may raise ArtifactError."""
 
     @property
     def label(self) -> str:
-        """The place for people to read: no password, no token."""
+        """The place in printable form, without password or token."""
         ...
 
     async def name(self) -> str:
-        """The artifact's file name, as a list of digests or a signature has it."""
+        """Return the artifact's file name, as written in SHA256SUMS or in a signature."""
         ...
 
     async def published_digest(self) -> str | None:
-        """The sha256 that the place itself gives, if it does such a thing."""
+        """Return the sha256 that the place itself states; None if it does not."""
         ...
 
     async def text(self, name: str) -> str | None:
-        """A small file beside the artifact, or None."""
+        """Return the text of a small file beside the artifact, or None if there is none."""
         ...
 
     async def save(self, file: BinaryIO, progress: Progress) -> str:
-        """Write the artifact to `file`, which is empty; its sha256."""
+        """Write the artifact to `file`, which must be empty, and return its sha256."""
         ...
 
     async def public_address(self) -> str | None:
-        """An address that gives the artifact without a login, for a while at least. It may be signed: a secret."""
+        """Return an address that gives the artifact without a login for some minutes at least, or None.
+
+        It may be signed: treat it as a secret.
+        """
         ...
 
 
 @dataclass(frozen=True)
 class FileStore:
-    """A path. What is there is used where it lies."""
+    """A local file, used in place."""
 
     path: Path
 
@@ -79,7 +82,7 @@ class FileStore:
         return await asyncio.to_thread(_read, place) if place.is_file() else None
 
     async def save(self, file: BinaryIO, progress: Progress) -> str:
-        raise AssertionError("a path is used where it lies")
+        raise AssertionError("a local file is used in place")
 
     async def public_address(self) -> str | None:
         return None
@@ -87,7 +90,7 @@ class FileStore:
 
 @dataclass(frozen=True)
 class WebStore:
-    """An address, and what lies in the same folder."""
+    """An address, and the small files in the same folder."""
 
     address: str
 
@@ -113,20 +116,20 @@ class WebStore:
 
 
 def choose(names: Sequence[str], pattern: str, where: str, way_out: str) -> str:
-    """The one name that fits: the pattern, or without one that of an archive."""
+    """Return the one name that matches the pattern, or, without a pattern, the one that is an archive's."""
     found = [name for name in names if (_fits(name, pattern) if pattern else _ARCHIVE.search(name))]
     if len(found) == 1:
         return found[0]
     if found:
-        kind = f"{len(found)} that fit {pattern}" if pattern else f"{len(found)} archives"
+        kind = f"{len(found)} that match {pattern}" if pattern else f"{len(found)} archives"
         raise ArtifactRefused(f"{where} has {kind}: {_name_list(found)}", way_out)
-    wanted = f"nothing that fits {pattern}" if pattern else "no archive"
+    wanted = f"nothing that matches {pattern}" if pattern else "no archive"
     has = f"; it has {_name_list(names)}" if names else ""
     raise ArtifactMissing(f"{where} has {wanted}{has}", f"publish it, or {way_out}")
 
 
 def _fits(name: str, pattern: str) -> bool:
-    """Whether the pattern, in which * is any text, is that of the whole name; in one go, however many * there are."""
+    """True if the pattern, in which * is any text, matches the whole name. Never backtracks."""
     first, *others = pattern.split("*")
     if not others:
         return name == pattern
@@ -134,7 +137,7 @@ def _fits(name: str, pattern: str) -> bool:
     at, end = len(first), len(name) - len(last)
     if not name.startswith(first) or not name.endswith(last) or at > end:
         return False
-    for part in between:  # as far to the left as it goes, which leaves the most for the others
+    for part in between:  # the leftmost match leaves the most for the others
         found = name.find(part, at, end)
         if found == -1:
             return False

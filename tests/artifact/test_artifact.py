@@ -95,10 +95,10 @@ def test_a_github_source_names_repository_asset_and_tag(
         ("http://example.com/a.tgz", "http://example.com/a.tgz is not an https:// address"),
         ("http://127.0.0.1.example.com/a", "http://127.0.0.1.example.com/a is not an https:// address"),
         ("http://127.0.0.1@example.com/a", "http://example.com/a is not an https:// address"),
-        ("https://", "the artifact address cannot be read"),
-        ("https://[::1/a", "the artifact address cannot be read"),
-        ("https://example.com:port/a", "the artifact address cannot be read"),
-        ("https://example.com/a b\r\n", "the artifact address cannot be read"),
+        ("https://", "the artifact address is not valid"),
+        ("https://[::1/a", "the artifact address is not valid"),
+        ("https://example.com:port/a", "the artifact address is not valid"),
+        ("https://example.com/a b\r\n", "the artifact address is not valid"),
     ],
 )
 def test_any_other_source_is_refused_with_a_way_out(place: str, reason: str, tmp_path: Path) -> None:
@@ -166,8 +166,7 @@ def test_a_local_file_is_used_where_it_lies_if_it_has_the_digest(tmp_path: Path,
     assert not cache.exists()
     (tmp_path / "app.tgz").write_bytes(b"other")
     assert refused("app.tgz", tmp_path) == (
-        f"{tmp_path}/app.tgz: these are not the bytes that were asked for\n"
-        f"  wanted sha256 {SHA256}\n  found  sha256 {OTHER}"
+        f"{tmp_path}/app.tgz: the sha256 does not match\n  wanted sha256 {SHA256}\n  found  sha256 {OTHER}"
     )
 
 

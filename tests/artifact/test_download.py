@@ -89,8 +89,7 @@ def test_other_bytes_than_asked_for_are_refused_and_not_kept(server: Server, tmp
     server.answers["/app.tgz"] = gives(b"other")
 
     assert refused(server.address + "/app.tgz", tmp_path) == (
-        f"{server.address}/app.tgz: these are not the bytes that were asked for\n"
-        f"  wanted sha256 {SHA256}\n  found  sha256 {OTHER}"
+        f"{server.address}/app.tgz: the sha256 does not match\n  wanted sha256 {SHA256}\n  found  sha256 {OTHER}"
     )
     assert list(cache.iterdir()) == []
 
@@ -172,7 +171,7 @@ def test_a_redirect_to_what_may_not_be_asked_is_not_followed(
 
 
 def test_https_never_becomes_http() -> None:
-    with pytest.raises(ArtifactRefused, match=r"leads to http://127.0.0.1/b, which is not https"):
+    with pytest.raises(ArtifactRefused, match=r"redirects to http://127.0.0.1/b, which is not https"):
         download._redirect_address("https://example.com/a", "http://127.0.0.1/b")
     assert download._redirect_address("https://user:pw@example.com/a", "b") == "https://user:pw@example.com/b"
 
@@ -223,7 +222,7 @@ def test_a_published_list_says_the_digest_and_is_asked_for_once_a_minute(server:
 
 
 def test_an_address_whose_digest_nobody_states_may_get_its_list_later(server: Server, tmp_path: Path) -> None:
-    with pytest.raises(ArtifactMissing, match=r"nothing says which sha256 .*/app.tgz should have") as caught:
+    with pytest.raises(ArtifactMissing, match=r"the sha256 of .*/app.tgz is not published") as caught:
         asked_digest(server.address + "/app.tgz", None, tmp_path)
 
     assert "SHA256SUMS" in caught.value.next_step

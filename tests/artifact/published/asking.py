@@ -29,7 +29,7 @@ def asked_address(source: str) -> str:
     try:
         return asyncio.run(public_address(source, "1.0", Path("/nowhere")))
     except ArtifactRefused as error:
-        assert error.next_step == "leave out fetch: host, and it is uploaded"
+        assert error.next_step == "leave out fetch: host, so that reconcile uploads it"
         return str(error)
 
 

@@ -82,7 +82,7 @@ def test_several_archives_are_listed_when_none_is_named(api: Server) -> None:
         "github:owner/repo: release v1.0 has 2 archives: a.tgz, b.tar.gz"
     )
     assert refusal(ArtifactRefused, "github:owner/repo/*.t*", digest=True) == (
-        "github:owner/repo/*.t*: release v1.0 has 3 that fit *.t*: a.tgz, a.txt, b.tar.gz"
+        "github:owner/repo/*.t*: release v1.0 has 3 that match *.t*: a.tgz, a.txt, b.tar.gz"
     )
 
 
@@ -95,11 +95,11 @@ def test_what_is_not_published_yet_is_missing_and_not_wrong(api: Server) -> None
         "github:owner/repo@v2: release v2 has no archive; it has notes.txt"
     )
     assert refusal(ArtifactMissing, "github:owner/repo/b.tgz@v2") == (
-        "github:owner/repo/b.tgz@v2: release v2 has nothing that fits b.tgz; it has notes.txt"
+        "github:owner/repo/b.tgz@v2: release v2 has nothing that matches b.tgz; it has notes.txt"
     )
     publish(api, asset(1, APP), tag="v3")
     assert refusal(ArtifactMissing, "github:owner/repo@v3", digest=True) == (
-        "nothing says which sha256 github:owner/repo@v3 should have"
+        "the sha256 of github:owner/repo@v3 is not published"
     )
 
 
@@ -125,7 +125,7 @@ def test_other_bytes_than_stated_are_refused_and_not_kept(api: Server) -> None:
     publish(api, asset(1, APP))
     api.answers[f"{API}/releases/assets/1"] = gives(b"other")
 
-    assert refusal(ArtifactRefused, "github:owner/repo").startswith("github:owner/repo: these are not the bytes")
+    assert refusal(ArtifactRefused, "github:owner/repo").startswith("github:owner/repo: the sha256 does not match")
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_other_bytes_than_stated_are_refused_and_not_kept(api: Server) -> None:
             403,
             {"X_RateLimit_Remaining": "0"},
             "",
-            "github:owner/repo: GitHub takes no more questions for now",
+            "github:owner/repo: GitHub's rate limit is used up",
             "set GITHUB_TOKEN",
         ),
     ],
@@ -168,7 +168,7 @@ def test_an_answer_that_is_no_release_is_refused(api: Server, answer: bytes) -> 
     api.answers[f"{API}/releases/tags/v1.0"] = gives(answer)
 
     assert refusal(ArtifactUnavailable, "github:owner/repo") == (
-        f"github:owner/repo: {api.address} answers what is not a release"
+        f"github:owner/repo: the answer of {api.address} is not a release"
     )
 
 
@@ -205,7 +205,7 @@ def test_a_host_gets_the_address_that_github_signs_and_no_token(api: Server, els
 def test_a_token_that_is_none_is_named_and_not_shown(monkeypatch: pytest.MonkeyPatch, token: str) -> None:
     monkeypatch.setenv("GITHUB_TOKEN", token)
 
-    assert refusal(ArtifactRefused, "github:owner/repo") == "GITHUB_TOKEN does not hold a token"
+    assert refusal(ArtifactRefused, "github:owner/repo") == "GITHUB_TOKEN does not contain a token"
 
 
 def test_an_api_that_is_not_https_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:

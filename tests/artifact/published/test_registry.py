@@ -167,10 +167,10 @@ def test_without_a_login_it_says_how_to_get_one(registry: Server) -> None:
         ({"manifests": [{}]}, "is an index of several artifacts"),
         (manifest(), "has no archive"),
         (manifest(layer(title="a.tgz"), layer(title="b.tar.gz")), "has 2 archives: a.tgz, b.tar.gz"),
-        (manifest(layer(sha256="../../etc/passwd")), "answers what is no manifest"),
-        (manifest({"digest": f"sha512:{SHA256 * 2}", "size": 1}), "answers what is no manifest"),
-        (manifest(layer(size=-1)), "answers what is no manifest"),
-        ([], "answers what is no manifest"),
+        (manifest(layer(sha256="../../etc/passwd")), "answer is not a manifest"),
+        (manifest({"digest": f"sha512:{SHA256 * 2}", "size": 1}), "answer is not a manifest"),
+        (manifest(layer(size=-1)), "answer is not a manifest"),
+        ([], "answer is not a manifest"),
     ],
 )
 def test_what_is_not_one_archive_is_refused(registry: Server, answer: object, said: str) -> None:
@@ -233,7 +233,7 @@ def test_a_config_that_cannot_be_read_is_named_and_not_shown(
     asks_for_tokens(registry)
     monkeypatch.setenv("DOCKER_AUTH_CONFIG", text.replace("HOST", registry.address.removeprefix("http://")))
 
-    assert refusal(ArtifactRefused, source(registry)) == "DOCKER_AUTH_CONFIG cannot be read as a docker config"
+    assert refusal(ArtifactRefused, source(registry)) == "DOCKER_AUTH_CONFIG is not a valid docker config"
 
 
 def test_the_login_of_another_registry_is_not_used(registry: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -183,14 +183,14 @@ def test_a_wrong_digest_and_an_unsafe_archive_touch_no_host(new_project: NewProj
 
 
 ALTERED = """\
-host web1: hello: desired-state/../build/hello-0.2.0.tar.gz: these are not the bytes that were asked for
+host web1: hello: desired-state/../build/hello-0.2.0.tar.gz: the sha256 does not match
     wanted sha256 0000000000000000000000000000000000000000000000000000000000000000
     found  sha256 <found>
   version 0.1.0 still runs
-  next: if the new bytes are meant, give them a new version and its sha256; if not, restore the artifact
+  next: if the new bytes are intended, publish them as a new version with its sha256; if not, restore the artifact
 """
 UNSAFE = """\
-host web1: hello: desired-state/../build/hello-0.2.0.tar.gz: ../evil: its name leads out with ..
+host web1: hello: desired-state/../build/hello-0.2.0.tar.gz: ../evil: its name leaves the release with ..
   version 0.1.0 still runs
   next: build the artifact again without it
 """
