@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 
 from tests.hosts.distribution import ARCHIVE, UBUNTU, available, find_available
+
+# A shell starts a background job with SIGINT and SIGQUIT ignored, nohup with SIGHUP, and every program would inherit
+# that from the tests. A handler, unlike SIG_IGN, is not inherited, and it leaves the run itself as deaf as it was.
+for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, lambda *_: None)
 
 
 def pytest_configure(config: pytest.Config) -> None:

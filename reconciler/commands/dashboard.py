@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 
+from reconciler.commands.stop_signals import call_on_signal
 from reconciler.errors import HostError, UsageError
 from reconciler.host.http import HttpConnection, NoAnswer
 from reconciler.host.transport import Transport
@@ -20,7 +22,7 @@ PATH = "/dashboard/"
 
 
 def run(options: Options) -> int:
-    """Serve the dashboard until Ctrl-C, then return 0."""
+    """Serve the dashboard until Ctrl-C or SIGTERM, then return 0."""
     options = options.for_host()
     try:
         return asyncio.run(_dashboard(options))
@@ -40,10 +42,12 @@ async def _dashboard(options: Options) -> int:
         port = api_port(seen, site)
         await _require_dashboard(host, port)
         server = await open_tunnel(host, port, options.port)
+        stopped = asyncio.Event()
+        call_on_signal(stopped.set, signal.SIGTERM, signal.SIGINT)
         try:
             print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}{PATH}", flush=True)
             print(f"serving Traefik's dashboard on {host.name} until Ctrl-C", file=sys.stderr, flush=True)
-            await asyncio.Event().wait()
+            await stopped.wait()
         finally:
             server.close()
     return 0

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Coroutine
 
+from reconciler.commands.stop_signals import call_on_signal
 from reconciler.demo.story import Swap, perform
 from reconciler.demo.traefik import find_traefik
 from reconciler.errors import UsageError
@@ -53,8 +54,7 @@ async def _run_until_signal(story: Coroutine[None, None, Swap]) -> Swap | None:
         if not task.cancelling():  # a second Ctrl-C must not interrupt the cleanup
             task.cancel()
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, stop)
+    call_on_signal(stop, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     try:
         return await task
     except asyncio.CancelledError:

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from reconciler.clock import now_seconds
 from reconciler.commands.once import report
+from reconciler.commands.stop_signals import call_on_signal
 from reconciler.daemon import systemd_notify
 from reconciler.daemon.after_pass import PassReports
 from reconciler.daemon.http_server import Get, serve
@@ -62,9 +63,7 @@ async def _watch(options: Options) -> int:
         origin_of(options, lasting=True), new_controller, progress, report_pass, report_error, options.interval,
         options.allow_prune, options.allow_step_back, options.repo,
     )  # fmt: skip
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, watch.stop)
+    call_on_signal(watch.stop, signal.SIGTERM, signal.SIGINT)
     server = await _listen(options, watch, reports)
     helpers = [asyncio.create_task(_pat_watchdog(watch))]
     if not options.repo:

@@ -220,17 +220,18 @@ def test_the_dashboard_opens_through_the_connection(edge: Project) -> None:
     change(edge, version=NEWER, dashboard=True)
     edge.converge()
     words = edge.words("dashboard", edge.machine.name)
-    with subprocess.Popen(words, cwd=edge.folder, env=edge.environ, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        address = process.stdout.readline().strip()
-        port = re.fullmatch(r"http://127\.0\.0\.1:(\d+)/dashboard/", address)
-        assert port, address
-        connection = http.client.HTTPConnection("127.0.0.1", int(port[1]), timeout=10)
-        connection.request("GET", "/dashboard/")
-        assert connection.getresponse().status == 200
-        connection.close()
-        process.send_signal(signal.SIGINT)
-    assert process.returncode == 0
+    for end in (signal.SIGINT, signal.SIGTERM):
+        with subprocess.Popen(words, cwd=edge.folder, env=edge.environ, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            address = process.stdout.readline().strip()
+            port = re.fullmatch(r"http://127\.0\.0\.1:(\d+)/dashboard/", address)
+            assert port, address
+            connection = http.client.HTTPConnection("127.0.0.1", int(port[1]), timeout=10)
+            connection.request("GET", "/dashboard/")
+            assert connection.getresponse().status == 200
+            connection.close()
+            process.send_signal(end)
+        assert process.returncode == 0
 
 
 def test_without_version_it_is_let_go_and_serves_on(edge: Project) -> None:
