@@ -28,6 +28,7 @@ from reconciler.host.transport import (
     too_long_words,
     why_refused,
 )
+from reconciler.programs import why_not_started
 
 T = TypeVar("T")
 
@@ -46,10 +47,7 @@ class LocalHost:
     async def run(
         self, command: Command, stdin: Stdin = b"", timeout_seconds: float = 60, *, on_output: OnOutput | None = None
     ) -> Completed:
-        pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(
-            *command.words(self._sudo), stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
-        )
+        process = await self._start(command)
         try:
             with self.round_trips:
                 async with asyncio.timeout(timeout_seconds):
@@ -72,6 +70,16 @@ class LocalHost:
         if self._sudo and (refused := why_refused(completed)):
             raise HostRefused(self.name, *refused)
         return completed
+
+    async def _start(self, command: Command) -> asyncio.subprocess.Process:
+        words, pipe = command.words(self._sudo), asyncio.subprocess.PIPE
+        try:
+            return await asyncio.create_subprocess_exec(
+                *words, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
+            )
+        except OSError as error:
+            why = why_not_started(words[0], error)
+            raise HostRefused(self.name, f"{words[0]} cannot be run: {why}", "see that this user may run it") from error
 
     async def interact(self, command: Command) -> int:
         with lend_terminal(raw=False):  # the program inherits the terminal and sets its mode itself

@@ -106,7 +106,9 @@ def too_long_words(timeout_seconds: float) -> tuple[str, str]:
 def why_refused(completed: Completed) -> tuple[str, str] | None:
     """Return the error message and the next step if root rights were refused; None if the command itself ran."""
     stderr = completed.stderr.strip()
-    no_sudo = completed.status == 127 and stderr.endswith(("sudo: not found", "sudo: command not found"))
+    # The last ending is a shell's answer when sudo is missing and one folder of PATH may not be searched.
+    endings = ("sudo: not found", "sudo: command not found", "sudo: Permission denied")
+    no_sudo = completed.status in (126, 127) and stderr.endswith(endings)
     if no_sudo or (completed.status == 1 and stderr.startswith("sudo: ")):
         return (
             f"the user may not become root: {printable(stderr)}",

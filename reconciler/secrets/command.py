@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from reconciler.errors import SecretRefused, UsageError
+from reconciler.programs import is_missing
 
 VARIABLE = "RECONCILE_SECRETS_COMMAND"
 LONGEST_SECONDS = 30
@@ -44,9 +45,9 @@ def ask(words: list[str], name: str, seconds: float = LONGEST_SECONDS) -> bytes 
     pipe, null = subprocess.PIPE, subprocess.DEVNULL
     try:
         process = subprocess.Popen(argv, stdin=null, stdout=pipe, stderr=null, start_new_session=True)
-    except FileNotFoundError:
-        return None
     except OSError as error:
+        if is_missing(words[0], error):
+            return None
         raise SecretRefused(f"{words[0]} cannot be run for the secret {name}: {error.strerror}", _BY_HAND) from None
     with process:
         try:

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from reconciler.errors import UsageError
+from reconciler.programs import why_not_started
 
 _PREFIX = "reconcile-edit-"
 _ENDINGS = (signal.SIGTERM, signal.SIGHUP)
@@ -34,7 +35,8 @@ def edit(value: bytes, name: str, environ: Mapping[str, str]) -> bytes:
             return file.read_bytes()
         except OSError as error:
             next_step = "set EDITOR, or use reconcile secrets set"
-            raise UsageError(f"{words[0]} cannot be used as an editor: {error.strerror}", next_step) from None
+            why = why_not_started(words[0], error)
+            raise UsageError(f"{words[0]} cannot be used as an editor: {why}", next_step) from None
 
 
 @contextmanager

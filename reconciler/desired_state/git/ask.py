@@ -18,6 +18,7 @@ from typing import Final
 
 from reconciler.desired_state.git.commit import NEUTRAL, environment
 from reconciler.errors import GitError
+from reconciler.programs import why_not_started
 from reconciler.words import printable
 
 _MOST_SAID: Final = 64 * 1024
@@ -68,7 +69,7 @@ async def ask_git(
         )  # fmt: skip
     except OSError as error:
         raise GitError(
-            f"git cannot be run in {folder}: {error.strerror}", "install git, see that it may run"
+            f"git cannot be run in {folder}: {why_not_started('git', error)}", "install git, see that it may run"
         ) from error
     try:
         _limit_files(transport.get_pid(), bounds.file_bytes)

@@ -19,6 +19,7 @@ from typing import IO, cast
 from reconciler.desired_state.files import Kind
 from reconciler.desired_state.yaml_text import LARGEST_FILE
 from reconciler.errors import GitError
+from reconciler.programs import why_not_started
 from reconciler.words import printable
 
 LONGEST_SECONDS = 60.0  # of one conversation: a file system that hangs must not hang us
@@ -203,7 +204,8 @@ def _talk_to(command: list[str], root: Path) -> Iterator[_Objects]:
         )
     except OSError as error:
         next_step = "install git, or pass --working-tree to read the files as they are"
-        raise GitError(f"{root} is a git repository, but git cannot be run: {error.strerror}", next_step) from error
+        why = why_not_started("git", error)
+        raise GitError(f"{root} is a git repository, but git cannot be run: {why}", next_step) from error
     objects = _Objects(git, str(root))
     limit = threading.Timer(LONGEST_SECONDS, objects.give_up)
     limit.daemon = True
