@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_examples import blocks
+from tests.test_examples import PAGES, blocks
 
 ROOT = Path(__file__).parent.parent
-GUIDES = sorted((ROOT / "docs").glob("*.md"))
 
 
 @pytest.mark.parametrize("language", ["go", "node", "python"])
@@ -20,11 +19,19 @@ def test_an_example_is_what_its_guide_shows(language: str) -> None:
     assert shown == [(ROOT / "deploy" / "example" / language / "hello.yaml").read_text(encoding="utf-8")]
 
 
-@pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.stem)
-def test_the_links_of_a_guide_lead_somewhere(guide: Path) -> None:
-    targets = re.findall(r"\]\((?!https?:)([^)#]+)", guide.read_text(encoding="utf-8"))
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)", page.read_text(encoding="utf-8"))
+    targets = [((page.parent / name).resolve() if name else page, anchor) for name, anchor in links]
 
-    assert [target for target in targets if not (guide.parent / target).exists()] == []
+    assert [path for path, _ in targets if not path.exists()] == []
+    assert [(path, anchor) for path, anchor in targets if anchor and anchor not in anchors(path)] == []
+
+
+def anchors(page: Path) -> set[str]:
+    """The headings of a page, as GitHub names them in links."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/rootless.md"])

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Install Traefik as a systemd service from the folder of this file; as root, as often as you like.
+# Install Traefik as a systemd service from the folder of this file. Run it as root; it can be run again at any time.
 #     sh install.sh                     HTTPS with certificates from Let's Encrypt (edit the e-mail in traefik.yml first)
 #     sh install.sh traefik-http.yml    plain HTTP
-# The binary is taken from this folder, or must lie at /usr/local/bin/traefik already.
+# It installs the binary from this folder, if there is one; otherwise /usr/local/bin/traefik must exist already.
 set -eu
 cd "$(dirname "$0")"
 static=${1:-traefik.yml}

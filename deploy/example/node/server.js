@@ -1,5 +1,5 @@
-// A small HTTP server as reconcile likes it: it listens on $PORT of loopback, says when it can serve, and on SIGTERM
-// lets open requests end.
+// A small HTTP server that works well with reconcile: it listens on $PORT on loopback, answers /ping when it can serve,
+// and on SIGTERM lets open requests end.
 'use strict';
 const http = require('node:http');
 const { version } = require('./package.json');

@@ -1,4 +1,4 @@
-"""A small HTTP server as reconcile likes it: on $PORT of loopback, and on SIGTERM it lets open requests end."""
+"""A small HTTP server that works well with reconcile: it listens on $PORT on loopback and ends requests on SIGTERM."""
 
 import os
 import signal

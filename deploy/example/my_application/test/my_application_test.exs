@@ -15,7 +15,7 @@ defmodule MyApplicationTest do
       assert {200, "Hello from my_application" <> _} = Router.answer("GET", "/", "")
     end
 
-    test "is healthy unless told otherwise" do
+    test "is healthy by default" do
       assert Router.answer("GET", "/ping", "") == {200, "pong"}
 
       System.put_env("NEVER_HEALTHY", "1")

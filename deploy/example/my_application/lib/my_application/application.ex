@@ -1,5 +1,5 @@
 defmodule MyApplication.Application do
-  @moduledoc "Starts the server, and tells in the log what it was asked to do."
+  @moduledoc "Starts the server, and logs its settings."
 
   use Application
   require Logger

@@ -42,7 +42,7 @@ defmodule MyApplication.Connection do
     for pid <- Task.Supervisor.children(@supervisor), do: send(pid, :drain)
   end
 
-  @doc "Tells it again, for there may be new ones; returns when all have ended, or when the time is over."
+  @doc "Repeats this for new connections; returns when all have ended, or when the time is over."
   def drain(milliseconds) do
     deadline = System.monotonic_time(:millisecond) + milliseconds
     announce_drain()
@@ -134,7 +134,7 @@ defmodule MyApplication.Connection do
     end
   end
 
-  # Two lengths that differ, or a length beside a transfer coding, are how requests are smuggled.
+  # Request smuggling uses two different lengths, or a length together with a transfer coding.
   defp body_length(headers) do
     coded? = List.keymember?(headers, "transfer-encoding", 0)
 
@@ -189,8 +189,8 @@ defmodule MyApplication.Connection do
     close(connection.socket)
   end
 
-  # Closing with unread bytes would reset the connection and may take the answer away from the reader:
-  # say that we are done, and read on until the other side is done too.
+  # Closing with unread bytes would reset the connection, and the client might lose the answer. So close our side for
+  # writing, and read until the client closes too.
   defp close(socket) do
     :inet.setopts(socket, packet: :raw)
     :gen_tcp.shutdown(socket, :write)

@@ -18,10 +18,10 @@ defmodule MyApplication.Listener do
 
   def start_link(_), do: GenServer.start_link(__MODULE__, nil, name: __MODULE__)
 
-  @doc "The port that is listened on: with PORT=0 the system chose it."
+  @doc "The port of the listener; with PORT=0 the system chooses it."
   def port, do: GenServer.call(__MODULE__, :port)
 
-  # The supervisor must wait longer than the drain itself, or it would cut it short.
+  # The supervisor must wait longer than the drain takes; otherwise it would cut the drain short.
   def child_spec(arg) do
     %{
       id: __MODULE__,
@@ -57,7 +57,7 @@ defmodule MyApplication.Listener do
   def terminate(_reason, %{socket: socket, acceptors: acceptors}) do
     Connection.announce_drain()
 
-    # Close comes later: a connection that is just being accepted would be lost with the socket that it came from.
+    # The socket is closed later: closing it now would lose a connection that is being accepted.
     for acceptor <- acceptors, do: send(acceptor, :stop)
     for acceptor <- acceptors, do: await_exit(acceptor)
     accept_waiting(socket, @backlog)
@@ -73,7 +73,7 @@ defmodule MyApplication.Listener do
       :binary,
       ip: bind,
       packet: :http_bin,
-      # A request or header line that is longer ends the connection.
+      # A longer request line or header line ends the connection.
       packet_size: 16_384,
       buffer: 32_768,
       active: false,
@@ -96,14 +96,14 @@ defmodule MyApplication.Listener do
   defp accept_next({:error, :closed}, _listening), do: :ok
 
   defp accept_next({:error, reason}, listening) when reason in [:emfile, :enfile, :enomem, :enobufs] do
-    # Out of descriptors or memory: those who are connected go on, the next ones wait.
+    # Out of descriptors or memory: open connections continue, new ones wait.
     Process.sleep(50)
     accept(listening)
   end
 
   defp accept_next(_accepted_or_timeout_or_gone, listening), do: accept(listening)
 
-  # What waits already, not what goes on arriving.
+  # Accept the connections that wait already, not later ones.
   defp accept_waiting(_listening, 0), do: :ok
 
   defp accept_waiting(listening, most) do

@@ -1,6 +1,6 @@
 defmodule MyApplication.Release do
   @moduledoc """
-  Work around a rollout, for `bin/my_application eval`, where Mix is not at hand:
+  Tasks of a rollout, for `bin/my_application eval`, since a release does not contain Mix:
 
       bin/my_application eval "MyApplication.Release.migrate()"
   """
@@ -8,7 +8,7 @@ defmodule MyApplication.Release do
   alias MyApplication.Settings
 
   @doc """
-  Stands for a database migration: notes version and time in the migrations file. Prints what it did.
+  Takes the place of a database migration: adds version and time to the migrations file, and prints what it did.
   The program ends with status 1 if it failed.
   """
   def migrate do

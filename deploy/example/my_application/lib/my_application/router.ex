@@ -1,11 +1,11 @@
 defmodule MyApplication.Router do
-  @moduledoc "Which path answers what. Pure, but for `/slow`, which sleeps, and the environment."
+  @moduledoc "Maps each path to its answer. Pure, except for `/slow`, which sleeps, and for the environment."
 
   alias MyApplication.Settings
 
   @longest_sleep_seconds 300
 
-  @doc "The answer to one request, as `MyApplication.Response` wants it."
+  @doc "The answer to one request, in the form that `MyApplication.Response` takes."
   def answer(method, target, body) do
     uri = URI.parse(target)
 
@@ -35,7 +35,7 @@ defmodule MyApplication.Router do
 
   defp slow(_), do: {400, "seconds must be a number from 0 to #{@longest_sleep_seconds}\n"}
 
-  # A name that may not be shown and one that is not set look the same from outside.
+  # The answer is the same for a name that may not be shown and for one that is not set.
   defp show(name) do
     case Settings.shown?(name) && Settings.env(name) do
       value when is_binary(value) -> {200, "application/octet-stream", value}

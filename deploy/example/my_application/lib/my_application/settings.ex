@@ -1,6 +1,6 @@
 defmodule MyApplication.Settings do
   @moduledoc """
-  What the app is told from outside. Everything is an environment variable:
+  The settings of the app. Each one is an environment variable:
 
   | name | meaning | default |
   |---|---|---|
