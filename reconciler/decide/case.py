@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from reconciler.decide.serving import serving_version
 from reconciler.errors import Kind
 from reconciler.model.action import Blocked
 from reconciler.model.observed import Identity, ObservedApp, ObservedHost, Slot
@@ -28,13 +29,6 @@ class Case:
         return self.slot is self.live and (self.target.one_slot or bool(self.crowded or self.slot.previous))
 
     @property
-    def serving(self) -> str:
-        # Until Traefik has applied a route, visitors still reach the slot that it holds.
-        applied = self.app.applied if self.target.route else None
-        live = self.app.slot(applied.slot) if applied and applied.slot else self.live
-        return live.running.version if live and live.state == "active" and live.running else ""
-
-    @property
     def accepted(self) -> bool:
         """This slot was proven once: the route names it, or without a route it is the enabled one.
 
@@ -48,7 +42,8 @@ class Case:
         return self.slot.enabled
 
     def block(self, kind: Kind, reason: str, next_step: str = "", log_tail: tuple[str, ...] = ()) -> Blocked:
-        return Blocked(self.target.host, self.target.app, reason, next_step, self.serving, log_tail, kind=kind)
+        serving = serving_version(self.target, self.seen)
+        return Blocked(self.target.host, self.target.app, reason, next_step, serving, log_tail, kind=kind)
 
     @property
     def where(self) -> tuple[str, str]:

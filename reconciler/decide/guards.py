@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reconciler.decide.serving import serving_version
 from reconciler.decide.slots import carries, live_slot
 from reconciler.model.action import (
     AnyAction,
@@ -44,7 +45,7 @@ def _refuse_stale_commit(step: AnyAction, target: Target, seen: ObservedHost) ->
         return None
     reason = f"{target.behind}; it would {step.verb}: {step.reason}"
     next_step = "git pull; to go back make a new commit (git revert), or pass --allow-step-back"
-    return Blocked(target.host, target.app, reason, next_step, _serving_version(target, seen), kind="step_back")
+    return Blocked(target.host, target.app, reason, next_step, serving_version(target, seen), kind="step_back")
 
 
 def _refuse_while_suspended(step: AnyAction, target: Target, seen: ObservedHost) -> Blocked | None:
@@ -57,7 +58,7 @@ def _refuse_while_suspended(step: AnyAction, target: Target, seen: ObservedHost)
         target.app,
         reason,
         f"reconcile resume {target.app}",
-        _serving_version(target, seen),
+        serving_version(target, seen),
         kind="suspended",
     )
 
@@ -91,7 +92,7 @@ def _refuse_to_correct_drift(step: AnyAction, target: Target, seen: ObservedHost
         target.app,
         reason,
         "write drift: correct to have it put back",
-        _serving_version(target, seen),
+        serving_version(target, seen),
         kind="drift",
     )
 
@@ -104,12 +105,7 @@ def _refuse_while_locked(step: AnyAction, target: Target, seen: ObservedHost) ->
         target.app,
         seen.locked,
         "--wait-lock waits for it",
-        _serving_version(target, seen),
+        serving_version(target, seen),
         retryable=True,
         kind="locked",
     )
-
-
-def _serving_version(target: Target, seen: ObservedHost) -> str:
-    live = live_slot(target, seen.app(target.app))
-    return live.running.version if live and live.running_now and live.running else ""

@@ -14,6 +14,7 @@ from reconciler.decide.case import Case
 from reconciler.decide.leaving import leave
 from reconciler.decide.reasons import named_places, route_difference, way_round_foreign, way_round_taken
 from reconciler.decide.routing import check_entry_points, confirm
+from reconciler.decide.serving import serving_version
 from reconciler.decide.slots import carries, choose_slot, live_slot, shortage, target_identity
 from reconciler.model.action import (
     Blocked,
@@ -59,7 +60,7 @@ def next_step(target: Target, seen: ObservedHost) -> Step:
     live = live_slot(target, app)
     identity = target_identity(target, app)
     if identity is None:
-        return _block_without_release(target, live)
+        return _block_without_release(target, seen)
     crowded = shortage(target, seen, live)
     case = Case(target, seen, app, live, choose_slot(target, app, live, crowded), identity, crowded)
     for part in (
@@ -88,8 +89,8 @@ def _lose_no_visitors(target: Target, app: ObservedApp) -> Step | None:
     return RemoveRoute(target.host, target.app, f"port {slot.name} is taken by {slot.stranger}")
 
 
-def _block_without_release(target: Target, live: Slot | None) -> Blocked:
-    serving = live.running.version if live and live.running_now and live.running else ""
+def _block_without_release(target: Target, seen: ObservedHost) -> Blocked:
+    serving = serving_version(target, seen)
     reason = f"the artifact of version {target.version} is not there, and no host release of that version either"
     next_step = target.missing_next or "build the artifact, or correct artifact.source"
     why, kind = target.missing or reason, target.missing_kind

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from reconciler.clock import now_seconds, sleep_seconds
 from reconciler.decide.next_action import next_action
+from reconciler.decide.serving import serving_version
 from reconciler.desired_state.origin import Behind
 from reconciler.engine.calling_off import CALLED_OFF, CalledOff, CallingOff, Key
 from reconciler.engine.order import Schedule
@@ -158,7 +159,7 @@ class Pass:
     async def _roll_out(self, files: TargetFiles, seen: ObservedHost | Unreachable) -> Outcome:
         started, target = now_seconds(), files.target
         done: list[AnyAction] = []
-        before = _running_version(seen, target.app)
+        before = serving_version(target, seen)
         try:
             files = await mark_if_behind(files, seen, self.controller, self.behind)
             end = await self._act_until_done(files, seen, done)
@@ -169,7 +170,7 @@ class Pass:
                 target.app,
                 files.mask(str(error)),
                 error.next_step,
-                _running_version(seen, target.app),
+                serving_version(target, seen),
                 retryable=error.retryable,
                 kind=error.kind,
             )
@@ -199,7 +200,7 @@ class Pass:
                     seen = await self.called_off.unless(files.key, work, ends=isinstance(step, INTERRUPTIBLE))
             except CalledOff:
                 self.changed.add(target.host)
-                serving = _running_version(seen, target.app)
+                serving = serving_version(target, seen)
                 return Blocked(target.host, target.app, CALLED_OFF, serving=serving, kind="waiting")
             except ArtifactError:  # nothing was sent yet
                 raise
@@ -235,11 +236,6 @@ class Pass:
                 other.changed.add(host)
                 return True
         return False
-
-
-def _running_version(seen: ObservedHost | Unreachable, app: str) -> str:
-    slots = seen.app(app).slots if isinstance(seen, ObservedHost) else ()
-    return next((slot.running.version for slot in slots if slot.running_now and slot.running), "")
 
 
 def _is_absent_as_wanted(outcome: Outcome) -> bool:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from reconciler.decide.plan import AppPlan
+from reconciler.decide.serving import serving
 from reconciler.model.action import Blocked, Converged
 from reconciler.model.observed import ObservedHost, Unreachable
 from reconciler.model.target import Target
@@ -100,12 +101,9 @@ def status_row(target: Target, seen: ObservedHost | Unreachable, plan: AppPlan) 
             "crash_dumps": [],
         }
     app = seen.app(target.app)
-    running = [slot for slot in app.slots if slot.running_now and slot.running]
-    routed = app.applied.slot if app.applied else app.route.slot if app.route else ""
-    live = next((s for s in running if s.name == routed), next((s for s in running if s.enabled), None))
-    live = live or (running[0] if running else None)
-    if live and live.running:
-        row |= {"runs": live.running.version, "since": live.since or None}
+    slot = serving(target, app)
+    if slot and slot.running:
+        row |= {"runs": slot.running.version, "since": slot.since or None}
     quarantined = [
         {
             "version": q.identity.version,
@@ -118,7 +116,7 @@ def status_row(target: Target, seen: ObservedHost | Unreachable, plan: AppPlan) 
     ready = isinstance(plan.end, Converged) and not plan.actions
     return {
         **row,
-        "slot": live.name if live else None,
+        "slot": slot.name if slot else None,
         "ready": ready,
         "because": _reason_text(plan),
         "quarantined": quarantined,
