@@ -72,9 +72,9 @@ class ReconcileError(Exception):
     exit_code = 1
     kind: Kind = "error"
 
-    def __init__(self, message: str, next_step: str = "") -> None:
+    def __init__(self, message: str, next_step: str | None = None) -> None:
         super().__init__(printable_text(message))
-        self.next_step = printable_text(next_step)
+        self.next_step = printable_text(next_step or "")
 
 
 class Unexpected(ReconcileError):
@@ -186,7 +186,7 @@ class SecretUnusable(SecretError):
 class HostError(ReconcileError):
     """Something about one host; `host` is the name people gave it."""
 
-    def __init__(self, host: str, message: str, next_step: str = "") -> None:
+    def __init__(self, host: str, message: str, next_step: str | None = None) -> None:
         super().__init__(f"host {host}: {message}", next_step)
         self.host = host
 

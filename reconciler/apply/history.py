@@ -42,8 +42,8 @@ def _line(outcome: Outcome, controller: Controller) -> str:
     entry = {
         "who": controller.holder,
         "commit": controller.revision,
-        "from": outcome.before,
-        "to": end.version if isinstance(end, Converged) else end.serving,
+        "from": outcome.before or "",
+        "to": end.version if isinstance(end, Converged) else end.serving or "",
         "actions": [action.verb for action in outcome.actions],
         "why": next((action for action in outcome.actions if action.verb in ROLLOUT_VERBS), outcome.actions[0]).reason,
         "seconds": round(outcome.seconds, 1),

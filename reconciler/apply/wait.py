@@ -263,7 +263,8 @@ async def confirm_route(host: Transport, files: TargetFiles, action: ConfirmRout
     app = seen.app(action.app)
     ports = api_ports(seen, files.site)
     started, pause = now_seconds(), 0.005
-    trouble, applied = "", app.applied
+    trouble: str | None = None
+    applied = app.applied
     with contextlib.ExitStack() as stack:
         connections = {port: stack.enter_context(contextlib.closing(HttpConnection(host, port))) for port in ports}
         while now_seconds() - started < CONFIRM_WITHIN_SECONDS:
@@ -272,7 +273,7 @@ async def confirm_route(host: Transport, files: TargetFiles, action: ConfirmRout
             trouble = trouble_of_traefik(seen, held)
             applied = route_held_by_all(action.app, answered, action.digest) if answered else app.applied
             if not trouble and is_served(applied, action.digest):
-                return replace(seen, traefik="").with_app(action.app, replace(app, applied=applied, unconfirmed=""))
+                return replace(seen, traefik=None).with_app(action.app, replace(app, applied=applied, unconfirmed=None))
             await sleep_seconds(pause)
             pause = min(pause * 1.5, 0.5)
     waited = f"not within {CONFIRM_WITHIN_SECONDS:g} s"

@@ -161,7 +161,7 @@ class Metrics:
         else:
             self.errors.add(kind=problem)
             suspended = suspended or problem == "suspended"
-            self.app.set(1, **where, wants=wants, runs=end.serving, ready="false")
+            self.app.set(1, **where, wants=wants, runs=end.serving or "", ready="false")
         self.suspended.set(float(suspended), **where)
 
     def observe_error(self, error: BaseException) -> None:

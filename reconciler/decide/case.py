@@ -21,7 +21,7 @@ class Case:
     live: Slot | None
     slot: Slot  # where the wanted release runs or shall run
     identity: Identity
-    crowded: str = ""  # why there is no room for a second copy
+    crowded: str | None = None  # why there is no room for a second copy
 
     @property
     def stop_first(self) -> bool:
@@ -41,7 +41,7 @@ class Case:
             return route.slot == self.slot.name
         return self.slot.enabled
 
-    def block(self, kind: Kind, reason: str, next_step: str = "", log_tail: tuple[str, ...] = ()) -> Blocked:
+    def block(self, kind: Kind, reason: str, next_step: str | None = None, log_tail: tuple[str, ...] = ()) -> Blocked:
         serving = serving_version(self.target, self.seen)
         return Blocked(self.target.host, self.target.app, reason, next_step, serving, log_tail, kind=kind)
 

@@ -54,8 +54,8 @@ def expected_host(seen: ObservedHost, action: AnyAction, target: Target) -> Obse
 
 def forget_evidence(app: ObservedApp) -> ObservedApp:
     """The same app as a fresh look shows it: without what was only watched."""
-    slots = tuple(replace(slot, healthy_for_seconds=None, failure="", drained=False) for slot in app.slots)
-    return replace(app, slots=slots, unconfirmed="", uncertified="")
+    slots = tuple(replace(slot, healthy_for_seconds=None, failure=None, drained=False) for slot in app.slots)
+    return replace(app, slots=slots, unconfirmed=None, uncertified=None)
 
 
 def _expected_app(app: ObservedApp, action: AnyAction, target: Target) -> ObservedApp:  # noqa: C901 - one line a case
@@ -82,7 +82,7 @@ def _expected_app(app: ObservedApp, action: AnyAction, target: Target) -> Observ
         case Cutover():
             return replace(_accept_slot(app, action.slot), route=_route(target, action.slot))
         case EnableInstance():
-            return replace(_accept_slot(app, action.slot), by_hand="")
+            return replace(_accept_slot(app, action.slot), by_hand=None)
         case ConfirmRoute():
             return replace(app, applied=AppliedRoute(action.slot, action.digest) if action.digest else None)
         case RemoveRoute():
@@ -164,7 +164,7 @@ def _start_slot(slot: Slot, action: StartInstance, target: Target) -> Slot:
         invocation=f"{slot.invocation}+",
         restarts=0,
         listening=False,
-        stranger="",
+        stranger=None,
         port_lost=False,
         open_connections=0,
         health="",

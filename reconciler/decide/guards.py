@@ -32,10 +32,10 @@ def refusal(step: AnyAction, target: Target, seen: ObservedHost) -> Blocked | No
     return next((blocked for guard in guards if (blocked := guard(step, target, seen))), None)
 
 
-def too_many_removals(removed: list[str], apps_seen: int) -> str:
-    """Why these apps may not be removed at once; "" when they may."""
+def too_many_removals(removed: list[str], apps_seen: int) -> str | None:
+    """Why these apps may not be removed at once; None when they may."""
     if not removed or len(removed) <= apps_seen * LARGEST_SHARE_REMOVED:
-        return ""
+        return None
     names = ", ".join(sorted(removed)[:5]) + (" and more" if len(removed) > 5 else "")
     return f"{len(removed)} of {apps_seen} apps at once ({names}) is more than a third; --allow-prune lets it happen"
 

@@ -162,7 +162,7 @@ def _accept_when_healthy(case: Case) -> Step | None:
     if case.accepted and (proven or slot.healthy or not to_be_proven):
         return None
     if slot.failure:
-        return (_soak(case) if case.accepted else None) or _give_up(case)
+        return (_soak(case) if case.accepted else None) or _give_up(case, slot.failure)
     if not proven:
         return WaitHealthy(*case.where, (case.accepted and _trouble(slot)) or _health_text(target), slot.name)
     return _accept(case, "healthy")
@@ -173,24 +173,24 @@ def _health_text(target: Target) -> str:
     return f"{asked} for {target.minimum_healthy_seconds:g} s, within {target.healthy_within_seconds:g} s"
 
 
-def _trouble(slot: Slot) -> str:
+def _trouble(slot: Slot) -> str | None:
     """Why an accepted instance does not count as healthy, as far as one look can tell."""
-    return _crashes(slot) or (f"health path answers {slot.health}" if slot.health else "")
+    return _crashes(slot) or (f"health path answers {slot.health}" if slot.health else None)
 
 
-def _crashes(slot: Slot) -> str:
-    """How often systemd has restarted an instance that is not up again; "" for one that listens, or never crashed."""
+def _crashes(slot: Slot) -> str | None:
+    """How often systemd has restarted an instance that is not up again; None for one that listens, or never crashed."""
     if slot.listening or not slot.restarts:
-        return ""
+        return None
     at = slot.since.partition(" ")[2]  # without the day of the week
     return f"it keeps crashing: restart attempt {slot.restarts} was at {at}, and systemd goes on trying"
 
 
-def _give_up(case: Case) -> Step:
+def _give_up(case: Case, failure: str) -> Step:
     slot = case.slot
     if case.accepted:
         where, crashes = f"slot {slot.name} ({case.identity.version})", _crashes(slot)
-        reason = crashes or f"it serves but is not healthy: {slot.failure}"
+        reason = crashes or f"it serves but is not healthy: {failure}"
         blocked = case.block(
             "crashing" if crashes else "unhealthy",
             f"{where}: {reason}",
@@ -198,7 +198,7 @@ def _give_up(case: Case) -> Step:
             slot.log_tail,
         )
         return replace(blocked, retryable=True)
-    return RejectRelease(*case.where, slot.failure, slot.name, case.identity, slot.failure, takes_over=case.app.by_hand)
+    return RejectRelease(*case.where, failure, slot.name, case.identity, failure, takes_over=case.app.by_hand)
 
 
 def _accept(case: Case, reason: str, drift: Drift | None = None) -> Step:
@@ -207,7 +207,7 @@ def _accept(case: Case, reason: str, drift: Drift | None = None) -> Step:
         return EnableInstance(*case.where, reason, slot.name, slot.invocation, takes_over=case.app.by_hand, drift=drift)
     if blocked := check_entry_points(case):
         return blocked
-    before = case.live.name if case.live and case.live.name != slot.name and case.live.occupied else ""
+    before = case.live.name if case.live and case.live.name != slot.name and case.live.occupied else None
     read_again = case.app.route is not None and not case.app.route.htpasswd_intact
     # Both grow: never the same number twice, be it in the same second or by the same controller.
     attempt = case.seen.facts.now_epoch_seconds + case.seen.lease.generation if read_again else 0

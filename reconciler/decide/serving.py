@@ -19,7 +19,7 @@ def serving(target: Target, app: ObservedApp) -> Slot | None:
     return slot if slot and slot.state == "active" and slot.running else None
 
 
-def serving_version(target: Target, seen: ObservedHost | Unreachable) -> str:
-    """The version that serves; "" when none does, or when that could not be seen."""
+def serving_version(target: Target, seen: ObservedHost | Unreachable) -> str | None:
+    """The version that serves; None when none does, or when that could not be seen."""
     slot = serving(target, seen.app(target.app)) if isinstance(seen, ObservedHost) else None
-    return slot.running.version if slot and slot.running else ""
+    return slot.running.version if slot and slot.running else None

@@ -29,7 +29,7 @@ def carries(slot: Slot, target: Target, app: ObservedApp) -> bool:
     return identity is not None and (slot.running if slot.running_now else slot.prepared) == identity
 
 
-def choose_slot(target: Target, app: ObservedApp, live: Slot | None, crowded: str = "") -> Slot:
+def choose_slot(target: Target, app: ObservedApp, live: Slot | None, crowded: str | None = None) -> Slot:
     """Where the wanted release runs or shall run: where it is already, else a slot that does not serve.
 
     With one slot, or `crowded`, it takes the place of what serves. One whose port was lost to somebody else gives way.
@@ -46,16 +46,16 @@ def choose_slot(target: Target, app: ObservedApp, live: Slot | None, crowded: st
     return next((slot for slot in idle if carries(slot, target, app)), None) or idle[0]
 
 
-def shortage(target: Target, seen: ObservedHost, live: Slot | None) -> str:
-    """Why the host has no room for a second copy beside the one that serves; "" when it has, or needs none."""
+def shortage(target: Target, seen: ObservedHost, live: Slot | None) -> str | None:
+    """Why the host has no room for a second copy beside the one that serves; None when it has, or needs none."""
     app = seen.app(target.app)
     if live is None or not live.running_now or carries(live, target, app):
-        return ""
+        return None
     if any(slot.running_now and carries(slot, target, app) for slot in app.slots):
         return ""  # it runs already
     needed_kib, available_kib = int(live.memory_kib * MEMORY_HEADROOM), seen.facts.memory_available_kib
     if needed_kib <= available_kib:
-        return ""
+        return None
     return f"a second copy needs about {needed_kib // 1024} MiB of memory and {available_kib // 1024} MiB are available"
 
 

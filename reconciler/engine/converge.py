@@ -111,7 +111,7 @@ class Pass:
             return await observe(self.hosts[name], self.sites[name], on_host, self.controller)
         except Exception as raised:  # our mistake about one host must not keep the others waiting
             error = Unexpected(raised)
-            return Unreachable(name, str(error), error.next_step, error.retryable, error.kind)
+            return Unreachable(name, str(error), error.next_step or None, error.retryable, error.kind)
 
     async def _converge_or_block(self, files: TargetFiles, schedule: Schedule, deadline: float) -> Outcome:
         target = files.target
@@ -119,7 +119,7 @@ class Pass:
             return await self._converge(files, schedule, deadline)
         except Exception as raised:  # nor one about an app
             error = Unexpected(raised)
-            end = Blocked(target.host, target.app, str(error), error.next_step, retryable=True, kind=error.kind)
+            end = Blocked(target.host, target.app, str(error), error.next_step or None, retryable=True, kind=error.kind)
             return Outcome(end)
 
     async def _converge(self, files: TargetFiles, schedule: Schedule, deadline: float) -> Outcome:
@@ -169,7 +169,7 @@ class Pass:
                 target.host,
                 target.app,
                 files.mask(str(error)),
-                error.next_step,
+                error.next_step or None,
                 serving_version(target, seen),
                 retryable=error.retryable,
                 kind=error.kind,

@@ -35,8 +35,8 @@ async def preview(opened: OpenFleet, *, allow_prune: bool = False) -> list[Fores
     for files in targets:
         seen = await looks[files.target.host]
         if isinstance(seen, ObservedHost) and files.target.host in coming:
-            facts = replace(seen.facts, route_trouble="")  # its folder comes with it
-            seen = replace(seen, traefik="", entry_points=None, facts=facts)
+            facts = replace(seen.facts, route_trouble=None)  # its folder comes with it
+            seen = replace(seen, traefik=None, entry_points=None, facts=facts)
         files = await mark_if_behind(await schedule.skip_second_migration(files), seen, who, opened.behind)
         ahead = plan(files.target, seen)
         if files.target.proxy and ahead.actions and isinstance(ahead.end, Converged):

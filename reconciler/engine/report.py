@@ -58,14 +58,14 @@ def blocked_text(end: Blocked) -> str:
 
 def end_json(end: Converged | Blocked) -> dict[str, Any]:
     if isinstance(end, Converged):
-        noted = {"note": end.note, "next": end.next_step} if end.note else {}
+        noted = {"note": end.note, "next": end.next_step or ""} if end.note else {}
         return {"outcome": "converged", "version": end.version, "slot": end.slot, **noted}
     return {
         "outcome": "blocked",
         "kind": end.kind,
         "reason": end.reason,
-        "next": end.next_step,
-        "serving": end.serving,
+        "next": end.next_step or "",
+        "serving": end.serving or "",
         "log": list(end.log_tail),
     }
 

@@ -22,7 +22,7 @@ async def mark_if_behind(
     if behind is None or controller.revision is None or isinstance(seen, Unreachable):
         return files
     app = seen.app(files.target.app)
-    if app.commit in ("", controller.revision) or app.owner != controller.owner:
+    if app.commit in (None, controller.revision) or app.owner != controller.owner:
         return files
     if isinstance(next_action(files.target, seen), Converged | Blocked):
         return files

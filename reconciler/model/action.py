@@ -70,7 +70,7 @@ class StartInstance(SlotAction):
     """Write the slot's files and start its unit. What runs in the slot is stopped first, and its files are kept."""
 
     identity: Identity
-    takes_over: str = ""  # a unit set up by hand that has to let go of the ports first
+    takes_over: str | None = None  # a unit set up by hand that has to let go of the ports first
     verb = "start"
 
     @property
@@ -108,7 +108,7 @@ class Cutover(SlotAction):
     """
 
     invocation: str
-    from_slot: str = ""
+    from_slot: str | None = None
     attempt: int = 0
     verb = "cutover"
 
@@ -122,7 +122,7 @@ class EnableInstance(SlotAction):
     """Enable the slot for boot: from now on it is the one that counts. No route is involved."""
 
     invocation: str
-    takes_over: str = ""  # a unit set up by hand that is not to come back
+    takes_over: str | None = None  # a unit set up by hand that is not to come back
     verb = "enable"
 
 
@@ -211,7 +211,7 @@ class RejectRelease(SlotAction):
 
     identity: Identity
     why: str
-    takes_over: str = ""  # a unit set up by hand that serves again
+    takes_over: str | None = None  # a unit set up by hand that serves again
     verb = "reject"
 
 
@@ -238,8 +238,8 @@ class Converged:
     app: str
     version: str
     slot: str
-    note: str = ""
-    next_step: str = ""
+    note: str | None = None
+    next_step: str | None = None
 
 
 @dataclass(frozen=True)
@@ -249,8 +249,8 @@ class Blocked:
     host: str
     app: str
     reason: str
-    next_step: str = ""
-    serving: str = ""  # the version that still serves, "" when none does
+    next_step: str | None = None
+    serving: str | None = None  # the version that still serves, None when none does
     log_tail: tuple[str, ...] = ()
     retryable: bool = False  # the cause can pass by itself
     kind: Kind = field(default="other", kw_only=True)

@@ -62,13 +62,13 @@ class Slot:
     memory_kib: int = 0
     enabled: bool = False
     listening: bool = False  # a process of this unit listens on the slot's port
-    stranger: str = ""  # somebody else listens there, and gets what is sent to the port
+    stranger: str | None = None  # somebody else listens there, and gets what is sent to the port
     port_lost: bool = False  # and that is certain
     open_connections: int = 0
     health: str = ""  # what the health path answered at the look: "200", "503", "connection refused"
     healthy: bool | None = None  # None: not asked
     healthy_for_seconds: float | None = None  # evidence
-    failure: str = ""  # evidence: why waiting for health was given up
+    failure: str | None = None  # evidence: why waiting for health was given up
     log_tail: tuple[str, ...] = ()
     drained: bool = False  # evidence
 
@@ -115,7 +115,7 @@ class AppliedRoute:
 
     slot: str
     digest: str
-    problem: str = ""  # Traefik disabled the router, and why
+    problem: str | None = None  # Traefik disabled the router, and why
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class Unfitting:
     """Why what a host says of an app was not read, in words of ours, and what to do about it."""
 
     reason: str
-    next_step: str = ""
+    next_step: str | None = None
 
 
 @dataclass(frozen=True)
@@ -148,20 +148,20 @@ class ObservedApp:
     foreign: tuple[str, ...] = ()  # files at our places that we did not write
     taken: tuple[str, ...] = ()  # where systemd would put the app's state or user at its first start, and is not ours
     damaged: tuple[str, ...] = ()  # releases in use whose tree is not what was installed
-    owner: str = ""  # whose desired state it belongs to, "" before the first change
-    commit: str = ""  # of the desired state by which it was changed last, "" when that was of files
-    suspended: str = ""  # who, until when and why; nothing is changed meanwhile
+    owner: str | None = None  # whose desired state it belongs to, None before the first change
+    commit: str | None = None  # of the desired state by which it was changed last, None when that was of files
+    suspended: str | None = None  # who, until when and why; nothing is changed meanwhile
     route: RouteFile | None = None
     route_deleted: bool = False  # we wrote one, and it is not there
     applied: AppliedRoute | None = None
-    by_hand: str = ""  # Traefik only: a unit that somebody set up does its work, and may be taken over from
+    by_hand: str | None = None  # Traefik only: a unit that somebody set up does its work, and may be taken over from
     hand_ports: tuple[int, ...] = ()  # Traefik only: those of its slots on which a unit listens that somebody set up
     watched: tuple[str, ...] = ()  # Traefik only: the files it serves routes from
     markers: tuple[str, ...] = ()  # Traefik only: what shows that it has applied those of them that are ours
     crash_dumps: tuple[CrashDump, ...] = ()
     unreadable: Unfitting | None = None
-    unconfirmed: str = ""  # evidence: how long Traefik was asked in vain
-    uncertified: str = ""  # evidence: how long a certificate was waited for in vain
+    unconfirmed: str | None = None  # evidence: how long Traefik was asked in vain
+    uncertified: str | None = None  # evidence: how long a certificate was waited for in vain
 
     def slot(self, name: str) -> Slot:
         """The slot of that name; an empty one when nothing of it was seen."""
@@ -178,7 +178,7 @@ class HostFacts:
 
     now_epoch_seconds: int = 0
     memory_available_kib: int = 0
-    route_trouble: str = ""  # why no route can be written
+    route_trouble: str | None = None  # why no route can be written
     traefik_up: bool = False  # a unit of Traefik's runs or is being started, whether it answers or not
 
 
@@ -206,7 +206,7 @@ class Certificate:
 
 @dataclass(frozen=True)
 class ObservedHost:
-    """One look at one host. `traefik` is "" when it answered, else what was seen instead.
+    """One look at one host. `traefik` is None when it answered, else what was seen instead.
 
     `entry_points` and `certificates` are Traefik's; None when it did not say. It gets certificates between two looks:
     `certificates_at` says when these were seen, on the host's clock.
@@ -217,9 +217,9 @@ class ObservedHost:
     host: str
     facts: HostFacts = HostFacts()
     lease: Lease = Lease()
-    locked: str = ""
+    locked: str | None = None
     apps: dict[str, ObservedApp] = field(default_factory=dict)
-    traefik: str = ""
+    traefik: str | None = None
     entry_points: tuple[str, ...] | None = None
     certificates: tuple[Certificate, ...] | None = None
     certificates_at: int = 0
@@ -248,6 +248,6 @@ class Unreachable:
 
     host: str
     reason: str
-    next_step: str = ""
+    next_step: str | None = None
     retryable: bool = True
     kind: Kind = "unreachable"

@@ -18,7 +18,7 @@ class Outcome:
     end: Converged | Blocked
     actions: tuple[AnyAction, ...] = ()
     seconds: float = 0.0
-    before: str = ""  # the version that ran when it began
+    before: str | None = None  # the version that ran when it began
     waited_seconds: float = 0.0  # for another controller
 
     def then(self, later: Outcome) -> Outcome:

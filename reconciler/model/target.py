@@ -57,17 +57,17 @@ class Target:
     only_report_drift: bool = False
     gone: bool = False  # the desired state names it no more: it is to be removed from this host
     attempt: str = ""  # digest of what else can make it succeed: the migration, and how health is asked
-    behind: str = ""  # why this desired state is older than what was applied to the host
-    waits_for: str = ""  # why it may not be removed yet
+    behind: str | None = None  # why this desired state is older than what was applied to the host
+    waits_for: str | None = None  # why it may not be removed yet
     proxy: bool = False  # it is Traefik itself: others are served through it
     too_many_removed: bool = False  # and that is because of how many others would go with it
-    missing: str = ""  # why no digest of the version is known
-    missing_next: str = ""  # what to do about that
+    missing: str | None = None  # why no digest of the version is known
+    missing_next: str | None = None  # what to do about that
     missing_kind: Kind = "artifact"
     comes_later: bool = False  # that can pass by itself
 
     @classmethod
-    def removal(cls, host: str, app: str, waits_for: str = "", *, too_many: bool = False) -> Target:
+    def removal(cls, host: str, app: str, waits_for: str | None = None, *, too_many: bool = False) -> Target:
         """An app that shall not be on this host any more."""
         return cls(host, app, "", None, "", "", (), gone=True, waits_for=waits_for, too_many_removed=too_many)
 

@@ -64,7 +64,14 @@ def state_of(outcome: Outcome, secrets: Collection[str] = ()) -> State:
     text = fixed_text(end.reason.removeprefix(f"host {end.host}: "), secrets)
     digest = "" if problem in WORDLESS else hashlib.sha256(text.encode()).hexdigest()[:16]
     return State(
-        "", problem, digest, text, fixed_text(end.next_step, secrets), end.serving, changed, rolled_out=rolled_out
+        "",
+        problem,
+        digest,
+        text,
+        fixed_text(end.next_step or "", secrets),
+        end.serving or "",
+        changed,
+        rolled_out=rolled_out,
     )
 
 

@@ -131,15 +131,15 @@ async def _get(host: Transport, port: int, path: str, connection: HttpConnection
             http.close()
 
 
-def trouble_of_traefik(seen: ObservedHost, held: dict[int, Rawdata | str]) -> str:
-    """Say why it is unknown what Traefik serves. "" if the accepted Traefik has answered, or, without one, any has."""
+def trouble_of_traefik(seen: ObservedHost, held: dict[int, Rawdata | str]) -> str | None:
+    """Say why it is unknown what Traefik serves. None if the accepted Traefik has answered, or else any has."""
     live = [int(slot.name) for slot in seen.app(TRAEFIK).slots if slot.enabled and int(slot.name) in seen.traefik_ports]
     silent = {port: f"its API on 127.0.0.1:{port}: Traefik does not listen there" for port in live}
     counting = {port: held.get(port, silent[port]) for port in live} or held
     troubles = [answer for answer in counting.values() if isinstance(answer, str)]
     if not counting:
         return "the host has none"
-    return troubles[0] if len(troubles) == len(counting) else ""
+    return troubles[0] if len(troubles) == len(counting) else None
 
 
 Health = tuple[bool, str]

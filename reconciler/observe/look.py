@@ -37,7 +37,7 @@ async def observe(
         traefiks = await questions.answers_of(api_ports(seen, site))
     except HostError as error:
         reason = str(error).removeprefix(f"host {host.name}: ")
-        return Unreachable(host.name, reason, error.next_step, error.retryable, error.kind)
+        return Unreachable(host.name, reason, error.next_step or None, error.retryable, error.kind)
     finally:
         await questions.end()
     health = {slot: answer for (slot, _), answer in zip(ports, answers, strict=True)}
@@ -45,7 +45,7 @@ async def observe(
     answered = [rawdata for rawdata in held.values() if isinstance(rawdata, dict)]
     apps = {name: _with_answers(name, app, answered, health) for name, app in reply.apps.items()}
     lease = replace(reply.lease, abandoned=is_dead(reply.lease.token))
-    locked = f"{lease.holder} is changing this host" if lease.is_held_by_other(controller.token) else ""
+    locked = f"{lease.holder} is changing this host" if lease.is_held_by_other(controller.token) else None
     return replace(
         seen,
         lease=lease,

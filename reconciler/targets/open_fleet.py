@@ -178,7 +178,7 @@ def _add(opened: OpenFleet, app: App, host: str, result: str | ReconcileError, s
         if isinstance(result, ArtifactUnavailable):
             files = _without_artifact(files, result)
     except ReconcileError as error:
-        opened.refused.append(Blocked(host, app.app, str(error), error.next_step, kind=error.kind))
+        opened.refused.append(Blocked(host, app.app, str(error), error.next_step or None, kind=error.kind))
         opened.whole = False  # an app that cannot be worked out is still wanted
     else:
         opened.targets.append(files)
@@ -189,7 +189,7 @@ def _without_artifact(files: TargetFiles, error: ArtifactUnavailable) -> TargetF
     if not isinstance(error, ArtifactAwaited):
         missing = f"the artifact of version {files.target.version} cannot be had: {error}"
     target = replace(
-        files.target, missing=missing, missing_next=error.next_step, missing_kind=error.kind, comes_later=True
+        files.target, missing=missing, missing_next=error.next_step or None, missing_kind=error.kind, comes_later=True
     )
     return replace(files, target=target)
 

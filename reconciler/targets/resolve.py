@@ -128,7 +128,7 @@ class TargetFiles:
         return mask(text, self.secrets)
 
 
-def removal(site: HostSite, app: str, waits_for: str = "", *, too_many: bool = False) -> TargetFiles:
+def removal(site: HostSite, app: str, waits_for: str | None = None, *, too_many: bool = False) -> TargetFiles:
     """The target of an app that shall not be on this host any more."""
     target = Target.removal(site.name, app, waits_for, too_many=too_many)
     return TargetFiles(target, None, site, None, None, Path(), {}, frozenset())

@@ -23,7 +23,7 @@ class Unreadable(ValueError):
 class Unfit(ValueError):
     """One record of an app that no host of ours prints. `str()` says which, fit to print; `next_step` what to do."""
 
-    def __init__(self, message: str, next_step: str = "") -> None:
+    def __init__(self, message: str, next_step: str | None = None) -> None:
         super().__init__(printable(message))
         self.next_step = next_step
 

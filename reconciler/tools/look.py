@@ -113,7 +113,7 @@ def _read_facts(looked: _Looked, apps: dict[str, ObservedApp]) -> HostFacts:
     return HostFacts(
         now_epoch_seconds=looked.now,
         memory_available_kib=int(host.get("memory", 0)),
-        route_trouble=host.get("noroutes", ""),
+        route_trouble=host.get("noroutes"),
         traefik_up=any(state_of(unit) in ("active", "activating") for unit in traefiks),
     )
 
@@ -160,9 +160,9 @@ def _readable_app(sight: Sight, now: int) -> ObservedApp:
         foreign=tuple(path for path in ours if path not in inventory),
         taken=tuple(place for place in places.handed_over if (place,) in sight.of("taken")),
         damaged=tuple(name for (name,) in sight.of("damaged")),
-        owner=sight.first("owner"),
-        commit=sight.first("commit"),
-        suspended=next((_read_suspension(record, now, places.app) for record in sight.of("suspended")), ""),
+        owner=sight.first("owner") or None,
+        commit=sight.first("commit") or None,
+        suspended=next((_read_suspension(record, now, places.app) for record in sight.of("suspended")), None),
         route=_read_route(sight, now),
         route_deleted=places.route in inventory and places.route not in sight.sums,
         crash_dumps=tuple(
@@ -189,7 +189,7 @@ def _with_traefik(app: ObservedApp, sight: Sight) -> ObservedApp:
         slots=slots,
         route=None,
         foreign=(*foreign, hand) if works and not ours else foreign,
-        by_hand=HAND_UNIT if works and ours else "",
+        by_hand=HAND_UNIT if works and ours else None,
         hand_ports=tuple(int(each) for each in ports if listens(HAND_UNIT, each, sight.processes)),
         watched=route_files([name for (name,) in sight.of("watched")]),
         markers=_markers(sight),
@@ -224,14 +224,14 @@ def _read_quarantine(at: str, tried: str, reason: str) -> Quarantine:
     return Quarantine(identity, printable(reason, 1000), epoch(at, "a time in its quarantine"), attempt)
 
 
-def _read_suspension(record: tuple[str, ...], now: int, app: str) -> str:
-    """`by WHO until WHEN: WHY`; "" when it is over."""
+def _read_suspension(record: tuple[str, ...], now: int, app: str) -> str | None:
+    """`by WHO until WHEN: WHY`; None when it is over."""
     said, who, reason = record
     try:
         until = epoch(said, "the time until which it is suspended")
     except Unfit as error:
         raise Unfit(str(error), f"reconcile resume {app}") from None
     if until and until <= now:
-        return ""
+        return None
     end = f" until {datetime.fromtimestamp(until, UTC):%Y-%m-%d %H:%M} UTC" if until else ""
     return f"by {who}{end}: {printable(reason, 1000)}"

@@ -80,7 +80,7 @@ def read_applied(app: str, rawdata: dict[str, Any]) -> AppliedRoute | None:
     middlewares = {**rawdata.get("tcpMiddlewares", {}), **rawdata.get("middlewares", {})}
     passed = [name for router in ours.values() for name in router.get("middlewares", [])]
     on_the_way = [middlewares.get(name if "@" in name else f"{name}@file", {"status": "enabled"}) for name in passed]
-    return AppliedRoute(slot, route_digest, "; ".join(_problems([*ours.values(), *on_the_way])))
+    return AppliedRoute(slot, route_digest, "; ".join(_problems([*ours.values(), *on_the_way])) or None)
 
 
 def _is_of(app: str, name: str) -> bool:

@@ -208,7 +208,7 @@ def taken(world: World, name: str, **changes: object) -> None:
 
 
 def free(world: World, name: str) -> None:
-    again = replace(world.app.slot(name), stranger="", port_lost=False, listening=True, healthy=True, state="active")
+    again = replace(world.app.slot(name), stranger=None, port_lost=False, listening=True, healthy=True, state="active")
     world.seen = world.seen.with_app("hello", world.app.with_slot(again))
 
 
@@ -243,7 +243,7 @@ def test_with_no_port_left_it_waits_without_a_route_and_heals_by_itself(slots: t
     world.seen = world.seen.with_app("hello", replace(world.app, applied=None))  # Traefik has seen it go
     world.once_served = False
     for name in slots:
-        free(world, name) if name == "4000" else taken(world, name, stranger="", port_lost=False)
+        free(world, name) if name == "4000" else taken(world, name, stranger=None, port_lost=False)
     assert isinstance(run_pass(world, target), Converged)
     assert verbs(world) == ["unroute", "cutover", "confirm"]
 
@@ -309,7 +309,7 @@ def test_what_an_app_would_take_from_somebody_else_stops_it_before_its_first_act
         "foreign",
         "/var/lib/hello, a user hello is there already and is not reconcile's, so nothing is given to the app or moved",
     )
-    assert "reconcile adopt hello" in end.next_step
+    assert "reconcile adopt hello" in (end.next_step or "")
 
 
 CHANGES = st.sampled_from(["1", "2", "3", "bad", "1:e2", "2:bad-env", "3:e2"])
@@ -422,7 +422,7 @@ def test_an_accepted_instance_that_keeps_crashing_is_never_converged(changes: di
     assert isinstance(step, WaitHealthy)
     assert step.reason == said
     assert isinstance(end, Blocked)
-    assert (end.kind, end.retryable, end.serving) == ("crashing", True, "")
+    assert (end.kind, end.retryable, end.serving) == ("crashing", True, None)
     assert end.reason == f"slot 4000 (1): {said}"
     live(world, state="active", listening=True, healthy=True)
     assert isinstance(run_pass(world, target), Converged)

@@ -102,7 +102,7 @@ def test_behind_nothing_is_changed_and_the_way_out_is_told() -> None:
     assert isinstance(end, Blocked)
     assert (end.kind, end.serving, world.actions) == ("step_back", "2", [])
     assert end.reason.endswith("; it would install: not on the host")
-    assert "--allow-step-back" in end.next_step
+    assert "--allow-step-back" in (end.next_step or "")
 
 
 def judged(seen: ObservedHost, owner: str = OWNER, revision: str | None = "old") -> tuple[TargetFiles, list[str]]:
@@ -117,7 +117,7 @@ def judged(seen: ObservedHost, owner: str = OWNER, revision: str | None = "old")
     return asyncio.run(mark_if_behind(files, seen, who, older)), asked
 
 
-def seen(**changes: str) -> ObservedHost:
+def seen(**changes: str | None) -> ObservedHost:
     host = ObservedHost("a")
     return host.with_app("hello", replace(host.app("hello"), **{"owner": OWNER, "commit": "new", **changes}))  # type: ignore[arg-type]
 
@@ -133,7 +133,7 @@ def test_git_is_asked_about_what_the_same_desired_state_did_before() -> None:
     ("host", "owner", "revision"),
     [
         (seen(commit="old"), OWNER, "old"),
-        (seen(commit=""), OWNER, "old"),
+        (seen(commit=None), OWNER, "old"),
         (seen(owner="another"), OWNER, "old"),
         (seen(), OWNER, None),
     ],
@@ -142,5 +142,5 @@ def test_git_is_asked_about_what_the_same_desired_state_did_before() -> None:
 def test_otherwise_nothing_is_asked(host: ObservedHost, owner: str, revision: str | None) -> None:
     files, asked = judged(host, owner, revision)
 
-    assert (files.target.behind, asked) == ("", [])
+    assert (files.target.behind, asked) == (None, [])
     assert isinstance(next_action(files.target, host), AnyAction)

@@ -147,20 +147,20 @@ USERS = ("user 64000 /var/lib/private/hello", "user 64001 /var/lib/private/evil"
 @pytest.mark.parametrize(
     ("own", "others", "stranger", "lost"),
     [
-        ("0", (), "", False),
-        ("0", ("listen 4000 7 64001 2",), "", False),  # all of IPv6, beside it
-        ("0", ("listen 4000 7 64001 3",), "", False),  # 127.0.0.2
-        ("1", ("listen 4000 7 64001 2", "listen 4000 8 64001 3"), "", False),
+        ("0", (), None, False),
+        ("0", ("listen 4000 7 64001 2",), None, False),  # all of IPv6, beside it
+        ("0", ("listen 4000 7 64001 3",), None, False),  # 127.0.0.2
+        ("1", ("listen 4000 7 64001 2", "listen 4000 8 64001 3"), None, False),
         ("2", ("listen 4000 7 64001 0", *USERS), "the app evil", True),  # nearer than its own
         (None, ("listen 4000 7 64001 0", *USERS), "the app evil", True),
         (None, ("listen 4000 7 0 1", *USERS), "another program", True),
-        (None, ("listen 4000 7 64000 0", *USERS), "", False),  # a process of its own that was not found among many
+        (None, ("listen 4000 7 64000 0", *USERS), None, False),  # a process of its own that was not found among many
         (None, ("listen 4000 7 64001 0",), "another program", False),  # where no user tells whose it is
-        (None, ("listen 4000 7 64001 3", *USERS), "", False),
+        (None, ("listen 4000 7 64001 3", *USERS), None, False),
     ],
 )
 def test_who_gets_what_is_sent_to_a_port_is_told_from_who_listens_beside(
-    own: str | None, others: tuple[str, ...], stranger: str, lost: bool
+    own: str | None, others: tuple[str, ...], stranger: str | None, lost: bool
 ) -> None:
     reply = with_lines(without_lines(case("one_live_slot"), "^listen"), "processes", *others)
     if own:
@@ -336,7 +336,7 @@ def test_traefik_shows_from_what_it_serves() -> None:
     app = traefik(TRAEFIK_LIVE)
 
     assert (app.watched, app.markers) == (("mine.toml", "shop.yml"), ("shop-route-4000-d2facffd87f0",))
-    assert (app.route, app.by_hand, app.foreign) == (None, "", ())
+    assert (app.route, app.by_hand, app.foreign) == (None, None, ())
     assert app.slot("4000").files_intact
 
 
@@ -368,11 +368,11 @@ def test_a_unit_set_up_by_hand_is_known_by_its_mark_or_as_adopted() -> None:
 
     assert (traefik(ours).by_hand, traefik(ours).foreign) == ("traefik.service", ())
     assert (traefik(adopted).by_hand, traefik(adopted).foreign) == ("traefik.service", ())
-    assert (traefik(by_hand()).by_hand, traefik(by_hand()).foreign) == ("", (HAND_UNIT,))
+    assert (traefik(by_hand()).by_hand, traefik(by_hand()).foreign) == (None, (HAND_UNIT,))
 
 
 def test_a_unit_that_neither_runs_nor_would_at_boot_is_in_nobodys_way() -> None:
     at_boot = by_hand("inactive", more="hand enabled")
 
-    assert (traefik(by_hand("inactive")).by_hand, traefik(by_hand("inactive")).foreign) == ("", ())
+    assert (traefik(by_hand("inactive")).by_hand, traefik(by_hand("inactive")).foreign) == (None, ())
     assert traefik(at_boot).foreign == (HAND_UNIT,)

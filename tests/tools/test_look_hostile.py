@@ -198,7 +198,7 @@ def test_what_does_not_fit_makes_its_app_unreadable_and_no_other(line: str, says
     unreadable = reply.apps["app00"].unreadable
     assert isinstance(unreadable, Unfitting)
     assert says in unreadable.reason
-    assert unreadable.next_step.startswith(remedy)
+    assert (unreadable.next_step or "").startswith(remedy)
     assert reply.apps["app01"] == read_reply(text, Layout()).apps["app01"]
     for target in (replace(wanted(), app="app00"), Target.removal("a", "app00")):
         step = next_action(target, seen)

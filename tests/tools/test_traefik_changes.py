@@ -40,7 +40,7 @@ def by_hand(*, foreign: bool = False) -> World:
     slot = Slot("8080", stranger="another program")
     app = ObservedApp(slots=(slot,), by_hand=HAND)
     if foreign:
-        app = replace(app, by_hand="", foreign=("/etc/systemd/system/traefik.service",))
+        app = replace(app, by_hand=None, foreign=("/etc/systemd/system/traefik.service",))
     return World(ObservedHost("a", apps={"hello": app}))
 
 
@@ -52,7 +52,7 @@ def test_one_set_up_by_hand_is_taken_over_and_never_comes_back() -> None:
     start = world.actions[1]
     assert isinstance(start, StartInstance) and start.takes_over == HAND
     assert "no service for about a second" in start.reason
-    assert world.app.by_hand == ""
+    assert world.app.by_hand is None
 
 
 @pytest.mark.parametrize("cut", range(5))
@@ -62,7 +62,7 @@ def test_a_take_over_cut_anywhere_leaves_somebody_enabled_and_is_finished_by_the
     run_pass(world, proxy(), cut_after=cut)
     assert world.app.by_hand or any(slot.enabled for slot in world.app.slots)
     assert isinstance(run_pass(world, proxy()), Converged)
-    assert world.app.by_hand == ""
+    assert world.app.by_hand is None
 
 
 def test_one_that_cannot_start_gives_back_what_it_took() -> None:
@@ -79,7 +79,7 @@ def test_a_unit_of_somebody_else_is_left_alone_with_the_way_to_adopt_it() -> Non
 
     end = run_pass(world, proxy())
     assert isinstance(end, Blocked) and world.actions == []
-    assert "reconcile adopt traefik" in end.next_step
+    assert "reconcile adopt traefik" in (end.next_step or "")
 
 
 def test_an_old_unit_that_runs_again_beside_ours_is_ended() -> None:
@@ -90,7 +90,7 @@ def test_an_old_unit_that_runs_again_beside_ours_is_ended() -> None:
     world.actions.clear()
 
     assert isinstance(run_pass(world, proxy()), Converged)
-    assert (world.app.by_hand, verbs(world)) == ("", ["enable"])
+    assert (world.app.by_hand, verbs(world)) == (None, ["enable"])
 
 
 # --- several instances, one answer
@@ -141,8 +141,8 @@ def test_the_live_one_counts_and_without_one_any_that_answers() -> None:
     live, candidate = running("8080", enabled=True), running("8081", enabled=False)
 
     assert trouble_of_traefik(host(live, candidate), {8080: "refused", 8081: {}}) == "refused"
-    assert trouble_of_traefik(host(live, candidate), {8080: {}, 8081: "refused"}) == ""
-    assert trouble_of_traefik(host(), {8080: {}}) == ""
-    assert "Traefik does not listen there" in trouble_of_traefik(host(live, candidate), {8081: {}})
-    assert trouble_of_traefik(host(), {}) != ""
+    assert trouble_of_traefik(host(live, candidate), {8080: {}, 8081: "refused"}) is None
+    assert trouble_of_traefik(host(), {8080: {}}) is None
+    assert "Traefik does not listen there" in (trouble_of_traefik(host(live, candidate), {8081: {}}) or "")
+    assert trouble_of_traefik(host(), {})
     assert trouble_of_traefik(host(), {8080: "refused", 8081: "refused too"}) == "refused"
