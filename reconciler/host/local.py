@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-from typing import TypeVar
 
 from reconciler.errors import HostRefused, HostUnreachable
 from reconciler.host.terminal import lend_terminal
@@ -22,15 +21,10 @@ from reconciler.host.transport import (
     TooMuch,
     Writer,
     converse,
-    feed,
-    read_all,
-    read_end,
     too_long_words,
     why_refused,
 )
 from reconciler.programs import why_not_started
-
-T = TypeVar("T")
 
 
 class LocalHost:
@@ -51,11 +45,8 @@ class LocalHost:
         try:
             with self.round_trips:
                 async with asyncio.timeout(timeout_seconds):
-                    stdout, stderr = await converse(
-                        read_all(_given(process.stdout), on_output),
-                        read_end(_given(process.stderr)) if on_output else read_all(_given(process.stderr), None),
-                        feed(_given(process.stdin), stdin),
-                    )
+                    assert process.stdin and process.stdout and process.stderr
+                    stdout, stderr = await converse(process.stdin, stdin, process.stdout, process.stderr, on_output)
                     status = await process.wait()
         except TimeoutError:
             await _end(process)
@@ -109,8 +100,3 @@ async def _end(process: asyncio.subprocess.Process) -> None:
             async with asyncio.timeout(ENDS_WITHIN_SECONDS):
                 await process.wait()
                 return
-
-
-def _given(stream: T | None) -> T:
-    assert stream is not None
-    return stream

@@ -16,9 +16,6 @@ from reconciler.host.transport import (
     OnOutput,
     Stdin,
     converse,
-    feed,
-    read_all,
-    read_end,
 )
 
 if TYPE_CHECKING:
@@ -56,11 +53,7 @@ async def carry_out(process: Process, stdin: Stdin, timeout_seconds: float, on_o
     """
     try:
         async with asyncio.timeout(timeout_seconds):
-            stdout, stderr = await converse(
-                read_all(process.stdout, on_output),
-                read_end(process.stderr) if on_output else read_all(process.stderr, None),
-                feed(process.stdin, stdin),
-            )
+            stdout, stderr = await converse(process.stdin, stdin, process.stdout, process.stderr, on_output)
             await process.wait_closed()
     except BaseException:
         await _end(process)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shlex
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -222,13 +222,15 @@ async def read_end(reader: Reader) -> bytes:
 
 
 async def converse(
-    stdout: Coroutine[None, None, bytes], stderr: Coroutine[None, None, bytes], feed: Coroutine[None, None, None]
+    command: Input, stdin: Stdin, stdout: Reader, stderr: Reader, on_output: OnOutput | None
 ) -> tuple[bytes, bytes]:
     """Feed a command while reading its output, and return its stdout and stderr.
 
-    Feeding stops once both have ended.
+    With `on_output`, stdout is passed there instead, and only the end of stderr is returned. Feeding stops once both
+    have ended. Raises TooMuch.
     """
-    feeding, reading = asyncio.ensure_future(feed), asyncio.gather(stdout, stderr)
+    errors = read_end(stderr) if on_output else read_all(stderr, None)
+    feeding, reading = asyncio.ensure_future(feed(command, stdin)), asyncio.gather(read_all(stdout, on_output), errors)
     try:
         either: list[asyncio.Future[Any]] = [feeding, reading]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)

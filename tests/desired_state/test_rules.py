@@ -7,38 +7,11 @@ from pathlib import Path
 import pytest
 
 from reconciler.desired_state.load import load
-from reconciler.errors import InvalidDesiredState, UsageError
+from reconciler.errors import UsageError
 from reconciler.model.desired import HostSpec, Layout
+from tests.support.desired_folder import HELLO, problems, write
 
-HELLO = """\
-app: hello
-version: 1.10
-artifact: {source: "../hello-{version}.tar.gz"}
-hosts: [web1]
-ports: [4000, 4001]
-"""
-
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
-def write(apps: dict[str, str], fleet: str | None = None) -> Path:
-    folder = Path("ds")
-    (folder / "apps").mkdir(parents=True, exist_ok=True)
-    for name, text in apps.items():
-        (folder / "apps" / f"{name}.yaml").write_text(text)
-    if fleet is not None:
-        (folder / "fleet.yaml").write_text(fleet)
-    return folder
-
-
-def problems(apps: dict[str, str], fleet: str | None = None) -> list[str]:
-    with pytest.raises(InvalidDesiredState) as refused:
-        load(write(apps, fleet))
-    assert all(problem.message and problem.next_step for problem in refused.value.problems)
-    return [str(problem).removeprefix("ds/") for problem in refused.value.problems]
+pytestmark = pytest.mark.usefixtures("in_own_folder")
 
 
 def other(changes: dict[str, str]) -> str:
