@@ -1,4 +1,4 @@
-"""What is to be said of every secret: who names it, where it is, who can read it, and what is wrong with it."""
+"""The report on every secret: what uses it, where it is, who can read it, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ State = Literal["ok", "missing", "refused", "stale", "unused"]
 
 @dataclass(frozen=True)
 class Row:
-    """One secret. `where` is "" when nothing has it."""
+    """One secret. `where` is "" if it was not found."""
 
     name: str
     state: State
@@ -36,20 +36,20 @@ class Row:
 async def audit(
     vault: Vault, references: Sequence[Reference], recipients: Sequence[Recipient], *, whole: bool, opens: bool = True
 ) -> list[Row]:
-    """A row for each secret that is named, and, with `whole`, for each that is there and is not. Sorted by name.
+    """Return a row for each secret in use; with `whole`, also for each stored one that is not. Sorted by name.
 
-    Without `opens` no private key and no command is used: then a state says only what can be seen from outside.
+    Without `opens`, no private key and no command is used: `state` then shows only what the files reveal.
     """
     users: dict[str, tuple[str, ...]] = {}
-    for each in references:
-        users[each.name] = (*users.get(each.name, ()), f"{each.user} {each.key}")
+    for reference in references:
+        users[reference.name] = (*users.get(reference.name, ()), f"{reference.user} {reference.key}")
     answer = await vault.read_all(users) if opens else None
     stored, broken = _stored_names(vault) if whole else (set(), {})
     rows = []
     for name in sorted({*users, *stored}):
         row = _unopened_row(vault, name, recipients)
         if name not in users:
-            row = row if row.wrong else replace(row, state="unused", reason="nothing names it")
+            row = row if row.wrong else replace(row, state="unused", reason="nothing uses it")
         elif answer is not None:
             row = _try_to_open(row, answer)
         rows.append(replace(row, used_by=users.get(name, ())))
@@ -67,7 +67,7 @@ def _try_to_open(row: Row, answer: Callable[[str], str]) -> Row:
 
 
 def _stored_names(vault: Vault) -> tuple[set[str], dict[str, SecretError]]:
-    """The names of all secrets in the files, and the SOPS files that give no names, with the reason."""
+    """Return the names of all secrets in the files, and the SOPS files that cannot be read, each with its error."""
     names = {path.removesuffix(".age") for path in vault.files if path.endswith(".age")}
     broken = {}
     for path in vault.files:
@@ -84,7 +84,7 @@ def _refused_row(name: str, where: str, error: SecretError) -> Row:
 
 
 def _unopened_row(vault: Vault, name: str, recipients: Sequence[Recipient]) -> Row:
-    """What can be told without opening anything."""
+    """Return what the files reveal without being opened."""
     if path := vault.age_file(name):
         return _age_row(name, path, readers_of(vault.files[path]), recipients)
     try:
@@ -98,23 +98,23 @@ def _unopened_row(vault: Vault, name: str, recipients: Sequence[Recipient]) -> R
 
 
 def _age_row(name: str, path: str, readers: Readers, recipients: Sequence[Recipient]) -> Row:
-    called = _names_of(readers.listed, recipients) or (f"{readers.keys} keys",)
-    why = readers.difference_from(recipients)
-    if not why:
-        return Row(name, "ok", f"{SECRETS}/{path}", readers=called)
-    next_step = "reconcile secrets rekey; whoever must not read it any more has read it: set a new value, too"
-    return Row(name, "stale", f"{SECRETS}/{path}", readers=called, reason=why, next_step=next_step)
+    names = _names_of(readers.listed, recipients) or (f"{readers.keys} keys",)
+    difference = readers.difference_from(recipients)
+    if not difference:
+        return Row(name, "ok", f"{SECRETS}/{path}", readers=names)
+    next_step = "reconcile secrets rekey; a removed recipient may know the value, so set a new one, too"
+    return Row(name, "stale", f"{SECRETS}/{path}", readers=names, reason=difference, next_step=next_step)
 
 
 def _row_outside_files(vault: Vault, name: str) -> Row:
     if words := command.command_of(vault.environ):
-        return Row(name, "ok", f"command {words[0]}", readers=(f"who may run {words[0]} here",))
+        return Row(name, "ok", f"command {words[0]}", readers=(f"users who may run {words[0]} here",))
     if variable_name(name) in vault.environ:
-        return Row(name, "ok", "environment", readers=("who runs reconcile here",))
+        return Row(name, "ok", "environment", readers=("the user who runs reconcile here",))
     return Row(name, "missing", "", reason=f"the secret {name} is not known", next_step=f"reconcile secrets set {name}")
 
 
 def _names_of(listed: Sequence[Recipient], recipients: Sequence[Recipient]) -> tuple[str, ...]:
-    """People's names, as the recipients file has them now."""
-    names = {each.key: each for each in recipients}
-    return tuple(str(names.get(each.key, each)) for each in listed)
+    """Return the names of these recipients, as they are in the recipients file now."""
+    named = {recipient.key: recipient for recipient in recipients}
+    return tuple(str(named.get(recipient.key, recipient)) for recipient in listed)

@@ -1,7 +1,7 @@
 """A password store of this controller, such as `pass show {name}`: one command for each secret, never through a shell.
 
-It is named in the environment of reconcile and not in the desired state. Who may commit says what runs on the servers,
-in a sandbox; what runs here, as the user that holds the keys to all servers, is said by whoever runs reconcile.
+The environment of reconcile sets it. The desired state may not choose this command: anyone who can commit could then
+run code on the machine that can log in to every server.
 """
 
 from __future__ import annotations
@@ -21,25 +21,26 @@ from reconciler.programs import is_missing
 VARIABLE = "RECONCILE_SECRETS_COMMAND"
 LONGEST_SECONDS = 30
 LARGEST_OUTPUT = 1 << 20
-_BY_HAND = f"try by hand what {VARIABLE} says"
+_BY_HAND = f"run the command of {VARIABLE} by hand"
 
 
 def command_of(environ: Mapping[str, str]) -> list[str] | None:
-    """Its words; None without one. Raises UsageError when it asks for no secret in particular."""
+    """Return the words of the command, or None if there is none. Raises UsageError if it does not contain {name}."""
     text = environ.get(VARIABLE, "")
     try:
         words = shlex.split(text)
     except ValueError:
-        raise UsageError(f"{VARIABLE} has a quote that is not closed", "write it like: pass show {name}") from None
+        raise UsageError(f"{VARIABLE} has an unclosed quote", "write it like: pass show {name}") from None
     if words and not any("{name}" in word for word in words[1:]):
         raise UsageError(f"{VARIABLE} has no {{name}} after the program", "write it like: pass show {name}")
     return words or None
 
 
 def ask(words: list[str], name: str, seconds: float = LONGEST_SECONDS) -> bytes | None:
-    """What the command prints for this secret; None where there is no such program. Raises SecretRefused.
+    """Return what the command prints for this secret; None if the program is not installed. Raises SecretRefused.
 
-    Neither its output nor its errors are ever repeated, for either may hold the value; nor its words, for a token.
+    Messages never quote its output or its errors, which may contain the value, or its arguments, which may contain a
+    token.
     """
     argv = [words[0], *(word.replace("{name}", name) for word in words[1:])]
     pipe, null = subprocess.PIPE, subprocess.DEVNULL
@@ -55,28 +56,30 @@ def ask(words: list[str], name: str, seconds: float = LONGEST_SECONDS) -> bytes 
         except (subprocess.TimeoutExpired, _TooMuch) as error:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            what = "says too much" if isinstance(error, _TooMuch) else "gave no answer"
+            what = "printed too much" if isinstance(error, _TooMuch) else "did not answer"
             within = "" if isinstance(error, _TooMuch) else f" within {seconds:g} s"
             raise SecretRefused(f"{words[0]} {what} for the secret {name}{within}", _BY_HAND) from None
     if process.returncode != 0:
-        raise SecretRefused(f"{words[0]} has no secret {name}: it ended with status {process.returncode}", _BY_HAND)
+        raise SecretRefused(
+            f"{words[0]} did not return the secret {name}: it ended with status {process.returncode}", _BY_HAND
+        )
     return output
 
 
 class _TooMuch(Exception):
-    """More than any secret has."""
+    """The output is longer than any secret."""
 
 
 def _output(process: subprocess.Popen[bytes], seconds: float) -> bytes:
-    """All it prints, once it has ended. Raises TimeoutExpired or _TooMuch."""
+    """Return all output of the process after its end. Raises TimeoutExpired or _TooMuch."""
     assert process.stdout is not None
-    end, said = time.monotonic() + seconds, bytearray()
+    end, output = time.monotonic() + seconds, bytearray()
     while select.select([process.stdout], [], [], max(0.0, end - time.monotonic()))[0]:
         piece = os.read(process.stdout.fileno(), 65536)
         if not piece:
             process.wait(max(0.0, end - time.monotonic()))
-            return bytes(said)
-        said += piece
-        if len(said) > LARGEST_OUTPUT:
+            return bytes(output)
+        output += piece
+        if len(output) > LARGEST_OUTPUT:
             raise _TooMuch
     raise subprocess.TimeoutExpired(process.args, seconds)

@@ -1,4 +1,4 @@
-"""A value in $EDITOR: a file for us alone, in memory where there is such a place, and gone whatever happens."""
+"""A value in $EDITOR, as a file that only we can read, in memory where possible, and always removed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 
 
 def edit(value: bytes, name: str, environ: Mapping[str, str]) -> bytes:
-    """What the editor left. Raises UsageError when there is none or it failed; then nothing counts."""
+    """Return the value as the editor saved it. Raises UsageError if the editor cannot be run or failed."""
     words = shlex.split(environ.get("VISUAL") or environ.get("EDITOR") or "vi")
     with _private_folder(environ) as folder:
         file = folder / name.rpartition("/")[2]
@@ -36,27 +36,27 @@ def edit(value: bytes, name: str, environ: Mapping[str, str]) -> bytes:
         except OSError as error:
             next_step = "set EDITOR, or use reconcile secrets set"
             why = why_not_started(words[0], error)
-            raise UsageError(f"{words[0]} cannot be used as an editor: {why}", next_step) from None
+            raise UsageError(f"{words[0]} cannot be run as an editor: {why}", next_step) from None
 
 
 @contextmanager
 def _private_folder(environ: Mapping[str, str]) -> Iterator[Path]:
-    """A folder that only we may enter; the editor's own backup and swap files go with it."""
+    """A temporary folder that only we may enter. The editor's backup and swap files are removed with it."""
     base = _memory_folder(environ)
     if base is not None:
         _sweep(base)
     folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=base))
-    before = {each: signal.signal(each, _end) for each in _ENDINGS}
+    before = {number: signal.signal(number, _end) for number in _ENDINGS}
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _memory_folder(environ: Mapping[str, str]) -> Path | None:
-    """A place that never reaches a disk; None where there is none, for the usual folder of temporary files."""
+    """Return a folder in memory, or None if there is none; the usual folder for temporary files is used then."""
     for place in (environ.get("XDG_RUNTIME_DIR"), "/dev/shm"):  # noqa: S108 - the folder made in it is 0700
         if place and Path(place).is_dir() and os.access(place, os.W_OK | os.X_OK):
             return Path(place)
@@ -64,11 +64,11 @@ def _memory_folder(environ: Mapping[str, str]) -> Path | None:
 
 
 def _sweep(base: Path) -> None:
-    """Removes what an edit left behind that was killed."""
+    """Remove the folders that killed edits left behind."""
     for folder in base.glob(f"{_PREFIX}*"):
         owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
         if owner.isdigit() and not Path(f"/proc/{owner}").exists() and Path("/proc/self").exists():
-            shutil.rmtree(folder, ignore_errors=True)  # another user's cannot be removed, and need not be
+            shutil.rmtree(folder, ignore_errors=True)  # fails for another user's folder, which is fine
 
 
 def _end(number: int, frame: FrameType | None) -> None:
@@ -77,10 +77,10 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 @contextmanager
 def _leave_keyboard_to_editor() -> Iterator[None]:
-    """Ctrl-C in an editor means something to the editor. A handler, unlike SIG_IGN, is not handed on to it."""
-    before = {each: signal.signal(each, lambda *_: None) for each in (signal.SIGINT, signal.SIGQUIT)}
+    """Ignore Ctrl-C here, but not in the editor: a child process inherits SIG_IGN, but not a handler."""
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGQUIT)}
     try:
         yield
     finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""The private keys of this controller, from where age and SOPS look for them. They show in no repr and no error."""
+"""The private keys of this controller, from where age and SOPS look for them. No repr or error contains them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LARGEST = 1 << 16
 
 @dataclass(frozen=True)
 class Keys:
-    """Private keys, and where they were looked for. `troubles` says what was found and could not be used."""
+    """Private keys, and the places searched for them. `troubles` lists what was found but could not be used."""
 
     identities: tuple[object, ...] = field(default=(), repr=False)
     found: tuple[str, ...] = ()
@@ -26,9 +26,9 @@ class Keys:
     open_to_others: tuple[str, ...] = ()
 
     def refusal(self, file: str, readers: Sequence[str]) -> SecretRefused:
-        """The error for a file that none of these opens."""
+        """Return the error for a file that none of these keys opens."""
         if self.found:
-            problem = f"{file} is not for the keys in {', '.join(self.found)}"
+            problem = f"{file} is not encrypted for the keys in {', '.join(self.found)}"
         else:
             places = ", ".join(self.looked) or f"{FILE_VARIABLES[0]}, and HOME is not set"
             problem = f"{file} is encrypted, and there is no private key in {places}"
@@ -39,7 +39,7 @@ class Keys:
 
 
 def find_keys(environ: Mapping[str, str]) -> Keys:
-    """All keys that are at the usual places. One that cannot be read matters only when it is needed."""
+    """Return all keys at the usual places. A key that cannot be read is reported only when a file needs it."""
     identities: list[object] = []
     found: list[str] = []
     looked: list[str] = []
@@ -62,7 +62,7 @@ def find_keys(environ: Mapping[str, str]) -> Keys:
 
 
 def _places(environ: Mapping[str, str]) -> list[tuple[Path, str, bool]]:
-    """(file, how to call it, somebody named it) in the order in which they are tried."""
+    """Return (file, its name in messages, True if a variable names it), in the order in which they are tried."""
     places = [(Path(environ[name]), f"{name} ({environ[name]})", True) for name in FILE_VARIABLES if environ.get(name)]
     home = Path(environ["HOME"]) if environ.get("HOME") else None
     config = Path(environ["XDG_CONFIG_HOME"]) if environ.get("XDG_CONFIG_HOME") else home and home / ".config"
@@ -91,24 +91,24 @@ def _add_keys(text: str, label: str, identities: list[object], found: list[str],
 
 
 def _read_keys(text: str) -> list[object]:
-    """The keys in a file of age or of ssh. Raises ValueError, in words of ours: a library might repeat what it read."""
+    """Return the keys in an age or SSH key file. Raises ValueError with our own text: a library might quote the key."""
     import pyrage
 
     if "PRIVATE KEY-----" in text:
         return [_read_ssh(text)]
     if text.startswith(("age-encryption.org/", "-----BEGIN AGE")):
-        raise ValueError("is protected by a passphrase, which nobody can be asked for here")
+        raise ValueError("is protected by a passphrase, which reconcile cannot ask for")
     identities: list[object] = []
     for number, line in enumerate(text.splitlines(), 1):
         line = line.strip()
         if not line or line.startswith("#"):
             continue
         if line.upper().startswith("AGE-PLUGIN-"):
-            raise ValueError(f"line {number} is a key of a plugin, which is not used here")
+            raise ValueError(f"line {number} is a plugin key, which is not supported")
         try:
             identities.append(pyrage.x25519.Identity.from_str(line))
         except pyrage.IdentityError:
-            raise ValueError(f"line {number} is not a private key of age") from None
+            raise ValueError(f"line {number} is not an age private key") from None
     return identities
 
 
@@ -119,5 +119,5 @@ def _read_ssh(text: str) -> object:
         return pyrage.ssh.Identity.from_buffer(text.encode())
     except pyrage.IdentityError as error:
         if "decrypted" in str(error):
-            raise ValueError("is protected by a passphrase, which nobody can be asked for here") from None
-        raise ValueError("is not an ssh key that age can use (ed25519 and rsa are)") from None
+            raise ValueError("is protected by a passphrase, which reconcile cannot ask for") from None
+        raise ValueError("is not an ssh key that age supports (ed25519, rsa)") from None

@@ -1,10 +1,10 @@
-"""One age file a secret: in plain lines for whom it is, then the armor that every age program reads.
+"""One age file per secret: its recipients in plain lines, then the armor that every age program reads.
 
     # for age1qyqs… anna
     -----BEGIN AGE ENCRYPTED FILE-----
 
-age itself does not tell whom a file was encrypted for; a review and `secrets check` want to know. Without this program:
-`grep -v '^#' FILE | age -d -i KEYS`. Files made by `age` alone are read just as well.
+age itself does not record the recipients in readable form; reviewers and `secrets check` need them. To decrypt a file
+without reconcile: `grep -v '^#' FILE | age -d -i KEYS`. Files made by `age` alone can be read, too.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LINE = re.compile(r"# for (age1[0-9a-z]+|ssh-(?:ed25519|rsa) [A-Za-z0-9+/=]+)(?
 
 @dataclass(frozen=True)
 class Recipient:
-    """Who can open: a public key, and what people call its owner."""
+    """A public key that a file is encrypted for, and its owner's name."""
 
     key: str
     name: str = ""
@@ -36,26 +36,29 @@ class Recipient:
 
 @dataclass(frozen=True)
 class Readers:
-    """For whom a file says it is, and for how many keys it was really encrypted."""
+    """The recipients that a file lists, and the number of keys that it is actually encrypted for."""
 
     listed: tuple[Recipient, ...]
     keys: int
 
     def difference_from(self, wanted: Sequence[Recipient]) -> str:
-        """Why this is not what these recipients should have; "" when it is."""
+        """Return how this differs from `wanted`, as the rest of a sentence about the file; "" if it does not."""
         if not self.listed:
-            return "does not say for whom it is"
+            return "does not list its recipients"
         if self.keys != len(self.listed):
-            return f"is encrypted for {self.keys} keys and names {len(self.listed)}"
-        now, then = {each.key for each in wanted}, {each.key for each in self.listed}
-        gone = [str(each) for each in self.listed if each.key not in now]
-        new = [str(each) for each in wanted if each.key not in then]
-        said = [f"{', '.join(gone)} can still read it"] * bool(gone) + [f"{', '.join(new)} cannot read it"] * bool(new)
-        return " and ".join(said)
+            return f"is encrypted for {self.keys} keys, but lists {len(self.listed)}"
+        wanted_keys, listed_keys = {each.key for each in wanted}, {each.key for each in self.listed}
+        gone = [str(each) for each in self.listed if each.key not in wanted_keys]
+        new = [str(each) for each in wanted if each.key not in listed_keys]
+        parts = [f"{', '.join(gone)} can still read it"] * bool(gone) + [f"{', '.join(new)} cannot read it"] * bool(new)
+        return " and ".join(parts)
 
 
 def read_recipients(text: bytes, file: str) -> tuple[Recipient, ...]:
-    """The recipients file, as `age -R` takes it; a comment right above an age key is its owner's name."""
+    """Read a recipients file in the format of `age -R`. A comment right above an age key is its owner's name.
+
+    Raises UsageError.
+    """
     found: dict[str, Recipient] = {}
     name = ""
     for number, line in enumerate(text.decode("utf-8", "replace").splitlines(), 1):
@@ -73,9 +76,9 @@ def read_recipients(text: bytes, file: str) -> tuple[Recipient, ...]:
 def _recipient(line: str, name: str, where: str) -> Recipient:
     if "PRIVATE KEY" in line or line.upper().startswith("AGE-SECRET-KEY-"):
         next_step = (
-            "take it out, and make a new one if it was ever committed; here go public keys, as age-keygen -y prints"
+            "remove it, and replace it if it was ever committed; only public keys belong here, as age-keygen -y prints"
         )
-        raise UsageError(f"{where}  holds a private key", next_step)
+        raise UsageError(f"{where}  contains a private key", next_step)
     kind, _, rest = line.partition(" ")
     if kind in ("ssh-ed25519", "ssh-rsa"):
         blob, _, comment = rest.strip().partition(" ")
@@ -90,21 +93,21 @@ def _recipient(line: str, name: str, where: str) -> Recipient:
 
 
 def _public_key(recipient: Recipient) -> object:
-    """What the library takes. Raises ValueError, which says why it cannot be."""
+    """Return the key as pyrage takes it. Raises ValueError with the reason."""
     import pyrage
 
     if re.fullmatch(r"age1[a-z0-9]+1[02-9ac-hj-np-z]+", recipient.key):
-        raise ValueError("keys of plugins cannot be used here")
+        raise ValueError("plugin keys are not supported")
     try:
         if recipient.key.startswith("ssh-"):
             return pyrage.ssh.Recipient.from_str(recipient.key)
         return pyrage.x25519.Recipient.from_str(recipient.key)
     except pyrage.RecipientError:
-        raise ValueError("the key is damaged or of a kind that age does not know") from None
+        raise ValueError("the key is damaged, or of a type that age does not support") from None
 
 
 def seal(value: bytes, recipients: Sequence[Recipient]) -> bytes:
-    """The file for these recipients."""
+    """Return an age file with this value, encrypted for these recipients."""
     import pyrage
 
     head = "".join(f"# for {each.key} {each.name}".rstrip() + "\n" for each in recipients)
@@ -113,21 +116,21 @@ def seal(value: bytes, recipients: Sequence[Recipient]) -> bytes:
 
 
 def unseal(content: bytes, keys: Keys, file: str) -> bytes:
-    """What is in the file. Raises SecretRefused."""
+    """Return the value in an age file. Raises SecretRefused."""
     import pyrage
 
     try:
         return bytes(pyrage.decrypt(_armor(content), list(keys.identities)))
     except pyrage.DecryptError as error:
-        fits = "No matching keys" not in str(error)
-    if fits:
-        raise SecretRefused(f"{file} is damaged", "take it from an earlier commit, or set it anew")
+        has_our_key = "No matching keys" not in str(error)
+    if has_our_key:
+        raise SecretRefused(f"{file} is damaged", "restore it from an earlier commit, or set it again")
     readers = readers_of(content).listed
     raise keys.refusal(file, [str(each) for each in readers])
 
 
 def readers_of(content: bytes) -> Readers:
-    """For whom the file is, as far as can be told without a private key."""
+    """Return the recipients of an age file, as far as it reveals them without a private key."""
     lines = content[: content.find(_BEGIN)] if _BEGIN in content else b""
     found = (_LINE.fullmatch(line) for line in lines.decode("utf-8", "replace").splitlines())
     listed = tuple(Recipient(match[1], match[2] or "") for match in found if match)
@@ -140,7 +143,7 @@ def _armor(content: bytes) -> bytes:
 
 
 def _stanzas(content: bytes) -> int:
-    """How many keys open the file. Some age programs add stanzas of no use, whose kind ends in -grease."""
+    """Return how many keys open the file. Some age programs add dummy stanzas, whose type ends in -grease."""
     if content.startswith(_BEGIN):
         body = b"".join(line for line in content.splitlines() if not line.startswith(b"-----"))
         try:

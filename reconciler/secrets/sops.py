@@ -1,8 +1,8 @@
-"""SOPS files with age recipients, as the sops program writes them: opened, and their MAC verified. Nothing is written.
+"""SOPS files with age recipients, as the sops program writes them: decrypts them and verifies their MAC. Read only.
 
-Each value is AES-256-GCM under the file's data key, bound to the keys on the way to it; the MAC is a SHA-512 over all
-values in order, itself encrypted and bound to the time of the last change. A value that was exchanged, moved or renamed
-is refused, and so is a file of which any part was: a half-trusted file gives no secret away.
+Each value is AES-256-GCM under the file's data key, bound to the keys on its path; the MAC is a SHA-512 over all
+values in order, itself encrypted and bound to the time of the last change. If any value was exchanged, moved or
+renamed, the whole file is refused.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ from reconciler.secrets.sops_tree import Leaf, NotSops, Tree, go_float, read_tre
 _ENCRYPTED = re.compile(
     r"ENC\[AES256_GCM,data:([A-Za-z0-9+/=]*),iv:([A-Za-z0-9+/=]+),tag:([A-Za-z0-9+/=]+),type:([a-z0-9]+)\]"
 )
-_MAC_ONLY_ENCRYPTED = hashlib.sha256(b"sops").digest()  # what such a MAC begins with
-_MOST_RECIPIENTS = 200  # each is tried with each key
-_DAMAGED = "restore it from git, or make it anew with sops"
+_MAC_ONLY_ENCRYPTED = hashlib.sha256(b"sops").digest()  # the first bytes that such a MAC covers
+_MOST_RECIPIENTS = 200  # each recipient is tried with each key
+_DAMAGED = "restore it from git, or create it again with sops"
 
 
 class _Wrong(ValueError):
-    """Part of the file is not what SOPS wrote. Never holds a value."""
+    """A part of the file is not as SOPS wrote it. The message never contains a value."""
 
 
 @dataclass(frozen=True)
 class SopsFile:
-    """One file as written: which values it has can be told without a key."""
+    """One file, not decrypted: the names of its values can be read without a key."""
 
     file: str
     tree: Tree
 
     @classmethod
     def read(cls, content: bytes, file: str) -> SopsFile:
-        """Raises SecretRefused when it is not one."""
+        """Parse a SOPS file. Raises SecretRefused if it is not one."""
         try:
             return cls(file, read_tree(content, file))
         except NotSops as error:
-            raise SecretRefused(f"{file}: {error}", f"encrypt it with sops, or take it out of {file}") from None
+            raise SecretRefused(f"{file}: {error}", f"encrypt it with sops, or remove {file}") from None
 
     @cached_property
     def names(self) -> dict[tuple[str, ...], Leaf]:
@@ -59,7 +59,7 @@ class SopsFile:
         return tuple(Recipient(str(entry.get("recipient", ""))) for entry in self._age())
 
     def open(self, keys: Keys) -> Mapping[tuple[str, ...], str]:
-        """Every value, once all of them are proven. Raises SecretRefused."""
+        """Return every value, after all of them and the MAC are verified. Raises SecretRefused."""
         self._refuse_unsupported()
         data_key = self._data_key(keys)
         try:
@@ -72,21 +72,21 @@ class SopsFile:
     def _decrypt_verified(self, data_key: bytes) -> dict[tuple[str, ...], str]:
         sops = self.tree.sops
         only_encrypted = str(sops.get("mac_only_encrypted", "")).lower() == "true"
-        counted = hashlib.sha512(_MAC_ONLY_ENCRYPTED if only_encrypted else b"")
+        digest = hashlib.sha512(_MAC_ONLY_ENCRYPTED if only_encrypted else b"")
         values = {}
         is_encrypted = rule_of(sops, (leaf.keys for leaf in self.tree.leaves))
         for leaf in self.tree.leaves:
             encrypted = is_encrypted(leaf.keys)
             content, values[leaf.path] = self._value(leaf, data_key, encrypted)
             if encrypted or not only_encrypted:
-                counted.update(content)
+                digest.update(content)
         stated, _ = _decrypt(str(sops["mac"]), data_key, str(sops.get("lastmodified", "")), "its MAC")
-        if not hmac.compare_digest(stated.upper(), counted.hexdigest().upper().encode()):
-            raise _Wrong("its MAC does not match: it was changed by something else than sops")
+        if not hmac.compare_digest(stated.upper(), digest.hexdigest().upper().encode()):
+            raise _Wrong("its MAC does not match: something other than sops changed it")
         return values
 
     def _value(self, leaf: Leaf, data_key: bytes, encrypted: bool) -> tuple[bytes, str]:
-        """What counts for the MAC, and what an environment gets."""
+        """Return the bytes that the MAC covers, and the value for an environment variable. Raises _Wrong."""
         if not encrypted:
             return leaf.text.encode(), leaf.text.lower() if leaf.truth else leaf.text
         if not leaf.text:
@@ -103,9 +103,9 @@ class SopsFile:
         sops = self.tree.sops
         for key in ("key_groups", "encrypted_comment_regex", "unencrypted_comment_regex"):
             if sops.get(key):
-                raise SecretRefused(f"{self.file}: {key} is not understood here", f"encrypt it without {key}")
+                raise SecretRefused(f"{self.file}: {key} is not supported", f"encrypt it without {key}")
         if sum(bool(sops.get(rule)) for rule in RULES) > 1:
-            raise SecretRefused(f"{self.file} has more than one of {', '.join(RULES)}", "SOPS itself takes only one")
+            raise SecretRefused(f"{self.file} has more than one of {', '.join(RULES)}", "SOPS itself accepts only one")
         if len(self._age()) > _MOST_RECIPIENTS:
             raise SecretRefused(f"{self.file} has more than {_MOST_RECIPIENTS} recipients", _DAMAGED)
         if not self._age():
@@ -127,18 +127,18 @@ class SopsFile:
 
 
 def _decrypt(text: str, data_key: bytes, bound_to: str, name: str) -> tuple[bytes, str]:
-    """Plain bytes and their kind. Raises _Wrong."""
+    """Return the decrypted bytes and their SOPS type. Raises _Wrong."""
     from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
     found = _ENCRYPTED.fullmatch(text)
     if found is None:
-        raise _Wrong(f"{name} should be encrypted and is not")
+        raise _Wrong(f"{name} should be encrypted, but is not")
     try:
         data, iv, tag = (base64.b64decode(part, validate=True) for part in found.groups()[:3])
         return AESGCM(data_key).decrypt(iv, data + tag, bound_to.encode()), found[4]
     except (InvalidTag, binascii.Error, ValueError):
-        raise _Wrong(f"{name} was changed, moved or renamed by something else than sops") from None
+        raise _Wrong(f"{name} was changed, moved or renamed by something other than sops") from None
 
 
 def _read_typed(content: bytes, kind: str, name: str) -> tuple[bytes, str]:
@@ -154,4 +154,4 @@ def _read_typed(content: bytes, kind: str, name: str) -> tuple[bytes, str]:
             return text.lower().title().encode(), text.lower()
     except ValueError:
         raise _Wrong(f"{name} is not text") from None
-    raise _Wrong(f"{name} is of a kind that is not known here ({kind})")
+    raise _Wrong(f"{name} has an unknown type ({kind})")

@@ -1,7 +1,7 @@
-"""The text of a SOPS file → its leaves in order, with the keys on the way to each, and the `sops` block. Pure.
+"""Parses the text of a SOPS file: its leaves in order, with the keys on the path to each, and the `sops` block. Pure.
 
-Values that SOPS left unencrypted count in its MAC as Go prints them, so they are read as its YAML and JSON readers do.
-What is read otherwise can only make a MAC wrong, never right.
+The MAC covers unencrypted values as Go prints them, so they are read as Go's YAML and JSON readers do. A value that we
+read differently can only make a valid MAC fail, never the reverse.
 """
 
 from __future__ import annotations
@@ -16,35 +16,35 @@ from typing import Any
 from reconciler.desired_state.yaml_text import DEEPEST, LARGEST_FILE, Document, read_yaml
 
 _INTEGER = re.compile(r"[+-]?(?:0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]+|0|[1-9][0-9]*)")
-_MOST_DIGITS = 400  # Python itself reads no more than 4300; a longer one is text here
+_MOST_DIGITS = 400  # Python itself reads at most 4300; we treat a longer number as text
 _FLOAT = re.compile(r"[+-]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][+-]?[0-9]+)?")
 _TRUTHS = {"true": "True", "True": "True", "TRUE": "True", "false": "False", "False": "False", "FALSE": "False"}
 
 
 class NotSops(ValueError):
-    """The text is no SOPS file; says why, without repeating a value."""
+    """The text is not a SOPS file. The message gives the reason and never contains a value."""
 
 
 @dataclass(frozen=True)
 class Leaf:
-    """One value as written: encrypted text, or what SOPS counts for a plain one."""
+    """One value as written: encrypted text, or a plain value as the MAC covers it."""
 
-    keys: tuple[str, ...]  # what SOPS binds the value to; places in lists do not count
-    path: tuple[str, ...]  # how it is named here: keys, and places in lists
+    keys: tuple[str, ...]  # the keys that SOPS binds the value to; list indexes are left out
+    path: tuple[str, ...]  # its name here: keys and list indexes
     text: str = field(repr=False)
-    truth: bool = False  # a plain true or false, which SOPS counts as True or False
+    truth: bool = False  # a plain true or false, which the MAC covers as True or False
 
 
 @dataclass(frozen=True)
 class Tree:
-    """All leaves, and what SOPS says about itself."""
+    """All leaves, and the metadata of SOPS."""
 
     leaves: tuple[Leaf, ...]
     sops: Mapping[str, Any]
 
 
 def read_tree(content: bytes, file: str) -> Tree:
-    """Raises NotSops."""
+    """Parse a YAML or JSON file of SOPS. Raises NotSops."""
     if file.endswith(".json"):
         value, document = _read_json(content), None
     else:
@@ -91,12 +91,12 @@ def _leaf(value: object, keys: tuple[str, ...], path: tuple[str, ...], document:
 
 
 def _is_plain(path: tuple[str, ...], document: Document) -> bool:
-    """Whether the scalar stands without quotes, where YAML decides what it is."""
-    place: tuple[str | int, ...] = ()
+    """True if the scalar is unquoted, so that YAML determines its type."""
+    node: tuple[str | int, ...] = ()
     for part in path:
-        step = (*place, part)
-        place = step if step in document.places else (*place, int(part))
-    return document.places[place].form == "plain"
+        step = (*node, part)
+        node = step if step in document.places else (*node, int(part))
+    return document.places[node].form == "plain"
 
 
 def _number(text: str) -> str:
@@ -114,7 +114,7 @@ def _number(text: str) -> str:
 
 
 def go_float(number: float) -> str:
-    """The shortest digits that mean this number, never with an exponent: Go's FormatFloat(f, 'f', -1, 64)."""
+    """Return the shortest digits for this number, without an exponent, as Go's FormatFloat(f, 'f', -1, 64) does."""
     if number != number or number in (float("inf"), float("-inf")):
         return {"inf": "+Inf", "-inf": "-Inf"}.get(repr(number), "NaN")
     text = format(Decimal(repr(number)), "f")
@@ -122,17 +122,17 @@ def go_float(number: float) -> str:
 
 
 def _read_json(content: bytes) -> object:
-    def once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    def refuse_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
         if len({key for key, _ in pairs}) < len(pairs):
-            raise NotSops("a key stands in it twice")
+            raise NotSops("has a duplicate key")
         return dict(pairs)
 
     if len(content) > LARGEST_FILE:
         raise NotSops("is larger than 1 MiB")
     try:
         # SOPS reads each number in JSON as a float.
-        value = json.loads(content.decode(), object_pairs_hook=once, parse_int=float, parse_float=float)
-        json.dumps(value, ensure_ascii=False).encode()  # half a character, "\\ud800", cannot be
+        value = json.loads(content.decode(), object_pairs_hook=refuse_duplicates, parse_int=float, parse_float=float)
+        json.dumps(value, ensure_ascii=False).encode()  # fails for a lone surrogate such as "\\ud800"
         return value
     except (ValueError, RecursionError) as error:
         if isinstance(error, NotSops):

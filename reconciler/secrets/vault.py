@@ -1,4 +1,4 @@
-"""The name of a secret → its value. The first place that has it counts, also when it cannot be opened there.
+"""Looks up the value of a secret by its name. The first place that has it counts, even if it cannot be opened there.
 
 1. `secrets/<name>.age` of the desired state, from the same commit as everything else
 2. a SOPS file of the desired state: `my_app/db/password` is `db: {password: …}` in `secrets/my_app.yaml`
@@ -31,25 +31,25 @@ SOPS_SUFFIXES = (".yaml", ".yml", ".json")
 
 @dataclass(frozen=True)
 class SopsPlace:
-    """Where in which SOPS file a secret is."""
+    """The place of a secret: a SOPS file, and the keys in it."""
 
     path: str
     keys: tuple[str, ...]
 
 
 def variable_name(name: str) -> str:
-    """The environment variable of a secret."""
+    """Return the environment variable that may hold a secret."""
     return "RECONCILE_SECRET_" + re.sub(r"[^A-Za-z0-9]", "_", name).upper()
 
 
 def strip_line_end(output: bytes) -> bytes:
-    """What was meant by who printed it: one line loses its line end, several lines are taken as they are."""
+    """Return `output` without the line end of a single line, which programs add. Several lines are kept as they are."""
     line, end, more = output.partition(b"\n")
     return line.removesuffix(b"\r") if end and not more else output
 
 
 class Vault:
-    """The secrets of one desired state, as this controller can have them. It lives for one pass: nothing is kept."""
+    """The secrets of one desired state that this controller can read. Each pass makes a new one, so nothing is kept."""
 
     def __init__(self, files: Mapping[str, bytes], environ: Mapping[str, str] | None = None) -> None:
         self.files = files
@@ -62,7 +62,7 @@ class Vault:
         return find_keys(self.environ)
 
     async def read_all(self, names: Iterable[str]) -> Callable[[str], str]:
-        """Looks these up, each once, and gives what answers for them: the value, or raises why there is none."""
+        """Look up each name once. Return a function that returns a name's value, or raises the error of its lookup."""
         wanted = sorted(set(names))
         results = dict(
             await asyncio.to_thread(lambda: [(name, _try_look(self._read_from_files, name)) for name in wanted])
@@ -81,12 +81,12 @@ class Vault:
         return answer
 
     def age_file(self, name: str) -> str | None:
-        """The age file of a secret, if there is one."""
+        """Return the path of a secret's age file, or None."""
         path = f"{name}.age"
         return path if path in self.files else None
 
     def sops_place(self, name: str) -> SopsPlace | None:
-        """Where it is in a SOPS file, if in any. Raises SecretRefused when that cannot be told."""
+        """Return the place of a secret in the SOPS files, or None. Raises SecretRefused if they cannot be read."""
         parts = name.split("/")
         for length in range(len(parts) - 1, 0, -1):
             paths = self._stems.get("/".join(parts[:length]), [])
@@ -100,14 +100,14 @@ class Vault:
         return None
 
     def sops_file(self, path: str) -> SopsFile:
-        """The SOPS file of that name. Raises SecretRefused."""
+        """Return the SOPS file at `path`. Raises SecretRefused."""
         if path not in self._sops:
             self._sops[path] = SopsFile.read(self.files[path], _secret_path(path))
         return self._sops[path]
 
     @cached_property
     def _stems(self) -> dict[str, list[str]]:
-        """What each SOPS file gives its secrets as the beginning of their names."""
+        """The SOPS files by the prefix of their secrets' names."""
         stems: dict[str, list[str]] = {}
         for path in sorted(self.files):
             if path.endswith(SOPS_SUFFIXES):
@@ -144,7 +144,7 @@ class Vault:
 
 
 def stem_of(path: str) -> str:
-    """`prod` for prod.yaml, prod.sops.yaml, prod.enc.json: how the names of its secrets begin."""
+    """Return the prefix of the secrets' names: `prod` for prod.yaml, prod.sops.yaml and prod.enc.json."""
     stem = str(PurePosixPath(path).with_suffix(""))
     return re.sub(r"\.(sops|enc)$", "", stem)
 
@@ -157,7 +157,7 @@ def _text(value: bytes, name: str) -> str:
     try:
         return env_text(value.decode())
     except UnicodeDecodeError:
-        raise SecretRefused(f"the secret {name} is not UTF-8 text", "encode it, as with base64") from None
+        raise SecretRefused(f"the secret {name} is not UTF-8 text", "encode it, for example with base64") from None
     except PydanticCustomError as error:
         next_step = str((error.context or {}).get("next_step", ""))
         raise SecretRefused(f"the secret {name} {error.message()}", next_step) from None

@@ -1,4 +1,4 @@
-"""What `reconcile secrets` changes: age files in the folder `secrets/` on disk, which people then commit."""
+"""Writes for `reconcile secrets`: age files in the folder `secrets/` on disk, which the operator then commits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from reconciler.secrets.vault import Vault
 
 @dataclass(frozen=True)
 class Store:
-    """The folder as it lies on disk. `label` is how people typed the desired-state folder."""
+    """The desired-state folder on disk. `label` is its path as the operator typed it."""
 
     folder: Path
     label: str
@@ -32,23 +32,26 @@ class Store:
         return f"{self.label}/{SECRETS}/{path}"
 
     def recipients(self) -> tuple[Recipient, ...]:
-        """For whom everything here is encrypted. Raises UsageError."""
+        """Return the recipients of every secret here. Raises UsageError if there are none."""
         file = self.shown_path(RECIPIENTS)
         found = recipients_of(self.files, file)
         if not found:
             make = "" if (self.folder / SECRETS).is_dir() else f"mkdir {self.label}/{SECRETS}, then "
             keys = f"cat ~/.ssh/id_ed25519.pub >>{file}, or age-keygen -y YOUR-KEYS >>{file}"
-            next_step = f"{make}{keys}; one line for each who may read"
-            raise UsageError(f"{file} names nobody who could read a secret", next_step)
+            next_step = f"{make}{keys}; one line per recipient"
+            raise UsageError(f"{file} lists no recipient", next_step)
         return found
 
     def value(self, name: str) -> bytes | None:
-        """The value in the age file of that name; None when there is none. Raises SecretRefused."""
+        """Return the value in the age file of that name; None if there is no file. Raises SecretRefused."""
         path = f"{name}.age"
         return unseal(self.files[path], self.vault.keys, self.shown_path(path)) if path in self.files else None
 
     def set(self, name: str, value: bytes) -> str:
-        """Writes it for the present recipients; the file, as people call it. Raises before anything is written."""
+        """Encrypt a value for the current recipients and write it. Return the file's path for messages.
+
+        Raises UsageError before anything is written.
+        """
         self.refuse_name(name)
         _refuse_value(value)
         path = f"{name}.age"
@@ -57,7 +60,7 @@ class Store:
         return self.shown_path(path)
 
     def refuse_name(self, name: str) -> None:
-        """Raises UsageError for what cannot be the name of an age file here."""
+        """Raise UsageError if an age file cannot have this name, or a SOPS file already has this secret."""
         try:
             SECRET_NAME.read(name)
         except PydanticCustomError as error:
@@ -68,7 +71,10 @@ class Store:
             raise UsageError(f"{name} is in the SOPS file {file}", f"change it there: sops {file}")
 
     def rekey(self) -> list[str]:
-        """Encrypts every age file anew, for the present recipients. All are opened before the first is written."""
+        """Encrypt every age file again for the current recipients. Return the files' paths for messages.
+
+        All files are opened before the first is written. Raises UsageError or SecretRefused.
+        """
         recipients, keys = self.recipients(), self.vault.keys
         contents, troubles = {}, []
         for path in sorted(path for path in self.files if path.endswith(".age")):
@@ -77,14 +83,14 @@ class Store:
             except SecretRefused as error:
                 troubles.append(error)
         if troubles:
-            said = "\n".join(str(error) for error in troubles)
-            raise SecretRefused(f"{said}\nnothing was changed", troubles[0].next_step)
+            reasons = "\n".join(str(error) for error in troubles)
+            raise SecretRefused(f"{reasons}\nnothing was changed", troubles[0].next_step)
         for path, content in contents.items():
             _write(self.folder / SECRETS / path, content)
         return [self.shown_path(path) for path in contents]
 
     def is_locked_out(self) -> bool:
-        """Whether no key here could open what is encrypted from now on."""
+        """True if no private key here could open a file encrypted for the current recipients."""
         try:
             unseal(seal(b"", self.recipients()), self.vault.keys, "")
         except SecretError:
@@ -93,7 +99,7 @@ class Store:
 
 
 def open_store(folder: Path, label: str) -> Store:
-    """Raises UsageError or InvalidDesiredState when the folder is not there or cannot be trusted."""
+    """Open the desired-state folder. Raises UsageError if it does not exist, InvalidDesiredState if it is not valid."""
     if not folder.is_dir():
         raise UsageError(f"there is no folder {label}", "name another with --desired-state")
     written = collect_secrets(FolderTree(folder), label)
@@ -103,25 +109,25 @@ def open_store(folder: Path, label: str) -> Store:
 
 
 def recipients_of(files: Mapping[str, bytes], file: str) -> tuple[Recipient, ...]:
-    """What the recipients file says; nobody when there is none. Raises UsageError."""
+    """Return the recipients in the recipients file; none if there is no file. Raises UsageError."""
     return read_recipients(files.get(RECIPIENTS, b""), file)
 
 
 def _refuse_value(value: bytes) -> None:
     if not value:
-        raise UsageError("the value is empty", "a variable that shall be empty needs no secret")
+        raise UsageError("the value is empty", "an empty variable does not need a secret")
     try:
         env_text(value.decode())
     except UnicodeDecodeError:
-        raise UsageError("the value is not UTF-8 text", "encode it, as with base64") from None
+        raise UsageError("the value is not UTF-8 text", "encode it, for example with base64") from None
     except PydanticCustomError as error:
         raise UsageError(f"the value {error.message()}", str((error.context or {}).get("next_step", ""))) from None
 
 
 def _write(path: Path, content: bytes) -> None:
-    """One rename; what is written is encrypted already."""
+    """Replace the file in one rename. Its content is already encrypted."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, content)
     except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror or error}", "check who may write there") from error
+        raise UsageError(f"{path} cannot be written: {error.strerror or error}", "check its permissions") from error

@@ -171,7 +171,7 @@ def test_without_recipients_the_way_to_the_first_one_is_told(anna: Person) -> No
     done = anna.secrets("set", "hello/key", stdin="x")
 
     assert (done.returncode, done.stdout) == (2, "")
-    assert "recipients.txt names nobody who could read a secret\nnext: cat ~/.ssh/id_ed25519.pub >>" in done.stderr
+    assert "recipients.txt lists no recipient\nnext: cat ~/.ssh/id_ed25519.pub >>" in done.stderr
 
 
 def editor(anna: Person, script: str) -> str:
@@ -248,7 +248,7 @@ def test_rekey_encrypts_everything_for_those_who_are_recipients_now(anna: Person
     assert (done.returncode, done.stdout.count(": for anna\n")) == (0, 2)
     assert (anna.value("hello/key"), anna.value("other")) == (b"hello/key", b"other")
     boxes = find_keys({"SOPS_AGE_KEY": str(BOX)})
-    with pytest.raises(Exception, match="is not for the keys"):
+    with pytest.raises(Exception, match="is not encrypted for the keys"):
         unseal((anna.folder / "desired-state/secrets/other.age").read_bytes(), boxes, "x")
     assert anna.secrets("check").returncode == 0
 
@@ -259,7 +259,7 @@ def test_rekey_changes_nothing_when_one_cannot_be_opened(anna: Person) -> None:
 
     done = anna.secrets("rekey")
 
-    assert (done.returncode, "secrets/b.age is not for the keys in ~/.config" in done.stderr) == (1, True)
+    assert (done.returncode, "secrets/b.age is not encrypted for the keys in ~/.config" in done.stderr) == (1, True)
     assert (anna.folder / "desired-state/secrets/a.age").read_bytes() == first
 
 
@@ -346,7 +346,9 @@ def test_whatever_goes_wrong_no_value_is_repeated(planted: Person) -> None:
     ]
 
     said = "".join(done.stdout + done.stderr for done in runs)
-    assert "env HELLO_OTHER: secrets/hello/other.age is not for the keys in ~/.config/sops/age/keys.txt" in said
+    assert (
+        "env HELLO_OTHER: secrets/hello/other.age is not encrypted for the keys in ~/.config/sops/age/keys.txt" in said
+    )
     files = [path for path in planted.folder.rglob("*") if path.is_file() and path not in before]
     said += "".join(path.read_text(errors="replace") for path in files)
     for form in {"pl4nted", *forms_of(PLANTED), *forms_of("pl4nted"), *forms_of(MANY_LINES)}:
@@ -372,4 +374,4 @@ def test_what_needs_the_secrets_of_an_app_says_so_rather_than_nothing(planted: P
     done = planted.run(*words)
 
     assert (done.returncode, done.stdout) == (2, "")
-    assert "env HELLO_OTHER: secrets/hello/other.age is not for the keys" in done.stderr
+    assert "env HELLO_OTHER: secrets/hello/other.age is not encrypted for the keys" in done.stderr

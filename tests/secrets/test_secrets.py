@@ -84,9 +84,9 @@ def test_one_that_cannot_be_opened_is_not_looked_for_elsewhere() -> None:
     """An older value left in an environment must not come back on its own."""
     left = environ(BOB, RECONCILE_SECRET_A_B="old")
 
-    assert "a/b.age is not for the keys" in why_not({"a/b.age": seal(b"new", RECIPIENTS[:2])}, "a/b", left)
+    assert "a/b.age is not encrypted for the keys" in why_not({"a/b.age": seal(b"new", RECIPIENTS[:2])}, "a/b", left)
     text = sops_file({"b": "new"}, [RECIPIENTS[0].key])
-    assert "a.yaml is not for the keys" in why_not({"a.yaml": text.encode()}, "a/b", left)
+    assert "a.yaml is not encrypted for the keys" in why_not({"a.yaml": text.encode()}, "a/b", left)
 
 
 def test_one_that_nothing_has_is_named_with_every_way_to_set_it() -> None:
@@ -146,7 +146,7 @@ def test_a_command_that_fails_repeats_nothing_it_said() -> None:
     script = "import sys; print('planted'); print('planted', file=sys.stderr); sys.exit(3)"
     told = environ(**{command.VARIABLE: f'{sys.executable} -c "{script}" {{name}}', "RECONCILE_SECRET_X": "old"})
 
-    assert "has no secret x: it ended with status 3" in why_not({}, "x", told)
+    assert "did not return the secret x: it ended with status 3" in why_not({}, "x", told)
     assert "planted" not in why_not({}, "x", told)
 
 
@@ -154,7 +154,7 @@ def test_a_command_that_hangs_is_ended_with_all_it_started(tmp_path: Path) -> No
     pid = tmp_path / "pid"
     words = ["sh", "-c", f"sleep 1000 & echo $! >{pid}; wait # {{name}}"]
 
-    with pytest.raises(SecretRefused, match=r"gave no answer for the secret x within 0\.5 s"):
+    with pytest.raises(SecretRefused, match=r"did not answer for the secret x within 0\.5 s"):
         command.ask(words, "x", seconds=0.5)
     deadline = time.monotonic() + 10  # it was sent SIGKILL, and dies when the kernel gets to it
     while not _gone(int(pid.read_text())):
@@ -164,7 +164,7 @@ def test_a_command_that_hangs_is_ended_with_all_it_started(tmp_path: Path) -> No
 
 def test_a_command_that_never_stops_talking_is_ended() -> None:
     """What it says is held in memory: no secret is that long."""
-    with pytest.raises(SecretRefused, match=r"yes says too much for the secret x"):
+    with pytest.raises(SecretRefused, match=r"yes printed too much for the secret x"):
         command.ask(["yes", "{name}"], "x")
 
 
@@ -209,7 +209,7 @@ def test_keys_are_looked_for_where_age_and_sops_users_have_them(tmp_path: Path) 
     assert keys.found == (f"RECONCILE_AGE_KEY_FILE ({named})", "~/.config/sops/age/keys.txt", "~/.ssh/id_ed25519")
     assert keys.troubles == (
         f"SOPS_AGE_KEY_FILE ({tmp_path}/none): No such file or directory",
-        "~/.ssh/id_rsa: is protected by a passphrase, which nobody can be asked for here",
+        "~/.ssh/id_rsa: is protected by a passphrase, which reconcile cannot ask for",
     )
     assert not any(str(each) in repr(keys) for each in (ANNA, BOB, BOX))
 
@@ -250,10 +250,10 @@ def test_recipients_are_read_as_age_does_and_have_names() -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("AGE-SECRET-KEY-1PLANTED", "r:2  holds a private key"),
-        ("-----BEGIN OPENSSH PRIVATE KEY-----", "r:2  holds a private key"),
+        ("AGE-SECRET-KEY-1PLANTED", "r:2  contains a private key"),
+        ("-----BEGIN OPENSSH PRIVATE KEY-----", "r:2  contains a private key"),
         ("age1planted", "r:2  is not a recipient: the key is damaged"),
-        ("age1yubikey1qwt50d05nh5vutpdzmlg5wn80xq5negm4uj9ghv0snvdd3yysf5yw3rhl3t", "keys of plugins"),
+        ("age1yubikey1qwt50d05nh5vutpdzmlg5wn80xq5negm4uj9ghv0snvdd3yysf5yw3rhl3t", "plugin keys"),
         ("ssh-ed25519 AAAA planted", "r:2  is not a recipient"),
         ("planted@example.com", "r:2  is not a recipient"),
     ],
@@ -274,8 +274,8 @@ def test_a_file_says_for_whom_it_is_and_a_wrong_list_is_found_out() -> None:
     assert readers_of(content).difference_from((anna, box)) == ""
     assert readers_of(content).difference_from((anna, bob)) == "box can still read it and bob cannot read it"
     forged = content.replace(f"# for {box.key} box\n".encode(), b"")
-    assert readers_of(forged).difference_from((anna,)) == "is encrypted for 2 keys and names 1"
-    assert readers_of(content[content.index(b"-----") :]).difference_from((anna,)) == "does not say for whom it is"
+    assert readers_of(forged).difference_from((anna,)) == "is encrypted for 2 keys, but lists 1"
+    assert readers_of(content[content.index(b"-----") :]).difference_from((anna,)) == "does not list its recipients"
 
 
 @pytest.mark.parametrize(

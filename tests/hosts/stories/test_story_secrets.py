@@ -65,7 +65,10 @@ def test_encrypted_secrets_reach_the_app_and_nobody_else(project: Project, tmp_p
     with nothing_touched(project.machine):
         refused = project.once("--verbose")
     assert (refused.code, refused.verbs) == (1, [])
-    assert f"env KEY: secrets/{project.app}/key.age is not for the keys in RECONCILE_AGE_KEY_FILE" in refused.told
+    assert (
+        f"env KEY: secrets/{project.app}/key.age is not encrypted for the keys in RECONCILE_AGE_KEY_FILE"
+        in refused.told
+    )
     assert project.version_served == "0.1.0"
 
     # What never gets healthy takes the longest way: its log is told, and it is remembered on the host.
