@@ -1,5 +1,6 @@
-"""Telling people and programs about a change of state, once: who is told, what is news, in which words.
+"""Notifies people and programs of each change of state, once: which places, which changes, in which words.
 
-`settings` is what people write; `problems`, `states`, `transitions` and `formats` are pure; only `send` touches the
-network and only `notifier` remembers. What an app prints, and the value of any secret, never gets in here.
+`problems`, `states`, `transitions`, `formats` and `github` are pure; only `send` uses the network, and only `notifier`
+keeps state, in the file of `memory`. The settings are in `model/notify.py`. A notice never contains the output of an
+app or the value of a secret.
 """

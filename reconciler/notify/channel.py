@@ -1,4 +1,4 @@
-"""One place to tell, with its secrets looked up. They show in no repr, no text and no error."""
+"""One place to notify, with its secrets looked up. No repr, text or error contains them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from reconciler.model.notify import NamedSecret, Notify, fault_of_address
 
 
 class CannotNotify(ReconcileError):
-    """A place cannot be told, by what stands in the settings or in a secret."""
+    """A place cannot be notified, because of its settings or one of its secrets."""
 
 
 @dataclass(frozen=True)
 class Channel:
-    """Where and how to send."""
+    """Where and how to send notices to one place."""
 
     name: str  # for logs: `notify[0] (slack)`
     settings: Notify
@@ -26,13 +26,13 @@ class Channel:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must not be repeated anywhere."""
+        """The values that no message may contain."""
         named = self.url if isinstance(self.settings.url, NamedSecret) else ""
         return tuple(value for value in (named, self.key, self.token) if value)
 
 
 def identity(settings: Notify) -> str:
-    """What was told is remembered under this: the same for the same place, whatever its position in the list."""
+    """Return the key under which the notices to a place are remembered. Its position in the list does not matter."""
     return hashlib.sha256(settings.model_dump_json().encode()).hexdigest()[:16]
 
 
@@ -41,7 +41,7 @@ def name_of(index: int, settings: Notify) -> str:
 
 
 def open_channel(index: int, settings: Notify, secret: Callable[[str], str], *, loopback_http: bool = False) -> Channel:
-    """The channel, secrets looked up now. Raises CannotNotify, or what `secret` has to say; neither repeats a value."""
+    """Look up the secrets of a place. Raises CannotNotify, or the error of `secret`; neither contains a value."""
     name = name_of(index, settings)
 
     def look_up(named: NamedSecret | None) -> str:
@@ -50,13 +50,13 @@ def open_channel(index: int, settings: Notify, secret: Callable[[str], str], *, 
         value = secret(named.secret).strip()
         if not value or not value.isascii() or not value.isprintable() or " " in value:
             raise CannotNotify(
-                f"{name}: the secret {named.secret} is empty or has characters that do not fit here",
+                f"{name}: the secret {named.secret} is empty or contains invalid characters",
                 "set it to the value alone, on one line",
             )
         return value
 
     url = look_up(settings.url) if isinstance(settings.url, NamedSecret) else settings.url or ""
-    asked = settings.api if settings.kind == "github" else url
-    if fault := fault_of_address(asked, loopback_http=loopback_http):
+    address = settings.api if settings.kind == "github" else url
+    if fault := fault_of_address(address, loopback_http=loopback_http):
         raise CannotNotify(f"{name}: the address {fault}", "correct the url or its secret")
     return Channel(name, settings, url, look_up(settings.key), look_up(settings.token))

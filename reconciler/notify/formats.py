@@ -1,6 +1,6 @@
-"""Notices → requests, one for all that one pass has to say to one place. Pure.
+"""Turns notices into requests: one request per place for all notices of a pass. Pure.
 
-The signature of a webhook is `sha256=` and the hex HMAC-SHA256 of the body under the shared key, as on GitHub.
+The signature of a webhook is `sha256=` and the hex HMAC-SHA256 of the body under the shared key, as GitHub does it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final
 
 from reconciler.notify.transitions import Notice
 
-MOST_LINES: Final = 20  # the rest is counted; Slack and ntfy refuse or fold longer messages
+MOST_LINES: Final = 20  # further lines are only counted: Slack and ntfy refuse or fold longer messages
 MOST_NAMES: Final = 5
 _ORDER: Final = ("failed", "recovered", "converged")
 _SIGNS: Final = {"failed": ":red_circle:", "recovered": ":large_green_circle:", "converged": ":white_check_mark:"}
@@ -22,7 +22,7 @@ _SIGNS: Final = {"failed": ":red_circle:", "recovered": ":large_green_circle:", 
 
 @dataclass(frozen=True)
 class Request:
-    """What is sent. Address, headers and body never show in a repr: the first two let people in."""
+    """One request to send. No repr contains the address, headers or body: the first two may contain credentials."""
 
     url: str = field(repr=False)
     body: bytes = field(repr=False)
@@ -32,7 +32,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Line:
-    """Notices that say the same, told in one go."""
+    """Notices with the same text, merged into one line."""
 
     event: str
     apps: tuple[str, ...]
@@ -48,30 +48,30 @@ class Line:
 
 
 def lines(notices: Sequence[Notice]) -> list[Line]:
-    """Failures first. Apps of one host that say the same share a line, then hosts of the same apps do."""
+    """Merge notices with the same text: first the apps of one host, then the hosts of the same apps. Failures first."""
     on_host: dict[tuple[str, str, str, str], list[str]] = {}
-    for each in notices:
-        next_step = each.state.next_step if each.event == "failed" else ""
-        on_host.setdefault((each.event, each.text, next_step, each.host), []).append(each.app)
+    for notice in notices:
+        next_step = notice.state.next_step if notice.event == "failed" else ""
+        on_host.setdefault((notice.event, notice.text, next_step, notice.host), []).append(notice.app)
     alike: dict[tuple[str, str, str, tuple[str, ...]], list[str]] = {}
     for (event, text, next_step, host), apps in on_host.items():
         alike.setdefault((event, text, next_step, tuple(sorted(apps))), []).append(host)
-    folded = [
+    merged = [
         Line(event, apps, tuple(sorted(hosts)), text, next_step)
         for (event, text, next_step, apps), hosts in alike.items()
     ]
-    return sorted(folded, key=lambda line: (_ORDER.index(line.event), line.apps, line.hosts))
+    return sorted(merged, key=lambda line: (_ORDER.index(line.event), line.apps, line.hosts))
 
 
 def webhook(url: str, key: str, notices: Sequence[Notice], revision: str | None, now: float) -> Request:
-    """Generic JSON, signed. A receiver that has seen a delivery id has seen this message."""
-    said = {
+    """Return a request with generic JSON, signed. The same delivery id always means the same message."""
+    message = {
         "version": 1,
         "sent_at": int(now),
         "revision": revision,
-        "notices": [_notice_json(each) for each in notices],
+        "notices": [_notice_json(notice) for notice in notices],
     }
-    body = json.dumps(said, ensure_ascii=False, sort_keys=True).encode()
+    body = json.dumps(message, ensure_ascii=False, sort_keys=True).encode()
     headers = {
         "Content-Type": "application/json",
         "X-Reconcile-Signature": signature(key, body),
@@ -81,20 +81,20 @@ def webhook(url: str, key: str, notices: Sequence[Notice], revision: str | None,
 
 
 def signature(key: str, body: bytes) -> str:
-    """The value of X-Reconcile-Signature for this body."""
+    """Return the value of X-Reconcile-Signature for this body."""
     return "sha256=" + hmac.new(key.encode(), body, hashlib.sha256).hexdigest()
 
 
 def slack(url: str, notices: Sequence[Notice], revision: str | None) -> Request:
-    """What Slack, Mattermost, Rocket.Chat and Discord (its /slack address) take."""
-    entries = [f"{_SIGNS[each.event]} {_for_slack(_sentence(each))}" for each in _first_lines(notices)]
+    """Return a request in the format of Slack, Mattermost, Rocket.Chat and Discord (its /slack address)."""
+    entries = [f"{_SIGNS[line.event]} {_for_slack(_sentence(line))}" for line in _first_lines(notices)]
     text = "\n".join([*entries, *_rest_line(notices), *_commit(revision)])
     return Request(url, json.dumps({"text": text}, ensure_ascii=False).encode(), {"Content-Type": "application/json"})
 
 
 def ntfy(url: str, token: str, notices: Sequence[Notice], revision: str | None) -> Request:
-    """Plain text; the title counts, the priority is high when something failed."""
-    failed = any(each.event == "failed" for each in notices)
+    """Return a request in the format of ntfy: plain text; the title counts events, a failure has high priority."""
+    failed = any(notice.event == "failed" for notice in notices)
     text = "\n".join([*map(_sentence, _first_lines(notices)), *_rest_line(notices), *_commit(revision)])
     headers = {
         "Content-Type": "text/plain; charset=utf-8",
@@ -104,7 +104,7 @@ def ntfy(url: str, token: str, notices: Sequence[Notice], revision: str | None) 
     }
     if token:
         headers["Authorization"] = f"Bearer {token}"
-    # Longer messages become attachments there.
+    # ntfy turns longer messages into attachments.
     return Request(url, text.encode()[:4000].decode(errors="ignore").encode(), headers)
 
 
@@ -112,7 +112,7 @@ def _notice_json(notice: Notice) -> dict[str, object]:
     state = notice.state
     return {
         "event": notice.event,
-        "app": notice.app or None,  # neither: it is about the desired state as a whole
+        "app": notice.app or None,  # without app and host it is about the desired state as a whole
         "host": notice.host or None,
         "version": state.version or None,
         "serving": state.version or state.serving or None,
@@ -128,7 +128,7 @@ def _title(notices: Sequence[Notice]) -> str:
     if len(notices) == 1:
         only = notices[0]
         return f"{only.app} on {only.host}: {only.event}" if only.app else f"desired state: {only.event}"
-    counts = {event: sum(each.event == event for each in notices) for event in _ORDER}
+    counts = {event: sum(notice.event == event for notice in notices) for event in _ORDER}
     return "reconcile: " + ", ".join(f"{count} {event}" for event, count in counts.items() if count)
 
 
@@ -143,7 +143,7 @@ def _first_lines(notices: Sequence[Notice]) -> list[Line]:
 
 def _rest_line(notices: Sequence[Notice]) -> list[str]:
     more = len(lines(notices)) - MOST_LINES
-    return [f"and {more} more; reconcile status tells all"] if more > 0 else []
+    return [f"and {more} more; reconcile status shows all"] if more > 0 else []
 
 
 def _commit(revision: str | None) -> list[str]:
@@ -156,5 +156,5 @@ def _names(names: tuple[str, ...]) -> str:
 
 
 def _for_slack(text: str) -> str:
-    # Slack's own three characters; with them escaped no text can mention a channel or make a link.
+    # Slack's three special characters. Escaped, no text can mention a channel or make a link.
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

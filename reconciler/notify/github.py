@@ -1,8 +1,8 @@
-"""GitHub: a commit status an app and commit, and if asked for a deployment a rollout. The pure part.
+"""GitHub: a commit status per app and commit and, if enabled, a deployment per rollout. The pure part.
 
-The context of a status is `reconcile/<app>`, over all hosts of the app: failure when one has failed, pending until
-every host has been seen at this commit, success when all run what is wanted. `reconcile` alone is for a commit that
-cannot be used as a whole.
+The context of a status is `reconcile/<app>`, over all hosts of the app: failure if one has failed, pending until
+every host has been seen at this commit, success when all run the desired version. The context `reconcile` is about the
+commit as a whole: failure if its desired state cannot be used.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ class AppStatus:
     mark: Mark
     description: str
     problems: str = ""
-    rolled_out: bool = False  # some host was moved for this commit, or it was tried
+    rolled_out: bool = False  # this commit moved the app on a host, or a pass tried to
 
     @property
     def state(self) -> State:
-        """What it is remembered as. Another host with the same trouble is nothing new."""
+        """The state to remember. The same problem on another host is not news."""
         return State("", self.mark, self.problems)
 
 
 def is_commit(revision: str | None) -> bool:
-    """Whether GitHub can know it: the whole id of a commit, not files as they lie on disk."""
+    """True if GitHub can know this revision: a complete commit id, not files on disk."""
     return revision is not None and re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", revision) is not None
 
 
 def statuses(latest: Mapping[Key, State], revision: str, known: Collection[Key]) -> list[AppStatus]:
-    """One an app. `latest` are the states seen at this commit; `known` all that it wants."""
+    """Return one status per app. `latest` are the states seen at this commit; `known` are all its apps and hosts."""
     apps: dict[str, dict[str, State | None]] = {}
     for app, host in sorted({*known, *latest}):
         apps.setdefault(app, {})[host] = latest.get((app, host))
@@ -73,64 +73,64 @@ def _status(app: str, revision: str, hosts: dict[str, State | None]) -> AppStatu
 
 
 def desired_state_status(state: State, revision: str) -> AppStatus:
-    """Whether the commit could be used at all."""
+    """Return the status of a commit as a whole: whether its desired state can be used."""
     if state.problem:
         return AppStatus("", revision, "failure", _short(state.text), state.problem)
     return AppStatus("", revision, "success", "the desired state can be used")
 
 
-def due_statuses(reported: Mapping[Key, LastReport], now_so: list[AppStatus], now: float) -> list[AppStatus]:
-    """Those to be told: a status goes to each commit once, and again when it has changed.
+def due_statuses(reported: Mapping[Key, LastReport], current: list[AppStatus], now: float) -> list[AppStatus]:
+    """Return the statuses to send: each commit gets a status once, and again when it has changed.
 
-    Pending never follows success or failure of the same commit: a controller that starts anew knows nothing yet.
+    Pending never follows success or failure of the same commit: a restarted controller has seen nothing yet.
     """
     return [
-        each
-        for each in now_so
-        if (last := reported.get((each.app, each.revision))) is None
-        or (last.state != each.state and (each.mark != "pending") and may_notify(last, now))
+        status
+        for status in current
+        if (last := reported.get((status.app, status.revision))) is None
+        or (last.state != status.state and (status.mark != "pending") and may_notify(last, now))
     ]
 
 
 def status_request(channel: Channel, status: AppStatus) -> Request:
     context = f"reconcile/{status.app}" if status.app else "reconcile"
-    said = {"state": status.mark, "context": context, "description": status.description}
-    return _post_request(channel, f"statuses/{status.revision}", said)
+    content = {"state": status.mark, "context": context, "description": status.description}
+    return _post_request(channel, f"statuses/{status.revision}", content)
 
 
 def deployments_request(channel: Channel, status: AppStatus) -> Request:
-    """Asks for the deployment of this app and commit, made before or by somebody else of us."""
+    """Return the request for an existing deployment of this app and commit, by this or another controller."""
     query = f"sha={status.revision}&environment={quote(status.app, safe='')}&task=deploy&per_page=1"
     return Request(f"{_base(channel)}/deployments?{query}", b"", _headers(channel), "GET")
 
 
 def new_deployment_request(channel: Channel, status: AppStatus) -> Request:
-    said = {
+    content = {
         "ref": status.revision,
         "task": "deploy",
         "environment": status.app,
         "description": "reconcile",
         "auto_merge": False,
-        "required_contexts": [],  # our own status is still pending, and must not stand in the way
+        "required_contexts": [],  # our own status is still pending, and must not block it
     }
-    return _post_request(channel, "deployments", said)
+    return _post_request(channel, "deployments", content)
 
 
 def deployment_status_request(channel: Channel, status: AppStatus, number: int) -> Request:
     state = "in_progress" if status.mark == "pending" else status.mark
-    said = {"state": state, "description": status.description, "environment": status.app}
-    return _post_request(channel, f"deployments/{number}/statuses", said)
+    content = {"state": state, "description": status.description, "environment": status.app}
+    return _post_request(channel, f"deployments/{number}/statuses", content)
 
 
 def deployment_number(answer: object) -> int | None:
-    """The number of the deployment in GitHub's answer: an object, or a list of such."""
+    """Return the number of the deployment in GitHub's answer, an object or a list of objects; None if there is none."""
     first = answer[0] if isinstance(answer, list) and answer else answer
     number = first.get("id") if isinstance(first, dict) else None
     return number if isinstance(number, int) and not isinstance(number, bool) else None
 
 
-def _post_request(channel: Channel, path: str, said: Mapping[str, object]) -> Request:
-    body = json.dumps(said, ensure_ascii=False, sort_keys=True).encode()
+def _post_request(channel: Channel, path: str, content: Mapping[str, object]) -> Request:
+    body = json.dumps(content, ensure_ascii=False, sort_keys=True).encode()
     return Request(f"{_base(channel)}/{path}", body, {**_headers(channel), "Content-Type": "application/json"})
 
 

@@ -1,4 +1,4 @@
-"""What was told, kept over a restart in one small file. It holds no text and no secret; losing it repeats a message."""
+"""The last notices, kept across restarts in one small file, without texts or secrets. Losing it repeats messages."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ FIRST_PAUSE_SECONDS: Final = 60.0
 
 @dataclass
 class PlaceMemory:
-    """About one place: what it was told, and how long it is left alone after failures."""
+    """The last notices to one place, and the time of the next attempt after failures."""
 
     reported: dict[Key, LastReport] = field(default_factory=dict)
     failures: int = 0
     not_before: float = 0.0
-    said: str = ""  # the failure that was reported last
+    logged: str = ""  # the last failure that was logged
 
     def note_failure(self, now: float) -> None:
-        """Leave it alone for a while, twice as long each time."""
+        """Wait before the next attempt, twice as long after each failure, up to an hour."""
         self.not_before = now + min(FIRST_PAUSE_SECONDS * float(2 ** min(self.failures, 10)), LONGEST_PAUSE_SECONDS)
         self.failures += 1
 
     def note_delivery(self) -> None:
-        self.failures, self.not_before, self.said = 0, 0.0, ""
+        self.failures, self.not_before, self.logged = 0, 0.0, ""
 
     def is_waiting(self, now: float) -> bool:
-        # Further ahead than any pause is long: the clock was set back.
+        # If it is further ahead than the longest pause, the clock was set back.
         return now < self.not_before <= now + LONGEST_PAUSE_SECONDS
 
 
@@ -44,7 +44,7 @@ def to_json(places: dict[str, PlaceMemory]) -> str:
 
 
 def from_json(text: str) -> dict[str, PlaceMemory]:
-    """What can be read of it; nothing when it is not ours."""
+    """Parse what to_json() wrote; {} for anything else."""
     try:
         return {str(name): _place(place) for name, place in json.loads(text).items()}
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
@@ -52,7 +52,7 @@ def from_json(text: str) -> dict[str, PlaceMemory]:
 
 
 def read(path: Path) -> dict[str, PlaceMemory]:
-    """Never fails: without it the worst is a repeated message."""
+    """Read the file; {} if it cannot be read, which at worst repeats messages."""
     with suppress(OSError):
         if path.stat().st_size <= LARGEST_FILE:
             return from_json(path.read_text(encoding="utf-8", errors="replace"))
@@ -60,14 +60,14 @@ def read(path: Path) -> dict[str, PlaceMemory]:
 
 
 def write(path: Path, text: str) -> None:
-    """Whole or not at all. Raises OSError."""
+    """Replace the file atomically. Raises OSError."""
     write_whole(path, text.encode(), mode=0o600)
 
 
 def _place_json(place: PlaceMemory) -> dict[str, Any]:
     reported = [
-        [*key, each.state.version, each.state.problem, each.state.digest, each.since, list(each.times)]
-        for key, each in sorted(place.reported.items())
+        [*key, last.state.version, last.state.problem, last.state.digest, last.since, list(last.times)]
+        for key, last in sorted(place.reported.items())
     ]
     return {"failures": place.failures, "not_before": place.not_before, "told": reported}
 

@@ -1,6 +1,6 @@
-"""After each pass: what is news goes out, once, to each place that asked for it.
+"""Sends the news of each pass, once, to each place that subscribed to it.
 
-Nothing here ever fails a pass: what could not be delivered comes back as sentences to log, and is tried again.
+Nothing here fails a pass: a failed delivery is returned as a message to log, and is tried again.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from reconciler.model.outcome import Outcome
 
 
-PLACE_SECONDS: Final = 60.0  # the most that one place may take of one call
+PLACE_SECONDS: Final = 60.0  # the time limit for one place in one call
 
 
 class Notifier:
-    """Tells the places of `settings`. `secret(name)` gives a value or raises a ReconcileError.
+    """Notifies the places in `settings`. `secret(name)` returns a value or raises a ReconcileError.
 
-    `remember` is a file of our own in a folder that exists: with it, neither a restart nor a timer that starts
-    `--once` each minute tells anything twice. `loopback_http` lets addresses be http://127.0.0.1, for tests.
+    `remember` is our own file in an existing folder: with it, neither a restart nor a timer that runs `--once` every
+    minute repeats a notice. `loopback_http` allows addresses such as http://127.0.0.1, for tests.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Notifier:
         self._lock = asyncio.Lock()
 
     def use(self, settings: Sequence[Notify], secret: Callable[[str], str]) -> None:
-        """From now on these places, with their secrets, as a new commit has them."""
+        """Replace the places and their secrets by those of a new commit."""
         self._settings, self._secret = tuple(settings), secret
 
     async def notify(
@@ -69,24 +69,24 @@ class Notifier:
         known: Collection[Key] | None = None,
         secrets: Collection[str] = (),
     ) -> list[str]:
-        """Tell what is news in these outcomes; failures to log, each once for as long as it stays the same.
+        """Send the news in these outcomes. Return failures to log, each only once until it changes.
 
-        To be called after every pass, quiet ones too (that is how a day goes by and a message is tried again), with
-        all outcomes or those of one host. `now`: epoch seconds. `known`: every (app, host) of the desired state.
-        `secrets`: values that no text may hold, those of every target.
+        Call it after every pass, with all outcomes or those of one host; after quiet passes, too, because reminders
+        and further attempts are due then. `now`: epoch seconds. `known`: every (app, host) of the desired state.
+        `secrets`: the secret values of every target, which no text may contain.
         """
         if not self._settings:
             return []
         async with self._lock:
             hidden = {*secrets, *self._own_secrets()}
-            states = {(each.end.app, each.end.host): state_of(each, hidden) for each in outcomes}
+            states = {(outcome.end.app, outcome.end.host): state_of(outcome, hidden) for outcome in outcomes}
             self._note_states(states, revision, known)
             return await self._notify_all(states, now, known, hidden)
 
     async def notify_of_desired_state(
         self, error: ReconcileError | None, now: float, *, revision: str | None = None, secrets: Collection[str] = ()
     ) -> list[str]:
-        """The same for the desired state as a whole: why it cannot be used, or None when it can."""
+        """Do the same for the desired state as a whole. `error` is why it cannot be used, or None if it can."""
         if not self._settings:
             return []
         async with self._lock:
@@ -99,16 +99,16 @@ class Notifier:
         self, states: dict[Key, State], now: float, known: Collection[Key] | None, hidden: Collection[str]
     ) -> list[str]:
         failures = await asyncio.gather(
-            *(self._notify_place(index, each, states, now, known) for index, each in enumerate(self._settings))
+            *(self._notify_place(index, settings, states, now, known) for index, settings in enumerate(self._settings))
         )
-        return [mask(sentence, hidden) for sentence in (*failures, self._write()) if sentence]
+        return [mask(failure, hidden) for failure in (*failures, self._write()) if failure]
 
     def _own_secrets(self) -> set[str]:
-        opened = (self._open(index, each) for index, each in enumerate(self._settings))
-        return {secret for each in opened if isinstance(each, Channel) for secret in each.secrets}
+        opened = (self._open(index, settings) for index, settings in enumerate(self._settings))
+        return {secret for channel in opened if isinstance(channel, Channel) for secret in channel.secrets}
 
     def _note_states(self, states: dict[Key, State], revision: str | None, known: Collection[Key] | None) -> None:
-        """What GitHub is told is put together from the passes over all hosts at one commit."""
+        """Collect the states of all hosts at one commit, possibly from several passes, for the statuses on GitHub."""
         if revision != self._revision:
             self._latest, self._revision = {}, revision
         for key, state in states.items():
@@ -123,7 +123,7 @@ class Notifier:
     async def _notify_place(
         self, index: int, settings: Notify, states: dict[Key, State], now: float, known: Collection[Key] | None
     ) -> str:
-        """One place; "" or what went wrong, unless that was said before."""
+        """Notify one place. Return "" or the failure to log, unless it was the last one logged."""
         place = self._places.setdefault(identity(settings), PlaceMemory())
         if place.is_waiting(now):
             return ""
@@ -135,10 +135,10 @@ class Notifier:
                     await self._notify_people(index, settings, place, states, now, known)
         except (ReconcileError, Undelivered, TimeoutError) as error:
             place.note_failure(now)
-            text = str(error) or f"not done within {PLACE_SECONDS:g} s"
+            text = str(error) or f"not finished within {PLACE_SECONDS:g} s"
             text = text if isinstance(error, ReconcileError) else f"{name_of(index, settings)}: {text}"
-            said, place.said = place.said, text
-            return text if text != said else ""
+            logged, place.logged = place.logged, text
+            return text if text != logged else ""
         return ""
 
     async def _notify_people(
@@ -171,14 +171,14 @@ class Notifier:
         if revision is None or not github.is_commit(revision):
             return
         if DESIRED_STATE in states:
-            so = [github.desired_state_status(states[DESIRED_STATE], revision)]
+            current = [github.desired_state_status(states[DESIRED_STATE], revision)]
         else:
-            so = github.statuses(self._latest, revision, known or ())
-        news = github.due_statuses(place.reported, so, now)
+            current = github.statuses(self._latest, revision, known or ())
+        news = github.due_statuses(place.reported, current, now)
         if not news:
             return
         channel = self._open_or_raise(index, settings)
-        refused: Undelivered | None = None
+        failure: Undelivered | None = None
         async with sender(sleep=self._sleep) as sending:
             for status in news:
                 key = (status.app, status.revision)
@@ -186,16 +186,16 @@ class Notifier:
                     await _post(sending, channel, status)
                 except Unreached:
                     raise
-                except Undelivered as error:  # this one; the next app may fare better
-                    refused = error
+                except Undelivered as error:  # GitHub refused this status, but may accept the next app's
+                    failure = error
                 else:
                     place.reported[key] = LastReport(
                         status.state, now, (*times_within_a_day(place.reported.get(key), now), now)
                     )
-        if refused:
-            raise refused
+        if failure:
+            raise failure
         place.note_delivery()
-        place.reported = {key: each for key, each in place.reported.items() if key[1] == revision}
+        place.reported = {key: last for key, last in place.reported.items() if key[1] == revision}
 
     def _open(self, index: int, settings: Notify) -> Channel | ReconcileError:
         try:
@@ -210,18 +210,18 @@ class Notifier:
         return channel
 
     def _write(self) -> str:
-        """Keep what was told, if that has changed; "" or what went wrong, once."""
+        """Save the last notices if they have changed. Return "" or the failure to log, once."""
         if self._file is None:
             return ""
-        kept = {identity(each) for each in self._settings}
+        kept = {identity(settings) for settings in self._settings}
         text = memory.to_json({name: place for name, place in self._places.items() if name in kept})
         if text == self._written:
             return ""
         try:
             memory.write(self._file, text)
         except OSError as error:
-            said, self._unwritable = self._unwritable, True
-            return "" if said else f"{self._file} cannot be written ({error.strerror}): a restart may repeat messages"
+            logged, self._unwritable = self._unwritable, True
+            return "" if logged else f"{self._file} cannot be written ({error.strerror}): a restart may repeat messages"
         self._written, self._unwritable = text, False
         return ""
 

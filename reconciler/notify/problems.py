@@ -1,4 +1,4 @@
-"""Which kinds of trouble are news, and which words of them count. Pure."""
+"""The kinds of problems that are not news, and those whose words do not count. Pure."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Final
 
 from reconciler.errors import Kind, ReconcileError
 
-# It passes by itself or was asked for: no news either way, what was told last still stands.
+# These pass by themselves or are intended. Neither their start nor their end is news.
 QUIET: Final[frozenset[Kind]] = frozenset({"waiting", "locked", "lease_lost", "suspended"})
 
-# The words change from one look to the next (refused, timed out, no route) while it stays one and the same trouble.
+# The words change from one look to the next (refused, timed out, no route), but it is the same problem.
 WORDLESS: Final[frozenset[Kind]] = frozenset({"unreachable"})
 
 
 def error_kind(error: BaseException) -> Kind:
-    """The kind of an error that ended a whole pass."""
+    """Return the kind of an error that ended a whole pass."""
     return error.kind if isinstance(error, ReconcileError) else "error"

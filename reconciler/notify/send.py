@@ -1,6 +1,6 @@
-"""Requests over HTTPS within bounds: of time, of answers, of attempts. Redirects are not followed.
+"""HTTPS requests with limits on time, answer size and attempts. Redirects are not followed.
 
-What goes wrong is said without the address: it may be a password.
+Errors never contain the address: it may be a credential.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ LARGEST_ANSWER: Final = 1 << 20
 
 
 class Undelivered(Exception):
-    """Why a request was not taken, in fixed words. Never leaves this package."""
+    """A request was not accepted. The message has fixed words. It never leaves this package."""
 
 
 class Unreached(Undelivered):
-    """Nobody took it, in several attempts; it may be taken later."""
+    """The server could not be reached, or failed, in several attempts. A later one may succeed."""
 
 
 class Sender:
-    """Sends over one client: connections are kept for the next request."""
+    """Sends requests over one client, which keeps its connections for the next request."""
 
     def __init__(self, client: httpx2.AsyncClient, sleep: Sleep) -> None:
         self._client = client
         self._sleep = sleep
 
     async def send(self, request: Request) -> object:
-        """The JSON of a 2xx answer, None where it is none. Raises Undelivered."""
+        """Send a request, with retries. Return the JSON of a 2xx answer, None if it is not JSON. Raises Undelivered."""
         return await retry(lambda: self._once(request), Unreached, PAUSES_SECONDS, self._sleep)
 
     async def _once(self, request: Request) -> object:
@@ -56,10 +56,10 @@ class Sender:
         except (TimeoutError, httpx2.TimeoutException):
             raise Unreached(f"no answer within {ATTEMPT_SECONDS:g} s") from None
         except httpx2.TransportError as error:
-            # Only the class: the message may hold the address.
+            # Only the class: the message may contain the address.
             raise Unreached(f"no connection ({type(error).__name__})") from None
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, ValueError) as error:
-            raise Undelivered(f"cannot be asked ({type(error).__name__})") from None
+            raise Undelivered(f"the request failed ({type(error).__name__})") from None
         if 200 <= status < 300:
             return answer
         raise (Unreached if status >= 500 else Undelivered)(f"answered {status}")
@@ -67,10 +67,10 @@ class Sender:
 
 @asynccontextmanager
 async def sender(*, sleep: Sleep = sleep_seconds) -> AsyncIterator[Sender]:
-    """A sender for a few requests in a row."""
-    import httpx2  # 75 ms, and only when there is something to say
+    """Open a sender for a few requests in a row."""
+    import httpx2  # takes 75 ms, and only news need it
 
-    for name in ("httpx2", "httpcore2"):  # their lines hold whole addresses
+    for name in ("httpx2", "httpcore2"):  # they log complete addresses
         logging.getLogger(name).setLevel(logging.WARNING)
     headers = {"User-Agent": "reconcile", "Accept-Encoding": "identity"}
     timeout = httpx2.Timeout(ATTEMPT_SECONDS, connect=ATTEMPT_SECONDS / 2)

@@ -1,4 +1,4 @@
-"""Where one app on one host stands, in words that stay the same for as long as it does. Pure."""
+"""The state of one app on one host, in words that change only when the state does. Pure."""
 
 from __future__ import annotations
 
@@ -24,37 +24,37 @@ _UNITS = (
 _VARIES = re.compile(
     r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?"  # points in time
     r"|\b\d\d:\d\d:\d\d\b"
-    r"|\b0x[0-9a-fA-F]+\b|\b[0-9a-f]{32,}\b"  # addresses in memory, ids of one start
+    r"|\b0x[0-9a-fA-F]+\b|\b[0-9a-f]{32,}\b"  # addresses in memory, invocation ids
     rf"|(?<![\w.])\d+(?:\.\d+)?(?=\s?(?:{_UNITS})\b|\s?%)"  # quantities, but not versions
     r"|(?<=\bpid )\d+|(?<=\bPID )\d+|(?<=\battempt )\d+"
 )
-# An action that belongs to a rollout, rather than to putting something back.
+# Actions of a rollout, as opposed to a repair.
 _ROLLOUT: Final = frozenset({"migrate", "start", "enable", "goback", "reject"})
-# What a pass does behind the scenes of a state that people know already.
+# Actions that a pass does without a change that people care about.
 _HOUSEKEEPING: Final = frozenset({"prune", "confirm", "drain", "stop", "retry", "certify"})
 
 
 @dataclass(frozen=True)
 class State:
-    """Two that are equal are one and the same news; what explains them does not count."""
+    """A state to compare: equal states are the same news. Explanations are not compared."""
 
-    version: str  # the version that runs as wanted; "" when something is in the way, or the app is gone as wanted
-    problem: str = ""  # class of what is in the way
-    digest: str = ""  # of its fixed text
+    version: str  # the version that runs as desired; "" if there is a problem, or if the app is removed as desired
+    problem: str = ""  # the kind of the problem
+    digest: str = ""  # of the problem's fixed text
     text: str = field(default="", compare=False)
     next_step: str = field(default="", compare=False)
-    serving: str = field(default="", compare=False)  # the version that serves although something is in the way
-    changed: str = field(default="", compare=False)  # what this pass did to get there; "" when nothing worth telling
+    serving: str = field(default="", compare=False)  # the version that serves despite the problem
+    changed: str = field(default="", compare=False)  # what this pass did to get there; "" for nothing notable
     rolled_out: bool = field(default=False, compare=False)  # this pass moved the app, or tried to
 
     @property
     def name(self) -> str:
-        """In one word or a short sentence, without free text."""
+        """The state as a kind or a short sentence, without free text."""
         return self.problem or (f"runs {self.version}" if self.version else "is removed, as wanted")
 
 
 def state_of(outcome: Outcome, secrets: Collection[str] = ()) -> State:
-    """The state that an outcome shows; none of `secrets` is in any of its texts."""
+    """Return the state that an outcome shows. None of its texts contains any of `secrets`."""
     end = outcome.end
     changed = _change_text(outcome.actions, secrets)
     rolled_out = any(action.verb in _ROLLOUT for action in outcome.actions)
@@ -76,7 +76,7 @@ def state_of(outcome: Outcome, secrets: Collection[str] = ()) -> State:
 
 
 def state_of_desired_state(error: ReconcileError | None, secrets: Collection[str] = ()) -> State:
-    """The state of the desired state itself: usable, or the error that says why not."""
+    """Return the state of the desired state itself: usable, or the error that says why not."""
     if error is None:
         return State("")
     text = fixed_text(str(error), secrets)
@@ -85,7 +85,7 @@ def state_of_desired_state(error: ReconcileError | None, secrets: Collection[str
 
 
 def fixed_text(text: str, secrets: Collection[str] = ()) -> str:
-    """One line without secrets, and without what differs from one look to the next: times, counts, ids."""
+    """Return `text` on one line, without secrets, and without the parts that vary between looks: times, counts, ids."""
     line = " ".join(mask(text, secrets).split())
     line = _VARIES.sub("…", "".join(letter for letter in line if letter.isprintable()))
     return line if len(line) <= LONGEST_TEXT else line[: LONGEST_TEXT - 1] + "…"
@@ -95,6 +95,6 @@ def _change_text(actions: Sequence[AnyAction], secrets: Collection[str]) -> str:
     notable = [action for action in actions if action.verb not in _HOUSEKEEPING]
     if not notable:
         return ""
-    # What begins a rollout says best why: the upload before it only says that something was missing.
+    # The first rollout action gives the best reason: the upload before it only says that something was missing.
     first = next((action for action in notable if action.verb in _ROLLOUT), notable[0])
     return fixed_text(f"{first.verb} {first.subject}".rstrip() + f": {first.reason}", secrets)

@@ -1,7 +1,7 @@
-"""What is news: the state now beside the state that was told last. Pure; the time is passed in.
+"""Finds the news: compares the state now with the last *reported* state. Pure; the time is passed in.
 
-Since the comparison is with what was *told*, a message that could not be delivered is not lost, and a state that
-comes and goes between two messages is not worth one.
+Because of that comparison, a notice that could not be delivered is not lost, and a state that comes and goes between
+two notices causes none.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ Key = tuple[str, str]  # app, host
 DESIRED_STATE: Final = ("", "")  # the key of the desired state as a whole
 
 DAY_SECONDS: Final = 24 * 3600.0
-# So many notices a day about one app on one host go out at once; each further one waits twice as long as the last.
+# So many notices a day about one app on one host are sent at once; each further one waits twice as long as the last.
 FREE_A_DAY: Final = 4
 FIRST_WAIT_SECONDS: Final = 600.0
 
 
 @dataclass(frozen=True)
 class LastReport:
-    """The state that was told last (or seen, where nobody asked to be told), since when, and when notices went out."""
+    """The last reported (or, without a subscriber, last seen) state, its start, and the times of its notices."""
 
     state: State
     since: float
@@ -36,7 +36,7 @@ class LastReport:
 
 @dataclass(frozen=True)
 class Notice:
-    """One piece of news about one app on one host. Its text is the same each time the same thing happens."""
+    """One piece of news about one app on one host. The same event always has the same text."""
 
     event: Event
     app: str
@@ -48,9 +48,9 @@ class Notice:
 
     @property
     def text(self) -> str:
-        """What happened, without the app and the host."""
+        """What happened, without the names of the app and the host."""
         return "".join(
-            (self._what_text, self._serving_text, " (comes and goes; told less often now)" if self.flapping else "")
+            (self._what_text, self._serving_text, " (comes and goes; notified less often now)" if self.flapping else "")
         )
 
     @property
@@ -70,7 +70,7 @@ class Notice:
 
 @dataclass(frozen=True)
 class News:
-    """The notices to deliver, and what to compare with next time once they are."""
+    """The notices to deliver, and the reports to compare with once they are delivered."""
 
     notices: tuple[Notice, ...]
     reported: Mapping[Key, LastReport]
@@ -84,13 +84,13 @@ def transitions(
     events: Collection[str] = ("failed", "recovered", "converged"),
     known: Collection[Key] | None = None,
 ) -> News:
-    """What is to be told of `after`. Keys not in `after` stay as they were; those not in `known` either are forgotten.
+    """Return the news in `after`. Keys not in `after` stay as they were, unless they are not in `known` either.
 
-    An app that is seen for the first time and as wanted is no news, unless this pass has just made it so. Events that
-    nobody asked for are taken note of in silence.
+    An app that runs as desired when first seen is not news, unless this pass has just changed it. Events not in
+    `events` are recorded without a notice.
     """
     kept = None if known is None else {*known, *after, DESIRED_STATE}
-    reported = {key: each for key, each in before.items() if kept is None or key in kept}
+    reported = {key: last for key, last in before.items() if kept is None or key in kept}
     notices: list[Notice] = []
     for key, state in sorted(after.items()):
         last = reported.get(key)
@@ -106,7 +106,7 @@ def transitions(
             notices.append(replace(notice, flapping=not notice.reminder and len(times) >= FREE_A_DAY))
             reported[key] = LastReport(state, notice.since, (*times, now))
         if key in reported and not reported[key].state.problem and not reported[key].state.version:
-            del reported[key]  # the app is gone, and that was told
+            del reported[key]  # the app is removed, and that was reported
     return News(tuple(notices), reported)
 
 
@@ -127,16 +127,16 @@ def _news(key: Key, state: State, last: LastReport | None, now: float) -> Notice
 
 def _reminder_due(last: LastReport, now: float) -> bool:
     latest = max(last.times, default=last.since)
-    return not 0 <= now - latest < DAY_SECONDS  # a clock that was set back must not silence it
+    return not 0 <= now - latest < DAY_SECONDS  # a clock that was set back must not suppress it
 
 
 def times_within_a_day(last: LastReport | None, now: float) -> tuple[float, ...]:
-    """When something was told within the last day."""
+    """Return the times of the notices within the last day."""
     return tuple(time for time in (last.times if last else ()) if 0 <= now - time < DAY_SECONDS)
 
 
 def may_notify(last: LastReport | None, now: float) -> bool:
-    """Whether another notice may go out already."""
+    """True if another notice may be sent now."""
     times = times_within_a_day(last, now)
     beyond = len(times) - FREE_A_DAY
     return beyond < 0 or now >= max(times) + FIRST_WAIT_SECONDS * float(2**beyond)

@@ -102,7 +102,7 @@ def test_a_message_that_would_be_too_long_is_cut(server: Server) -> None:
     Teller(server, NTFY, SLACK).told(everywhere)
 
     texts = [raw.decode() for raw in server.raw]
-    assert "and 30 more; reconcile status tells all" in next(text for text in texts if text.startswith("{"))
+    assert "and 30 more; reconcile status shows all" in next(text for text in texts if text.startswith("{"))
     assert max(len(raw) for raw in server.raw if not raw.startswith(b"{")) <= 4000
 
 
