@@ -1,1 +1,1 @@
-"""Files or a commit → Desired."""
+"""The desired state: files or a commit → `Desired`, and edits to those files. Contacts no host of the fleet."""

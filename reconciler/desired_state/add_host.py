@@ -1,4 +1,4 @@
-"""A machine's entry in fleet.yaml: written into the text as it stands, comments and all. People commit it."""
+"""Add a host to fleet.yaml by editing its text, so that comments and layout stay. People commit the change."""
 
 from __future__ import annotations
 
@@ -15,12 +15,18 @@ HOSTS: KeyPath = ("hosts",)
 
 
 def read_fleet_of(folder: Path) -> Fleet:
-    """The machines as fleet.yaml names them now, committed or not; an empty fleet where there is none yet."""
+    """Return the fleet from fleet.yaml on disk, committed or not; an empty fleet if the file does not exist.
+
+    Raises InvalidDesiredState.
+    """
     return read_fleet(_content(folder), f"{label(folder)}/{FLEET}")
 
 
 def add_host(folder: Path, name: str, keys: dict[str, str]) -> bool:
-    """Set these keys of the host. False when they were set already. Raises before anything is written."""
+    """Set these keys of the host in fleet.yaml and create the file if needed. Return False if nothing had to change.
+
+    Raises InvalidDesiredState or UsageError; the file is then unchanged.
+    """
     path, before = folder / FLEET, _content(folder)
     file = f"{label(folder)}/{FLEET}"
     after = with_host((before or b"").decode("utf-8"), name, keys, file).encode("utf-8")
@@ -40,7 +46,7 @@ def _content(folder: Path) -> bytes | None:
 
 
 def with_host(text: str, name: str, keys: dict[str, str], file: str) -> str:
-    """The text with these keys of the host. Whatever else it says stays as it is, or UsageError is raised."""
+    """Return the text with these keys of the host set. Raises UsageError if anything else would change with them."""
     document = read_valid_yaml(text.encode("utf-8"), file)
     if (*HOSTS, name) in document.places and document.places[(*HOSTS, name)].form == "block":
         edited = _with_keys(document, text, name, keys)
@@ -71,14 +77,14 @@ def _quote(value: str) -> str:
 
 
 def _with_entry(document: Document, text: str, name: str, keys: dict[str, str]) -> str:
-    """A new entry: as the first one of `hosts`, or with a `hosts` at the end."""
+    """Add a new entry: first under `hosts:`, or at the end of the text with a `hosts:` of its own."""
     place = document.places.get(HOSTS)
     lines = text.splitlines(keepends=True)
     if place is None:
         if lines and not lines[-1].endswith("\n"):
             lines[-1] += "\n"
         return "".join([*lines, "\n" * bool(lines), "hosts:\n", *_entry(name, keys, "  ")])
-    columns = [each.key_column for path, each in document.places.items() if len(path) == 2 and path[:1] == HOSTS]
+    columns = [entry.key_column for path, entry in document.places.items() if len(path) == 2 and path[:1] == HOSTS]
     indent = " " * (columns[0] - 1 if columns else 2)
     at = place.key_line
     if not lines[at - 1].endswith("\n"):
@@ -87,7 +93,7 @@ def _with_entry(document: Document, text: str, name: str, keys: dict[str, str]) 
 
 
 def _with_keys(document: Document, text: str, name: str, keys: dict[str, str]) -> str:
-    """Each key where it stands, or on a line of its own above the entry's first."""
+    """Replace the value of each key that is there, and add the others above the entry's first line."""
     entry = (*HOSTS, name)
     first = next(place for path, place in document.places.items() if len(path) == 3 and path[:2] == entry)
     line_start = text.rfind("\n", 0, first.start) + 1

@@ -1,7 +1,7 @@
-"""Which files make up the desired state, and reading them from a folder on disk.
+"""The files that make up the desired state, found and read in a folder or in a commit.
 
-`fleet.yaml`, `apps/*.yaml` and the encrypted files below `secrets/`, nothing else. Symbolic links are refused: what
-counts must lie in the folder itself, so that the commit that people review is all there is.
+These are `fleet.yaml`, `apps/*.yaml` and the encrypted files below `secrets/`, nothing else. Symbolic links are
+refused: every file must be in the folder itself, so that the commit that people review is complete.
 """
 
 from __future__ import annotations
@@ -29,29 +29,29 @@ class Tree(Protocol):
     """A desired-state folder, on disk or in a commit. Names are relative to it, with `/` between parts."""
 
     def entries(self, folder: str) -> dict[str, Kind] | None:
-        """Name and kind of all that lies in the folder ("" is the top); None when there is no such folder."""
+        """Name and kind of each entry of the folder ("" is the top), or None if it does not exist. Raises OSError."""
 
     def read(self, name: str) -> bytes:
-        """The file's bytes; of a file that is too large only enough to see that."""
+        """The file's bytes, at most one more than LARGEST_FILE: enough to see that it is too large. Raises OSError."""
 
 
 @dataclass(frozen=True)
 class Written:
-    """The files as found, by name, and what about them is refused."""
+    """The files that were found, by name, and the problems with them."""
 
     files: Mapping[str, bytes]
     problems: tuple[Problem, ...] = ()
-    absent: bool = False  # there is no such folder at all
+    absent: bool = False  # the folder does not exist
 
 
 def secret_files(written: Written) -> dict[str, bytes]:
-    """The files of the folder `secrets/`, by their names in it."""
+    """The files below `secrets/`, by their names relative to it."""
     start = f"{SECRETS}/"
     return {name.removeprefix(start): content for name, content in written.files.items() if name.startswith(start)}
 
 
 class FolderTree:
-    """The files as they lie on disk."""
+    """The desired-state folder on disk, as it is now."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -64,7 +64,7 @@ class FolderTree:
             return None
 
     def read(self, name: str) -> bytes:
-        # A link or pipe may have come here since the listing: neither follow the one nor wait for the other.
+        # The file may have become a link or a pipe since it was listed: do not follow a link, do not block on a pipe.
         handle = os.open(self.folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(handle, "rb") as file:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
@@ -81,12 +81,12 @@ def _kind(entry: os.DirEntry[str]) -> Kind:
 
 
 def collect(tree: Tree, label: str) -> Written:
-    """Everything that counts. `label` is the folder as people typed it; errors begin with it."""
+    """Read every file of the desired state. Problems name files as `<label>/<name>`: the folder as people typed it."""
     problems: list[Problem] = []
     try:
         top = tree.entries("")
         if top is None:
-            next_step = "make it, with one apps/<app>.yaml for each app, or name another with --desired-state"
+            next_step = "create it, with one apps/<app>.yaml for each app, or name another with --desired-state"
             return Written({}, (Problem(label, 0, 0, "", "there is no such folder", next_step),), absent=True)
         names = [name for name in (FLEET, "fleet.yml") if name in top and _is_app_file(name, top, label, problems)]
         names += _app_files(tree, top, label, problems)
@@ -97,7 +97,7 @@ def collect(tree: Tree, label: str) -> Written:
 
 
 def collect_secrets(tree: Tree, label: str) -> Written:
-    """Only what lies below `secrets/`, for those who change it."""
+    """Read only the files below `secrets/`, for the commands that change them."""
     problems: list[Problem] = []
     try:
         names = _secret_files(tree, tree.entries("") or {}, label, problems)
@@ -129,14 +129,14 @@ def _app_files(tree: Tree, top: dict[str, Kind], label: str, problems: list[Prob
         problems.append(Problem(f"{label}/apps", 0, 0, "", message, "keep one file for each app"))
         return []
     if not names and not problems:
-        # An empty desired state would mean: remove everything. Nobody writes that by accident here.
-        next_step = f"write one as {label}/apps/<app>.yaml; no app at all is taken for a mistake"
+        # An empty desired state would mean "remove every app". Refuse it: it is far more likely a mistake.
+        next_step = f"write one as {label}/apps/<app>.yaml; an empty desired state is taken for a mistake"
         problems.append(Problem(f"{label}/apps", 0, 0, "", "there is no app file", next_step))
     return [f"apps/{name}" for name in names]
 
 
 def _secret_files(tree: Tree, top: dict[str, Kind], label: str, problems: list[Problem]) -> list[str]:
-    """Encrypted files and the list of recipients, at any depth. Only those who need one open it."""
+    """Names of the encrypted files and of the list of recipients, at any depth. Nothing is decrypted here."""
     if top.get(SECRETS, "folder") != "folder":
         problems.append(_wrong_kind_problem("folder", f"{label}/{SECRETS}", top[SECRETS]))
         return []
@@ -156,7 +156,7 @@ def _secret_files(tree: Tree, top: dict[str, Kind], label: str, problems: list[P
                 found.append(path)
     if len(found) > MOST_FILES:
         message = f"holds more than {MOST_FILES} files"
-        problems.append(Problem(f"{label}/{SECRETS}", 0, 0, "", message, "keep only what apps name"))
+        problems.append(Problem(f"{label}/{SECRETS}", 0, 0, "", message, "keep only the files that apps name"))
         return []
     return sorted(found)
 
@@ -166,7 +166,7 @@ def _holds_secrets(name: str) -> bool:
 
 
 def _is_app_file(name: str, entries: dict[str, Kind], label: str, problems: list[Problem]) -> bool:
-    """Whether the entry is a desired-state file; says so when it only looks like one."""
+    """True if the entry is a desired-state file. Adds a problem if it only looks like one."""
     stem, dot, suffix = name.rpartition(".")
     if name.startswith(".") or not dot or suffix.lower() not in ("yaml", "yml"):
         return False

@@ -1,6 +1,6 @@
-"""Desired-state files or a commit → Desired. Every fault of every file is reported at once.
+"""Load the desired state from files or from a commit → `Desired`. Every problem of every file is reported at once.
 
-Inside a git repository the commit counts (HEAD, or `ref`): what nobody committed is named and left out.
+Inside a git repository the commit counts (HEAD, or `ref`): uncommitted edits are ignored, and a note lists them.
 """
 
 from __future__ import annotations
@@ -22,9 +22,12 @@ _NAMED = 10  # files listed in one note
 
 
 def load(folder: Path, *, ref: str | None = None, working_tree: bool = False) -> Desired:
-    """What people want. Raises InvalidDesiredState or GitError, and then nothing may be touched."""
+    """Load the desired state in this folder. Raises InvalidDesiredState, GitError or UsageError.
+
+    On an error the caller must not change any host.
+    """
     if ref is not None and working_tree:
-        raise UsageError("--ref and --working-tree ask for two different things", "leave one of them out")
+        raise UsageError("--ref and --working-tree contradict each other", "leave one of them out")
     in_git = find_repository(folder) is not None
     if ref is not None and not in_git:
         raise GitError(f"{folder} is not in a git repository, so there is no {ref}", "leave --ref out")
@@ -36,9 +39,10 @@ def load(folder: Path, *, ref: str | None = None, working_tree: bool = False) ->
 def load_from(
     mirror: Path, commit: str, subfolder: PurePosixPath, *, folder: Path | None = None, notes: tuple[str, ...] = ()
 ) -> Desired:
-    """What people want as of a commit in a bare mirror; problems name the file as `apps/x.yaml@<commit>`.
+    """Load the desired state from a commit in a bare mirror. Raises InvalidDesiredState or GitError.
 
-    Paths of artifacts begin at `folder`. Without one nothing lies beside the desired state: they must be absolute.
+    Problems name a file as `apps/x.yaml@<commit>`. Relative artifact paths start at `folder`; without `folder` there
+    is no checkout that they could point into, and they are refused.
     """
     with open_mirror(mirror, commit, subfolder) as tree:
         written, committed_at = collect(tree, subfolder.as_posix()), tree.committed_at
@@ -56,7 +60,7 @@ def load_from(
 
 
 def label(folder: Path) -> str:
-    """The folder as errors name it: as it was typed, from here if it lies below."""
+    """The folder as errors name it: as it was typed, or relative to the working directory if it is below that."""
     try:
         return folder.relative_to(Path.cwd()).as_posix() if folder.is_absolute() else folder.as_posix()
     except (ValueError, OSError):
@@ -80,7 +84,7 @@ def _load_commit(folder: Path, ref: str | None) -> Desired:
 
 
 def _ignored_edits(committed: Written, folder: Path) -> tuple[str, ...]:
-    """Names what differs on disk. Line ends may: git converts them on checkout where asked to."""
+    """A note that lists the files that differ on disk. Line endings may differ: git can convert them on checkout."""
     on_disk = collect(FolderTree(folder), label(folder)).files
     names = sorted(
         name
@@ -107,9 +111,9 @@ def build(
     where: str | None = None,
     beside: bool = True,
 ) -> Desired:
-    """The models of all files, or InvalidDesiredState with every problem in the order of the files.
+    """Build the models from all files. Raises InvalidDesiredState with every problem, sorted by file and line.
 
-    `where` is the folder as errors name it. With `beside` false no artifact can lie beside the desired state.
+    `where` is the folder as errors name it. With `beside` false, relative artifact paths are refused.
     """
     where = label(folder) if where is None else where
     sealed = secret_files(written)
@@ -120,7 +124,7 @@ def build(
     defaults = fleet.defaults if fleet else {}
     files = [file for name, document in documents.items() if (file := _read_app(name, document, defaults, problems))]
     files.sort(key=lambda file: file.app.app)
-    if fleet:  # without one nobody knows which machines the names mean
+    if fleet:  # without it we do not know which machines the host names mean
         problems += problems_between(files, fleet.model)
     if not beside:
         problems += [problem for file in files if (problem := _relative_artifact(file))]
@@ -134,14 +138,14 @@ def build(
 def _lost_variables(apps: tuple[App, ...]) -> tuple[str, ...]:
     return tuple(
         f"{app.app}: env {', '.join(app.lost_variables)} does not reach the app: "
-        "the start script of an Elixir release sets it for itself (for other releases write start:)"
+        "the start script of an Elixir release sets it itself (for other releases write start:)"
         for app in apps
         if app.lost_variables
     )
 
 
 def read_fleet(content: bytes | None, file: str) -> Fleet:
-    """Only the machines, whatever the apps say; an empty fleet for no file. Raises InvalidDesiredState."""
+    """Read fleet.yaml alone, without the apps. None (no file) gives an empty fleet. Raises InvalidDesiredState."""
     problems: list[Problem] = []
     fleet = _read_fleet(read_yaml(content, file) if content is not None else None, problems)
     if problems or not fleet:
@@ -151,8 +155,8 @@ def read_fleet(content: bytes | None, file: str) -> Fleet:
 
 def _rootless_notes(fleet: Fleet) -> tuple[str, ...]:
     return tuple(
-        f"{name}: scope user: its apps are no users of their own, only fenced off from each other and from the home; "
-        "they end when linger is switched off (docs/rootless.md)"
+        f"{name}: scope user: all its apps run as one user, and only the sandbox separates them from each other and "
+        "from the home; they stop when linger is switched off (docs/rootless.md)"
         for name, host in sorted(fleet.hosts.items())
         if host.scope == "user"
     )
@@ -160,7 +164,7 @@ def _rootless_notes(fleet: Fleet) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _Fleet:
-    """The fleet, and its defaults as they were written, to be joined with what each app says."""
+    """The fleet, and its defaults as they were written, which each app's own keys override."""
 
     model: Fleet
     defaults: Mapping[str, object]
@@ -194,16 +198,19 @@ def _relative_artifact(file: AppFile) -> Problem | None:
     place = read_source(file.app.artifact.source, file.app.version)
     if not isinstance(place, LocalFile) or place.path.startswith("/"):
         return None
-    message = "is a path from the desired-state folder, but of a remote repository only the desired state is read"
+    message = "is a relative path, but only the desired-state folder of a remote repository is read"
     return file.problem(
         ("artifact", "source"),
         message,
-        "publish it and write where (https://, github:, s3://, oci://), or write an absolute path",
+        "publish it and write its address (https://, github:, s3://, oci://), or write an absolute path",
     )
 
 
 def _with_defaults(value: object, defaults: Mapping[str, object]) -> object:
-    """The app's keys over the fleet's; of `env` each key by itself. A worker has no port to ask."""
+    """Merge the app's keys over the fleet's defaults, and `env` key by key.
+
+    An app without ports does not get the default health check: it has no port to ask.
+    """
     if not isinstance(value, dict):
         return value
     joined = {key: default for key, default in defaults.items() if key != "health" or value.get("ports")} | value

@@ -1,7 +1,7 @@
-"""Where the desired state comes from: a folder or the repository around it, or a branch of a remote one.
+"""The place the desired state comes from: a folder, the repository around it, or a branch of a remote repository.
 
-Read anew at every pass. A remote one that cannot be reached, or whose newest commit is refused, leaves the last
-accepted one standing; what is wrong is told.
+It is read again at every pass. If a remote repository cannot be reached or its newest commit is refused, the last
+accepted commit stays in force and `Desired.refused` says why.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from reconciler.errors import GitError, InvalidDesiredState, UsageError
 from reconciler.model.desired import Desired
 from reconciler.model.options import Options
 
-if TYPE_CHECKING:  # a folder here needs nothing of these, and starts sooner without them
+if TYPE_CHECKING:  # a local folder does not need these modules and starts sooner without them
     from reconciler.desired_state.git.follow import Follower, Revision
 
 
@@ -28,45 +28,51 @@ FARTHEST_BACK = 200  # commits
 
 
 class Origin(Protocol):
-    """A place the desired state can be read from, again and again."""
+    """A place the desired state can be read from, any number of times."""
 
     async def read(self) -> Desired:
-        """The newest that may be used. Raises InvalidDesiredState, GitError or UsageError: then nothing is touched."""
+        """Read the newest desired state that may be applied. Raises InvalidDesiredState, GitError or UsageError.
+
+        On an error the caller must not change any host.
+        """
         ...
 
     async def why_behind(self, applied: str) -> str:
-        """Why what was read last is older than the commit `applied`; "" when it may follow it. Raises GitError."""
+        """The reason why the state read last may not replace the commit `applied`, or "" if it may. Raises GitError."""
         ...
 
     async def why_cut_short(self) -> UsageError | None:
-        """Why nothing may be changed for want of history, or None when the history is here. Raises GitError."""
+        """The error to report if history that a change needs is missing here, or None. Raises GitError."""
         ...
 
     def past_states(self) -> AsyncIterator[Desired]:
-        """What was desired before, the newest first; commits that cannot be used are passed over. Raises GitError."""
+        """Earlier desired states, the newest first. Commits that do not load are skipped. Raises GitError."""
         ...
 
 
 def origin_of(options: Options, *, lasting: bool = False) -> Origin:
-    """What the command line names. One that is read for long goes on with the commit before one that is refused."""
+    """Return the origin that the command line names. Raises UsageError.
+
+    A `lasting` origin serves a watch: when the newest commit is refused, it keeps the one before it.
+    """
     if options.repo:
         if options.working_tree or options.ref:
-            raise UsageError("--repo goes with neither --ref nor --working-tree", "name a branch with --branch")
+            raise UsageError("--repo cannot be combined with --ref or --working-tree", "name a branch with --branch")
         from reconciler.desired_state.git.follow import Follower
         from reconciler.desired_state.git.remote import Remote
 
         remote = Remote(options.repo, options.branch, options.desired_state.as_posix())
         return _Remote(Follower(remote, options.allowed_signers, options.allow_step_back), lasting)
     if options.branch:
-        raise UsageError("--branch needs --repo", "--ref names a commit of the repository here")
+        raise UsageError("--branch needs --repo", "use --ref to name a commit of the local repository")
     _demand_commits(options)
     return _Local(options)
 
 
 def _demand_commits(options: Options) -> None:
-    """Raises UsageError where signatures are asked for and there are only files."""
+    """Raise UsageError if signatures are required but the desired state is plain files."""
     if options.allowed_signers and (options.working_tree or find_repository(options.desired_state) is None):
-        raise UsageError("--allowed-signers judges commits, and these are files", "commit them, or leave it out")
+        raise UsageError("--allowed-signers needs commits, and these are files", "commit them, or leave it out")
 
 
 class _Local:
@@ -78,7 +84,7 @@ class _Local:
 
     async def read(self) -> Desired:
         options = self._options
-        _demand_commits(options)  # again: a watch reads for months, and the repository may be gone by now
+        _demand_commits(options)  # again: a watch runs for months, and the repository may have been removed since
         desired = await asyncio.to_thread(
             load, options.desired_state, ref=options.ref, working_tree=options.working_tree
         )
@@ -100,7 +106,7 @@ class _Local:
         return replace(desired, notes=(*desired.notes, note))
 
     async def why_behind(self, applied: str) -> str:
-        # Who names a commit means that one.
+        # With --ref the operator asks for exactly that commit, older or not.
         if self._revision is None or self._options.ref or self._options.allow_step_back:
             return ""
         question = (self._revision, applied)
@@ -115,11 +121,11 @@ class _Local:
         if repository is None or not await is_shallow(repository):
             return None
         return UsageError(
-            f"{repository} is a shallow clone: it cannot tell whether a newer commit was applied already, "
+            f"{repository} is a shallow clone: it does not show whether a newer commit was applied already, "
             "nor which apps were removed",
             "git fetch --unshallow; in CI get all commits: fetch-depth: 0 under with: of actions/checkout, or "
             'GIT_DEPTH: "0" under variables: of GitLab; or pass --allow-step-back, which removes nothing unless '
-            "fleet.yaml says owner:",
+            "fleet.yaml sets owner:",
         )
 
     async def past_states(self) -> AsyncIterator[Desired]:
@@ -159,7 +165,7 @@ class _Remote:
         return await self._follower.why_behind(self._last[0].commit, applied)
 
     async def why_cut_short(self) -> UsageError | None:
-        return None  # the mirror fetches the history it needs
+        return None  # the mirror fetches whatever history it needs
 
     async def past_states(self) -> AsyncIterator[Desired]:
         assert self._last is not None
@@ -170,4 +176,5 @@ class _Remote:
 
 
 Behind = Callable[[str], Awaitable[str]]
-"""Why our commit is older than this one, or cannot be told not to be; "" when it may be followed."""
+"""Takes the commit a host has applied. Returns why our commit may not replace it (it is older, or that cannot be
+ruled out), or "" if it may."""

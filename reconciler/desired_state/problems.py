@@ -1,4 +1,4 @@
-"""What a model refused → problems with file, line, column, key and a way out. Pure."""
+"""Validation errors of a model → problems with file, line, column, key and next step. Pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _WORDS = {
 
 
 def fill(model: type[M], document: Document, value: object) -> tuple[M | None, tuple[Problem, ...]]:
-    """The model filled with what was written, or None; and every reason why not, the document's own first."""
+    """Validate `value` as the model. Return the model, or None and every problem, those of the YAML itself first."""
     if not isinstance(value, dict):
         if document.problems:
             return None, document.problems
@@ -37,13 +37,14 @@ def fill(model: type[M], document: Document, value: object) -> tuple[M | None, t
     try:
         filled = model.model_validate(value)
     except ValidationError as error:
-        found = [found for each in error.errors(include_url=False) if (found := _explain(each, model, document))]
+        details = error.errors(include_url=False)
+        found = [problem for detail in details if (problem := _explain(detail, model, document))]
         return None, document.problems + tuple(found[:MOST_PROBLEMS])
     return (None if document.problems else filled), document.problems
 
 
 def _explain(error: ErrorDetails, model: type[BaseModel], document: Document) -> Problem | None:
-    """None when the same place was refused as YAML already."""
+    """The problem that describes this error, or None if the same place was already refused as YAML."""
     at = error.get("ctx", {}).get("at", ())
     path, about_key = _known_path((*error["loc"], *at), document)
     if any(path[:length] in document.refused for length in range(len(path) + 1)):
@@ -58,7 +59,10 @@ def _explain(error: ErrorDetails, model: type[BaseModel], document: Document) ->
 
 
 def _known_path(loc: tuple[Any, ...], document: Document) -> tuple[KeyPath, bool]:
-    """The part of the location that was written down; pydantic also names union members and `[key]`."""
+    """The parts of pydantic's location that exist in the document, and True if the error is about a key.
+
+    pydantic's locations also contain names of union members and `[key]`.
+    """
     path: KeyPath = ()
     for part in loc:
         if (*path, part) in document.places:
@@ -80,16 +84,16 @@ def _words_of(error: ErrorDetails, model: type[BaseModel], path: KeyPath) -> tup
     if error["input"] is None:
         return "has no value", "write one, or delete the line"
     if kind == "tuple_type":
-        return _WORDS[kind], "put it into [ ], even a single one"
+        return _WORDS[kind], "put it into [ ], even a single item"
     return _WORDS.get(kind, error["msg"]), _list_of(_keys_at(model, path)) or "write `key: value` lines below it"
 
 
 def _help_of(field: FieldInfo | None) -> str:
-    return (field and field.description) or "it is needed"
+    return (field and field.description) or "it is required"
 
 
 def _guess(key: str, keys: dict[str, FieldInfo]) -> str:
-    from difflib import get_close_matches  # only needed when something is wrong
+    from difflib import get_close_matches  # only needed after an error
 
     if close := get_close_matches(key.lower().replace("-", "_"), keys, n=1):
         return f"did you mean {close[0]}?"
@@ -104,7 +108,7 @@ def _list_of(keys: dict[str, FieldInfo]) -> str:
 
 
 def _keys_at(model: type[BaseModel], path: KeyPath) -> dict[str, FieldInfo]:
-    """The keys that may stand in the block at this path; a model's own before those it shares with others."""
+    """The keys allowed in the block at this path, with the model's own keys before the inherited ones."""
     annotation: Any = model
     for part in path:
         found = next(_models(annotation), None)

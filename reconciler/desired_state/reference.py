@@ -1,4 +1,4 @@
-"""The page that lists every key of the desired state, printed from the models. Pure."""
+"""The reference page of every key of the desired state, generated from the models. Pure."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from reconciler.model.desired import App, Fleet
 
 HEAD = """# Every key of the desired state
 
-Printed from the models by `reconcile schema --write schemas`; the JSON Schemas beside this page say the same to your
+Generated from the models by `reconcile schema --write schemas`. The JSON Schemas beside this page give the same to your
 editor (first line of a file: `# yaml-language-server: $schema=../../schemas/app.schema.json`). Unknown keys, duplicate
 keys, anchors and wrong types are refused with `file:line:column`.
 """
 
 
 def reference() -> str:
-    """Markdown: a table for each file, and one for each block in it."""
+    """The page as Markdown: one table for each file and one for each block in it."""
     return HEAD + "".join(_file(title, model) for title, model in (("apps/<app>.yaml", App), ("fleet.yaml", Fleet)))
 
 
@@ -31,17 +31,17 @@ def _file(title: str, model: type[BaseModel]) -> str:
 def _table(model: type[BaseModel]) -> str:
     fields = sorted(model.model_fields.items(), key=lambda item: not item[1].is_required())
     rows = [f"| `{name}` | {_default(field)} | {field.description} |" for name, field in fields]
-    return "\n".join(["| key | without it | what it does |", "|---|---|---|", *rows]) + "\n"
+    return "\n".join(["| key | default | what it does |", "|---|---|---|", *rows]) + "\n"
 
 
 def _default(field: FieldInfo) -> str:
     if field.is_required():
-        return "needed"
+        return "required"
     value: Any = field.get_default(call_default_factory=True, validated_data={})
     if isinstance(value, BaseModel):
         return "see below"
     if value in (None, (), {}):
-        return "nothing"
+        return "none"
     return f"`{json.dumps(value)}`"
 
 
@@ -49,12 +49,12 @@ def _blocks(model: type[BaseModel]) -> list[tuple[str, type[BaseModel]]]:
     found: list[tuple[str, type[BaseModel]]] = []
     for name, field in model.model_fields.items():
         for block in _models_in(field.annotation):
-            if block.__name__ != "Defaults":  # the keys of an app
-                found += [(name, block), *((f"{name}.{inner}", each) for inner, each in _blocks(block))]
+            if block.__name__ != "Defaults":  # it repeats the keys of an app
+                found += [(name, block), *((f"{name}.{inner}", nested) for inner, nested in _blocks(block))]
     return found
 
 
-def _models_in(annotation: Any) -> list[type[BaseModel]]:  # noqa: ANN401 - whatever a field was annotated with
+def _models_in(annotation: Any) -> list[type[BaseModel]]:  # noqa: ANN401 - any annotation of a field
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [model for each in get_args(annotation) for model in _models_in(each)]
+    return [model for inner in get_args(annotation) for model in _models_in(inner)]

@@ -1,4 +1,4 @@
-"""What must be true between files: one name a machine, no two apps at one port or domain of it. Pure."""
+"""Rules that span files: one name per machine, and no two apps on one port or domain of a machine. Pure."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from reconciler.model.desired import App, Fleet, HostSpec, SecretRef, read_host
 
 @dataclass(frozen=True)
 class AppFile:
-    """An app and the file it was written in."""
+    """An app and the file it was read from."""
 
     document: Document
     app: App
 
     def _place(self, path: KeyPath) -> Place:
-        while path not in self.document.places:  # a key that is read otherwise than it was written: WWW.example.com
+        while path not in self.document.places:  # the model normalized the key: WWW.example.com → www.example.com
             path = path[:-1]
         return self.document.places[path]
 
@@ -28,7 +28,7 @@ class AppFile:
 
     @property
     def ports(self) -> list[tuple[KeyPath, int]]:
-        """(key, port) of each on which the app listens."""
+        """(key, port) for each port that the app listens on."""
         own: list[tuple[KeyPath, int]] = [(("ports", index), port) for index, port in enumerate(self.app.ports)]
         extra = enumerate(self.app.sandbox.extra_ports)
         return own + [(("sandbox", "extra_ports", index), port) for index, port in extra]
@@ -39,7 +39,7 @@ class AppFile:
 
 
 def problems_between(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
-    """Every clash, named in the later of the two files."""
+    """Every rule that the files break together. A clash between two files is reported in the later one."""
     yield from _two_names(files, fleet)
     yield from _taken_ports(files, fleet)
     yield from _unreachable_routes(files, fleet)
@@ -57,7 +57,7 @@ def _machines(file: AppFile, fleet: Fleet) -> list[tuple[str, HostSpec]]:
 
 
 def _two_names(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
-    # Under two names one machine would be two hosts, and each would prune what the other wants.
+    # One machine under two names would be two hosts, and each would prune the apps of the other.
     names = {spec.machine: name for name, spec in fleet.hosts.items()}
     for file in files:
         for index, (name, spec) in enumerate(_machines(file, fleet)):
@@ -83,25 +83,25 @@ def _use_by_traefik(port: int, fleet: Fleet) -> str:
         return "the port of Traefik's API"
     traefik = fleet.traefik
     ours = traefik.managed and port in (traefik.http_port, traefik.https_port, *traefik.tcp_ports.values())
-    return "where Traefik takes visitors in" if ours else ""
+    return "a port of Traefik's entry points" if ours else ""
 
 
 def _unreachable_routes(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
     for file in files:
         if fleet.traefik.redirects and file.app.route and not file.app.route.tls:
-            message = "is false, but plain http is sent to https before any route is looked at"
+            message = "is false, but Traefik redirects plain http to https before it looks at any route"
             yield file.problem(("route", "tls"), message, "delete it, or write redirect_to_https: false in fleet.yaml")
 
 
 def _nodes(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
-    """Erlang nodes that take connections: from the app's own nodes, and from no other program."""
+    """Refuse Erlang distribution that any program could join, or whose nodes cannot reach each other."""
     for file in files:
         if file.app.distribution == "none":
             continue
         if not isinstance(file.app.env.get("RELEASE_COOKIE"), SecretRef):
             message = (
                 f"is {file.app.distribution}: every program on the host that knows the node's cookie can run code "
-                "in it, and everybody who has the tarball knows the one in it"
+                "in it, and the default cookie is in the tarball for all to read"
             )
             next_step = (
                 "write env: {RELEASE_COOKIE: {secret: NAME}}, and give that secret a long random value: "
@@ -111,19 +111,19 @@ def _nodes(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
         for index, (name, spec) in enumerate(_machines(file, fleet) if len(file.app.hosts) > 1 else ()):
             if file.app.distribution == "name" and spec.private_address is None:
                 next_step = (
-                    f"write hosts: {{{name}: {{private_address: 10.0.0.5}}}} in fleet.yaml, with its own address"
+                    f"write hosts: {{{name}: {{private_address: 10.0.0.5}}}} in fleet.yaml, with its real address"
                 )
                 yield file.problem(("hosts", index), f"the nodes on other hosts cannot reach {name}", next_step)
 
 
 def _over_the_releases(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
-    """An app sees its own releases only: the folder of all of them cannot be there for it to write to."""
+    """Refuse a writable path that contains the releases: an app may see only its own releases."""
     for file in files:
         for index, path in enumerate(file.app.sandbox.extra_writable_paths):
             for name, spec in _machines(file, fleet):
                 if f"{spec.paths.releases}/".startswith(f"{path}/"):
-                    said = f"{path} holds the releases of every app on {name}"
-                    yield file.problem(("sandbox", "extra_writable_paths", index), said, "name a folder below it")
+                    message = f"{path} holds the releases of every app on {name}"
+                    yield file.problem(("sandbox", "extra_writable_paths", index), message, "name a folder below it")
 
 
 def _rights_of_a_user(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
@@ -131,13 +131,14 @@ def _rights_of_a_user(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Proble
         for index, (name, spec) in enumerate(_machines(file, fleet)):
             if spec.scope == "system":
                 continue
+            # With fetch: host, the host unpacks the archive as the user nobody; only root can switch to that user.
             wants = [f"keep {capability}" for capability in file.app.sandbox.capabilities]
-            wants += ["be fetched by the host"] * (file.app.artifact.fetch == "host")  # which unpacks it as nobody
-            wants += [f"have distribution {file.app.distribution}"] * (file.app.distribution != "none")
-            wants += ["be served by a Traefik of ours"] * (fleet.traefik.managed and file.app.route is not None)
+            wants += ["use fetch: host"] * (file.app.artifact.fetch == "host")
+            wants += [f"use distribution: {file.app.distribution}"] * (file.app.distribution != "none")
+            wants += ["be served by a managed Traefik"] * (fleet.traefik.managed and file.app.route is not None)
             for what in wants:
                 yield file.problem(
-                    ("hosts", index), f"in scope user, as on {name}, no app can {what}", "leave out one of the two"
+                    ("hosts", index), f"{name} has scope user, where an app cannot {what}", "leave out one of the two"
                 )
 
 
@@ -167,7 +168,7 @@ def _circles(files: Sequence[AppFile]) -> Iterator[Problem]:
 
 
 def _swallowed_routes(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
-    """Traefik asks TCP routers first: at an entry point for http they take requests from the apps there."""
+    """Refuse TCP routes that take requests from http apps: Traefik asks TCP routers first on an entry point."""
     http, https = fleet.traefik.http_entry_point, fleet.traefik.https_entry_point
     taken: dict[tuple[object, str], AppFile] = {}
     for file in files:
@@ -177,13 +178,14 @@ def _swallowed_routes(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Proble
     for file in files:
         tcp = file.app.route.tcp if file.app.route else None
         if tcp and not tcp.domains and tcp.entry_point in (http, https):
-            said = f"{tcp.entry_point} is for http, and every request there would come to this app"
-            yield file.problem(("route", "tcp", "entry_point"), said, "give it an entry point of its own")
+            message = f"{tcp.entry_point} is for http, and this app would receive every request there"
+            yield file.problem(("route", "tcp", "entry_point"), message, "give it an entry point of its own")
         for host, spec in _machines(file, fleet):
             for index, name in enumerate(tcp.domains if tcp and tcp.entry_point == https else ()):
                 if other := taken.get((spec.machine, name)):
-                    said = f"{name} is served over https by {other.app.app} on host {host}"
-                    yield file.problem(("route", "tcp", "domains", index), said, "choose another name or entry point")
+                    message = f"{name} is served over https by {other.app.app} on host {host}"
+                    next_step = "choose another name or entry point"
+                    yield file.problem(("route", "tcp", "domains", index), message, next_step)
 
 
 def _shared_claims(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
@@ -196,5 +198,5 @@ def _shared_claims(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
             for path, what, value in wanted:
                 owner, at = owners.setdefault((spec.machine, what, value), (file, path))
                 if owner is not file:
-                    said = f"{value} is also a {what} of {owner.app.app} ({owner.place(at)}), on host {name}"
-                    yield file.problem(path, said, "change one of the two")
+                    message = f"{value} is also a {what} of {owner.app.app} ({owner.place(at)}), on host {name}"
+                    yield file.problem(path, message, "change one of the two")

@@ -1,4 +1,4 @@
-"""The JSON Schemas for editors, printed from the models. They accept every file that the loader accepts."""
+"""The JSON Schemas for editors, generated from the models. They accept every file that the loader accepts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def schemas() -> dict[str, str]:
-    """File name → text, as it lies in `schemas/`."""
+    """The schemas in `schemas/`, as file name → text."""
     return {"app.schema.json": _text(App, "apps/<app>.yaml"), "fleet.schema.json": _text(Fleet, "fleet.yaml")}
 
 

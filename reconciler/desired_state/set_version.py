@@ -1,4 +1,4 @@
-"""Changing one version in an app's file and nothing else: comments, quotes and line ends stay."""
+"""Change the version in an app's file and nothing else: comments, quotes and line endings stay."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ SOURCE_KEY: KeyPath = ("artifact", "source")
 SHA256_KEY: KeyPath = ("artifact", "sha256")
 
 
-_NO_PLACE = "has to stand on one line of its own to be set"
+_NO_PLACE = "must be on one line of its own to be set"
 
 
 @dataclass(frozen=True)
 class AppText:
-    """One app's file as it lies on disk, with all the other files of the desired state."""
+    """One app's file as it is on disk, with all other files of the desired state."""
 
     folder: Path
     name: str
@@ -38,7 +38,7 @@ class AppText:
         return self.others.files[self.key].decode("utf-8")
 
     def value(self, path: KeyPath) -> str | None:
-        """The text written at that key, or None."""
+        """The text at this key, or None if there is none or it is not text."""
         node = self.document.value
         for part in path:
             node = node.get(part) if isinstance(node, dict) else None
@@ -46,7 +46,7 @@ class AppText:
 
 
 def open_app(folder: Path, name: str) -> AppText:
-    """The file of that app. Raises when there is none, or when it is not the YAML we read."""
+    """Open the file of this app. Raises UsageError if there is none, InvalidDesiredState if it is not valid YAML."""
     written = collect(FolderTree(folder), label(folder))
     if f"apps/{name}.yaml" not in written.files:
         if not written.files and written.problems:
@@ -59,7 +59,10 @@ def open_app(folder: Path, name: str) -> AppText:
 
 
 def set_version(text: str, version: str, sha256: str | None = None, *, file: str = "the file") -> str:
-    """The text with another version. A digest replaces the one that is there, or follows the source."""
+    """Return the text with this version. A digest replaces the present one, or is added after the source.
+
+    Raises UsageError or InvalidDesiredState if the text cannot be edited safely.
+    """
     bom = "\ufeff" if text.startswith("\ufeff") else ""
     text = text.removeprefix(bom)
     before = read_valid_yaml(text.encode("utf-8"), file)
@@ -75,24 +78,24 @@ def set_version(text: str, version: str, sha256: str | None = None, *, file: str
 
 
 def write_version(app: AppText, version: str, sha256: str | None = None) -> App:
-    """Sets the version on disk, once the desired state with it is proven sound; the app as it is then."""
+    """Set the version on disk, after checking that the desired state is still valid with it. Return the new app."""
     text = set_version(app.text, version, sha256, file=app.document.file)
     files = {**app.others.files, app.key: text.encode("utf-8")}
     desired = build(Written(files, app.others.problems), app.folder)
     if text != app.text:
         _write(app.folder / app.key, files[app.key])
-    return next(each for each in desired.apps if each.app == app.name)
+    return next(edited for edited in desired.apps if edited.app == app.name)
 
 
 def _replacement(document: Document, text: str, path: KeyPath, new: str) -> tuple[int, int, str]:
     place = _one_line_place(document, text, path)
     quote = text[place.start] if place.form == "quoted" else '"' if new.lower() == "null" else ""
-    space = " " if place.start == place.end else ""  # nothing there yet: this is right after the colon
+    space = " " if place.start == place.end else ""  # the value is empty: this is right after the colon
     return place.start, place.end, f"{space}{quote}{new}{quote}"
 
 
 def _new_digest(document: Document, text: str, sha256: str) -> tuple[int, int, str]:
-    """Beside the source in `{...}`, else on a line of its own below it."""
+    """The insertion of a digest: beside the source inside `{...}`, else on a line of its own below it."""
     place = _one_line_place(document, text, SOURCE_KEY)
     if document.places[SOURCE_KEY[:1]].form == "flow":
         return place.end, place.end, f", sha256: {sha256}"
@@ -116,18 +119,18 @@ def _one_line_place(document: Document, text: str, path: KeyPath) -> Place:
 
 
 def _check_only_version_changed(before: Document, after: Document, version: str, sha256: str | None) -> None:
-    """Nothing but the two keys may have changed. A version that YAML reads differently ends here, too."""
-    wanted = before.value
-    if isinstance(wanted, dict):
-        wanted = {**wanted, "version": version}
-        if sha256 is not None and isinstance(wanted.get("artifact"), dict):
-            wanted["artifact"] = {**wanted["artifact"], "sha256": sha256}
-    if after.value != wanted:
+    """Raise UsageError if anything but the two keys changed, or if YAML reads the version differently."""
+    expected = before.value
+    if isinstance(expected, dict):
+        expected = {**expected, "version": version}
+        if sha256 is not None and isinstance(expected.get("artifact"), dict):
+            expected["artifact"] = {**expected["artifact"], "sha256": sha256}
+    if after.value != expected:
         raise UsageError(f"{before.file} cannot be edited without changing more than the version", "edit it by hand")
 
 
 def _write(path: Path, content: bytes) -> None:
-    """One rename, with the mode and owner of the old file. Raises UsageError."""
+    """Replace the file by one rename, keeping its mode and owner. Raises UsageError; the old file is then intact."""
     try:
         write_whole(path, content)
     except OSError as error:

@@ -1,4 +1,5 @@
-"""What wakes a watch of a folder: a saved file, or a commit to the repository it lies in. A hint only."""
+"""Wake a watch of a folder when a file in it is saved or its repository gets a commit. This is only a hint: the
+pass that follows reads everything again."""
 
 from __future__ import annotations
 
@@ -8,13 +9,14 @@ from pathlib import Path
 from reconciler.clock import sleep_seconds
 from reconciler.desired_state.git.commit import find_repository
 
-LOOK_MILLISECONDS = 1000  # how often it is seen whether the watched folders are still the same
+LOOK_MILLISECONDS = 1000  # how often we check that the watched folders are still the same
 
 
 async def watch_changes(folder: Path, report_trouble: Callable[[str], None]) -> AsyncIterator[None]:
-    """One item for each burst of changes, for ever. A folder that is replaced or away is watched again when it is back.
+    """Yield once for each burst of changes, forever. A folder that was replaced or removed is watched again when it
+    is back.
 
-    `report_trouble` hears, once, why nothing can be seen just now.
+    Call `report_trouble` once with the reason when the folder cannot be watched.
     """
     missed, reported = False, ""
     while True:
@@ -28,7 +30,7 @@ async def watch_changes(folder: Path, report_trouble: Callable[[str], None]) -> 
                 missed, reported = False, ""
                 if _identities(_places(folder, _git_folder(folder))) != watched:
                     break
-        except (OSError, RuntimeError) as error:  # watchfiles says the second, as when inotify has no watch left
+        except (OSError, RuntimeError) as error:  # watchfiles raises RuntimeError when inotify runs out of watches
             why = f"{folder} cannot be watched: {error}"
             if why != reported:
                 reported = why
@@ -38,10 +40,10 @@ async def watch_changes(folder: Path, report_trouble: Callable[[str], None]) -> 
 
 
 async def _bursts(places: list[Path], git: Path | None) -> AsyncIterator[bool]:
-    """True for a burst of changes that count, False every now and then without one."""
+    """Yield True for a burst of relevant changes, and False about every LOOK_MILLISECONDS without one."""
     import watchfiles
 
-    usual = watchfiles.DefaultFilter(ignore_dirs=())  # leaves out what editors write beside a file
+    usual = watchfiles.DefaultFilter(ignore_dirs=())  # ignores the temporary files of editors
 
     def is_relevant(change: watchfiles.Change, path: str) -> bool:
         if git and Path(path).is_relative_to(git):
@@ -55,12 +57,12 @@ async def _bursts(places: list[Path], git: Path | None) -> AsyncIterator[bool]:
 
 
 def _is_reference(path: Path) -> bool:
-    """Where a commit shows in git's folder. Not the index: whoever only looks may write that."""
+    """True for a file in git's folder that changes with a commit. The index does not count: git status writes it."""
     return path.suffix != ".lock" and (path.name in ("HEAD", "packed-refs") or "refs" in path.parts)
 
 
 def _git_folder(folder: Path) -> Path | None:
-    """The folder of git itself; beside a linked work tree, a submodule or by choice it lies elsewhere."""
+    """The repository's git folder, or None. For a linked work tree or a submodule, `.git` is a file that names it."""
     repository = find_repository(folder)
     if repository is None:
         return None
@@ -75,6 +77,6 @@ def _places(folder: Path, git: Path | None) -> list[Path]:
 
 
 def _identities(places: list[Path]) -> list[tuple[int, int] | None]:
-    """Which folders they are now: another one of the same name, or behind the same link, is not watched yet."""
+    """Device and inode of each folder. They change when another folder takes its name, which is not watched yet."""
     found = [place.stat() if place.exists() else None for place in places]
-    return [(each.st_dev, each.st_ino) if each else None for each in found]
+    return [(status.st_dev, status.st_ino) if status else None for status in found]

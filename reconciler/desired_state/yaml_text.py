@@ -1,7 +1,7 @@
 """YAML text → a tree with the place of every key and value. No type is guessed: text stays text.
 
-Only the plain part of YAML is taken. Aliases, anchors, tags, merge keys and duplicate keys make a file say
-something else than it seems to; they are refused here, each with its place.
+Only a plain subset of YAML is accepted. Aliases, anchors, tags, merge keys and duplicate keys can make a file mean
+something other than it seems to; each is refused, with its place.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ KeyPath = tuple[str | int, ...]
 
 LARGEST_FILE = 1 << 20
 DEEPEST = 20
-MOST_PROBLEMS = 100  # of one file: past that the file is something else than desired state
+MOST_PROBLEMS = 100  # per file: with more, the file is not desired state at all
 _NULLS = frozenset(("", "~", "null", "Null", "NULL"))
-# What YAML calls non-printable; a BOM is one only inside the text.
+# The characters that YAML calls non-printable. A BOM is one of them only inside the text.
 _CONTROL = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 
 
 class Place(NamedTuple):
-    """Where a key and its value stand. Lines and columns count from 1; `start` and `end` are offsets."""
+    """The place of a key and its value. Lines and columns count from 1; `start` and `end` are the value's offsets."""
 
     key_line: int
     key_column: int
@@ -39,7 +39,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Document:
-    """One file as written. `problems` is empty for a file that may be used."""
+    """One file as it was written. It may be used only if `problems` is empty."""
 
     file: str
     value: object = None
@@ -49,7 +49,7 @@ class Document:
 
 
 class Mark(Protocol):
-    """A place in the text, as either of PyYAML's parsers notes it; counts from 0."""
+    """A place in the text as either of PyYAML's parsers reports it, counted from 0."""
 
     line: int
     column: int
@@ -57,11 +57,11 @@ class Mark(Protocol):
 
 
 class _Unreadable(Exception):
-    """Nothing after this point can be understood."""
+    """The rest of the document cannot be read."""
 
 
 def dotted_path(path: KeyPath) -> str:
-    """`env.KEY`, `ports[0]`: the way an error names a key. One that could garble a terminal is escaped."""
+    """Return the path as errors name it: `env.KEY`, `ports[0]`. Long parts are cut, unprintable ones are escaped."""
     parts = (f"[{part}]" if isinstance(part, int) else f".{_word(part)}" for part in path)
     return "".join(parts).removeprefix(".")
 
@@ -72,10 +72,10 @@ def _word(part: str) -> str:
 
 
 def read_yaml(content: bytes, file: str, *, pure: bool = False) -> Document:
-    """Never raises: what cannot be used is in `problems`.
+    """Read one YAML document. Never raises: everything that is refused is in `problems`.
 
-    `pure` takes PyYAML's parser written in Python, which is there when libyaml is not. What both accept, both
-    read alike; some texts with odd tabs only one of them accepts.
+    `pure` selects PyYAML's parser in Python, which is also used where libyaml is missing. The two parsers agree on
+    every text that both accept; a few texts with odd tabs are accepted by only one of them.
     """
     text, problem = _decode(content, file)
     if problem:
@@ -90,14 +90,14 @@ def read_yaml(content: bytes, file: str, *, pure: bool = False) -> Document:
     except yaml.MarkedYAMLError as error:
         problem = _syntax_problem(error, text, file)
         here = (problem.line, problem.column)
-        reader.problems = [*(each for each in reader.problems if (each.line, each.column) != here), problem]
+        reader.problems = [*(found for found in reader.problems if (found.line, found.column) != here), problem]
     except (yaml.YAMLError, RecursionError) as error:
-        reader.problems.append(Problem(file, 0, 0, "", f"is not YAML: {error}", "write it anew"))
+        reader.problems.append(Problem(file, 0, 0, "", f"is not YAML: {error}", "rewrite the file"))
     return Document(file, value, reader.places, tuple(reader.problems), frozenset(reader.refused))
 
 
 def read_valid_yaml(content: bytes, file: str) -> Document:
-    """The same, for those who want to change it. Raises InvalidDesiredState where something cannot be used."""
+    """Read one YAML document that the caller wants to edit. Raises InvalidDesiredState if anything is refused."""
     document = read_yaml(content, file)
     if document.problems:
         raise InvalidDesiredState(document.problems)
@@ -118,7 +118,7 @@ def _decode(content: bytes, file: str) -> tuple[str, Problem | None]:
             text.count("\n", 0, found.start()) + 1,
             found.start() - text.rfind("\n", 0, found.start()),
         )
-        message = f"holds the character U+{ord(found[0]):04X}, which YAML does not allow"
+        message = f"contains the character U+{ord(found[0]):04X}, which YAML does not allow"
         return "", Problem(file, line, column, "", message, r'delete it, or write it as an escape such as "\x1b"')
     return text, None
 
@@ -148,19 +148,19 @@ class _Reader:
 
     def _node(self, event: yaml.Event, events: Iterator[yaml.Event], path: KeyPath, key: yaml.Event | None) -> object:
         if len(path) > DEEPEST:
-            self._refuse(event, path, f"is nested deeper than {DEEPEST} levels", "no key here goes that deep")
+            self._refuse(event, path, f"is nested deeper than {DEEPEST} levels", "no key is nested that deep")
             raise _Unreadable
         self.places[path] = _place(event, key, self.text)
         if isinstance(event, yaml.AliasEvent):
-            self._refuse(event, path, "aliases (*name) are not read", "write the value out")
+            self._refuse(event, path, "aliases (*name) are not allowed", "write the value out")
             return None
         if isinstance(event, yaml.NodeEvent) and event.anchor:
-            self._refuse(event, path, "anchors (&name) are not read", "write the value out at each place")
+            self._refuse(event, path, "anchors (&name) are not allowed", "write the value out at each place")
         if isinstance(event, (yaml.ScalarEvent, yaml.CollectionStartEvent)) and event.tag:
-            self._refuse(event, path, "tags (!name) are not read", "delete the tag")
+            self._refuse(event, path, "tags (!name) are not allowed", "delete the tag")
         if isinstance(event, yaml.ScalarEvent):
-            if not event.style and "\t" in event.value:  # where the two parsers differ
-                self._refuse(event, path, "a tab stands here", "use a space, or put the value into quotes")
+            if not event.style and "\t" in event.value:  # the two parsers differ here
+                self._refuse(event, path, "contains a tab", "use a space, or put the value into quotes")
             return None if not event.style and event.value in _NULLS else event.value
         if isinstance(event, yaml.SequenceStartEvent):
             return self._list(events, path)
@@ -183,20 +183,21 @@ class _Reader:
             if isinstance(key, yaml.MappingEndEvent):
                 break
             name = self._key(key, path)
-            again = name in block
-            if again:
+            duplicate = name in block
+            if duplicate:
                 first = self.places[(*path, name)].key_line
-                self._refuse(key, (*path, name), "stands here twice", f"keep this one or the one in line {first}")
-            value = self._node(next(events), events, (*path, f"{name} (again)" if again else name), key)
+                self._refuse(key, (*path, name), "is a duplicate key", f"keep this one or the one in line {first}")
+            value = self._node(next(events), events, (*path, f"{name} (again)" if duplicate else name), key)
             block.setdefault(name, value)
         return block
 
     def _key(self, event: yaml.Event, path: KeyPath) -> str:
         if not isinstance(event, yaml.ScalarEvent):
-            self._refuse(event, path, "a key must be one word of text", "start the line with the name of a key")
+            self._refuse(event, path, "a key must be plain text", "start the line with the name of a key")
             raise _Unreadable
         if event.anchor or event.tag:
-            self._refuse(event, (*path, event.value), "anchors and tags are not read", "delete what is before the key")
+            message = "anchors and tags are not allowed"
+            self._refuse(event, (*path, event.value), message, "delete what is before the key")
         if not event.style and event.value in _NULLS:
             self._refuse(
                 event,
@@ -208,7 +209,7 @@ class _Reader:
             self._refuse(
                 event,
                 (*path, "<<"),
-                "merge keys are not read",
+                "merge keys are not allowed",
                 "write the keys out, or use defaults: in fleet.yaml",
             )
         return str(event.value)
@@ -240,7 +241,7 @@ def _place(event: yaml.Event, key: yaml.Event | None, text: str) -> Place:
     elif isinstance(event, yaml.CollectionStartEvent) and event.flow_style:
         form = "flow"
     if key and form == "plain" and start.index == end:
-        # The two parsers disagree where an empty value stands; say: at its key, right after the colon.
+        # The two parsers disagree about the place of an empty value. We put it at its key, right after the colon.
         colon = re.compile(r"\s*:").match(text, _end(key))
         after = colon.end() if colon else _end(key)
         return Place(at.line + 1, at.column + 1, at.line + 1, at.column + 1, after, after, form)
@@ -248,13 +249,13 @@ def _place(event: yaml.Event, key: yaml.Event | None, text: str) -> Place:
 
 
 _HINTS = {
-    "mapping values are not allowed": 'put a value that holds ": " into quotes, or check the indentation',
+    "mapping values are not allowed": 'put a value that contains ": " into quotes, or check the indentation',
     "could not find expected ':'": "a key needs a colon and a space after it",
     "found character": "put the value into quotes",
     "found unexpected end of stream": "a quote or bracket is not closed",
     "found unknown escape character": r"in double quotes \ starts an escape; use single quotes",
     "did not find expected key": "check the indentation, and that quotes and brackets are closed",
-    "did not find expected ',' or": "close the bracket, or put a value that holds { } [ ] into quotes",
+    "did not find expected ',' or": "close the bracket, or put a value that contains { } [ ] into quotes",
 }
 
 
@@ -263,12 +264,15 @@ _WITH_VERSION = re.compile(r"([A-Za-z0-9_-]+):[ \t]+((?:\{version\}|[^,{}\[\]\"'
 
 
 def _unquoted_version_problem(mark: Mark, text: str, file: str) -> Problem | None:
-    """The problem when it is `{version}`, which YAML takes for a block of keys inside { } and where a value begins."""
+    """The problem of an unquoted `{version}` at this mark, or None.
+
+    YAML takes `{version}` for a block of keys inside { } and at the beginning of a value.
+    """
     before, after = text[: mark.index], text[mark.index :]
     if after.startswith(_VERSION):
         where = "inside { }"
     elif before.endswith(_VERSION):
-        where = "where a value begins"
+        where = "at the beginning of a value"
     else:
         return None
     values = _WITH_VERSION.finditer(text.splitlines()[mark.line])
@@ -286,7 +290,7 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str, file: str) -> Proble
     if version := _unquoted_version_problem(mark, text, file):
         return version
     if text[mark.index : mark.index + 1] == "\t":
-        return Problem(*place, "a tab stands here", "YAML is indented with spaces")
+        return Problem(*place, "there is a tab here", "indent with spaces")
     problem = error.problem or "cannot be read"
     hint = next(
         (hint for start, hint in _HINTS.items() if problem.startswith(start)), "check quotes, brackets and indentation"

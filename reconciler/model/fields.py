@@ -141,7 +141,7 @@ def refuse_duplicates(values: tuple[Any, ...]) -> tuple[Any, ...]:
     """Refuses a value that stands twice in one list."""
     for index, value in enumerate(values):
         if value in values[:index]:
-            raise refuse(f"{value} stands here twice", "delete one of the two", at=(index,))
+            raise refuse(f"{value} is listed twice", "delete one of the two", at=(index,))
     return values
 
 

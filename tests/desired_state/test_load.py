@@ -133,7 +133,7 @@ def test_all_problems_of_all_files_come_at_once_in_order() -> None:
 
     assert [problem.partition(";")[0] for problem in found] == [
         "apps/a.yaml:2:4  is not YAML: mapping values are not allowed in this context",
-        "apps/b.yaml:7:1  x: stands here twice",
+        "apps/b.yaml:7:1  x: is a duplicate key",
         "apps/c.yaml:1:1  is empty",
         "fleet.yaml:1:25  hosts.web1.address: '-x' is not an address",
         "fleet.yaml:2:1  traffic: is not a key",
@@ -177,7 +177,7 @@ def test_a_fleet_file_may_be_empty(text: str) -> None:
 def test_an_empty_desired_state_is_refused() -> None:
     """Fail closed: no app at all would mean that everything goes."""
     assert problems({}) == [
-        "apps  there is no app file; write one as ds/apps/<app>.yaml; no app at all is taken for a mistake"
+        "apps  there is no app file; write one as ds/apps/<app>.yaml; an empty desired state is taken for a mistake"
     ]
 
 

@@ -176,7 +176,7 @@ def test_a_forced_push_to_another_line_is_followed_and_said(author: Author, url:
     revision = newest(following, old)
 
     assert (revision.commit, version(revision), revision.problem) == (new, "3", None)
-    assert revision.notes == (f"{url} main was rewritten: {new[:7]} does not come after {old[:7]}",)
+    assert revision.notes == (f"{url} main was rewritten: {new[:7]} does not descend from {old[:7]}",)
 
 
 def test_a_forced_push_below_what_was_ever_fetched_is_followed(author: Author, url: Path) -> None:
@@ -224,7 +224,7 @@ def test_an_older_tip_is_refused_and_the_last_one_stays(author: Author, url: Pat
     assert (revision.commit, version(revision)) == (newer, "2")
     assert isinstance(problem, CommitRefused)
     assert (
-        str(problem) == f"{url} main is at {older[:7]}, which is older than {newer[:7]}, followed before"
+        str(problem) == f"{url} main is at {older[:7]}, which is older than {newer[:7]} that was followed before"
         and "git revert" in problem.next_step
         and "--allow-step-back" in problem.next_step
     )
@@ -232,7 +232,7 @@ def test_an_older_tip_is_refused_and_the_last_one_stays(author: Author, url: Pat
     allowed = newest(follower(url, allow_step_back=True))
     assert (allowed.commit, allowed.notes) == (
         older,
-        (f"{url} main went back from {newer[:7]} to {older[:7]}, as allowed",),
+        (f"{url} main went back from {newer[:7]} to {older[:7]}, as --allow-step-back allows",),
     )
 
 
@@ -253,7 +253,7 @@ def test_a_remote_that_does_not_know_what_a_host_runs_is_refused(author: Author,
     """A mirror that lags, or a commit that was applied from a laptop and never pushed."""
     author.publish("1")
     unpushed = author.commit("2")
-    with pytest.raises(CommitRefused, match=f"does not have {unpushed[:7]}, followed before") as refused:
+    with pytest.raises(CommitRefused, match=f"does not have {unpushed[:7]} that was followed before") as refused:
         newest(follower(url), unpushed)
 
     assert "push it" in refused.value.next_step

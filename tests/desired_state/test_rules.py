@@ -137,10 +137,10 @@ def test_no_app_gets_what_only_root_can_give_where_nobody_is_root() -> None:
     )
 
     where, next_step = (
-        "apps/hello.yaml:4:9  hosts[0]: in scope user, as on web1, no app can",
+        "apps/hello.yaml:4:9  hosts[0]: web1 has scope user, where an app cannot",
         "leave out one of the two",
     )
-    assert found == [f"{where} be fetched by the host; {next_step}", f"{where} keep CAP_CHOWN; {next_step}"]
+    assert found == [f"{where} keep CAP_CHOWN; {next_step}", f"{where} use fetch: host; {next_step}"]
 
 
 @pytest.mark.parametrize(("path", "refused"), [("/srv", True), ("/srv/uploads", False), ("/srv2", False)])

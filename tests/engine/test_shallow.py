@@ -67,7 +67,7 @@ def test_nothing_is_changed_by_a_shallow_clone(
     assert main(["--desired-state", str(folder / "desired-state"), *words]) == 2
 
     told = capsys.readouterr().err
-    assert told.startswith(f"{folder} is a shallow clone: it cannot tell whether a newer commit was applied already")
+    assert told.startswith(f"{folder} is a shallow clone: it does not show whether a newer commit was applied already")
     for line in ("git fetch --unshallow", "fetch-depth: 0", 'GIT_DEPTH: "0"', "--allow-step-back"):
         assert line in told
 

@@ -60,7 +60,7 @@ notify:
         ("kind: github, repository: you, token: {secret: t}", "is not a repository on GitHub"),
         ("kind: github, repository: you/x, token: {secret: t}, events: [failed]", "is not for github; github takes"),
         ("kind: slack, url: {secret: u}, events: []", "is an empty list"),
-        ("kind: slack, url: {secret: u}, events: [failed, failed]", "stands here twice"),
+        ("kind: slack, url: {secret: u}, events: [failed, failed]", "is listed twice"),
         ("kind: slack, url: {secret: u}, events: [drifted]", "must be 'failed', 'recovered' or 'converged'"),
         ("kind: slack, url: {secret: u}, key: {secret: k}", "is not for slack"),
         ("kind: slack, url: {secret: u}, colour: red", "is not a key"),

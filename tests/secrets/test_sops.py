@@ -186,7 +186,7 @@ def test_any_one_of_several_recipients_can_open_it(form: str) -> None:
         ("a: planted\nsops: {age: []}\n", "is not encrypted by SOPS"),
         ("- planted\n", "is not a SOPS file"),
         ("a: [planted\n", "line 2"),
-        ("a: planted\na: planted\n", "stands here twice"),
+        ("a: planted\na: planted\n", "is a duplicate key"),
         ("a: planted\nsops: {mac: x, age: []}\n", "has no age recipient"),
         ("a: planted\nsops: {mac: x, age: [{recipient: a, enc: planted}]}\n", "is not encrypted for the keys"),
         ("a: planted\nsops: {mac: x, key_groups: [x]}\n", "key_groups is not supported"),
@@ -289,7 +289,7 @@ def test_the_usual_patterns_mean_what_they_mean_to_sops(pattern: str, encrypted:
         ('{"a": "\\ud800", "sops": {"mac": "x"}}', "x.json", "is not JSON"),
         ('{"\\udfff": "a", "sops": {"mac": "x"}}', "x.json", "is not JSON"),
         ('{"a": "' + "x" * (1 << 20) + '"}', "x.json", "is larger than 1 MiB"),
-        ("a: &x [1]\nb: *x\nsops: {mac: x}\n", "x.yaml", "are not read"),
+        ("a: &x [1]\nb: *x\nsops: {mac: x}\n", "x.yaml", "are not allowed"),
         (
             "sops: {mac: x, age: [" + "{recipient: a, enc: b}, " * 300 + "]}\na: b\n",
             "x.yaml",

@@ -106,7 +106,7 @@ def test_a_node_needs_a_cookie_that_is_a_secret(tmp_path: Path, where: str, cook
     """On one host as on several, and also when the distribution is the fleet's default."""
     (problem,) = problems(tmp_path, f"{where}{cookie}", BOTH + "defaults: {distribution: name}\n")
 
-    assert "everybody who has the tarball knows the one in it" in problem
+    assert "the default cookie is in the tarball for all to read" in problem
     assert "RELEASE_COOKIE: {secret: NAME}" in problem
     assert "reconcile secrets set NAME" in problem
 

@@ -127,8 +127,8 @@ def test_what_is_lost_is_said_once_for_each_host(tmp_path: Path) -> None:
     (tmp_path / "fleet.yaml").write_text("hosts:\n  web1: {address: x, scope: user}\n  web2: {address: y}\n")
 
     assert load(tmp_path).notes == (
-        "web1: scope user: its apps are no users of their own, only fenced off from each other and from the home; "
-        "they end when linger is switched off (docs/rootless.md)",
+        "web1: scope user: all its apps run as one user, and only the sandbox separates them from each other and "
+        "from the home; they stop when linger is switched off (docs/rootless.md)",
     )
 
 

@@ -160,7 +160,7 @@ def test_two_apps_may_share_a_domain_as_long_as_traefik_can_tell_them_apart(
         (
             "{domains: [b.de]}",
             "{tcp: {entry_point: web}}",
-            "6:28  route.tcp.entry_point: web is for http, and every request there would come to this app",
+            "6:28  route.tcp.entry_point: web is for http, and this app would receive every request there",
         ),
         (
             "{domains: [b.de, a.de], path: /x}",

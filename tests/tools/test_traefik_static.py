@@ -248,11 +248,11 @@ def test_routes_name_the_resolver_that_acme_sets_up() -> None:
         ("{version: 3.7.15, source: t}", "ports: [8081, 4001]", "8081 is the port of Traefik's API"),
         ("{http_entry_point: traefik}", "", "is where Traefik's own API is asked"),
         ("{https_entry_point: Traefik}", "", "is where Traefik's own API is asked"),
-        ("{version: 3.7.15, source: t, http_port: 4000}", "", "4000 is where Traefik takes visitors in"),
+        ("{version: 3.7.15, source: t, http_port: 4000}", "", "4000 is a port of Traefik's entry points"),
         (
             "{version: 3.7.15, source: t, redirect_to_https: true}",
             "route: {domains: [example.com], tls: false}",
-            "plain http is sent to https before any route is looked at",
+            "Traefik redirects plain http to https before it looks at any route",
         ),
     ],
 )

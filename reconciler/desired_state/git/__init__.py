@@ -1,1 +1,1 @@
-"""Reading a commit: objects, history, signatures, remote branches."""
+"""Everything that asks git: objects of a commit, history, signatures, remote branches. Nothing here writes to one."""

@@ -1,6 +1,6 @@
-"""Which repository addresses, branches and folders may be asked for. Nothing is asked here.
+"""The repository addresses, branches and folders that are accepted. Pure: nothing is contacted.
 
-Git takes far more than addresses in this place: programs (`ext::`), options, logins. What is not known to be
+git accepts far more than addresses here: programs (`ext::`), options, logins. Everything that is not known to be
 harmless is refused.
 """
 
@@ -28,18 +28,18 @@ _BRANCH_PART: Final = re.compile(r"(?!\.)[^\x00-\x20\x7f~^:?*\[\\]+(?<!\.lock)")
 
 @dataclass(frozen=True)
 class Address:
-    """A repository: the address as git gets it, with no secret in it, and the protocols it may be asked by."""
+    """A repository: the address given to git, which contains no secret, and the protocols that git may use for it."""
 
     url: str
     protocols: str
 
 
 def read_address(text: str) -> Address:
-    """Raises UsageError, which does not repeat a login."""
+    """Read an address or a local path. Raises UsageError, whose message never repeats a login."""
     if not text or len(text) > _LONGEST or not text.isprintable() or text.startswith("-"):
-        raise UsageError("--repo is not an address of a repository", _USE)
+        raise UsageError("--repo is not the address of a repository", _USE)
     if re.match(r"[\w+.-]*::", text):
-        raise UsageError(f"{text.partition('::')[0]}:: would run a program, it is not an address", _USE)
+        raise UsageError(f"{text.partition('::')[0]}:: would run a program; it is not an address", _USE)
     if scheme := _SCHEME.match(text):
         return _read_url(scheme[1].lower(), text[scheme.end() :])
     if ":" in text.partition("/")[0]:
@@ -48,19 +48,19 @@ def read_address(text: str) -> Address:
 
 
 def read_branch(text: str | None) -> str | None:
-    """The branch's own name; None follows what the remote calls HEAD."""
+    """The branch's name without `refs/heads/`; None means the remote's HEAD. Raises UsageError."""
     if text is None:
         return None
     name = text.removeprefix("refs/heads/")
     parts = name.split("/")
     good = all(_BRANCH_PART.fullmatch(part) for part in parts) and len(name) <= 250 and name.isprintable()
     if not good or name in ("@", "HEAD") or name.startswith("-") or name.endswith(".") or ".." in name or "@{" in name:
-        raise UsageError(f"{text[:80]!r} is not a name for a branch", "name one, such as main")
+        raise UsageError(f"{text[:80]!r} is not the name of a branch", "name one, such as main")
     return name
 
 
 def read_folder(text: str) -> PurePosixPath:
-    """The desired-state folder inside the repository."""
+    """The desired-state folder as a path inside the repository. Raises UsageError."""
     path = PurePosixPath(text)
     if path.is_absolute() or ".." in path.parts or not text.isprintable() or len(text) > _LONGEST:
         raise UsageError(f"{text[:80]!r} is not a folder inside the repository", "name one, such as desired-state")
@@ -71,15 +71,15 @@ def _read_url(scheme: str, rest: str) -> Address:
     if scheme == "file":
         return _read_file_url(rest)
     if scheme not in ("https", "http", "ssh"):
-        raise UsageError(f"{scheme}:// is not an address that is asked", _USE)
+        raise UsageError(f"{scheme}:// is not supported", _USE)
     login, at, _ = rest.partition("/")[0].rpartition("@")
     if at and (scheme != "ssh" or ":" in login):
         raise _login_error()
     parts = _URL.fullmatch(rest)
     if not parts or ".." in parts["host"] or not _is_port(parts["port"]) or parts["path"].startswith("/-"):
-        raise UsageError(f"the {scheme}:// address cannot be read", _USE)
+        raise UsageError(f"the {scheme}:// address is not valid", _USE)
     if scheme == "http" and not _is_loopback(parts["host"]):
-        raise UsageError("http:// can be changed on its way", "use https://")
+        raise UsageError("http:// can be tampered with in transit", "use https://")
     return Address(f"{scheme}://{rest}", "http" if scheme == "http" else "https:ssh")
 
 
@@ -88,19 +88,19 @@ def _read_scp(text: str) -> Address:
         raise _login_error()
     parts = _SCP.fullmatch(text)
     if not parts or ".." in parts["host"]:
-        raise UsageError("--repo is not an address of a repository", _USE)
+        raise UsageError("--repo is not the address of a repository", _USE)
     return Address(text, "https:ssh")
 
 
 def _read_file_url(rest: str) -> Address:
     path = rest.removeprefix("localhost")
     if not path.startswith("/") or path.startswith("//") or set(path) & set("%?#") or ".." in path.split("/"):
-        raise UsageError("file:// takes a plain absolute path", "write file:///srv/repository.git, or the path alone")
+        raise UsageError("file:// needs a plain absolute path", "write file:///srv/repository.git, or the path alone")
     return _local(Path(path))
 
 
 def _local(path: Path) -> Address:
-    if path.is_file():  # git would take it for a bundle
+    if path.is_file():  # git would read it as a bundle
         raise UsageError(f"{path} is a file, not a repository", "name the repository's folder")
     return Address(os.path.normpath(path), "file")
 
@@ -117,5 +117,5 @@ def _is_loopback(host: str) -> bool:
 
 
 def _login_error() -> UsageError:
-    next_step = "take it out; use a git credential helper (git help credentials), or ssh with a deploy key"
-    return UsageError("--repo holds a login, which every process list and log would show", next_step)
+    next_step = "remove it; use a git credential helper (git help credentials), or ssh with a deploy key"
+    return UsageError("--repo contains a login, which every process list and log would show", next_step)

@@ -1,7 +1,7 @@
-"""git asked without waiting for it, bounded in time, in what it may say and in what it may write.
+"""Run git asynchronously, with bounds on time, on the size of its output and on the size of the files it writes.
 
-No question here runs a hook, filter, pager or helper of a repository, and none reaches further than the
-protocols it names.
+No command here runs a hook, filter, pager or helper of a repository, and none uses a protocol that the caller did not
+name.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ from reconciler.errors import GitError
 from reconciler.programs import why_not_started
 from reconciler.words import printable
 
-_MOST_SAID: Final = 64 * 1024
-_LINGER_SECONDS: Final = 1.0  # an ssh master that stays behind may hold the pipes open
+_MOST_STDERR_BYTES: Final = 64 * 1024
+_LINGER_SECONDS: Final = 1.0  # an ssh master that keeps running may hold the pipes open
 _STOP_SECONDS: Final = 2.0
-# What the operator sets for reaching a repository; everything else that begins with GIT_ is left out.
-_REACHING: Final = (
+# Variables that the operator sets to reach a repository. Every other variable that begins with GIT_ is removed.
+_ACCESS_VARIABLES: Final = (
     "GIT_ASKPASS", "GIT_SSH", "GIT_SSH_COMMAND", "GIT_SSH_VARIANT",
     "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "GIT_SSL_CERT", "GIT_SSL_KEY",
 )  # fmt: skip
-_EMPTY_WORDS: Final = (
+_MEANINGLESS_LINES: Final = (
     "fatal: Could not read from remote repository", "Please make sure you have", "and the repository exists",
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Answer:
-    """How git ended (0: well, -1: it was ended by us), its output, and its complaint in one printable line."""
+    """The result of one run of git."""
 
-    code: int
+    code: int  # git's exit status; -1 if we stopped it or a signal ended it
     output: bytes
-    said: str
+    complaint: str  # what it wrote to stderr, as one printable line
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What one question may cost."""
+    """The limits of one run of git."""
 
     seconds: float = 60
     output_bytes: int = 64 * 1024 * 1024
@@ -58,19 +58,21 @@ async def ask_git(
     stdin: bytes = b"",
     protocols: str = "none",
     bounds: Bounds = Bounds(),
-    more: dict[str, str] | None = None,
+    variables: dict[str, str] | None = None,
 ) -> Answer:
-    """Run git in `folder`, a repository or not. Raises GitError only when git cannot be run at all."""
+    """Run git in `folder`, with these environment variables added. `protocols` is a value of GIT_ALLOW_PROTOCOL.
+
+    Raises GitError only if git cannot be started; every other failure is in the answer.
+    """
     loop = asyncio.get_running_loop()
     try:
         transport, talk = await loop.subprocess_exec(
             lambda: _Talk(bounds.output_bytes), "git", *NEUTRAL, *words, cwd=folder, start_new_session=True,
-            env=_environment(folder, protocols) | (more or {}),
+            env=_environment(folder, protocols) | (variables or {}),
         )  # fmt: skip
     except OSError as error:
-        raise GitError(
-            f"git cannot be run in {folder}: {why_not_started('git', error)}", "install git, see that it may run"
-        ) from error
+        next_step = "install git, and check that it can be executed"
+        raise GitError(f"git cannot be run in {folder}: {why_not_started('git', error)}", next_step) from error
     try:
         _limit_files(transport.get_pid(), bounds.file_bytes)
         await _converse(transport, talk, stdin, bounds.seconds)
@@ -85,15 +87,15 @@ async def ask_git(
 
 
 class _Talk(asyncio.SubprocessProtocol):
-    """Keeps what git says, up to a bound."""
+    """Collects git's output, up to a bound."""
 
     def __init__(self, most_bytes: int) -> None:
         self.kept = {1: bytearray(), 2: bytearray()}
         self.too_much = False
         self.exited = asyncio.Event()
-        self.over = asyncio.Event()  # exited, or said too much
-        self.silent = asyncio.Event()
-        self._most = {1: most_bytes, 2: _MOST_SAID}
+        self.over = asyncio.Event()  # git exited, or wrote too much
+        self.silent = asyncio.Event()  # both pipes are closed
+        self._most = {1: most_bytes, 2: _MOST_STDERR_BYTES}
         self._open = {1, 2}
 
     def pipe_data_received(self, fd: int, data: bytes | str) -> None:
@@ -118,7 +120,7 @@ async def _converse(transport: asyncio.SubprocessTransport, talk: _Talk, stdin: 
     writer = transport.get_pipe_transport(0)
     assert isinstance(writer, asyncio.WriteTransport)
     writer.write(stdin)
-    writer.close()  # what is buffered goes out first
+    writer.close()  # after the buffered data was sent
     async with asyncio.timeout(seconds):
         await talk.over.wait()
     with suppress(TimeoutError):
@@ -127,7 +129,7 @@ async def _converse(transport: asyncio.SubprocessTransport, talk: _Talk, stdin: 
 
 
 async def _end(transport: asyncio.SubprocessTransport, talk: _Talk) -> None:
-    """Nothing of git is left behind, nor of the programs it started, when it had to be cut short."""
+    """Close the pipes. If git still runs, end it and every program it started."""
     try:
         if not talk.exited.is_set():
             group = transport.get_pid()
@@ -148,14 +150,14 @@ def _signal(group: int, number: int) -> None:
 
 
 def _limit_files(pid: int, file_bytes: int) -> None:
-    """No file that git (or what it starts from now on) writes gets larger. Only Linux can be told so."""
+    """Limit the size of the files that git and the programs it starts from now on may write. Works on Linux only."""
     if hasattr(resource, "prlimit"):
         with suppress(OSError):
             resource.prlimit(pid, resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
 
 
 def _environment(folder: Path, protocols: str) -> dict[str, str]:
-    reaching = {key: os.environ[key] for key in _REACHING if key in os.environ} if protocols != "none" else {}
+    access = {key: os.environ[key] for key in _ACCESS_VARIABLES if key in os.environ} if protocols != "none" else {}
     bounded = {
         "GIT_ALLOW_PROTOCOL": protocols,
         "GIT_GRAFT_FILE": os.devnull,
@@ -163,13 +165,13 @@ def _environment(folder: Path, protocols: str) -> dict[str, str]:
         "GIT_LFS_SKIP_SMUDGE": "1",
     }
     if (folder / "HEAD").is_file() and not os.path.lexists(folder / ".git"):
-        bounded["GIT_DIR"] = str(folder)  # git may be set to trust no bare repository that it comes upon
-    return environment(folder) | reaching | bounded  # a home that is a repository has no say here
+        bounded["GIT_DIR"] = str(folder)  # git may be configured to reject a bare repository that it has to discover
+    return environment(folder) | access | bounded
 
 
-def _complaint_line(said: bytes) -> str:
-    """The complaint that matters; what a remote wrote cannot garble a terminal."""
-    lines = [line.strip() for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
-    significant = [line for line in lines if not line.startswith(_EMPTY_WORDS)]
+def _complaint_line(stderr: bytes) -> str:
+    """The last meaningful lines of stderr as one line, without logins, safe to print on a terminal."""
+    lines = [line.strip() for line in stderr.decode("utf-8", "replace").splitlines() if line.strip()]
+    significant = [line for line in lines if not line.startswith(_MEANINGLESS_LINES)]
     text = re.sub(r"://[^/\s@]*@", "://…@", "; ".join(dict.fromkeys((significant or lines)[-3:])))
     return printable(text, 400)

@@ -1,8 +1,7 @@
-"""Reading the desired state out of a commit. It runs git once.
+"""Read the desired state from a commit, with a single run of git.
 
-One `git cat-file --batch` answers everything: what the commit is, what the folder held, each file. It reads
-the object store as it is: no index, hook, filter, submodule or `.gitattributes` has a say, and nothing is
-fetched.
+One `git cat-file --batch` answers every question: the commit, the folder in it, each file. It reads the object store
+directly: no index, hook, filter, submodule or `.gitattributes` is involved, and nothing is fetched.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ from reconciler.errors import GitError
 from reconciler.programs import why_not_started
 from reconciler.words import printable
 
-LONGEST_SECONDS = 60.0  # of one conversation: a file system that hangs must not hang us
-# Before the words of every question: no setting of a repository has git run a program, and a repository that lies among
-# the committed files is none.
+LONGEST_SECONDS = 60.0  # for one run of git: a file system that hangs must not hang us
+# Precedes the words of every question: no setting of a repository may make git run a program, and a bare repository
+# among the committed files is not a repository to git.
 NEUTRAL = tuple(
     word
     for setting in (
@@ -43,26 +42,26 @@ _KINDS: dict[bytes, Kind] = {
 
 
 class RemoteUnreachable(GitError):
-    """The remote repository could not be asked, or had not what it promised; it may next time."""
+    """The remote repository could not be asked, or did not have the commit it announced. A retry may succeed."""
 
     retryable = True
 
 
 class CommitRefused(GitError):
-    """The commit is there and is not followed: it goes back, or is not signed by whom it should be."""
+    """The commit exists but must not be followed: it is older than one applied before, or its signature is refused."""
 
 
 def find_repository(folder: Path) -> Path | None:
-    """The nearest folder at or above this one that holds a `.git`."""
+    """The nearest folder, at or above this one, that contains a `.git`, or None."""
     folder = Path(os.path.realpath(folder))
     return next((path for path in (folder, *folder.parents) if os.path.lexists(path / ".git")), None)
 
 
 @contextmanager
 def open_commit(folder: Path, ref: str | None) -> Iterator[CommitTree]:
-    """The folder as it is in the commit that `ref` names (HEAD without one)."""
+    """Open the folder as it is in the commit that `ref` names (default: HEAD). Raises GitError."""
     if ref is not None and (not ref or ref.startswith("-") or not ref.isprintable()):
-        raise GitError(f"{ref!r} is not a name for a commit", "name a branch, a tag or a commit id")
+        raise GitError(f"{ref!r} is not the name of a commit", "name a branch, a tag or a commit id")
     with _start_git(Path(os.path.realpath(folder))) as (objects, path):
         commit = objects.read(f"{ref or 'HEAD'}^{{commit}}")
         if commit is None and ref is None:
@@ -75,7 +74,7 @@ def open_commit(folder: Path, ref: str | None) -> Iterator[CommitTree]:
 
 @contextmanager
 def open_mirror(mirror: Path, commit: str, folder: PurePosixPath) -> Iterator[CommitTree]:
-    """The folder as it is in this commit of a bare mirror; GitError when the mirror cannot give it."""
+    """Open the folder as it is in this commit of a bare mirror. Raises GitError."""
     with _talk_to(["git", *NEUTRAL, f"--git-dir={mirror}", "cat-file", "--batch"], mirror) as objects:
         found = objects.read(f"{commit}^{{commit}}")
         if found is None or found[0] != commit:
@@ -84,7 +83,7 @@ def open_mirror(mirror: Path, commit: str, folder: PurePosixPath) -> Iterator[Co
 
 
 class CommitTree:
-    """The folder in one commit; `id` is the commit's whole id, `committed_at` its date in epoch seconds."""
+    """The folder in one commit. `id` is the full commit id, `committed_at` the commit's date in epoch seconds."""
 
     def __init__(
         self, objects: _Objects, commit: str, path: PurePosixPath, *, committed_at: float | None = None
@@ -102,7 +101,7 @@ class CommitTree:
         if kind != "tree":
             raise OSError("it is not a folder")
         if len(content) > LARGEST_FILE:
-            raise OSError("it holds too many files")
+            raise OSError("it contains too many files")
         return dict(_tree_entries(content, len(self.id) // 2))
 
     def read(self, name: str) -> bytes:
@@ -117,13 +116,16 @@ class CommitTree:
 
 
 def _commit_time(commit: bytes) -> float | None:
-    """`committer NAME <MAIL> SECONDS ZONE`, among the lines before the first empty one."""
+    """The date of a commit object in epoch seconds, or None.
+
+    The line `committer NAME <MAIL> SECONDS ZONE` is in the header, before the first empty line.
+    """
     found = re.search(rb"^committer .*> ([0-9]{1,12}) [-+][0-9]{4}$", commit.partition(b"\n\n")[0], re.MULTILINE)
     return float(found[1]) if found else None
 
 
 def _tree_entries(content: bytes, id_bytes: int) -> Iterator[tuple[str, Kind]]:
-    """A git tree: `<mode> <name> NUL <raw id>`, again and again."""
+    """The (name, kind) pairs of a git tree object, which repeats `<mode> <name> NUL <raw id>`."""
     position = 0
     while position < len(content):
         end = content.index(b"\0", position)
@@ -140,17 +142,20 @@ class _Objects:
         self._root = root
         self._ask = cast(IO[bytes], git.stdin)
         self._answer = cast(IO[bytes], git.stdout)
-        self._late = False
+        self._timed_out = False
 
     def give_up(self) -> None:
-        """End the conversation: whoever waits for an answer gets GitError."""
-        self._late = True
+        """Kill git. A read that waits for its answer then raises GitError."""
+        self._timed_out = True
         self._git.kill()
 
     def read(self, name: str) -> tuple[str, str, bytes] | None:
-        """Id, kind and bytes of an object, or None when there is none. A very large one comes cut short."""
+        """Return id, kind and bytes of an object, or None if it does not exist. Raises GitError.
+
+        The bytes are cut after LARGEST_FILE + 1.
+        """
         if "\n" in name:
-            raise GitError(f"{name!r} holds a line break, which git cannot be asked about", "rename the folder")
+            raise GitError(f"{name!r} contains a line break, so git cannot look it up", "rename the folder")
         try:
             self._ask.write(os.fsencode(name) + b"\n")
             self._ask.flush()
@@ -162,11 +167,11 @@ class _Objects:
         words = header.rsplit(b" ", 2)
         if len(words) != 3 or not words[2].strip().isdigit():
             if header.endswith(b" ambiguous\n"):
-                raise GitError(f"{name.partition('^')[0]} is the beginning of several commit ids", "write more digits")
+                raise GitError(f"{name.partition('^')[0]} matches several commit ids", "write more digits")
             return None
         size = int(words[2])
         content = self._answer.read(min(size, LARGEST_FILE + 1))
-        left = size - len(content) + 1  # and the line feed that ends each answer
+        left = size - len(content) + 1  # the line feed that ends each answer counts as well
         while left > 0 and (skipped := self._answer.read(min(left, 1 << 16))):
             left -= len(skipped)
         if left > 0:
@@ -176,19 +181,20 @@ class _Objects:
     def _error(self) -> GitError:
         with suppress(BrokenPipeError):
             self._ask.close()
-        if self._late:
-            return GitError(f"git gave no answer about {self._root} in time", "see whether its file system hangs")
-        said = cast(IO[bytes], self._git.stderr).read().decode("utf-8", "replace").strip()
-        if "dubious ownership" in said:
+        if self._timed_out:
+            return GitError(f"git gave no answer about {self._root} in time", "check whether its file system hangs")
+        complaint = cast(IO[bytes], self._git.stderr).read().decode("utf-8", "replace").strip()
+        if "dubious ownership" in complaint:
             next_step = f"run as its owner, or git config --global --add safe.directory {self._root}"
-            return GitError(f"git does not read {self._root}: it belongs to another user", next_step)
-        said = said.removeprefix("fatal: ").splitlines()[0] if said else "git ended without an answer"
-        return GitError(f"git cannot read {self._root}: {printable(said)}", "try git log there, or pass --working-tree")
+            return GitError(f"git refuses to read {self._root}: it belongs to another user", next_step)
+        reason = complaint.removeprefix("fatal: ").splitlines()[0] if complaint else "git ended without an answer"
+        next_step = "try git log there, or pass --working-tree"
+        return GitError(f"git cannot read {self._root}: {printable(reason)}", next_step)
 
 
 @contextmanager
 def _start_git(folder: Path) -> Iterator[tuple[_Objects, PurePosixPath]]:
-    """git, told to read the repository that the folder lies in, and the way from its top to the folder."""
+    """Start git on the repository around the folder. Yield the conversation and the folder's path in the repository."""
     root = find_repository(folder)
     if root is None:
         raise GitError(f"{folder} is not in a git repository", "git init, or pass --working-tree")
@@ -219,7 +225,10 @@ def _talk_to(command: list[str], root: Path) -> Iterator[_Objects]:
 
 
 def environment(repository: Path) -> dict[str, str]:
-    """Ours, without what would point git at another repository or let it ask, wait, fetch or search further up."""
+    """The environment for git: ours, minus variables that point git at another repository.
+
+    git may not prompt, fetch, take optional locks, or search for a repository above this one.
+    """
     kept = {key: value for key, value in os.environ.items() if not key.startswith("GIT_") or "_CONFIG_" in key}
     return kept | {
         "GIT_CONFIG_NOSYSTEM": "1",

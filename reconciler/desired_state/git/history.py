@@ -1,4 +1,4 @@
-"""Which commit came before which, as far as a repository knows. A shallow one does not know all, and says so."""
+"""The order of commits, as far as a repository knows it. A shallow clone answers "unknown" rather than guess."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ class Direction(Enum):
     SAME = "same"
     FORWARD = "forward"
     BACK = "back"  # to an ancestor
-    ASIDE = "aside"  # to another line, as after a forced push
-    UNKNOWN = "unknown"  # the history that would tell is not here
+    ASIDE = "aside"  # to another line of commits, as after a forced push
+    UNKNOWN = "unknown"  # the history needed to decide is not here
 
 
 @dataclass(frozen=True)
 class History:
-    """Commits and their parents. `cut` names those whose parents are not here, although they have some."""
+    """Commits and their parents. `cut` has the commits whose parents are missing here (the edge of a shallow clone)."""
 
     parents: Mapping[str, tuple[str, ...]]
     cut: frozenset[str] = frozenset()
 
     def ancestors(self, *commits: str) -> set[str]:
-        """These commits and all their known ancestors."""
+        """The commits themselves and all their known ancestors."""
         return _find_reachable(commits, self.parents)
 
     def direction(self, new: str, old: str) -> Direction:
-        """The way from `old` to `new`; never a guess."""
+        """The way from `old` to `new`; UNKNOWN if the history here does not prove one."""
         if new == old:
             return Direction.SAME
         if new not in self.parents or old not in self.parents:
@@ -47,12 +47,12 @@ class History:
             return Direction.BACK
         if old in below_new:
             return Direction.FORWARD
-        # Below a cut anything may lie, but not what itself lies above that cut.
+        # The missing history below a cut may contain any commit, except those above that cut.
         decidable = below_old & self.cut <= below_new and below_new & self.cut <= below_old
         return Direction.ASIDE if decidable else Direction.UNKNOWN
 
     def commits_between(self, commit: str, since: str) -> frozenset[str] | None:
-        """Every commit that `commit` has and `since` has not; None when the history here cannot tell."""
+        """Commits that are reachable from `commit` but not from `since`; None if the history here is incomplete."""
         if commit not in self.parents or since not in self.parents:
             return None
         known = self.ancestors(since)
@@ -60,13 +60,13 @@ class History:
         if found & self.cut:
             return None
         children = self._children() if known & self.cut else {}
-        # What is above a cut of `since` cannot also be below it, so it is new for certain.
+        # A commit above a cut of `since` cannot also be below that cut, so it is certainly new.
         if all(found <= _find_reachable((cut,), children) for cut in known & self.cut):
             return frozenset(found)
         return None
 
     def line(self, commit: str) -> list[str]:
-        """The commit and its first parents, as far as they are here."""
+        """The commit and its chain of first parents, the newest first, as far as they are here."""
         found = []
         while commit in self.parents:
             found.append(commit)
@@ -96,54 +96,55 @@ def _find_reachable(starts: Iterable[str], next_of: Mapping[str, tuple[str, ...]
 
 
 async def read_history(repository: Path, *commits: str) -> History:
-    """What the repository knows of these commits' past; a commit that is not there is left out."""
+    """Read the history of these commits. A commit that the repository does not have is left out. Raises GitError."""
     starts = "".join(f"{commit}\n" for commit in commits).encode()
     options = ("-c", "core.commitGraph=false", "rev-list", "--parents", "--ignore-missing", "--stdin")
     answer = await ask_git(*options, folder=repository, stdin=starts, bounds=_READING)
     if answer.code != 0:
-        raise GitError(f"git cannot read the history in {repository}: {answer.said}", "try git log there")
+        raise GitError(f"git cannot read the history in {repository}: {answer.complaint}", "try git log there")
     lines = [line.split() for line in answer.output.decode("ascii", "replace").splitlines()]
-    place = await ask_git("rev-parse", "--git-path", "shallow", folder=repository)
-    shallow = repository / place.output.decode("utf-8", "surrogateescape").rstrip("\n")
-    cut = shallow.read_text().split() if place.code == 0 and shallow.is_file() else []
+    path = await ask_git("rev-parse", "--git-path", "shallow", folder=repository)
+    shallow = repository / path.output.decode("utf-8", "surrogateescape").rstrip("\n")
+    cut = shallow.read_text().split() if path.code == 0 and shallow.is_file() else []
     return History({line[0]: tuple(line[1:]) for line in lines}, frozenset(cut))
 
 
 async def is_shallow(repository: Path) -> bool:
-    """Whether the clone lacks a part of its commits, as one made with a depth does. Raises GitError."""
-    asked = await ask_git("rev-parse", "--is-shallow-repository", folder=repository)
-    if asked.code != 0:
-        raise GitError(f"git cannot read {repository}: {asked.said}", "try git log there")
-    return asked.output.strip() != b"false"
+    """True if some of the clone's commits are missing, as after `git clone --depth`. Raises GitError."""
+    answer = await ask_git("rev-parse", "--is-shallow-repository", folder=repository)
+    if answer.code != 0:
+        raise GitError(f"git cannot read {repository}: {answer.complaint}", "try git log there")
+    return answer.output.strip() != b"false"
 
 
 async def root_commit(repository: Path) -> str:
-    """The first commit of the repository: the same in every clone of it, and in no other repository.
+    """Return the id of the repository's first commit: the same in every clone, and different in other repositories.
 
-    "" in a shallow clone, where another commit looks like the first. Raises GitError, also without a commit.
+    "" in a shallow clone, where another commit looks like the first. Raises GitError, also if there is no commit.
     """
     if await is_shallow(repository):
         return ""
-    words = ("rev-list", "--max-parents=0", "--first-parent", "HEAD", "--")  # a file may be called HEAD, too
-    asked = await ask_git(*words, folder=repository, bounds=_READING)
-    if asked.code != 0:
-        raise GitError(f"git cannot read the history in {repository}: {asked.said}", "try git log there")
-    return asked.output.decode("ascii", "replace").strip()
+    words = ("rev-list", "--max-parents=0", "--first-parent", "HEAD", "--")  # "--": there may be a file named HEAD
+    answer = await ask_git(*words, folder=repository, bounds=_READING)
+    if answer.code != 0:
+        raise GitError(f"git cannot read the history in {repository}: {answer.complaint}", "try git log there")
+    return answer.output.decode("ascii", "replace").strip()
 
 
 async def why_behind(repository: Path, new: str, applied: str) -> str:
-    """Why `new`, the HEAD of a clone here, is older than `applied`; "" when it is not, or was gone back to on purpose.
+    """The reason why `new`, the HEAD of this clone, may not replace `applied`; "" if it may.
 
-    On purpose means that this very clone was at `applied` before, as its reflog tells.
+    It may not if it is older or if `applied` is unknown here. Going back on purpose is allowed: the reflog then shows
+    that this clone was at `applied` before.
     """
     if new == applied:
         return ""
-    asked = await ask_git("merge-base", "--is-ancestor", new, applied, folder=repository)
-    if asked.code == 1:
+    answer = await ask_git("merge-base", "--is-ancestor", new, applied, folder=repository)
+    if answer.code == 1:
         return ""
-    if asked.code == 0:
-        been = await ask_git("reflog", "show", "--format=%H", "HEAD", "--", folder=repository)
-        if applied.encode() in been.output.split() and not os.environ.get("CI"):
-            return ""  # CI checks out one commit after another in the same folder, so there the reflog proves nothing
+    if answer.code == 0:
+        reflog = await ask_git("reflog", "show", "--format=%H", "HEAD", "--", folder=repository)
+        if applied.encode() in reflog.output.split() and not os.environ.get("CI"):
+            return ""  # not in CI: it checks out one commit after another in one folder, so the reflog proves nothing
         return f"commit {new[:7]} is older than {applied[:7]}, which was applied here"
     return f"commit {applied[:7]}, which was applied here, is not in this clone"

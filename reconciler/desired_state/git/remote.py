@@ -1,8 +1,8 @@
-"""A branch of a remote repository, asked cheaply and kept in a bare mirror of our own. Never written to.
+"""A branch of a remote repository, read through a bare mirror of our own. The remote is never written to.
 
-The mirror holds no work tree, so no hook, filter, submodule or large-file helper has a say. It is a cache:
-when it is damaged or has grown too large it is made anew. It begins with one commit and then gets each newer
-one with what lies between; more of the past is fetched only to answer a question about it.
+The mirror has no work tree, so no hook, filter, submodule or large-file helper can run. It is a cache: it is created
+again when it is damaged or has grown too large. It starts with one commit and then gets each newer one with the
+commits between; more history is fetched only to answer a question about it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _TIP: Final = Bounds(seconds=20, output_bytes=1 << 20)
 _STEP: Final = Bounds(seconds=60, file_bytes=_LARGEST_FILE)
 _WHOLE: Final = Bounds(seconds=300, file_bytes=_LARGEST_FILE)
 _LOCK_SECONDS: Final = 400
-_DEPTHS: Final = (64, 1024, 2**31 - 1)  # the last one means: all of it
+_DEPTHS: Final = (64, 1024, 2**31 - 1)  # git takes the last one as unlimited
 _MOST_LOOSE, _MOST_PACKS = 20_000, 60
 _SETTINGS: Final = (
     "core.hooksPath=/dev/null", "gc.auto=0", "maintenance.auto=false", "fetch.writeCommitGraph=false",
@@ -45,20 +45,23 @@ _FETCH: Final = (
     "--no-write-fetch-head", "--update-shallow", "--refmap=",
 )  # fmt: skip
 _HELP: Final = (
-    ("Host key verification failed", "put its host key into ~/.ssh/known_hosts"),
+    ("Host key verification failed", "add its host key to ~/.ssh/known_hosts"),
     ("Permission denied (publickey", "give this machine's ssh key read access to the repository (a deploy key)"),
     ("could not read Username", "set up a git credential helper, or use ssh with a deploy key"),
     ("Authentication failed", "check the git credential helper's login"),
     ("dubious ownership", "run as the repository's owner, or add it to git's safe.directory"),
-    ("certificate", "have git trust the server's certificate authority (http.sslCAInfo)"),
-    ("not allowed", "use https:// or ssh; git's url.insteadOf may lead elsewhere"),
-    ("not found", "check the address, and that it may be read from here"),
-    ("does not appear to be a git repository", "check the address, and that it may be read from here"),
+    ("certificate", "make git trust the server's certificate authority (http.sslCAInfo)"),
+    ("not allowed", "use https:// or ssh; git's url.insteadOf may rewrite the address"),
+    ("not found", "check the address, and that this machine may read it"),
+    ("does not appear to be a git repository", "check the address, and that this machine may read it"),
 )
 
 
 class Remote:
-    """One branch of one repository, and the mirror it is read from. Raises UsageError for what is not asked."""
+    """One branch of one repository, and the mirror it is read from.
+
+    The constructor raises UsageError for an address, a branch or a folder that is not accepted.
+    """
 
     def __init__(self, url: str, branch: str | None = None, folder: str = "desired-state") -> None:
         self.address = read_address(url)
@@ -71,7 +74,7 @@ class Remote:
         self._ssh: dict[str, str] | None = None
 
     async def tip(self) -> str:
-        """The commit the branch is at now; one short question. Raises GitError, mostly RemoteUnreachable."""
+        """Ask the remote for the branch's current commit, with one short request. Raises GitError."""
         ref = f"refs/heads/{self.branch}" if self.branch else "HEAD"
         answer = await self._ask("ls-remote", "--", self.address.url, ref, bounds=_TIP)
         if answer.code != 0:
@@ -84,7 +87,7 @@ class Remote:
         raise RemoteUnreachable(f"{self.address.url} has {what}", "push it, or name another with --branch")
 
     async def fetch(self, commit: str) -> None:
-        """Have the commit's files in the mirror, readable. Raises RemoteUnreachable."""
+        """Bring the commit into the mirror and check that its files can be read. Raises RemoteUnreachable."""
         async with self._hold_lock():
             if await self._is_readable(commit):
                 return
@@ -93,7 +96,7 @@ class Remote:
                 await self._start_anew(commit)
 
     async def history(self, commit: str, other: str, enough: Callable[[History], bool]) -> History:
-        """So much of the past of both as it takes until `enough`; at most all that the remote has."""
+        """Fetch older commits of both until `enough(history)`, at most all of them. Raises RemoteUnreachable."""
         history = await read_history(self.mirror, commit, other)
         wants = [commit, other]
         for depth in _DEPTHS:
@@ -101,7 +104,7 @@ class Remote:
                 break
             async with self._hold_lock():
                 answer = await self._fetch(self.mirror, wants, depth, _WHOLE)
-                if answer.code != 0 and other in wants:  # the remote may not have it, or no longer
+                if answer.code != 0 and other in wants:  # the remote may not have `other`, or no longer
                     wants = [commit]
                     answer = await self._fetch(self.mirror, wants, depth, _WHOLE)
             if answer.code != 0:
@@ -110,7 +113,7 @@ class Remote:
         return history
 
     async def _fetch_into_mirror(self, commit: str) -> Answer | None:
-        """Only what is new to the mirror. None when there is no mirror yet, or one that has grown too large."""
+        """Fetch only what the mirror does not have. None if there is no mirror yet or it has grown too large."""
         if not self.mirror.is_dir() or await self._is_too_large():
             return None
         known = await ask_git("rev-parse", "--verify", "--quiet", f"refs/reconcile/{self.key}", folder=self.mirror)
@@ -122,7 +125,7 @@ class Remote:
         return await self._fetch(self.mirror, refspec, 1, _WHOLE)
 
     async def _start_anew(self, commit: str) -> None:
-        """A mirror made from nothing takes the place of the one there is, once it has the commit."""
+        """Create a new mirror, and put it in place of the old one once it has the commit."""
         new, old = self.cache / "new.git", self.cache / "old.git"
         for leftover in (new, old):
             await asyncio.to_thread(_remove, leftover)
@@ -130,7 +133,8 @@ class Remote:
         words = ("init", "--quiet", "--bare", "--template=", f"--object-format={kind}", str(new))
         made = await ask_git(*words, folder=self.cache)
         if made.code != 0:
-            raise GitError(f"no mirror can be made in {self.cache}: {made.said}", "make room, or set XDG_CACHE_HOME")
+            next_step = "free some space, or set XDG_CACHE_HOME"
+            raise GitError(f"the mirror cannot be created in {self.cache}: {made.complaint}", next_step)
         answer = await self._fetch(new, [f"+{commit}:refs/reconcile/{self.key}"], 1, _WHOLE)
         if answer.code != 0:
             await asyncio.to_thread(_remove, new)
@@ -150,17 +154,18 @@ class Remote:
             _make(folder)
         if self._ssh is None:
             self._ssh = await self._ssh_command()
-        return await ask_git(*words, folder=folder, protocols=self.address.protocols, bounds=bounds, more=self._ssh)
+        protocols = self.address.protocols
+        return await ask_git(*words, folder=folder, protocols=protocols, bounds=bounds, variables=self._ssh)
 
     async def _ssh_command(self) -> dict[str, str]:
-        """An ssh that never asks, unless the operator has chosen one."""
+        """The variables that make ssh never prompt; none if the operator has configured an ssh command."""
         if "ssh" not in self.address.protocols or os.environ.get("GIT_SSH_COMMAND") or os.environ.get("GIT_SSH"):
             return {}
         chosen = await ask_git("config", "--get", "core.sshCommand", folder=self.cache)
         return {} if chosen.code == 0 else {"GIT_SSH_COMMAND": _SSH}
 
     async def _is_readable(self, commit: str) -> bool:
-        """Whether the mirror has everything of this commit, and its desired state can be read."""
+        """True if the mirror has every object of this commit and its desired state can be read."""
         if not self.mirror.is_dir():
             return False
         listed = await ask_git("rev-list", "--objects", "--no-walk", "--quiet", commit, folder=self.mirror)
@@ -178,13 +183,13 @@ class Remote:
         answer = await ask_git("count-objects", "-v", folder=self.mirror)
         text = answer.output.decode("ascii", "replace")
         found = {name: int(number) for name, number in re.findall(r"^([a-z-]+): ([0-9]+)$", text, re.MULTILINE)}
-        if found.get("garbage"):  # what a fetch that was cut short left behind
+        if found.get("garbage"):  # left by an interrupted fetch
             return True
         return found.get("count", 0) > _MOST_LOOSE or found.get("packs", 0) > _MOST_PACKS
 
     @asynccontextmanager
     async def _hold_lock(self) -> AsyncIterator[None]:
-        """Alone with the mirror: another reconcile on this machine may follow the same repository."""
+        """Lock the mirror: another reconcile on this machine may follow the same repository."""
         _make(self.cache)
         with (self.cache / "lock").open("wb") as file:
             try:
@@ -196,8 +201,9 @@ class Remote:
             yield
 
     def _unreachable_error(self, answer: Answer) -> RemoteUnreachable:
-        step = next((step for text, step in _HELP if text in answer.said), "check the address and the network")
-        return RemoteUnreachable(f"{self.address.url} cannot be read: {answer.said or f'exit {answer.code}'}", step)
+        step = next((step for text, step in _HELP if text in answer.complaint), "check the address and the network")
+        reason = answer.complaint or f"exit {answer.code}"
+        return RemoteUnreachable(f"{self.address.url} cannot be read: {reason}", step)
 
 
 def _remove(path: Path) -> None:

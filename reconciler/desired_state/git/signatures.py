@@ -1,7 +1,7 @@
-"""Who signed a commit: SSH signatures, judged by a list of signers that never comes from the repository.
+"""Verify the SSH signatures of commits against a list of allowed signers that never comes from the repository.
 
-git finds the signature and ssh-keygen judges it. PGP signatures do not count: the keyring behind them may
-trust people whom nobody named here.
+git finds the signature and ssh-keygen verifies it. PGP signatures do not count: the user's keyring may trust people
+who are not on the list.
 """
 
 from __future__ import annotations
@@ -24,70 +24,69 @@ _MOST_COMMITS: Final = 2000
 _LARGEST_LIST: Final = 1 << 20
 _REASONS: Final = {
     "N": "has no signature",
-    "U": "is signed with a key that is not on the list (or not any more)",
-    "B": "has a signature that does not fit it",
+    "U": "is signed with a key that is not on the list (or no longer is)",
+    "B": "has a signature that does not match it",
 }
 
 
 @dataclass(frozen=True)
 class Signers:
-    """The list of who may sign, as it was when it was read; `digest` tells when it has changed."""
+    """The list of allowed signers at the time it was read. `digest` changes when its text does."""
 
     path: Path
     digest: str
 
 
 def read_signers(allowed_signers: Path, repository: Path | None = None) -> Signers:
-    """The list, if it can be one. Raises UsageError; a list inside the repository it judges is refused."""
+    """Read the list of allowed signers. Raises UsageError, also for a list inside the repository that it judges."""
     path = Path(os.path.realpath(allowed_signers))
     top = _work_tree(repository) if repository else None
     if top and path.is_relative_to(top):
-        next_step = "keep it outside: whoever may commit could add a key to it"
-        raise UsageError(f"the list of signers {allowed_signers} lies in the repository it is to judge", next_step)
+        next_step = "keep it outside: anyone who can commit could add a key to it"
+        raise UsageError(f"the list of signers {allowed_signers} is inside the repository that it judges", next_step)
     try:
-        number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe would have us wait for ever
+        number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # do not block forever on a pipe
         with os.fdopen(number, "rb") as file:
             status = os.fstat(number)
             text = file.read(_LARGEST_LIST) if stat.S_ISREG(status.st_mode) else b""
     except OSError as error:
-        next_step = "write it as ssh-keygen(1) says under ALLOWED SIGNERS: an address and a public key a line"
+        next_step = "see ALLOWED SIGNERS in ssh-keygen(1): one address and one public key per line"
         raise UsageError(
             f"the list of signers {allowed_signers} cannot be read: {error.strerror}", next_step
         ) from error
     if status.st_mode & 0o022:
         raise UsageError(f"the list of signers {allowed_signers} can be written by others", "chmod go-w it")
     if not any(line.strip() and not line.lstrip().startswith(b"#") for line in text.splitlines()):
-        raise UsageError(f"the list of signers {allowed_signers} names nobody", "write an address and a key a line")
+        next_step = "write one address and one public key per line"
+        raise UsageError(f"the list of signers {allowed_signers} is empty", next_step)
     return Signers(path, hashlib.sha256(text).hexdigest())
 
 
 def _work_tree(repository: Path) -> Path | None:
     bare = (repository / "HEAD").is_file() and not os.path.lexists(repository / ".git")
-    return None if bare else find_repository(repository)  # a bare one has none, whatever it lies in
+    return None if bare else find_repository(repository)  # a bare one has no work tree, even inside another repository
 
 
 async def verify(repository: Path, commit: str, allowed_signers: Path, since: str | None = None) -> str:
-    """Every commit that came in after `since`, merged ones too, is signed by somebody on the list.
+    """Verify that every commit after `since`, merged ones included, is signed by a signer on the list.
 
-    Returns a note that says what was checked and what was not: without `since`, the commit alone is. Raises
-    CommitRefused, which names the first commit that is not signed so; also when the repository does not hold the
-    history that is needed to tell.
+    Return a note that says what was checked and what was not: without `since`, only `commit` is checked. Raises
+    CommitRefused, which names the first commit that fails; also if the repository does not have enough history.
     """
     signers = read_signers(allowed_signers, repository)
     commits = {commit}
     if since is not None:
         between = (await read_history(repository, commit, since)).commits_between(commit, since)
         if between is None:
-            problem = f"the history from {since[:7]} to {commit[:7]} is not all here, so its signatures are unknown"
-            raise CommitRefused(problem, "git fetch --unshallow, or start anew from this commit")
+            problem = f"the history from {since[:7]} to {commit[:7]} is incomplete here, so its signatures are unknown"
+            raise CommitRefused(problem, "git fetch --unshallow, or start over from this commit")
         commits |= between
     if len(commits) > _MOST_COMMITS:
         problem = f"{len(commits)} commits came in since {str(since)[:7]}, too many to check (at most {_MOST_COMMITS})"
-        raise CommitRefused(problem, "start anew from this commit, without the mirror in the cache")
+        raise CommitRefused(problem, "start over from this commit, without the mirror in the cache")
     found = await _signatures(repository, commits, signers)
-    refused = [
-        each for each in sorted(commits, key=lambda each: each != commit) if found.get(each, ("N", ""))[0] != "G"
-    ]
+    newest_first = sorted(commits, key=lambda checked: checked != commit)
+    refused = [checked for checked in newest_first if found.get(checked, ("N", ""))[0] != "G"]
     if refused:
         raise await _refusal(repository, refused, found, signers)
     signer = found[commit][1]
@@ -95,15 +94,15 @@ async def verify(repository: Path, commit: str, allowed_signers: Path, since: st
     if since is not None:
         count = len(commits - {commit})
         more = (
-            f"so is what came in since {since[:7]} ({count} more)"
+            f"so is every other commit since {since[:7]} ({count} more)"
             if count
-            else f"nothing else came in since {since[:7]}"
+            else f"no other commit came in since {since[:7]}"
         )
     return f"commit {commit[:7]} is signed by {signer}; {more}"
 
 
 async def _signatures(repository: Path, commits: set[str], signers: Signers) -> dict[str, tuple[str, str]]:
-    """git's verdict and the signer of each commit that git got to."""
+    """git's verdict (`%G?`) and the signer, for each commit that git reported."""
     settings = [f"gpg.ssh.allowedSignersFile={signers.path}", "gpg.ssh.program=ssh-keygen", "core.commitGraph=false"]
     settings += ["gpg.program=false", "gpg.openpgp.program=false", "gpg.x509.program=false", "log.showSignature=false"]
     words = [word for setting in settings for word in ("-c", setting)]
@@ -126,10 +125,10 @@ async def _refusal(
     shown = await ask_git("cat-file", "commit", commit, folder=repository, bounds=Bounds(output_bytes=1 << 20))
     header = shown.output.decode("utf-8", "replace").partition("\n\n")[0]
     author = re.search(r"^author (.*?>)", header, re.MULTILINE)
-    name = printable(author[1], 120) if author else "nobody known"
+    name = printable(author[1], 120) if author else "an unknown author"
     reason = _REASONS.get(found.get(commit, ("?", ""))[0], "has a signature that cannot be read")
     if "-----BEGIN PGP" in header or "-----BEGIN SIGNED MESSAGE" in header:
-        reason = "is signed with PGP or X.509, not with an SSH key (as merges made on a forge's page are)"
+        reason = "is signed with PGP or X.509, not with an SSH key (as are merges made on a forge's web page)"
     more = f" ({len(refused) - 1} more like it)" if len(refused) > 1 else ""
     return CommitRefused(
         f"commit {commit[:7]} by {name} {reason}{more}; nothing was changed",

@@ -28,7 +28,7 @@ def test_bad_yaml_touches_nothing_and_nobody(project: Project) -> None:
         assert results[0].err.splitlines()[:-1] == [
             "desired-state/apps/other.yaml:1:1  artifact: is missing; add it: Where the release archive is.",
             "desired-state/apps/other.yaml:2:1  verison: is not a key; did you mean version?",
-            "desired-state/apps/other.yaml:4:15  ports[1]: 4000 stands here twice; delete one of the two",
+            "desired-state/apps/other.yaml:4:15  ports[1]: 4000 is listed twice; delete one of the two",
         ]
         server.setblocking(False)
         with pytest.raises(BlockingIOError):

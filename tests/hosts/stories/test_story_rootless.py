@@ -20,8 +20,8 @@ LOGIN = "guest"
 HOME = f"/home/{LOGIN}"
 STATE = f"{HOME}/.config/apps"  # where the systemd of Debian 12 puts it
 NOTE = (
-    "web: scope user: its apps are no users of their own, only fenced off from each other and from the home; "
-    "they end when linger is switched off (docs/rootless.md)\n"
+    "web: scope user: all its apps run as one user, and only the sandbox separates them from each other and "
+    "from the home; they stop when linger is switched off (docs/rootless.md)\n"
 )
 # What an app of the same user can see and do, before it becomes itself.
 PROBES = {
