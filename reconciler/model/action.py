@@ -1,4 +1,4 @@
-"""What can be done to a host: a closed family. Each action carries why it is done."""
+"""The actions that can be done to a host: a closed family. Each action carries the reason for it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from reconciler.errors import Kind
 from reconciler.model.observed import Identity
 
 Drift = Literal["stopped", "failed", "env", "unit", "route", "enabled", "release", "second_slot"]
-"""What somebody else changed on the host, where an action puts it back."""
+"""The thing that someone changed on the host and that an action restores."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Action:
     host: str
     app: str
     reason: str
-    drift: Drift | None = field(default=None, kw_only=True)  # None: it belongs to a rollout
+    drift: Drift | None = field(default=None, kw_only=True)  # None: the action belongs to a rollout
 
     verb: ClassVar[str] = ""
 
@@ -67,10 +67,10 @@ class Migrate(Action):
 
 @dataclass(frozen=True)
 class StartInstance(SlotAction):
-    """Write the slot's files and start its unit. What runs in the slot is stopped first, and its files are kept."""
+    """Write the slot's files and start its unit. An instance in the slot is stopped first; its files are kept."""
 
     identity: Identity
-    takes_over: str | None = None  # a unit set up by hand that has to let go of the ports first
+    takes_over: str | None = None  # a unit set up by hand that must release the ports first
     verb = "start"
 
     @property
@@ -80,14 +80,14 @@ class StartInstance(SlotAction):
 
 @dataclass(frozen=True)
 class StartAgain(SlotAction):
-    """Start what the slot's files say already: the version that served before."""
+    """Start the version that the slot's files describe already: the one that served before."""
 
     verb = "restart"
 
 
 @dataclass(frozen=True)
 class RepairFiles(SlotAction):
-    """Write the slot's files again; the process goes on."""
+    """Write the slot's files again; the process keeps running."""
 
     identity: Identity
     verb = "repair"
@@ -95,7 +95,7 @@ class RepairFiles(SlotAction):
 
 @dataclass(frozen=True)
 class WaitHealthy(SlotAction):
-    """Ask the instance itself until it has been healthy for long enough, or there is no hope left."""
+    """Ask the instance itself until it has been healthy for long enough, or cannot become healthy any more."""
 
     verb = "wait"
 
@@ -104,7 +104,7 @@ class WaitHealthy(SlotAction):
 class Cutover(SlotAction):
     """Enable the slot for boot, then write the route that names it.
 
-    With an `attempt` in a file that Traefik takes for a changed one, so that it reads again what that file names.
+    A new `attempt` changes the file's text, so that Traefik reads the file and everything that it names again.
     """
 
     invocation: str
@@ -119,16 +119,16 @@ class Cutover(SlotAction):
 
 @dataclass(frozen=True)
 class EnableInstance(SlotAction):
-    """Enable the slot for boot: from now on it is the one that counts. No route is involved."""
+    """Enable the slot for boot, which makes it the live one. For an app without a route."""
 
     invocation: str
-    takes_over: str | None = None  # a unit set up by hand that is not to come back
+    takes_over: str | None = None  # a unit set up by hand that must not start again
     verb = "enable"
 
 
 @dataclass(frozen=True)
 class ConfirmRoute(SlotAction):
-    """See that Traefik has applied the route and holds the router enabled."""
+    """Check that Traefik has applied the route and that the router is enabled."""
 
     digest: str
     verb = "confirm"
@@ -136,7 +136,7 @@ class ConfirmRoute(SlotAction):
 
 @dataclass(frozen=True)
 class RetryCertificates(SlotAction):
-    """Write the same route in a file that Traefik takes for a changed one: only a change makes it ask the CA again."""
+    """Write the same route with another `attempt`: only a changed file makes Traefik ask the CA again."""
 
     invocation: str
     attempt: int
@@ -145,7 +145,7 @@ class RetryCertificates(SlotAction):
 
 @dataclass(frozen=True)
 class WaitCertified(Action):
-    """Give Traefik the time to get the certificates of these names. Visitors are served meanwhile."""
+    """Wait for Traefik to get the certificates of these names. Visitors are served meanwhile."""
 
     names: tuple[str, ...]
     verb = "certify"
@@ -157,7 +157,7 @@ class WaitCertified(Action):
 
 @dataclass(frozen=True)
 class RemoveRoute(Action):
-    """Take the app out of Traefik: nothing is to be routed to it any more."""
+    """Remove the app's route from Traefik."""
 
     verb = "unroute"
 
@@ -171,7 +171,7 @@ class Soak(SlotAction):
 
 @dataclass(frozen=True)
 class GoBack(SlotAction):
-    """The version before takes over again, and what failed after its cutover is remembered."""
+    """Give the route back to the version before, and quarantine the one that failed after its cutover."""
 
     invocation: str
     failed: Identity
@@ -186,7 +186,7 @@ class GoBack(SlotAction):
 
 @dataclass(frozen=True)
 class RemoveApp(Action):
-    """Take away all files of an app that neither runs nor is routed."""
+    """Remove all files of an app that neither runs nor is routed."""
 
     verb = "remove"
 
@@ -200,24 +200,24 @@ class Drain(SlotAction):
 
 @dataclass(frozen=True)
 class StopInstance(SlotAction):
-    """Disable and stop a slot that serves nobody, and clear its files."""
+    """Disable and stop a slot that serves no visitors, and remove its files."""
 
     verb = "stop"
 
 
 @dataclass(frozen=True)
 class RejectRelease(SlotAction):
-    """Remember that this identity failed here, stop it, and bring back what a stop-first start replaced."""
+    """Quarantine this identity on the host, stop it, and start again what it replaced in a single slot."""
 
     identity: Identity
     why: str
-    takes_over: str | None = None  # a unit set up by hand that serves again
+    takes_over: str | None = None  # a unit set up by hand that is started again
     verb = "reject"
 
 
 @dataclass(frozen=True)
 class PruneReleases(Action):
-    """Remove releases nothing needs any more, and unfinished uploads."""
+    """Remove releases that are not needed any more, and unfinished uploads."""
 
     releases: tuple[str, ...]
     verb = "prune"
@@ -229,9 +229,9 @@ class PruneReleases(Action):
 
 @dataclass(frozen=True)
 class Converged:
-    """Nothing is left to do: a fresh look matched. Without a version: the app is gone, as wanted.
+    """Nothing is left to do: a fresh look matched. An empty version means that the app was removed, as desired.
 
-    `note` is what people should know all the same: nothing of ours can better it now.
+    `note` tells the operator about a problem that reconcile cannot solve now.
     """
 
     host: str
@@ -244,13 +244,13 @@ class Converged:
 
 @dataclass(frozen=True)
 class Blocked:
-    """Nothing more can be done now; `reason` says what was seen, `next_step` what to do about it."""
+    """Nothing more can be done now. `reason` says what was seen, `next_step` what the operator can do about it."""
 
     host: str
     app: str
     reason: str
     next_step: str | None = None
-    serving: str | None = None  # the version that still serves, None when none does
+    serving: str | None = None  # the version that still serves, None if none does
     log_tail: tuple[str, ...] = ()
     retryable: bool = False  # the cause can pass by itself
     kind: Kind = field(default="other", kw_only=True)

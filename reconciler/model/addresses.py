@@ -1,4 +1,4 @@
-"""The values that say where something is reached: domains, hosts, addresses, networks, host keys."""
+"""Values for reaching something: domains, hosts, addresses, networks, host keys."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ _TARGET = (
 
 
 def split_target(target: str) -> tuple[str | None, str, int | None]:
-    """User, address and port of `user@address:port`; what is left out is None. An IPv6 address is in [ ]."""
+    """Split `user@address:port` into user, address and port; None for a part that is missing.
+
+    An IPv6 address is in [ ]. Raises ValueError.
+    """
     found = re.fullmatch(_TARGET, target)
     if found is None:
         raise ValueError(f"{quoted_excerpt(target)} is not a host")
@@ -47,7 +50,7 @@ def _check_target(target: str) -> str:
     if address == "local" and target != "local":
         raise refuse(
             "local is this machine and takes no user or port",
-            "write local, or localhost for a login over SSH",
+            "write local, or localhost to log in over SSH",
         )
     return target
 
@@ -57,7 +60,7 @@ def _check_address(address: str) -> str:
         try:
             ipaddress.IPv6Address(address)
         except ValueError:
-            raise refuse(f"{quoted_excerpt(address)} is not an IPv6 address", "a port is not part of it") from None
+            raise refuse(f"{quoted_excerpt(address)} is not an IPv6 address", "leave the port out") from None
     return address
 
 
@@ -119,7 +122,7 @@ def _check_private_address(text: str) -> str:
     if address.is_global or address.is_loopback or address.is_unspecified or address.is_multicast:
         raise refuse(
             f"{text} is not a private address",
-            "what listens there is not encrypted: use one of a private network or of a VPN, such as 10.0.0.5",
+            "connections to it are not encrypted: use an address in a private network or a VPN, such as 10.0.0.5",
         )
     return text
 
@@ -135,7 +138,7 @@ def _check_host_key(line: str) -> str:
         blob = base64.b64decode(encoded, validate=True)
     except binascii.Error:
         blob = b""
-    # The blob opens with the length of its own kind's name, then the name.
+    # The blob starts with the length of its kind's name, then the name.
     if blob[:4] != len(kind).to_bytes(4, "big") or blob[4 : 4 + len(kind)] != kind.encode():
         raise refuse("is damaged", "copy the whole line that `ssh-keyscan HOST` prints, without the host in front")
     return line

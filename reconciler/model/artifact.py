@@ -1,4 +1,4 @@
-"""Where the release archive of a version is, who signed it, and who brings it to a host."""
+"""The release archive of a version: its source, its signature, and whether controller or host fetches it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from reconciler.model.values import LINE, Sha256
 def _check_source(source: str) -> str:
     for place in re.findall(r"\{[^{}]*\}", source):
         if place != "{version}":
-            raise refuse(f"{quoted_excerpt(place)} stands for nothing", "only {version} is filled in")
+            raise refuse(f"{quoted_excerpt(place)} is not a placeholder", "only {version} is filled in")
     try:
         place = read_source(source, "1.0")
     except NotASource as error:
@@ -26,7 +26,7 @@ def _check_source(source: str) -> str:
         if not source.startswith("https://"):
             raise refuse("is not an https:// address", "publish the artifact over https")
         if "@" in re.split(r"[/?#]", source.removeprefix("https://"), maxsplit=1)[0]:
-            raise refuse("holds a login, which does not belong in git", "take user and password out of the address")
+            raise refuse("contains a login, which does not belong in git", "remove user and password from the address")
     return source
 
 
@@ -38,7 +38,7 @@ Source = Annotated[
 
 
 def _check_minisign_key(key: str) -> str:
-    # Algorithm "Ed", 8 bytes that name the key, 32 bytes of ed25519.
+    # The key is the algorithm "Ed", 8 bytes of key id and 32 bytes of ed25519.
     if base64.b64decode(key)[:2] != b"Ed":
         raise refuse("is not a public key of minisign", "copy the last line of minisign.pub, which begins with RW")
     return key
@@ -50,14 +50,14 @@ MinisignKey = Annotated[
         r"[A-Za-z0-9+/]{56}",
         "is not a public key of minisign",
         "copy the last line of minisign.pub, which begins with RW",
-        secret=True,  # whoever writes the secret key here shall not see it in a log
+        secret=True,  # if the secret key is written here by mistake, it must not appear in a log
     ),
     AfterValidator(_check_minisign_key),
 ]
 
 
 class Artifact(Strict):
-    """Where the release archive of a version is found."""
+    """The release archive of a version: its place, its digest or signature, and how it gets to a host."""
 
     source: Source = Field(
         description="A path from the desired-state folder, https://, github:owner/repo, s3://bucket/key or "
@@ -65,20 +65,21 @@ class Artifact(Strict):
     )
     sha256: Sha256 | None = Field(
         default=None,
-        description="Digest of the archive. A SHA256SUMS beside it will do, or what GitHub or a registry states; "
-        "a local path may go without.",
+        description="Digest of the archive. Not needed for a local path, or if there is a SHA256SUMS beside the "
+        "archive, or if GitHub or the registry states the digest.",
     )
     minisign: MinisignKey | None = Field(
         default=None,
-        description="Public key of minisign: only what <artifact>.minisig or SHA256SUMS.minisig signs is installed.",
+        description="Public key of minisign. Only archives signed in <artifact>.minisig or SHA256SUMS.minisig are "
+        "installed.",
     )
     fetch: Literal["controller", "host"] = Field(
         default="controller",
-        description="Who brings the archive to a host: the controller, or the host itself with its curl or wget.",
+        description="Which machine downloads the archive: the controller, or the host itself with its curl or wget.",
     )
 
     @model_validator(mode="after")
     def _check_fetch(self) -> Self:
         if self.fetch == "host" and isinstance(read_source(self.source, "1.0"), LocalFile):
-            raise refuse("needs an artifact that is published", "leave it out for a path", at=("fetch",))
+            raise refuse("needs a published artifact", "leave it out for a path", at=("fetch",))
         return self

@@ -1,6 +1,6 @@
-"""Desired state: what people write. Frozen and strict; each description is what an editor shows at that key.
+"""Desired state: what people write. Frozen and strict; an editor shows each description at its key.
 
-The definitions here are the only ones: the loader fills them, `schemas/` is printed from them.
+These definitions are the only ones: the loader fills them, and `schemas/` is generated from them.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ __all__ = [
 
 
 class HealthCheck(Strict):
-    """When an instance counts as healthy; we ask it on its own port, before any visitor reaches it."""
+    """The check that an instance must pass. It is asked on its own port, before any visitor is routed to it."""
 
     path: values.HealthPath = Field(
         default="/", description="Path that answers 2xx when the app can serve. Redirects are not followed."
@@ -52,7 +52,7 @@ class HealthCheck(Strict):
         default=60, description="Time from the start of an instance until it must be healthy."
     )
     minimum_healthy_seconds: Annotated[int, Whole(0, 600)] = Field(
-        default=2, description="How long it must stay healthy, without a break, before it gets traffic."
+        default=2, description="How long it must stay healthy without interruption before it gets traffic."
     )
 
     @model_validator(mode="after")
@@ -67,11 +67,11 @@ class HealthCheck(Strict):
 
 
 class Sandbox(Strict):
-    """Protections to switch off for an app that cannot live with them. What is left out stays protected."""
+    """Protections to switch off for an app that does not work with them. Those not named here stay on."""
 
     write_execute_memory: values.Flag = Field(
         default=False,
-        description="Allow memory both writable and executable (MemoryDenyWriteExecute=no); for some JITs.",
+        description="Allow memory that is both writable and executable (MemoryDenyWriteExecute=no); for some JITs.",
     )
     devices: values.Flag = Field(
         default=False, description="Show the host's devices (PrivateDevices=no, DevicePolicy=auto)."
@@ -79,71 +79,73 @@ class Sandbox(Strict):
     home: values.Flag = Field(default=False, description="Show /home, /root and /run/user (ProtectHome=no).")
     namespaces: values.Flag = Field(
         default=False,
-        description="Allow making namespaces, as browsers and sandboxes do (RestrictNamespaces=no).",
+        description="Allow creating namespaces, as browsers and sandboxes do (RestrictNamespaces=no).",
     )
     shared_users: values.Flag = Field(
         default=False,
-        description="No user namespace of its own (PrivateUsers=no), for hosts that refuse one. "
-        "In scope user nothing then hides the home from the app.",
+        description="Run without a user namespace (PrivateUsers=no), for hosts that do not allow one. "
+        "In scope user the app can then see the whole home.",
     )
     extra_writable_paths: Annotated[tuple[values.AbsolutePath, ...], EachOnce, MayBeEmpty(tuple)] = Field(
         default=(),
-        description="Absolute paths the app may write to besides its own folders (ReadWritePaths=).",
+        description="Absolute paths that the app may write to besides its own folders (ReadWritePaths=).",
     )
     extra_ports: Annotated[tuple[Annotated[int, Whole(1, 65535)], ...], EachOnce, MayBeEmpty(tuple)] = Field(
         default=(),
-        description="TCP ports besides its own on which it may listen (SocketBindAllow=), such as one for metrics.",
+        description="TCP ports that it may listen on besides its own (SocketBindAllow=), such as one for metrics.",
     )
     capabilities: Annotated[tuple[values.Capability, ...], EachOnce, MayBeEmpty(tuple)] = Field(
         default=(),
-        description="Kept capabilities (CapabilityBoundingSet=, AmbientCapabilities=, PrivateUsers=no).",
+        description="Capabilities to keep (CapabilityBoundingSet=, AmbientCapabilities=, PrivateUsers=no).",
     )
 
 
 class Rollout(Strict):
-    """The first host proves a version; then it goes on in batches. A host where it fails stops the rest."""
+    """A version is proven on the first host, then rolled out in batches. If it fails on a host, the rollout stops."""
 
     batch: values.Batch = Field(
         default="1", description="Hosts at a time after the first: a number, or a share such as 25%."
     )
     on_failure: Literal["stop", "rollback"] = Field(
         default="stop",
-        description="When a version fails on one host: stop there, or also take the hosts back that have it already.",
+        description="If a version fails on one host: stop there, or also roll back the hosts that have it already.",
     )
 
 
 class Common(Strict):
-    """What an app says for itself or gets from `defaults` in fleet.yaml."""
+    """The keys that an app can also get from `defaults` in fleet.yaml."""
 
     env: Env = Field(
         default_factory=dict,
-        description="Environment. Every string arrives unchanged; {secret: name} is looked up.",
+        description="Environment variables. Text arrives unchanged; {secret: name} is looked up.",
     )
-    health: HealthCheck | None = Field(default=None, description="Health check; asks / if nothing is written.")
+    health: HealthCheck | None = Field(default=None, description="Health check. Without it, / must answer 2xx.")
     drain_seconds: Annotated[int, Whole(0, 3600)] = Field(
         default=10,
-        description="Longest wait for open requests of the old instance after traffic has left it.",
+        description="Longest wait for open requests of the old instance after the cutover.",
     )
     soak_seconds: Annotated[int, Whole(0, 86_400)] = Field(
         default=0,
-        description="After the cutover the old instance stays warm so long, and takes over again if the new one fails.",
+        description="How long the old instance stays warm after the cutover, to take over again if the new one fails.",
     )
     drift: Literal["correct", "warn"] = Field(
-        default="correct", description="What somebody changed on a host is put back (correct) or only reported (warn)."
+        default="correct", description="Correct changes that were made on a host by hand, or only warn about them."
     )
-    rollout: Rollout = Field(default_factory=lambda: Rollout(), description="How a version goes over several hosts.")
+    rollout: Rollout = Field(
+        default_factory=lambda: Rollout(), description="How a version is rolled out to several hosts."
+    )
     stop_seconds: Annotated[int, Whole(1, 3600)] = Field(
-        default=30, description="Time to end after SIGTERM, then SIGKILL (TimeoutStopSec)."
+        default=30, description="Time to stop after SIGTERM, before SIGKILL (TimeoutStopSec)."
     )
     migrate_within_seconds: Annotated[int, Whole(1, 86_400)] = Field(
-        default=300, description="Longest run of `migrate`; past it the rollout has failed."
+        default=300, description="Time limit of `migrate`; after it the rollout has failed."
     )
     keep_releases: Annotated[int, Whole(2, 100)] = Field(
-        default=3, description="Releases kept on a host, the running one included."
+        default=3, description="Releases to keep on a host, including the running one."
     )
     memory_max: values.Memory | None = Field(
         default=None,
-        description="Memory limit of one instance: 512M, 2G or a share (MemoryMax). Without it 40%, on one port 80%.",
+        description="Memory limit of one instance: 512M, 2G or a share (MemoryMax). Default: 40%, with one port 80%.",
     )
     cpu_max: values.CpuShare | None = Field(
         default=None, description="CPU limit of one instance: 50% of one core, 200% for two (CPUQuota)."
@@ -153,45 +155,51 @@ class Common(Strict):
     )
     distribution: Literal["none", "sname", "name"] = Field(
         default="none",
-        description="Erlang distribution: none, sname (this host: console, rpc) or name (between hosts, see docs).",
+        description="Erlang distribution: none, sname (on one host: console, rpc) or name (between hosts, see docs).",
     )
 
 
 class Defaults(Common):
-    """Settings for every app of the fleet. An app that has the key wins; `env` is joined key by key."""
+    """Settings for every app of the fleet. An app's own key overrides them; `env` is merged key by key."""
 
 
 class App(Common):
-    """One app: what runs, in which version, and where."""
+    """One app: its release, its version, its hosts, and how it runs there."""
 
-    app: values.AppName = Field(description="Name of the app: the file's name, the unit's, and the user it runs as.")
+    app: values.AppName = Field(description="Name of the app, of its file, of its unit and of the user it runs as.")
     version: values.Version = Field(description="The version to run. Taken literally: 1.10 is not 1.1.")
-    artifact: Artifact = Field(description="Where the release archive is.")
+    artifact: Artifact = Field(description="The release archive and its source.")
     hosts: Annotated[tuple[addresses.HostTarget, ...], EachOnce, AtLeastOne] = Field(
-        description="Where it runs: names from fleet.yaml or ~/.ssh/config, user@address:port, or local."
+        description="Hosts that run it: names from fleet.yaml or ~/.ssh/config, user@address:port, or local."
     )
     ports: Annotated[tuple[values.Port, ...], EachOnce, MayBeEmpty(tuple)] = Field(
         default=(),
-        description="The slots: two ports, used in turn, for a swap without downtime; one means stop first.",
+        description="Ports of the slots. Two are used in turn, without downtime; with one, the old instance stops "
+        "before the new one starts.",
     )
     start: values.Command | None = Field(
-        default=None, description="Start command, from the release folder; bin/<app> start."
+        default=None, description="Start command, run in the release folder. Default: bin/<app> start."
     )
     moved_from: values.AppName | None = Field(
-        default=None, description="The app's former name: that app is removed only when this one serves."
+        default=None, description="The app's former name. The app of that name is removed only when this one serves."
     )
     after: Annotated[tuple[values.AppName, ...], EachOnce, MayBeEmpty(tuple)] = Field(
-        default=(), description="Apps that must be converged everywhere before this one is changed."
+        default=(), description="Apps that must be converged on all their hosts before this one is changed."
     )
-    route: Route | None = Field(default=None, description="Visitors through Traefik; leave it out for a worker.")
+    route: Route | None = Field(
+        default=None, description="Route for visitors through Traefik; leave it out for a worker."
+    )
     migrate: values.Command | None = Field(
         default=None,
-        description="Runs once per release, with the new code and env, before the new instance starts.",
+        description="Command to run once per release, with the new code and env, before the new instance starts.",
     )
 
     @property
     def memory_limit(self) -> str:
-        """During a swap two instances run: both must leave room for each other, for Traefik and for the system."""
+        """The memory limit of one instance, for MemoryMax.
+
+        During a swap two instances run: the default leaves room for both, for Traefik and for the system.
+        """
         return self.memory_max or ("40%" if len(self.ports) == 2 else "80%")
 
     @property
@@ -209,12 +217,15 @@ class App(Common):
     @classmethod
     def _check_two_ports(cls, ports: tuple[int, ...]) -> tuple[int, ...]:
         if len(ports) > 2:
-            raise refuse(f"names {len(ports)} ports", "two are enough: one serves, the other is the next to start")
+            raise refuse(f"names {len(ports)} ports", "two are enough: one serves, the new version starts on the other")
         return ports
 
     @property
     def lost_variables(self) -> list[str]:
-        """Variables that do not arrive: the start script of an Elixir release, the default, sets them for itself."""
+        """Variables in `env` that never reach the app: the default start script, an Elixir release's, overwrites them.
+
+        Sorted; empty if `start` is set.
+        """
         return sorted(SET_BY_ELIXIR & self.env.keys()) if self.start is None else []
 
     @model_validator(mode="after")
@@ -229,34 +240,36 @@ class App(Common):
     def _check_ports(self) -> Self:
         for key in ("route", "health"):
             if getattr(self, key) is not None and not self.ports:
-                raise refuse("needs a port to ask", "write ports: [4000, 4001]", at=(key,))
+                raise refuse("needs a port", "write ports: [4000, 4001]", at=(key,))
         return self
 
     @model_validator(mode="after")
     def _check_distribution_env(self) -> Self:
         for key in sorted(SET_FOR_DISTRIBUTION & self.env.keys()) if self.distribution != "none" else ():
-            raise refuse(f"{key} is set by us for distribution", "use ERL_AFLAGS or vm.args instead", at=("env", key))
+            message = f"{key} is set by reconcile for distribution"
+            raise refuse(message, "use ERL_AFLAGS or vm.args instead", at=("env", key))
         return self
 
 
 class Fleet(Strict):
-    """All machines, and what holds for every app. The file is optional: an app may name user@address:port."""
+    """All machines, and settings for every app. The file is optional: an app may name user@address:port."""
 
     owner: values.Name | None = Field(
         default=None,
-        description="Name of this desired state on its hosts; only what carries it is removed. Else: the repository.",
+        description="Name of this desired state on its hosts: only apps marked with it are removed. "
+        "Default: the repository's first commit.",
     )
     notify: Annotated[tuple[Notify, ...], EachOnce, MayBeEmpty(tuple)] = Field(
-        default=(), description="Who is told when something fails, recovers or is rolled out."
+        default=(), description="Places to notify when something fails, recovers or is rolled out."
     )
     hosts: Annotated[dict[values.HostName, HostSpec], MayBeEmpty(dict)] = Field(
-        default_factory=dict, description="Machines by the name that apps use."
+        default_factory=dict, description="Machines, by the name that apps use."
     )
     defaults: Annotated[Defaults, MayBeEmpty(dict)] = Field(
-        default_factory=Defaults, description="Settings for every app that does not say otherwise."
+        default_factory=Defaults, description="Settings for every app, unless the app overrides them."
     )
     traefik: Annotated[Traefik, MayBeEmpty(dict)] = Field(
-        default_factory=Traefik, description="The Traefik on the hosts; with a version, reconcile looks after it too."
+        default_factory=Traefik, description="The Traefik on the hosts. With a version, reconcile runs it as well."
     )
 
     @model_validator(mode="after")
@@ -273,21 +286,21 @@ class Fleet(Strict):
 
 @dataclass(frozen=True)
 class Desired:
-    """All that people want, at one commit (`revision`; None for files as they lie on disk)."""
+    """The whole desired state at one commit (`revision`; None for files on disk that no commit vouches for)."""
 
     fleet: Fleet
     apps: tuple[App, ...]
     revision: str | None
     folder: Path
     notes: tuple[str, ...] = ()
-    committed_at: float | None = None  # of that commit, in epoch seconds
-    refused: ReconcileError | None = None  # why a newer commit does not count, or cannot be had
-    mirror: Path | None = None  # the bare repository it was read from, when there is none around `folder`
+    committed_at: float | None = None  # date of that commit, in epoch seconds
+    refused: ReconcileError | None = None  # why a newer commit is refused or cannot be fetched
+    mirror: Path | None = None  # the bare repository it was read from; None if it is the one around `folder`
     inside: str = ""  # the folder's path in that mirror
     secret_files: Mapping[str, bytes] = field(default_factory=dict, repr=False)  # below `secrets/`, still encrypted
 
     def host(self, name: str) -> HostSpec:
-        """The host of that name: one from fleet.yaml, else what the name says by itself."""
+        """The host of this name: from fleet.yaml, else read from the name itself. Raises UsageError."""
         if name in self.fleet.hosts:
             return self.fleet.hosts[name]
         try:
@@ -296,5 +309,5 @@ class Desired:
             raise UsageError(f"{name!r} is not a host", "name one from fleet.yaml, or user@address:port") from None
 
     def host_names(self) -> Iterator[str]:
-        """Every host that an app names, each once, in order."""
+        """Every host that an app names, sorted, without duplicates."""
         yield from sorted({name for app in self.apps for name in app.hosts})

@@ -1,4 +1,4 @@
-"""Variables as people write them: text, or the name of a secret."""
+"""Environment variables as people write them: text, or the name of a secret."""
 
 from __future__ import annotations
 

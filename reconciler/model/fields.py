@@ -1,8 +1,8 @@
-"""The kinds of values: each reads YAML source text (or the Python value) and refuses the rest with a way out.
+"""The kinds of values. Each reads YAML source text (or a Python value) and refuses the rest, with a next step.
 
-YAML never decides a type here: the loader hands over source text, so `1.10` stays "1.10" and only a yes-or-no
-field reads `true`. Every kind also describes itself to the JSON Schema, which has to accept all that the
-loader accepts.
+YAML never decides a type here: the loader hands over source text, so `1.10` stays "1.10" and only a true-or-false
+field reads `true`. Every kind also describes itself to the JSON Schema, which must accept everything that the loader
+accepts.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from pydantic import AfterValidator, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-# How text looks when an editor, following YAML 1.2, takes it for a number or a truth value.
+# Samples of text that an editor, following YAML 1.2, takes for a number or a boolean.
 _NUMBERS = ("1", "1.5", "-1", "1e3", "1" * 64)
 _TRUTHS = ("true", "false")
 
 
 def refuse(message: str, next_step: str = "", at: tuple[str | int, ...] = ()) -> PydanticCustomError:
-    """The error for a refused value; `at` points at a key below the one being validated."""
+    """Build the error for a refused value. `at` is the path to a key below the value being validated."""
     return PydanticCustomError("refused", "{message}", {"message": message, "next_step": next_step, "at": at})
 
 
 def quoted_excerpt(value: str) -> str:
-    """The text as an error may show it: one short line, no control characters."""
+    """The text as a quoted literal that an error may show: one line, at most 60 characters, nothing unprintable."""
     return repr(value if len(value) <= 60 else value[:57] + "...")
 
 
 @dataclass(frozen=True)
 class Text:
-    """Text of one shape. `says` completes the sentence "version ..."; a `secret` one is never shown."""
+    """Text that matches a pattern. `says` completes the message "VALUE ..."; a `secret` value is never repeated."""
 
     pattern: str
     says: str
@@ -101,7 +101,7 @@ class Whole:
 
 
 class Truth:
-    """`true` or `false` and nothing else: YAML readers differ about `yes`, `on` and `True`."""
+    """`true` or `false` and nothing else: YAML parsers disagree about `yes`, `on` and `True`."""
 
     def read(self, value: object) -> bool:
         if isinstance(value, bool):
@@ -124,7 +124,7 @@ class Truth:
 
 @dataclass(frozen=True)
 class MayBeEmpty:
-    """A block or list whose key may stand alone, as when all its lines are commented out."""
+    """A block or list whose key may have no value, as when all its lines are commented out."""
 
     empty: Callable[[], Any]
 
@@ -138,7 +138,7 @@ class MayBeEmpty:
 
 
 def refuse_duplicates(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Refuses a value that stands twice in one list."""
+    """Return the list. Raises the error for its first duplicate, if it has one."""
     for index, value in enumerate(values):
         if value in values[:index]:
             raise refuse(f"{value} is listed twice", "delete one of the two", at=(index,))

@@ -1,4 +1,4 @@
-"""The machines of a fleet and what lies where on them: the nouns of `fleet.yaml`."""
+"""The machines of a fleet and the folders on them: the nouns of `hosts:` in `fleet.yaml`."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from reconciler.model.reserved import is_system_folder
 
 
 class Strict(BaseModel):
-    """Frozen, and every key must be known. pydantic repeats no refused value: it may be a secret."""
+    """Base of all models: frozen, with known keys only. Errors never repeat a refused value: it may be a secret."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 Scope = Literal["system", "user"]
 
-# For who has no root. `~` is the home of who logs in; the host itself finds it.
+# The folders for a login without root. `~` is the home of that user; the host resolves it.
 BELOW_HOME = {
     "releases": "~/.local/share/reconcile",
     "env": "~/.config/reconcile",
@@ -30,9 +30,9 @@ BELOW_HOME = {
 
 
 class Layout(Strict):
-    """Where things lie on a host. Each folder is for one purpose; Traefik reads everything in its own.
+    """The folders on a host. Each is for one purpose only; Traefik reads every file in its own.
 
-    In scope user everything lies below the home unless it is named here.
+    In scope user the defaults are folders below the home.
     """
 
     releases: values.HostPath = Field(default="/srv", description="Apps: <here>/<app>/releases and <here>/<app>/slots.")
@@ -40,11 +40,11 @@ class Layout(Strict):
     units: values.HostPath = Field(default="/etc/systemd/system", description="systemd's unit files.")
     state: values.HostPath = Field(default="/var/lib/reconcile", description="Inventory, history, quarantine, lease.")
     traefik: values.HostPath = Field(
-        default="/etc/traefik/dynamic", description="The folder Traefik's file provider reads."
+        default="/etc/traefik/dynamic", description="The folder that Traefik's file provider reads."
     )
 
     def at_home(self, home: str) -> Layout:
-        """The same with every path absolute."""
+        """The same layout with `~` replaced by this home in every path."""
         paths = {key: home + path[1:] for key, path in self.model_dump().items() if path.startswith("~")}
         return self.model_copy(update=paths)
 
@@ -56,26 +56,27 @@ class Layout(Strict):
             if path in seen:
                 raise refuse(f"{path} is also the folder for {seen[path]}", "give each its own", at=(key,))
             if path.startswith(self.traefik + "/"):
-                raise refuse(f"{path} lies in {self.traefik}, where Traefik reads every file", "move it out", at=(key,))
+                message = f"{path} is inside {self.traefik}, where Traefik reads every file"
+                raise refuse(message, "move it out", at=(key,))
             if is_system_folder(path, key):
-                raise refuse(f"{path} is a folder of the system", "name one for this alone", at=(key,))
+                raise refuse(f"{path} is a folder of the system", "name a folder for this purpose only", at=(key,))
             seen[path] = key
         return self
 
 
 class HostSpec(Strict):
-    """One machine and how to reach it. What is left out, ~/.ssh/config decides."""
+    """One machine and how to reach it. ~/.ssh/config decides what is left out."""
 
     address: addresses.Address = Field(
         description="Name or IP address, a name from ~/.ssh/config, or local (no SSH, needs RECONCILE_ALLOW_LOCAL=yes)."
     )
     user: values.Login | None = Field(
-        default=None, description="Who logs in: root, a user with sudo, or in scope user anybody."
+        default=None, description="User to log in as: root or a user with sudo; in scope user, any user."
     )
     port: Annotated[int, Whole(1, 65535)] | None = Field(default=None, description="SSH port.")
     scope: Scope = Field(
         default="system",
-        description="Whose systemd runs the apps: the system's, or with user that of who logs in, who needs no root.",
+        description="Which systemd runs the apps: the system's, or (user) the login user's own, which needs no root.",
     )
     host_key: addresses.HostKey | None = Field(
         default=None,
@@ -83,18 +84,18 @@ class HostSpec(Strict):
     )
     private_address: addresses.PrivateAddress | None = Field(
         default=None,
-        description="IPv4 address at which the other hosts reach this one privately; Erlang nodes meet there.",
+        description="IPv4 address that the other hosts use to reach this one privately; Erlang nodes connect there.",
     )
     paths: Annotated[Layout, MayBeEmpty(dict)] = Field(default_factory=Layout, description="Folders on the host.")
 
     @property
     def local(self) -> bool:
-        """This machine itself, without SSH."""
+        """True for this machine itself, which is reached without SSH."""
         return self.address == "local"
 
     @property
     def machine(self) -> tuple[str, int]:
-        """The same for two names of one machine, as far as can be told without asking ~/.ssh/config."""
+        """A key that is equal for two names of one machine, as far as we can know without ~/.ssh/config."""
         return self.address.lower(), self.port or 22
 
     @model_validator(mode="before")
@@ -109,22 +110,25 @@ class HostSpec(Strict):
     def _check_scope(self) -> Self:
         if self.scope == "user":
             if self.user == "root":
-                raise refuse("root needs no scope user", "leave scope out, or log in as somebody else", at=("user",))
+                message = "root does not need scope user"
+                raise refuse(message, "leave scope out, or log in as another user", at=("user",))
             return self
         for key, path in self.paths.model_dump().items():
             if path.startswith("~"):
-                raise refuse(f"{path} is below a home", "write an absolute path, or scope: user", at=("paths", key))
+                message = f"{path} is below a home directory"
+                raise refuse(message, "write an absolute path, or scope: user", at=("paths", key))
         return self
 
     @model_validator(mode="after")
     def _check_local(self) -> Self:
         for key in ("user", "port", "host_key"):
             if self.local and getattr(self, key) is not None:
-                raise refuse("local is this machine; nobody logs in", f"delete {key}, or write localhost", at=(key,))
+                message = "local is this machine, without a login"
+                raise refuse(message, f"delete {key}, or write localhost", at=(key,))
         return self
 
 
 def read_host(target: str) -> HostSpec:
-    """The host that `user@address:port`, a name from ~/.ssh/config, or `local` stands for."""
+    """The host named by `user@address:port`, by a name from ~/.ssh/config, or by `local`. Raises ValueError."""
     user, address, port = addresses.split_target(target)
     return HostSpec(address=address, user=user, port=port)

@@ -1,6 +1,6 @@
-"""`notify:` in fleet.yaml: the places that are told when an app fails, recovers or reaches a new version.
+"""`notify:` in fleet.yaml: the places to notify when an app fails, recovers or reaches a new version.
 
-Everything that lets somebody in (most addresses, every key and token) is the name of a secret: git holds none.
+Everything that grants access (most addresses, every key and token) is written as the name of a secret: git has none.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from reconciler.model.machine import Strict
 Kind = Literal["webhook", "slack", "ntfy", "github"]
 Event = Literal["failed", "recovered", "converged"]
 
-# Per kind: the keys that must be there, and those that may.
+# Per kind: the required keys and the optional ones.
 KEYS: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "webhook": (("url", "key"), ("events",)),
     "slack": (("url",), ("events",)),
@@ -28,24 +28,24 @@ KEYS: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
 
 
 class NamedSecret(Strict):
-    """A value that is looked up when it is needed; in git it lies encrypted, or not at all."""
+    """A value that is looked up when it is needed. In git it is stored encrypted or not at all."""
 
     secret: values.SecretName = Field(description="Name of the secret, such as notify/slack.")
 
 
 def fault_of_address(address: str, *, loopback_http: bool = False) -> str:
-    """Why this is no address to send to; "" when it is one. The words never repeat any of it."""
+    """The reason why notices cannot be sent to this address; "" if they can. It never repeats a part of the address."""
     try:
         parts = urlsplit(address)
         host, _ = parts.hostname or "", parts.port
     except ValueError:
-        return "cannot be read as an address"
+        return "is not a valid address"
     if not host or not address.isascii() or any(not letter.isprintable() or letter.isspace() for letter in address):
-        return "cannot be read as an address"
+        return "is not a valid address"
     if parts.scheme != "https" and not (loopback_http and parts.scheme == "http" and _is_loopback(host)):
         return "is not an https:// address"
     if "@" in parts.netloc:
-        return "holds a login"
+        return "contains a login"
     return ""
 
 
@@ -60,7 +60,7 @@ def _check_address(address: str) -> str:
     if fault := fault_of_address(address):
         raise refuse(fault, "write an https:// address, or {secret: name} and keep the address out of git")
     if "?" in address or "#" in address:
-        raise refuse("has a part after ? or #, which often is a key", "write {secret: name}, and set that secret")
+        raise refuse("has a part after ? or #, which is often a key", "write {secret: name}, and set that secret")
     return address
 
 
@@ -88,12 +88,12 @@ Repository = Annotated[
 
 
 class Notify(Strict):
-    """One place that is told about changes. The same state is told once, and again each day while it stays broken."""
+    """One place to notify of changes. A state is sent once, and again every day while the app stays broken."""
 
-    kind: Kind = Field(description="What is there: webhook (signed JSON), slack, ntfy, or github (commit status).")
+    kind: Kind = Field(description="Kind of place: webhook (signed JSON), slack, ntfy, or github (commit status).")
     events: Annotated[tuple[Event, ...], EachOnce, AtLeastOne] = Field(
         default=("failed", "recovered"),
-        description="What is told: failed, recovered, converged (a new version runs, or drift was put back).",
+        description="Events to send: failed, recovered, converged (a new version runs, or drift was corrected).",
     )
     url: Address | None = Field(
         default=None, description="https:// address; for slack, and for ntfy without a token, {secret: name}."
@@ -126,7 +126,7 @@ class Notify(Strict):
         for key in needed:
             if getattr(self, key) is None:
                 raise refuse(f"{self.kind} needs {key}", type(self).model_fields[key].description or "", at=())
-        # Whoever knows such an address may write there: it is a password.
+        # Anyone who knows such an address can post to it, so treat it as a password.
         if isinstance(self.url, str) and (self.kind == "slack" or (self.kind == "ntfy" and self.token is None)):
-            raise refuse("is as good as a password here", "write {secret: name}, and set that secret", at=("url",))
+            raise refuse("is as secret as a password here", "write {secret: name}, and set that secret", at=("url",))
         return self

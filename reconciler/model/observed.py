@@ -1,8 +1,8 @@
-"""What one look at a host showed. It may be old already; it is never guessed.
+"""The observed state: what one look at a host showed. It may be out of date, but it is never guessed.
 
-Two kinds of facts stand side by side. Most are read off the host in one look. A few are *evidence*: something watched
-over time in this pass (`healthy_for_seconds`, `failure`, `drained`, `unconfirmed`, `uncertified`). Evidence is bound to
-the invocation it was seen on, lives only until the next look, and is gathered anew by whoever comes after a crash.
+There are two kinds of facts. Most are read from the host in one look. A few are *evidence*: something watched over time
+in this pass (`healthy_for_seconds`, `failure`, `drained`, `unconfirmed`, `uncertified`). Evidence belongs to the
+invocation it was seen on and lasts only until the next look. After a crash, the next pass gathers it again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Literal
 from reconciler.errors import Kind
 
 TRAEFIK = "traefik"
-"""The app as which a managed Traefik runs; no other app may have this name."""
+"""The name of the app that a managed Traefik runs as; no other app may have it."""
 
 _IDENTITY = re.compile("/".join([r"([0-9A-Za-z._+~-]{1,128})"] * 3))
 
@@ -23,7 +23,7 @@ UnitState = Literal["inactive", "active", "activating", "deactivating", "failed"
 
 @dataclass(frozen=True)
 class Identity:
-    """What an instance is made of: three digests that say whether it is the one wanted. No name, no port."""
+    """The release, env and unit that an instance is made of. It runs what is desired if all three are equal."""
 
     release: str  # release id, <version>-<first 12 of the artifact's sha256>
     env: str  # digest of every variable and of the start command
@@ -38,43 +38,43 @@ class Identity:
 
     @classmethod
     def read(cls, text: str) -> Identity | None:
-        """Of exactly this form; None for any other text."""
+        """Read `<release>/<env>/<unit>`, as `str` writes it. None for any other text."""
         found = _IDENTITY.fullmatch(text.strip(" "))
         return cls(*found.groups()) if found else None
 
 
 @dataclass(frozen=True)
 class Slot:
-    """A fixed place on a host, one unit name and one port, and the instance in it."""
+    """A fixed place on a host, with one unit name and one port, and the instance in it."""
 
     name: str
-    prepared: Identity | None = None  # what its files say the next start will run
+    prepared: Identity | None = None  # what the next start will run, by its files
     env_keys: tuple[tuple[str, str], ...] = ()  # (variable, digest of its value) as in the env file
     files_intact: bool = True  # env file and link are as we wrote them
-    on_trial: bool = False  # what it runs is not accepted yet: a reboot forgets it
-    previous: Identity | None = None  # what it was started in the place of, and a reboot brings back
+    on_trial: bool = False  # the instance is not accepted yet: a reboot forgets it
+    previous: Identity | None = None  # the instance that it replaced and that a reboot brings back
     state: UnitState = "inactive"
     running: Identity | None = None  # what the main process was started from
     invocation: str = ""  # systemd's id of this start
     restarts: int = 0
-    since: str = ""  # when the unit became active, in the host's words
+    since: str = ""  # when the unit became active, as the host prints it
     last_exit: str = ""  # how its last process ended
     memory_kib: int = 0
     enabled: bool = False
     listening: bool = False  # a process of this unit listens on the slot's port
-    stranger: str | None = None  # somebody else listens there, and gets what is sent to the port
-    port_lost: bool = False  # and that is certain
+    stranger: str | None = None  # another program that listens on the port and receives its traffic
+    port_lost: bool = False  # it is certain that `stranger` receives it
     open_connections: int = 0
-    health: str = ""  # what the health path answered at the look: "200", "503", "connection refused"
+    health: str = ""  # answer of the health path at the look: "200", "503", "connection refused"
     healthy: bool | None = None  # None: not asked
     healthy_for_seconds: float | None = None  # evidence
-    failure: str | None = None  # evidence: why waiting for health was given up
+    failure: str | None = None  # evidence: why we stopped waiting for it to become healthy
     log_tail: tuple[str, ...] = ()
     drained: bool = False  # evidence
 
     @property
     def occupied(self) -> bool:
-        """Something runs here, would run at boot, or has files here."""
+        """True if something runs here, would run at boot, or has files here."""
         return self.state != "inactive" or self.enabled or self.prepared is not None or self.previous is not None
 
     @property
@@ -84,43 +84,43 @@ class Slot:
 
 @dataclass(frozen=True)
 class Quarantine:
-    """A release and env that failed on this host, and why; not tried again until the desired state changes."""
+    """A release and env that failed on this host, and why. It is not tried again until the desired state changes."""
 
     identity: Identity
     reason: str
     at_epoch_seconds: int
-    attempt: str = ""  # digest of the migration and of how health was asked; another one is worth another try
+    attempt: str = ""  # digest of the migration and the health check; a change of it allows another try
 
 
 @dataclass(frozen=True)
 class RouteFile:
-    """Our Traefik file of an app: the slot it names and the digest of what it says."""
+    """The route file that we wrote for an app: the slot it names and the digest of its contents."""
 
     slot: str
     digest: str
-    intact: bool  # byte for byte what we wrote
-    htpasswd_intact: bool = True  # so is the file of passwords that it names, or it names none
+    intact: bool  # byte for byte as we wrote it
+    htpasswd_intact: bool = True  # the password file that it names is as we wrote it, or it names none
     age_seconds: int = 0  # since it was written, on the host's clock
-    parts: tuple[tuple[str, str], ...] = ()  # (what it says, digest of how), as in `TargetRoute`
+    parts: tuple[tuple[str, str], ...] = ()  # (name of a part, digest of it), as in `TargetRoute`
 
     @property
     def as_written(self) -> bool:
-        """Nobody changed it on the host, nor what it names."""
+        """True if neither the file nor the password file that it names was changed on the host."""
         return self.intact and self.htpasswd_intact
 
 
 @dataclass(frozen=True)
 class AppliedRoute:
-    """What Traefik holds for the app, asked of its API."""
+    """The route of the app that Traefik has applied, as its API reports it."""
 
     slot: str
     digest: str
-    problem: str | None = None  # Traefik disabled the router, and why
+    problem: str | None = None  # why Traefik disabled the router, None if it did not
 
 
 @dataclass(frozen=True)
 class CrashDump:
-    """What a BEAM left when it crashed; the last one of each slot is kept."""
+    """The dump that a BEAM wrote when it crashed. The last one of each slot is kept."""
 
     path: str
     at_epoch_seconds: int
@@ -128,7 +128,7 @@ class CrashDump:
 
 @dataclass(frozen=True)
 class Unfitting:
-    """Why what a host says of an app was not read, in words of ours, and what to do about it."""
+    """The reason why a host's report about an app was rejected, in our own words, and what to do about it."""
 
     reason: str
     next_step: str | None = None
@@ -136,40 +136,40 @@ class Unfitting:
 
 @dataclass(frozen=True)
 class ObservedApp:
-    """Everything of one app on one host. One that is `unreadable` has nothing else, and is left alone."""
+    """Everything about one app on one host. If `unreadable` is set, nothing else is, and the app is left alone."""
 
     slots: tuple[Slot, ...] = ()
     releases: tuple[str, ...] = ()  # complete ones, sorted
     leftovers: tuple[str, ...] = ()  # unfinished uploads
     migrated: tuple[str, ...] = ()
     quarantined: tuple[Quarantine, ...] = ()
-    unit: str = ""  # digest of the template on disk, "" when absent
+    unit: str = ""  # digest of the template on disk, "" if there is none
     unit_intact: bool = True
-    foreign: tuple[str, ...] = ()  # files at our places that we did not write
-    taken: tuple[str, ...] = ()  # where systemd would put the app's state or user at its first start, and is not ours
-    damaged: tuple[str, ...] = ()  # releases in use whose tree is not what was installed
-    owner: str | None = None  # whose desired state it belongs to, None before the first change
-    commit: str | None = None  # of the desired state by which it was changed last, None when that was of files
-    suspended: str | None = None  # who, until when and why; nothing is changed meanwhile
+    foreign: tuple[str, ...] = ()  # files in our places that we did not write
+    taken: tuple[str, ...] = ()  # what is not ours in the places of the app's state or user; systemd would use it
+    damaged: tuple[str, ...] = ()  # releases in use whose files differ from what was installed
+    owner: str | None = None  # the desired state that it belongs to, None before the first change
+    commit: str | None = None  # the desired state's commit at the last change, None if that was read from files
+    suspended: str | None = None  # who suspended it, until when and why; nothing is changed meanwhile
     route: RouteFile | None = None
-    route_deleted: bool = False  # we wrote one, and it is not there
+    route_deleted: bool = False  # we wrote a route file, and it is gone
     applied: AppliedRoute | None = None
-    by_hand: str | None = None  # Traefik only: a unit that somebody set up does its work, and may be taken over from
-    hand_ports: tuple[int, ...] = ()  # Traefik only: those of its slots on which a unit listens that somebody set up
+    by_hand: str | None = None  # Traefik only: a unit set up by hand that does its work and that we may take over from
+    hand_ports: tuple[int, ...] = ()  # Traefik only: ports of its slots on which a unit set up by hand listens
     watched: tuple[str, ...] = ()  # Traefik only: the files it serves routes from
-    markers: tuple[str, ...] = ()  # Traefik only: what shows that it has applied those of them that are ours
+    markers: tuple[str, ...] = ()  # Traefik only: the markers of our route files that it has applied
     crash_dumps: tuple[CrashDump, ...] = ()
     unreadable: Unfitting | None = None
-    unconfirmed: str | None = None  # evidence: how long Traefik was asked in vain
-    uncertified: str | None = None  # evidence: how long a certificate was waited for in vain
+    unconfirmed: str | None = None  # evidence: how long we asked Traefik without success
+    uncertified: str | None = None  # evidence: how long we waited for a certificate without success
 
     def slot(self, name: str) -> Slot:
-        """The slot of that name; an empty one when nothing of it was seen."""
+        """The slot of this name, or an empty one if the look showed nothing of it."""
         return next((slot for slot in self.slots if slot.name == name), Slot(name))
 
     def with_slot(self, slot: Slot) -> ObservedApp:
         others = [other for other in self.slots if other.name != slot.name]
-        return replace(self, slots=tuple(sorted([*others, slot], key=lambda each: each.name)))
+        return replace(self, slots=tuple(sorted([*others, slot], key=lambda other: other.name)))
 
 
 @dataclass(frozen=True)
@@ -178,16 +178,19 @@ class HostFacts:
 
     now_epoch_seconds: int = 0
     memory_available_kib: int = 0
-    route_trouble: str | None = None  # why no route can be written
-    traefik_up: bool = False  # a unit of Traefik's runs or is being started, whether it answers or not
+    route_trouble: str | None = None  # why no route can be written, None if one can
+    traefik_up: bool = False  # a unit of Traefik runs or is starting, whether it answers or not
 
 
 @dataclass(frozen=True)
 class Lease:
-    """Who may change the host. The generation grows with every new holder: a stale look cannot take it over."""
+    """The lease on a host: its holder alone may change the host.
+
+    The generation grows with every new holder, so that a controller with a stale look cannot take it over.
+    """
 
     generation: int = 0
-    token: str = "-"  # noqa: S105 - says who, opens nothing
+    token: str = "-"  # noqa: S105 - it identifies the holder and grants no access
     left_seconds: int = 0
     holder: str = "-"
     abandoned: bool = False  # its holder is known to be dead
@@ -198,7 +201,7 @@ class Lease:
 
 @dataclass(frozen=True)
 class Certificate:
-    """One that Traefik holds: the names it is for, `*.example.com` among them, and when it ends."""
+    """A certificate that Traefik has: its names, possibly `*.example.com`, and the time it expires."""
 
     names: tuple[str, ...]
     ends_epoch_seconds: int
@@ -206,12 +209,12 @@ class Certificate:
 
 @dataclass(frozen=True)
 class ObservedHost:
-    """One look at one host. `traefik` is None when it answered, else what was seen instead.
+    """One look at one host. `traefik` is None if Traefik answered, else what was seen instead.
 
-    `entry_points` and `certificates` are Traefik's; None when it did not say. It gets certificates between two looks:
-    `certificates_at` says when these were seen, on the host's clock.
+    `entry_points` and `certificates` are Traefik's; None if it did not report them. `certificates_at` is the time at
+    which these certificates were seen, on the host's clock: Traefik gets new ones between two looks.
 
-    `locked` says that another controller has the host: nothing may be changed now.
+    `locked` is set while another controller holds the host; then nothing may be changed.
     """
 
     host: str
@@ -226,13 +229,13 @@ class ObservedHost:
 
     @property
     def traefik_ports(self) -> tuple[int, ...]:
-        """The API port of each Traefik of ours that runs."""
+        """The API ports of the managed Traefik's running instances."""
         slots = self.app(TRAEFIK).slots
         return tuple(int(slot.name) for slot in slots if slot.running_now and slot.name.isdigit())
 
     @property
     def traefik_listens(self) -> tuple[int, ...]:
-        """Those of them on which it listens itself."""
+        """Those of `traefik_ports` on which Traefik itself listens, not another program."""
         return tuple(port for port in self.traefik_ports if self.app(TRAEFIK).slot(str(port)).listening)
 
     def app(self, name: str) -> ObservedApp:
@@ -244,7 +247,7 @@ class ObservedHost:
 
 @dataclass(frozen=True)
 class Unreachable:
-    """A host that could not be seen. It is not an empty host: nothing is decided about it."""
+    """A host that could not be looked at. It is not an empty host: nothing is decided about it."""
 
     host: str
     reason: str

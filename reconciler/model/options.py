@@ -1,4 +1,4 @@
-"""What was typed: every option and argument of the command line, with a type and a default. Frozen."""
+"""The command line as typed: every option and argument, with a type and a default. Frozen."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Options:
     verbose: bool = False
     json: bool = False
 
-    # Which desired state, and which part of it.
+    # The desired state, and the part of it to work on.
     desired_state: Path = Path("desired-state")
     ref: str | None = None
     working_tree: bool = False
@@ -28,7 +28,7 @@ class Options:
     app: tuple[str, ...] | None = None
     host: tuple[str, ...] | None = None
 
-    # A pass, and a watch.
+    # Settings of a pass and of a watch.
     wait_lock: int = 45
     allow_prune: bool = False
     allow_step_back: bool = False
@@ -64,16 +64,16 @@ class Options:
 
     @classmethod
     def read(cls, arguments: Mapping[str, Any]) -> Options:
-        """The options as `argparse` names them; its lists become tuples. Raises TypeError for an unknown one."""
+        """Build the options from argparse's names and values; lists become tuples. Raises TypeError for other names."""
         given: dict[str, Any] = {
-            key: tuple(each) if isinstance(each, list) else each for key, each in arguments.items()
+            key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()
         }
         return cls(**given)
 
     def for_app(self) -> Options:
-        """The same call, about the app that the command names only."""
+        """The same options, restricted to the app that is the command's argument."""
         return replace(self, app=(self.app_name,))
 
     def for_host(self) -> Options:
-        """The same call, about the host that the command names only."""
+        """The same options, restricted to the host that is the command's argument."""
         return replace(self, host=(self.host_name,))

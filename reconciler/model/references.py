@@ -1,4 +1,4 @@
-"""Where the desired state names a secret: found in the models themselves, so that no place is forgotten. Pure."""
+"""The places where the desired state names a secret, found by walking the models, so that none is forgotten. Pure."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Reference:
 
 
 def references(desired: Desired) -> list[Reference]:
-    """Every place, sorted. What `defaults` say is part of each app."""
+    """Every reference in the desired state, sorted. Those in `defaults` count for each app."""
     found = [reference for app in desired.apps for reference in references_in(app, app.app)]
     found += references_in(desired.fleet.model_copy(update={"defaults": None}), "fleet.yaml")
     return sorted(found)
 
 
 def references_in(model: BaseModel, user: str) -> list[Reference]:
-    """The places in one model."""
+    """Every reference in one model, which belongs to `user`."""
     return [Reference(name, user, key) for key, name in _secrets(model, "")]
 
 

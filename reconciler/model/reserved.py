@@ -1,9 +1,8 @@
-"""Names that are taken on a Debian server, and environment keys that somebody else sets; each with whom.
+"""Names that are taken on a Debian server, and environment variables that are set elsewhere, each with its owner.
 
-An app's name becomes a user (DynamicUser), a unit `<name>@.service`, and the folders /var/lib/<name> and
-/run/<name>. A name from here would take over what is there: systemd moves an existing /var/lib/<name> aside
-for a dynamic user, `getty@.service` in /etc hides Debian's own, and an app called `docker` would be in that
-group.
+An app's name becomes a user (DynamicUser), a unit `<name>@.service`, and the folders /var/lib/<name> and /run/<name>.
+A name from this list would take over what is there: systemd moves an existing /var/lib/<name> aside for a dynamic
+user, `getty@.service` in /etc hides Debian's own, and an app called `docker` would be in the group docker.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ APP_NAMES: dict[str, str] = {
     **dict.fromkeys(_FOLDERS.split(), "a folder of the system in /var/lib or /run"),
     **dict.fromkeys(_UNITS.split(), "a unit of the system"),
     **dict.fromkeys(_USERS_AND_GROUPS.split(), "a user or group of the system"),
-    **dict.fromkeys(_OURS.split(), "a name this tool uses itself"),
+    **dict.fromkeys(_OURS.split(), "a name that reconcile uses itself"),
 }
 
 _SYSTEM_FOLDERS = """
@@ -57,9 +56,11 @@ _SYSTEMD = "systemd sets it"
 ENV_KEYS: dict[str, str] = {
     "PORT": "it is the slot's port; see `ports`",
     "RELEASE_DISTRIBUTION": "set `distribution` instead",
-    **dict.fromkeys(["RELEASE_NODE", "RELEASE_TMP", "ERL_CRASH_DUMP"], "it differs from slot to slot, so we set it"),
     **dict.fromkeys(
-        ["RELEASE_ROOT", "RELEASE_NAME", "RELEASE_VSN"], "it would start another release than `version` says"
+        ["RELEASE_NODE", "RELEASE_TMP", "ERL_CRASH_DUMP"], "it differs from slot to slot, so reconcile sets it"
+    ),
+    **dict.fromkeys(
+        ["RELEASE_ROOT", "RELEASE_NAME", "RELEASE_VSN"], "it would start a different release than `version` says"
     ),
     **dict.fromkeys(["LD_PRELOAD", "LD_AUDIT"], "it loads code into every program of the unit; set it inside `start`"),
     "PATH": "the unit's own commands need it; set it inside `start`, as in `env PATH=... bin/app start`",
@@ -76,22 +77,22 @@ APP_NAME = r"[a-z][a-z0-9_-]{0,30}"
 
 
 def is_app_name(text: str) -> bool:
-    """True for a name that an app may have, or that of a managed Traefik. The same rule for YAML and for a host."""
+    """True for a name that an app may have, or the managed Traefik's. The rule is the same for YAML and for hosts."""
     return bool(re.fullmatch(APP_NAME, text)) and (text == "traefik" or why_app_name_is_taken(text) is None)
 
 
 def why_app_name_is_taken(name: str) -> str | None:
-    """Whose name it is, or None for a free one."""
+    """The owner of this name, such as "a unit of the system"; None if it is free."""
     if name.startswith("systemd"):
         return "a name of systemd"
     return APP_NAMES.get(name)
 
 
 def is_system_folder(path: str, purpose: str) -> bool:
-    """True for a folder that may not be given to this purpose, one of a host's `paths`.
+    """True if a host may not use this folder for `purpose`, a key of its `paths`.
 
-    What we put there would lie among what the system lives on, and env and state are closed to all but root. Whether
-    anything else is there already, only the host can tell, and does.
+    Our files would be among files that the system needs, and the folders for env and state are closed to all users but
+    root. Whether anything else is in the folder already is checked on the host.
     """
     if path in SYSTEM_FOLDERS or path.startswith(_ALL_BELOW):
         return path not in _FIT_FOR.get(purpose, set())
@@ -100,9 +101,9 @@ def is_system_folder(path: str, purpose: str) -> bool:
 
 
 def why_env_key_is_taken(key: str) -> str | None:
-    """Who sets this key, or None for a free one."""
+    """The reason why `env` may not set this key; None if it may."""
     if key.startswith("RECONCILE_"):
-        return "keys that start with RECONCILE_ are ours"
+        return "keys that start with RECONCILE_ are reserved"
     return ENV_KEYS.get(key)
 
 
@@ -111,6 +112,6 @@ _IN_THE_START_SCRIPT = """
     DEFAULT_SYS_CONFIG
 """
 SET_BY_ELIXIR = frozenset(_IN_THE_START_SCRIPT.split())
-"""Variables that bin/<app> of a mix release overwrites; read in the script of Elixir 1.14."""
+"""Variables that bin/<app> of a mix release overwrites, according to the script of Elixir 1.14."""
 SET_FOR_DISTRIBUTION = frozenset(["ERL_EPMD_PORT", "ERL_EPMD_ADDRESS", "ERL_ZFLAGS"])
-"""Variables that say how the nodes of a host find each other; free where `distribution` is none."""
+"""Variables that control how the nodes of a host find each other; free to use if `distribution` is none."""

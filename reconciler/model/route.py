@@ -1,4 +1,4 @@
-"""The route of an app: which visitors reach it, and what Traefik does with their requests on the way."""
+"""The route of an app: the visitors that reach it, and what Traefik does with their requests on the way."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reconciler.model.machine import Strict
 from reconciler.model.observed import TRAEFIK
 from reconciler.model.secret import SecretRef
 
-# They belong to one connection, or Traefik sets them itself: a value from here would break requests.
+# These headers belong to one connection, or Traefik sets them itself. A value set by a route would break requests.
 _OF_THE_CONNECTION = re.compile(
     "connection|content-length|host|keep-alive|proxy-connection|te|trailer|transfer-encoding|upgrade"
 )
@@ -32,25 +32,28 @@ def _check_range(text: str) -> str:
             f"{quoted_excerpt(text)} is not an address range", "write it like 203.0.113.0/24 or 2001:db8::/32"
         ) from None
     raise refuse(
-        f"{quoted_excerpt(text)} has bits set beyond its length", f"write {whole}, or /{whole.max_prefixlen} for one"
+        f"{quoted_excerpt(text)} has bits set beyond its prefix length",
+        f"write {whole}, or /{whole.max_prefixlen} for one address",
     )
 
 
 def _check_header(name: str) -> str:
     if _OF_THE_CONNECTION.fullmatch(name.lower()):
-        raise refuse("is not for a route to set", "leave it to Traefik")
+        raise refuse("cannot be set by a route", "leave it to Traefik")
     return name
 
 
 def _refuse_template(text: str) -> str:
     if "{{" in text:
-        raise refuse("holds {{, which Traefik would run as a template", "take it out")
+        raise refuse("contains {{, which Traefik would evaluate as a template", "remove it")
     return text
 
 
 def _check_prefix(path: str) -> str:
     if any(part in (".", "..") for part in path.split("/")):
-        raise refuse(f"{quoted_excerpt(path)} has a part that is . or ..", "no request ever comes with one")
+        raise refuse(
+            f"{quoted_excerpt(path)} has a part that is . or ..", "no request would match it; remove that part"
+        )
     return path
 
 
@@ -69,7 +72,7 @@ HeaderValue = Annotated[
         r"([^\x00-\x20\x7f\x85\xa0\u2028\u2029\ud800-\udfff]([^\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]*"
         r"[^\x00-\x20\x7f\x85\xa0\u2028\u2029\ud800-\udfff])?)?",
         "cannot be the value of a header",
-        'write one line, with no space at its ends; "" takes the header away',
+        'write one line, with no space at either end; "" removes the header',
         longest=4096,
     ),
     AfterValidator(_refuse_template),
@@ -99,55 +102,59 @@ HeaderMap = Annotated[dict[HeaderName, HeaderValue], AfterValidator(_check_heade
 
 
 class Headers(Strict):
-    """Headers that Traefik sets; every value arrives unchanged, and "" takes the header away."""
+    """Headers that Traefik sets. Every value arrives unchanged; "" removes the header."""
 
-    request: HeaderMap = Field(default_factory=dict, description="Headers set on what the app receives.")
-    response: HeaderMap = Field(default_factory=dict, description="Headers set on what visitors receive.")
+    request: HeaderMap = Field(default_factory=dict, description="Headers set on requests to the app.")
+    response: HeaderMap = Field(default_factory=dict, description="Headers set on responses to visitors.")
 
 
 class TcpRoute(Strict):
-    """Connections instead of requests: for an app that does not speak HTTP."""
+    """TCP connections instead of http requests, for an app that does not speak HTTP."""
 
     entry_point: values.Name = Field(
-        description="Entry point of Traefik's static configuration that is opened for it, such as postgres."
+        description="Entry point of Traefik's static configuration that is reserved for it, such as postgres."
     )
     domains: Annotated[tuple[addresses.Domain, ...], EachOnce, MayBeEmpty(tuple)] = Field(
-        default=(), description="Names that TLS clients ask for (SNI). Without: every connection of the entry point."
+        default=(),
+        description="Names that TLS clients ask for (SNI). Without any: every connection to the entry point.",
     )
     tls: Literal["none", "terminate", "passthrough"] = Field(
-        default="none", description="none: bytes as they come; terminate: Traefik ends TLS; passthrough: the app does."
+        default="none",
+        description="none: bytes are passed on as they are; terminate: Traefik ends TLS; passthrough: the app ends it.",
     )
 
     @model_validator(mode="after")
     def _check_entry_point(self) -> Self:
         if self.entry_point.lower() == TRAEFIK:
-            raise refuse("is where Traefik's own API is asked", "name another entry point", at=("entry_point",))
+            raise refuse("is the entry point of Traefik's own API", "name another entry point", at=("entry_point",))
         return self
 
     @model_validator(mode="after")
     def _check_tls(self) -> Self:
         if self.domains and self.tls == "none":
             raise refuse(
-                "are only told apart by TLS", "write tls: terminate or tls: passthrough, or no domains", at=("domains",)
+                "can be told apart only with TLS",
+                "write tls: terminate or tls: passthrough, or no domains",
+                at=("domains",),
             )
         return self
 
 
 class Route(Strict):
-    """Which visitors reach the app through Traefik."""
+    """The visitors that reach the app through Traefik."""
 
     domains: Annotated[tuple[addresses.Domain, ...], EachOnce, AtLeastOne] = Field(
-        default=(), description="Host names that lead to this app, such as example.com. Needed, unless it is tcp."
+        default=(), description="Host names that lead to this app, such as example.com. Required without `tcp`."
     )
     tls: values.Flag = Field(default=True, description="Serve over https, on the https entry point of fleet.yaml.")
     redirects: Annotated[dict[addresses.Domain, addresses.Domain], MayBeEmpty(dict)] = Field(
         default_factory=dict,
-        description="Names that only lead on to one of the domains, such as {www.example.com: example.com}.",
+        description="Names that only redirect to one of the domains, such as {www.example.com: example.com}.",
     )
     path: PathPrefix | None = Field(
         default=None, description="Only requests for this path and below it, such as /api; the longest path wins."
     )
-    strip_path: values.Flag = Field(default=False, description="Take the path away before the app sees the request.")
+    strip_path: values.Flag = Field(default=False, description="Remove the path before the app gets the request.")
     headers: Annotated[Headers, MayBeEmpty(dict)] = Field(
         default_factory=Headers, description="Headers set on requests and responses."
     )
@@ -157,12 +164,14 @@ class Route(Strict):
     allow_ips: Annotated[tuple[Range, ...], EachOnce, AtLeastOne] = Field(
         default=(), description="Only visitors from these ranges, such as 203.0.113.0/24; others get 403."
     )
-    compress: values.Flag = Field(default=False, description="Compress responses for clients that take it.")
-    tcp: TcpRoute | None = Field(default=None, description="TCP connections instead of http; then no domains here.")
+    compress: values.Flag = Field(default=False, description="Compress responses for clients that accept it.")
+    tcp: TcpRoute | None = Field(
+        default=None, description="TCP connections instead of http. Leave out `domains` above then."
+    )
 
     @property
     def claims(self) -> list[tuple[tuple[str | int, ...], str]]:
-        """(key, what is claimed there): two apps on one host may not claim the same."""
+        """Pairs (key, claim). Two apps on one host may not have the same claim."""
         if self.tcp:
             names = list(enumerate(self.tcp.domains))
             on = f" on entry point {self.tcp.entry_point}"
@@ -187,7 +196,7 @@ class Route(Strict):
     def _check_redirects(self) -> Self:
         for source, goal in self.redirects.items():
             if source in self.domains:
-                raise refuse("is one of the domains already", "name it once", at=("redirects", source))
+                raise refuse("is already one of the domains", "name it once", at=("redirects", source))
             if goal not in self.domains:
                 raise refuse(f"{goal} is not one of the domains", "add it to domains", at=("redirects", source))
         return self
@@ -195,5 +204,5 @@ class Route(Strict):
     @model_validator(mode="after")
     def _check_strip_path(self) -> Self:
         if self.strip_path and self.path is None:
-            raise refuse("there is no path to take away", "add path: /api, or delete this line", at=("strip_path",))
+            raise refuse("needs a path to strip", "add path: /api, or delete this line", at=("strip_path",))
         return self

@@ -1,6 +1,6 @@
-"""Where an artifact is published: what people write as `artifact.source`, read into one of five kinds of place.
+"""The place where an artifact is published: the text of `artifact.source`, read as one of five kinds of place.
 
-Every part is checked here, so that none of it can mean something else in a path, an address or a header later.
+Every part is checked here, so that it cannot take on another meaning in a path, an address or a header later.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _OCI_TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 
 class NotASource(ValueError):
-    """The text names no place an artifact can be read from. Its words repeat nothing of the text."""
+    """The text is not a place that an artifact can be read from. The message does not repeat the text."""
 
     def __init__(self, message: str, next_step: str) -> None:
         super().__init__(message)
@@ -33,26 +33,26 @@ class NotASource(ValueError):
 
 @dataclass(frozen=True)
 class LocalFile:
-    """A path; a relative one begins at the desired-state folder."""
+    """A path. A relative one starts at the desired-state folder."""
 
     path: str
 
 
 @dataclass(frozen=True)
 class WebAddress:
-    """An http(s) address; which of them may be asked is for whoever asks to judge."""
+    """An http(s) address. The caller decides whether it may be fetched."""
 
     address: str
 
 
 @dataclass(frozen=True)
 class GitHubAsset:
-    """An asset of a GitHub release. `asset` may hold *; without one the only archive is meant."""
+    """An asset of a GitHub release. `asset` may contain `*`; "" means the release's only archive."""
 
     owner: str
     repository: str
     asset: str
-    tags: tuple[str, ...]  # the release's tag is the first of these that there is
+    tags: tuple[str, ...]  # candidates for the release's tag; the first one that exists counts
 
 
 @dataclass(frozen=True)
@@ -76,15 +76,15 @@ Place = LocalFile | WebAddress | GitHubAsset | BucketObject | RegistryTag
 
 
 def fill_in_version(source: str, version: str) -> str:
-    """The source of one version."""
+    """The source with `{version}` replaced by this version."""
     return source.replace("{version}", version)
 
 
 def read_source(source: str, version: str) -> Place:
-    """The place of this version. Raises NotASource."""
+    """Read the place of this version's artifact. Raises NotASource."""
     text = fill_in_version(source, version)
     if not text.strip() or "\0" in text:
-        raise NotASource("is empty or holds a NUL", f"write {KINDS}")
+        raise NotASource("is empty or contains a NUL", f"write {KINDS}")
     scheme = _SCHEME.match(text)
     if scheme is None:
         return LocalFile(text)
@@ -132,7 +132,7 @@ def _read_registry(rest: str) -> RegistryTag:
         raise NotASource("names no tag", "write oci://ghcr.io/owner/my_app:{version}")
     if not _OCI_TAG.fullmatch(tag):
         raise NotASource(
-            "gives a tag that no registry takes",
-            "a tag has letters, digits and . _ - only: choose a version without + and ~",
+            "names a tag that no registry accepts",
+            "a tag may contain only letters, digits and . _ -; choose a version without + and ~",
         )
     return RegistryTag(registry, repository, tag)

@@ -1,4 +1,4 @@
-"""What one app shall be on one host, with every digest worked out: what the pure core decides on."""
+"""The target: one app on one host as desired, with every digest worked out. The pure core decides on it."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from reconciler.model.observed import Identity
 
 @dataclass(frozen=True)
 class Controller:
-    """Who changes hosts: the token tells our own lease from another's, the holder is shown to people."""
+    """The controller that changes hosts. `token` distinguishes our lease from others, `holder` is shown to people."""
 
     token: str
     holder: str
-    owner: str  # whose desired state: only apps that carry it are ever removed; "-" when it is not known
-    revision: str | None = None  # the commit of the desired state; None for files as they lie on disk
+    owner: str  # the desired state's mark: only apps that carry it are ever removed; "-" if it is not known
+    revision: str | None = None  # the commit of the desired state; None if it was read from files
 
 
 @dataclass(frozen=True)
 class TargetRoute:
-    """Who may be served by the app. `digests` says, a slot, which digest its route file must carry."""
+    """The route of the app. `digests` has, for each slot, the digest that its route file must carry."""
 
     domains: tuple[str, ...]
     digests: dict[str, str] = field(default_factory=dict)
-    parts: tuple[tuple[str, str], ...] = ()  # (what the file says, digest of how): to tell what differs
+    parts: tuple[tuple[str, str], ...] = ()  # (name of a part of the file, digest of it), to report what differs
     entry_points: tuple[str, ...] = ()
-    certified: tuple[str, ...] = ()  # names for which Traefik is to have a certificate
+    certified: tuple[str, ...] = ()  # names that Traefik should have a certificate for
 
 
 @dataclass(frozen=True)
 class Target:
     """One app on one host, as desired.
 
-    `release` is None when the version has no known digest (an artifact that is gone, or cannot be asked for now): then
-    a release of that version that is on the host already is the one meant, and if there is none the rollout is blocked.
+    `release` is None if the digest of the version's artifact is not known: the artifact is gone or cannot be reached
+    now. Then a release of that version that is already on the host is used; if there is none, the rollout is blocked.
     """
 
     host: str
@@ -46,29 +46,29 @@ class Target:
     slots: tuple[str, ...]
     env_keys: tuple[tuple[str, str], ...] = ()
     route: TargetRoute | None = None
-    health_path: str | None = None  # None: running is all that is asked, or the open port
-    port_asked: bool = False  # without a health path: it is healthy while its port is open
+    health_path: str | None = None  # None: a running process is enough, or an open port (`port_asked`)
+    port_asked: bool = False  # without a health path: the instance is healthy while its port is open
     healthy_within_seconds: float = 60.0
     minimum_healthy_seconds: float = 2.0
     drain_seconds: float = 10.0
     migrates: bool = False
     keep_releases: int = 3
-    soak_seconds: float = 0.0  # the old instance is kept warm for so long after the cutover
+    soak_seconds: float = 0.0  # how long the old instance is kept warm after the cutover
     only_report_drift: bool = False
-    gone: bool = False  # the desired state names it no more: it is to be removed from this host
-    attempt: str = ""  # digest of what else can make it succeed: the migration, and how health is asked
-    behind: str | None = None  # why this desired state is older than what was applied to the host
+    gone: bool = False  # the desired state does not name it any more: remove it from this host
+    attempt: str = ""  # digest of the migration and the health check, which can also decide about success
+    behind: str | None = None  # why this desired state may not replace the one applied to the host, None if it may
     waits_for: str | None = None  # why it may not be removed yet
-    proxy: bool = False  # it is Traefik itself: others are served through it
-    too_many_removed: bool = False  # and that is because of how many others would go with it
-    missing: str | None = None  # why no digest of the version is known
-    missing_next: str | None = None  # what to do about that
+    proxy: bool = False  # this is Traefik itself, which serves the other apps
+    too_many_removed: bool = False  # it may not be removed yet because too many others would be removed with it
+    missing: str | None = None  # why the digest of the version's artifact is not known
+    missing_next: str | None = None  # what to do about `missing`
     missing_kind: Kind = "artifact"
-    comes_later: bool = False  # that can pass by itself
+    comes_later: bool = False  # the cause of `missing` can pass by itself
 
     @classmethod
     def removal(cls, host: str, app: str, waits_for: str | None = None, *, too_many: bool = False) -> Target:
-        """An app that shall not be on this host any more."""
+        """The target for an app that must be removed from this host."""
         return cls(host, app, "", None, "", "", (), gone=True, waits_for=waits_for, too_many_removed=too_many)
 
     def identity(self, release: str) -> Identity:

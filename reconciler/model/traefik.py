@@ -1,4 +1,4 @@
-"""`traefik:` in fleet.yaml: what apps need to know of the Traefik on a host, and, with a version, all it shall be."""
+"""`traefik:` in fleet.yaml: the Traefik on the hosts as routes see it and, with a version, its whole configuration."""
 
 from __future__ import annotations
 
@@ -21,28 +21,31 @@ _FOR_ANY_TRAEFIK = frozenset({"version", "http_entry_point", "https_entry_point"
 class Acme(Strict):
     """Certificates for every route with tls, from Let's Encrypt or another ACME authority."""
 
-    email: addresses.Email = Field(description="Where the authority writes when a certificate is about to end.")
+    email: addresses.Email = Field(
+        description="Address that the authority warns when a certificate is about to expire."
+    )
     challenge: Literal["http", "dns"] = Field(
-        default="http", description="How a domain is proven: over port 80 (http), or by a DNS record (dns)."
+        default="http", description="How to prove control of a domain: over port 80 (http), or by a DNS record (dns)."
     )
     provider: values.Name | None = Field(
         default=None, description="With dns: the provider's code in Traefik's list, such as cloudflare."
     )
     env: Env = Field(
         default_factory=dict,
-        description="What the DNS provider wants, such as CF_DNS_API_TOKEN; {secret: name} is looked up.",
+        description="Variables that the DNS provider needs, such as CF_DNS_API_TOKEN; {secret: name} is looked up.",
     )
     staging: values.Flag = Field(
         default=False, description="Let's Encrypt's staging authority: no limits, but no browser trusts it."
     )
     ca_server: addresses.HttpsAddress | None = Field(
-        default=None, description="Directory address of another authority than Let's Encrypt."
+        default=None, description="Directory address of an authority other than Let's Encrypt."
     )
 
     @model_validator(mode="after")
     def _check_challenge(self) -> Self:
         if self.challenge == "dns" and not self.provider:
-            raise refuse("dns needs a provider", "add provider: cloudflare, or whoever has the zone", at=("challenge",))
+            next_step = "add provider: cloudflare, or the code of your DNS provider"
+            raise refuse("dns needs a provider", next_step, at=("challenge",))
         if self.challenge == "http" and self.provider:
             raise refuse("is for the dns challenge", "add challenge: dns, or delete it", at=("provider",))
         if self.staging and self.ca_server:
@@ -56,79 +59,85 @@ class Acme(Strict):
             if key.startswith("TRAEFIK_"):
                 raise refuse("is a setting of Traefik itself", "only variables of the DNS provider go here", (key,))
             if key.startswith("LD_"):
-                raise refuse("is read by the loader of programs", "only variables of the DNS provider go here", (key,))
+                raise refuse("is read by the dynamic linker", "only variables of the DNS provider go here", (key,))
         return env
 
 
 class Timeouts(Strict):
-    """How long Traefik waits for a visitor's side of a connection. 0: without a limit."""
+    """Time limits of Traefik for a visitor's side of a connection. 0 means no limit."""
 
     read_seconds: Annotated[int, Whole(0, 86400)] = Field(
         default=900,
-        description="A whole request, its body included, must have come in: the longest upload. Traefik's own is 60.",
+        description="Limit for receiving a whole request with its body: the longest upload. Traefik's default is 60.",
     )
     write_seconds: Annotated[int, Whole(0, 86400)] = Field(
         default=0,
-        description="A whole response must have gone out: the longest download, event stream or slow answer.",
+        description="Limit for sending a whole response: the longest download, event stream or slow answer.",
     )
     idle_seconds: Annotated[int, Whole(0, 86400)] = Field(
-        default=180, description="A kept connection may stay without a request for so long."
+        default=180, description="How long a kept connection may stay open without a request."
     )
 
 
 class Traefik(Strict):
-    """With `version` reconcile installs, configures and upgrades Traefik itself; without, only asks the one there."""
+    """The Traefik on the hosts. With `version`, reconcile installs, configures and upgrades it (managed).
+
+    Without `version`, reconcile only asks the Traefik that is there.
+    """
 
     version: values.Version | None = Field(
-        default=None, description="The version to run, such as 3.7.15. Without it somebody else looks after Traefik."
+        default=None, description="The version to run, such as 3.7.15. Without it, reconcile does not manage Traefik."
     )
     source: Source = Field(
         default=RELEASES, description="Its release archive, or the bare program: a path or an https:// address."
     )
     sha256: values.Sha256 | None = Field(
-        default=None, description="Digest of the archive; from the release's checksums.txt. A path may go without."
+        default=None, description="Digest of the archive, from the release's checksums.txt. Not needed for a path."
     )
     http_entry_point: values.Name = Field(default="web", description="Entry point for plain http.")
     https_entry_point: values.Name = Field(default="websecure", description="Entry point for https.")
     tcp_ports: Annotated[dict[values.Name, Annotated[int, Whole(1, 65535)]], MayBeEmpty(dict)] = Field(
-        default_factory=dict, description="Entry points of TCP routes: the port of each, by name, as {postgres: 5432}."
+        default_factory=dict, description="Entry points of TCP routes, by name, with their ports: {postgres: 5432}."
     )
     http_port: Annotated[int, Whole(1, 65535)] = Field(default=80, description="Port of plain http.")
     https_port: Annotated[int, Whole(1, 65535)] = Field(default=443, description="Port of https.")
     redirect_to_https: values.Flag | None = Field(
-        default=None, description="Send plain http to https (GET 301, POST 308); yes if there is `acme`."
+        default=None, description="Redirect plain http to https (GET 301, POST 308). Default: yes if `acme` is set."
     )
-    acme: Acme | None = Field(default=None, description="Certificates; without it a self-made one is shown.")
+    acme: Acme | None = Field(default=None, description="Certificates. Without it, a self-signed one is shown.")
     cert_resolver: values.Name | None = Field(
         default="letsencrypt",
-        description="Certificate resolver that routes name; empty, or with `version` and no `acme`, none is asked for.",
+        description="Certificate resolver that routes use. None is used if it is empty, or with `version` but no "
+        "`acme`.",
     )
     trusted_proxies: Annotated[tuple[addresses.Network, ...], EachOnce, MayBeEmpty(tuple)] = Field(
-        default=(), description="Who may say for whom they ask (X-Forwarded-For): a CDN or TLS terminator in front."
+        default=(),
+        description="Proxies whose X-Forwarded-For header is trusted: a CDN or TLS terminator in front of Traefik.",
     )
     idle_seconds: Annotated[int, Whole(1, 3600)] = Field(
-        default=4, description="Idle connections to apps are closed after so long; less than the apps themselves wait."
+        default=4,
+        description="When to close idle connections to apps. Must be shorter than the apps' own keep-alive time.",
     )
     timeouts: Annotated[Timeouts, MayBeEmpty(dict)] = Field(
         default_factory=Timeouts,
-        description="How long visitors may take for a request, a response and between two, over http and https.",
+        description="Time limits for visitors: for a request, a response, and between two, over http and https.",
     )
-    access_log: values.Flag = Field(default=False, description="Every request into the journal, as JSON.")
+    access_log: values.Flag = Field(default=False, description="Log every request to the journal, as JSON.")
     dashboard: values.Flag = Field(
         default=False, description="Traefik's dashboard, on 127.0.0.1 only; `reconcile dashboard HOST` opens it."
     )
     api_port: Annotated[int, Whole(1, 65535)] = Field(
-        default=8080, description="Port of Traefik's API on 127.0.0.1; with `version` the next one is used in turn."
+        default=8080, description="Port of Traefik's API on 127.0.0.1. With `version`, the next port is used as well."
     )
 
     @property
     def managed(self) -> bool:
-        """Ours to install and to run."""
+        """True if reconcile installs and runs this Traefik."""
         return self.version is not None
 
     @property
     def api_ports(self) -> tuple[int, ...]:
-        """Where the API may be asked: a managed Traefik has two slots."""
+        """Ports on which the API may answer. A managed Traefik has two slots, one port each."""
         return (self.api_port, self.api_port + 1) if self.managed else (self.api_port,)
 
     @property
@@ -137,7 +146,7 @@ class Traefik(Strict):
 
     @property
     def resolver(self) -> str | None:
-        """What routes with tls name."""
+        """The certificate resolver that routes with tls name, or None."""
         return self.cert_resolver if self.acme or not self.managed else None
 
     @model_validator(mode="after")
@@ -145,9 +154,9 @@ class Traefik(Strict):
         if self.version is None:
             for key in ("http_entry_point", "https_entry_point"):
                 if getattr(self, key).lower() == TRAEFIK:
-                    raise refuse("is where Traefik's own API is asked", "name another entry point", at=(key,))
+                    raise refuse("is the entry point of Traefik's own API", "name another entry point", at=(key,))
             for key in sorted(self.model_fields_set - _FOR_ANY_TRAEFIK):
-                raise refuse("is for a Traefik that reconcile looks after", "add version, or delete it", at=(key,))
+                raise refuse("is only for a managed Traefik", "add version, or delete it", at=(key,))
             return self
         if not re.match(r"[3-9]\.[0-9]", self.version):
             raise refuse(f"{self.version} is not a version 3 of Traefik", "write it like 3.7.15", at=("version",))
@@ -155,19 +164,19 @@ class Traefik(Strict):
             next_step = "copy it from traefik_v{version}_checksums.txt of the release"
             raise refuse("needs a sha256 beside it", next_step.replace("{version}", self.version), at=("version",))
         if "cert_resolver" in self.model_fields_set and self.cert_resolver and not self.acme:
-            raise refuse("names a resolver that nothing sets up", "add acme, or delete it", at=("cert_resolver",))
+            raise refuse("names a resolver that is not configured", "add acme, or delete it", at=("cert_resolver",))
         self._check_names()
         self._check_ports()
         return self
 
     def _check_names(self) -> None:
-        # Traefik takes its settings from variables, TRAEFIK_ENTRYPOINTS_<NAME>_…: a name is one lower-case word.
+        # Traefik gets its settings as variables, TRAEFIK_ENTRYPOINTS_<NAME>_…, so a name must be one lower-case word.
         named: list[tuple[tuple[str, ...], str | None]]
         named = [((key,), getattr(self, key)) for key in ("http_entry_point", "https_entry_point", "cert_resolver")]
         named += [(("tcp_ports", name), name) for name in self.tcp_ports]
         for path, name in named:
             if name is not None and (not re.fullmatch("[a-z][a-z0-9]*", name) or name == TRAEFIK):
-                raise refuse(f"{name} cannot be set up by reconcile", "use a-z and 0-9, and not traefik", at=path)
+                raise refuse(f"{name} cannot be configured by reconcile", "use a-z and 0-9, and not traefik", at=path)
         for name in {self.http_entry_point, self.https_entry_point} & self.tcp_ports.keys():
             raise refuse(f"{name} is an entry point for http", "choose another name", at=("tcp_ports", name))
         if self.http_entry_point == self.https_entry_point:

@@ -1,4 +1,4 @@
-"""The values of single keys, by name: the shape of each, why another is refused, and how to write it."""
+"""The values of single keys: the pattern of each, the message that refuses anything else, and how to write it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import AfterValidator
 from reconciler.model.fields import Text, Truth, Whole, quoted_excerpt, refuse
 from reconciler.model.reserved import APP_NAME, why_app_name_is_taken, why_env_key_is_taken
 
-# A component has a character besides its leading dots, so that neither `.` nor `..` can occur.
+# A path component has a character other than its leading dots, so it cannot be `.` or `..`.
 _COMPONENT = r"\.{0,2}[A-Za-z0-9_+@-][A-Za-z0-9_.+@-]*"
 LINE = r"[^\x00-\x1f\x7f\x85\u2028\u2029]"
 
@@ -39,7 +39,7 @@ AbsolutePath = Annotated[
     str,
     Text(
         rf"(/{_COMPONENT})+",
-        "is not an absolute path that fits here",
+        "is not a valid absolute path",
         "write it like /srv/apps: letters, digits and . _ + @ -, no .. and no slash at the end",
     ),
 ]
@@ -47,7 +47,7 @@ HostPath = Annotated[
     str,
     Text(
         rf"~?(/{_COMPONENT})+",
-        "is not an absolute path that fits here",
+        "is not a valid absolute path",
         "write it like /srv/apps, in scope user also ~/apps: letters, digits and . _ + @ -, no .., no slash at the end",
     ),
 ]
@@ -92,7 +92,7 @@ Port = Annotated[
     Whole(
         1024,
         65535,
-        "use one from 1024 to 65535; lower ones need rights an app does not get, visitors use Traefik's",
+        "use one from 1024 to 65535; lower ones need rights that apps do not get (visitors come through Traefik)",
     ),
 ]
 
@@ -143,11 +143,11 @@ def _check_env_key(key: str) -> str:
 
 
 def _check_env_size(value: str) -> str:
-    # Linux refuses to start a program (E2BIG) when KEY=VALUE and its NUL pass 131072 bytes.
+    # Linux refuses to start a program (E2BIG) if KEY=VALUE and its NUL exceed 131072 bytes.
     try:
         size = len(value.encode())
     except UnicodeEncodeError:
-        raise refuse("holds half of a surrogate pair, which is not text", "write the whole character") from None
+        raise refuse("contains half of a surrogate pair, which is not text", "write the whole character") from None
     if size > 131_000:
         raise refuse(f"is {size} bytes long (at most 131000)", "put it into a file of the release")
     return value
@@ -155,13 +155,13 @@ def _check_env_size(value: str) -> str:
 
 EnvKey = Annotated[
     str,
-    Text(r"[A-Za-z_][A-Za-z0-9_]*", "is not a name for a variable", "use letters, digits and _, no digit first"),
+    Text(r"[A-Za-z_][A-Za-z0-9_]*", "is not the name of a variable", "use letters, digits and _, no digit first"),
     AfterValidator(_check_env_key),
 ]
 _ENV_TEXT = Text(
     r"[^\x00]*",
-    "holds a NUL character, which no environment can carry",
-    "take it out",
+    "contains a NUL character, which an environment variable cannot hold",
+    "remove it",
     longest=131_000,
     secret=True,
 )
@@ -169,5 +169,5 @@ EnvText = Annotated[str, _ENV_TEXT, AfterValidator(_check_env_size)]
 
 
 def env_text(value: str) -> str:
-    """The value if an environment can carry it. Raises PydanticCustomError, which never repeats it."""
+    """Return the value if an environment variable can hold it. Raises PydanticCustomError, which never repeats it."""
     return _check_env_size(_ENV_TEXT.read(value))

@@ -151,7 +151,7 @@ def test_route_and_health_need_a_port(line: str) -> None:
     found = problems({"hello": with_line("ports: []") + "\n" + line})
 
     column, key = line.index("{") + 1, line.partition(":")[0]
-    assert found == [f"apps/hello.yaml:6:{column}  {key}: needs a port to ask; write ports: [4000, 4001]"]
+    assert found == [f"apps/hello.yaml:6:{column}  {key}: needs a port; write ports: [4000, 4001]"]
 
 
 def test_defaults_fill_in_what_an_app_does_not_say() -> None:

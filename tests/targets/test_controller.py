@@ -393,7 +393,7 @@ def test_no_commit_hands_a_folder_of_the_system_over(tmp_path: Path, key: str, p
     write(tmp_path, "good", "1.0", "web1")
     (tmp_path / "fleet.yaml").write_text(f"hosts: {{web1: {{address: x, paths: {{{key}: {path}}}}}}}\n")
 
-    with pytest.raises(InvalidDesiredState, match=r"a folder of the system|also the folder|lies in"):
+    with pytest.raises(InvalidDesiredState, match=r"a folder of the system|also the folder|is inside"):
         load(tmp_path, working_tree=True)
 
 

@@ -138,7 +138,7 @@ def test_variables_by_which_nodes_find_each_other_are_ours(tmp_path: Path) -> No
         tmp_path, "hosts: [a]\ndistribution: sname\nenv: {ERL_ZFLAGS: -x, RELEASE_COOKIE: {secret: c}}\n", BOTH
     )
 
-    assert "ERL_ZFLAGS is set by us for distribution" in problem
+    assert "ERL_ZFLAGS is set by reconcile for distribution" in problem
 
 
 SAID = "RELEASE_NODE=a_4000@localhost\nRELEASE_ROOT=/srv/a/releases/1-0\nRELEASE_PROG=a\nRELEASE_DISTRIBUTION=sname\n"

@@ -101,4 +101,4 @@ def test_a_route_on_the_entry_point_of_the_api_is_refused(edge: Project) -> None
 
     edge.file.write_text(before)
     assert refused.code == 2
-    assert "where Traefik's own API is asked" in refused.err
+    assert "the entry point of Traefik's own API" in refused.err

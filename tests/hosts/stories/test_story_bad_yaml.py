@@ -26,7 +26,7 @@ def test_bad_yaml_touches_nothing_and_nobody(project: Project) -> None:
         assert [result.code for result in results] == [2, 2, 2, 2]
         assert {result.err for result in results} == {results[0].err}
         assert results[0].err.splitlines()[:-1] == [
-            "desired-state/apps/other.yaml:1:1  artifact: is missing; add it: Where the release archive is.",
+            "desired-state/apps/other.yaml:1:1  artifact: is missing; add it: The release archive and its source.",
             "desired-state/apps/other.yaml:2:1  verison: is not a key; did you mean version?",
             "desired-state/apps/other.yaml:4:15  ports[1]: 4000 is listed twice; delete one of the two",
         ]
