@@ -1,6 +1,6 @@
-"""The command line: what can be asked, and the exit code. Heavy imports wait until a command needs them.
+"""The command line: options, commands and exit codes. Heavy imports wait until a command needs them.
 
-Exit codes stand in EPILOG.
+EPILOG lists the exit codes.
 """
 
 from __future__ import annotations
@@ -28,34 +28,34 @@ EPILOG = """exit codes: 0 converged (plan: nothing to do), 1 not converged, 2 us
 COMMANDS = {
     "plan": "what a pass would do and why; changes nothing",
     "status": "per app and host: git wants X, host runs Y since T, because Z",
-    "validate": "check the desired state; asks no host",
+    "validate": "check the desired state; contacts no host",
     "set": "write a new version of an app into its YAML file",
-    "logs": "the journal of an app",
+    "logs": "show the journal of an app",
     "history": "who changed an app, from which commit, why, how long it took and how it ended",
-    "rollback": "which commit takes an app back; --now goes back at once and holds",
+    "rollback": "show the commit that takes an app back; --now goes back at once and holds it there",
     "console": "IEx in the node of an app's live slot",
     "rpc": "evaluate an Elixir expression in the node of an app's live slot",
     "exec": "run a command with the release and env of an app's live slot",
-    "retry": "forget what failed of an app, and try it again at once",
+    "retry": "forget an app's failures, and try it again at once",
     "suspend": "change nothing about an app for a while",
-    "resume": "the end of a suspension",
-    "secrets": "set, edit, rekey or check what lies encrypted in the desired state",
-    "dashboard": "Traefik's dashboard of a host, on a port of this machine",
-    "adopt": "take over an app's unit and route that somebody wrote by hand",
-    "bootstrap": "make a bare server a host: deploy user, its few rights, folders; shows a plan first",
-    "doctor": "what is well with a host and what is not, each with what to do; changes nothing",
+    "resume": "end a suspension",
+    "secrets": "set, edit, rekey or check the encrypted secrets of the desired state",
+    "dashboard": "open Traefik's dashboard of a host on a port of this machine",
+    "adopt": "take over a unit and a route that were written by hand for an app",
+    "bootstrap": "turn a bare server into a host: deploy user, its few rights, folders; shows a plan first",
+    "doctor": "check a host, and say for each problem what to do; changes nothing",
     "demo": "a whole rollout on this machine, without root, systemd or a server",
     "schema": "print the JSON Schemas for editors",
 }
 
 
 def read_options(argv: Sequence[str] | None = None) -> Options:
-    """The options in `argv`, by default this process's own. Prints what is wrong and exits with 2 for a wrong one."""
+    """Read the options from `argv` (default: sys.argv). For a wrong one, print the problem and exit with 2."""
     return Options.read(vars(parser().parse_args(argv)))
 
 
 def parser() -> argparse.ArgumentParser:
-    """The whole command line. Options may stand before or after the command."""
+    """The parser of the whole command line. Common options are accepted before and after the command."""
     top = argparse.ArgumentParser(
         prog="reconcile",
         description=DESCRIPTION,
@@ -97,15 +97,15 @@ def _add_common_options(to: argparse.ArgumentParser) -> None:
     group.add_argument("--desired-state", type=Path, metavar="DIR", default=none, help="folder (desired-state)")
     group.add_argument("--ref", metavar="REF", default=none, help="the commit to use (HEAD)")
     group.add_argument(
-        "--repo", metavar="URL", default=none, help="follow a remote repository instead of a folder here"
+        "--repo", metavar="URL", default=none, help="follow a remote repository instead of a local folder"
     )
-    group.add_argument("--branch", metavar="B", default=none, help="with --repo: the branch (its HEAD)")
+    group.add_argument("--branch", metavar="B", default=none, help="with --repo: the branch (the remote's HEAD)")
     group.add_argument(
         "--allowed-signers",
         type=Path,
         metavar="FILE",
         default=none,
-        help="use only commits signed by a key of this list",
+        help="use only commits signed with a key on this list",
     )
     group.add_argument("--working-tree", action="store_true", default=none, help="use the files, committed or not")
     group.add_argument("--app", metavar="APP", action="append", default=none, help="only this app; can be repeated")
@@ -115,14 +115,14 @@ def _add_common_options(to: argparse.ArgumentParser) -> None:
         type=int,
         metavar="SECONDS",
         default=none,
-        help="wait so long for a host that another controller has (45)",
+        help="how long to wait for a host that another controller holds (45)",
     )
-    group.add_argument("--allow-prune", action="store_true", default=none, help="let more than a third of the apps go")
+    group.add_argument("--allow-prune", action="store_true", default=none, help="may remove over a third of the apps")
     group.add_argument(
         "--allow-step-back", action="store_true", default=none, help="follow a commit older than what was applied"
     )
     group.add_argument("--json", action="store_true", default=none, help="machine-readable result on stdout")
-    group.add_argument("--verbose", action="store_true", default=none, help="more about what is done; full errors")
+    group.add_argument("--verbose", action="store_true", default=none, help="show more details and full errors")
 
 
 def _add_own_options(name: str, command: argparse.ArgumentParser) -> None:
@@ -142,8 +142,8 @@ def _add_secrets_verbs(command: argparse.ArgumentParser) -> None:
 
 
 def program() -> int:
-    """`main` as a process of its own."""
-    # Nearly all that imports make stays: to look for garbage in it, then and at the end, takes a fifth of a short run.
+    """Entry point of the process: run `main` and return its exit code."""
+    # Almost every object that imports create stays alive. Collecting garbage among them takes a fifth of a short run.
     gc.set_threshold(50_000, 5, 5)
     try:
         return main()
@@ -152,10 +152,10 @@ def program() -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; its exit code. Errors of ours are told in words, with the next step."""
+    """Run one command and return its exit code. Every error is printed as a message with its next step."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # an arrow in a reason must not end a pass under LANG=C
+            stream.reconfigure(errors="replace")  # under LANG=C, an arrow in a reason must not end a pass
     options = read_options(argv)
     if options.show_version and options.command is None:
         return _print_version()
@@ -166,7 +166,7 @@ def main(argv: list[str] | None = None) -> int:
     except ReconcileError as error:
         return _print_error(error, options)
     except KeyboardInterrupt:
-        print("stopped; the next pass goes on from what it sees", file=sys.stderr)
+        print("stopped; the next pass continues from what it finds", file=sys.stderr)
         return 130
     except BrokenPipeError:
         sys.stderr.close()

@@ -1,4 +1,4 @@
-"""The only clock: seconds that never go back, sleeping, and trying again after a while."""
+"""The only clock: monotonic time, the date, sleeping, and retries."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Sleep = Callable[[float], Awaitable[None]]
 
 
 def now_seconds() -> float:
-    """Monotonic seconds; only differences mean something."""
+    """Monotonic seconds. Only differences between two values have a meaning."""
     return time.monotonic()
 
 
@@ -21,7 +21,7 @@ async def sleep_seconds(seconds: float) -> None:
 
 
 def epoch_seconds() -> float:
-    """Seconds since 1970, for people and dashboards; nothing is ordered by it."""
+    """Seconds since 1970, for people and dashboards. Never order events by it: this clock can go back."""
     return time.time()
 
 
@@ -31,7 +31,10 @@ async def retry(
     pauses_seconds: Iterable[float],
     sleep: Sleep = sleep_seconds,
 ) -> T:
-    """What `once` returns: tried again after each pause for as long as it raises `passing`, then one last time."""
+    """Call `once` and return its result. While it raises `passing`, wait for the next pause and call it again.
+
+    After the last pause it is called once more, and its error goes to the caller.
+    """
     for pause in pauses_seconds:
         try:
             return await once()

@@ -1,26 +1,26 @@
-"""Every exception of the project. Each says what, where and what to do next.
+"""Every exception of the project. Each says what happened, where, and what to do next.
 
 ReconcileError
-├── InvalidDesiredState     what people wrote cannot be used; nothing was touched      exit 2
-├── UsageError              the command line cannot be used; nothing was touched       exit 2
-├── GitError                the repository could not be read                           exit 2
-├── ArtifactError           the artifact is missing, altered, unsafe or does not fit   exit 1
-│   ├── ArtifactUnavailable     it may be there later                                  retryable
-│   │   └── ArtifactMissing         nobody has published it yet
-│   │       └── ArtifactAwaited         and not for long: CI may still be at it
-│   └── ArtifactRefused         these bytes will never do
-├── SecretError             a secret cannot be had; the apps that name it are left alone   exit 1
-│   ├── SecretMissing           nothing has it
-│   ├── SecretRefused           something has it and it cannot be opened, or no environment can carry it
-│   └── SecretUnusable          it is not of the shape that its use needs
-└── HostError               one host could not be looked at or changed                 exit 1
-    ├── HostUnreachable         no connection, or it broke                             retryable
-    ├── HostKeyRefused          the host's key is unknown or changed
-    ├── HostRefused             login, sudo or a needed program is refused or missing
-    ├── HostLocked              another controller has the host                        retryable
-    └── ActionFailed            a remote action ended with an error it explained       retryable
+├── InvalidDesiredState     the desired state is not valid; nothing was changed            exit 2
+├── UsageError              the command line is not valid; nothing was changed             exit 2
+├── GitError                the repository could not be read                               exit 2
+├── ArtifactError           the artifact is missing, altered, unsafe or does not fit       exit 1
+│   ├── ArtifactUnavailable     it may be available later                                  retryable
+│   │   └── ArtifactMissing         it is not published
+│   │       └── ArtifactAwaited         it was asked for recently: CI may still be building it
+│   └── ArtifactRefused         these bytes will never be accepted
+├── SecretError             a secret is not available; the apps that name it are left alone   exit 1
+│   ├── SecretMissing           it is not stored anywhere
+│   ├── SecretRefused           it exists but cannot be decrypted, or no environment variable can hold it
+│   └── SecretUnusable          its value does not have the form that its use needs
+└── HostError               one host could not be looked at or changed                     exit 1
+    ├── HostUnreachable         no connection, or it broke                                 retryable
+    ├── HostKeyRefused          the host's key is unknown or has changed
+    ├── HostRefused             login, sudo or a required program is refused or missing
+    ├── HostLocked              another controller holds the host                          retryable
+    └── ActionFailed            a remote action failed and reported an error               retryable
 
-Whatever else is raised is a mistake of ours; at the edges of a pass it becomes Unexpected, exit 1, retryable.
+Any other exception is a bug in reconcile. At the edges of a pass it becomes Unexpected, exit 1, retryable.
 """
 
 from __future__ import annotations
@@ -31,42 +31,45 @@ from typing import Literal
 from reconciler.words import printable_text
 
 Kind = Literal[
-    "prune_guard",  # more would be removed at once than is allowed without a word
+    "prune_guard",  # a pass would remove more apps than it may without --allow-prune
     "suspended",
     "waiting",  # for another host or app, or called off for something newer
-    "drift",  # only reported
-    "quarantined",  # this release failed here
-    "rolled_back",  # it failed on another host, and the fleet goes back by policy
-    "step_back",  # the desired state is older than what was applied
+    "drift",  # reported but not corrected
+    "quarantined",  # this release failed on this host
+    "rolled_back",  # it failed on another host, and the rollout policy takes the fleet back
+    "step_back",  # the desired state is older than the applied one
     "foreign",  # files that are not ours
     "crashing",
     "unhealthy",
     "port_taken",
     "memory",
     "traefik",
-    "starting",  # Traefik, which may answer in a moment
+    "starting",  # Traefik is starting and may answer soon
     "still_routed",
     "circling",
-    "unreadable",  # what the host says of the app does not fit: nothing of it is known, and nothing is done
+    "unreadable",  # the host's report about the app has the wrong form: its state is not known, nothing is changed
     "unreachable",
     "host_key",
     "login",
-    "locked",  # another controller was seen to have the host
-    "lease_lost",  # another one took it between our look and our action
-    "action",  # a remote action ended with an error
+    "locked",  # the look showed that another controller holds the host
+    "lease_lost",  # another controller took the host between our look and our action
+    "action",  # a remote action failed
     "secret",
     "artifact",
     "invalid",
     "git",
-    "unexpected",  # a mistake of ours
+    "unexpected",  # a bug in reconcile
     "other",
     "error",
 ]
-"""What kind of thing is in the way: one word of a fixed list, fit for a metric's label."""
+"""The kind of an obstacle: one of a fixed list of words, which serve as labels of metrics."""
 
 
 class ReconcileError(Exception):
-    """What went wrong (`str(error)`) and, in `next_step`, what the reader can do about it. No escape is in it."""
+    """An error with a message (`str(error)`) and, in `next_step`, what the reader can do about it.
+
+    Both are safe to print on a terminal.
+    """
 
     retryable = False
     exit_code = 1
@@ -78,7 +81,7 @@ class ReconcileError(Exception):
 
 
 class Unexpected(ReconcileError):
-    """A mistake of ours. Says where it was raised and what led there, not what it said: that may hold a secret."""
+    """A bug in reconcile. The message gives the exception's type and call sites, not its text: that may be secret."""
 
     retryable = True
     kind = "unexpected"
@@ -92,13 +95,16 @@ class Unexpected(ReconcileError):
         ]
         at = f" at {places[0]}" if places else ""
         led = f" (from {', '.join(places[1:4])})" if places[1:] else ""
-        super().__init__(f"a mistake of reconcile's own: {type(error).__name__}{at}{led}", "please report it")
+        super().__init__(f"a bug in reconcile: {type(error).__name__}{at}{led}", "please report it")
         self.__cause__ = error
 
 
 @dataclass(frozen=True, order=True)
 class Problem:
-    """One fault in what people wrote: where (`line` and `column` count from 1, 0 = unknown), which key, the way out."""
+    """A problem in a file of the desired state: its place, key, message and next step.
+
+    `line` and `column` count from 1; 0 means that they are not known.
+    """
 
     file: str
     line: int
@@ -114,7 +120,7 @@ class Problem:
 
 
 class InvalidDesiredState(ReconcileError):
-    """The desired state cannot be used; `problems` names each fault with its place."""
+    """The desired state is not valid. `problems` lists every problem with its place."""
 
     exit_code = 2
     kind = "invalid"
@@ -122,17 +128,17 @@ class InvalidDesiredState(ReconcileError):
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
         self.problems = problems
-        self.revision: str | None = None  # the commit that says so
+        self.revision: str | None = None  # the commit that it was read from
 
 
 class UsageError(ReconcileError):
-    """The command line asks for something that cannot be."""
+    """The command line asks for something that is not possible."""
 
     exit_code = 2
 
 
 class GitError(ReconcileError):
-    """git could not be asked, or has not what was asked for. `revision` is the commit in question, if there is one."""
+    """git failed, or does not have what was asked for. `revision` is the commit in question, if there is one."""
 
     exit_code = 2
     kind = "git"
@@ -146,45 +152,45 @@ class ArtifactError(ReconcileError):
 
 
 class ArtifactUnavailable(ArtifactError):
-    """The artifact could not be had this time."""
+    """The artifact is not available now. A retry may succeed."""
 
     retryable = True
 
 
 class ArtifactMissing(ArtifactUnavailable):
-    """Where it should be there is nothing: it was not published yet, or never will be."""
+    """There is no artifact at its source: it was not published yet, or never will be."""
 
 
 class ArtifactAwaited(ArtifactMissing):
-    """It was asked for a short while ago: no reason to worry yet."""
+    """The artifact is missing, but the commit that asks for it is recent: wait before reporting a failure."""
 
     kind = "waiting"
 
 
 class ArtifactRefused(ArtifactError):
-    """These bytes are not what was asked for, not safe to unpack, or do not run on the host."""
+    """The artifact's bytes do not match the digest or signature, are not safe to unpack, or cannot run on the host."""
 
 
 class SecretError(ReconcileError):
-    """A secret that the desired state names cannot be had. No such error repeats a value."""
+    """A secret that the desired state names is not available. The message never repeats its value."""
 
     kind = "secret"
 
 
 class SecretMissing(SecretError):
-    """Neither the desired state nor this controller has it."""
+    """The secret is neither in the desired state nor on this controller."""
 
 
 class SecretRefused(SecretError):
-    """It is there, and cannot be opened with the keys at hand, was tampered with, or cannot be used."""
+    """The secret exists but cannot be decrypted with the available keys, was tampered with, or cannot be used."""
 
 
 class SecretUnusable(SecretError):
-    """A secret is not of the shape that its use needs; says how, and nothing of the secret."""
+    """The secret's value does not have the form that its use needs. The message says why, without the value."""
 
 
 class HostError(ReconcileError):
-    """Something about one host; `host` is the name people gave it."""
+    """An error of one host. `host` is its name in the desired state."""
 
     def __init__(self, host: str, message: str, next_step: str | None = None) -> None:
         super().__init__(f"host {host}: {message}", next_step)
@@ -192,7 +198,7 @@ class HostError(ReconcileError):
 
 
 class HostUnreachable(HostError):
-    """No connection could be made, or it broke; what was under way may still be running there."""
+    """No connection could be made, or it broke. An action that was under way may still be running on the host."""
 
     retryable = True
     kind = "unreachable"
@@ -205,20 +211,20 @@ class HostKeyRefused(HostError):
 
 
 class HostRefused(HostError):
-    """The host lets us in but not do the work: no root, no sudo, a program missing."""
+    """We can log in to the host but not work there: no root, no sudo, or a missing program."""
 
     kind = "login"
 
 
 class HostLocked(HostError):
-    """Another controller holds the host's lease, or changed the host since we looked; nothing was done."""
+    """Another controller holds the host's lease, or changed the host since our look. Nothing was changed by us."""
 
     retryable = True
     kind = "lease_lost"
 
 
 class ActionFailed(HostError):
-    """A remote action stopped with an error that it explained."""
+    """A remote action failed and reported the error."""
 
     retryable = True
     kind = "action"

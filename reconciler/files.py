@@ -1,6 +1,6 @@
-"""Files written whole, and our folders in the user's cache.
+"""Write files atomically, and find our folders in the user's cache.
 
-A reader, and this machine after a power cut, finds what a file said before or what it says now: never a part of it.
+A reader sees either the old or the new content of a file, never a part of it, even after a power cut.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
-TEMPORARY: Final = ".tmp-"  # in the name of a file that is not whole yet; a killed process leaves it behind
+TEMPORARY: Final = ".tmp-"  # in the name of an unfinished file; a killed process leaves it behind
 _PRIVATE: Final = 0o600
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A file that nobody knows by its name yet."""
+    """A file that is being written under a temporary name."""
 
     file: BinaryIO
     path: Path
 
     def publish(self, path: Path) -> None:
-        """Bring it to the disk, then under this name, in the same folder. Raises OSError."""
+        """Flush the file to disk, then rename it to `path`, in the same folder. Raises OSError."""
         self.file.flush()
         os.fsync(self.file.fileno())
         self.path.replace(path)
-        with suppress(OSError):  # not every file system can, and the new file is in place by now
+        with suppress(OSError):  # not every file system can sync a folder, and the new file is in place already
             folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 os.fsync(folder)
@@ -39,7 +39,7 @@ class Draft:
 
 @contextmanager
 def draft(path: Path, mode: int = 0o666) -> Iterator[Draft]:
-    """A new file beside `path`, less what umask takes from `mode`; removed unless it is published in the block."""
+    """Create a temporary file beside `path`, with `mode` minus the umask. Remove it unless the block publishes it."""
     temporary = path.with_name(f".{path.name}{TEMPORARY}{secrets.token_hex(4)}")
     number = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
@@ -51,9 +51,9 @@ def draft(path: Path, mode: int = 0o666) -> Iterator[Draft]:
 
 
 def write_whole(path: Path, content: bytes, *, mode: int | None = None) -> None:
-    """Put `content` in the place of what is there. A symbolic link is replaced, never followed. Raises OSError.
+    """Replace the file's content atomically. A symbolic link is replaced, never followed. Raises OSError.
 
-    Without a mode, the file gets the mode and owner of the one it replaces, or what umask leaves to a new one.
+    Without `mode`, the file keeps the mode and owner of the one it replaces; a new file gets those of any new file.
     """
     before = None if mode is not None else _status(path)
     with draft(path, 0o666 if mode is None and before is None else _PRIVATE) as new:
@@ -75,7 +75,7 @@ def _status(path: Path) -> os.stat_result | None:
 
 
 def cache_path(*names: str) -> Path:
-    """`${XDG_CACHE_HOME:-~/.cache}/reconcile/` and these names. Raises OSError when there is no home directory."""
+    """These names below `${XDG_CACHE_HOME:-~/.cache}/reconcile/`. Raises OSError if there is no home directory."""
     stated = Path(os.environ.get("XDG_CACHE_HOME", ""))
     try:
         # The XDG specification says to ignore a path that is not absolute.
@@ -86,6 +86,6 @@ def cache_path(*names: str) -> Path:
 
 
 def make_private(folder: Path) -> Path:
-    """The folder, made if need be: only its owner can look in, since it can hold secrets. Raises OSError."""
+    """Create the folder if needed, readable by its owner only because it can contain secrets. Raises OSError."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder

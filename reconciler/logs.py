@@ -1,4 +1,4 @@
-"""Logs go to stderr: a line to read in a terminal, JSON lines otherwise. structlog is imported with the first event."""
+"""Logs to stderr: readable lines on a terminal, JSON lines otherwise. structlog is imported at the first event."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 from reconciler.words import printable_text
 
-# What an action's line shows in columns; every other field follows as name=value.
+# The columns of an action's line, as (field, width). Other events show their fields as name=value.
 COLUMNS = (("host", 0), ("verb", 8), ("app", 0), ("subject", 24), ("seconds", 6), ("reason", 0))
 
 
 @cache
-def _logger() -> Any:  # noqa: ANN401 - structlog types it so
+def _logger() -> Any:  # noqa: ANN401 - structlog's own type
     import structlog
 
     terminal = sys.stderr.isatty()
@@ -41,11 +41,11 @@ def _readable_line(_logger: object, _method: str, fields: MutableMapping[str, An
 
 def _shorten(value: object) -> str:
     if isinstance(value, dict):
-        return ",".join(f"{key}:{each}" for key, each in value.items())
+        return ",".join(f"{key}:{inner}" for key, inner in value.items())
     text = str(value)
     return text[:8] if len(text) == 40 and " " not in text else text  # a commit id
 
 
 def log(event: str, **fields: object) -> None:
-    """One event in the past tense, values as fields."""
+    """Log one event. Its name is in the past tense (`instance.started`), its values are fields."""
     _logger().info(event, **fields)

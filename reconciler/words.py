@@ -1,7 +1,7 @@
-"""Words of others, such as a host, an app, a registry or git, made fit to stand among ours. Pure.
+"""Make text from others (a host, an app, a registry, git) safe to print among our own. Pure.
 
-The one way in which bytes of a peer get into a message, a state file or a terminal. What could move a cursor, hide
-text, turn its direction or begin a line is shown as an escape, and the length is bounded.
+This is the only way for a peer's bytes into a message, a state file or a terminal. Characters that could move the
+cursor, hide text, change its direction or start a line are shown as escapes, and the length is bounded.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ _COLOURS = re.compile(r"\x1b\[[0-9;:]{0,40}m")
 
 
 def printable(text: str, longest: int = LONGEST) -> str:
-    """One line of at most `longest` characters, and a … where it was longer."""
+    """The text as one line of at most `longest` characters, followed by … if it was longer."""
     words = " ".join(text[: 4 * longest].split())
     shown = "".join(map(_escape_unprintable, words[:longest]))[:longest]
     return shown if len(words) <= longest and len(text) <= 4 * longest else f"{shown}…"
 
 
 def printable_name(name: str, longest: int = 200) -> str:
-    """A file's name: each blank in it stays one, and a line break is shown as an escape."""
+    """A file's name as one line: blanks stay as they are, and a line break is shown as an escape."""
     shown = "".join(map(_escape_unprintable, name[:longest]))
     return f"{shown}…" if len(name) > longest else shown
 
 
 def printable_line(line: str) -> str:
-    """A line of a log: its blanks stay, its colours go, and a tab is as wide as in a terminal."""
+    """A line of a log: blanks stay, colours are removed, and tabs are expanded to 8 columns."""
     line = _COLOURS.sub("", line[: 2 * LONGEST_LINE]).expandtabs(8).rstrip("\r\n")
     shown = "".join(map(_escape_unprintable, line[:LONGEST_LINE]))
     return f"{shown}…" if len(line) > LONGEST_LINE else shown
 
 
 def printable_text(text: str) -> str:
-    """Several lines, each made fit by itself: what is ours already, once more before it goes out."""
+    """Text of several lines with everything unprintable escaped: the last step before our own text is printed."""
     return "\n".join("".join(map(_escape_unprintable, line)) for line in text.split("\n"))
 
 

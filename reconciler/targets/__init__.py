@@ -1,1 +1,1 @@
-"""Desired state and fleet → what is wanted on each host."""
+"""Desired state and fleet → the targets: each app on each host, worked out in full, and connections to the hosts."""

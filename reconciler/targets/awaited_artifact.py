@@ -1,6 +1,6 @@
-"""An artifact that is not there yet: CI may still be at it, so for a while after the commit it is only waited for.
+"""The grace period for an artifact that does not exist yet: CI may still be building it.
 
-Since when is read from git: the newest commit that changed the app's file. Nothing is remembered.
+The period starts at the newest commit that changed the app's file, read from git. Nothing is remembered.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from reconciler.errors import ArtifactAwaited, ArtifactMissing
 from reconciler.model.desired import Desired
 
 GRACE_SECONDS: Final = 30 * 60
-_CLOCKS_DIFFER_SECONDS: Final = 300  # a commit from further ahead has a wrong date, and none to wait for
+_CLOCKS_DIFFER_SECONDS: Final = 300  # a commit dated further in the future has a wrong date, so it gets no grace
 
 
 async def grant_grace(error: ArtifactMissing, desired: Desired, app: str) -> ArtifactMissing:
-    """The same, said calmly as long as the grace lasts."""
+    """Return ArtifactAwaited while the grace period lasts, else `error` itself."""
     since = await _read_request_time(desired, app)
     if since is None or not -_CLOCKS_DIFFER_SECONDS <= epoch_seconds() - since < GRACE_SECONDS:
         return error
@@ -33,7 +33,7 @@ async def grant_grace(error: ArtifactMissing, desired: Desired, app: str) -> Art
 
 
 async def _read_request_time(desired: Desired, app: str) -> float | None:
-    """When people wrote what is now wanted of the app, in epoch seconds."""
+    """The time in epoch seconds at which the app's file was last changed; None if it is not known."""
     name = f"apps/{app}.yaml"
     if desired.revision is None:
         return _read_file_time(desired.folder / name)

@@ -1,4 +1,4 @@
-"""What every command over hosts begins with: the desired state worked out into targets, and the hosts."""
+"""The first step of every command that works on hosts: work out the desired state into targets, and open the hosts."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ from reconciler.targets.traefik_app import all_apps
 from reconciler.tools.digests import digest
 
 History = Literal["unasked", "wanted", "demanded"]
-"""What a command needs of the commits before: nothing, to judge by them, or to change hosts by them."""
+"""How a command uses the history of the desired state: not at all, to report by it, or to change hosts by it."""
 
 
 @dataclass
 class OpenFleet:
-    """Targets by app and host in order; `refused` are those that cannot even be worked out, with the reason.
+    """The targets in order of app and host. `refused` has the ones that cannot be worked out, with the reason.
 
-    `sites` and `hosts` are all machines to be looked at: those of the apps, and those that fleet.yaml only names.
+    `sites` and `hosts` have every machine to look at: the apps' hosts, and those that only fleet.yaml names.
     """
 
     desired: Desired
@@ -57,26 +57,26 @@ class OpenFleet:
     hosts: dict[str, Transport] = field(default_factory=dict)
     owner: str = "-"
     origin: Origin | None = None
-    whole: bool = True  # every app and host is in it: only then can be told what is ours and no longer wanted
+    whole: bool = True  # it has every app and host: only then can we find apps that are no longer desired
 
     @property
     def vault(self) -> Vault:
-        """The secrets of this desired state, looked up anew."""
+        """A new vault for the secrets of this desired state."""
         return Vault(self.desired.secret_files)
 
     @property
     def wanted(self) -> dict[tuple[str, str], TargetFiles | None]:
-        """Every target by (app, host); None where it could not even be worked out."""
+        """Every target by (app, host); None for one that could not be worked out."""
         targets: dict[tuple[str, str], TargetFiles | None] = {files.key: files for files in self.targets}
-        return {(each.app, each.host): None for each in self.refused} | targets
+        return {(blocked.app, blocked.host): None for blocked in self.refused} | targets
 
     def leads_to(self, site: HostSite) -> bool:
-        """There is a connection to this host, to the same place in the same way."""
-        before = self.sites.get(site.name)
-        return before is not None and before.spec == site.spec and site.name in self.hosts
+        """True if this host is open already, with the same address and login."""
+        known = self.sites.get(site.name)
+        return known is not None and known.spec == site.spec and site.name in self.hosts
 
     def transport(self, site: HostSite) -> Transport:
-        """That connection, or a new one."""
+        """Return the open transport to this host, or a new one."""
         return self.hosts[site.name] if self.leads_to(site) else open_host(site.name, site.spec)
 
     @property
@@ -84,25 +84,28 @@ class OpenFleet:
         return self.origin.why_behind if self.origin else None
 
     async def grant_grace(self, error: ArtifactMissing, app: str) -> ArtifactMissing:
-        """The same, as a reason to wait for as long as the commit that asks for it is young."""
+        """Return the error as a reason to wait while the commit that asks for the artifact is recent."""
         from reconciler.targets.awaited_artifact import grant_grace
 
         return await grant_grace(error, self.desired, app)
 
 
 async def missing_history(origin: Origin, *, may_lack: bool) -> list[str]:
-    """A note for each part of the history that is not here. Raises UsageError unless it `may_lack`, and GitError."""
-    short = await origin.why_cut_short()
-    if short is None:
+    """Notes about history that is missing here. Raises UsageError instead unless `may_lack`, and GitError."""
+    problem = await origin.why_cut_short()
+    if problem is None:
         return []
     if not may_lack:
-        raise short
-    return [f"{short}; {short.next_step}"]
+        raise problem
+    return [f"{problem}; {problem.next_step}"]
 
 
 @asynccontextmanager
 async def open_fleet(options: Options, history: History = "unasked") -> AsyncIterator[OpenFleet]:
-    """The session of one command. Raises InvalidDesiredState, GitError or UsageError before any host is asked."""
+    """Read the desired state, print its notes, and open the hosts for one command.
+
+    Raises InvalidDesiredState, GitError or UsageError before any host is contacted.
+    """
     origin = origin_of(options)
     desired = await origin.read()
     notes = list(desired.notes)
@@ -119,7 +122,7 @@ async def open_fleet(options: Options, history: History = "unasked") -> AsyncIte
 
 
 async def close(opened: OpenFleet, but: OpenFleet | None = None) -> None:
-    """Let go of every connection that the other session does not use."""
+    """Close every connection of `opened` that `but` does not use."""
     for host in opened.hosts.values():
         if not but or host not in but.hosts.values():
             await host.close()
@@ -133,7 +136,10 @@ async def work_out(
     *,
     remote: str | None = None,
 ) -> OpenFleet:
-    """Targets for the chosen apps and hosts (all when None). Connections of `before` are used again."""
+    """Work out the targets for the chosen apps and hosts (None: all), and reuse the connections of `before`.
+
+    Raises UsageError for an unknown app or host, InvalidDesiredState for a local host that is not allowed.
+    """
     known = {host for app in desired.apps for host in app.hosts} | desired.fleet.hosts.keys()
     every = all_apps(desired)
     _refuse_unknown("app", apps, {app.app for app in every})
@@ -158,7 +164,7 @@ async def work_out(
 
 
 def demand_all(opened: OpenFleet) -> None:
-    """Raises UsageError when an app of this session cannot be worked out, as for want of a secret."""
+    """Raise UsageError if a target could not be worked out, for example because a secret is missing."""
     if opened.refused:
         raise UsageError(opened.refused[0].reason, opened.refused[0].next_step)
 
@@ -179,7 +185,7 @@ def _add(opened: OpenFleet, app: App, host: str, result: str | ReconcileError, s
             files = _without_artifact(files, result)
     except ReconcileError as error:
         opened.refused.append(Blocked(host, app.app, str(error), error.next_step or None, kind=error.kind))
-        opened.whole = False  # an app that cannot be worked out is still wanted
+        opened.whole = False  # an app that cannot be worked out is still desired: remove nothing
     else:
         opened.targets.append(files)
 
@@ -187,7 +193,7 @@ def _add(opened: OpenFleet, app: App, host: str, result: str | ReconcileError, s
 def _without_artifact(files: TargetFiles, error: ArtifactUnavailable) -> TargetFiles:
     missing = str(error)
     if not isinstance(error, ArtifactAwaited):
-        missing = f"the artifact of version {files.target.version} cannot be had: {error}"
+        missing = f"the artifact of version {files.target.version} is not available: {error}"
     target = replace(
         files.target, missing=missing, missing_next=error.next_step or None, missing_kind=error.kind, comes_later=True
     )
@@ -195,7 +201,10 @@ def _without_artifact(files: TargetFiles, error: ArtifactUnavailable) -> TargetF
 
 
 async def _owner(desired: Desired, remote: str | None) -> str:
-    """The name in fleet.yaml, else what tells this desired state from others: its repository, or its folder here."""
+    """The mark of this desired state on its hosts: `owner` in fleet.yaml, else derived from its repository or folder.
+
+    "-" if it is not known, as in a shallow clone.
+    """
     if desired.fleet.owner:
         return desired.fleet.owner
     if desired.revision is None:
@@ -226,9 +235,9 @@ ALLOW_LOCAL = "RECONCILE_ALLOW_LOCAL"
 
 
 def _refuse_local(desired: Desired, names: Iterable[str]) -> None:
-    """Raises InvalidDesiredState where one of these hosts is this very machine and the operator has not said so.
+    """Raise InvalidDesiredState if one of these hosts is this machine and the operator has not allowed that.
 
-    Who may commit decides what runs on the servers, never what runs beside the keys to all of them.
+    Anyone who can commit decides what runs on the servers, but not what runs on the machine that has the keys to all.
     """
     if os.environ.get(ALLOW_LOCAL) == "yes":
         return
@@ -240,7 +249,7 @@ def _refuse_local(desired: Desired, names: Iterable[str]) -> None:
         named = [app.app for app in desired.apps if name in app.hosts]
         in_fleet = name in desired.fleet.hosts or not named
         file, key = ("fleet.yaml", f"hosts.{name}") if in_fleet else (f"apps/{named[0]}.yaml", "hosts")
-        message = "is this very machine (local), where nothing is done on the word of the desired state alone"
+        message = "is this very machine (local), which the desired state alone may not change"
         next_step = f"set {ALLOW_LOCAL}=yes in the environment of reconcile, or name another machine"
         problems.append(Problem(f"{where}/{file}", 0, 0, key, f"{name} {message}", next_step))
     if problems:
@@ -248,7 +257,7 @@ def _refuse_local(desired: Desired, names: Iterable[str]) -> None:
 
 
 def open_host(name: str, spec: HostSpec) -> Transport:
-    """The host behind the seam; nothing is connected yet. Raises UsageError for this machine, unless it is allowed."""
+    """Make the transport to a host, without connecting yet. Raises UsageError for this machine unless it is allowed."""
     needs_root = spec.scope == "system"
     if spec.local:
         if os.environ.get(ALLOW_LOCAL) != "yes":

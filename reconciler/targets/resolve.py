@@ -1,4 +1,4 @@
-"""One app on one host, worked out in full: every digest, every variable, every text it takes. Pure."""
+"""Work out one app on one host in full: every digest, every variable, every file. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WORKER_SLOT = ("worker",)  # the only slot of an app without ports
 
 @dataclass(frozen=True)
 class HostSite:
-    """A host of the fleet: how to reach it, where things lie on it, where its Traefik is asked."""
+    """A host of the fleet: how to reach it, its folders, and the ports of its Traefik's API."""
 
     name: str
     spec: HostSpec
@@ -36,21 +36,21 @@ class HostSite:
 
     @property
     def traefik_is_ours(self) -> bool:
-        """Then it has two slots."""
+        """True if reconcile manages the Traefik, which then has two slots with a port each."""
         return len(self.api_ports) > 1
 
 
 def api_ports(seen: ObservedHost, site: HostSite) -> tuple[int, ...]:
-    """Where Traefik's API is asked: where a unit of Traefik's listens, since another program may take an idle port.
+    """The ports on which to ask Traefik's API: those where a unit of Traefik listens. Others may be squatted.
 
-    A Traefik that somebody else looks after may be of any unit: whoever answers on its port is taken for it.
+    A Traefik that reconcile does not manage may run in any unit: the program that answers on its port is taken for it.
     """
     others = () if site.traefik_is_ours else site.api_ports
     return tuple(sorted({*seen.traefik_listens, *seen.app(TRAEFIK).hand_ports, *others}))
 
 
 def api_port(seen: ObservedHost, site: HostSite) -> int:
-    """The API port of the Traefik that counts on the host."""
+    """The API port of the Traefik that is live on the host."""
     ports = seen.traefik_listens or seen.traefik_ports
     slots = [slot for slot in seen.app(TRAEFIK).slots if slot.name.isdigit() and int(slot.name) in ports]
     live = [slot for slot in slots if slot.enabled] or slots
@@ -59,16 +59,16 @@ def api_port(seen: ObservedHost, site: HostSite) -> int:
 
 @dataclass(frozen=True)
 class TargetFiles:
-    """What to decide on (`target`) and what to write. Values of variables never show in a repr."""
+    """The target to decide on, and the files to write for it. Values of variables never show in a repr."""
 
     target: Target
     app: App | None  # None: the app is to be removed
     site: HostSite
     unit: UnitSettings | None
     route: RouteSettings | None
-    folder: Path  # the desired-state folder; artifact paths count from there
+    folder: Path  # the desired-state folder; relative artifact paths start there
     variables: dict[str, str] = field(repr=False)
-    secrets: frozenset[str] = field(repr=False)  # values to mask wherever text of the app is shown
+    secrets: frozenset[str] = field(repr=False)  # values to mask wherever the app's output is shown
 
     @property
     def key(self) -> tuple[str, str]:
@@ -88,7 +88,10 @@ class TargetFiles:
         return self.site.layout
 
     def wants_the_same(self, other: TargetFiles) -> bool:
-        """Work on the one need not stop for the other. That an artifact cannot be had now is no reason either."""
+        """True if work on this target may go on when `other` replaces it.
+
+        An artifact that is not available now (no release id) makes no difference.
+        """
         releases = {files.target.release for files in (self, other) if files.target.release}
         return len(releases) < 2 and self._asked == other._asked
 
@@ -105,7 +108,7 @@ class TargetFiles:
         return env_file(identity, self.variables, self.target.env_keys)
 
     def migrate_env_text(self, identity: Identity) -> str:
-        """The same env, and the migration command beside the start command."""
+        """The env file of a migration: the same variables, plus RECONCILE_MIGRATE with its command."""
         return env_file(identity, {**self.variables, "RECONCILE_MIGRATE": (self.app and self.app.migrate) or ""}, ())
 
     def unit_text(self) -> str:
@@ -113,7 +116,7 @@ class TargetFiles:
         return unit_text(self.unit)
 
     def slot_files(self, identity: Identity) -> dict[str, str]:
-        """What a slot is made of, by the names that `write_slot` of prelude.sh knows."""
+        """The files of a slot, by the names that `write_slot` in prelude.sh uses."""
         files = {"env": self.env_text(identity), "unit": self.unit_text()}
         if self.unit and self.unit.node_host:
             files["epmd"] = epmd_text(self.layout.releases, self.site.spec.private_address)
@@ -124,12 +127,12 @@ class TargetFiles:
         return route_text(self.route, slot, attempt)
 
     def mask(self, text: str) -> str:
-        """The text without the values of secrets."""
+        """The text with the values of secrets masked."""
         return mask(text, self.secrets)
 
 
 def removal(site: HostSite, app: str, waits_for: str | None = None, *, too_many: bool = False) -> TargetFiles:
-    """The target of an app that shall not be on this host any more."""
+    """The target for an app that must be removed from this host."""
     target = Target.removal(site.name, app, waits_for, too_many=too_many)
     return TargetFiles(target, None, site, None, None, Path(), {}, frozenset())
 
@@ -143,9 +146,9 @@ def resolve(
     secret: Callable[[str], str],
     cluster: tuple[str, ...] = (),
 ) -> TargetFiles:
-    """The target of one app on one host. `secret(name)` gives a value or raises what it has to say.
+    """Work out the target of one app on one host. Raises SecretError and whatever else `secret` raises.
 
-    `cluster` has the names of all nodes of the app, see `cluster_of`.
+    `secret(name)` returns the value of a secret. `cluster` has the names of all nodes of the app, see `cluster_of`.
     """
     values = _values(app, secret)
     secrets = frozenset(values[key] for key, value in app.env.items() if isinstance(value, SecretRef) and values[key])
@@ -184,7 +187,7 @@ def resolve(
 
 
 def _values(app: App, secret: Callable[[str], str]) -> dict[str, str]:
-    """Every variable. Raises SecretError, which names each key and secret that is in the way, and no value."""
+    """The value of every variable. Raises SecretError, which names each missing key and secret but no value."""
     values: dict[str, str] = {}
     troubles: list[tuple[str, ReconcileError]] = []
     for key, value in app.env.items():
@@ -193,13 +196,13 @@ def _values(app: App, secret: Callable[[str], str]) -> dict[str, str]:
         except ReconcileError as error:
             troubles.append((key, error))
     if troubles:
-        said = "; ".join(f"env {key}: {error}" for key, error in troubles)
-        raise SecretError(said, troubles[0][1].next_step)
+        message = "; ".join(f"env {key}: {error}" for key, error in troubles)
+        raise SecretError(message, troubles[0][1].next_step)
     return values
 
 
 def cluster_of(app: App, hosts: Iterable[HostSpec]) -> tuple[str, ...]:
-    """Every node that the app may ever have, one a slot and host, running or not: hence the same on all hosts."""
+    """The names of all nodes the app can have: one for each slot and host, running or not, so equal on all hosts."""
     if app.distribution != "name":
         return ()
     slots = tuple(str(port) for port in app.ports) or WORKER_SLOT
@@ -241,7 +244,7 @@ def _target_route(route: RouteSettings, slots: tuple[str, ...]) -> TargetRoute:
 
 
 def _health_path(app: App) -> str | None:
-    """An app behind a TCP route is asked over HTTP only when a path is written."""
+    """The path to ask over HTTP, or None. An app behind a TCP route is asked only if a path is written."""
     health = app.health
     if health is None or (app.route and app.route.tcp and "path" not in health.model_fields_set):
         return None
@@ -259,5 +262,5 @@ def _users(app: App, secret: Callable[[str], str]) -> tuple[str, ...]:
     except ValueError as error:
         raise SecretUnusable(
             f"the secret {named.secret} {error}; route.basic_auth needs htpasswd lines with bcrypt",
-            "make each line with `htpasswd -nB NAME` and set the secret anew",
+            "make each line with `htpasswd -nB NAME` and set the secret again",
         ) from None

@@ -1,7 +1,7 @@
-"""The Traefik of fleet.yaml as an app: what installs, proves, upgrades and removes apps does it for Traefik too.
+"""The managed Traefik of fleet.yaml as an app, so that it is installed, proven, upgraded and removed like one.
 
-It runs wherever an app has a route, in two slots whose ports are those of its API. It has no route of its own: what is
-enabled for boot counts. Pure.
+It runs on every host where an app has a route, in two slots whose ports are those of its API. It has no route itself:
+the slot that is enabled for boot is the live one. Pure.
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ from reconciler.model.desired import App, Artifact, Desired, HealthCheck, Rollou
 from reconciler.model.observed import TRAEFIK
 from reconciler.tools.traefik_static import PING, START, STOP_SECONDS, static_settings
 
-KEEP_RELEASES = 2  # each is 200 MB
+KEEP_RELEASES = 2  # a release takes 200 MB
 
 
 def all_apps(desired: Desired) -> tuple[App, ...]:
-    """The apps that people wrote, and Traefik first where it is ours to run."""
+    """The apps of the desired state, with the managed Traefik first if there is one."""
     traefik = traefik_app(desired)
     return (traefik, *desired.apps) if traefik else desired.apps
 
 
 def traefik_app(desired: Desired) -> App | None:
-    """Traefik on every host to which visitors of some app come; None when nobody wants one of us."""
+    """The managed Traefik as an app, on every host where an app has a route. None if Traefik is not managed."""
     traefik = desired.fleet.traefik
     hosts = tuple(sorted({host for app in desired.apps if app.route for host in app.hosts}))
     if traefik.version is None or not hosts:
         return None
-    # Made without the checks of what people write: no app of theirs may have this name.
+    # Built without validation: the name is refused for apps that people write.
     return App.model_construct(
         app=TRAEFIK,
         version=traefik.version,

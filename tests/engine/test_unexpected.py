@@ -54,7 +54,7 @@ def test_about_one_host_it_leaves_the_others_alone(monkeypatch: pytest.MonkeyPat
     end = ends["hello", "mistaken"]
     assert isinstance(end, Blocked)
     assert (end.kind, end.retryable) == ("unexpected", True)
-    assert "a mistake of reconcile's own: KeyError at reconciler/engine/converge.py:" in end.reason
+    assert "a bug in reconcile: KeyError at reconciler/engine/converge.py:" in end.reason
     assert "s3cret" not in end.reason
     assert ("hello", "sound") not in ends  # gone, as wanted
 
@@ -105,7 +105,7 @@ def test_no_traceback_reaches_a_user(monkeypatch: pytest.MonkeyPatch, capsys: py
     assert main(["validate"]) == 1
 
     told = capsys.readouterr().err
-    assert told.startswith("a mistake of reconcile's own: KeyError at reconciler/cli.py:")
+    assert told.startswith("a bug in reconcile: KeyError at reconciler/cli.py:")
     assert told.endswith("next: please report it\n")
     assert "s3cret" not in told
     assert "Traceback" not in told

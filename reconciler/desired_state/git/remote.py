@@ -133,7 +133,7 @@ class Remote:
         words = ("init", "--quiet", "--bare", "--template=", f"--object-format={kind}", str(new))
         made = await ask_git(*words, folder=self.cache)
         if made.code != 0:
-            next_step = "free some space, or set XDG_CACHE_HOME"
+            next_step = "make room, or set XDG_CACHE_HOME"
             raise GitError(f"the mirror cannot be created in {self.cache}: {made.complaint}", next_step)
         answer = await self._fetch(new, [f"+{commit}:refs/reconcile/{self.key}"], 1, _WHOLE)
         if answer.code != 0:

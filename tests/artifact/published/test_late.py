@@ -183,5 +183,5 @@ def test_what_cannot_be_asked_says_why(folder: Path, server: Server, monkeypatch
 
     end = blocked(load(folder))
 
-    assert end.reason == "the artifact of version 1.0 cannot be had: github:o/r: GitHub answers 401"
+    assert end.reason == "the artifact of version 1.0 is not available: github:o/r: GitHub answers 401"
     assert end.kind == "artifact"
