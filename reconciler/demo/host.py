@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.demo.processes import end_tasks, signal_group
+from reconciler.host.child import child_process
 
 if TYPE_CHECKING:
     import asyncssh
@@ -104,22 +105,24 @@ class _Sessions:
         await end_tasks(self._running)
 
     async def _run(self, channel: asyncssh.SSHServerProcess[bytes]) -> None:
-        process = await asyncio.create_subprocess_exec(
+        async with child_process(
             "sh", "-c", channel.command or "exit 1", stdin=PIPE, stdout=PIPE, stderr=PIPE, cwd="/",
             env=self._environment, start_new_session=True,
-        )  # fmt: skip
-        assert process.stdout and process.stderr
-        feeding = asyncio.create_task(_feed(channel, process))
-        try:
-            stdout, stderr, status = await asyncio.gather(process.stdout.read(), process.stderr.read(), process.wait())
-            with contextlib.suppress(OSError):  # whoever asked is gone
-                channel.stdout.write(stdout)
-                channel.stderr.write(stderr)
-                channel.exit(status)
-        finally:
-            feeding.cancel()
-            signal_group(process, signal.SIGKILL)
-            await process.wait()
+        ) as process:  # fmt: skip
+            assert process.stdout and process.stderr
+            feeding = asyncio.create_task(_feed(channel, process))
+            try:
+                stdout, stderr, status = await asyncio.gather(
+                    process.stdout.read(), process.stderr.read(), process.wait()
+                )
+                with contextlib.suppress(OSError):  # the controller is gone
+                    channel.stdout.write(stdout)
+                    channel.stderr.write(stderr)
+                    channel.exit(status)
+            finally:
+                feeding.cancel()
+                signal_group(process, signal.SIGKILL)
+                await process.wait()
 
 
 async def _feed(channel: asyncssh.SSHServerProcess[bytes], process: Process) -> None:

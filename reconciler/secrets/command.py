@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from reconciler.errors import SecretRefused, UsageError
-from reconciler.programs import is_missing
+from reconciler.programs import is_missing, why_not_started
 
 VARIABLE = "RECONCILE_SECRETS_COMMAND"
 LONGEST_SECONDS = 30
@@ -49,7 +49,8 @@ def ask(words: list[str], name: str, seconds: float = LONGEST_SECONDS) -> bytes 
     except OSError as error:
         if is_missing(words[0], error):
             return None
-        raise SecretRefused(f"{words[0]} cannot be run for the secret {name}: {error.strerror}", _BY_HAND) from None
+        why = why_not_started(words[0], error)
+        raise SecretRefused(f"{words[0]} cannot be run for the secret {name}: {why}", _BY_HAND) from None
     with process:
         try:
             output = _output(process, seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.errors import HostRefused
+from reconciler.errors import HostError, HostRefused
 from reconciler.host.http import LONGEST_BODY, HttpConnection, NoAnswer
 from reconciler.host.local import LocalHost
 from reconciler.host.transport import LONGEST_END_BYTES, Command, Transport
@@ -77,6 +78,37 @@ def test_a_stream_that_is_told_may_be_as_long_as_it_likes(far: bool) -> None:
         assert done.errors.endswith(b"the end\n")
 
     assert peak_mib_of(story()) < 100
+
+
+@pytest.mark.parametrize(
+    "script",
+    [f"head -c {600 * MIB} /dev/zero; sleep 100", "setsid sleep 10 & sleep 100"],
+    ids=["too much", "a survivor holds the pipes"],
+)
+def test_a_local_command_that_was_ended_leaves_no_pipe_open(script: str) -> None:
+    """Nor does a process that it started in a session of its own, which is not killed with it.
+
+    The garbage collector would close them in the end, perhaps after their event loop: it is off meanwhile.
+    """
+
+    def open_files() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    async def story() -> None:
+        host = LocalHost("a", needs_root=False)
+        await host.run(Command("true"))
+        before = open_files()
+        with pytest.raises(HostError):
+            await host.run(Command(script), timeout_seconds=2)
+        async with asyncio.timeout(5):
+            while open_files() > before:
+                await asyncio.sleep(0.01)
+
+    gc.disable()
+    try:
+        asyncio.run(story())
+    finally:
+        gc.enable()
 
 
 async def answering(body: bytes, times: int) -> asyncio.Server:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from signal import SIGTERM
 
 import asyncssh
 
+from reconciler.host.child import child_process
 from reconciler.host.ssh import SshHost
 
 
@@ -74,7 +76,7 @@ class _Process(asyncssh.SSHServerProcess[bytes]):
     def __init__(self, server: SshServer) -> None:
         super().__init__(self._carry_out, None, 3, False)
         self._server = server
-        self._child: asyncio.subprocess.Process | None = None
+        self._child: Process | None = None
 
     def signal_received(self, signal: str) -> None:
         self._server.ended.append(self.command or "")
@@ -83,20 +85,19 @@ class _Process(asyncssh.SSHServerProcess[bytes]):
                 os.killpg(self._child.pid, SIGTERM)
 
     async def _carry_out(self, _: asyncssh.SSHServerProcess[bytes]) -> None:
-        pipe = asyncio.subprocess.PIPE
-        child = self._child = await asyncio.create_subprocess_shell(
-            f"exec {self.command}", stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
-        )
-        assert child.stdout and child.stderr
-        feeding = asyncio.create_task(self._feed(child))
-        await asyncio.gather(_relay(child.stdout, self.stdout), _relay(child.stderr, self.stderr))
-        feeding.cancel()
-        status = await child.wait()
+        words = ("sh", "-c", f"exec {self.command}")
+        async with child_process(*words, stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True) as child:
+            self._child = child
+            assert child.stdout and child.stderr
+            feeding = asyncio.create_task(self._feed(child))
+            await asyncio.gather(_relay(child.stdout, self.stdout), _relay(child.stderr, self.stderr))
+            feeding.cancel()
+            status = await child.wait()
         with contextlib.suppress(BrokenPipeError, ConnectionError, OSError, asyncssh.Error):
             self.exit(status) if status >= 0 else self.exit_with_signal("KILL")
         self._server.open -= 1
 
-    async def _feed(self, child: asyncio.subprocess.Process) -> None:
+    async def _feed(self, child: Process) -> None:
         assert child.stdin
         with contextlib.suppress(BrokenPipeError, ConnectionError, asyncssh.Error):
             while block := await self.stdin.read(65536):
