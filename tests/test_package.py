@@ -1,4 +1,4 @@
-"""The wheel and the sdist, built and installed into an empty environment as a stranger would."""
+"""The wheel and the sdist, built and installed into an empty environment as a new user would."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with both archives."""
+    """A folder with the wheel and the sdist."""
     folder = tmp_path_factory.mktemp("dist")
     command = [sys.executable, "-m", "hatchling", "build", "-d", str(folder)]
     subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, timeout=120)
     return folder
 
 
-def test_both_archives_hold_the_licence_and_all_that_is_no_python(built: Path) -> None:
-    """Scripts and templates are read at run time: without them nothing could be rolled out."""
+def test_both_archives_contain_the_licence_and_every_file_of_the_package(built: Path) -> None:
+    """Scripts and templates are read at run time: without them no rollout would work."""
     package = REPOSITORY / "reconciler"
     tracked = subprocess.run(
         ["git", "-C", str(REPOSITORY), "ls-files", "reconciler"], check=True, capture_output=True, text=True
@@ -49,7 +49,7 @@ def test_the_demo_runs_from_a_wheel_in_an_empty_environment(built: Path, tmp_pat
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
 
     shown = subprocess.run(
-        [program / "python", "-m", "reconciler", "--version"], capture_output=True, text=True, cwd="/"
+        [program / "python", "-m", "reconciler", "--version"], capture_output=True, text=True, cwd="/", timeout=120
     )
     demo = subprocess.run(
         [program / "reconcile", "demo"], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120

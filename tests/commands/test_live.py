@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+from tests.support.child import killed_at_the_end
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """\
@@ -28,16 +32,19 @@ except BrokenPipeError:
 """
 
 
-def streamed(script: str) -> subprocess.Popen[bytes]:
+@contextlib.contextmanager
+def streamed(script: str) -> Iterator[subprocess.Popen[bytes]]:
     words = [sys.executable, "-c", PROGRAM, script]
-    return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    with killed_at_the_end(
+        subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    ) as process:
+        yield process
 
 
 def test_output_comes_as_it_is_printed_without_secrets_and_the_exit_code_is_ours() -> None:
     with streamed("printf 'a s3c'; printf 'ret b'; sleep 2; exit 5") as process:
         assert process.stdout is not None
         assert process.stdout.read(7) == b"a *** b"
-        process.kill()
     with streamed("echo s3cret >&2; exit 5") as process:
         assert process.communicate() == (b"", b"***\n")
         assert process.returncode == 5

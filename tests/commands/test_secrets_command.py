@@ -21,6 +21,7 @@ import pytest
 from reconciler.secrets.identities import find_keys
 from reconciler.secrets.sealed import Recipient, readers_of, seal, unseal
 from reconciler.tools.masks import forms_of
+from tests.support.child import killed_at_the_end
 from tests.support.forked import reconcile
 from tests.support.sops_files import sops_file
 
@@ -220,7 +221,8 @@ def test_an_edit_that_is_ended_leaves_no_value_behind(anna: Person, ending: sign
     anna.secrets("set", "hello/key", stdin=PLANTED)
     ready, slow = anna.folder / "ready", 'echo $$ >"$0.pid"; touch "$(dirname "$0")/ready"; exec sleep 60'
     words = anna.words("secrets", "edit", "hello/key")
-    with subprocess.Popen(words, cwd=anna.folder, env={**anna.environ, "EDITOR": editor(anna, slow)}) as process:
+    edit = subprocess.Popen(words, cwd=anna.folder, env={**anna.environ, "EDITOR": editor(anna, slow)})
+    with killed_at_the_end(edit) as process:
         deadline = time.monotonic() + 60
         while not ready.exists():
             assert time.monotonic() < deadline
@@ -228,6 +230,7 @@ def test_an_edit_that_is_ended_leaves_no_value_behind(anna: Person, ending: sign
         process.send_signal(ending)
         with contextlib.suppress(ProcessLookupError):  # it may have ended with its terminal's program
             os.kill(int((anna.folder / "editor.pid").read_text()), signal.SIGTERM)
+        process.wait(60)
     if ending is signal.SIGKILL:
         assert len(anna.left_behind) == 1
         anna.secrets("edit", "hello/key", EDITOR="true")

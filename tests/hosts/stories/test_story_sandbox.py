@@ -9,6 +9,7 @@ import pytest
 from tests.hosts.stories.conftest import NewProject
 from tests.hosts.stories.project import Project, wait_for
 from tests.hosts.stories.stoppable import stoppable
+from tests.support.child import killed_at_the_end
 
 pytestmark = pytest.mark.hosts
 
@@ -67,10 +68,12 @@ def test_nobody_on_the_host_reads_what_exec_runs(project: Project) -> None:
     project.converge()
     words = ["env", "WORD=let-me-hide; 'quoted' $x", "sleep", "4711"]
     shown = "systemctl show '*' --property=ExecStart,Environment,Description; cat /proc/[0-9]*/cmdline | tr '\\0' ' '"
-    with subprocess.Popen(project.words("exec", project.app, "--", *words), cwd=project.folder, env=project.environ):
+    words = project.words("exec", project.app, "--", *words)
+    with killed_at_the_end(subprocess.Popen(words, cwd=project.folder, env=project.environ)) as process:
         wait_for(lambda: project.machine.run("pgrep -f 'sleep 4711$'", check=False).stdout, 20, "it runs")
         seen = project.machine.run(shown).stdout
         project.machine.run("systemctl daemon-reload; pkill -f 'sleep 4711$'")
+        process.wait(20)
 
     assert "let-me-hide" not in seen
     assert project.run("exec", project.app, "--", "sh", "-c", "exit 7").code == 7

@@ -17,6 +17,7 @@ from tests.hosts.machine import Machine
 from tests.hosts.stories.conftest import NewProject
 from tests.hosts.stories.managed import NEWER, OLDER, instances, load_on, managed, traefik_of, write_fleet
 from tests.hosts.stories.project import Project, nothing_touched, seen_by_others, wait_for
+from tests.support.child import killed_at_the_end
 
 pytestmark = pytest.mark.hosts
 
@@ -221,7 +222,8 @@ def test_the_dashboard_opens_through_the_connection(edge: Project) -> None:
     edge.converge()
     words = edge.words("dashboard", edge.machine.name)
     for end in (signal.SIGINT, signal.SIGTERM):
-        with subprocess.Popen(words, cwd=edge.folder, env=edge.environ, stdout=subprocess.PIPE, text=True) as process:
+        dashboard = subprocess.Popen(words, cwd=edge.folder, env=edge.environ, stdout=subprocess.PIPE, text=True)
+        with killed_at_the_end(dashboard) as process:
             assert process.stdout is not None
             address = process.stdout.readline().strip()
             port = re.fullmatch(r"http://127\.0\.0\.1:(\d+)/dashboard/", address)
@@ -231,7 +233,7 @@ def test_the_dashboard_opens_through_the_connection(edge: Project) -> None:
             assert connection.getresponse().status == 200
             connection.close()
             process.send_signal(end)
-        assert process.returncode == 0
+            assert process.wait(20) == 0
 
 
 def test_without_version_it_is_let_go_and_serves_on(edge: Project) -> None:
