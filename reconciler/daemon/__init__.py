@@ -1,1 +1,1 @@
-"""What a long-running controller offers: HTTP endpoints, the webhook, metrics, systemd's notifications."""
+"""The services of a long-running controller: HTTP endpoints, the webhook, metrics, notifications to systemd."""

@@ -1,4 +1,7 @@
-"""What others hear of a pass: metrics for Prometheus, messages to whom fleet.yaml names. It fails no pass."""
+"""Reports a pass to the outside: metrics for Prometheus, messages to the places that fleet.yaml names.
+
+A report that fails is logged; it never fails the pass.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ from reconciler.targets.open_fleet import OpenFleet
 
 @dataclass
 class PassReports:
-    """Metrics and messages over the life of one process."""
+    """The metrics and messages of one process."""
 
     metrics_file: Path | None
     metrics: Metrics = field(default_factory=lambda: Metrics(epoch_seconds))
@@ -29,12 +32,12 @@ class PassReports:
     background: set[asyncio.Task[None]] = field(default_factory=set)
 
     def resume_counters(self) -> None:
-        """Counters of an earlier process go on: a timer that runs --once counts like a watch."""
+        """Continue the counters of an earlier process, so that a timer that runs --once counts like a watch."""
         if self.metrics_file:
             self.metrics.resume(self.metrics_file)
 
     async def report_pass(self, opened: OpenFleet, outcomes: list[Outcome], seconds: float) -> None:
-        """Count it, write the file, tell those who are to be told."""
+        """Count the pass, write the metrics file and send the messages."""
         for host in opened.hosts:
             wants = {t.target.app: t.target.version for t in opened.targets if t.target.host == host}
             suspended = [o.end.app for o in outcomes if isinstance(o.end, Blocked) and o.end.kind == "suspended"]
@@ -44,18 +47,18 @@ class PassReports:
         self.metrics.set_git_head(desired.committed_at)
         self._write_metrics()
         await self._notify_of_pass(opened, outcomes)
-        if desired.refused is None:  # else it is told already
+        if desired.refused is None:  # a refused commit was reported when it was refused
             await self._notify_of_desired_state(None, desired.revision)
 
     def report_in_background(self, opened: OpenFleet, outcomes: list[Outcome], seconds: float) -> None:
-        """The same, without keeping the loop waiting."""
+        """Do what `report_pass` does, in a task of its own, so that the loop does not wait."""
         self._start_task(self.report_pass(opened, outcomes, seconds))
 
     def report_error(self, error: ReconcileError) -> None:
-        """A desired state cannot be used. Who is to be told is known from the last one that could."""
+        """Report a desired state that cannot be used, to the places that the last usable one named."""
         self.metrics.observe_error(error)
         self._write_metrics()
-        if not error.retryable:  # a repository that is away for a moment is no news
+        if not error.retryable:  # a repository that is unreachable for a moment is not worth a message
             revision = error.revision if isinstance(error, InvalidDesiredState | GitError) else None
             self._start_task(self._notify_of_desired_state(error, revision))
 
@@ -76,7 +79,8 @@ class PassReports:
         settings = opened.desired.fleet.notify
         if not settings and self.notifier is None:
             return
-        secret = await opened.vault.read_all(named.name for each in settings for named in references_in(each, "notify"))
+        names = (reference.name for place in settings for reference in references_in(place, "notify"))
+        secret = await opened.vault.read_all(names)
         self.notifier = self.notifier or Notifier(settings, secret, remember=_memory_file())
         self.notifier.use(settings, secret)
         known = {(files.target.app, files.target.host) for files in opened.targets}

@@ -1,7 +1,7 @@
-"""A small HTTP server for a few fixed paths: what asks, and what wakes. Nothing here knows what a path means.
+"""A small HTTP server for a few fixed paths. It does not know what a path means.
 
-One request a connection, bounded in size, time and number. It is meant for this machine, or for a proxy that
-does TLS.
+It serves one request per connection, and limits their size, time and number. It is meant for clients on this machine,
+or for a proxy that terminates TLS.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import h11
 from reconciler.errors import UsageError
 
 Answer = tuple[int, str, bytes]  # status, content type, body
-Headers = Mapping[str, tuple[str, ...]]  # names in lower case; a header can be there twice
+Headers = Mapping[str, tuple[str, ...]]  # names in lower case; a header may occur more than once
 Get = Callable[[], Answer]
 Post = Callable[[Headers, bytes], Answer]
 
@@ -33,7 +33,7 @@ TEXT: Final = "text/plain; charset=utf-8"
 
 
 class _Refused(Exception):
-    """The request gets this status and no more of it is read."""
+    """The request is answered with this status, and the rest of it is not read."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
@@ -45,12 +45,12 @@ class _Paths:
     get: Mapping[str, Get]
     post: Mapping[str, Post]
     read_seconds: float
-    open: dict[asyncio.Task[None], asyncio.WriteTransport] = field(default_factory=dict)  # the oldest first
+    open: dict[asyncio.Task[None], asyncio.WriteTransport] = field(default_factory=dict)  # oldest first
 
     def make_room(self) -> None:
-        """End the oldest connection of the peer that has most of them.
+        """Close the oldest connection of the peer with the most connections.
 
-        A request of one's own is answered in milliseconds; connections that only wait must not keep it out.
+        A normal request takes milliseconds. Connections that only wait must not lock it out.
         """
         peers = {task: _peer(transport) for task, transport in self.open.items()}
         counted = Counter(peers.values())
@@ -60,18 +60,20 @@ class _Paths:
         task.cancel()
 
     def check(self, method: str, path: str) -> None:
+        """Raise _Refused with 404 for an unknown path, or 405 for a method that the path does not take."""
         if path not in self.get and path not in self.post:
             raise _Refused(404, "there is nothing here")
         if not ((method in ("GET", "HEAD") and path in self.get) or (method == "POST" and path in self.post)):
-            raise _Refused(405, "this method is not known here")
+            raise _Refused(405, "this method is not allowed here")
 
     def answer(self, method: str, path: str, headers: Headers, body: bytes) -> Answer:
+        """Return the answer of the path, or 500 if it raises."""
         try:
             return self.post[path](headers, body) if method == "POST" else self.get[path]()
-        except Exception as error:  # a fault of ours is ours to see, not the caller's
+        except Exception as error:  # our own bug goes to our log, not to the client
             context = {"message": f"{method} {path} could not be answered", "exception": error}
             asyncio.get_running_loop().call_exception_handler(context)
-            return 500, TEXT, b"this could not be answered\n"
+            return 500, TEXT, b"the request could not be answered\n"
 
 
 def _peer(transport: asyncio.WriteTransport) -> str:
@@ -81,7 +83,10 @@ def _peer(transport: asyncio.WriteTransport) -> str:
 async def serve(
     listen: str, get: Mapping[str, Get], post: Mapping[str, Post] | None = None, read_seconds: float = _READ_SECONDS
 ) -> asyncio.Server:
-    """Serve these paths on `address:port` until the server is closed; port 0 takes a free one."""
+    """Serve these paths on `address:port` until the server is closed. Port 0 stands for a free port.
+
+    Raises UsageError if this machine cannot listen there.
+    """
     host, port = read_listen(listen)
     paths = _Paths(get, post or {}, read_seconds)
 
@@ -95,11 +100,16 @@ async def serve(
     try:
         return await asyncio.start_server(handle_connection, host, port, limit=_LARGEST_HEAD)
     except OSError as error:
-        raise UsageError(f"cannot listen on {listen}: {error.strerror or error}", "choose another address") from error
+        raise UsageError(
+            f"cannot listen on {listen}: {error.strerror or error}", "use another address or port"
+        ) from error
 
 
 def read_listen(listen: str) -> tuple[str, int]:
-    """`127.0.0.1:9100` or `[::1]:9100`; the address is never left out, so that nothing is public unmeant."""
+    """Return (address, port) of `127.0.0.1:9100` or `[::1]:9100`. Raises UsageError.
+
+    The address is required, so that a server does not become public by accident.
+    """
     parts = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9_.-]+)):([0-9]{1,5})", listen)
     if not parts or int(parts[3]) > 65535:
         raise UsageError(f"{listen!r} is not an address to listen on", "write it like 127.0.0.1:9100")
@@ -110,14 +120,14 @@ async def _serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter,
     try:
         await _converse(reader, writer, paths)
     except (OSError, TimeoutError, h11.ProtocolError):
-        pass  # the other side went away, or never was HTTP
+        pass  # the client went away, or does not speak HTTP
     finally:
-        writer.transport.abort()  # all there was to send has been sent
+        writer.transport.abort()  # the whole answer has been sent by now
 
 
 async def _converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, paths: _Paths) -> None:
     state = h11.Connection(h11.SERVER, max_incomplete_event_size=_LARGEST_HEAD)
-    writer.transport.set_write_buffer_limits(0)  # drained means: sent
+    writer.transport.set_write_buffer_limits(0)  # so that drain() waits until all data is sent
     try:
         async with asyncio.timeout(paths.read_seconds):
             answer = await _answer_request(state, reader, writer, paths)
@@ -126,7 +136,7 @@ async def _converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, 
     except TimeoutError:
         answer = 408, TEXT, b"the request took too long\n"
     except h11.RemoteProtocolError as error:
-        answer = error.error_status_hint, TEXT, b"this is not a request that can be read\n"
+        answer = error.error_status_hint, TEXT, b"the request is not valid HTTP\n"
     async with asyncio.timeout(_WRITE_SECONDS):
         await _send(state, writer, answer)
     await _linger(reader)
@@ -135,7 +145,7 @@ async def _converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, 
 async def _answer_request(
     state: h11.Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, paths: _Paths
 ) -> Answer:
-    """Read one request and have it answered."""
+    """Read one request and return its answer. Raises _Refused."""
     method, path, headers, body = "", "", {}, bytearray()
     while True:
         event = state.next_event()
@@ -156,7 +166,7 @@ async def _answer_request(
         elif isinstance(event, h11.EndOfMessage):
             return paths.answer(method, path, headers, bytes(body))
         else:
-            raise ConnectionResetError("closed before the request was whole")
+            raise ConnectionResetError("closed before the end of the request")
 
 
 def _headers(request: h11.Request) -> dict[str, tuple[str, ...]]:
@@ -181,7 +191,7 @@ async def _send(state: h11.Connection, writer: asyncio.StreamWriter, answer: Ans
 
 
 async def _linger(reader: asyncio.StreamReader) -> None:
-    """Let the other side read the answer: closing on unread bytes would take it back."""
+    """Read on for a moment, so that the client gets the answer: closing with unread bytes resets the connection."""
     with suppress(TimeoutError, OSError):
         async with asyncio.timeout(_LINGER_SECONDS):
             while await reader.read(65536):

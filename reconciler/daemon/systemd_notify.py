@@ -1,4 +1,4 @@
-"""What systemd wants to hear from a service of Type=notify: ready, still alive, stopping. Silent without systemd."""
+"""Notifications that systemd expects of a service of Type=notify: ready, alive, stopping. None are sent without it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _MICRO: Final = 1_000_000
 
 
 def notify(state: str) -> bool:
-    """Send `READY=1`, `WATCHDOG=1`, `STOPPING=1` or `STATUS=…` (several as lines); whether systemd was told.
+    """Send `READY=1`, `WATCHDOG=1`, `STOPPING=1` or `STATUS=…`, or several as lines. Returns True if it was sent.
 
-    Never waits and never raises: without NOTIFY_SOCKET, or when nobody takes it, nothing happens.
+    Never waits and never raises. Does nothing without NOTIFY_SOCKET, or if nothing listens there.
     """
     path = os.environ.get("NOTIFY_SOCKET", "")
     if not path.startswith(("/", "@")):
@@ -28,9 +28,9 @@ def notify(state: str) -> bool:
 
 
 def watchdog_seconds() -> float | None:
-    """Within how many seconds systemd wants `WATCHDOG=1`; None when it does not wait for it.
+    """Return the interval in seconds within which systemd expects `WATCHDOG=1`, or None if it does not expect any.
 
-    Send it twice as often.
+    The caller should send it twice per interval.
     """
     microseconds, process = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
     if process and process != str(os.getpid()):

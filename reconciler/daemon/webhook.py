@@ -1,7 +1,7 @@
-"""A forge's "there was a push" that only wakes the loop. What it says is never read; who says it is checked.
+"""The webhook that a forge calls after a push. It checks the sender, ignores the body, and wakes the loop.
 
-GitHub, Gitea and Forgejo sign the body (`X-Hub-Signature-256`), GitLab shows the secret (`X-Gitlab-Token`),
-everybody else may sign as GitHub does in `X-Reconcile-Signature`.
+GitHub, Gitea and Forgejo sign the body (`X-Hub-Signature-256`), GitLab sends the secret (`X-Gitlab-Token`), and any
+other sender may sign as GitHub does, in `X-Reconcile-Signature`.
 """
 
 from __future__ import annotations
@@ -23,41 +23,42 @@ _TOKEN: Final = "x-gitlab-token"  # noqa: S105 -- the name of a header
 
 
 class Secret(Protocol):
-    """pydantic's SecretStr, or anything else that does not print itself."""
+    """pydantic's SecretStr, or another type that does not print its value."""
 
     def get_secret_value(self) -> str:
-        """The secret itself."""
+        """Return the secret in plain text."""
 
 
 async def serve_webhook(
     listen: str, secret: Secret, wake: Callable[[], None], get: Mapping[str, Get] | None = None
 ) -> asyncio.Server:
-    """Serve `POST /webhook`, and what `get` has besides. Raises UsageError."""
+    """Serve `POST /webhook` and the paths of `get`. Raises UsageError."""
     return await serve(listen, get or {}, {PATH: webhook(secret, wake)})
 
 
 def webhook(secret: Secret, wake: Callable[[], None], every_seconds: float = _EVERY_SECONDS) -> Post:
-    """What answers a POST: 202 and a wake-up for who knows the secret, else 401.
+    """Return the handler of the POST: it answers 202 and wakes the loop if the sender knows the secret, else 401.
 
-    The first one wakes at once; any number within `every_seconds` after it wake once more, at their end.
+    The first request wakes the loop at once. All requests in the `every_seconds` after it wake it once, at their end.
+    Raises UsageError if the secret is too short.
     """
     key = secret.get_secret_value().encode()
     if len(key) < SHORTEST_SECRET:
-        next_step = f"use at least {SHORTEST_SECRET} characters, such as from openssl rand -hex 32"
-        raise UsageError("the secret of the webhook is too short", next_step)
-    gather = Gathered(wake, every_seconds)
+        next_step = f"use at least {SHORTEST_SECRET} characters, for example from openssl rand -hex 32"
+        raise UsageError("the webhook's secret is too short", next_step)
+    wake_soon = Gathered(wake, every_seconds)
 
     def answer(headers: Headers, body: bytes) -> Answer:
         if not is_genuine(key, headers, body):
             return 401, TEXT, b"the signature is missing or wrong\n"
-        gather()
-        return 202, TEXT, b"looking\n"
+        wake_soon()
+        return 202, TEXT, b"accepted\n"
 
     return answer
 
 
 def is_genuine(key: bytes, headers: Headers, body: bytes) -> bool:
-    """Whether whoever sent this knows the key. Every header that claims so must be right, and one must be there."""
+    """True if the sender knows the secret: at least one signature header is present, and all of them verify."""
     claims = [(name, value) for name in (*_SIGNATURES, _TOKEN) for value in headers.get(name, ())]
     signed = hmac.new(key, body, hashlib.sha256).hexdigest().encode()
     right = [
@@ -70,7 +71,7 @@ def is_genuine(key: bytes, headers: Headers, body: bytes) -> bool:
 
 
 class Gathered:
-    """Calls `wake` at once, then at most once every so many seconds; the last call is never lost."""
+    """Calls `wake` at once, then at most once per `every_seconds`. The last call is never lost."""
 
     def __init__(self, wake: Callable[[], None], every_seconds: float) -> None:
         self._wake = wake
