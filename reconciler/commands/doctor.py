@@ -41,7 +41,7 @@ async def _examine_host(name: str, spec: HostSpec, api_ports: tuple[int, ...]) -
         try:
             seen = await survey(host, spec.paths)
         except HostRefused as error:
-            return (Finding("root's rights", "problem", str(error).removeprefix(f"host {name}: "), error.next_step),)
+            return (Finding("root access", "problem", str(error).removeprefix(f"host {name}: "), error.next_step),)
         api_port, trouble, forwards = api_ports[0], "", True
         try:
             answers = await ask_all_traefiks(host, api_ports)  # Traefik has two slots; one of them answers

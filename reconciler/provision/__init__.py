@@ -1,1 +1,1 @@
-"""Bootstrap and doctor of a host: what it lacks, and the steps that bring it."""
+"""Bootstrap and doctor of a host: what it lacks, and the steps that fix that."""

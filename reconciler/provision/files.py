@@ -1,4 +1,4 @@
-"""What a bootstrap puts on a host: the texts, and the scripts that put them there. Pure."""
+"""The files that a bootstrap writes on a host, and the scripts that write them. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reconciler.tools.host_program import PROGRAM, SUDOERS, sudoers_text, verb_f
 
 NEEDRESTART = "/etc/needrestart/conf.d/reconcile.conf"
 JOURNALD = "/etc/systemd/journald.conf.d/10-reconcile.conf"
-# What a key of a controller may do: commands, and connections to ports of the host itself.
+# A controller's key may run commands and connect to ports of the host itself.
 KEY_OPTIONS = 'restrict,pty,port-forwarding,permitopen="127.0.0.1:*",permitopen="localhost:*"'
 
 NEEDRESTART_TEXT = """\
@@ -30,7 +30,7 @@ SystemKeepFree=1G
 
 @dataclass(frozen=True)
 class Files:
-    """The files of ours on a bootstrapped host, by path."""
+    """The files that reconcile owns on a bootstrapped host, by path."""
 
     layout: Layout
     texts: dict[str, str] = field(repr=False)
@@ -46,7 +46,7 @@ class Files:
 
 @dataclass(frozen=True)
 class Script:
-    """One change: a constant script, its arguments, and the files it reads as a tar from stdin, or its plain stdin."""
+    """One change: a constant script with its arguments, and its stdin: a tar of `files`, or `text`."""
 
     name: str
     arguments: tuple[str, ...] = ()
@@ -59,21 +59,21 @@ class Script:
 
 
 def key_line(public_key: str) -> str:
-    """The line of authorized_keys for a controller's public key."""
+    """Return the line of authorized_keys for a controller's public key."""
     return f"{KEY_OPTIONS} {public_key}"
 
 
 def shell_text(scripts: list[Script]) -> str:
-    """What a bootstrap would run, as one script that root can read and run by hand."""
+    """Return the scripts of a bootstrap as one shell script that root can read and run by hand."""
     parts = ["#!/bin/sh\nset -e\n"]
-    for each in scripts:
-        words = shlex.join(["sh", "-c", each.script, each.name, *each.arguments])
-        if each.files:
+    for script in scripts:
+        words = shlex.join(["sh", "-c", script.script, script.name, *script.arguments])
+        if script.files:
             parts.append('stage=$(mktemp -d)\nchmod 0700 "$stage"\n')
-            parts += [f"cat >\"$stage/{name}\" <<'RECONCILE'\n{text}RECONCILE\n" for name, text in each.files.items()]
-            parts.append(f'tar -cf - -C "$stage" {" ".join(each.files)} | {words}\nrm -rf "$stage"\n')
-        elif each.text:
-            parts.append(f"{words} <<'RECONCILE'\n{each.text}RECONCILE\n")
+            parts += [f"cat >\"$stage/{name}\" <<'RECONCILE'\n{text}RECONCILE\n" for name, text in script.files.items()]
+            parts.append(f'tar -cf - -C "$stage" {" ".join(script.files)} | {words}\nrm -rf "$stage"\n')
+        elif script.text:
+            parts.append(f"{words} <<'RECONCILE'\n{script.text}RECONCILE\n")
         else:
             parts.append(f"{words} </dev/null\n")
     return "".join(parts)

@@ -1,4 +1,4 @@
-"""What is well with a host and what is not: one survey → findings, each with what to do about it. Pure."""
+"""Judges a host: one survey → findings, each with a remedy. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reconciler.tools.host_program import PROGRAM, SUDOERS
 
 Level = Literal["ok", "note", "problem"]
 BOOTSTRAP = "reconcile bootstrap"
-MOST_EXPOSED = 1.5  # as `systemd-analyze security` counts; 0 is a unit that may do nothing
+MOST_EXPOSED = 1.5  # on the scale of `systemd-analyze security`, where a unit at 0 may do nothing
 LEAST_FREE_SHARE = 0.1
 LEAST_FREE_KIB = 512 * 1024
 LEAST_MEMORY_KIB = 64 * 1024
@@ -23,7 +23,7 @@ LOOPBACK = ("0100007F", "00000000000000000000000001000000", "0000000000000000FFF
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at. A note asks for nothing; a problem has a remedy."""
+    """One thing that was examined. A note does not need action; a problem has a remedy."""
 
     subject: str
     level: Level
@@ -33,18 +33,18 @@ class Finding:
 
 @dataclass(frozen=True)
 class Around:
-    """What the host cannot say of itself: how it is reached, and what we saw from here."""
+    """What the survey cannot know: how this machine reaches the host, and what it saw from here."""
 
     layout: Layout
     host_key_pinned: bool
     now_epoch_seconds: float
     api_port: int
-    traefik: str  # why its API does not answer; "" when it does
-    forwards: bool  # a connection to a port of the host could be asked for
+    traefik: str  # why its API does not answer; "" if it does
+    forwards: bool  # sshd forwards connections to ports of the host
 
 
 def findings(seen: Survey, around: Around) -> tuple[Finding, ...]:
-    """Everything, in the order in which one would mend it."""
+    """Return all findings, in the order in which an operator would fix them."""
     return (
         _rights(seen, around.layout),
         *_account(seen),
@@ -52,8 +52,8 @@ def findings(seen: Survey, around: Around) -> tuple[Finding, ...]:
         _forwarding(seen, around),
         _programs(seen),
         _folders(seen, around.layout),
-        *(_room("disk", room, "make room: reconcile keeps keep_releases releases an app") for room in seen.disks),
-        *(_room("inodes", room, "remove small files, or make a larger file system") for room in seen.inodes),
+        *(_room("disk", room, "make room: reconcile keeps keep_releases releases per app") for room in seen.disks),
+        *(_room("inodes", room, "remove small files, or create a larger file system") for room in seen.inodes),
         *_memory(seen),
         _ports(seen),
         _clock(seen, around),
@@ -72,7 +72,7 @@ def findings(seen: Survey, around: Around) -> tuple[Finding, ...]:
 def _rights(seen: Survey, layout: Layout) -> Finding:
     says = {
         "root": "logs in as root",
-        "sudo": "logs in as a user who may do everything by sudo",
+        "sudo": "logs in as a user who may run anything through sudo",
         "verb": f"logs in as a user who may run {PROGRAM} only",
     }[seen.way if seen.way in ("root", "sudo") else "verb"]
     files = Files.of(layout)
@@ -83,12 +83,12 @@ def _rights(seen: Survey, layout: Layout) -> Finding:
         and (found.permissions != permissions or found.owner != "root:root" or found.sha256 != files.sha256(path))
     ]
     if wrong:
-        return Finding("root's rights", "problem", f"{says}; {', '.join(wrong)} is not as it should be", BOOTSTRAP)
+        return Finding("root access", "problem", f"{says}; {', '.join(wrong)} is not as bootstrap wrote it", BOOTSTRAP)
     if seen.way == "verb":
-        return Finding("root's rights", "ok", says)
-    have = PROGRAM in seen.files
-    remedy = f"set user: {DEPLOY_USER} in fleet.yaml" if have else f"{BOOTSTRAP}, then log in as {DEPLOY_USER}"
-    return Finding("root's rights", "note", f"{says}: more than is needed", remedy)
+        return Finding("root access", "ok", says)
+    installed = PROGRAM in seen.files
+    remedy = f"set user: {DEPLOY_USER} in fleet.yaml" if installed else f"{BOOTSTRAP}, then log in as {DEPLOY_USER}"
+    return Finding("root access", "note", f"{says}: more than reconcile needs", remedy)
 
 
 def _account(seen: Survey) -> list[Finding]:
@@ -98,8 +98,8 @@ def _account(seen: Survey) -> list[Finding]:
     faults = [f"is in the group {group}" for group in account.groups if group in ("root", "sudo", "wheel", "docker")]
     faults += [f"has a password that is {account.password}"] * (account.password != "closed")  # noqa: S105
     if not faults:
-        return [Finding("deploy user", "ok", f"{DEPLOY_USER}, by key only")]
-    remedy = f"{BOOTSTRAP}; gpasswd --delete {DEPLOY_USER} GROUP takes it out of a group"
+        return [Finding("deploy user", "ok", f"{DEPLOY_USER} logs in by key only")]
+    remedy = f"{BOOTSTRAP}; gpasswd --delete {DEPLOY_USER} GROUP removes it from a group"
     return [Finding("deploy user", "problem", f"{DEPLOY_USER} {' and '.join(faults)}", remedy)]
 
 
@@ -110,25 +110,26 @@ def _host_key(around: Around) -> Finding:
 
 
 def _forwarding(seen: Survey, around: Around) -> Finding:
-    said = {key: seen.sshd.get(key, "") for key in ("allowtcpforwarding", "disableforwarding", "permitopen")}
-    if not around.forwards or said["allowtcpforwarding"] in ("no", "remote") or said["disableforwarding"] == "yes":
+    setting = {key: seen.sshd.get(key, "") for key in ("allowtcpforwarding", "disableforwarding", "permitopen")}
+    off = setting["allowtcpforwarding"] in ("no", "remote") or setting["disableforwarding"] == "yes"
+    if not around.forwards or off:
         remedy = f"AllowTcpForwarding local for {DEPLOY_USER} in /etc/ssh/sshd_config, then systemctl reload ssh"
-        return Finding("sshd", "problem", "does not forward connections, so health cannot be asked", remedy)
+        return Finding("sshd", "problem", "does not forward connections, so health checks cannot run", remedy)
     return Finding("sshd", "ok", "forwards to ports of the host")
 
 
 def _programs(seen: Survey) -> Finding:
     missing = sorted(seen.missing & PACKAGES.keys())
     if missing:
-        packages = " ".join(sorted({PACKAGES[each] for each in missing}))
-        return Finding("programs", "problem", f"there is no {', '.join(missing)}", f"apt-get install {packages}")
-    return Finding("programs", "ok", "all that is needed is there")
+        packages = " ".join(sorted({PACKAGES[program] for program in missing}))
+        return Finding("programs", "problem", f"{', '.join(missing)} missing", f"apt-get install {packages}")
+    return Finding("programs", "ok", "every program that reconcile needs is installed")
 
 
 def _folders(seen: Survey, layout: Layout) -> Finding:
     if faults := folder_faults(seen, layout):
         return Finding("folders", "problem", "; ".join(faults), BOOTSTRAP)
-    return Finding("folders", "ok", "root's alone")
+    return Finding("folders", "ok", "only root can change them")
 
 
 def _room(what: str, room: Room, remedy: str) -> Finding:
@@ -142,14 +143,14 @@ def _memory(seen: Survey) -> list[Finding]:
     total, free, swap = (seen.memory.get(key, 0) for key in ("MemTotal", "MemAvailable", "SwapTotal"))
     says = f"{free // 1024} of {total // 1024} MiB available, {swap // 1024} MiB of swap"
     if free < LEAST_MEMORY_KIB:
-        found = Finding("memory", "problem", says, "stop something, or take a larger machine")
+        found = Finding("memory", "problem", says, "stop a program, or use a larger machine")
     elif not swap and total < 1536 * 1024 and not seen.container:
-        found = Finding("memory", "note", f"{says}: a second copy may not fit", f"{BOOTSTRAP} --swap 1G")
+        found = Finding("memory", "note", f"{says}: a second copy of an app may not fit", f"{BOOTSTRAP} --swap 1G")
     else:
         found = Finding("memory", "ok", says)
     if "memory" in seen.controllers:
         return [found, Finding("memory limits", "ok", "the kernel enforces memory_max")]
-    says, remedy = "there is no memory controller: memory_max limits nothing", "boot with cgroup_enable=memory"
+    says, remedy = "the kernel has no memory controller: memory_max has no effect", "boot with cgroup_enable=memory"
     level: Level = "note" if seen.container else "problem"
     return [found, Finding("memory limits", level, says, remedy)]
 
@@ -157,53 +158,58 @@ def _memory(seen: Survey) -> list[Finding]:
 def _ports(seen: Survey) -> Finding:
     if seen.filters_ports and seen.controllers:
         return Finding("ports", "ok", "systemd lets an app listen on its own ports only, until its next daemon-reload")
-    says = "systemd is built without BPF: an app may take the port of another that is down, until the next pass sees it"
-    return Finding("ports", "note", says, "docs/security.md; the systemd of Debian 13 holds apps to their ports")
+    says = "systemd is built without BPF: an app may take the port of one that is down, until the next pass notices it"
+    return Finding("ports", "note", says, "see docs/security.md; the systemd of Debian 13 confines apps to their ports")
 
 
 def _clock(seen: Survey, around: Around) -> Finding:
     skew = seen.now_epoch_seconds - around.now_epoch_seconds
     says = f"{abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} this machine's"
     if abs(skew) > LARGEST_SKEW_SECONDS:
-        return Finding("clock", "problem", says, "timedatectl set-ntp true, on both")
+        return Finding("clock", "problem", says, "timedatectl set-ntp true, on both machines")
     if not seen.clock_kept and not seen.container:
-        return Finding("clock", "note", "right, but nothing keeps it so", "timedatectl set-ntp true")
-    return Finding("clock", "ok", "right")
+        return Finding("clock", "note", "correct, but nothing synchronises it", "timedatectl set-ntp true")
+    return Finding("clock", "ok", "correct")
 
 
 def _traefik(seen: Survey, around: Around) -> list[Finding]:
     api = f"{around.api_port:04X}"
-    open_to = [each for each in seen.listening if each.endswith(f":{api}") and each.rpartition(":")[0] not in LOOPBACK]
+    public = [
+        address
+        for address in seen.listening
+        if address.endswith(f":{api}") and address.rpartition(":")[0] not in LOOPBACK
+    ]
     found = []
     if around.traefik:
-        remedy = "deploy/traefik/README.md; journalctl -u traefik"
+        remedy = "journalctl -u traefik; see deploy/traefik/README.md"
         found.append(Finding("traefik", "problem", f"does not answer: {around.traefik}", remedy))
     else:
         found.append(Finding("traefik", "ok", f"answers on 127.0.0.1:{around.api_port}"))
-    if open_to:
-        remedy = f'its entry point in traefik.yml must be address: "127.0.0.1:{around.api_port}"'
-        found.append(Finding("traefik", "problem", f"port {around.api_port}, its API, is open to others", remedy))
+    if public:
+        remedy = f'set address: "127.0.0.1:{around.api_port}" for its entry point in traefik.yml'
+        says = f"its API on port {around.api_port} is reachable from other machines"
+        found.append(Finding("traefik", "problem", says, remedy))
     return found
 
 
 def _dynamic_folder(seen: Survey) -> Finding:
     loose = sorted(name for name, mode in seen.dynamic.items() if not mode.by_root_alone)
     if loose:
-        says = f"others can change {', '.join(loose[:3])} in Traefik's folder: they decide who serves which domain"
+        says = f"others can change {', '.join(loose[:3])} in Traefik's folder, and so take over any domain"
         return Finding("routes", "problem", says, "chown root:root and chmod 0644 there")
-    return Finding("routes", "ok", f"{len(seen.dynamic)} files, root's alone")
+    return Finding("routes", "ok", f"{len(seen.dynamic)} files that only root can change")
 
 
 def _dynamic_files(seen: Survey) -> list[Finding]:
     bad = [(name, why) for name, text in sorted(seen.contents.items()) if (why := _why_unreadable(name, text))]
     return [
-        Finding("routes", "problem", f"{name} cannot be read ({why}): it freezes the routes of every app", "correct it")
+        Finding("routes", "problem", f"{name} cannot be read ({why}): it freezes the routes of every app", "fix it")
         for name, why in bad
     ]
 
 
 def _why_unreadable(name: str, text: str) -> str:
-    """Why Traefik cannot read the file; "" when it can, or when its Go template would have to be run first."""
+    """Say why Traefik cannot read the file; "" if it can, or if its Go template would have to be run first."""
     import tomllib
 
     import yaml
@@ -214,7 +220,7 @@ def _why_unreadable(name: str, text: str) -> str:
         content: Any = tomllib.loads(text) if name.endswith(".toml") else yaml.safe_load(text)
     except (yaml.YAMLError, tomllib.TOMLDecodeError) as error:
         return " ".join(str(error).split())[:120]
-    return "" if content is None or isinstance(content, dict) else "it is no mapping"
+    return "" if content is None or isinstance(content, dict) else "it is not a mapping"
 
 
 def _units(seen: Survey) -> list[Finding]:
@@ -223,9 +229,9 @@ def _units(seen: Survey) -> list[Finding]:
         return [Finding("sandbox", "ok", "no app runs")]
     if exposed:
         named = ", ".join(f"{unit} {value}" for unit, value in exposed)
-        remedy = "switch on again what `sandbox` of the app switches off"
-        return [Finding("sandbox", "note", f"above {MOST_EXPOSED}: {named}", remedy)]
-    return [Finding("sandbox", "ok", f"exposure of the apps at most {max(seen.exposure.values())}")]
+        remedy = "turn on again what the app's `sandbox` turns off"
+        return [Finding("sandbox", "note", f"exposure above {MOST_EXPOSED}: {named}", remedy)]
+    return [Finding("sandbox", "ok", f"exposure of the apps is at most {max(seen.exposure.values())}")]
 
 
 def _env(seen: Survey) -> Finding:
@@ -236,15 +242,15 @@ def _env(seen: Survey) -> Finding:
     )
     if loose:
         remedy = f"chown root: and chmod go= {' '.join(loose[:3])}"
-        return Finding("env files", "problem", f"others can read {', '.join(loose[:3])}: secrets stand there", remedy)
-    return Finding("env files", "ok", "root's alone")
+        return Finding("env files", "problem", f"others can read the secrets in {', '.join(loose[:3])}", remedy)
+    return Finding("env files", "ok", "only root can read them")
 
 
 def _releases(seen: Survey) -> Finding:
     if seen.loose:
-        says = f"others can change what runs: {', '.join(seen.loose)}"
+        says = f"others can change the code that runs: {', '.join(seen.loose)}"
         return Finding("releases", "problem", says, "remove the release; reconcile installs it again")
-    return Finding("releases", "ok", "root's, read-only to the apps")
+    return Finding("releases", "ok", "owned by root, read-only for the apps")
 
 
 def _needrestart(seen: Survey, layout: Layout) -> Finding:
@@ -260,13 +266,13 @@ def _journal(seen: Survey) -> Finding:
         return Finding("journal", "problem", "may take a tenth of the disk", f"{BOOTSTRAP} writes {JOURNALD}")
     if seen.journald_reads_old:
         return Finding("journal", "problem", "its limit is not in force yet", "systemctl restart systemd-journald")
-    return Finding("journal", "ok", f"at most {seen.journald_cap}")
+    return Finding("journal", "ok", f"takes at most {seen.journald_cap}")
 
 
 def _upgrades(seen: Survey) -> Finding:
     enabled = {unit for unit, (state, _) in seen.units.items() if state == "enabled"}
     if {"unattended-upgrades.service", "apt-daily-upgrade.timer"} <= enabled:
-        return Finding("upgrades", "ok", "security fixes come by themselves")
+        return Finding("upgrades", "ok", "security fixes are installed automatically")
     return Finding(
-        "upgrades", "note", "security fixes are not installed by themselves", "apt-get install unattended-upgrades"
+        "upgrades", "note", "security fixes are not installed automatically", "apt-get install unattended-upgrades"
     )

@@ -1,4 +1,4 @@
-"""A host → what it is like apart from its apps: one look."""
+"""Surveys a host: everything about it that does not concern its apps, in one look."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from reconciler.tools.look import layout_words
 
 
 async def survey(host: Transport, layout: Layout, *, as_root: bool = False) -> Survey:
-    """The survey; with `as_root` by somebody who may do everything, and not by the host's own program.
+    """Run doctor.sh on the host and return the survey.
 
-    Raises HostRefused when root's rights cannot be had."""
+    With `as_root`, the login needs full root rights and the host's own program is not used.
+    Raises HostRefused if root rights are refused or the output is not a survey.
+    """
     script = scripts.plain_script("doctor", "system")
     completed = await host.run(Command(script.text if as_root else script, layout_words(layout)), b"", 60)
     try:
         return read_survey(completed.output)
     except NotASurvey as error:
-        reason = f"it cannot be looked at ({error}): {completed.last_words}"
+        reason = f"its survey cannot be read ({error}): {completed.last_words}"
         raise HostRefused(host.name, reason, "it needs sh and GNU coreutils") from error

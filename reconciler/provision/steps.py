@@ -1,6 +1,6 @@
-"""What is missing for a bare machine to be a host: one survey → the steps, each with its reason. Pure.
+"""The steps that turn a bare machine into a host: one survey → the steps, each with its reason. Pure.
 
-The plan that people are shown and the work are this same function; after a bootstrap it must find nothing to do.
+The same function makes the plan that the operator sees and the work. After a bootstrap it must find nothing to do.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from reconciler.provision.files import JOURNALD, NEEDRESTART, Files, Script, key
 from reconciler.provision.survey import DEPLOY_USER, Mode, Survey
 from reconciler.tools.host_program import PROGRAM, SUDOERS
 
-SMALL_KIB = 1536 * 1024  # below this, a host without swap gets some
+SMALL_KIB = 1536 * 1024  # a host with less memory and no swap gets a swap file
 PROPOSED_SWAP_MIB = 1024
 CONTROLLER = "/var/lib/reconcile-controller"  # deploy/systemd
 PACKAGES = {
@@ -24,7 +24,7 @@ PACKAGES = {
 
 @dataclass(frozen=True)
 class Asked:
-    """What the person asked for: who may log in as the deploy user, and how much swap (None: as seems good)."""
+    """The operator's choices: the keys that may log in as the deploy user, and the swap (None: a default)."""
 
     layout: Layout
     public_keys: tuple[str, ...]
@@ -33,7 +33,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Step:
-    """One change of the host, and why. An `optional` one may fail without the host being less of a host."""
+    """One change of the host and its reason. If an `optional` one fails, the bootstrap still succeeds."""
 
     what: str
     reason: str
@@ -43,25 +43,25 @@ class Step:
 
 @dataclass(frozen=True)
 class Impossible:
-    """Why this machine cannot become a host as it is, and what to do."""
+    """The reason why this machine cannot become a host, and what to do about it."""
 
     reason: str
     next_step: str
 
 
 def steps(seen: Survey, asked: Asked) -> tuple[Step, ...] | Impossible:
-    """What is left to do, in order. Nothing on a host that is as it should be."""
+    """Return the steps that are left to do, in order: none on a host that is complete."""
     packages = sorted({PACKAGES[program] for program in seen.missing if program in PACKAGES})
     if packages and "apt-get" in seen.missing:
         programs = ", ".join(sorted(set(seen.missing) & PACKAGES.keys()))
         return Impossible(
             f"it has no {programs}, and no apt-get to install them with",
-            f"install {' '.join(packages)} there, then bootstrap again",
+            f"install {' '.join(packages)} there, then run bootstrap again",
         )
     if seen.account and seen.account.home.startswith(CONTROLLER):
         return Impossible(
-            f"its user {DEPLOY_USER} is that of a controller, which holds keys of its own",
-            "use another machine, or let reconcile look after this one itself: hosts: [local]",
+            f"its user {DEPLOY_USER} belongs to a controller, which holds the keys to other hosts",
+            "use another machine, or let the controller manage its own: hosts: [local]",
         )
     files = Files.of(asked.layout)
     found = [
@@ -76,9 +76,9 @@ def steps(seen: Survey, asked: Asked) -> tuple[Step, ...] | Impossible:
 
 
 def notes(seen: Survey, asked: Asked) -> tuple[str, ...]:
-    """What is left undone on purpose, and why."""
+    """Return remarks on what bootstrap leaves out on purpose, each with its reason."""
     if _swap_mib(seen, asked) and seen.container:
-        return (f"no swap file: this is a container ({seen.container}), where its owner decides about swap",)
+        return (f"no swap file: this is a container ({seen.container}), whose host decides about swap",)
     return ()
 
 
@@ -93,7 +93,7 @@ def _user(seen: Survey, asked: Asked) -> Step | None:
     account = seen.account
     reasons = []
     if account is None:
-        reasons.append("there is none")
+        reasons.append("it does not exist")
     else:
         missing = [line for line in lines if line not in account.keys]
         if missing:
@@ -107,7 +107,7 @@ def _user(seen: Survey, asked: Asked) -> Step | None:
     if not reasons:
         return None
     script = Script("user", (DEPLOY_USER,), text="".join(f"{line}\n" for line in lines))
-    return Step(f"let user {DEPLOY_USER} in", "; ".join(reasons), script)
+    return Step(f"let user {DEPLOY_USER} log in", "; ".join(reasons), script)
 
 
 def _rights(seen: Survey, files: Files) -> Step | None:
@@ -119,29 +119,29 @@ def _rights(seen: Survey, files: Files) -> Step | None:
     if not reasons:
         return None
     texts = {"program": files.texts[PROGRAM], "sudoers": files.texts[SUDOERS]}
-    return Step("give it its one program", "; ".join(reasons), Script("rights", (PROGRAM, SUDOERS), texts))
+    return Step("let it run one program as root", "; ".join(reasons), Script("rights", (PROGRAM, SUDOERS), texts))
 
 
 def _difference(found: Mode | None, sha256: str, permissions: str) -> str:
     if found is None:
-        return "is not there"
+        return "is missing"
     if found.sha256 != sha256:
-        return "is of another version"
+        return "belongs to another version"
     if found.permissions != permissions or found.owner != "root:root":
         return f"is {found.permissions} {found.owner}, not {permissions} root:root"
     return ""
 
 
 def folder_faults(seen: Survey, layout: Layout) -> list[str]:
-    """Which folders are not there, or not root's alone."""
+    """Return a sentence for every folder that is missing, or that others than root can change."""
     private = {layout.env, layout.state}
     faults = []
     for path in (layout.releases, layout.env, layout.units, layout.state, _parent(layout.traefik), layout.traefik):
         folder = seen.folders.get(path)
         if folder is None:
-            faults.append(f"{path} is not there")
+            faults.append(f"{path} is missing")
         elif folder.kind != "d":
-            faults.append(f"{path} is no folder")
+            faults.append(f"{path} is not a folder")
         elif not folder.by_root_alone or (path in private and folder.permissions != "700"):
             faults.append(f"{path} is {folder.permissions} {folder.owner}")
     return faults
@@ -152,22 +152,22 @@ def _folders(seen: Survey, layout: Layout) -> Step | None:
     if not faults:
         return None
     words = (layout.releases, layout.env, layout.units, layout.state, layout.traefik)
-    return Step("make the folders", "; ".join(faults), Script("folders", words))
+    return Step("create the folders", "; ".join(faults), Script("folders", words))
 
 
 def _quiet_system(seen: Survey, files: Files) -> Step | None:
-    reasons, put = [], {}
+    reasons, paths = [], {}
     if _difference(seen.files.get(NEEDRESTART), files.sha256(NEEDRESTART), "644"):
         reasons.append("needrestart may restart apps after an upgrade")
-        put["needrestart"] = NEEDRESTART
+        paths["needrestart"] = NEEDRESTART
     ours = seen.files.get(JOURNALD)
     if not seen.journald_cap or (ours and _difference(ours, files.sha256(JOURNALD), "644")) or seen.journald_reads_old:
         reasons.append("the journal may fill the disk")
-        put["journald"] = JOURNALD
+        paths["journald"] = JOURNALD
     if not reasons:
         return None
     texts = {"needrestart": files.texts[NEEDRESTART], "journald": files.texts[JOURNALD]}
-    words = tuple(f"{name}={path}" for name, path in put.items())
+    words = tuple(f"{name}={path}" for name, path in paths.items())
     return Step("keep the system from disturbing apps", "; ".join(reasons), Script("quiet", words, texts))
 
 
@@ -176,12 +176,12 @@ def _swap(seen: Survey, asked: Asked) -> Step | None:
     if not mib or seen.container:
         return None
     total = seen.memory.get("MemTotal", 0) // 1024
-    reason = "asked for" if asked.swap_mib else f"{total} MiB of memory and no swap"
+    reason = "requested with --swap" if asked.swap_mib else f"{total} MiB of memory and no swap"
     return Step(f"add {mib} MiB of swap", reason, Script("swap", (str(mib),)), optional=True)
 
 
 def _swap_mib(seen: Survey, asked: Asked) -> int:
-    """How much swap is to be made; 0 where there is some, or enough memory."""
+    """Return the size of the swap file to create; 0 if the host has swap or enough memory."""
     if seen.memory.get("SwapTotal", 0) > 0:
         return 0
     if asked.swap_mib is not None:

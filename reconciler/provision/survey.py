@@ -1,4 +1,4 @@
-"""Reading what `scripts/doctor.sh` prints: what a host is like apart from its apps. Pure."""
+"""Reads the output of `scripts/doctor.sh`: everything about a host that does not concern its apps. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LARGEST = 10**15
 
 @dataclass(frozen=True)
 class Mode:
-    """A file or folder: `f` or `d` and so on, its permissions in octal, and `user:group`."""
+    """A file or folder: its kind (`f`, `d` …, as `find` prints it), permissions in octal, and `user:group`."""
 
     kind: str
     permissions: str
@@ -23,13 +23,13 @@ class Mode:
 
     @property
     def by_root_alone(self) -> bool:
-        """Nobody but root can change it."""
+        """True if only root can change it."""
         return self.owner.startswith("root:") and int(self.permissions, 8) & 0o022 == 0
 
 
 @dataclass(frozen=True)
 class Account:
-    """The deploy user. `password` is closed, set or empty; `keys` are its lines of authorized_keys."""
+    """The deploy user. `password` is `closed`, `set` or `empty`; `keys` are the lines of its authorized_keys."""
 
     home: str
     shell: str
@@ -41,7 +41,7 @@ class Account:
 
 @dataclass(frozen=True)
 class Room:
-    """Of one file system, in KiB or in inodes."""
+    """The total and free space of one file system, in KiB or in inodes."""
 
     path: str
     total: int
@@ -50,12 +50,12 @@ class Room:
 
 @dataclass(frozen=True)
 class Survey:
-    """One look at a host; what could not be found out is empty."""
+    """One survey of a host. A field that could not be determined is empty."""
 
-    way: str  # root, sudo, or verb: how the look became root
+    way: str  # root, sudo, or verb (through reconcile-host): how the script became root
     os: str
     container: str
-    missing: frozenset[str]  # programs
+    missing: frozenset[str]  # programs that are not installed
     account: Account | None
     files: dict[str, Mode]
     folders: dict[str, Mode]
@@ -69,28 +69,28 @@ class Survey:
     sshd: dict[str, str]
     journald_cap: str
     journald_reads_old: bool
-    units: dict[str, tuple[str, str]]  # enabled, active
-    listening: tuple[str, ...]  # address:port as /proc/net/tcp has them
+    units: dict[str, tuple[str, str]]  # (enabled, active), as systemctl says
+    listening: tuple[str, ...]  # address:port in hexadecimal, as in /proc/net/tcp
     env: dict[str, Mode]
     apps: tuple[str, ...]
-    loose: tuple[str, ...]  # in releases, not root's or changeable by others
-    exposure: dict[str, float]  # of units, as systemd-analyze security counts
-    dynamic: dict[str, Mode]
-    contents: dict[str, str] = field(repr=False)  # of the dynamic files
+    loose: tuple[str, ...]  # files of releases that root does not own or that others can change
+    exposure: dict[str, float]  # per unit, from `systemd-analyze security`
+    dynamic: dict[str, Mode]  # the files in Traefik's folder
+    contents: dict[str, str] = field(repr=False)  # of the files in Traefik's folder
 
 
 class NotASurvey(ValueError):
-    """The text is cut off, or something else."""
+    """The text is cut off, or is not a survey."""
 
 
 def read_survey(data: bytes) -> Survey:
-    """One survey. Raises NotASurvey when it is not whole."""
+    """Read one survey. Raises NotASurvey if it is cut off or malformed."""
     try:
         parts = read_parts(data)
     except Unreadable as error:
         raise NotASurvey(str(error)) from None
     if [part.kind for part in parts] != ["survey"]:
-        raise NotASurvey("the answer is not whole")
+        raise NotASurvey("the output is incomplete")
     try:
         return _survey(_Lines(parts[0].text.split("\n")))
     except Unfit as error:
@@ -179,13 +179,14 @@ def _modes(lines: _Lines, key: str) -> Iterator[tuple[str, Mode]]:
 
 def _permissions(text: str) -> str:
     if not re.fullmatch("[0-7]{1,5}", text):
-        raise Unfit("the permissions of a file are not of the form they have")
+        raise Unfit("the permissions of a file are not an octal number")
     return text
 
 
 def _rooms(lines: _Lines, key: str) -> Iterator[Room]:
     for path, total, free in lines.words(key, 3):
-        if re.fullmatch("[0-9]{1,18}", total) and re.fullmatch("[0-9]{1,18}", free):  # some count no inodes
+        # Some file systems do not count inodes.
+        if re.fullmatch("[0-9]{1,18}", total) and re.fullmatch("[0-9]{1,18}", free):
             yield Room(path, int(total), int(free))
 
 

@@ -128,9 +128,9 @@ def test_a_second_bootstrap_changes_nothing(bare: Machine, environ: dict[str, st
         ("host key", 30),  # in the first step
         ("done: let user", 0),
         ("done: let user", 40),  # in the second
-        ("done: give it", 0),
-        ("done: make the", 0),
-        ("done: make the", 30),  # in the last
+        ("done: let it run", 0),
+        ("done: create the", 0),
+        ("done: create the", 30),  # in the last
         ("done: keep the", 0),
     ],
 )
@@ -185,7 +185,7 @@ def test_a_host_of_another_version_is_named(bare: Machine, environ: dict[str, st
     assert "belongs to another version of reconcile" in asked.stdout
     assert bootstrap(tmp_path, environ, bare, "--yes").code == 0
     asked = reconcile(("doctor", bare.name), tmp_path, environ)
-    assert "root's rights  logs in as a user who may run /usr/local/sbin/reconcile-host only" in asked.stdout
+    assert "root access    logs in as a user who may run /usr/local/sbin/reconcile-host only" in asked.stdout
 
 
 def test_a_program_that_is_missing_is_installed_or_named(
@@ -199,7 +199,7 @@ def test_a_program_that_is_missing_is_installed_or_named(
     assert (named.code, named.err) == (
         1,
         f"host {bare.name}: it has no flock, and no apt-get to install them with\n"
-        "next: install util-linux there, then bootstrap again\n",
+        "next: install util-linux there, then run bootstrap again\n",
     )
     bare.write(
         "/usr/bin/apt-get",

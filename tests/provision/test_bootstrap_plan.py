@@ -38,7 +38,12 @@ def planned(seen: Survey, asked: Asked = ASKED) -> list[str]:
     return [step.what for step in plan]
 
 
-ALL = ["let user reconcile in", "give it its one program", "make the folders", "keep the system from disturbing apps"]
+ALL = [
+    "let user reconcile log in",
+    "let it run one program as root",
+    "create the folders",
+    "keep the system from disturbing apps",
+]
 
 
 def test_a_bare_host_needs_all_of_it() -> None:
@@ -47,7 +52,7 @@ def test_a_bare_host_needs_all_of_it() -> None:
 
     assert not isinstance(plan, Impossible)
     assert [step.what for step in plan] == ALL
-    assert plan[0].reason == "there is none"
+    assert plan[0].reason == "it does not exist"
     assert all(step.reason for step in plan)
 
 
@@ -88,7 +93,7 @@ def test_a_folder_that_others_could_change_is_mended(folder: str, mode: Mode) ->
     """Who may write to Traefik's folder decides who serves which domain."""
     seen = ready()
 
-    assert planned(replace(seen, folders={**seen.folders, folder: mode})) == ["make the folders"]
+    assert planned(replace(seen, folders={**seen.folders, folder: mode})) == ["create the folders"]
 
 
 def test_a_new_key_is_let_in() -> None:
@@ -134,7 +139,7 @@ def test_what_cannot_be_installed_is_named() -> None:
 
     assert plan == Impossible(
         "it has no flock, tar, and no apt-get to install them with",
-        "install tar util-linux there, then bootstrap again",
+        "install tar util-linux there, then run bootstrap again",
     )
     assert planned(replace(bare(), missing=frozenset({"flock"})))[0] == "install packages"
 
