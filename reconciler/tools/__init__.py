@@ -1,1 +1,1 @@
-"""All we know of one outside program, one file each: text in, text out. Pure: no file is read here but package data."""
+"""All our knowledge of outside programs, one file each: text in, text out. Pure: reads no files but package data."""

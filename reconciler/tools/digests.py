@@ -1,4 +1,4 @@
-"""Short names for bytes. Pure."""
+"""Short digests of values. Pure."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ import json
 
 
 def digest(value: object) -> str:
-    """The first 12 hex digits of the sha256 of a JSON value, the same in every process."""
+    """Return the first 12 hex digits of the sha256 of a JSON value. It is the same in every process."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]

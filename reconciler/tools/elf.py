@@ -1,7 +1,7 @@
-"""What a release needs from a host, and which of these needs a host does not meet. PURE.
+"""Compares what the programs of a release need with what a host offers. PURE.
 
-Blind to libraries opened by name while running and to CPU levels such as x86-64-v3.
-What is unknown is never refused.
+It does not see libraries that a program opens by name at run time, or CPU levels such as x86-64-v3.
+A need that cannot be judged is never a refusal.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from reconciler.tools.elf_image import ElfFile, read_elf, version_number
 __all__ = ["ElfFile", "HostAbi", "Requirements", "read_elf", "unmet_needs"]
 
 _SAME_MACHINE: Final = {"amd64": "x86_64", "arm64": "aarch64", "i486": "i386", "i586": "i386", "i686": "i386"}
-# A 64-bit host that may run 32-bit programs too, if their libraries are there: told, not refused.
+# A 64-bit host may also run 32-bit programs if it has their libraries: this gives a warning, not a refusal.
 _MAY_ALSO_RUN: Final = {("x86_64", "i386"), ("aarch64", "arm")}
 _USUAL_LOADER = re.compile(r"/(usr/)?lib(32|64|x32)?/[^/]+")
 
@@ -32,7 +32,7 @@ class Requirements:
 
 @dataclass(frozen=True)
 class HostAbi:
-    """What a host offers; an empty field is unknown and nothing is refused for it."""
+    """What a host offers. An empty field is unknown and never causes a refusal."""
 
     machine: str = ""  # `uname -m`
     libc: str = ""  # "glibc 2.36", "musl 1.2.4", "musl"
@@ -41,10 +41,10 @@ class HostAbi:
 
 
 def unmet_needs(requirements: Requirements, host: HostAbi) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """(refusals, warnings): why the release cannot run on the host, and what in it may not work there.
+    """Return (refusals, warnings): why the release cannot run on the host, and which parts may not work there.
 
-    Programs in `bin/` and `erts-*/bin/`, and the shipped libraries they name, can refuse. What is loaded only
-    if somebody asks for it (epmd, `lib/*/priv/`, other shared objects) can warn.
+    Programs in `bin/` and `erts-*/bin/`, and the shipped libraries that they name, cause refusals. Files that are only
+    loaded on demand (epmd, `lib/*/priv/`, other shared objects) cause warnings.
     """
     vital = _vital_files(requirements)
     fitting, refusals, warnings = _select_for_machine(requirements.files, vital, host)
@@ -62,7 +62,7 @@ def unmet_needs(requirements: Requirements, host: HostAbi) -> tuple[tuple[str, .
 
 
 def _vital_files(requirements: Requirements) -> frozenset[str]:
-    """The paths of the files that the app cannot start without, as far as their places and needs tell."""
+    """Return the paths of the files that the app cannot start without, judging by their folders and needs."""
     candidates = [file for file in requirements.files if not _is_optional(file.path)]
     roots = [file for file in candidates if _is_program_folder(file.path)]
     roots = roots or [file for file in candidates if file.interpreter] or candidates
@@ -77,7 +77,7 @@ def _vital_files(requirements: Requirements) -> frozenset[str]:
 def _select_for_machine(
     files: Sequence[ElfFile], vital: frozenset[str], host: HostAbi
 ) -> tuple[list[ElfFile], list[str], list[str]]:
-    """The files built for the host's machine, and what to say about the others."""
+    """Return the files built for the host's machine, and the refusals and warnings about the others."""
     machine = _SAME_MACHINE.get(host.machine, host.machine)
     machine = "arm" if machine.startswith("armv") else machine
     fitting = [file for file in files if not machine or file.machine in ("", machine)]
@@ -85,7 +85,7 @@ def _select_for_machine(
     warnings: list[str] = []
     for other in sorted({file.machine for file in files} - {file.machine for file in fitting}):
         strange = [file for file in files if file.machine == other]
-        # Bundles for several machines exist, so a file that fits excuses the rest; not in an Erlang runtime.
+        # Some bundles are for several machines: one vital file that fits is enough, but not in an Erlang runtime.
         fatal = any(file.path in vital and file.path.startswith("erts-") for file in strange)
         fatal = fatal or (any(file.path in vital for file in strange) and not any(f.path in vital for f in fitting))
         count = f"{_file_names(strange)} is" if len(strange) == 1 else f"{len(strange)} files are"
@@ -95,7 +95,7 @@ def _select_for_machine(
 
 
 def _select_for_libc(files: Sequence[ElfFile], host: HostAbi, sentences: list[str]) -> list[ElfFile]:
-    """The files whose loader is not of another libc than the host's; the others become a sentence."""
+    """Return the files whose loader does not belong to another libc than the host's; add a sentence for the rest."""
     family = host.libc.partition(" ")[0]
     other = {"glibc": "musl", "musl": "glibc"}.get(family, "")
     strange = [file for file in files if other and _libc_of(file) == other]
@@ -115,7 +115,7 @@ def _version_sentences(files: Sequence[ElfFile], prefix: str, offered: str, ship
     ]
     if not asked:
         return []
-    highest = max(asked, key=lambda one: one[0])
+    highest = max(asked, key=lambda need: need[0])
     strange = list(dict.fromkeys([highest[2], *(file for _, _, file in asked)]))
     verb = "needs" if len(strange) == 1 else "need"
     return [f"{_file_names(strange)} {verb} {highest[1]}, the host has {'.'.join(map(str, has))}"]
@@ -163,7 +163,7 @@ def _is_program_folder(path: str) -> bool:
 
 
 def _has_own_runpath(file: ElfFile) -> bool:
-    """Whether the file also searches a folder that `ldconfig -p` does not know of."""
+    """True if the file also searches a folder that `ldconfig -p` does not list."""
     return any(folder.startswith("/") for folder in file.runpath.split(":"))
 
 

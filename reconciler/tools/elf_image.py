@@ -1,6 +1,6 @@
-"""One ELF file, read: what machine it is for and what it needs. PURE; bytes in, values out.
+"""Reads one ELF file: the machine it is for, and what it needs. PURE; bytes in, values out.
 
-Just enough of the format for that, and safe with made-up files: every offset is checked, every loop bounded.
+It knows just enough of the format for that, and is safe with forged files: every offset is checked, every loop bounded.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from typing import Final
 Bytes = bytes | memoryview
 
 _MAGIC: Final = b"\x7fELF"
-# As `uname -m` says it.
+# The names are those of `uname -m`.
 _MACHINES: Final = {3: "i386", 8: "mips", 20: "ppc", 21: "ppc64", 22: "s390x", 40: "arm", 62: "x86_64"}
 _MACHINES.update({183: "aarch64", 243: "riscv64", 258: "loongarch64"})
 _PT_LOAD, _PT_DYNAMIC, _PT_INTERP = 1, 2, 3
 _DT_NEEDED, _DT_STRTAB, _DT_SONAME, _DT_RPATH, _DT_RUNPATH = 1, 5, 14, 15, 29
 _DT_VERNEED, _DT_VERNEEDNUM = 0x6FFFFFFE, 0x6FFFFFFF
-# No real file comes near these; a made-up one must not keep us busy.
+# No real file comes near these limits, and a forged one must not keep us busy.
 _MOST_HEADERS, _MOST_DYNAMIC, _MOST_LIBRARIES, _MOST_VERSIONS = 512, 4096, 256, 1024
 _LONGEST_NAME, _LONGEST_PATH = 256, 4096
 
 _VERSION_NUMBER = re.compile(r"(?:^|[_ ])(\d{1,9}(?:\.\d{1,9}){0,5})$")
-_BY_ANOTHER_NAME: Final = {"GLIBC_ABI_DT_RELR": "GLIBC_2.36"}
+_SAME_VERSION: Final = {"GLIBC_ABI_DT_RELR": "GLIBC_2.36"}
 
 
 @dataclass(frozen=True)
 class ElfFile:
-    """What one program or shared object says about itself; an empty field is unknown."""
+    """The needs of one program or shared object. An empty field is unknown."""
 
     path: str
     machine: str = ""
@@ -47,14 +47,14 @@ class _Unreadable(Exception):
 
 
 def read_elf(path: str, content: Bytes) -> ElfFile | None:
-    """What `content` needs; None when it is no program and no shared object. Never raises."""
+    """Read the needs of `content`. Returns None if it is neither a program nor a shared object. Never raises."""
     if len(content) < 20 or bytes(content[:4]) != _MAGIC:
         return None
     if content[4] not in (1, 2) or content[5] not in (1, 2):
         return ElfFile(path, readable=False)
     image = _Image(content)
     kind, machine = image.unpack("HH", 16)
-    if kind not in (2, 3):  # ET_EXEC, ET_DYN; an object file or a core is nobody's to run
+    if kind not in (2, 3):  # not ET_EXEC or ET_DYN: an object file or a core dump, which cannot be run
         return None
     name = _MACHINES.get(machine, f"machine {machine}")
     name = "ppc64le" if name == "ppc64" and image.little else name
@@ -65,7 +65,7 @@ def read_elf(path: str, content: Bytes) -> ElfFile | None:
 
 
 class _Image:
-    """Numbers and texts of an ELF file by file offset, and its segments."""
+    """An ELF file whose numbers and texts are read by file offset, and its segments."""
 
     def __init__(self, content: Bytes) -> None:
         self.content, self.wide, self.little = content, content[4] == 2, content[5] == 1
@@ -82,7 +82,7 @@ class _Image:
         end = piece.find(b"\0")
         if end < 0:
             raise _Unreadable
-        # Latin-1 reads any byte; what is left out could only spoil a message or a line.
+        # Latin-1 decodes any byte. Unprintable characters are dropped, since they could only spoil a message.
         return "".join(letter for letter in piece[:end].decode("latin-1") if letter.isprintable())
 
     def load_segments(self) -> None:
@@ -142,7 +142,7 @@ def _read_image(path: str, machine: str, image: _Image) -> ElfFile:
 
 
 def _versions(image: _Image, texts: int, dynamic: dict[int, int]) -> tuple[tuple[str, str], ...]:
-    """The highest version asked for, for each library and prefix (GLIBC, GLIBCXX, CXXABI …)."""
+    """Return the highest version needed of each library and prefix (GLIBC, GLIBCXX, CXXABI …)."""
     if _DT_VERNEED not in dynamic:
         return ()
     highest: dict[tuple[str, str], str] = {}
@@ -157,7 +157,7 @@ def _versions(image: _Image, texts: int, dynamic: dict[int, int]) -> tuple[tuple
                 raise _Unreadable
             _, _, _, name, step = image.unpack("IHHII", at)
             version = image.text(texts + name)
-            version = _BY_ANOTHER_NAME.get(version, version)
+            version = _SAME_VERSION.get(version, version)
             prefix = version.rpartition("_")[0]
             kept = highest.setdefault((library, prefix), version)
             if version_number(version) > version_number(kept):
@@ -168,6 +168,6 @@ def _versions(image: _Image, texts: int, dynamic: dict[int, int]) -> tuple[tuple
 
 
 def version_number(version: str) -> tuple[int, ...]:
-    """(2, 34) for "GLIBC_2.34", "glibc 2.34" and "2.34"; () for what is no number, such as GLIBC_PRIVATE."""
+    """Return (2, 34) for "GLIBC_2.34", "glibc 2.34" and "2.34", and () without a number, as for GLIBC_PRIVATE."""
     found = _VERSION_NUMBER.search(version)
     return tuple(int(part) for part in found[1].split(".")) if found else ()

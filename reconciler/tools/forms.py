@@ -1,8 +1,8 @@
-r"""The form of what a template can make: one regular expression that a host's `grep -xE` takes. Pure.
+r"""Turns a template into the form of its possible results: one regular expression for a host's `grep -xE`. Pure.
 
-reconcile-host writes no unit and no route but those that our own templates could have made. Each `{{ expression }}`
-needs a line in the table of what it can become; one that has none fails here, and with it the tests, not the host.
-grep knows lines only, so the guard puts \001 for each line end, in the form as in the text.
+reconcile-host writes a unit or a route only if one of our own templates could have made it. Each `{{ expression }}`
+needs an entry in the table of its possible values; a missing one fails here, in the tests, and not on a host.
+grep works on lines only, so the guard replaces each line end with \001, in the form and in the text.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ _BLOCKS = {"if": ("(", ")?"), "for": ("(", ")*")}
 
 
 class FormUnknown(ValueError):
-    """A template says something whose form nobody wrote down."""
+    """A template has an expression or block whose form is not known."""
 
 
 def form_of(template: str, expressions: Mapping[str, str]) -> str:
-    """All texts of this template as a POSIX extended regular expression."""
+    """Return a POSIX extended regular expression for all texts that this template can make. Raises FormUnknown."""
     parts = _TAG.split(template)
     form, open_blocks = "", list[str]()
     for number, part in enumerate(parts):
@@ -38,9 +38,9 @@ def form_of(template: str, expressions: Mapping[str, str]) -> str:
 
 
 def decide_blocks(template: str, **facts: bool) -> str:
-    """The template where these names are known: of the blocks that ask for nothing else, one side is left.
+    """Return the template with the `if` blocks on these names decided: only the side for their value is left.
 
-    No text of the other side fits its form any more. Raises FormUnknown where another block stands within such a one.
+    Its form then does not match texts of the other side. Raises FormUnknown if such a block holds another one.
     """
     for name, value in facts.items():
 
@@ -54,7 +54,7 @@ def decide_blocks(template: str, **facts: bool) -> str:
 
 
 def escape(text: str) -> str:
-    """The text itself, as a regular expression."""
+    """Return a regular expression for exactly this text."""
     return re.sub(r"([\\.^$*+?()\[\]{}|])", r"\\\1", text)
 
 
@@ -62,7 +62,7 @@ def _value(expression: str, expressions: Mapping[str, str]) -> str:
     if found := _CHOICE.fullmatch(expression):
         return f"({found[1]}|{found[2]})"
     if expression not in expressions:
-        raise FormUnknown(f"nobody said what {{{{ {expression} }}}} may become")
+        raise FormUnknown(f"the values of {{{{ {expression} }}}} are not known")
     return expressions[expression]
 
 
@@ -79,4 +79,4 @@ def _block(words: str, open_blocks: list[str]) -> str:
         return "|"
     if kind in ("endif", "endfor"):
         return open_blocks.pop()
-    raise FormUnknown(f"nobody said what {{% {words} %}} makes")
+    raise FormUnknown(f"the form of {{% {words} %}} is not known")

@@ -1,7 +1,7 @@
-"""What a host prints, in parts that say how many bytes they have: read strictly, so that no value can be a part. Pure.
+"""Splits what a host prints into parts. Each part states its length, so that a value cannot pass for a part. Pure.
 
-`part` in `scripts/look.sh` writes them. Lines between the parts that stand before the first look at the host are of the
-programs that an action ran, and say nothing to us.
+`part` in `scripts/look.sh` writes them. Lines before the parts of the look come from programs that the action ran, and
+are skipped.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from dataclasses import dataclass
 
 from reconciler.words import printable
 
-LARGEST_PART_BYTES = 4 * 1024 * 1024  # of an app look.sh prints no larger one than 256 KiB
+LARGEST_PART_BYTES = 4 * 1024 * 1024  # look.sh prints at most 256 KiB per app
 MOST_PARTS = 5_000
 _HEAD = re.compile(rb"@@ ([a-z]{1,20}) (-|[a-z][a-z0-9_-]{0,30}) (0|[1-9][0-9]{0,6})\n")
 
 
 class Unreadable(ValueError):
-    """The text is not a whole reply: cut off, or not from our script."""
+    """The text is not a complete reply: it was cut off, or does not come from our script."""
 
 
 class Unfit(ValueError):
-    """One record of an app that no host of ours prints. `str()` says which, fit to print; `next_step` what to do."""
+    """A record of an app has a form that our scripts never print. `str()` says which, `next_step` what to do."""
 
     def __init__(self, message: str, next_step: str | None = None) -> None:
         super().__init__(printable(message))
@@ -30,20 +30,20 @@ class Unfit(ValueError):
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a reply. Only its name and kind are known to be of a sound form."""
+    """One part of a reply. Its kind and name were checked; its text was not."""
 
     kind: str
-    name: str  # of the app it tells of, or -
+    name: str  # the app that it describes, or -
     text: str
 
     @property
     def lines(self) -> list[str]:
-        """The lines that are not empty. Not where Unicode ends one: apps write some of it."""
+        """The lines that are not empty. Only \\n ends a line: apps may write Unicode's other line ends."""
         return [line for line in self.text.split("\n") if line]
 
 
 def read_parts(data: bytes) -> list[Part]:
-    """The parts up to the one that says `end`. Raises Unreadable when there is none, or when a length is wrong."""
+    """Return the parts before the one of kind `end`. Raises Unreadable if there is none, or if a length is wrong."""
     parts: list[Part] = []
     at = 0
     while len(parts) < MOST_PARTS:
@@ -54,7 +54,7 @@ def read_parts(data: bytes) -> list[Part]:
         size, begin = int(found[3]), found.end()
         at = begin + size + 1
         if size > LARGEST_PART_BYTES or data[at - 1 : at] != b"\n":
-            raise Unreadable("the reply is not whole")
+            raise Unreadable("the reply is incomplete")
         part = Part(found[1].decode(), found[2].decode(), data[begin : at - 1].decode(errors="replace"))
         if part.kind == "end":
             return parts
@@ -65,12 +65,12 @@ def read_parts(data: bytes) -> list[Part]:
 def _next_line(data: bytes, at: int, *, begun: bool) -> int:
     end = data.find(b"\n", at)
     if begun or end < 0:
-        raise Unreadable("the reply is not whole")
+        raise Unreadable("the reply is incomplete")
     return end + 1
 
 
 def number(text: str, most: int, what: str) -> int:
-    """A whole number in plain digits, no larger than `most`. Raises Unfit."""
+    """Read a whole number in ASCII digits that is not larger than `most`. Raises Unfit, which calls it `what`."""
     if not re.fullmatch(r"[0-9]{1,18}", text) or int(text) > most:
-        raise Unfit(f"{what} is no number that it can be")
+        raise Unfit(f"{what} is not a valid number")
     return int(text)

@@ -1,13 +1,13 @@
-"""reconcile-host: the one program that a login without root's rights may run as root. Pure.
+"""reconcile-host: the one program that a login without root rights may run as root. Pure.
 
-It is put together from the very scripts that root is sent, behind a guard (`verbs/head.sh`) that judges every argument
-and everything on stdin. What a script takes stands in its first line, its signature:
+It is made of the same scripts that a root login runs, behind a guard (`verbs/head.sh`) that checks every argument and
+all of stdin. The first line of a script, its signature, says what it takes:
 
     # SHAPE KIND KIND label(one|other) KIND…; stdin: WHAT. Prose, or : and prose
 
 SHAPE is `plain` (stands alone), `change` (an action: prelude and look before it, the frame behind it), `look` or `end`,
-or `root` (no verb: only a login as root runs it). A script whose signature has a word that is not known here cannot be
-reached by its verb: `unreachable_scripts` names it.
+or `root` (no verb: only a root login can run it). A script whose signature has an unknown word does not get a verb:
+`unreachable_scripts` names it.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from reconciler.tools.traefik import HTPASSWD_LINE
 
 PROGRAM = "/usr/local/sbin/reconcile-host"
 SUDOERS = "/etc/sudoers.d/reconcile"
-# What an app may be given that makes nobody root: low ports, memory that is not swapped out.
+# The capabilities that do not make an app root: low ports, and memory that is not swapped out.
 CAPABILITIES = "CAP_NET_BIND_SERVICE CAP_IPC_LOCK"
-PARTS = ("system", "prelude", "taken", "release", "sandbox", "change")  # of every action; no verbs
-OF_A_USER = ("user", "lingers", "exec_user", "logs_user")  # for hosts where nobody becomes root
+PARTS = ("system", "prelude", "taken", "release", "sandbox", "change")  # shared parts of scripts, not verbs
+OF_A_USER = ("user", "lingers", "exec_user", "logs_user")  # for scope user, which does not need root
 
 _SIGNATURE = re.compile(r"# (plain|change|look|end|root)((?: [^ :;.]+)*)(?:; stdin: ([a-z, ]+))?(?:[:.].*)?")
 _FOLDERS = {"releases": "RELEASES", "env": "ENV", "units": "UNITS", "state": "STATE", "traefik": "ROUTES"}
@@ -41,7 +41,7 @@ _KINDS = {
     **dict.fromkeys(("seconds", "milliseconds", "restarts", "lines"), "number"),
     **dict.fromkeys(("bytes-of-sums", "bytes-of-tree", "needed-KiB", "epmd-port"), "number"),
     **dict.fromkeys(("command", "zflags"), "text"),
-    "take-over": "nothing",  # only root takes over what somebody set up by hand
+    "take-over": "nothing",  # only a root login takes over a Traefik that was set up by hand
     "node-root": "node_root",
     "program": "name",
     "attempt": "token",
@@ -76,7 +76,7 @@ _UNIT_WORDS = {
 _TEXTS = rf"\[{_JSON_TEXT}(, {_JSON_TEXT})*\]"
 _MAIN = rf'\{{"main": {_JSON_TEXT}\}}'
 _PAIRS = rf"\{{{_JSON_TEXT}: {_JSON_TEXT}(, {_JSON_TEXT}: {_JSON_TEXT})*\}}"
-# What a router, a middleware or a service may say: no file of the host, no other machine.
+# The lines that a router, a middleware or a service may have. None can name a file of the host or another machine.
 _ROUTE_LINES = (
     rf"rule: {_JSON_TEXT}",
     r'entryPoints: \["[A-Za-z0-9][A-Za-z0-9_-]*"\]',
@@ -107,12 +107,12 @@ _ROUTE_WORDS = {
 
 
 class SignatureUnknown(ValueError):
-    """A script says nothing of its arguments that could be checked."""
+    """The signature of a script is missing, or has a word that cannot be checked."""
 
 
 @dataclass(frozen=True)
 class Signature:
-    """What a script takes: its shape, the kinds of its own arguments, and what stands on stdin."""
+    """What a script takes: its shape, the kinds of its own arguments, and its stdin."""
 
     shape: str
     words: tuple[str, ...]
@@ -120,7 +120,7 @@ class Signature:
 
 
 def read_signature(first_line: str) -> Signature:
-    """The signature in the first line of a script."""
+    """Read the signature in the first line of a script. Raises SignatureUnknown."""
     found = _SIGNATURE.fullmatch(first_line)
     if not found:
         raise SignatureUnknown(f"not a signature: {first_line[:60]}")
@@ -129,7 +129,7 @@ def read_signature(first_line: str) -> Signature:
 
 @cache
 def verbs() -> dict[str, Signature]:
-    """Every script that can be reached, in order. What has no signature, or one with unknown words, is not there."""
+    """Return every script that has a verb, by name, in order: those whose signature is valid and not `root`."""
     found = {
         name: signature for name, signature in sorted(_all_signatures().items()) if isinstance(signature, Signature)
     }
@@ -137,8 +137,8 @@ def verbs() -> dict[str, Signature]:
 
 
 def unreachable_scripts() -> dict[str, str]:
-    """Why a script cannot be reached by a login that is not root's."""
-    return {name: said for name, said in sorted(_all_signatures().items()) if isinstance(said, str)}
+    """Return the scripts whose signature is not valid, each with the reason: only a root login can run them."""
+    return {name: reason for name, reason in sorted(_all_signatures().items()) if isinstance(reason, str)}
 
 
 @cache
@@ -158,12 +158,12 @@ def _all_signatures() -> dict[str, Signature | str]:
 
 @cache
 def verbs_digest() -> str:
-    """What reconcile-host was made from; two that differ in it must not talk to each other."""
+    """Return the digest of all that reconcile-host is made from. Both sides must have the same one."""
     return digest([_template(), *_forms(Layout().model_dump()).values()])
 
 
 def verb_file(layout: Layout) -> str:
-    """The text of reconcile-host for a host with these folders."""
+    """Return the text of reconcile-host for a host with these folders."""
     folders = layout.model_dump()
     constants = "".join(f"{name}={shlex.quote(folders[key])}\n" for key, name in _FOLDERS.items())
     lines = _template().split("@@LAYOUT@@\n")
@@ -172,12 +172,12 @@ def verb_file(layout: Layout) -> str:
 
 
 def sudoers_text(user: str) -> str:
-    """The one line that lets this user run reconcile-host as root, and nothing else."""
+    """Return the sudoers line that lets this user run reconcile-host as root, and nothing else."""
     return f"{user} ALL=(root) NOPASSWD: {PROGRAM}\n"
 
 
 def _forms(folders: dict[str, str]) -> dict[str, str]:
-    """All that is written for another program, and what it may look like on a host with these folders."""
+    """Return the form (a regular expression) of each file that reconcile-host writes for another program."""
     return {
         "UNIT_FORM": _unit_form(folders, proxy=False),
         "PROXY_FORM": _unit_form(folders, proxy=True),
@@ -205,13 +205,13 @@ def _route_form(folder: str) -> str:
 
 @cache
 def _template() -> str:
-    """Everything but the host's own folders."""
-    names = {shape: [name for name, each in verbs().items() if each.shape == shape] for shape in ("plain", "change")}
+    """Return the program's text without the host's own folders and digest."""
+    names = {shape: [name for name, verb in verbs().items() if verb.shape == shape] for shape in ("plain", "change")}
     guards = "".join(_branch(name, _guard(signature)) for name, signature in verbs().items())
     plain = "".join(_branch(name, own_text(name)) for name in names["plain"])
     changes = "".join(_branch(name, own_text(name)) for name in names["change"])
     parts = (
-        # Of the caller's environment nothing comes in.
+        # `env -i` drops the caller's environment.
         "#!/usr/bin/env -S -i WAY=verb PATH=/usr/sbin:/usr/bin:/sbin:/bin /bin/sh\n"
         "# Written by reconcile bootstrap, which also renews it. See docs/security.md of reconcile.\n@@LAYOUT@@\n",
         f"TAKEN_NAMES={shlex.quote(' '.join(sorted(APP_NAMES)))}\n",
@@ -230,7 +230,7 @@ def _template() -> str:
 _DISPATCH = """\
 [ $# -ge 2 ] || refuse 'it takes a digest and a verb'
 [ "$1" = "$DIGEST" ] || {
-  echo "reconcile-host: it is of the scripts $DIGEST" >&2
+  echo "reconcile-host: it was made from scripts $DIGEST" >&2
   exit $OTHER
 }
 verb=$2
@@ -247,7 +247,7 @@ def _branch(name: str, text: str) -> str:
 
 
 def _guard(signature: Signature) -> str:
-    """The lines of shell that judge arguments and stdin. Raises SignatureUnknown at a word that is not known."""
+    """Return the lines of shell that check arguments and stdin. Raises SignatureUnknown for an unknown word."""
     lease = signature.shape != "plain"
     first = 1 + 11 * lease + (signature.shape == "change")
     lines = ['lease "$@"'] * lease + ['arg word "${12}"'] * (signature.shape == "change")
@@ -255,7 +255,7 @@ def _guard(signature: Signature) -> str:
     for number, word in enumerate(signature.words):
         if word.endswith("…"):
             if number != last:
-                raise SignatureUnknown(f"only the last one may come again: {word}")
+                raise SignatureUnknown(f"only the last argument may repeat: {word}")
             lines += [f'(shift {first + number - 1}; every {_kinds(word[:-1])} "$@") || exit $REFUSED']
         else:
             lines += _argument(word, f'"${{{first + number}}}"', signature.shape)
@@ -278,7 +278,7 @@ def _argument(word: str, value: str, shape: str) -> list[str]:
 def _kinds(word: str) -> str:
     kinds = word.split("|")
     if unknown := [kind for kind in kinds if kind not in _KINDS]:
-        raise SignatureUnknown(f"no kind of argument: {unknown[0]}")
+        raise SignatureUnknown(f"not a kind of argument: {unknown[0]}")
     return shlex.quote("|".join(_KINDS[kind] for kind in kinds))
 
 
@@ -287,5 +287,5 @@ def _stdin(what: str) -> str:
     if what.startswith("tar of ") and set(files) <= _TAR_FILES:
         return f"stdin_tar {' '.join(files)}"
     if what not in _STDIN:
-        raise SignatureUnknown(f"no kind of stdin: {what}")
+        raise SignatureUnknown(f"not a kind of stdin: {what}")
     return _STDIN[what]

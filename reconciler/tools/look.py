@@ -1,7 +1,7 @@
-"""Reading what `scripts/look.sh` prints: one look at a host. Pure; tested on output saved from real hosts.
+"""Reads the output of `scripts/look.sh`: one look at a host. Pure; tested on output saved from real hosts.
 
-What does not fit is never guessed at. A reply that is not whole is none; an app of which something does not fit is
-`unreadable`, and the others are as they are.
+It never guesses. It rejects an incomplete reply as a whole; an app with a record of the wrong form becomes
+`unreadable`, which does not affect the others.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ __all__ = ["Reply", "Unreadable", "layout_words", "read_reply"]
 
 
 def layout_words(layout: Layout) -> tuple[str, ...]:
-    """The folders in the order in which every script takes them."""
+    """Return the folders in the order in which every script takes them."""
     return layout.releases, layout.env, layout.units, layout.state, layout.traefik
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What a script sent back: how its change ended (0 when it only looked), its journal lines, and the look."""
+    """The reply of a script: the exit status of its change (0 if it only looked), its journal lines, and the look."""
 
     status: int
     log: tuple[str, ...]
@@ -48,12 +48,12 @@ class Reply:
     lease: Lease
     apps: dict[str, ObservedApp]
     stderr: str = ""
-    queued_seconds: float = 0.0  # before the script was begun
+    queued_seconds: float = 0.0  # the wait before the script started
 
 
 @dataclass(frozen=True)
 class _Looked:
-    """The parts that are of no single app, read."""
+    """The parts of a look that describe the host, not a single app."""
 
     host: dict[str, str]
     layout: Layout
@@ -65,10 +65,10 @@ class _Looked:
         return int(self.host.get("now", 0))
 
 
-def read_reply(data: bytes, layout: Layout, asked: Collection[str] | None = None) -> Reply:
-    """One reply. Raises Unreadable when it was cut off: half a look is no look.
+def read_reply(data: bytes, layout: Layout, only: Collection[str] | None = None) -> Reply:
+    """Read one reply. Raises Unreadable if it is incomplete or malformed: half a look must not count as a look.
 
-    With `asked`, apps of other names do not count.
+    With `only`, apps of other names are skipped.
     """
     parts = read_parts(data)
     single = {kind: _only(parts, kind) for kind in ("host", "sums", "units", "processes")}
@@ -79,9 +79,9 @@ def read_reply(data: bytes, layout: Layout, asked: Collection[str] | None = None
     looked = _Looked(host, layout.at_home(host.get("home", "")), read_sums(single["sums"]), processes)
     apps: dict[str, ObservedApp] = {}
     for part in parts:
-        if part.kind == "app" and is_app_name(part.name) and (asked is None or part.name in asked):
+        if part.kind == "app" and is_app_name(part.name) and (only is None or part.name in only):
             if part.name in apps:
-                raise Unreadable("it tells of an app twice")
+                raise Unreadable("it has an app twice")
             apps[part.name] = _read_app(part, looked)
     log = tuple(line for part in parts if part.kind == "log" for line in part.lines)
     return Reply(_status(parts), log, _read_facts(looked, apps), _read_lease(host), apps)
@@ -90,17 +90,17 @@ def read_reply(data: bytes, layout: Layout, asked: Collection[str] | None = None
 def _only(parts: list[Part], kind: str) -> Part:
     found = [part for part in parts if part.kind == kind and part.name == "-"]
     if len(found) != 1:
-        raise Unreadable(f"it has {len(found)} parts of the kind {kind}")
+        raise Unreadable(f"it has {len(found)} parts of kind {kind} instead of one")
     return found[0]
 
 
 def _status(parts: list[Part]) -> int:
-    said = [part.text for part in parts if part.kind == "result"]
-    if not said:
+    results = [part.text for part in parts if part.kind == "result"]
+    if not results:
         return 0
-    if len(said) > 1 or not (said[0].isascii() and said[0].isdecimal() and len(said[0]) < 4):
-        raise Unreadable("it does not say how the action ended")
-    return int(said[0])
+    if len(results) > 1 or not (results[0].isascii() and results[0].isdecimal() and len(results[0]) < 4):
+        raise Unreadable("the exit status of the action is malformed")
+    return int(results[0])
 
 
 def _read_facts(looked: _Looked, apps: dict[str, ObservedApp]) -> HostFacts:
@@ -128,7 +128,7 @@ def _read_lease(host: dict[str, str]) -> Lease:
 def _read_app(part: Part, looked: _Looked) -> ObservedApp:
     try:
         if part.name in looked.processes.odd:
-            raise Unfit("what the host says of its units is not of the form it has")
+            raise Unfit("its unit or process record on the host is malformed")
         records = records_of(part)
         inventory = {path: sha for sha, path in records.get("inventory", [])}
         places = Places(part.name, looked.layout)
@@ -141,8 +141,8 @@ def _read_app(part: Part, looked: _Looked) -> ObservedApp:
 
 def _readable_app(sight: Sight, now: int) -> ObservedApp:
     if sight.of("long"):
-        what = sight.first("long")
-        raise Unfit(f"its {what} is longer than it may be", f"look at the {what} of {sight.places.app} on the host")
+        file = sight.first("long")
+        raise Unfit(f"its {file} is longer than allowed", f"look at the {file} of {sight.places.app} on the host")
     places, inventory = sight.places, sight.inventory
     named = sight.first("slots").split()
     slots = tuple(read_slot(slot, sight) for slot in sorted(named))
@@ -151,8 +151,8 @@ def _readable_app(sight: Sight, now: int) -> ObservedApp:
     ours += [places.env(slot.name) for slot in slots if places.env(slot.name) in sight.sums]
     return ObservedApp(
         slots=slots,
-        releases=tuple(each for each in names if not each.startswith(".")),
-        leftovers=tuple(each for each in names if each.startswith(".")),
+        releases=tuple(name for name in names if not name.startswith(".")),
+        leftovers=tuple(name for name in names if name.startswith(".")),
         migrated=tuple(name for (name,) in sight.of("migrated")),
         quarantined=tuple(_read_quarantine(*record) for record in sight.of("quarantine")),
         unit=systemd.read_unit_head(sight.first("unit")),
@@ -173,13 +173,13 @@ def _readable_app(sight: Sight, now: int) -> ObservedApp:
 
 
 def _with_traefik(app: ObservedApp, sight: Sight) -> ObservedApp:
-    """Traefik has no route of its own: a file of its name is somebody's. What it is asked besides is here."""
+    """Add what is specific to Traefik. It does not have a route, so a file of its name belongs to someone else."""
     layout = sight.places.layout
     hand, default = f"{layout.units}/{HAND_UNIT}", f"{layout.traefik}/{DEFAULT_FILE}"
     state = state_of(sight.processes.units.get(HAND_UNIT, Unit()))
-    said = [text for (text,) in sight.of("hand")]
-    works = "enabled" in said or state in ("active", "activating")
-    ours = hand in sight.inventory or any(HAND_MARK in line for line in said)
+    hand_records = [text for (text,) in sight.of("hand")]
+    works = "enabled" in hand_records or state in ("active", "activating")
+    ours = hand in sight.inventory or any(HAND_MARK in line for line in hand_records)
     foreign = tuple(path for path in app.foreign if path != sight.places.route)
     certificate = bool(sight.of("certificate")) and sight.as_written(default)
     slots = app.slots if certificate else tuple(replace(slot, files_intact=False) for slot in app.slots)
@@ -190,14 +190,14 @@ def _with_traefik(app: ObservedApp, sight: Sight) -> ObservedApp:
         route=None,
         foreign=(*foreign, hand) if works and not ours else foreign,
         by_hand=HAND_UNIT if works and ours else None,
-        hand_ports=tuple(int(each) for each in ports if listens(HAND_UNIT, each, sight.processes)),
+        hand_ports=tuple(int(port) for port in ports if listens(HAND_UNIT, port, sight.processes)),
         watched=route_files([name for (name,) in sight.of("watched")]),
         markers=_markers(sight),
     )
 
 
 def _markers(sight: Sight) -> tuple[str, ...]:
-    """What Traefik shows once it has applied the route files of ours."""
+    """Return the markers that Traefik's API shows once it has applied our route files."""
     found = []
     for file, head in sorted(sight.of("served")):
         name = file.removesuffix(".yml")
@@ -218,17 +218,17 @@ def _read_route(sight: Sight, now: int) -> RouteFile | None:
     return RouteFile(slot, route_digest, intact, htpasswd_intact, age_seconds, parts)
 
 
-def _read_quarantine(at: str, tried: str, reason: str) -> Quarantine:
-    *parts, attempt = tried.split("/") if tried.count("/") == 3 else [tried, ""]
-    identity = Identity.read("/".join(parts)) or Identity(tried, "", "")
+def _read_quarantine(at: str, failed: str, reason: str) -> Quarantine:
+    *parts, attempt = failed.split("/") if failed.count("/") == 3 else [failed, ""]
+    identity = Identity.read("/".join(parts)) or Identity(failed, "", "")
     return Quarantine(identity, printable(reason, 1000), epoch(at, "a time in its quarantine"), attempt)
 
 
 def _read_suspension(record: tuple[str, ...], now: int, app: str) -> str | None:
-    """`by WHO until WHEN: WHY`; None when it is over."""
-    said, who, reason = record
+    """Return `by WHO until WHEN: WHY`, or None if the suspension is over. Raises Unfit."""
+    end_text, who, reason = record
     try:
-        until = epoch(said, "the time until which it is suspended")
+        until = epoch(end_text, "the time until which it is suspended")
     except Unfit as error:
         raise Unfit(str(error), f"reconcile resume {app}") from None
     if until and until <= now:

@@ -1,6 +1,6 @@
-"""The form of every record of a look: a line that has none of these is no record. Pure.
+"""The form of every record of a look. A line of any other form is not a record. Pure.
 
-Each kind has one regular expression for all that follows its name, and the largest value of its numbers.
+Each kind has one regular expression, for the text after its name, which also limits the length of its values.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ RELEASE: Final = r"[0-9A-Za-z._+~-]{1,128}"
 _WORD = r"[0-9A-Za-z._@:+~-]{1,255}"
 _FILE = r"[0-9A-Za-z@._+~-]{1,255}"
 _PATH = r"/[0-9A-Za-z_.+@/-]{1,4000}"
-_TEXT = r".{0,8192}"  # no line end, and nothing that could be one for us
+_TEXT = r".{0,8192}"  # no line end
 
 OF_AN_APP: Final[Mapping[str, re.Pattern[str]]] = {
     kind: re.compile(form)
@@ -78,7 +78,7 @@ _OF_WHICH_APP = re.compile(rf"(?:unit|process) ({APP_NAME})@")
 
 @dataclass(frozen=True)
 class Unit:
-    """What systemd says of a unit, `-` for nothing."""
+    """The state of a unit, as systemd shows it; `-` stands for an empty value."""
 
     state: str = "-"
     job: str = "-"
@@ -90,82 +90,82 @@ class Unit:
 
 
 def records_of(part: Part) -> dict[str, list[tuple[str, ...]]]:
-    """The records of an app by kind, in order; a group that is not there is "". Raises Unfit."""
+    """Return the records of an app by kind, in order. An optional value that is missing is "". Raises Unfit."""
     records: dict[str, list[tuple[str, ...]]] = {}
     for line in part.lines:
         kind, _, rest = line.partition(" ")
         form = OF_AN_APP.get(kind)
         if form is None:
-            raise Unfit("the host says something of it that is of no known kind")
+            raise Unfit("one of its records on the host is of an unknown kind")
         found = form.fullmatch(rest)
         if found is None:
-            raise Unfit(f"what the host says of its {kind} is not of the form it has")
+            raise Unfit(f"its {kind} record on the host is malformed")
         records.setdefault(kind, []).append(tuple(group or "" for group in found.groups()))
     return records
 
 
 def epoch(text: str, what: str) -> int:
-    """Seconds since 1970, before the year 10000. Raises Unfit."""
+    """Read seconds since 1970, before the year 10000. Raises Unfit, which calls the value `what`."""
     return number(text, LAST_EPOCH_SECONDS, what)
 
 
 def read_host(part: Part) -> dict[str, str]:
-    """What the host says of itself, by key. Raises Unreadable."""
-    told: dict[str, str] = {}
+    """Return the records of the host itself, by key. Raises Unreadable."""
+    values: dict[str, str] = {}
     for line in part.lines:
         key, _, value = line.partition(" ")
         form = OF_THE_HOST.get(key)
-        if form is None or not form.fullmatch(value) or key in told:
-            raise Unreadable(f"its {key} is not of the form it has" if form else "it says something of no known kind")
-        told[key] = value
-    return told
+        if form is None or not form.fullmatch(value) or key in values:
+            raise Unreadable(f"its {key} record is malformed" if form else "it has a record of an unknown kind")
+        values[key] = value
+    return values
 
 
 def read_sums(part: Part) -> dict[str, str]:
-    """Path → sha256. Raises Unreadable."""
+    """Return path → sha256. Raises Unreadable."""
     sums: dict[str, str] = {}
     for line in part.lines:
         found = _SUM.fullmatch(line)
         if found is None:
-            raise Unreadable("a digest is not of the form it has")
+            raise Unreadable("a record of a digest is malformed")
         sums[found[2]] = found[1]
     return sums
 
 
 @dataclass(frozen=True)
 class Listener:
-    """A socket that listens, the number of its user, and how near it is to what is sent to 127.0.0.1."""
+    """A listening socket, the uid that owns it, and its rank for connections to 127.0.0.1."""
 
     inode: str
     user: str
-    kind: int  # the lowest one gets it; 3 never does
+    kind: int  # the socket with the lowest kind gets a connection; one of kind 3 never does
 
 
 @dataclass
 class Processes:
-    """Units, their processes, and what those hold. `odd` are the apps of which something has no form."""
+    """Units, their processes, and their sockets. `odd` are the apps with a malformed record."""
 
     units: dict[str, Unit] = field(default_factory=dict)
-    main: dict[str, str] = field(default_factory=dict)  # unit → pid
-    pids: dict[str, set[str]] = field(default_factory=dict)  # unit → all that were looked at
+    main: dict[str, str] = field(default_factory=dict)  # unit → pid of its main process
+    pids: dict[str, set[str]] = field(default_factory=dict)  # unit → all pids that the look found
     listening: dict[str, set[Listener]] = field(default_factory=dict)  # port →
-    users: dict[str, str] = field(default_factory=dict)  # number → the app of ours that is run by it
-    opened: dict[str, int] = field(default_factory=dict)  # port → connections
+    users: dict[str, str] = field(default_factory=dict)  # uid → the app that runs as it
+    opened: dict[str, int] = field(default_factory=dict)  # port → number of connections
     holders: dict[str, set[str]] = field(default_factory=dict)  # inode → pids
     memory_kib: dict[str, int] = field(default_factory=dict)  # pid →
     started_from: dict[str, str] = field(default_factory=dict)  # pid → RECONCILE_INSTANCE
     odd: set[str] = field(default_factory=set)
 
     def read(self, part: Part) -> None:
-        """Take in one part. Raises Unreadable at a line that is of no app."""
+        """Read one part. A malformed line of an app goes into `odd`; any other raises Unreadable."""
         for line in part.lines:
             if self._is_unit(line) or self._is_process(line) or self._is_port(line) or self._is_held(line):
                 continue
             if line.startswith("/proc/"):
-                continue  # an environment of another form, or memory of a process that went: as if it were not there
+                continue  # an environment of another form, or a process that has ended meanwhile: ignore it
             found = _OF_WHICH_APP.match(line)
             if found is None:
-                raise Unreadable("it says something of its processes that is of no known form")
+                raise Unreadable("a record of its processes is malformed")
             self.odd.add(found[1])
 
     def _is_unit(self, line: str) -> bool:

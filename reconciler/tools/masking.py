@@ -1,4 +1,4 @@
-"""Secrets taken out of a stream while it flows: nothing is held back but what may be the beginning of one. Pure."""
+"""Masks secrets in a stream as it arrives, holding back only bytes that may be the beginning of a secret. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ MASK = b"***"
 
 
 class Masker:
-    """Bytes in, the same bytes out without the secrets, wherever the pieces were cut."""
+    """Passes bytes on with the secrets masked, even if a secret is spread over several pieces."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         self._secrets = sorted((secret.encode() for secret in secrets if secret), key=len, reverse=True)
@@ -17,7 +17,7 @@ class Masker:
         self._rest = b""
 
     def feed(self, piece: bytes) -> bytes:
-        """What can be shown by now."""
+        """Take in the next piece and return what can be shown by now."""
         text, shown = self._rest + piece, b""
         while True:
             found, held = self._any.search(text), self._held_from(text)
@@ -27,12 +27,12 @@ class Masker:
             shown, text = shown + text[: found.start()] + MASK, text[found.end() :]
 
     def end(self) -> bytes:
-        """What was held back."""
+        """Return the bytes held back, at the end of the stream."""
         rest, self._rest = self._rest, b""
         return self._any.sub(MASK, rest)
 
     def _held_from(self, text: bytes) -> int:
-        """Where a secret may have begun whose end has not come yet."""
+        """Return the position from which a secret may have begun that is not complete yet."""
         longest = len(self._secrets[0]) - 1 if self._secrets else 0
         for start in range(max(0, len(text) - longest), len(text)):
             tail = text[start:]

@@ -1,6 +1,6 @@
-"""Text without the values of secrets, whatever form they took on their way into it. Pure.
+"""Masks the values of secrets in a text, in whatever encoding a program wrote them. Pure.
 
-docs/secrets.md lists the forms; what is not in that list is not recognised.
+docs/secrets.md lists the encodings; any other is not recognised.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from functools import lru_cache
 from urllib.parse import quote, quote_plus
 
 MASK = "***"
-SHORTEST_PART = 8  # a shorter line or piece of base64 would also hide what is no secret
-SHORTEST_CUT = 12  # of a value that a line end cuts: `postgres` at the end of a line is not the beginning of an address
+SHORTEST_PART = 8  # a shorter line or piece of base64 would also mask text that is not secret
+SHORTEST_CUT = 12  # of a value cut by a line end: `postgres` at the end of a line need not begin a secret address
 _JOURNAL_HEAD = re.compile(r"(?:\S+ \S+ [^\s:]+\[[0-9]+\]: )?")  # `journalctl -o short-iso`: time, host, name[pid]
 
 
 def mask(text: str, secrets: Collection[str]) -> str:
-    """The text without these values, also where they are quoted, encoded, cut by a line end or one of their lines."""
+    """Mask these values in the text, also if they are quoted, encoded or cut by a line end, and their single lines."""
     forms = _all_forms(frozenset(secrets))
     for form in forms:
         text = text.replace(form, MASK)
@@ -29,7 +29,7 @@ def mask(text: str, secrets: Collection[str]) -> str:
 
 
 def forms_of(secret: str) -> set[str]:
-    """The value, its longer lines, and how JSON, Python, a shell, HTML, an address, base64, hex or a list write it."""
+    """Return the value, its longer lines, and the value in JSON, Python, shell, HTML, URLs, base64, hex, as a list."""
     raw = secret.encode(errors="surrogatepass")
     lines = {line.strip() for line in secret.splitlines() if len(line.strip()) >= SHORTEST_PART}
     quoted = _json(secret) | {twice for once in _json(secret) for twice in _json(once)}
@@ -42,7 +42,7 @@ def forms_of(secret: str) -> set[str]:
 
 @lru_cache(maxsize=8)  # a log is masked line by line
 def _all_forms(secrets: frozenset[str]) -> tuple[str, ...]:
-    """The longest first: what is part of another must not break it up."""
+    """Return the forms of all secrets, longest first, so that masking a part of one does not break it up."""
     forms = {form for secret in secrets if secret for form in forms_of(secret)}
     return tuple(sorted(forms, key=lambda form: (-len(form), form)))
 
@@ -54,22 +54,22 @@ def _json(text: str) -> set[str]:
 def _base64(raw: bytes) -> set[str]:
     encoded = base64.b64encode(raw).decode()
     found = {encoded, encoded.rstrip("=")}
-    for before in range(3):  # in the middle of something longer, as in user:password, three alignments are possible
+    for before in range(3):  # inside a longer value, such as user:password, three alignments are possible
         text = base64.b64encode(bytes(before) + raw).decode().rstrip("=")
         inner = text[-(-before * 8 // 6) : (before + len(raw)) * 8 // 6]
         if len(inner) >= SHORTEST_PART:
             found.add(inner)
-    return found | {each.translate(str.maketrans("+/", "-_")) for each in found}
+    return found | {form.translate(str.maketrans("+/", "-_")) for form in found}
 
 
 def _numbers(raw: bytes) -> set[str]:
-    """Its bytes as hex digits, and as a list as JSON, Elixir and Go print one."""
+    """Return the bytes as hex digits, and as a list of numbers in the notations of JSON, Elixir and Go."""
     found = {raw.hex(), raw.hex().upper(), *(between.join(map(str, raw)) for between in (", ", ",", " "))}
-    return {each for each in found if len(each) >= SHORTEST_PART}
+    return {form for form in found if len(form) >= SHORTEST_PART}
 
 
 def _without_cut(line: str, forms: tuple[str, ...]) -> str:
-    """The line without a piece of a value that goes on in the next line, or began in one before."""
+    """Mask the piece of a value that continues in the next line, or that began in a previous one."""
     head, body = line[: (start := _JOURNAL_HEAD.match(line).end())], line[start:]  # type: ignore[union-attr]
     if len(body) < SHORTEST_CUT:
         return line
@@ -83,7 +83,7 @@ def _without_cut(line: str, forms: tuple[str, ...]) -> str:
 
 
 def _without_beginning(form: str, body: str) -> str:
-    """The beginning of the form, at the end of the line."""
+    """Mask the beginning of the form at the end of the line."""
     found = body.find(form[:SHORTEST_CUT], max(0, len(body) - len(form) + 1))
     while found != -1:
         if form.startswith(body[found:]):
@@ -93,7 +93,7 @@ def _without_beginning(form: str, body: str) -> str:
 
 
 def _without_end(form: str, body: str) -> str:
-    """The end of the form, at the beginning of the line."""
+    """Mask the end of the form at the beginning of the line."""
     found = body.rfind(form[-SHORTEST_CUT:], 0, len(form) - 1)
     while found != -1:
         if form.endswith(body[: found + SHORTEST_CUT]):

@@ -1,4 +1,4 @@
-"""What a Phoenix release asks of its environment: `runtime.exs` as `mix phx.gen.release` leaves it. Pure."""
+"""What a Phoenix release needs in its environment: the variables that a generated `runtime.exs` reads. Pure."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _PHOENIX = re.compile(r"lib/phoenix-\d[^/]*")
 
 
 def warnings(app: App, paths: Iterable[str], values: Mapping[str, str]) -> tuple[str, ...]:
-    """What will disappoint in production, if the release in which these paths lie holds Phoenix.
+    """Return warnings about settings that will not work in production, if the release with these paths has Phoenix.
 
-    `values` has the variables whose values are known by now; a secret's may not be.
+    `values` has the variables whose values are known by now; those of secrets may be missing.
     """
     if not any(_PHOENIX.fullmatch(path) for path in paths):
         return ()
@@ -26,18 +26,19 @@ def _key(app: App, values: Mapping[str, str]) -> str:
     if "SECRET_KEY_BASE" not in app.env:
         return (
             "SECRET_KEY_BASE is not set, and Phoenix does not start without it; "
-            "keep what `mix phx.gen.secret` prints as a secret: env: {SECRET_KEY_BASE: {secret: NAME}}"
+            "store the output of `mix phx.gen.secret` as a secret: env: {SECRET_KEY_BASE: {secret: NAME}}"
         )
     size = len(key.encode()) if key is not None else SHORTEST_KEY_BYTES
     if size < SHORTEST_KEY_BYTES:
-        return f"SECRET_KEY_BASE has {size} bytes, Phoenix needs {SHORTEST_KEY_BYTES}; make another: mix phx.gen.secret"
+        least = SHORTEST_KEY_BYTES
+        return f"SECRET_KEY_BASE has {size} bytes, Phoenix needs {least}; generate another: mix phx.gen.secret"
     return ""
 
 
 def _server(app: App) -> str:
     if "PHX_SERVER" in app.env or not app.ports or "bin/server" in app.start_command:
         return ""
-    return 'PHX_SERVER is not set, so nothing will listen; write start: bin/server, or env: {PHX_SERVER: "true"}'
+    return 'PHX_SERVER is not set, so Phoenix will not listen; write start: bin/server, or env: {PHX_SERVER: "true"}'
 
 
 def _host(app: App, values: Mapping[str, str]) -> str:
@@ -45,7 +46,7 @@ def _host(app: App, values: Mapping[str, str]) -> str:
         return ""
     if "PHX_HOST" not in app.env:
         return (
-            "PHX_HOST is not set: links will lead to example.com, and LiveView's websockets will be refused; "
+            "PHX_HOST is not set: links will point to example.com, and Phoenix will refuse LiveView's websockets; "
             f"write env: {{PHX_HOST: {app.route.domains[0]}}}"
         )
     host = values.get("PHX_HOST")

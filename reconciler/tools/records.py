@@ -1,4 +1,4 @@
-"""The line that `finish.sh` keeps of a pass in the history of an app, read as strictly as a look. Pure."""
+"""Reads the lines that `finish.sh` writes into the history of an app, as strictly as a look. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TEXTS = ("who", "from", "to", "why", "outcome", "reason")
 
 
 def read_entry(line: str) -> dict[str, Any] | None:
-    """One entry; None for a line of any other form. Texts are made fit to stand among ours."""
+    """Read one entry of the history, with its texts made printable. Returns None for a line of any other form."""
     if len(line) > LONGEST_LINE:
         return None
     try:
@@ -31,7 +31,7 @@ def read_entry(line: str) -> dict[str, Any] | None:
         and 0 <= seconds < 10**9
         and (commit is None or (isinstance(commit, str) and re.fullmatch("[0-9A-Za-z._-]{1,128}", commit)))
         and isinstance(actions, list)
-        and all(isinstance(each, str) and re.fullmatch("[a-z_-]{1,30}", each) for each in actions)
+        and all(isinstance(verb, str) and re.fullmatch("[a-z_-]{1,30}", verb) for verb in actions)
     )
     if not sound:
         return None

@@ -1,6 +1,6 @@
-"""What a release is: its id, which names may lie in it, and the manifest a host checks it against. PURE.
+"""Releases: their ids, the file names allowed in them, and the manifest a host checks them against. PURE.
 
-A host needs coreutils and findutils only. Inside the unpacked release these two say whether it is whole:
+A host needs coreutils and findutils only. Run inside an unpacked release, these two commands check that it is complete:
 
     sha256sum --check --strict --quiet SUMS                                 every file has its bytes
     find . -mindepth 1 -printf '%y %m %p\\t%l\\n' | LC_ALL=C sort | cmp - TREE     nothing missing, nothing else
@@ -29,8 +29,8 @@ _DIGEST_LENGTH: Final = 12
 _HEX_DIGEST = re.compile(rf"[0-9a-f]{{{_DIGEST_LENGTH},64}}")
 _SUMS_LINE = re.compile(r"([0-9a-f]{64})  \./([^\n]+)")
 _TREE_LINE = re.compile(r"(?:d (?P<d>755)|f (?P<f>644|755)|l (?P<l>777)) \./(?P<path>[^\t\n]+)\t(?P<target>[^\t\n]*)")
-# Control characters would break a line of the manifest or a terminal, two line ends of Unicode some readers;
-# sha256sum escapes a backslash in a way of its own. A lone surrogate stands for a byte that is not UTF-8.
+# Control characters would break a line of the manifest or a terminal, and Unicode's line ends some readers. sha256sum
+# escapes a backslash in its own way. A lone surrogate stands for a byte that is not UTF-8.
 _UNSAFE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\\\\u2028\u2029\ud800-\udfff]")
 
 
@@ -46,14 +46,14 @@ class Entry:
 
 
 def release_id(version: str, digest: str) -> str:
-    """The name of a release: its version and the first 12 hex digits of its artifact's sha256."""
+    """Return the name of a release: its version and the first 12 hex digits of its artifact's sha256."""
     if not _HEX_DIGEST.fullmatch(digest):
-        raise ValueError(f"a digest is lower-case hex, not {digest[:64]!r}")
+        raise ValueError(f"a digest must be lower-case hex, not {digest[:64]!r}")
     return f"{version}-{digest[:_DIGEST_LENGTH]}"
 
 
 def name_problem(path: str) -> str:
-    """Why `path` may name nothing in a release, nor be the target of a link; empty when it may."""
+    """Say why `path` may not occur in a release, as a name or as the target of a link; "" if it may."""
     if unsafe := _UNSAFE.search(path):
         if "\ud800" <= unsafe[0] <= "\udfff":
             return "its name is not UTF-8"
@@ -62,7 +62,7 @@ def name_problem(path: str) -> str:
         return (
             "its name holds a line break" if unsafe[0] in "\n\r\u2028\u2029" else "its name holds a control character"
         )
-    if len(path) * 4 > MAX_COMPONENT_BYTES:  # four bytes a character at most, so a short name needs no encoding
+    if len(path) * 4 > MAX_COMPONENT_BYTES:  # a character has at most four bytes, so a short name need not be encoded
         if len(path.encode()) > MAX_PATH_BYTES:
             return f"its path is longer than {MAX_PATH_BYTES} bytes"
         if any(len(part.encode()) > MAX_COMPONENT_BYTES for part in path.split("/")):
@@ -71,14 +71,14 @@ def name_problem(path: str) -> str:
 
 
 def manifest_sums(entries: Iterable[Entry]) -> str:
-    """The files as `sha256sum --check` reads them, sorted by path."""
+    """Return the digests of the files in the format of `sha256sum --check`, sorted by path."""
     return "".join(
         f"{entry.sha256}  ./{_refuse_unsafe(entry.path)}\n" for entry in sorted(entries) if entry.kind == "f"
     )
 
 
 def manifest_tree(entries: Iterable[Entry]) -> str:
-    """Every entry with kind, mode and link target, as `find -printf` prints them, sorted.
+    """Return every entry with kind, mode and link target, as `find -printf` prints it, sorted.
 
     No name can contain the tab before the target.
     """
@@ -86,12 +86,12 @@ def manifest_tree(entries: Iterable[Entry]) -> str:
         f"{entry.kind} {entry.mode:o} ./{_refuse_unsafe(entry.path)}\t{_refuse_unsafe(entry.target)}"
         for entry in entries
     )
-    # Sorting characters sorts their UTF-8 bytes too, since no surrogate gets past _refuse_unsafe.
+    # Sorting characters also sorts their UTF-8 bytes, since _refuse_unsafe lets no surrogate through.
     return "".join(f"{line}\n" for line in sorted(lines))
 
 
 def read_manifest(sums: str, tree: str) -> tuple[Entry, ...] | None:
-    """The entries, sorted by path, that were written as these texts; None for any other texts."""
+    """Read the entries back from `manifest_sums` and `manifest_tree`, sorted by path. None for any other texts."""
     if any(text and not text.endswith("\n") for text in (sums, tree)):
         return None
     digests: dict[str, str] = {}

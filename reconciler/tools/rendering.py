@@ -1,4 +1,4 @@
-"""Package texts and templates. jinja2 is imported only when something must be written. Pure."""
+"""Package texts and templates. jinja2 is imported only when a template is rendered. Pure."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from pathlib import Path
 
 
 def package_text(name: str) -> str:
-    """A text that ships with the package, such as `templates/route.yml.j2`."""
+    """Return a text that ships with the package, such as `templates/route.yml.j2`."""
     return (Path(__file__).parent / name).read_text(encoding="utf-8")
 
 
 def render(template: str, **values: object) -> str:
-    """The filled template; a name it does not know fails the render, not the unit."""
+    """Return the rendered template. An unknown name raises here, so that it cannot break a unit on a host."""
     from jinja2 import Environment, StrictUndefined
 
-    # Unit files and YAML are no HTML: autoescape would spoil them. The route is re-parsed and compared by its caller.
+    # Autoescape is for HTML and would spoil unit files and YAML. The caller parses a route again and compares it.
     environment = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)  # noqa: S701
-    environment.filters["tojson"] = _plain_json  # its own escapes what means something in HTML
+    environment.filters["tojson"] = _plain_json  # jinja2's own filter escapes for HTML
     return environment.from_string(package_text(template)).render(**values)
 
 

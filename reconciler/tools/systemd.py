@@ -1,6 +1,6 @@
-"""systemd: the unit template of an app, its env files, and the heads of both. Pure.
+"""systemd: the unit template of an app, its env files, and the head comments of both. Pure.
 
-EnvironmentFile rule, measured with 3,047 values: KEY="…" with each of " \\ $ ` escaped by a backslash, the rest raw.
+An EnvironmentFile takes KEY="…" with a backslash before each of " \\ $ ` and the rest raw (measured with 3,047 values).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _KEY = re.compile(r"# key ([A-Za-z_][A-Za-z0-9_]{0,4000}) ([0-9A-Za-z]{1,64})")
 
 @dataclass(frozen=True)
 class UnitSettings:
-    """All that the unit template of an app says."""
+    """Everything that goes into the unit template of an app."""
 
     app: str
     layout: dict[str, str]
@@ -28,15 +28,15 @@ class UnitSettings:
     stop_seconds: int
     memory_max: str
     distribution: str
-    node_host: str  # after the @ of its node names, "" without distribution
+    node_host: str  # the part after the @ of its node names, "" without distribution
     has_port: bool
     cpu_max: str | None = None
-    ports: tuple[int, ...] = ()  # on which it may listen; no other app of the host may
+    ports: tuple[int, ...] = ()  # the app may listen on these, and no other app of the host may
     scope: Scope = "system"
 
     @property
     def proxy(self) -> bool:
-        """Traefik: it serves all others, and sees nothing of theirs. No other app gets what its unit has."""
+        """True for Traefik, whose unit has rights that no other app gets."""
         return self.app == TRAEFIK
 
     @property
@@ -45,7 +45,7 @@ class UnitSettings:
 
     @property
     def writable_beside(self) -> list[str]:
-        """Paths the app may write to that lie among the releases, of which it sees its own only."""
+        """The paths below the releases folder that the app may write to. It sees only its own release otherwise."""
         return [path for path in self.sandbox["extra_writable_paths"] if path.startswith(self.layout["releases"] + "/")]
 
     @property
@@ -54,7 +54,7 @@ class UnitSettings:
 
 
 def unit_text(settings: UnitSettings) -> str:
-    """The template unit `<app>@.service`; its first line carries the digest of what it was made from."""
+    """Return the template unit `<app>@.service`. Its first line carries the digest of its settings."""
     node = elixir.node_name(settings.app, "%i", settings.node_host)
     beam = {"node": node, "node_flags": elixir.node_flags(settings.node_host)}
     epmd = {"epmd_unit": elixir.EPMD_UNIT, "epmd_port": elixir.EPMD_PORT}
@@ -64,20 +64,20 @@ def unit_text(settings: UnitSettings) -> str:
 
 
 def _listens(settings: UnitSettings) -> list[str]:
-    """Ports as systemd has them; those of a node are a range."""
+    """Return the ports in systemd's notation. Those of a node are a range."""
     first, last = elixir.NODE_PORTS
     return [*map(str, settings.ports), *([f"{first}-{last}"] if settings.node_host else [])]
 
 
 def epmd_text(releases: str, private_address: str | None) -> str:
-    """The unit of epmd. It listens on loopback by itself; no further address, or the private one of the host."""
+    """Return the unit of epmd, which listens on loopback and, if given, on the host's private address."""
     program = f"{releases}/reconcile-epmd/epmd"
     address = private_address or elixir.LOCAL
     return render("templates/reconcile-epmd.service.j2", program=program, address=address, port=elixir.EPMD_PORT)
 
 
 def env_file(identity: Identity, variables: dict[str, str], keys: tuple[tuple[str, str], ...]) -> str:
-    """The env file of a slot: a head that tells what it belongs to without telling a value, then the variables."""
+    """Return the env file of a slot: a head with the identity and the digests of the values, then the variables."""
     head = [f"# reconcile {identity}", *(f"# key {key} {value_digest}" for key, value_digest in keys)]
     lines = [f'{key}="{_escape(value)}"' for key, value in sorted(variables.items())]
     return "\n".join([*head, f'RECONCILE_INSTANCE="{identity}"', *lines]) + "\n"
@@ -88,13 +88,13 @@ def _escape(value: str) -> str:
 
 
 def read_env_head(lines: list[str]) -> tuple[Identity | None, tuple[tuple[str, str], ...]]:
-    """What `env_file` wrote at the top: the identity, and (variable, digest) pairs."""
+    """Read the head that `env_file` wrote: the identity, None if there is none, and (variable, digest) pairs."""
     identity = Identity.read(lines[0].removeprefix("# reconcile ")) if lines else None
     keys = [found for line in lines[1:] if (found := _KEY.fullmatch(line))]
     return identity, tuple((found[1], found[2]) for found in keys)
 
 
 def read_unit_head(head: str) -> str:
-    """The digest in the first line of a unit we wrote, "" for any other."""
+    """Return the digest in the first line of a unit that reconcile wrote, "" for any other line."""
     found = re.fullmatch(r"# reconcile unit digest=([0-9a-f]+)", head)
     return found[1] if found else ""

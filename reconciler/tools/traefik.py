@@ -1,9 +1,9 @@
-"""Traefik's file provider: the dynamic file of an app. Pure. What its API says is read in `traefik_api`.
+"""Traefik's file provider: the dynamic file of an app. Pure. `traefik_api` reads its API.
 
-Facts this rests on, measured on 3.7: one unreadable file freezes the whole directory, so text is re-parsed and compared
-before it is used; `{{` is run as a Go template, so it is refused; equal content bumps nothing, so a marker service
-carries the digest, and `/api/rawdata` showing the marker means that requests go by this file from now on. A router with
-`tls: {}` gets nothing of its entry point's certificate resolver, so the resolver is always named.
+This rests on facts measured on Traefik 3.7. One unreadable file freezes the whole directory, so a text is parsed again
+and compared before it is used. `{{` starts a Go template, so it is refused. Traefik ignores a file with the same
+content, so a marker service carries the digest; once `/api/rawdata` shows the marker, requests follow this file. A
+router with `tls: {}` does not inherit its entry point's certificate resolver, so the file always names the resolver.
 """
 
 from __future__ import annotations
@@ -17,41 +17,42 @@ from reconciler.model.route import Route
 from reconciler.tools.digests import digest
 from reconciler.tools.rendering import package_text, render
 
-# Nothing was sent when a connection is refused, so a POST is tried again as well as a GET: while an instance is started
-# anew requests wait, for seven seconds or so, instead of failing. Measured with a gap of 1.3 s: 0 of 1,600 failed.
+# When a connection is refused, nothing was sent, so even a POST may be retried. While an instance restarts, requests
+# then wait for about seven seconds instead of failing. Measured with a gap of 1.3 s: 0 of 1,600 failed.
 HOLD = {"attempts": 20, "initialInterval": "250ms"}
-# By default the longer rule wins, and one with many domains is longer than one with a path.
+# By default the longer rule wins, and a rule with many domains is longer than one with a path.
 PATH_PRIORITY = 10_000
-# Also for grep -E. Names of printable ASCII but colon and comma; Traefik takes a line that begins with # for a comment.
+# These forms must also suit grep -E. In htpasswd, a name is printable ASCII without colon and comma, and a line that
+# begins with # is a comment for Traefik.
 _ROUTE_HEAD = re.compile(r"# reconcile route slot=([0-9a-z]{1,16}) digest=([0-9a-f]{1,64})")
 _ROUTE_PART = re.compile(r"# part ([0-9a-f]{1,64}) ([ -~]{1,300})")
 HTPASSWD_LINE = re.compile(r"""[!"$-+.-9;-~-][!-+.-9;-~-]*:\$2[aby]\$(0[4-9]|1[0-6])\$[./A-Za-z0-9]{53}""")
-HAND_UNIT = "traefik.service"  # what somebody set up by hand, deploy/traefik/install.sh among others
+HAND_UNIT = "traefik.service"  # a Traefik set up by hand, for example with deploy/traefik/install.sh
 HAND_MARK = "deploy/traefik/install.sh"  # in the head of the unit that our own script installs
-DEFAULT_FILE = "00-certificate.yml"  # which certificate is shown without one; the first file to say so counts
+DEFAULT_FILE = "00-certificate.yml"  # names the default certificate; the first file that names one counts
 _NOT_ROUTES = (DEFAULT_FILE, "00-default-certificate.yml")
 
 
 def default_text() -> str:
-    """The file that names the default certificate."""
+    """Return the text of the file that names the default certificate."""
     return package_text("templates/traefik-default.yml")
 
 
 def route_files(names: list[str]) -> tuple[str, ...]:
-    """Those of the watched files from which somebody is served."""
+    """Return the watched files that hold routes."""
     return tuple(sorted(name for name in names if name not in _NOT_ROUTES))
 
 
 @dataclass(frozen=True)
 class RouteSettings:
-    """All that a route file says, but the slot."""
+    """Everything that goes into a route file, except the slot."""
 
     app: str
     route: Route
     entry_point: str
     cert_resolver: str | None
     users: tuple[str, ...] = ()  # htpasswd lines
-    htpasswd: str = ""  # the file for them, which only Traefik reads; "" where nobody is root to give it to Traefik
+    htpasswd: str = ""  # the file for them, which only Traefik may read; "" without root, who could give it to Traefik
 
     def digest(self, slot: str) -> str:
         return digest([package_text("templates/route.yml.j2"), self.content(slot, ""), list(self.users)])
@@ -61,7 +62,7 @@ class RouteSettings:
 
     @property
     def certified(self) -> tuple[str, ...]:
-        """The names for which a certificate is asked for."""
+        """The names for which Traefik requests a certificate."""
         route = self.route
         ends_tls = route.tcp.tls == "terminate" if route.tcp else route.tls
         if not ends_tls or not self.cert_resolver:
@@ -69,7 +70,7 @@ class RouteSettings:
         return route.tcp.domains if route.tcp else (*route.domains, *route.redirects)
 
     def content(self, slot: str, marker: str) -> dict[str, Any]:
-        """The file as the values Traefik must read from it."""
+        """Return the content of the file, as the values that Traefik must read from it."""
         if self.route.tcp:
             target = {"loadBalancer": {"servers": [{"address": f"127.0.0.1:{slot}"}]}}
             routers, middlewares, kind = self._tcp_routers(), self._tcp_middlewares(), "tcp"
@@ -90,7 +91,7 @@ class RouteSettings:
             main["rule"] = f"({hosts}) && (Path(`{route.path}`) || PathPrefix(`{route.path}/`))"
             main["priority"] = PATH_PRIORITY + len(route.path)
         if route.tls and self.cert_resolver and len(route.domains) > 1:
-            # One certificate for all of them would not come while one of the names is not pointed here.
+            # A single certificate for all of them would fail as long as one name does not point to this host.
             main["tls"]["domains"] = [{"main": domain} for domain in route.domains]
         redirects = {
             redirect_name(self.app, source): self._router(f"Host(`{source}`)", [redirect_name(self.app, source)])
@@ -108,12 +109,12 @@ class RouteSettings:
         return {"certResolver": self.cert_resolver} if self.cert_resolver else {}
 
     def _steps_on_the_way(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """What happens to a request, in this order."""
+        """Yield (name, middleware) in the order in which they apply to a request."""
         route = self.route
         if route.allow_ips:
             yield "allow", {"ipAllowList": {"sourceRange": list(route.allow_ips)}}
         if self.users:
-            # Traefik's API shows to everybody on the host what stands in the route itself.
+            # Anyone on the host can read the content of a route through Traefik's API, so the hashes are in a file.
             who = {"usersFile": self.htpasswd} if self.htpasswd else {"users": list(self.users)}
             yield "auth", {"basicAuth": {"realm": self.app, **who}}
         named = {"customRequestHeaders": route.headers.request, "customResponseHeaders": route.headers.response}
@@ -129,7 +130,7 @@ class RouteSettings:
         return {f"{self.app}-{name}": middleware for name, middleware in self._steps_on_the_way()}
 
     def _redirections(self) -> dict[str, Any]:
-        # The scheme stays: behind another TLS terminator every request comes as http.
+        # Keep the scheme of the request: behind another TLS terminator every request arrives as http.
         return {
             redirect_name(self.app, source): {
                 "redirectRegex": {
@@ -161,38 +162,39 @@ class RouteSettings:
 
     @property
     def parts(self) -> tuple[tuple[str, str], ...]:
-        """(what the file says, digest of how), for people: two files differ in what differs here."""
+        """(what is set, digest of its value), sorted. Comparing them tells people how two route files differ."""
         route = self.route
         names = route.tcp.domains if route.tcp else route.domains
-        said: dict[str, Any] = {f"domain {name}": "" for name in names}
-        said |= {f"redirect {source}": goal for source, goal in route.redirects.items()}
-        said |= {f"request header {name}": value for name, value in route.headers.request.items()}
-        said |= {f"response header {name}": value for name, value in route.headers.response.items()}
-        said |= {f"allowed range {each}": "" for each in route.allow_ips}
+        values: dict[str, Any] = {f"domain {name}": "" for name in names}
+        values |= {f"redirect {source}": goal for source, goal in route.redirects.items()}
+        values |= {f"request header {name}": value for name, value in route.headers.request.items()}
+        values |= {f"response header {name}": value for name, value in route.headers.response.items()}
+        values |= {f"allowed range {range_}": "" for range_ in route.allow_ips}
         tls = route.tcp.tls if route.tcp else "terminate" if route.tls else "none"
-        said |= {"entry point": self.entry_point, "tls": [tls, self.cert_resolver if tls == "terminate" else None]}
-        said |= {"path": [route.path, route.strip_path]} if route.path else {}
-        said |= {"basic_auth": self.users} if self.users else {}
-        said |= {"compress": ""} if route.compress else {}
-        said |= {"tcp": ""} if route.tcp else {}
-        return tuple((name, digest(value)) for name, value in sorted(said.items()))
+        values |= {"entry point": self.entry_point, "tls": [tls, self.cert_resolver if tls == "terminate" else None]}
+        values |= {"path": [route.path, route.strip_path]} if route.path else {}
+        values |= {"basic_auth": self.users} if self.users else {}
+        values |= {"compress": ""} if route.compress else {}
+        values |= {"tcp": ""} if route.tcp else {}
+        return tuple((name, digest(value)) for name, value in sorted(values.items()))
 
 
 def marker(app: str, slot: str, route_digest: str) -> str:
-    """The service that shows that this very file was applied."""
+    """Return the name of the service whose presence in Traefik's API shows that it has applied this very file."""
     return f"{app}-route-{slot}-{route_digest}"
 
 
 def redirect_name(app: str, source: str) -> str:
-    """Router and middleware of one redirect. No app's name holds a dot, so no other app makes the same name."""
+    """Return the name of a redirect's router and middleware. App names do not have a dot, so it is unique."""
     return f"{app}-redirect.{source}"
 
 
 def route_text(settings: RouteSettings, slot: str, attempt: str = "") -> str:
-    """The dynamic file that sends the app's visitors to one slot. Raises ValueError when it would not read back.
+    """Return the dynamic file that sends the app's visitors to one slot.
 
-    Behind its last line follow the htpasswd lines for the file that it names; the host parts the two.
-    Another `attempt` is the same route in a file that Traefik takes for a changed one.
+    The htpasswd lines for the file that it names follow after its end; the host separates the two.
+    A different `attempt` gives the same route in a text that Traefik takes for a change.
+    Raises ValueError if the text would not read back as the same route.
     """
     import yaml
 
@@ -211,22 +213,22 @@ def route_text(settings: RouteSettings, slot: str, attempt: str = "") -> str:
         **{"middlewares": {}, **content[kind]},
     )
     if "{{" in text or yaml.safe_load(text) != content:
-        raise ValueError(f"the route of {settings.app} would not read back as it is meant")
+        raise ValueError(f"the route of {settings.app} would not read back as intended")
     return text + htpasswd_text(settings.users) if settings.htpasswd and settings.users else text
 
 
 def htpasswd_path(folder: str, app: str) -> str:
-    """Where the names and hashes of an app lie: beside its route, where Traefik may read, and not read as a route."""
+    """Return the path of an app's names and hashes: beside its route, where Traefik may read but finds no routes."""
     return f"{folder}/{app}.htpasswd"
 
 
 def htpasswd_text(users: tuple[str, ...]) -> str:
-    """The file of names and hashes; its last line says, as that of a route, that nothing is missing."""
+    """Return the file of names and hashes. As in a route, its last line shows that the file is complete."""
     return "".join(f"{line}\n" for line in (*users, "# end"))
 
 
 def read_route_head(lines: list[str]) -> tuple[str, str, tuple[tuple[str, str], ...]]:
-    """(slot, digest, parts) of the head of a route file; all empty when it is not one of ours."""
+    """Read (slot, digest, parts) from the head of a route file. All are empty if reconcile did not write it."""
     head = _ROUTE_HEAD.fullmatch(lines[0]) if lines else None
     if head is None:
         return "", "", ()
@@ -235,13 +237,13 @@ def read_route_head(lines: list[str]) -> tuple[str, str, tuple[tuple[str, str], 
 
 
 def read_htpasswd(text: str) -> tuple[str, ...]:
-    """The lines of `htpasswd -nB`. Raises ValueError with what is wrong, without a word of the text."""
+    """Read the lines of `htpasswd -nB`. Raises ValueError, whose message never quotes the text."""
     lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     if not lines:
         raise ValueError("is empty")
     for number, line in lines:
         if not HTPASSWD_LINE.fullmatch(line):
-            raise ValueError(f"has something else than name:bcrypt-hash in line {number}")
+            raise ValueError(f"must have name:bcrypt-hash in line {number}")
     names = [line.partition(":")[0] for _, line in lines]
     if len(set(names)) < len(names):
         raise ValueError("names a user twice")

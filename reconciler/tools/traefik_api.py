@@ -1,7 +1,7 @@
-"""Traefik's API: which routes it holds, its entry points, its certificates. Pure.
+"""Reads Traefik's API: the routes it holds, its entry points, its certificates. Pure.
 
-Whatever answers may be something else: only what has the shape of Traefik's answers is read, and of that only the keys
-that are used. Its sentences come from routes that anybody may have written, so they are bounded before they are told.
+Another program may answer in its place. So an answer must have the shape of Traefik's, and only the keys in use are
+read. Error texts may quote routes from anyone's files, so they are shortened and made printable.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _SERVICES: Final = ("services", "tcpServices")
 
 
 class NotTraefiks(ValueError):
-    """No Traefik answers so."""
+    """The answer does not have the shape of Traefik's."""
 
 
 def read_rawdata(body: bytes) -> dict[str, Any]:
-    """The answer to `RAWDATA`, as far as it is used here. Raises NotTraefiks."""
+    """Read the answer to `RAWDATA`: the keys that are used here. Raises NotTraefiks."""
     answer = _json(body)
     if not isinstance(answer, dict):
         raise NotTraefiks
@@ -60,15 +60,15 @@ def _texts(value: object) -> list[str]:
 def _json(body: bytes) -> object:
     try:
         return json.loads(body)
-    except (ValueError, RecursionError):  # no JSON, or nested deeper than any answer of Traefik's
+    except (ValueError, RecursionError):  # not JSON, or nested deeper than Traefik's answers are
         raise NotTraefiks from None
 
 
 def read_applied(app: str, rawdata: dict[str, Any]) -> AppliedRoute | None:
-    """What Traefik holds for the app, from `RAWDATA`; None when it holds neither router nor marker."""
+    """Return what Traefik holds for the app, from `RAWDATA`; None if it has neither a router nor a marker of it."""
     routers = {**rawdata.get("tcpRouters", {}), **rawdata.get("routers", {})}
     ours = {name: router for name, router in routers.items() if _is_of(app, name)}
-    # And not the marker of an app <app>-route.
+    # The form excludes the markers of an app called <app>-route.
     marker = re.compile(rf"{re.escape(app)}-route-([^-]+)-([0-9a-f]{{12}})(?:-[0-9]+)?@file")
     services = [*rawdata.get("services", {}), *rawdata.get("tcpServices", {})]
     markers = [found for name in services if (found := marker.fullmatch(name))]
@@ -76,11 +76,11 @@ def read_applied(app: str, rawdata: dict[str, Any]) -> AppliedRoute | None:
         return None
     slot, route_digest = markers[0].groups() if markers else ("", "")
     if f"{app}@file" not in ours:
-        return AppliedRoute(slot, route_digest, "the router is not there")
+        return AppliedRoute(slot, route_digest, "the router is missing")
     middlewares = {**rawdata.get("tcpMiddlewares", {}), **rawdata.get("middlewares", {})}
-    passed = [name for router in ours.values() for name in router.get("middlewares", [])]
-    on_the_way = [middlewares.get(name if "@" in name else f"{name}@file", {"status": "enabled"}) for name in passed]
-    return AppliedRoute(slot, route_digest, "; ".join(_problems([*ours.values(), *on_the_way])) or None)
+    names = [name for router in ours.values() for name in router.get("middlewares", [])]
+    used = [middlewares.get(name if "@" in name else f"{name}@file", {"status": "enabled"}) for name in names]
+    return AppliedRoute(slot, route_digest, "; ".join(_problems([*ours.values(), *used])) or None)
 
 
 def _is_of(app: str, name: str) -> bool:
@@ -88,7 +88,7 @@ def _is_of(app: str, name: str) -> bool:
 
 
 def _problems(parts: list[dict[str, Any]]) -> list[str]:
-    """Why routers or middlewares are not enabled, each reason once."""
+    """Return the reasons why routers or middlewares are not enabled, each one once."""
     found: list[str] = []
     for part in parts:
         if part.get("status") != "enabled":
@@ -97,13 +97,13 @@ def _problems(parts: list[dict[str, Any]]) -> list[str]:
 
 
 def read_entry_points(body: bytes) -> tuple[str, ...]:
-    """The names, from `ENTRY_POINTS`. Raises NotTraefiks."""
+    """Read the names of the entry points from the answer to `ENTRY_POINTS`. Raises NotTraefiks."""
     names = [_text_of(each, "name") for each in _objects(body)]
     return tuple(sorted(printable(name) for name in names))
 
 
 def read_certificates(body: bytes) -> tuple[Certificate, ...]:
-    """All that it holds, its default one included, from `CERTIFICATES`. Raises NotTraefiks."""
+    """Read all certificates, the default one included, from the answer to `CERTIFICATES`. Raises NotTraefiks."""
     return tuple(sorted((_certificate(each) for each in _objects(body)), key=lambda each: each.names))
 
 
@@ -124,27 +124,27 @@ def _text_of(entry: dict[str, Any], key: str) -> str:
 def _certificate(entry: dict[str, Any]) -> Certificate:
     try:
         ends = int(datetime.fromisoformat(_text_of(entry, "notAfter")).timestamp())
-    except (ValueError, OverflowError):  # no time, or one before or after all that there are
+    except (ValueError, OverflowError):  # not a time, or one out of range
         raise NotTraefiks from None
     return Certificate(tuple(sorted(_texts(entry.get("sans")))), ends)
 
 
 def route_held_by_all(app: str, answers: list[dict[str, Any]], route_digest: str) -> AppliedRoute | None:
-    """What all instances hold for the app; where they differ, one of those that do not hold just this route."""
+    """Return what all Traefik instances hold for the app; if they differ, what one without this route holds."""
     held = [read_applied(app, rawdata) for rawdata in answers]
-    behind = [each for each in held if not is_served(each, route_digest)]
+    behind = [applied for applied in held if not is_served(applied, route_digest)]
     return (behind or held or [None])[0]
 
 
 def is_served(applied: AppliedRoute | None, route_digest: str) -> bool:
-    """It serves by the route of this digest; without a digest: by none."""
+    """True if the app is served through the route with this digest or, without a digest, through no route."""
     return applied.digest == route_digest and not applied.problem if applied else not route_digest
 
 
 def missing_routes(markers: tuple[str, ...], before: dict[str, Any], after: dict[str, Any]) -> str:
-    """What an instance does not serve although its files (by their markers) or another instance say so, in a few words.
+    """Name a route that an instance lacks although its files (by their markers) or another instance have it.
 
-    "" when nothing is missing.
+    "" if none is missing. `before` is the raw data of the other instance, `after` that of the one in question.
     """
     served = dict.fromkeys(markers, "enabled") | _from_files(before)
     held = _from_files(after)
@@ -152,11 +152,11 @@ def missing_routes(markers: tuple[str, ...], before: dict[str, Any], after: dict
     if not missing:
         return ""
     more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-    return f"{printable(missing[0])} {held.get(missing[0], 'is not there')}{more}"
+    return f"{printable(missing[0])} {held.get(missing[0], 'is missing')}{more}"
 
 
 def _from_files(rawdata: dict[str, Any]) -> dict[str, str]:
-    """Router or marker from the watched folder → `enabled`, or what is wrong with it."""
+    """Return router or marker from the watched folder → `enabled`, or the problem with it."""
     routers = {**rawdata.get("tcpRouters", {}), **rawdata.get("routers", {})}
     states = {
         name.removesuffix("@file"): "enabled"
@@ -166,7 +166,7 @@ def _from_files(rawdata: dict[str, Any]) -> dict[str, str]:
         if name.endswith("@file")
     }
     services = [*rawdata.get("services", {}), *rawdata.get("tcpServices", {})]
-    # A route that was written once more carries a number after its digest.
+    # A route that was written again, unchanged, carries a number after its digest.
     markers = [
         found[1]
         for name in services

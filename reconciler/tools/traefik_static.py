@@ -1,7 +1,8 @@
-"""Traefik's static configuration as variables: all of it, since Traefik takes it from one kind of source only. Pure.
+"""Traefik's static configuration as environment variables. Pure.
 
-Two settings differ from host to host and from slot to slot, the watched folder and the address of the API: these stand
-in the unit. Why each value is what it is was measured; deploy/traefik/README.md says so where it matters to people.
+All of it, since Traefik reads its static configuration from one kind of source only. The watched folder and the address
+of the API differ between hosts and slots, so the unit sets them. The values rest on measurements;
+deploy/traefik/README.md explains those that matter to users.
 """
 
 from __future__ import annotations
@@ -13,26 +14,27 @@ from reconciler.tools.digests import digest
 
 START = "./traefik"
 PING = "/ping"
-GRACE_SECONDS = 30  # open requests may take so long when an instance leaves
+GRACE_SECONDS = 30  # how long open requests may take when an instance stops
 STOP_SECONDS = GRACE_SECONDS + 10
 STATE = "/var/lib/traefik"
 STAGING = "https://acme-staging-v02.api.letsencrypt.org/directory"
-_ALIASES_SINCE = (3, 7, 15)  # an older one does not start with a setting that it does not know
+_ALIASES_SINCE = (3, 7, 15)  # an older version does not start with a setting that it does not know
 
 
 def static_settings(traefik: Traefik) -> dict[str, str]:
-    """The variables of every instance; values that are secrets are not among them."""
+    """Return the variables of every instance, without those whose values are secrets."""
     http, https = traefik.http_entry_point, traefik.https_entry_point
     settings = {
         "global.checkNewVersion": "false",
         "global.sendAnonymousUsage": "false",
         "log.level": "INFO",
         "log.noColor": "true",
-        # The API cannot be taken away by a broken file in the watched folder; it shows routes, it changes nothing.
+        # Insecure mode serves the API without a router, so that a broken file in the watched folder cannot remove it.
+        # It is read-only.
         "api.insecure": "true",
         "api.dashboard": _word(traefik.dashboard),
         "ping.entryPoint": "traefik",
-        # The default of 2 s would let a change wait for 2 s behind the one before it.
+        # The default would let a change wait for up to 2 s after the previous one.
         "providers.providersThrottleDuration": "20ms",
         "providers.file.watch": "true",
         "serversTransport.forwardingTimeouts.dialTimeout": "2s",
@@ -49,7 +51,7 @@ def static_settings(traefik: Traefik) -> dict[str, str]:
     if traefik.access_log:
         settings |= {"accessLog": "true", "accessLog.format": "json", "accessLog.bufferingSize": "100"}
     if _numbers(traefik.version or "") >= _ALIASES_SINCE:
-        # A visitor's X_Forwarded_For must not pass for Traefik's X-Forwarded-For.
+        # An app must not mistake a visitor's X_Forwarded_For for Traefik's X-Forwarded-For.
         settings |= {f"entryPoints.{name}.http.aliasHeadersStrategy": "delete" for name in (http, https, "traefik")}
     if traefik.acme and traefik.resolver:
         settings |= {f"entryPoints.{https}.http.tls.certResolver": traefik.resolver}
@@ -61,7 +63,7 @@ def _listener(name: str, port: int) -> dict[str, str]:
     place = f"entryPoints.{name}"
     return {
         f"{place}.address": f":{port}",
-        # Two instances may listen side by side: the next one is there before this one leaves.
+        # Two instances may listen side by side, so the next one is up before this one stops.
         f"{place}.reusePort": "true",
         f"{place}.transport.lifeCycle.graceTimeOut": f"{GRACE_SECONDS}s",
     }
@@ -72,8 +74,8 @@ def _entry_point(name: str, port: int, traefik: Traefik) -> dict[str, str]:
     limits = f"entryPoints.{name}.transport.respondingTimeouts"
     return {
         **_listener(name, port),
-        # Not for TCP routes: Traefik lifts these limits once it has connected both sides. There they would only change
-        # how long a client may say nothing before TLS begins, for which Traefik's own 60 s are plenty.
+        # Not for TCP routes: Traefik lifts these limits once it has connected both sides. They would only change how
+        # long a client may stay silent before TLS begins, and Traefik's default of 60 s is enough for that.
         f"{limits}.readTimeout": f"{traefik.timeouts.read_seconds}s",
         f"{limits}.writeTimeout": f"{traefik.timeouts.write_seconds}s",
         f"{limits}.idleTimeout": f"{traefik.timeouts.idle_seconds}s",
@@ -94,7 +96,7 @@ def _resolver(name: str, acme: Acme, http_entry_point: str) -> dict[str, str]:
 
 
 def storage(acme: Acme) -> str:
-    """A file for each authority: an account and certificates of one are not taken by another, and none are lost."""
+    """Return the path of the ACME storage: one file per authority, since an account is valid with one only."""
     if acme.ca_server:
         return f"{STATE}/acme-{digest(acme.ca_server)}.json"
     return f"{STATE}/{'acme-staging' if acme.staging else 'acme'}.json"

@@ -185,8 +185,8 @@ def test_an_app_that_nobody_asked_for_is_none(name: str) -> None:
         ("link ../../x ../releases/a", "its link", ""),
         ("release 1 ../x", "its release", ""),
         ("long inventory", "its inventory is longer", "look at the inventory of app00"),
-        ("news 1", "of no known kind", ""),
-        ("slots 4000 4001 4002 ", "systemd says nothing of app00@4002.service", "systemctl show app00@4002.service"),
+        ("news 1", "of an unknown kind", ""),
+        ("slots 4000 4001 4002 ", "systemd does not know app00@4002.service", "systemctl show app00@4002.service"),
     ],
 )
 def test_what_does_not_fit_makes_its_app_unreadable_and_no_other(line: str, says: str, remedy: str) -> None:

@@ -206,7 +206,7 @@ def test_a_secret_that_is_no_htpasswd_is_refused_by_its_name(tmp_path: Path) -> 
     with pytest.raises(SecretUnusable) as refused:
         worked_out(tmp_path, "{domains: [a.de], basic_auth: {secret: hello/users}}", "ann:hunter2")
 
-    assert str(refused.value).startswith("the secret hello/users has something else than name:bcrypt-hash in line 1")
+    assert str(refused.value).startswith("the secret hello/users must have name:bcrypt-hash in line 1")
     assert "hunter2" not in str(refused.value) and "htpasswd -nB" in refused.value.next_step
 
 

@@ -116,10 +116,10 @@ def test_what_a_new_one_does_not_serve_is_named() -> None:
     both["routers"] |= held("other")["routers"]  # type: ignore[operator]
 
     assert missing_routes((), held(), held()) == ""
-    assert missing_routes((), both, held()) == "other is not there"
+    assert missing_routes((), both, held()) == "other is missing"
     assert missing_routes((), held(), held(status="disabled")) == "hello is disabled: unknown entry point"
-    assert missing_routes((), held(status="disabled"), {}) == "hello-route-4000-aaaaaaaaaaaa is not there"
-    assert missing_routes(("shop-route-1-cccccccccccc",), {}, held()) == "shop-route-1-cccccccccccc is not there"
+    assert missing_routes((), held(status="disabled"), {}) == "hello-route-4000-aaaaaaaaaaaa is missing"
+    assert missing_routes(("shop-route-1-cccccccccccc",), {}, held()) == "shop-route-1-cccccccccccc is missing"
 
 
 def test_files_that_only_name_a_certificate_serve_nobody() -> None:

@@ -92,7 +92,7 @@ def test_a_login_that_is_not_roots_asks_the_host_which_way_to_go() -> None:
         (127, "sh: 1: sudo: not found\n", "the user may not become root"),
         (126, "reconcile: 5: exec: sudo: Permission denied\n", "the user may not become root"),
         (77, "reconcile-host: an argument is not a sound slot\n", "refuses this: an argument is not a sound slot"),
-        (78, "reconcile-host: it is of the scripts 0\n", "belongs to another version of reconcile"),
+        (78, "reconcile-host: it was made from scripts 0\n", "belongs to another version of reconcile"),
         (77, "an app that ends so\n", None),
         (0, "", None),
     ],
