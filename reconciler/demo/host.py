@@ -1,6 +1,6 @@
-"""The demo's host: an SSH server on 127.0.0.1 that runs what it is asked as a child of this process.
+"""The demo's host: an SSH server on 127.0.0.1 that runs commands as children of this process.
 
-Its `systemctl` and `journalctl` are the demo's; every other program is this machine's own.
+Its `systemctl` and `journalctl` are the demo's. All other programs are this machine's own.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ SHIMS = ("systemctl", "journalctl")
 
 @dataclass(frozen=True)
 class Address:
-    """What fleet.yaml has to know."""
+    """The port and host key for fleet.yaml."""
 
     port: int
     host_key: str
 
 
 def write_shims(folder: Path, socket: Path) -> None:
-    """The commands that stand before this machine's own ones on the PATH of the host."""
+    """Write the commands that come before this machine's own on the host's PATH."""
     folder.mkdir(parents=True)
     program = [sys.executable, "-I", "-S", str(Path(__file__).with_name("shim.py")), str(socket)]
     for name in SHIMS:
@@ -45,7 +45,7 @@ def write_shims(folder: Path, socket: Path) -> None:
 
 
 def make_login(home: Path) -> str:
-    """A key of our own where SSH looks for one by itself; the public half."""
+    """Write a new SSH key where SSH finds it by default, and return its public half."""
     import asyncssh
 
     key = asyncssh.generate_private_key("ssh-ed25519")
@@ -59,7 +59,7 @@ def make_login(home: Path) -> str:
 
 @contextlib.asynccontextmanager
 async def demo_host(authorized_key: str, shims: Path, home: Path) -> AsyncIterator[Address]:
-    """The host, reachable; at the end what it still runs is ended too."""
+    """Run the host during the block. Commands that still run at its end are stopped."""
     import asyncssh
 
     key = asyncssh.generate_private_key("ssh-ed25519")
@@ -81,7 +81,7 @@ def _server_class() -> type[asyncssh.SSHServer]:
     import asyncssh
 
     class Server(asyncssh.SSHServer):
-        """Forwards connections to its own loopback only, as reconcile needs them to ask for health."""
+        """Forwards connections to its own loopback only, as reconcile needs them for health checks."""
 
         def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:
             return dest_host in ("127.0.0.1", "localhost", "::1")
@@ -126,7 +126,7 @@ class _Sessions:
 
 
 async def _feed(channel: asyncssh.SSHServerProcess[bytes], process: Process) -> None:
-    """What comes in goes on. A connection that breaks off is the end of input, as with sshd."""
+    """Copy the client's input to the process. As in sshd, a broken connection ends the input."""
     import asyncssh
 
     assert process.stdin

@@ -1,4 +1,4 @@
-"""One unit and the process in it: started, kept up and stopped as the unit file says."""
+"""One unit and its process, which is started, restarted and stopped as the unit file says."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ CLEAN_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE)
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of the journal: when, whether the process said it (else it is about the process), and what."""
+    """A line of the journal."""
 
     at_epoch_seconds: float
-    own: bool
+    own: bool  # the process wrote it; otherwise it is systemd's, about the process
     text: str
 
 
 @dataclass
 class Instance:
-    """A unit such as `hello@4000.service`. Its state has systemd's words and goes systemd's ways."""
+    """A unit such as `hello@4000.service`. Its states and their order are systemd's."""
 
     name: str
     units: Path
@@ -44,7 +44,7 @@ class Instance:
     result: str = "success"
     journal: deque[Entry] = field(default_factory=lambda: deque(maxlen=1000))
     _process: Process | None = None
-    _service: Service | None = None  # as it was when the process was started
+    _service: Service | None = None  # as it was at the start of the process
     _environment: dict[str, str] = field(default_factory=dict, repr=False)
     _keeper: asyncio.Task[None] | None = None
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
@@ -61,7 +61,7 @@ class Instance:
 
     @property
     def wanted_by(self) -> tuple[str, ...]:
-        """The targets that start it at boot once it is enabled. Raises OSError or ValueError."""
+        """The targets that start the unit at boot once it is enabled. Raises OSError or ValueError."""
         return self._read_service().wanted_by
 
     @property
@@ -69,7 +69,7 @@ class Instance:
         return self._process.pid if self._process and self._process.returncode is None else 0
 
     def show(self) -> dict[str, str]:
-        """The properties that anybody asks for, in the order in which systemd prints them."""
+        """Return the properties that reconcile's scripts ask for, in the order in which systemd prints them."""
         waits = self.state == "activating"
         sub_states = {"active": "running", "inactive": "dead", "deactivating": "stop-sigterm"}
         return {
@@ -77,7 +77,7 @@ class Instance:
             "Result": self.result,
             "NRestarts": str(self.restarts),
             "ExecMainStatus": str(self.status),
-            # A path that no real cgroup has: whoever looks there finds the main process only.
+            # A path that does not exist as a cgroup, so that the look finds the main process only.
             "ControlGroup": f"/reconcile-demo/{self.name}" if self.main_pid else "",
             "Id": self.name,
             "LoadState": "loaded" if self.file.exists() else "not-found",
@@ -88,7 +88,7 @@ class Instance:
         }
 
     async def start(self) -> bool:
-        """Returns when the program runs or cannot: True when it runs."""
+        """Start the program and return True if it runs, False if it could not be started."""
         if self.state == "active":
             return True
         await self.stop()
@@ -100,7 +100,7 @@ class Instance:
         return started
 
     async def stop(self, *, softly: bool = True) -> None:
-        """Returns when nothing of it runs any more."""
+        """Stop the program, and return once all its processes have ended."""
         self._stopping.set()
         async with self._changing:
             process = self._process
@@ -116,7 +116,7 @@ class Instance:
             signal_group(self._process, number)
 
     def reset_failed(self) -> None:
-        """Forget failures and how often it was started."""
+        """Forget failures and the number of starts."""
         self._starts.clear()
         self.restarts, self.result = 0, "success"
         self.state = "inactive" if self.state == "failed" else self.state
@@ -147,7 +147,7 @@ class Instance:
 
     def _is_started_too_often(self, service: Service) -> bool:
         now = now_seconds()
-        self._starts = [each for each in self._starts if now - each < service.start_limit_seconds]
+        self._starts = [start for start in self._starts if now - start < service.start_limit_seconds]
         self._starts.append(now)
         return len(self._starts) > service.start_limit_burst
 
@@ -157,11 +157,11 @@ class Instance:
         return False
 
     async def _keep(self) -> None:
-        """Until it is stopped: wait for the process to end, then start it anew."""
+        """Restart the process whenever it ends, until the unit is stopped."""
         while (process := self._process) and (service := self._service):
             reading = asyncio.create_task(self._read(process))
             await process.wait()
-            signal_group(process, signal.SIGKILL)  # what it left behind
+            signal_group(process, signal.SIGKILL)  # the children that it left behind
             await reading
             self._note_end(process.returncode or 0)
             if self._stopping.is_set() or not service.restarts:
@@ -195,7 +195,7 @@ class Instance:
             self.result = "signal" if code < 0 else "exit-code"
 
     async def _end(self, process: Process) -> None:
-        """The unit's own stop command, then SIGTERM, and when the time is up SIGKILL."""
+        """Run the unit's stop command, then send SIGTERM and, when the time is up, SIGKILL."""
         service, environment = self._service, {**self._environment, "MAINPID": str(process.pid)}
         assert service is not None
         if service.stop:

@@ -1,4 +1,4 @@
-"""Visitors: requests at a steady rate, answered or not, none sent twice, and every answer checked."""
+"""Visitors: requests at a steady rate, whether or not they are answered. None is retried; every answer is checked."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from reconciler.clock import now_seconds, sleep_seconds
 LONGEST_SECONDS = 90.0
 ANSWER_WITHIN_SECONDS = 10.0
 POSTED = b"every byte of this comes back"
-KINDS = tuple(itertools.product(("GET", "POST"), ("kept", "new")))  # method, connection; one after the other
+KINDS = tuple(itertools.product(("GET", "POST"), ("kept", "new")))  # (method, connection), in turn
 
 
 class BadAnswer(Exception):
-    """What came is not what a visitor wants."""
+    """The answer is not the expected one."""
 
 
 @dataclass(frozen=True)
 class Answered:
-    """One request that went well: seconds since the load began, and the body of a GET."""
+    """One request that succeeded. Times are in seconds since the first request."""
 
     sent: float
     done: float
-    body: str
+    body: str  # of a GET, "" for a POST
 
 
 @dataclass
 class Visitors:
-    """Requests for one domain at one port. `await run()` until `stop()`; then everything is counted."""
+    """Requests for one domain at one port. `run()` sends them until `stop()`; the counts are then complete."""
 
     domain: str
     port: int
@@ -58,7 +58,7 @@ class Visitors:
         self._stopping = True
 
     async def run(self) -> None:
-        """Returns when it was stopped and every request has its answer; ends by itself after LONGEST_SECONDS."""
+        """Send requests until `stop()` or for LONGEST_SECONDS. Returns once every request has ended."""
         self._begin = now_seconds()
         async with asyncio.TaskGroup() as requests:
             while not self._stopping and not self.ended_early:
@@ -70,11 +70,11 @@ class Visitors:
                 self.kinds[method, connection] += 1
                 requests.create_task(self._request(method, connection))
                 self.ended_early = self.now > LONGEST_SECONDS
-        for each in self._idle:
-            each.close()
+        for link in self._idle:
+            link.close()
 
     async def visit(self) -> str:
-        """One GET outside the count; what it says. Raises BadAnswer or OSError."""
+        """Send one GET that is not counted, and return its body. Raises BadAnswer, EOFError or OSError."""
         return (await self._exchange("GET", "new")).strip()
 
     async def _request(self, method: str, connection: str) -> None:
@@ -84,7 +84,7 @@ class Visitors:
                 body = await self._exchange(method, connection)
         except TimeoutError:
             self._note_failure(sent, method, connection, f"no answer within {ANSWER_WITHIN_SECONDS:g} s")
-        except Exception as error:  # whatever it was, a visitor would have seen it
+        except Exception as error:  # any failure is one that a visitor would have seen
             self._note_failure(sent, method, connection, f"{type(error).__name__}: {error}")
         else:
             self.answered.append(Answered(sent, self.now, body.strip() if method == "GET" else ""))
@@ -94,22 +94,22 @@ class Visitors:
 
     async def _exchange(self, method: str, connection: str) -> str:
         kept = connection == "kept"
-        used = self._idle.pop() if kept and self._idle else await Connection.open(self.port)
-        whole = False
+        link = self._idle.pop() if kept and self._idle else await Connection.open(self.port)
+        complete = False
         try:
-            body = await used.ask(method, self.domain, kept)
-            whole = True
+            body = await link.ask(method, self.domain, kept)
+            complete = True
         finally:
-            if whole and kept:
-                self._idle.append(used)
+            if complete and kept:
+                self._idle.append(link)
             else:
-                used.close()
+                link.close()
         return body
 
 
 @contextlib.asynccontextmanager
 async def visit_meanwhile(visitors: Visitors) -> AsyncIterator[None]:
-    """Visits during the block; at its end the requests still open are waited for."""
+    """Send visitors during the block, and wait for their open requests at its end."""
     task = asyncio.create_task(visitors.run())
     try:
         yield
@@ -133,7 +133,10 @@ class Connection:
         self.writer.close()
 
     async def ask(self, method: str, domain: str, keep: bool) -> str:
-        """The body of the answer. Raises BadAnswer for all but a whole 200, and for a POST that does not come back."""
+        """Send a request and return the body of its answer.
+
+        Raises BadAnswer for any status but 200, and for a POST whose body does not come back; EOFError and OSError.
+        """
         posted = POSTED if method == "POST" else b""
         path = "/echo" if posted else "/"
         head = f"{method} {path} HTTP/1.1\r\nHost: {domain}\r\nContent-Length: {len(posted)}\r\n"
@@ -142,5 +145,5 @@ class Connection:
         length = next((line.partition(":")[2] for line in lines if line.startswith("content-length:")), "0")
         body = await self.reader.readexactly(int(length))
         if first.split(" ")[1:2] != ["200"] or (posted and body != posted):
-            raise BadAnswer(first if first.split(" ")[1:2] != ["200"] else "another body came back")
+            raise BadAnswer(first if first.split(" ")[1:2] != ["200"] else "the body that came back differs")
         return body.decode(errors="replace")

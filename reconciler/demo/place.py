@@ -1,4 +1,4 @@
-"""Where the demo happens: a temporary folder with a home, a git repository and the host's files; and free ports."""
+"""The demo's temporary folder, with a home, a git repository and the host's files; and free ports."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from reconciler.model.machine import Layout
 APP_FILES = Path(__file__).with_name("app")
 HOST, APP, DOMAIN = "web1", "hello", "hello.localhost"
 PLAIN_PATH = r"(/[A-Za-z0-9_+@-][A-Za-z0-9_.+@-]*)+"
-LONGEST_FOLDER = 60  # a unix socket's path, which has to fit below, may have 107 bytes
+LONGEST_FOLDER = 60  # the path of a unix socket below it may have at most 107 bytes
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Place:
 
     @property
     def host(self) -> Path:
-        """Stands for `/` of the host."""
+        """The folder that stands for `/` of the host."""
         return self.root / "host"
 
     @property
@@ -58,12 +58,15 @@ class Place:
         self.git("init", "--quiet", "--template=", "--initial-branch=main")
 
     def git(self, *words: str) -> str:
-        """What git prints. It reads no settings but those of the demo's own home, which has none."""
+        """Run git and return its output. The demo's own home has no git settings, so it runs with git's defaults.
+
+        Raises UsageError if git is missing or fails.
+        """
         if shutil.which("git") is None:
             raise UsageError("the demo keeps its desired state in git, which is not installed", "apt install git")
         who = ["-c", "user.name=Demo", "-c", "user.email=demo@localhost"]
         words = ("git", *who, "-C", str(self.root / "repository"), *words)
-        # In a session of its own, a Ctrl-C reaches us and not git.
+        # In its own session, so that a Ctrl-C reaches us and not git.
         done = subprocess.run(words, check=False, capture_output=True, text=True, start_new_session=True)
         if done.returncode:
             raise UsageError(
@@ -72,13 +75,13 @@ class Place:
         return done.stdout.strip()
 
     def commit(self, message: str) -> str:
-        """The short id of a commit of all that is written."""
+        """Commit the desired state and return the commit's short id."""
         self.git("add", "desired-state")
         self.git("commit", "--quiet", "-m", message)
         return self.git("rev-parse", "--short=7", "HEAD")
 
     def build_release(self, version: str) -> None:
-        """The app as a release archive, as a build would leave it."""
+        """Write the app as a release archive, as a build would."""
         archive = self.root / "repository" / "build" / f"{APP}-{version}.tar.gz"
         with tarfile.open(archive, "w:gz", compresslevel=1) as tar:
             for path in sorted(APP_FILES.rglob("*")):
@@ -90,13 +93,13 @@ class Place:
     def write_fleet(self, ssh_port: int, host_key: str, api_port: int) -> None:
         paths = "".join(f"      {key}: {path}\n" for key, path in self.layout.model_dump().items())
         login = f"    address: 127.0.0.1\n    port: {ssh_port}\n    user: root\n    host_key: {host_key}\n"
-        # The Python that runs now is there for certain; a host's /usr/bin/python3, which the app takes, may be too old.
+        # The running Python certainly works. /usr/bin/python3, the app's default, may be missing or too old.
         defaults = f"defaults:\n  env: {{PYTHON3: {json.dumps(sys.executable)}}}\n"
         text = f"hosts:\n  {HOST}:\n{login}    paths:\n{paths}{defaults}traefik:\n  api_port: {api_port}\n"
         (self.desired_state / "fleet.yaml").write_text(text, encoding="utf-8")
 
     def write_app(self, version: str, ports: tuple[int, int]) -> str:
-        """The file that a person would write; its text."""
+        """Write the file that a user would write, and return its text."""
         text = f"""\
 app: {APP}
 version: "{version}"
@@ -120,7 +123,7 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes, mode: int) -> None:
 
 @contextlib.contextmanager
 def make_temporary_place() -> Iterator[Place]:
-    """A place that is gone afterwards."""
+    """Make a place, and remove it after the block."""
     root = Path(tempfile.mkdtemp(prefix="reconcile-demo-", dir=_base()))
     try:
         place = Place(root)
@@ -132,7 +135,7 @@ def make_temporary_place() -> Iterator[Place]:
 
 
 def _base() -> str:
-    """A folder for temporary files that fits. Raises UsageError when none does."""
+    """Return a suitable folder for temporary files. Raises UsageError if there is none."""
     folders = (os.path.realpath(tempfile.gettempdir()), "/tmp", "/var/tmp")  # noqa: S108 - mkdtemp goes about it safely
     for folder in folders:
         plain = re.fullmatch(PLAIN_PATH, folder) and len(folder) <= LONGEST_FOLDER
@@ -144,7 +147,7 @@ def _base() -> str:
 
 @contextlib.contextmanager
 def isolate_environment(home: Path) -> Iterator[None]:
-    """SSH keys and settings, git's settings and our cache are looked for in a home of the demo's, not in the user's."""
+    """Make `home` the place of SSH keys and settings, git's settings and our cache, in place of the user's own home."""
     before = dict(os.environ)
     for name in before:
         if name.startswith(("GIT_", "SSH_", "XDG_", "RECONCILE_")):
@@ -159,11 +162,11 @@ def isolate_environment(home: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def hold_ports(count: int) -> Iterator[list[int]]:
-    """Free ports of 127.0.0.1 that the kernel gives to nobody else meanwhile; our programs can listen on them."""
+    """Reserve free ports of 127.0.0.1 during the block: other programs do not get them, ours can listen on them."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-            # Set only now: with it from the start, the kernel might have given us a port that somebody else has.
-            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        yield [each.getsockname()[1] for each in sockets]
+        for held in sockets:
+            held.bind(("127.0.0.1", 0))
+            # Set after bind: before it, the kernel might choose a port that another process has bound.
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        yield [held.getsockname()[1] for held in sockets]

@@ -1,4 +1,4 @@
-"""Starting programs so that none of them outlives the demo."""
+"""Starts programs so that none of them outlives the demo."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ from pathlib import Path
 async def spawn(
     words: Sequence[str], environment: Mapping[str, str], folder: str | Path = "/", *, output: int = PIPE
 ) -> Process:
-    """A program in a group of its own, what it says on one pipe. The kernel ends it should the demo be killed."""
-    setpriv = shutil.which("setpriv")  # of util-linux; execs, so the pid stays
+    """Start a program in its own process group, with stdout and stderr on one pipe or on `output`.
+
+    If the demo is killed, the kernel kills the program too, provided that setpriv is installed.
+    """
+    setpriv = shutil.which("setpriv")  # from util-linux; it execs, so the pid stays the same
     bound = [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
     return await asyncio.create_subprocess_exec(
         *bound, *words, cwd=folder, env=dict(environment), stdin=DEVNULL, stdout=output, stderr=STDOUT,
@@ -25,13 +28,13 @@ async def spawn(
 
 
 def signal_group(process: Process, number: int) -> None:
-    """To the program and all that it has started; nothing happens when they are gone."""
+    """Send a signal to the program and all its children. Does nothing if they have ended."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)
 
 
 async def end(process: Process, within_seconds: float) -> bool:
-    """SIGTERM to the program, and SIGKILL to its group if it takes too long. True when it ended by itself."""
+    """Send SIGTERM to the program, then SIGKILL to its group. Returns True if the program ended in time."""
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(signal.SIGTERM)
@@ -43,7 +46,7 @@ async def end(process: Process, within_seconds: float) -> bool:
 
 
 async def finish_within(seconds: float, work: Awaitable[object]) -> bool:
-    """Wait for it at most so long; whether it was done."""
+    """Wait for the work for at most so many seconds. Returns True if it was done, and cancels it otherwise."""
     try:
         async with asyncio.timeout(seconds):
             await work
@@ -53,7 +56,7 @@ async def finish_within(seconds: float, work: Awaitable[object]) -> bool:
 
 
 async def end_tasks(tasks: Iterable[asyncio.Task[None]]) -> None:
-    """Cancel them, and wait until they have tidied up."""
+    """Cancel the tasks and wait until they have cleaned up."""
     running = list(tasks)
     for task in running:
         task.cancel()

@@ -1,6 +1,6 @@
-"""`systemctl` and `journalctl` on the demo's host: hands its words to the demo, prints the answer.
+"""`systemctl` and `journalctl` on the demo's host: passes its arguments to the demo and prints the answer.
 
-Started as `python -I -S shim.py SOCKET PROGRAM WORD …`, some dozens of times a rollout: imports next to nothing.
+A rollout starts `python -I -S shim.py SOCKET PROGRAM WORD …` dozens of times, so it imports as little as possible.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 
 
 def main(path: str, words: list[str]) -> int:
-    """The exit status that the demo says."""
+    """Print the demo's answer and return its exit status."""
     with socket.socket(socket.AF_UNIX) as connection:
         try:
             connection.connect(path)

@@ -1,4 +1,4 @@
-"""All that the demo starts, put up in order and taken down in the reverse one, however the demo ends."""
+"""Everything that the demo starts. It is stopped in reverse order, however the demo ends."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from reconciler.model.options import Options
 
 @dataclass(frozen=True)
 class Stage:
-    """A place with a host and a Traefik that run."""
+    """A place with a running host and a running Traefik."""
 
     place: Place
     ssh_port: int
@@ -27,7 +27,7 @@ class Stage:
 
     @property
     def arguments(self) -> Options:
-        """What `reconcile --desired-state DIR` would be called with."""
+        """The options of `reconcile --desired-state DIR`."""
         return Options(
             desired_state=self.place.desired_state, ref=None, working_tree=False, app=None, host=None,
             repo=None, branch=None, allowed_signers=None,
@@ -36,7 +36,7 @@ class Stage:
 
 @contextlib.asynccontextmanager
 async def set_up(traefik: Binary) -> AsyncIterator[Stage]:
-    """Everything runs inside the block; afterwards no process and no file of it is left."""
+    """Run everything during the block. Afterwards no process and no file of it is left."""
     async with contextlib.AsyncExitStack() as stack:
         place = stack.enter_context(make_temporary_place())
         web, api, *slots = stack.enter_context(hold_ports(4))

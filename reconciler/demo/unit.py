@@ -1,6 +1,6 @@
-"""Reading a unit file and its env file the way systemd does, as far as the demo's stand-in goes. Pure.
+"""Reads a unit file and its env file as systemd does, as far as the demo's stand-in needs it. Pure.
 
-What confines a program (DynamicUser, ProtectSystem and the rest of the sandbox) is not read: nobody here could do it.
+It ignores the sandbox (DynamicUser, ProtectSystem and so on), which the demo cannot provide without root.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _COMMENT = re.compile(r"[#;][^\n]*\n|\n")
 
 @dataclass(frozen=True)
 class Service:
-    """What one unit says about its process."""
+    """The settings of one unit for its process."""
 
     start: tuple[str, ...]
     stop: tuple[str, ...]
@@ -32,7 +32,7 @@ class Service:
 
 
 def read_service(text: str, name: str) -> Service:
-    """The unit of that name (`hello@4000.service`), from the text of its template. Raises ValueError."""
+    """Read the unit of that name (`hello@4000.service`) from the text of its template. Raises ValueError."""
     prefix, _, instance = name.removesuffix(".service").partition("@")
     settings = _settings(text, {"i": instance, "p": prefix, "n": name, "%": "%"})
 
@@ -56,7 +56,7 @@ def read_service(text: str, name: str) -> Service:
 
 
 def _settings(text: str, specifiers: dict[str, str]) -> dict[str, list[str]]:
-    """Key → its values in order, with `%i` and the like filled in."""
+    """Return key → its values in order, with specifiers such as `%i` expanded."""
     found: dict[str, list[str]] = {}
     for line in text.splitlines():
         key, equals, value = line.strip().partition("=")
@@ -72,7 +72,7 @@ def _environment(lines: list[str]) -> dict[str, str]:
 
 
 def expand(words: tuple[str, ...], environment: dict[str, str]) -> list[str]:
-    """Words of a command line as systemd hands them on: `${NAME}` filled in, `$$` a plain dollar sign."""
+    """Expand a command line as systemd does: `${NAME}` becomes the variable's value, `$$` a plain dollar sign."""
 
     def fill(match: re.Match[str]) -> str:
         return environment.get(match[1], "") if match[1] else "$"
@@ -81,7 +81,7 @@ def expand(words: tuple[str, ...], environment: dict[str, str]) -> list[str]:
 
 
 def read_env_file(text: str) -> dict[str, str]:
-    """The variables of an env file in the one form that reconcile writes, KEY="value". Raises ValueError."""
+    """Read the variables of an env file in the form that reconcile writes, KEY="value". Raises ValueError."""
     values: dict[str, str] = {}
     position = 0
     while position < len(text):

@@ -1,10 +1,10 @@
-"""The demo's app: a small HTTP/1.1 server on the standard library that can be told to misbehave.
+"""The demo's app: a small HTTP/1.1 server on the standard library that can be made to misbehave.
 
-It answers /, /ping, /version, /slow?seconds=3, /echo (POST) and /env/NAME. SIGTERM ends it softly: it stops
-listening, finishes what it is answering (at most DRAIN_SECONDS), then exits with status 0.
-Read from the environment: PORT, BIND, GREETING, DRAIN_SECONDS, SHOW_ENV (names that /env/ may show),
-FAIL_BOOT=1, NEVER_HEALTHY=1, DIE_AFTER_SECONDS; by `migrate`: MIGRATIONS_FILE, STATE_DIRECTORY, FAIL_MIGRATE.
-A file `behaviour` beside this one may hold NAME=VALUE lines for what the environment does not say.
+It answers /, /ping, /version, /slow?seconds=3, /echo (POST) and /env/NAME. On SIGTERM it stops listening, finishes
+the requests that it is answering (within DRAIN_SECONDS), then exits with status 0.
+It reads these variables: PORT, BIND, GREETING, DRAIN_SECONDS, SHOW_ENV (the names that /env/ may show),
+FAIL_BOOT=1, NEVER_HEALTHY=1, DIE_AFTER_SECONDS; and for `migrate`: MIGRATIONS_FILE, STATE_DIRECTORY, FAIL_MIGRATE.
+A file `behaviour` beside this one may have lines NAME=VALUE for variables that the environment does not set.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Answer = tuple[int, bytes]
 
 
 class Refused(Exception):
-    """The request cannot be answered, and what follows on this connection cannot be trusted."""
+    """The request cannot be answered, and the rest of the connection cannot be trusted."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
@@ -58,7 +58,7 @@ def version() -> str:
 
 
 async def answer(method: str, target: str, body: bytes) -> Answer:
-    """The status and the bytes for one request."""
+    """Return the status and body for one request."""
     try:
         url = urlsplit(target)
     except ValueError:
@@ -95,14 +95,14 @@ async def slow(seconds: str) -> Answer:
 
 
 def show(name: str) -> Answer:
-    """One variable byte for byte; unset and not to be shown look the same from outside."""
+    """Return one variable byte for byte. The answer does not tell whether a variable is unset or hidden."""
     shown = setting("SHOW_ENV").replace(",", " ").split()
     value = os.environb.get(name.encode()) if name in shown else None
     return (404, b"nothing here\n") if value is None else (200, value)
 
 
 class Server:
-    """Listens, serves each connection in a task of its own, and ends softly."""
+    """Listens, serves each connection in its own task, and drains before it ends."""
 
     def __init__(self) -> None:
         self.draining = False
@@ -122,9 +122,9 @@ class Server:
         await self.drain(float(setting("DRAIN_SECONDS", "30")))
 
     async def drain(self, seconds: float) -> None:
-        """Returns when every connection has ended, or after so many seconds."""
+        """Wait until every connection has ended, for at most so many seconds."""
         print(f"stopping: {len(self.tasks) - len(self.idle)} requests are being answered", flush=True)
-        # An idle connection stays readable for a moment, for the request that may already be on its way.
+        # Keep idle connections open for a moment, for requests that are already on their way.
         await asyncio.sleep(LAST_REQUEST_SECONDS if self.tasks else 0)
         for writer in list(self.idle):
             writer.close()
@@ -140,13 +140,13 @@ class Server:
                 pass
             await read_away(reader, writer)
         except (OSError, asyncio.IncompleteReadError):
-            pass  # The other side is gone, or too slow (TimeoutError is an OSError).
+            pass  # the client is gone, or too slow (TimeoutError is an OSError)
         finally:
             self.tasks.discard(task)
             writer.close()
 
     async def one_request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Answers one request; False means that the connection ends here."""
+        """Answer one request. Returns False if the connection ends with it."""
         method = "GET"
         try:
             head = await self.read_head(reader, writer)
@@ -164,7 +164,7 @@ class Server:
         return keep
 
     async def read_head(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
-        """Everything up to the empty line; nothing at all if the connection ends before."""
+        """Return everything up to the empty line, or nothing if the connection ends before."""
         self.idle.add(writer)
         try:
             async with asyncio.timeout(IDLE_SECONDS):
@@ -178,7 +178,7 @@ class Server:
 
 
 async def read_away(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Reads on until the other side is done too: a close on unread bytes would lose the answer."""
+    """Read on until the client is done too: closing with unread bytes would lose the answer."""
     writer.write_eof()
     async with asyncio.timeout(LINGER_SECONDS):
         while await reader.read(65536):
@@ -186,7 +186,7 @@ async def read_away(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
 
 
 def parse_head(head: bytes) -> tuple[str, str, bool, dict[str, str]]:
-    """Method, target, whether to keep the connection, and the headers in lower case."""
+    """Return method, target, whether to keep the connection, and the headers with names in lower case."""
     first, *lines = head.decode("latin-1").removesuffix("\r\n\r\n").lstrip("\r\n").split("\r\n")
     words = first.split(" ")
     if len(words) != 3 or words[2] not in {"HTTP/1.1", "HTTP/1.0"}:
@@ -212,7 +212,7 @@ async def read_body(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, 
     if not (text.isascii() and text.isdigit()):
         raise Refused(400, "Content-Length is not a number")
     if len(text) > 18 or int(text) > LONGEST_BODY:
-        raise Refused(413, f"a body may have {LONGEST_BODY} bytes")
+        raise Refused(413, f"a body may have at most {LONGEST_BODY} bytes")
     if headers.get("expect", "").lower() == "100-continue":
         writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     async with asyncio.timeout(READ_SECONDS):
@@ -231,7 +231,7 @@ def encode(reply: Answer, method: str, keep: bool) -> bytes:
 
 
 def migrate() -> int:
-    """Stands for a database migration: one line more in the migrations file."""
+    """Stand in for a database migration: add one line to the migrations file."""
     directory = setting("STATE_DIRECTORY").split(":")[0]
     file = setting("MIGRATIONS_FILE", f"{directory}/migrations" if directory else "")
     if setting("FAIL_MIGRATE") == "1":
@@ -265,7 +265,7 @@ def main(command: str) -> int:
     if command == "migrate":
         return migrate()
     if command != "start":
-        print(f"{command} is not a command; say start or migrate", file=sys.stderr)
+        print(f"{command} is not a command; use start or migrate", file=sys.stderr)
         return 2
     if setting("FAIL_BOOT") == "1":
         print("refusing to boot: FAIL_BOOT is 1", file=sys.stderr)
