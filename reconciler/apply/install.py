@@ -112,7 +112,7 @@ def refuse_unfit(files: TargetFiles, prepared: Prepared, abi: HostAbi, host: str
 
 
 async def _with_signs_of_life(head: bytes) -> AsyncIterator[bytes]:
-    """Yield the head, then an empty line every few seconds until closed: it tells the host that we still wait."""
+    """Yield the head, then an empty line every few seconds until closed, so that the host knows we still wait."""
     yield head
     while True:
         await sleep_seconds(SIGN_OF_LIFE_SECONDS)

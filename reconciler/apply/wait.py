@@ -155,7 +155,7 @@ async def wait_healthy(
                 healthy = replace(slot, healthy=True, health=watch.answer, healthy_for_seconds=healthy_seconds)
                 return reply, after.with_slot(healthy)
             await sleep_seconds(0.1)
-        if watch.left <= 0:  # if it is no longer healthy, that is the reason; a missing route is not
+        if watch.left <= 0:  # a missing route is the reason only while the instance itself is healthy
             return await watch.give_up_with_journal(lack if watch.healthy_since is not None else "")
 
 

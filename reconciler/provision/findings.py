@@ -33,7 +33,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Around:
-    """What the survey cannot know: how this machine reaches the host, and what it saw from here."""
+    """Facts that the survey cannot have: how this machine reaches the host, and what it sees from here."""
 
     layout: Layout
     host_key_pinned: bool

@@ -32,7 +32,7 @@ class Requirements:
 
 @dataclass(frozen=True)
 class HostAbi:
-    """What a host offers. An empty field is unknown and never causes a refusal."""
+    """The machine, libc and libraries of a host. An empty field is unknown and never causes a refusal."""
 
     machine: str = ""  # `uname -m`
     libc: str = ""  # "glibc 2.36", "musl 1.2.4", "musl"
@@ -67,10 +67,10 @@ def _vital_files(requirements: Requirements) -> frozenset[str]:
     roots = [file for file in candidates if _is_program_folder(file.path)]
     roots = roots or [file for file in candidates if file.interpreter] or candidates
     vital = {file.path for file in roots}
-    wanted = {library for file in roots for library in file.libraries}
-    while found := [file for file in requirements.files if file.path not in vital and _names(file) & wanted]:
+    needed = {library for file in roots for library in file.libraries}
+    while found := [file for file in requirements.files if file.path not in vital and _names(file) & needed]:
         vital |= {file.path for file in found}
-        wanted |= {library for file in found for library in file.libraries}
+        needed |= {library for file in found for library in file.libraries}
     return frozenset(vital)
 
 

@@ -1,7 +1,7 @@
 """reconcile-host: the one program that a login without root rights may run as root. Pure.
 
 It is made of the same scripts that a root login runs, behind a guard (`verbs/head.sh`) that checks every argument and
-all of stdin. The first line of a script, its signature, says what it takes:
+all of stdin. The first line of a script, its signature, declares them:
 
     # SHAPE KIND KIND label(one|other) KIND…; stdin: WHAT. Prose, or : and prose
 
@@ -112,7 +112,7 @@ class SignatureUnknown(ValueError):
 
 @dataclass(frozen=True)
 class Signature:
-    """What a script takes: its shape, the kinds of its own arguments, and its stdin."""
+    """The shape of a script, the kinds of its own arguments, and its stdin."""
 
     shape: str
     words: tuple[str, ...]

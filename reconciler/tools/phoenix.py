@@ -1,4 +1,4 @@
-"""What a Phoenix release needs in its environment: the variables that a generated `runtime.exs` reads. Pure."""
+"""The environment that a Phoenix release needs: the variables that a generated `runtime.exs` reads. Pure."""
 
 from __future__ import annotations
 
