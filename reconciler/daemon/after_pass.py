@@ -106,7 +106,7 @@ async def _log_failure(work: Coroutine[None, None, None]) -> None:
 
 
 def _memory_file() -> Path | None:
-    """Where the notifier keeps what it reported; None where there is no place for it."""
+    """Return the file in which the notifier remembers what it reported, or None if it cannot be written."""
     try:
         return make_private(cache_path("notify")) / "told.json"
     except OSError:
