@@ -86,7 +86,7 @@ class Unexpected(ReconcileError):
     retryable = True
     kind = "unexpected"
 
-    def __init__(self, error: Exception) -> None:
+    def __init__(self, error: BaseException) -> None:
         from traceback import extract_tb
 
         frames = [frame for frame in extract_tb(error.__traceback__) if "reconciler/" in frame.filename]

@@ -32,22 +32,35 @@ async def mark(opened: OpenFleet, app: str, verb: str, seconds: int, reason: str
     return marked_hosts
 
 
-async def reject(opened: OpenFleet, app: str, reason: str, hosts: Collection[str], who: Controller) -> list[str]:
+async def reject(
+    opened: OpenFleet, app: str, reason: str, hosts: Collection[str], who: Controller, busy: Collection[str] = ()
+) -> list[str]:
     """Quarantine the app's desired version on these hosts, as if it had failed there.
 
-    Returns the hosts that were marked: those of `hosts` that the desired state gives the app.
+    Returns the hosts that were marked: those of `hosts` that the desired state gives the app. The lease of a `busy`
+    host is kept: other work of this process is under way there.
     """
     marked_hosts = []
     for files in opened.targets:
         target = files.target
         if target.app == app and target.host in hosts and target.release:
             attempt = f"{target.identity(target.release)}/{target.attempt}"
-            await _mark(opened, target.host, app, ("reject", "0"), f"{attempt}\n{reason}", who)
+            text, keeps = f"{attempt}\n{reason}", target.host in busy
+            await _mark(opened, target.host, app, ("reject", "0"), text, who, keep_lease=keeps)
             marked_hosts.append(target.host)
     return marked_hosts
 
 
-async def _mark(opened: OpenFleet, host: str, app: str, words: tuple[str, ...], reason: str, who: Controller) -> None:
+async def _mark(
+    opened: OpenFleet,
+    host: str,
+    app: str,
+    words: tuple[str, ...],
+    reason: str,
+    who: Controller,
+    *,
+    keep_lease: bool = False,
+) -> None:
     transport, site = opened.hosts[host], opened.sites[host]
     seen = await observe(transport, site, [], who)
     if isinstance(seen, Unreachable):
@@ -58,4 +71,5 @@ async def _mark(opened: OpenFleet, host: str, app: str, words: tuple[str, ...], 
     reply = await runner.run_for_reply("mark", (app, *words), reason.encode())
     if reply.status:
         raise ActionFailed(host, printable(reply.stderr) or f"exit {reply.status}", "run the command again")
-    await runner.release()
+    if not keep_lease:
+        await runner.release()

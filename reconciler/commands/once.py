@@ -5,19 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from dataclasses import replace
 
 from reconciler.clock import now_seconds
-from reconciler.decide.fleet import failures
-from reconciler.engine.converge import Pass
+from reconciler.engine.converge import converge
 from reconciler.engine.progress import Progress
 from reconciler.engine.report import end_json, notes_text, outcome_text
-from reconciler.engine.rollback import roll_back
 from reconciler.model.action import Blocked, Converged
 from reconciler.model.options import Options
 from reconciler.model.outcome import Outcome
 from reconciler.model.target import Controller
-from reconciler.observe.lease import new_controller
 from reconciler.targets.open_fleet import OpenFleet, open_fleet
 
 
@@ -37,22 +33,9 @@ async def run_pass(opened: OpenFleet, options: Options, who: Controller | None =
 
     started = now_seconds()
     progress = Progress(log, terminal=sys.stderr.isatty())
-    who = replace(who or new_controller(opened.owner), revision=opened.desired.revision)
-    work = Pass(
-        opened.hosts,
-        opened.sites,
-        opened.targets,
-        who,
-        progress,
-        opened.behind,
-        wait_lock_seconds=options.wait_lock,
-        prunes=opened.whole,
-        allow_prune=options.allow_prune,
-        grant_grace=opened.grant_grace,
+    outcomes = await converge(
+        opened, progress, who, wait_lock_seconds=options.wait_lock, allow_prune=options.allow_prune
     )
-    outcomes = await work.run() + [Outcome(refused) for refused in opened.refused]
-    if found := failures(opened.desired.apps, [outcome.end for outcome in outcomes]):
-        outcomes = await roll_back(opened, found, outcomes, who, progress)
     seconds = now_seconds() - started
     code = report(opened, outcomes, seconds, options)
     if opened.desired.fleet.notify or options.metrics_file:

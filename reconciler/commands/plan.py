@@ -22,9 +22,8 @@ def run(options: Options) -> int:
 async def _plan(options: Options) -> int:
     async with open_fleet(options, history="wanted") as opened:
         hints = await _hints(opened)
-        previews = await preview(opened, allow_prune=options.allow_prune)
-        plans = [plan for _, _, plan in previews if plan.actions or not _is_absent(plan)]
-        plans += [AppPlan(refused.host, refused.app, (), refused) for refused in opened.refused]
+        shown = await preview(opened, allow_prune=options.allow_prune)
+        plans = [plan for plan in shown.plans.values() if plan.actions or not _is_absent(plan)]
     for hint in hints:
         print(hint, file=sys.stderr)
     print(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from typing import Any
 
 from reconciler.clock import sleep_seconds
 from reconciler.engine.preview import preview
 from reconciler.engine.report import status_row, status_text
+from reconciler.model.action import Blocked
 from reconciler.model.observed import ObservedHost, Unreachable
 from reconciler.model.options import Options
 from reconciler.model.target import Target
@@ -33,27 +35,21 @@ async def _status(options: Options) -> int:
 
 async def _print_status(options: Options) -> int:
     async with open_fleet(options, history="wanted") as opened:
-        previews = await preview(opened, allow_prune=options.allow_prune)
+        shown = await preview(opened, allow_prune=options.allow_prune)
         rows = [
-            status_row(files.target, seen, plan) for files, seen, plan in previews if not _is_gone(files.target, seen)
+            status_row(target, seen, plan) for target, seen, plan in shown.rows(opened) if not _is_gone(target, seen)
         ]
-        for refused in opened.refused:
-            rows.append(
-                {
-                    "host": refused.host,
-                    "app": refused.app,
-                    "wants": None,
-                    "runs": None,
-                    "since": None,
-                    "slot": None,
-                }
-                | {"ready": False, "because": refused.reason, "quarantined": [], "crash_dumps": []}
-            )
+        rows += [_row_without_target(blocked) for blocked in shown.without_target(opened)]
     print(
         json.dumps(rows, indent=2, ensure_ascii=False) if options.json else status_text(rows),
         end="\n" * options.json,
     )
     return 0 if all(row["ready"] for row in rows) else 1
+
+
+def _row_without_target(blocked: Blocked) -> dict[str, Any]:
+    unknown = {"host": blocked.host, "app": blocked.app, "wants": None, "runs": None, "since": None, "slot": None}
+    return unknown | {"ready": False, "because": blocked.reason, "quarantined": [], "crash_dumps": []}
 
 
 def _is_gone(target: Target, seen: ObservedHost | Unreachable) -> bool:

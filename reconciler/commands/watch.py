@@ -122,7 +122,7 @@ async def _listen(options: Options, watch: Watch, reports: PassReports) -> async
             raise UsageError("--webhook-secret-file needs --listen", "add --listen 127.0.0.1:9465")
         return None
     gets: dict[str, Get] = {
-        "/metrics": lambda: (200, CONTENT_TYPE, reports.metrics.render(len(watch.passes))),
+        "/metrics": lambda: (200, CONTENT_TYPE, reports.metrics.render(watch.turns)),
         "/healthz": lambda: _plain_text(*liveness(now_seconds() - watch.turned_seconds, LONGEST_STANDSTILL_SECONDS)),
         "/readyz": lambda: _plain_text(*readiness(watch.last_good_age_seconds, watch.interval_seconds)),
     }

@@ -1,26 +1,67 @@
-"""Which host may go next: the first one proves a version, the others follow in batches, and may go back as one."""
+"""next_steps(desired, seen): what is done next in the whole fleet. Pure.
+
+Everything that makes one thing wait for another is decided here: the order of apps and hosts (`order`), what is
+removed and when (`surplus`), and how much a host takes at once (`budget`). What one app needs on one host is
+`next_action`.
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from reconciler.decide.budget import admit
+from reconciler.decide.next_action import next_action
+from reconciler.decide.order import FleetStep, in_order, migrates_here
+from reconciler.decide.surplus import surplus, unseen_hosts
+from reconciler.errors import Unexpected
 from reconciler.model.action import Blocked, Converged
 from reconciler.model.desired import App
+from reconciler.model.fleet import DesiredFleet, Key, SeenFleet, Wait
+from reconciler.model.observed import Unreachable
+from reconciler.model.target import Target
 
 
-def groups(hosts: list[str], batch: str) -> list[list[str]]:
-    """The hosts in the order they may be changed: the prover alone, then batches of a number or a share of all.
+def next_steps(desired: DesiredFleet, seen: SeenFleet) -> dict[Key, FleetStep]:
+    """For each app on each host its next action, what it waits for, that it is converged, or why it is blocked.
 
-    groups(["a", "b", "c", "d"], "50%") == [["a"], ["b", "c"], ["d"]]
+    In the order of the targets, removals last. An action that is under way already is its own next step. The key
+    ("", host) is for a host without a target that could not be seen: something may have to be removed from it.
     """
-    if not hosts:
-        return []
-    share = math.ceil(len(hosts) * int(batch[:-1]) / 100) if batch.endswith("%") else int(batch)
-    size = max(1, share)
-    rest = hosts[1:]
-    return [hosts[:1], *(rest[i : i + size] for i in range(0, len(rest), size))]
+    own = {key: _own_step(key, target, desired, seen) for key, target in desired.targets.items()}
+    steps = in_order(desired, seen, {**own, **desired.refused})
+    removed = surplus(desired, seen, steps)
+    steps |= {key: _own_step(key, target, desired, seen) for key, target in removed.items()}
+    steps |= unseen_hosts(desired, seen)
+    return admit({**desired.targets, **removed}, desired, seen, steps)
+
+
+def target_of(key: Key, desired: DesiredFleet, seen: SeenFleet) -> Target:
+    """The target as it is decided on: with what the rest of the fleet says about it."""
+    target = replace(desired.targets[key], behind=seen.behind.get(key, ""))
+    return replace(target, migrates=False) if target.migrates and not migrates_here(key, desired, seen) else target
+
+
+def _own_step(key: Key, target: Target, desired: DesiredFleet, seen: SeenFleet) -> FleetStep:
+    """What this app needs on this host, as if it were alone."""
+    if key in seen.under_way:
+        return seen.under_way[key]
+    if key in seen.failed:
+        return seen.failed[key]
+    look = seen.hosts.get(target.host)
+    if look is None or (isinstance(look, Unreachable) and target.host in seen.looking):
+        return Wait(target.host, target.app, "the host is being looked at")
+    try:
+        decided = target_of(key, desired, seen) if key in desired.targets else target
+        step = next_action(decided, look)
+    except Exception as raised:  # a mistake of ours about one app must not keep the others waiting
+        error = Unexpected(raised)
+        return Blocked(target.host, target.app, str(error), error.next_step, retryable=True, kind=error.kind)
+    if isinstance(step, Converged | Blocked):
+        return step
+    if target.host in seen.closing or (target.host in seen.looking and key not in seen.begun):
+        return Wait(target.host, target.app, "the host is being looked at")
+    return step
 
 
 @dataclass(frozen=True)
@@ -37,7 +78,7 @@ class Failure:
 
 
 def failures(apps: Iterable[App], ends: Collection[Converged | Blocked]) -> list[Failure]:
-    """What the policy `on_failure: rollback` rolls back after a pass that ended so."""
+    """What the policy `on_failure: rollback` rolls back once the apps have ended so."""
     found = []
     for app in apps:
         own = [end for end in ends if end.app == app.app]

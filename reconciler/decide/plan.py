@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reconciler.decide.expected import expected_host
-from reconciler.decide.next_action import next_action
+from reconciler.decide.fleet import next_steps, target_of
+from reconciler.decide.order import FleetStep
 from reconciler.model.action import AnyAction, Blocked, Converged
+from reconciler.model.fleet import DesiredFleet, Key, SeenFleet, Wait
 from reconciler.model.observed import ObservedHost, Unreachable
 from reconciler.model.target import Target
 
@@ -15,22 +17,53 @@ MOST_ACTIONS = 40  # more means that decide and expect disagree; the property te
 
 @dataclass(frozen=True)
 class AppPlan:
-    """The actions a pass would take for one app on one host, in order, and how it would end."""
+    """The actions a pass would take for one app on one host, in order, what it waits for, and how it would end."""
 
     host: str
     app: str
     actions: tuple[AnyAction, ...]
     end: Converged | Blocked
+    waits: tuple[str, ...] = ()
 
 
 def plan(target: Target, seen: ObservedHost | Unreachable) -> AppPlan:
-    """What a pass would do, as if every action went as meant."""
-    actions: list[AnyAction] = []
-    while len(actions) < MOST_ACTIONS:
-        step = next_action(target, seen)
-        if isinstance(step, Converged | Blocked) or isinstance(seen, Unreachable):
-            assert isinstance(step, Converged | Blocked)
-            return AppPlan(target.host, target.app, tuple(actions), step)
-        actions.append(step)
-        seen = expected_host(seen, step, target)
-    raise AssertionError(f"the plan for {target.app} on {target.host} does not end: {actions[-4:]}")
+    """What a pass would do for this app alone, as if every action went as meant."""
+    key = target.app, target.host
+    return plan_fleet(DesiredFleet({key: target}), SeenFleet({target.host: seen}))[key]
+
+
+def plan_fleet(desired: DesiredFleet, seen: SeenFleet) -> dict[Key, AppPlan]:
+    """What a pass would do in the whole fleet, as if every action went as meant. Every host has been looked at."""
+    done: dict[Key, list[AnyAction]] = {}
+    waits: dict[Key, list[str]] = {}
+    while True:
+        steps = next_steps(desired, seen)
+        for key, step in steps.items():
+            if isinstance(step, Wait) and step.reason not in waits.setdefault(key, []):
+                waits[key].append(step.reason)
+        going = {key: step for key, step in steps.items() if not isinstance(step, Converged | Blocked | Wait)}
+        if not going:
+            return {
+                key: AppPlan(key[1], key[0], tuple(done.get(key, ())), _end(step), tuple(waits.get(key, ())))
+                for key, step in steps.items()
+            }
+        for key, action in going.items():
+            done.setdefault(key, []).append(action)
+            if len(done[key]) > MOST_ACTIONS:
+                raise AssertionError(f"the plan for {key[0]} on {key[1]} does not end: {done[key][-4:]}")
+            seen = _after(key, action, desired, seen)
+
+
+def _after(key: Key, action: AnyAction, desired: DesiredFleet, seen: SeenFleet) -> SeenFleet:
+    look = seen.host(key[1])
+    assert look is not None
+    target = target_of(key, desired, seen) if key in desired.targets else Target.removal(key[1], key[0])
+    look = expected_host(look, action, target)
+    if target.proxy:  # what routes need of it comes with it
+        look = replace(look, traefik="", entry_points=None, facts=replace(look.facts, route_trouble=""))
+    return replace(seen.with_host(look), begun=seen.begun | {key})
+
+
+def _end(step: FleetStep) -> Converged | Blocked:
+    assert isinstance(step, Converged | Blocked)
+    return step

@@ -46,14 +46,23 @@ def choose_slot(target: Target, app: ObservedApp, live: Slot | None, crowded: st
     return next((slot for slot in idle if carries(slot, target, app)), None) or idle[0]
 
 
-def shortage(target: Target, seen: ObservedHost, live: Slot | None) -> str | None:
-    """Why the host has no room for a second copy beside the one that serves; None when it has, or needs none."""
+def memory_of_second_copy_kib(live: Slot | None) -> int:
+    """How much another copy beside the one that serves may need; 0 where none runs."""
+    return int(live.memory_kib * MEMORY_HEADROOM) if live and live.running_now else 0
+
+
+def shortage(target: Target, seen: ObservedHost, live: Slot | None, available_kib: int | None = None) -> str | None:
+    """Why the host has no room for a second copy beside the one that serves; None if it has, or needs none.
+
+    By default the available memory is what the look showed.
+    """
     app = seen.app(target.app)
     if live is None or not live.running_now or carries(live, target, app):
         return None
     if any(slot.running_now and carries(slot, target, app) for slot in app.slots):
-        return ""  # it runs already
-    needed_kib, available_kib = int(live.memory_kib * MEMORY_HEADROOM), seen.facts.memory_available_kib
+        return None  # it runs already
+    needed_kib = memory_of_second_copy_kib(live)
+    available_kib = seen.facts.memory_available_kib if available_kib is None else available_kib
     if needed_kib <= available_kib:
         return None
     return f"a second copy needs about {needed_kib // 1024} MiB of memory and {available_kib // 1024} MiB are available"

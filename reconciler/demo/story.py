@@ -13,14 +13,12 @@ from reconciler.demo.place import APP, DOMAIN
 from reconciler.demo.stage import Stage, set_up
 from reconciler.demo.traefik import Binary
 from reconciler.desired_state.set_version import open_app, write_version
-from reconciler.engine.converge import Pass
+from reconciler.engine.converge import converge
 from reconciler.engine.preview import preview
 from reconciler.engine.progress import Progress
 from reconciler.engine.report import outcome_text, plan_text
 from reconciler.errors import ReconcileError
 from reconciler.model.action import Blocked
-from reconciler.model.outcome import Outcome
-from reconciler.observe.lease import new_controller
 from reconciler.targets.open_fleet import open_fleet
 
 OLD, NEW = "0.1.0", "0.2.0"
@@ -128,7 +126,7 @@ async def _second_release(stage: Stage, say: Say) -> Swap:
 
 async def _preview(stage: Stage, say: Say) -> None:
     async with open_fleet(stage.arguments) as opened:
-        plans = [plan for _, _, plan in await preview(opened)]
+        plans = [*(await preview(opened)).plans.values()]
     say(textwrap.indent(plan_text(plans), "   ").rstrip())
 
 
@@ -141,9 +139,7 @@ async def _pass(stage: Stage, say: Say) -> None:
 
     async with open_fleet(stage.arguments) as opened:
         progress = Progress(say_action, terminal=sys.stderr.isatty())
-        who = new_controller(opened.owner)
-        outcomes = await Pass(opened.hosts, opened.sites, opened.targets, who, progress, prunes=opened.whole).run()
-        outcomes += [Outcome(refused) for refused in opened.refused]
+        outcomes = await converge(opened, progress)
     text = outcome_text([outcome.end for outcome in outcomes])
     if any(isinstance(outcome.end, Blocked) for outcome in outcomes):
         raise DemoFailed(f"the pass did not converge\n{text.rstrip()}", "" if "next: " in text else REPORT)

@@ -3,44 +3,57 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
-from reconciler.decide.plan import AppPlan, plan
-from reconciler.engine.converge import Pass
-from reconciler.engine.order import Schedule
-from reconciler.engine.progress import Progress
-from reconciler.engine.stale_clone import mark_if_behind
-from reconciler.model.action import Converged
+from reconciler.decide.fleet import next_steps
+from reconciler.decide.plan import AppPlan, plan_fleet
+from reconciler.engine.fleet import desired_fleet, look_at
+from reconciler.engine.known import Known
+from reconciler.model.action import Blocked, Converged
+from reconciler.model.fleet import DesiredFleet, Key, SeenFleet, Wait
 from reconciler.model.observed import ObservedHost, Unreachable
+from reconciler.model.target import Controller, Target
 from reconciler.observe.lease import new_controller
 from reconciler.targets.open_fleet import OpenFleet
-from reconciler.targets.resolve import TargetFiles
-
-Foreseen = tuple[TargetFiles, ObservedHost | Unreachable, AppPlan]
 
 
-async def preview(opened: OpenFleet, *, allow_prune: bool = False) -> list[Foreseen]:
-    """For each target, removals last: what was seen and what would be done."""
+@dataclass(frozen=True)
+class Preview:
+    """What was seen, and the plan of each app on each host, removals last."""
+
+    hosts: Mapping[str, ObservedHost | Unreachable]
+    plans: Mapping[Key, AppPlan]
+
+    def rows(self, opened: OpenFleet) -> list[tuple[Target, ObservedHost | Unreachable, AppPlan]]:
+        """Each plan with its target and the look at its host; without what cannot be worked out, and unseen hosts."""
+        targets = {files.key: files.target for files in opened.targets}
+        return [
+            (targets.get(key) or Target.removal(key[1], key[0]), self.hosts[key[1]], plan)
+            for key, plan in self.plans.items()
+            if key in targets or (key[0] and key not in opened.wanted)
+        ]
+
+    def without_target(self, opened: OpenFleet) -> list[Blocked]:
+        """What cannot even be worked out, and hosts without a target that could not be seen."""
+        ends = [plan.end for key, plan in self.plans.items() if not key[0] or opened.wanted.get(key, ...) is None]
+        return [end for end in ends if isinstance(end, Blocked)]
+
+
+async def preview(opened: OpenFleet, *, allow_prune: bool = False) -> Preview:
+    """What a pass would do now, in order. Raises GitError."""
     who = replace(new_controller(opened.owner), revision=opened.desired.revision)
-    quiet = Progress(lambda event, **fields: None, terminal=False)
-    work = Pass(opened.hosts, opened.sites, opened.targets, who, quiet)
-    looks = {name: asyncio.create_task(work.look(name)) for name in sorted(opened.hosts)}
-    schedule = Schedule(opened.targets, who.owner, looks)
-    targets = list(opened.targets)
-    if opened.whole:
-        named = {(files.target.app, files.target.host) for files in targets}
-        targets += await schedule.removals(opened.sites, named, allow_prune=allow_prune)
-    foreseen: list[Foreseen] = []
-    coming = set[str]()  # hosts whose Traefik does not answer now, but will when its turn is over
-    for files in targets:
-        seen = await looks[files.target.host]
-        if isinstance(seen, ObservedHost) and files.target.host in coming:
-            facts = replace(seen.facts, route_trouble=None)  # its folder comes with it
-            seen = replace(seen, traefik=None, entry_points=None, facts=facts)
-        files = await mark_if_behind(await schedule.skip_second_migration(files), seen, who, opened.behind)
-        ahead = plan(files.target, seen)
-        if files.target.proxy and ahead.actions and isinstance(ahead.end, Converged):
-            coming.add(files.target.host)
-        foreseen.append((files, seen, ahead))
-    await asyncio.gather(*looks.values())
-    return foreseen
+    looks = await asyncio.gather(*(look_at(opened, host, who) for host in sorted(opened.hosts)))
+    known = Known({look.host: look for look in looks})
+    desired, seen = desired_fleet(opened, allow_prune=allow_prune), SeenFleet(known.hosts)
+    seen = replace(seen, behind=await _behind(opened, known, who, desired, seen))
+    return Preview(known.hosts, plan_fleet(desired, seen))
+
+
+async def _behind(
+    opened: OpenFleet, known: Known, who: Controller, desired: DesiredFleet, seen: SeenFleet
+) -> dict[Key, str]:
+    """git is asked only where there is something to do."""
+    acts = [key for key, step in next_steps(desired, seen).items() if not isinstance(step, Converged | Blocked | Wait)]
+    asked = [key for key in acts if opened.behind and known.must_ask_git(key, who)]
+    return {key: await opened.behind(known.commit_of(key)) for key in asked if opened.behind}

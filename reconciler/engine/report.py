@@ -26,9 +26,14 @@ def table(rows: list[list[str]]) -> str:
 
 def plan_text(plans: list[AppPlan]) -> str:
     """One line an action, then how each app would end where that is not simply converged."""
-    rows = [[a.host, a.verb, " ".join([a.app, a.subject]).strip(), a.reason] for p in plans for a in p.actions]
+    rows = [row for p in plans for row in _plan_rows(p)]
     ends = "".join(blocked_text(p.end) for p in plans if isinstance(p.end, Blocked))
     return ((table(rows) + ends) or "nothing to do\n") + notes_text([p.end for p in plans])
+
+
+def _plan_rows(plan: AppPlan) -> list[list[str]]:
+    later = [[plan.host, "later", plan.app, why] for why in plan.waits if plan.actions]
+    return later + [[a.host, a.verb, " ".join([a.app, a.subject]).strip(), a.reason] for a in plan.actions]
 
 
 def plan_json(plans: list[AppPlan]) -> list[dict[str, Any]]:
@@ -36,6 +41,7 @@ def plan_json(plans: list[AppPlan]) -> list[dict[str, Any]]:
         {
             "host": p.host,
             "app": p.app,
+            "waits": list(p.waits),
             "actions": [{"verb": a.verb, "subject": a.subject, "reason": a.reason} for a in p.actions],
             **end_json(p.end),
         }

@@ -1,23 +1,22 @@
-"""Going back to what an app was before: one of its hosts could not take a version, or a person wants it so.
+"""Going back to what an app was before: one of its hosts could not take a version, or the operator asks for it.
 
 A rollback is the rollout of an older commit's app, after the version that is given up was marked on the hosts as one
-that failed there. Whoever comes next sees the mark and leaves it so, until git changes.
+that failed there. Every later controller sees the mark and leaves it so, until git changes.
 """
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 
 from reconciler.apply.marks import reject
 from reconciler.decide.fleet import Failure
 from reconciler.decide.next_action import next_action
-from reconciler.engine.calling_off import Key
-from reconciler.engine.converge import Pass
-from reconciler.engine.progress import Progress
-from reconciler.errors import ReconcileError
+from reconciler.errors import ReconcileError, Unexpected
 from reconciler.model.action import Blocked
 from reconciler.model.desired import App, Desired
+from reconciler.model.fleet import Key
 from reconciler.model.observed import ObservedHost
 from reconciler.model.outcome import Outcome
 from reconciler.model.target import Controller
@@ -27,57 +26,69 @@ from reconciler.targets.resolve import TargetFiles
 from reconciler.targets.traefik_app import all_apps
 
 
-def keys_of(found: list[Failure]) -> set[Key]:
-    """(app, host) of what is about to be rolled back."""
-    return {(failure.app.app, host) for failure in found for host in failure.others}
+@dataclass
+class Rollback:
+    """One app goes back on the hosts that its failed version has reached. A newer commit about it ends this."""
 
+    failure: Failure
+    opened: OpenFleet
+    who: Controller
+    files: dict[Key, TargetFiles] = field(default_factory=dict)  # once prepared: what is wanted there instead
+    blocked: dict[Key, Blocked] = field(default_factory=dict)  # or why that is not possible
+    prepared: bool = False
+    task: asyncio.Task[None] = field(init=False)
 
-async def roll_back(
-    opened: OpenFleet, found: list[Failure], outcomes: list[Outcome], who: Controller, progress: Progress
-) -> list[Outcome]:
-    """The outcomes, with those of the hosts that were rolled back instead."""
-    for failure in found:
-        ended = await _roll_back_one(opened, failure, who, progress)
-        outcomes = [ended.get((each.end.app, each.end.host), each) for each in outcomes]
-    return outcomes
+    @property
+    def keys(self) -> list[Key]:
+        return [(self.failure.app.app, host) for host in self.failure.others]
 
-
-async def _roll_back_one(
-    opened: OpenFleet, failure: Failure, who: Controller, progress: Progress
-) -> dict[Key, Outcome]:
-    name, version = failure.app.app, failure.app.version
-    try:
-        before = await find_former(opened, failure.app, who)
-        if before is None:
-            reason = f"{version} failed on host {failure.host}, and there is no former version to go back to"
-            return {(name, host): _blocked_outcome(failure, host, reason, version) for host in failure.others}
-        await reject(opened, name, failure.reason, failure.others, who)
-        there = app_of(before, name)
-        hosts = [host for host in failure.others if there and host in there.hosts]
-        old = await work_out(before, (name,), tuple(hosts), opened)
-        work = Pass(old.hosts, old.sites, old.targets, replace(who, revision=before.revision), progress)
+    async def prepare(self, busy: Collection[str]) -> None:
+        """Find the former version and mark the failed one. The lease of a `busy` host is kept: others work there."""
         try:
-            ended = await work.run() + [Outcome(refused) for refused in old.refused]
-        finally:
-            await close(old, but=opened)
-    except ReconcileError as error:
-        reason = f"{version} failed on host {failure.host}, and going back did not work: {error}"
-        return {
-            (name, host): _blocked_outcome(failure, host, reason, version, error.next_step) for host in failure.others
-        }
-    return {(name, each.end.host): _rolled_back_outcome(failure, each) for each in ended}
+            await self._prepare(busy)
+        except Exception as raised:
+            error = raised if isinstance(raised, ReconcileError) else Unexpected(raised)
+            self._block(f"going back did not work: {error}", error.next_step)
 
+    async def _prepare(self, busy: Collection[str]) -> None:
+        app, opened = self.failure.app, self.opened
+        former = await find_former(opened, app, self.who)
+        if former is None:
+            return self._block("there is no former version to go back to")
+        await reject(opened, app.app, self.failure.reason, self.failure.others, self.who, busy)
+        there = app_of(former, app.app)
+        hosts = tuple(host for host in self.failure.others if there and host in there.hosts)
+        # The machines are those of now: only what runs on them goes back.
+        old = await work_out(replace(former, fleet=opened.desired.fleet), (app.app,), hosts, opened)
+        await close(old, but=opened)
+        self.who = replace(self.who, revision=former.revision)
+        self.files = {files.key: files for files in old.targets}
+        self.blocked = {(app.app, each.host): each for each in old.refused}
 
-def _rolled_back_outcome(failure: Failure, ended: Outcome) -> Outcome:
-    if isinstance(ended.end, Blocked):
-        return ended
-    reason = f"version {failure.app.version} was {failure.reason}"
-    return replace(_blocked_outcome(failure, ended.end.host, reason, ended.end.version), actions=ended.actions)
+    def _block(self, why: str, next_step: str = "") -> None:
+        reason = f"{self.failure.app.version} failed on host {self.failure.host}, and {why}"
+        self.blocked = {key: self._blocked(key, reason, self.failure.app.version, next_step) for key in self.keys}
 
+    def _blocked(self, key: Key, reason: str, serving: str, next_step: str = "") -> Blocked:
+        app, host = key
+        next_step = next_step or f"reconcile logs {app} --host {self.failure.host}; then commit a fix"
+        return Blocked(host, app, reason, next_step, serving, kind="rolled_back")
 
-def _blocked_outcome(failure: Failure, host: str, reason: str, serving: str, next_step: str = "") -> Outcome:
-    next_step = next_step or f"reconcile logs {failure.app.app} --host {failure.host}; then commit a fix"
-    return Outcome(Blocked(host, failure.app.app, reason, next_step, serving, kind="rolled_back"))
+    def is_still_wanted(self, opened: OpenFleet) -> bool:
+        """The desired state still asks for the version that failed."""
+        return all(
+            (before := self.opened.wanted.get(key)) and (now := opened.wanted.get(key)) and before.wants_the_same(now)
+            for key in self.keys
+        )
+
+    def outcome(self, key: Key, outcome: Outcome) -> Outcome:
+        """How it ended, as a rollback: never converged, since git wants something else."""
+        if key in self.blocked:
+            return replace(outcome, end=self.blocked[key])
+        if isinstance(outcome.end, Blocked) or key not in self.files:
+            return outcome
+        reason = f"version {self.failure.app.version} was {self.failure.reason}"
+        return replace(outcome, end=self._blocked(key, reason, outcome.end.version))
 
 
 async def find_former(opened: OpenFleet, now: App, who: Controller) -> Desired | None:

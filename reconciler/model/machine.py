@@ -78,6 +78,10 @@ class HostSpec(Strict):
         default="system",
         description="Which systemd runs the apps: the system's, or (user) the login user's own, which needs no root.",
     )
+    rollouts_at_once: Annotated[int, Whole(1, 100)] | None = Field(
+        default=None,
+        description="How many apps may be starting a new version at the same time. Default: one a core, at most 4.",
+    )
     host_key: addresses.HostKey | None = Field(
         default=None,
         description="The host's public key, `ssh-ed25519 AAAA...`; without it ~/.ssh/known_hosts decides.",

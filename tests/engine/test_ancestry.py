@@ -6,17 +6,19 @@ import asyncio
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from reconciler.decide.next_action import next_action
 from reconciler.desired_state.git.history import why_behind
-from reconciler.engine.stale_clone import mark_if_behind
-from reconciler.model.action import AnyAction, Blocked
+from reconciler.desired_state.origin import Origin
+from reconciler.engine.converge import converge
+from reconciler.model.action import Blocked
 from reconciler.model.observed import ObservedHost
+from reconciler.model.outcome import Outcome
 from reconciler.model.target import Controller
-from reconciler.targets.resolve import TargetFiles
-from tests.engine.test_order import app, targets
+from tests.decide.test_fleet import app
+from tests.support.stepping import PLENTY, QUIET, Stepping, ends, opened
 from tests.support.world import World, run_pass, wanted
 
 OWNER = "repository-1"
@@ -105,42 +107,51 @@ def test_behind_nothing_is_changed_and_the_way_out_is_told() -> None:
     assert "--allow-step-back" in (end.next_step or "")
 
 
-def judged(seen: ObservedHost, owner: str = OWNER, revision: str | None = "old") -> tuple[TargetFiles, list[str]]:
+def judged(seen: ObservedHost, monkeypatch: pytest.MonkeyPatch, **who: object) -> tuple[list[Outcome], list[str]]:
+    """How a pass of the desired state at commit "old" ends, and which commits git was asked about."""
     asked: list[str] = []
 
-    async def older(applied: str) -> str:
-        asked.append(applied)
-        return f"older than {applied}"
+    class Repository:
+        async def why_behind(self, applied: str) -> str:
+            asked.append(applied)
+            return f"older than {applied}"
 
-    (files,) = targets(app("hello", ["a"]))
-    who = Controller("t", "me", owner, revision)
-    return asyncio.run(mark_if_behind(files, seen, who, older)), asked
+    model = Stepping({"a": seen})
+    model.install(monkeypatch)
+    fleet = opened(app("hello", ["a"]))
+    fleet.origin = cast(Origin, Repository())
+    controller = replace(Controller("t", "me", OWNER, "old"), **who)  # type: ignore[arg-type]
+    fleet.desired = replace(fleet.desired, revision=controller.revision)
+    fleet.owner = controller.owner
+    return asyncio.run(converge(fleet, QUIET, controller)), asked
 
 
 def seen(**changes: str | None) -> ObservedHost:
-    host = ObservedHost("a")
+    host = ObservedHost("a", PLENTY)
     return host.with_app("hello", replace(host.app("hello"), **{"owner": OWNER, "commit": "new", **changes}))  # type: ignore[arg-type]
 
 
-def test_git_is_asked_about_what_the_same_desired_state_did_before() -> None:
-    files, asked = judged(seen())
+def test_git_is_asked_about_what_the_same_desired_state_did_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    outcomes, asked = judged(seen(), monkeypatch)
 
-    assert (files.target.behind, asked) == ("older than new", ["new"])
-    assert isinstance(next_action(files.target, seen()), Blocked)
+    assert asked == ["new"]
+    assert ends(outcomes) == {("hello", "a"): "step_back"}
 
 
 @pytest.mark.parametrize(
-    ("host", "owner", "revision"),
+    ("host", "who"),
     [
-        (seen(commit="old"), OWNER, "old"),
-        (seen(commit=None), OWNER, "old"),
-        (seen(owner="another"), OWNER, "old"),
-        (seen(), OWNER, None),
+        (seen(commit="old"), {}),
+        (seen(commit=None), {}),
+        (seen(owner="another"), {}),
+        (seen(), {"revision": None}),
     ],
     ids=["the same commit", "never applied from git", "of another repository", "files, no commit"],
 )
-def test_otherwise_nothing_is_asked(host: ObservedHost, owner: str, revision: str | None) -> None:
-    files, asked = judged(host, owner, revision)
+def test_otherwise_git_is_not_asked(
+    host: ObservedHost, who: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcomes, asked = judged(host, monkeypatch, **who)
 
-    assert (files.target.behind, asked) == (None, [])
-    assert isinstance(next_action(files.target, host), AnyAction)
+    assert asked == []
+    assert ends(outcomes) == {("hello", "a"): "1"}

@@ -3,76 +3,49 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
 from reconciler.cli import main
 from reconciler.desired_state.origin import Origin
-from reconciler.engine import converge
-from reconciler.engine.converge import Pass
-from reconciler.engine.progress import Progress
+from reconciler.engine.converge import converge
 from reconciler.engine.watch import Watch
 from reconciler.errors import ReconcileError
-from reconciler.host.local import LocalHost
-from reconciler.model.action import Blocked, Converged
-from reconciler.model.machine import HostSpec
+from reconciler.host.transport import Transport
+from reconciler.model.action import Blocked
 from reconciler.model.observed import ObservedHost, Unreachable
-from reconciler.model.outcome import Outcome
-from reconciler.model.target import Controller, Target
-from reconciler.targets.resolve import HostSite, TargetFiles
-
-WHO = Controller("1-1", "anna", "-")
-QUIET = Progress(lambda event, **fields: None, terminal=False)
+from tests.decide.test_fleet import app
+from tests.support.stepping import QUIET, WHO, Stepping, ends, opened
 
 
-def converged(monkeypatch: pytest.MonkeyPatch, *keys: tuple[str, str]) -> dict[tuple[str, str], Converged | Blocked]:
-    """How a pass over these apps ends, by app and host. Looks show an empty host."""
-
-    async def look(host: LocalHost, *_: object) -> ObservedHost | Unreachable:
+def test_about_one_host_it_leaves_the_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def look(host: Transport, *_: object) -> ObservedHost | Unreachable:
         if host.name == "mistaken":
             raise KeyError("s3cret")
         return ObservedHost(host.name)
 
-    monkeypatch.setattr(converge, "observe", look)
-    names = sorted({host for _, host in keys})
-    sites = {name: HostSite(name, HostSpec(address="local"), (8080,)) for name in names}
-    targets = [
-        TargetFiles(Target.removal(host, app), None, sites[host], None, None, Path(), {}, frozenset())
-        for app, host in keys
-    ]
-    hosts = {name: LocalHost(name, needs_root=False) for name in names}
-    outcomes: list[Outcome] = asyncio.run(Pass(cast(Any, hosts), sites, targets, WHO, QUIET).run())
-    return {(each.end.app, each.end.host): each.end for each in outcomes}
+    Stepping().install(monkeypatch)
+    monkeypatch.setattr("reconciler.engine.fleet.observe", look)
+    outcomes = asyncio.run(converge(opened(app("hello", ["mistaken"]), app("other", ["sound"])), QUIET, WHO))
 
-
-def test_about_one_host_it_leaves_the_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    ends = converged(monkeypatch, ("hello", "mistaken"), ("hello", "sound"))
-
-    end = ends["hello", "mistaken"]
+    (end,) = [each.end for each in outcomes if each.end.host == "mistaken"]
     assert isinstance(end, Blocked)
     assert (end.kind, end.retryable) == ("unexpected", True)
-    assert "a bug in reconcile: KeyError at reconciler/engine/converge.py:" in end.reason
+    assert "a bug in reconcile: KeyError at reconciler/engine/fleet.py:" in end.reason
     assert "s3cret" not in end.reason
-    assert ("hello", "sound") not in ends  # gone, as wanted
+    assert [each.end.app for each in outcomes if each.end.host == "sound"] == ["other"]
 
 
-def test_about_one_app_it_leaves_the_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    def decide(target: Target, seen: ObservedHost) -> Converged:
-        if target.app == "mistaken":
-            raise ValueError("s3cret")
-        return Converged(target.host, target.app, "1", "4000")
+def test_about_one_action_it_leaves_the_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Stepping()
+    model.install(monkeypatch)
+    model.fails = lambda action: ValueError("s3cret") if action.app == "hello" else None
 
-    monkeypatch.setattr(converge, "next_action", decide)
+    outcomes = asyncio.run(converge(opened(app("hello", ["a"]), app("other", ["a"], ports=[4002])), QUIET, WHO))
 
-    ends = converged(monkeypatch, ("mistaken", "sound"), ("hello", "sound"))
-
-    assert [type(ends[app, "sound"]) for app in ("mistaken", "hello")] == [Blocked, Converged]
-    at = r"reconciler/engine/converge\.py:[0-9]+"
-    assert re.search(rf"ValueError at {at} \(from {at}, {at}, {at}\)", repr(ends["mistaken", "sound"]))
-    assert "s3cret" not in repr(ends)
+    assert ends(outcomes) == {("hello", "a"): "unexpected", ("other", "a"): "1"}
+    assert "s3cret" not in repr(outcomes)
 
 
 def test_the_watch_goes_on_after_it() -> None:

@@ -7,18 +7,19 @@ import os
 import subprocess
 import time
 from pathlib import Path, PurePosixPath
+from typing import cast
 
 import pytest
 
 from reconciler.decide.next_action import next_action
 from reconciler.desired_state.load import load, load_from
-from reconciler.engine.converge import Pass
+from reconciler.engine.converge import converge
 from reconciler.engine.progress import Progress
 from reconciler.errors import ArtifactAwaited, ArtifactMissing
-from reconciler.host.transport import Command, Completed, Stdin
+from reconciler.host.transport import Completed, Transport
 from reconciler.model.action import Blocked, StartInstance
 from reconciler.model.desired import Desired
-from reconciler.model.observed import ObservedApp, ObservedHost, Unreachable
+from reconciler.model.observed import ObservedApp, ObservedHost
 from reconciler.model.outcome import Outcome
 from reconciler.model.target import Controller
 from reconciler.notify.states import State, state_of
@@ -111,45 +112,41 @@ def test_without_git_the_file_has_a_date(tmp_path: Path) -> None:
     assert late(load(tmp_path / "ds")) is MISSING
 
 
-class _Seen(Pass):
-    """A pass that sees an empty host."""
-
-    async def look(self, name: str) -> ObservedHost | Unreachable:
-        return ObservedHost(name)
-
-
-class _Host:
-    """Answers nothing to anything."""
-
-    name = "web1"
-
-    async def run(self, command: Command, stdin: Stdin = b"", seconds: float = 60) -> Completed:
-        return Completed(0, b"")
-
-
-def blocked(desired: Desired) -> Blocked:
+def blocked(desired: Desired, monkeypatch: pytest.MonkeyPatch) -> Blocked:
     """How a pass over an empty host ends."""
+
+    async def look(*_: object) -> ObservedHost:
+        return ObservedHost("web1")
+
+    class Host:
+        """Answers nothing to anything."""
+
+        name = "web1"
+
+        async def run(self, *_: object, **__: object) -> Completed:
+            return Completed(0, b"")
 
     async def story() -> Outcome:
         opened = await work_out(desired, None, None)
-        hosts = {"web1": _Host()}
+        opened.hosts = {"web1": cast(Transport, Host())}
         progress = Progress(lambda event, **fields: None, terminal=False)
-        who = Controller("token", "me", "owner")
-        work = _Seen(hosts, opened.sites, opened.targets, who, progress, grant_grace=opened.grant_grace)  # type: ignore[arg-type]
-        return (await work.run())[0]
+        return (await converge(opened, progress, Controller("token", "me", "owner")))[0]
 
+    monkeypatch.setattr("reconciler.engine.fleet.observe", look)
     end = asyncio.run(story()).end
     assert isinstance(end, Blocked)
     return end
 
 
 @pytest.mark.parametrize("pinned", [f", sha256: {'a' * 64}", ""])
-def test_a_pass_waits_and_tells_nobody_until_the_grace_is_over(folder: Path, pinned: str) -> None:
+def test_a_pass_waits_and_tells_nobody_until_the_grace_is_over(
+    folder: Path, pinned: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With the digest in git it shows when the artifact is read, without it already before."""
     commit(age_seconds=60, source=f"gone.tar.gz{pinned}")
-    waits = blocked(load(folder))
+    waits = blocked(load(folder), monkeypatch)
     commit(age_seconds=GRACE_SECONDS + 60, source=f"gone.tar.gz{pinned}", version="1.1")
-    overdue = blocked(load(folder))
+    overdue = blocked(load(folder), monkeypatch)
 
     assert waits.reason.startswith("waiting for the artifact since ")
     assert waits.reason.endswith("grace 30 min: the artifact ds/gone.tar.gz is not there")
@@ -181,7 +178,7 @@ def test_what_cannot_be_asked_says_why(folder: Path, server: Server, monkeypatch
     server.answers["/repos/o/r/releases/tags/v1.0"] = gives(b"{}", 401)
     commit(age_seconds=60, source="github:o/r")
 
-    end = blocked(load(folder))
+    end = blocked(load(folder), monkeypatch)
 
     assert end.reason == "the artifact of version 1.0 is not available: github:o/r: GitHub answers 401"
     assert end.kind == "artifact"

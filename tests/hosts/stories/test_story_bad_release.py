@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import re
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from reconciler.desired_state.load import load
-from reconciler.engine.converge import Pass
+from reconciler.engine.converge import converge
 from reconciler.engine.progress import Progress
 from reconciler.model.action import Blocked
 from reconciler.model.outcome import Outcome
-from reconciler.observe.lease import new_controller
 from reconciler.targets.open_fleet import close, work_out
 from tests.hosts.stories.conftest import NewProject
 from tests.hosts.stories.project import Project, Result, nothing_touched
@@ -128,8 +126,7 @@ async def _passes(project: Project, count: int) -> list[Outcome]:
     outcomes: list[Outcome] = []
     try:
         for _ in range(count):
-            who = replace(new_controller(opened.owner), revision=desired.revision)
-            outcomes += await Pass(opened.hosts, opened.sites, opened.targets, who, quiet).run()
+            outcomes += await converge(opened, quiet)
     finally:
         await close(opened)
     return outcomes

@@ -1,0 +1,81 @@
+"""How much one host takes at once: instances that are starting, and the memory that they will need. Pure.
+
+A start costs the most: the processor while it boots, memory for a second copy. What only waits, uploads or drains has
+no place of its own, so one slow app does not keep the others from theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from reconciler.decide.order import FleetStep
+from reconciler.decide.slots import live_slot, memory_of_second_copy_kib, shortage
+from reconciler.model.action import Migrate, StartAgain, StartInstance, WaitHealthy
+from reconciler.model.fleet import DesiredFleet, Key, SeenFleet, Wait
+from reconciler.model.observed import ObservedHost
+from reconciler.model.target import Target
+
+MOST_AT_ONCE = 4
+
+
+def places(host: str, desired: DesiredFleet, look: ObservedHost) -> int:
+    """How many instances may be starting there at the same time: what fleet.yaml says, else one a core, at most 4."""
+    return desired.rollouts_at_once.get(host) or min(max(look.facts.cores, 1), MOST_AT_ONCE)
+
+
+def admit(
+    targets: Mapping[Key, Target], desired: DesiredFleet, seen: SeenFleet, steps: dict[Key, FleetStep]
+) -> dict[Key, FleetStep]:
+    """The steps, with a Wait for each start that would be too much for its host now. Who waits longest goes first."""
+    holders: dict[str, list[Key]] = {}
+    for key, step in steps.items():
+        if _holds_place(key, step, seen):
+            holders.setdefault(key[1], []).append(key)
+    result = dict(steps)
+    since = {key: place for place, key in enumerate(seen.queue)}
+    for key in sorted(steps, key=lambda each: since.get(each, len(since))):
+        step, look = steps[key], seen.host(key[1])
+        if look is None or not _asks_for_place(key, step, seen):
+            continue
+        inside = holders.setdefault(key[1], [])
+        if why := _why_full(targets, key, inside, desired, look):
+            result[key] = Wait(key[1], key[0], why, for_place=True)
+        else:
+            inside.append(key)
+    return result
+
+
+def _holds_place(key: Key, step: FleetStep, seen: SeenFleet) -> bool:
+    """It is starting now, or its start goes on."""
+    if isinstance(step, WaitHealthy):
+        look = seen.host(key[1])
+        slot = look.app(key[0]).slot(step.slot) if look else None
+        return slot is not None and (slot.on_trial or not slot.enabled)
+    return key in seen.under_way and isinstance(step, Migrate | StartInstance | StartAgain)
+
+
+def _asks_for_place(key: Key, step: FleetStep, seen: SeenFleet) -> bool:
+    """A start of something new. What served and has stopped comes back at once: its visitors wait."""
+    if key in seen.under_way or not isinstance(step, Migrate | StartInstance):
+        return False
+    return isinstance(step, Migrate) or step.drift is None
+
+
+def _why_full(
+    targets: Mapping[Key, Target], key: Key, inside: list[Key], desired: DesiredFleet, look: ObservedHost
+) -> str:
+    if not inside:
+        return ""
+    names = ", ".join(app for app, _ in inside)
+    if len(inside) >= places(key[1], desired, look):
+        return f"waits until fewer apps are starting on {key[1]} ({names})"
+    target = targets[key]
+    promised_kib = sum(_memory_kib(targets[each], look) for each in inside)
+    available_kib = look.facts.memory_available_kib - promised_kib
+    if not target.one_slot and shortage(target, look, live_slot(target, look.app(target.app)), available_kib):
+        return f"waits for the memory that {names} may need"
+    return ""
+
+
+def _memory_kib(target: Target, look: ObservedHost) -> int:
+    return memory_of_second_copy_kib(live_slot(target, look.app(target.app)))

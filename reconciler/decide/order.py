@@ -1,0 +1,139 @@
+"""What comes first: Traefik before the apps it serves, an app after those it names, one host before the next. Pure.
+
+Only a rollout waits. Putting drift back concerns its own host alone, and what has begun goes on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from reconciler.decide.slots import carries, live_slot
+from reconciler.model.action import Blocked, Converged, Step
+from reconciler.model.desired import App
+from reconciler.model.fleet import DesiredFleet, Key, SeenFleet, Wait
+from reconciler.model.observed import TRAEFIK, ObservedHost, Unreachable
+from reconciler.model.target import Target
+
+FleetStep = Step | Wait
+
+
+def groups(hosts: list[str], batch: str) -> list[list[str]]:
+    """The hosts in the order they may be changed: the prover alone, then batches of a number or a share of all.
+
+    groups(["a", "b", "c", "d"], "50%") == [["a"], ["b", "c"], ["d"]]
+    """
+    if not hosts:
+        return []
+    share = math.ceil(len(hosts) * int(batch[:-1]) / 100) if batch.endswith("%") else int(batch)
+    size = max(1, share)
+    rest = hosts[1:]
+    return [hosts[:1], *(rest[i : i + size] for i in range(0, len(rest), size))]
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """Why something is not converged yet. One that `moves` is under way and will end; another one may stay for good."""
+
+    reason: str
+    moves: bool
+
+
+def in_order(desired: DesiredFleet, seen: SeenFleet, own: dict[Key, FleetStep]) -> dict[Key, FleetStep]:
+    """The steps, with a Wait or a Blocked for each rollout whose turn has not come. Same keys, same order."""
+    hosts_of: dict[str, list[str]] = {}
+    for key in own:
+        hosts_of.setdefault(key[0], []).append(key[1])
+    steps = dict(own)
+    for name in _dependencies_first(desired, hosts_of):
+        app = desired.apps.get(name)
+        before = [
+            obstacle(((each, host) for host in hosts_of.get(each, ())), steps, f"comes after {each}: ")
+            for each in (app.after if app else ())
+        ]
+        for group in _host_groups(app, seen, hosts_of[name]):
+            for host in group:
+                key = name, host
+                if _is_rollout(key, desired, seen, own[key]):
+                    steps[key] = _behind(worst([*before, _traefik_first(key, desired, steps)]), key, own[key])
+            earlier = [obstacle([(name, host)], steps, f"waits for host {host}: ") for host in group]
+            before = [worst([*before, *earlier])]
+    return steps
+
+
+def obstacle(keys: Iterable[Key], steps: dict[Key, FleetStep], how: str = "") -> Obstacle | None:
+    """What keeps these from being converged; None when all of them are. `how` introduces the reason."""
+    return worst([_obstacle_of(key, steps[key], how) for key in keys if key in steps])
+
+
+def worst(obstacles: Iterable[Obstacle | None]) -> Obstacle | None:
+    """The first that does not move, else the first."""
+    found = [each for each in obstacles if each]
+    return next((each for each in found if not each.moves), found[0] if found else None)
+
+
+def migrates_here(key: Key, desired: DesiredFleet, seen: SeenFleet) -> bool:
+    """True unless the release was migrated from another host, or another host goes first and does it."""
+    app, target = desired.apps.get(key[0]), desired.targets[key]
+    if app is None or not target.release:
+        return True
+    others = [look.app(target.app).migrated for host in app.hosts if host != key[1] and (look := seen.host(host))]
+    if any(target.release in migrated for migrated in others):
+        return False
+    return next((host for host in app.hosts if seen.host(host)), key[1]) == key[1]
+
+
+def is_rollout(target: Target, look: ObservedHost) -> bool:
+    """True if what serves is not what is wanted; anything else there is to do only puts drift back."""
+    app = look.app(target.app)
+    live = live_slot(target, app)
+    return live is None or not carries(live, target, app)
+
+
+def _dependencies_first(desired: DesiredFleet, hosts_of: dict[str, list[str]]) -> Iterator[str]:
+    """Every app after those it names in `after`, and Traefik first of all. The rules have refused circles."""
+    done: set[str] = set()
+    for name in sorted(hosts_of, key=lambda each: each != TRAEFIK):
+        path = [name]
+        while path:
+            app = desired.apps.get(path[-1])
+            missing = [each for each in (app.after if app else ()) if each in hosts_of and each not in done]
+            if missing and missing[0] not in path:
+                path.append(missing[0])
+            elif (ready := path.pop()) not in done:
+                done.add(ready)
+                yield ready
+
+
+def _host_groups(app: App | None, seen: SeenFleet, hosts: list[str]) -> list[list[str]]:
+    """The hosts in batches. One that cannot be seen holds up no other, and is caught up when it is back."""
+    lost = [host for host in hosts if isinstance(seen.hosts.get(host), Unreachable) and host not in seen.looking]
+    groups_of_others = groups([host for host in hosts if host not in lost], app.rollout.batch if app else "1")
+    return [*groups_of_others, lost]
+
+
+def _is_rollout(key: Key, desired: DesiredFleet, seen: SeenFleet, step: FleetStep) -> bool:
+    if isinstance(step, Converged | Blocked | Wait) or key in seen.begun or key in seen.under_way:
+        return False
+    look = seen.host(key[1])
+    return look is not None and is_rollout(desired.targets[key], look)
+
+
+def _traefik_first(key: Key, desired: DesiredFleet, steps: dict[Key, FleetStep]) -> Obstacle | None:
+    target = desired.targets[key]
+    return obstacle([(TRAEFIK, key[1])], steps) if target.route and not target.proxy else None
+
+
+def _obstacle_of(key: Key, step: FleetStep, how: str) -> Obstacle | None:
+    if isinstance(step, Converged):
+        return None
+    moves = not isinstance(step, Blocked)
+    return Obstacle(f"{how}{key[0]} is {'not yet' if moves else 'not'} converged on {key[1]}", moves)
+
+
+def _behind(first: Obstacle | None, key: Key, step: FleetStep) -> FleetStep:
+    app, host = key
+    if first is None:
+        return step
+    return Wait(host, app, first.reason) if first.moves else Blocked(host, app, first.reason, kind="waiting")

@@ -1,0 +1,59 @@
+"""What is ours on a host and no longer named: it goes when nothing needs it any more. Pure."""
+
+from __future__ import annotations
+
+from reconciler.decide.guards import too_many_removals
+from reconciler.decide.order import FleetStep, obstacle
+from reconciler.model.action import Blocked
+from reconciler.model.fleet import DesiredFleet, Key, SeenFleet
+from reconciler.model.observed import TRAEFIK, ObservedHost, Unreachable
+from reconciler.model.target import Target
+
+
+def surplus(desired: DesiredFleet, seen: SeenFleet, steps: dict[Key, FleetStep]) -> dict[Key, Target]:
+    """The removals, once every host was looked at. `steps` says whether what takes an app's place is converged."""
+    if not desired.prunes or any(host not in seen.hosts for host in desired.hosts):
+        return {}
+    looks = {host: look for host in desired.hosts if (look := seen.host(host))}
+    owned = {(app, host) for host, look in looks.items() for app in look.apps if _is_ours(look, app, desired.owner)}
+    named = desired.targets.keys() | desired.refused.keys()
+    # Routes need the Traefik of their host, whoever looks after it from now on.
+    routing = {(TRAEFIK, host) for host, look in looks.items() if look.app(TRAEFIK).watched}
+    gone = sorted(owned - named - routing)
+    wanted_apps = {app for app, _ in named}
+    moved = {app.moved_from for app in desired.apps.values()}
+    vanished = {app for app, _ in gone if app not in wanted_apps and app not in moved}
+    too_many = "" if desired.allow_prune else too_many_removals(sorted(vanished), len({app for app, _ in owned}))
+    removals = {}
+    for app, host in gone:
+        first = None if app in vanished else obstacle(_successors(app, desired), steps)
+        why = too_many if app in vanished else first.reason if first else ""
+        removals[app, host] = Target.removal(host, app, why, too_many=app in vanished)
+    return removals
+
+
+def unseen_hosts(desired: DesiredFleet, seen: SeenFleet) -> dict[Key, FleetStep]:
+    """Hosts without a target that could not be seen: what was removed or moved away may still run there."""
+    if not desired.prunes:
+        return {}
+    used = {host for _, host in [*desired.targets, *desired.refused]}
+    lost = [
+        look for host in desired.hosts if isinstance(look := seen.hosts.get(host), Unreachable) and host not in used
+    ]
+    return {("", look.host): _unseen(look) for look in lost}
+
+
+def _unseen(look: Unreachable) -> Blocked:
+    reason = f"{look.reason}; an app that was removed or moved may still run there"
+    next_step = look.next_step or "make it reachable, or take it out of fleet.yaml"
+    return Blocked(look.host, "", reason, next_step, retryable=look.retryable, kind=look.kind)
+
+
+def _is_ours(look: ObservedHost, app: str, owner: str) -> bool:
+    return look.apps[app].owner == owner != "-"
+
+
+def _successors(app: str, desired: DesiredFleet) -> list[Key]:
+    """The app elsewhere, and what takes its place under another name."""
+    names = {app, *(each.app for each in desired.apps.values() if each.moved_from == app)}
+    return [key for key in [*desired.targets, *desired.refused] if key[0] in names]

@@ -1,0 +1,400 @@
+"""The engine: it knows the fleet as it is now, asks `next_steps`, begins what may be begun, and asks again.
+
+There is one in a process, so there is one opinion of the fleet. `reconcile --once` runs it until nothing is left to do,
+a watch for as long as it lives. No progress is kept in it: killed at any moment, another one goes on from what it sees.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from reconciler.clock import now_seconds, sleep_seconds
+from reconciler.decide.fleet import failures, next_steps
+from reconciler.decide.order import FleetStep
+from reconciler.engine.fleet import desired_fleet, look_at
+from reconciler.engine.jobs import Behind, Job, blocked_by, perform
+from reconciler.engine.known import Known
+from reconciler.engine.progress import Progress
+from reconciler.engine.rollback import Rollback
+from reconciler.engine.turn import Episode, Turn
+from reconciler.model.action import AnyAction, Blocked, Converged, RetryCertificates, WaitCertified
+from reconciler.model.fleet import DesiredFleet, Key, SeenFleet, Wait
+from reconciler.model.observed import TRAEFIK, ObservedHost
+from reconciler.model.outcome import Outcome
+from reconciler.model.target import Controller
+from reconciler.targets.open_fleet import OpenFleet
+from reconciler.targets.resolve import TargetFiles, removal
+
+CALLED_OFF = "called off: there is something newer to do"
+STARTS_WITHIN_SECONDS = 15  # a Traefik that is up: more than it takes after a boot; long enough to see that it is stuck
+LOOK_AGAIN_SECONDS = 1.0
+MOST_ACTIONS = 60  # far above any rollout: more means going round in circles
+CERTIFICATES_ONLY = (
+    RetryCertificates,
+    WaitCertified,
+)  # retried hourly, for days: it would fill the 20 entries of the history
+
+Report = Callable[[OpenFleet, list[Outcome], float], None]
+
+
+@dataclass
+class Engine:
+    """What is wanted, what is known, and what is under way."""
+
+    opened: OpenFleet
+    who: Controller
+    progress: Progress
+    report: Report
+    wait_lock_seconds: float = 0.0
+    allow_prune: bool = False
+    known: Known = field(default_factory=Known)
+    jobs: dict[Key, Job] = field(default_factory=dict)
+    looks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    closings: dict[str, asyncio.Task[None]] = field(default_factory=dict)  # history is written, a lease given back
+    rollbacks: dict[str, Rollback] = field(default_factory=dict)  # by app
+    timers: dict[str, asyncio.Task[None]] = field(default_factory=dict)  # hosts that are looked at again in a moment
+    steps: dict[Key, FleetStep] = field(default_factory=dict)
+    resting: dict[Key, Converged | Blocked] = field(default_factory=dict)
+    turns: list[Turn] = field(default_factory=list)
+    turn_of: dict[Key, Turn | None] = field(default_factory=dict)  # None: its last turn was reported
+    episodes: dict[Key, Episode] = field(default_factory=dict)
+    queue: list[Key] = field(default_factory=list)
+    touched: set[str] = field(default_factory=set)  # hosts that were changed and still have our lease
+    traefik_touched: set[str] = field(default_factory=set)
+    freeing: set[str] = field(default_factory=set)  # hosts whose lease is being given back
+    acted: dict[str, set[str]] = field(default_factory=dict)  # by host: apps that acted since its last look began
+    look_again: set[str] = field(default_factory=set)  # hosts where the look under way is out of date
+    held: bool = False  # nothing new is begun
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self, *, until_rest: bool = False) -> None:
+        """Work for ever, or `until_rest`: until no turn is left."""
+        while True:
+            self.changed.clear()
+            self._decide()
+            self._begin()
+            self._close_hosts()
+            self._close_turns()
+            if until_rest and not (self.turns or self.jobs or self.closings):
+                return
+            await self.changed.wait()
+
+    # What the engine is told.
+
+    def want(self, opened: OpenFleet, who: Controller) -> None:
+        """A desired state to bring about from now on. What it wants as before goes on undisturbed."""
+        before, self.opened, self.who, self.held = self.opened, opened, who, False
+        for app, rollback in [*self.rollbacks.items()]:
+            if not rollback.is_still_wanted(opened):
+                rollback.task.cancel()
+                del self.rollbacks[app]
+        for key, job in self.jobs.items():
+            if self._is_unwanted(key, job):
+                job.call_off()
+        moved = [host for host in self.known.hosts if before.sites.get(host) != opened.sites.get(host)]
+        self.known.forget_hosts(moved)
+        self.look_again |= self.looks.keys() & opened.hosts.keys()
+        self.changed.set()
+
+    def begin_turn(self) -> None:
+        """Look at every host afresh, and do what there is to do."""
+        turn = Turn(looking=set(self.opened.hosts))
+        for key, older in [*self.turn_of.items()]:
+            if older is not None and key in self.resting:
+                older.outcomes[key] = self._outcome(key, self.resting[key])
+                self.episodes.pop(key, None)
+                older = None
+            self.turn_of[key] = older or turn
+        self.known.failed = {}
+        self.turns.append(turn)
+        for host in self.opened.hosts:
+            self._look(host)
+        self.changed.set()
+
+    def hold(self) -> None:
+        """End what can be ended, let changes that are under way finish, and begin nothing new until `want`."""
+        self.held = True
+        for work in [
+            *(rollback.task for rollback in self.rollbacks.values()),
+            *self.looks.values(),
+            *self.timers.values(),
+        ]:
+            work.cancel()
+        for job in self.jobs.values():
+            job.call_off()
+        self.changed.set()
+
+    # What it decides.
+
+    def _decide(self) -> None:
+        """Set `steps`, and `resting`: how those ended for which nothing is left to do now."""
+        self.steps = next_steps(self._desired(), self._seen())
+        if settled := [host for host in self.traefik_touched if not self._acts((TRAEFIK, host))]:
+            for host in settled:  # what was seen of it, and of the routes it serves, is old now
+                self.traefik_touched.discard(host)
+                self._look(host)
+            self.steps = next_steps(self._desired(), self._seen())
+        places = [key for key, step in self.steps.items() if isinstance(step, Wait) and step.for_place]
+        self.queue = [*(key for key in self.queue if key in places), *(key for key in places if key not in self.queue)]
+        if self.turns:
+            for key in self.steps:
+                self.turn_of.setdefault(key, self.turns[-1])
+        self.resting = {key: end for key in self.steps if key not in self.jobs and (end := self._end(key))}
+
+    def _desired(self) -> DesiredFleet:
+        instead = {key: files for rollback in self.rollbacks.values() for key, files in rollback.files.items()}
+        return desired_fleet(self.opened, instead, allow_prune=self.allow_prune)
+
+    def _seen(self) -> SeenFleet:
+        begun = {key for key, episode in self.episodes.items() if episode.actions}
+        revision = self.who.revision
+        return SeenFleet(
+            hosts={host: seen for host, seen in self.known.hosts.items() if host in self.opened.hosts},
+            under_way={key: job.action for key, job in self.jobs.items()},
+            begun=frozenset(begun.union(*(rollback.files for rollback in self.rollbacks.values()))),
+            looking=frozenset(self.looks),
+            closing=frozenset(self.freeing),
+            failed=self.known.failed,
+            behind={key: why for key in self.known.behind if (why := self.known.why_behind(key, revision))},
+            queue=tuple(self.queue),
+        )
+
+    def _acts(self, key: Key) -> bool:
+        """Something is done there, or about to be."""
+        return key in self.jobs or not isinstance(self.steps.get(key), Converged | Blocked | Wait | None)
+
+    def _end(self, key: Key) -> Converged | Blocked | None:
+        """How it stands there if nothing is left to do now; None while something is."""
+        step = self.steps[key]
+        if isinstance(step, Converged):
+            return step
+        if isinstance(step, Blocked):
+            return None if self._passes_soon(key, step) else step
+        if self.held:
+            return Blocked(key[1], key[0], CALLED_OFF, serving=self._serving(key), kind="waiting")
+        if isinstance(step, Wait) and not self._moves:  # what it waits for will not end
+            return Blocked(key[1], key[0], step.reason, serving=self._serving(key), kind="waiting")
+        return None
+
+    @property
+    def _moves(self) -> bool:
+        """Something is under way that may change what is known."""
+        work = self.jobs or self.looks or self.timers or self.closings
+        return (
+            bool(work) or any(map(self._acts, self.steps)) or any(not each.prepared for each in self.rollbacks.values())
+        )
+
+    def _passes_soon(self, key: Key, end: Blocked) -> bool:
+        """Another controller is at work, or Traefik is starting: look again after a moment, for a while."""
+        turn, now = self.turn_of.get(key), now_seconds()
+        if self.held or turn is None or end.kind not in ("locked", "starting"):
+            return False
+        episode = self._episode(key)
+        episode.blocked_at_seconds = episode.blocked_at_seconds or now
+        if end.kind == "locked":
+            episode.waited_seconds = now - episode.blocked_at_seconds
+            until = turn.began_seconds + self.wait_lock_seconds
+        else:
+            until = episode.blocked_at_seconds + STARTS_WITHIN_SECONDS
+        if now >= until:
+            return False
+        self.progress.reporter(key[1], key[0])(f"waits: {end.reason}")
+        self._look_later(key[1])
+        return True
+
+    # What it does.
+
+    def _begin(self) -> None:
+        for key, step in self.steps.items():
+            if key in self.jobs or self.held or isinstance(step, Converged | Blocked | Wait):
+                continue
+            if len(self._episode(key).actions) < MOST_ACTIONS:
+                if self.turn_of.get(key) is None:  # something it waited for has come about between two turns
+                    self.turns = self.turns or [Turn()]
+                    self.turn_of[key] = self.turns[-1]
+                self._start(key, step)
+            else:
+                again = f"the same actions come up again and again, the last one: {step.verb} {step.subject}"
+                next_step = "please report this with the output of --verbose"
+                self.known.failed[key] = Blocked(key[1], key[0], again, next_step, self._serving(key), kind="circling")
+                self.changed.set()
+
+    def _start(self, key: Key, action: AnyAction) -> None:
+        app, host = key
+        seen, rollback = self.known.hosts[host], self._rollback_of(key)
+        assert isinstance(seen, ObservedHost)
+        files = self._files_of(key) or removal(self.opened.sites[host], app)
+        who = rollback.who if rollback else self.who
+        asks_git = not rollback and self.known.must_ask_git(key, who)
+        job = Job(files, action, seen, self.opened.hosts[host], who, asks_git)
+        job.task = asyncio.create_task(perform(job, self.opened, self.progress))
+        self.jobs[key] = job
+        job.task.add_done_callback(lambda task: self._end_job(key, job))
+
+    def _end_job(self, key: Key, job: Job) -> None:
+        """Take in what came of it. Called off, or where more changed than its reply tells, only a look knows."""
+        app, host = key
+        del self.jobs[key]
+        self.changed.set()
+        self.acted.setdefault(host, set()).add(app)
+        if job.sent:
+            self.touched.add(host)
+        if self.opened.sites.get(host) != job.files.site:
+            return
+        if job.task.cancelled():
+            self._look(host)
+        elif isinstance(error := job.task.exception(), Behind):
+            self.known.behind[key] = (error.commit, job.who.revision or "", error.why)
+        elif error is not None:
+            self.known.failed[key] = blocked_by(error, job, self._serving(key))
+        else:
+            self._take_reply(key, job, job.task.result())
+
+    def _take_reply(self, key: Key, job: Job, after: ObservedHost) -> None:
+        app, host = key
+        episode = self._episode(key)
+        episode.actions.append(job.action)
+        episode.ended_seconds = now_seconds()
+        # A rejected release's slot is cleared; what its log said is still worth telling at the end.
+        episode.log_tail = next((slot.log_tail for slot in after.app(app).slots if slot.log_tail), episode.log_tail)
+        if job.files.target.proxy:
+            self.traefik_touched.add(host)
+        if not self.known.take_reply(app, job.seen, after) or job.unwanted:
+            self.known.forget_evidence(key)
+            self._look(host)
+
+    def _look(self, host: str) -> None:
+        """Look at it afresh; once more after the look that is under way, which may be too early."""
+        if host in self.looks:
+            self.look_again.add(host)
+        elif host in self.opened.hosts and not self.held:
+            self.acted[host] = {app for app, on in self.jobs if on == host}
+            self.looks[host] = asyncio.create_task(self._look_at(host))
+
+    async def _look_at(self, host: str) -> None:
+        opened = self.opened
+        try:
+            seen = await look_at(opened, host, self.who)
+        finally:
+            del self.looks[host]
+            self.changed.set()
+        if self.opened.sites.get(host) == opened.sites[host]:
+            self.known.take_look(seen, self.acted.get(host, set()))
+        if host in self.look_again:
+            self.look_again.discard(host)
+            self._look(host)
+            return
+        for turn in self.turns:
+            turn.looking.discard(host)
+
+    def _look_later(self, host: str) -> None:
+        async def look_later() -> None:
+            try:
+                await sleep_seconds(LOOK_AGAIN_SECONDS)
+            finally:
+                del self.timers[host]
+                self.changed.set()
+            self._look(host)
+
+        if host not in self.timers and host not in self.looks:
+            self.timers[host] = asyncio.create_task(look_later())
+
+    # How it ends.
+
+    def _close_hosts(self) -> None:
+        """History for what is at rest; and once nothing is done on a host any more, its lease is given back."""
+        for host in sorted(self.touched - self.closings.keys()):
+            keys = [key for key in self.steps if key[1] == host]
+            quiet = not any(map(self._acts, keys)) or (self.held and not any(key in self.jobs for key in keys))
+            moving = {id(self.turn_of.get(key)) for key in keys if key not in self.resting}
+            done = [key for key in keys if key in self.resting and id(self.turn_of.get(key)) not in moving]
+            done = [key for key in done if key in self.episodes and self.episodes[key].has_unwritten]
+            if not quiet and not done:
+                continue
+            outcomes = [self._outcome(key, self.resting[key], unwritten=True) for key in done]
+            for key in done:
+                self.episodes[key].written = len(self.episodes[key].actions)
+            if quiet:
+                self.touched.discard(host)
+                self.freeing.add(host)
+            self.closings[host] = asyncio.create_task(self._close_host(host, outcomes, keep_lease=not quiet))
+
+    async def _close_host(self, host: str, outcomes: list[Outcome], *, keep_lease: bool) -> None:
+        from reconciler.apply.history import write_history
+
+        told = [each for each in outcomes if not all(isinstance(action, CERTIFICATES_ONLY) for action in each.actions)]
+        opened = self.opened
+        try:
+            await write_history(opened.hosts[host], opened.sites[host], self.who, told, keep_lease=keep_lease)
+        finally:
+            del self.closings[host]
+            self.freeing.discard(host)
+            self.changed.set()
+
+    def _close_turns(self) -> None:
+        for turn in [*self.turns]:
+            keys = [key for key in self.steps if self.turn_of.get(key) is turn]
+            if (turn.looking and not self.held) or any(key not in self.resting for key in keys):
+                continue
+            if self._roll_back(turn, keys):
+                continue
+            outcomes = turn.all_outcomes({key: self._outcome(key, self.resting[key]) for key in keys})
+            self.turns.remove(turn)
+            self.turn_of = {key: None if owner is turn else owner for key, owner in self.turn_of.items()}
+            for key in keys:
+                self.episodes.pop(key, None)
+            for app in turn.failures:
+                self.rollbacks.pop(app, None)
+            self.report(self.opened, outcomes, now_seconds() - turn.began_seconds)
+
+    def _roll_back(self, turn: Turn, keys: list[Key]) -> bool:
+        """Begin what the policy asks for after these ends. True while it is being prepared."""
+        if self.held:
+            return False
+        for failure in failures(self.opened.desired.apps, [self.resting[key] for key in keys]):
+            name = failure.app.app
+            if name not in turn.failures:
+                turn.failures[name] = failure
+                rollback = self.rollbacks[name] = Rollback(failure, self.opened, self.who)
+                rollback.task = asyncio.create_task(self._prepare(rollback))
+        return any(not self.rollbacks[name].prepared for name in turn.failures if name in self.rollbacks)
+
+    async def _prepare(self, rollback: Rollback) -> None:
+        await rollback.prepare({host for _, host in self.jobs})
+        rollback.prepared = True
+        for host in rollback.failure.others:  # it was marked there
+            self._look(host)
+        self.changed.set()
+
+    def _outcome(self, key: Key, end: Converged | Blocked, *, unwritten: bool = False) -> Outcome:
+        episode = self.episodes.get(key) or Episode(self._serving(key))
+        outcome = episode.outcome(end, unwritten=unwritten)
+        rollback = self._rollback_of(key)
+        return rollback.outcome(key, outcome) if rollback else outcome
+
+    # Small questions.
+
+    def _files_of(self, key: Key) -> TargetFiles | None:
+        """What is wanted under this key; None for a removal, and for what cannot be worked out."""
+        rollback = self._rollback_of(key)
+        return (rollback and rollback.files.get(key)) or self.opened.wanted.get(key)
+
+    def _rollback_of(self, key: Key) -> Rollback | None:
+        rollback = self.rollbacks.get(key[0])
+        return rollback if rollback and key[1] in rollback.failure.others else None
+
+    def _is_unwanted(self, key: Key, job: Job) -> bool:
+        now = self._files_of(key)
+        if now is None:  # a removal goes on unless the app is wanted again
+            return job.files.app is not None or key in self.opened.wanted
+        return not job.files.wants_the_same(now)
+
+    def _episode(self, key: Key) -> Episode:
+        return self.episodes.setdefault(key, Episode(self._serving(key)))
+
+    def _serving(self, key: Key) -> str:
+        seen = self.known.hosts.get(key[1])
+        slots = seen.app(key[0]).slots if isinstance(seen, ObservedHost) else ()
+        return next((slot.running.version for slot in slots if slot.running_now and slot.running), "")

@@ -1,0 +1,43 @@
+"""The opened fleet as the pure core takes it: what is desired, and what a look at a host shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from reconciler.errors import Unexpected
+from reconciler.model.fleet import DesiredFleet, Key
+from reconciler.model.observed import ObservedHost, Unreachable
+from reconciler.model.target import Controller
+from reconciler.observe.look import observe
+from reconciler.targets.open_fleet import OpenFleet
+from reconciler.targets.resolve import TargetFiles
+from reconciler.targets.traefik_app import all_apps
+
+
+def desired_fleet(
+    opened: OpenFleet, instead: Mapping[Key, TargetFiles] | None = None, *, allow_prune: bool = False
+) -> DesiredFleet:
+    """What `next_steps` decides on. `instead` has the targets that are wanted in place of those, for a rollback."""
+    files = {each.key: each for each in opened.targets} | dict(instead or {})
+    return DesiredFleet(
+        targets={key: each.target for key, each in files.items()},
+        apps={app.app: app for app in all_apps(opened.desired)},
+        refused={(each.app, each.host): each for each in opened.refused},
+        hosts=tuple(sorted(opened.hosts)),
+        owner=opened.owner,
+        prunes=opened.whole,
+        allow_prune=allow_prune,
+        rollouts_at_once={name: most for name, site in opened.sites.items() if (most := site.spec.rollouts_at_once)},
+    )
+
+
+async def look_at(opened: OpenFleet, host: str, who: Controller) -> ObservedHost | Unreachable:
+    """Everything on this host, of the targets and of what else is ours. Never raises: no mistake about one host may
+    keep the others waiting.
+    """
+    on_host = [files for files in opened.targets if files.target.host == host]
+    try:
+        return await observe(opened.hosts[host], opened.sites[host], on_host, who)
+    except Exception as raised:
+        error = Unexpected(raised)
+        return Unreachable(host, str(error), error.next_step, error.retryable, error.kind)

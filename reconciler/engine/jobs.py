@@ -1,0 +1,87 @@
+"""One action under way, and what has to be asked before it may begin."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from reconciler.engine.progress import Progress
+from reconciler.errors import ArtifactError, ArtifactMissing, ReconcileError, Unexpected
+from reconciler.host.transport import Transport
+from reconciler.model.action import (
+    AnyAction,
+    Blocked,
+    ConfirmRoute,
+    Drain,
+    InstallRelease,
+    Soak,
+    WaitCertified,
+    WaitHealthy,
+)
+from reconciler.model.observed import ObservedHost
+from reconciler.model.target import Controller
+from reconciler.targets.open_fleet import OpenFleet
+from reconciler.targets.resolve import TargetFiles
+
+# Ended at once when they are no longer wanted; a change of the host is let finish instead.
+INTERRUPTIBLE = (WaitHealthy, Soak, Drain, ConfirmRoute, InstallRelease, WaitCertified)
+
+
+class Behind(Exception):
+    """git was asked before the first change: the desired state is older than what the host has (or not, if "")."""
+
+    def __init__(self, commit: str, why: str) -> None:
+        super().__init__(why)
+        self.commit, self.why = commit, why
+
+
+@dataclass(eq=False)
+class Job:
+    """An action under way. `seen` is the observation it was decided on."""
+
+    files: TargetFiles
+    action: AnyAction
+    seen: ObservedHost
+    host: Transport
+    who: Controller
+    asks_git: bool
+    task: asyncio.Task[ObservedHost] = field(init=False)
+    unwanted: bool = False  # something else is wanted by now
+    sent: bool = False  # the host may have been changed
+
+    def call_off(self) -> None:
+        """It is no longer wanted: end it if it can be ended."""
+        self.unwanted = True
+        if isinstance(self.action, INTERRUPTIBLE):
+            self.task.cancel()
+
+
+async def perform(job: Job, opened: OpenFleet, progress: Progress) -> ObservedHost:
+    """The observation afterwards. Raises Behind before anything is done, and ReconcileError."""
+    app = job.seen.app(job.action.app)
+    if job.asks_git and opened.behind:
+        raise Behind(app.commit, await opened.behind(app.commit))
+    from reconciler.apply.applier import Applier  # with all it needs: a pass with nothing to do goes without
+
+    applier = Applier(job.host, job.files, job.who, progress.reporter(job.action.host, job.action.app))
+    with progress.action(job.action):
+        job.sent = not isinstance(job.action, InstallRelease)
+        try:
+            after = await applier.apply(job.action, job.seen)
+        except ArtifactMissing as error:
+            raise await opened.grant_grace(error, job.action.app) from None
+        except ArtifactError:
+            raise
+        except ReconcileError:
+            job.sent = True
+            raise
+        job.sent = True
+        return after
+
+
+def blocked_by(error: BaseException, job: Job, serving: str) -> Blocked:
+    """How an action that failed leaves its app until the next look."""
+    known = error if isinstance(error, ReconcileError) else Unexpected(error)
+    reason = job.files.mask(str(known))
+    where = job.action.host, job.action.app
+    return Blocked(*where, reason, known.next_step, serving, retryable=known.retryable, kind=known.kind)

@@ -1,0 +1,82 @@
+"""What the engine knows of the fleet: of each app on each host the newest of a look and of the replies since."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+
+from reconciler.decide.expected import forget_evidence
+from reconciler.model.action import Blocked
+from reconciler.model.fleet import Key
+from reconciler.model.observed import Lease, ObservedHost, Unreachable
+from reconciler.model.target import Controller
+
+
+@dataclass
+class Known:
+    """The observations, the errors of actions since the last look, and what git answered about older commits."""
+
+    hosts: dict[str, ObservedHost | Unreachable] = field(default_factory=dict)
+    failed: dict[Key, Blocked] = field(default_factory=dict)
+    behind: dict[Key, tuple[str, str, str]] = field(default_factory=dict)  # commit of the host, ours, git's answer
+
+    def take_look(self, look: ObservedHost | Unreachable, newer: Collection[str]) -> None:
+        """A look at a host has ended. Of the apps in `newer` more is known already: they acted since it began."""
+        before = self.hosts.get(look.host)
+        if isinstance(look, ObservedHost) and isinstance(before, ObservedHost):
+            kept = {app: before.apps[app] for app in newer if app in before.apps}
+            others = {app: each for app, each in look.apps.items() if app not in newer}
+            look = replace(look, apps={**others, **kept}, lease=_newer_lease(before.lease, look.lease))
+        self.hosts[look.host] = look
+
+    def take_reply(self, app: str, begun: ObservedHost, after: ObservedHost) -> bool:
+        """An action of the app has ended: it began at `begun`. False where only a look can tell how things are now."""
+        now = self.hosts.get(begun.host)
+        if not isinstance(now, ObservedHost):
+            return False
+        changed = {name: new for name in _SHARED if (new := getattr(after, name)) != getattr(begun, name)}
+        now = replace(now, **changed, lease=_newer_lease(now.lease, after.lease))
+        if app in after.apps:
+            self.hosts[now.host] = now.with_app(app, after.apps[app])
+        else:
+            self.hosts[now.host] = replace(now, apps={name: each for name, each in now.apps.items() if name != app})
+        return True
+
+    def forget_evidence(self, key: Key) -> None:
+        """What was watched for another target proves nothing for this one."""
+        app, host = key
+        seen = self.hosts.get(host)
+        if isinstance(seen, ObservedHost) and app in seen.apps:
+            self.hosts[host] = seen.with_app(app, forget_evidence(seen.apps[app]))
+
+    def commit_of(self, key: Key) -> str:
+        """The commit by which the app was changed last on the host; "" where none is known."""
+        seen = self.hosts.get(key[1])
+        return seen.app(key[0]).commit if isinstance(seen, ObservedHost) else ""
+
+    def must_ask_git(self, key: Key, who: Controller) -> bool:
+        """True if the same desired state changed the app by another commit that git was not asked about yet."""
+        seen = self.hosts.get(key[1])
+        if who.revision is None or not isinstance(seen, ObservedHost):
+            return False
+        app = seen.app(key[0])
+        if app.commit in ("", who.revision) or app.owner != who.owner:
+            return False
+        return self.why_behind(key, who.revision) is None
+
+    def forget_hosts(self, names: Collection[str]) -> None:
+        """They are reached otherwise now: what was seen may have been another machine."""
+        self.hosts = {name: seen for name, seen in self.hosts.items() if name not in names}
+        self.failed = {key: each for key, each in self.failed.items() if key[1] not in names}
+
+    def why_behind(self, key: Key, revision: str | None) -> str | None:
+        """git's answer for the commit that the host has now; None when it was not asked about that."""
+        commit, ours, answer = self.behind.get(key, ("", "", ""))
+        return answer if commit and (commit, ours) == (self.commit_of(key), revision) else None
+
+
+_SHARED = ("facts", "traefik", "entry_points", "certificates", "certificates_at")  # of the host, whatever the app
+
+
+def _newer_lease(one: Lease, other: Lease) -> Lease:
+    return other if other.generation >= one.generation else one

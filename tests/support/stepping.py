@@ -1,0 +1,134 @@
+"""The real engine over model hosts. A test says how long looks and actions take; `expected` says what comes of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from reconciler.apply.applier import Applier
+from reconciler.decide.expected import expected_host, forget_evidence
+from reconciler.engine.engine import Engine
+from reconciler.engine.progress import Progress
+from reconciler.host.transport import Transport
+from reconciler.model.action import AnyAction, Blocked
+from reconciler.model.desired import App, Desired, Fleet
+from reconciler.model.observed import HostFacts, ObservedHost, Unreachable
+from reconciler.model.outcome import Outcome
+from reconciler.model.target import Controller
+from reconciler.model.traefik import Traefik
+from reconciler.targets.open_fleet import OpenFleet
+from reconciler.targets.resolve import HostSite, resolve
+from tests.decide.test_fleet import site
+
+WHO = Controller("1-1", "anna", "reconcile", "c1")
+QUIET = Progress(lambda event, **fields: None, terminal=False)
+PLENTY = HostFacts(memory_available_kib=4_000_000, cores=4)
+
+
+class NoTransport:
+    """A connection that a model host does not need."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    async def close(self) -> None:
+        return None
+
+
+def opened(
+    *apps: App, hosts: tuple[str, ...] = (), before: OpenFleet | None = None, artifact: str = "a" * 64
+) -> OpenFleet:
+    """A whole desired state, worked out. Connections of `before` are used again."""
+    fleet = OpenFleet(Desired(Fleet(), apps, "c1", Path()), owner="reconcile", whole=True)
+    for app in apps:
+        for host in app.hosts:
+            fleet.targets.append(resolve(app, site(host), Traefik(), Path(), "a" * 64, lambda name: name))
+    for host in {*hosts, *(host for app in apps for host in app.hosts)}:
+        fleet.sites[host] = site(host)
+        kept = before.hosts.get(host) if before else None
+        fleet.hosts[host] = kept or cast(Transport, NoTransport(host))
+    return fleet
+
+
+@dataclass
+class Stepping:
+    """Model hosts. `slow` says for an action (or "look") how long it takes; `fails` what it raises."""
+
+    hosts: dict[str, ObservedHost | Unreachable] = field(default_factory=dict)
+    slow: Callable[[AnyAction | str], float] = lambda action: 0.0
+    fails: Callable[[AnyAction], Exception | None] = lambda action: None
+    done: list[AnyAction] = field(default_factory=list)
+    cut: list[AnyAction] = field(default_factory=list)
+    looks: Counter[str] = field(default_factory=Counter)
+    closed: list[tuple[str, list[str], bool]] = field(default_factory=list)  # host, apps in its history, lease kept
+    most_at_once: int = 0
+    running: int = 0
+
+    def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def observe(host: Any, site: HostSite, *_: object) -> ObservedHost | Unreachable:
+            self.looks[host.name] += 1
+            await asyncio.sleep(self.slow("look"))
+            seen = self.hosts.setdefault(host.name, ObservedHost(host.name, PLENTY))
+            if isinstance(seen, Unreachable):
+                return seen
+            return replace(seen, apps={name: forget_evidence(app) for name, app in seen.apps.items()})
+
+        async def apply(applier: Applier, action: AnyAction, seen: ObservedHost) -> ObservedHost:
+            self.running += 1
+            self.most_at_once = max(self.most_at_once, self.running)
+            try:
+                await asyncio.sleep(self.slow(action))
+                if error := self.fails(action):
+                    raise error
+            except asyncio.CancelledError:
+                self.cut.append(action)
+                raise
+            finally:
+                self.running -= 1
+            self.done.append(action)
+            after = expected_host(seen, action, applier.files.target)
+            app = after.app(action.app)
+            if app.slots:
+                app = replace(app, owner=app.owner or "reconcile")
+            now = self.hosts[action.host]
+            assert isinstance(now, ObservedHost)
+            self.hosts[now.host] = now.with_app(action.app, app)
+            return after.with_app(action.app, app)
+
+        async def write_history(
+            host: Any, site: HostSite, who: Controller, outcomes: list[Outcome], *, keep_lease: bool = False
+        ) -> None:
+            self.closed.append((host.name, [each.end.app for each in outcomes], keep_lease))
+
+        monkeypatch.setattr("reconciler.engine.fleet.observe", observe)
+        monkeypatch.setattr(Applier, "apply", apply)
+        monkeypatch.setattr("reconciler.apply.history.write_history", write_history)
+
+    def verbs(self, app: str, host: str = "a") -> list[str]:
+        return [action.verb for action in self.done if (action.app, action.host) == (app, host)]
+
+
+@pytest.fixture
+def stepping(monkeypatch: pytest.MonkeyPatch) -> Stepping:
+    model = Stepping()
+    model.install(monkeypatch)
+    return model
+
+
+def engine_of(fleet: OpenFleet, reports: list[list[Outcome]] | None = None, **more: Any) -> Engine:
+    told = [] if reports is None else reports
+    return Engine(fleet, WHO, QUIET, lambda opened, outcomes, seconds: told.append(outcomes), **more)
+
+
+def ends(outcomes: list[Outcome]) -> dict[tuple[str, str], str]:
+    """By app and host: the version that it is converged to, or the kind of what is in the way."""
+    return {
+        (each.end.app, each.end.host): each.end.kind if isinstance(each.end, Blocked) else each.end.version
+        for each in outcomes
+    }
