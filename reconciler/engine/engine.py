@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from reconciler.clock import now_seconds, sleep_seconds
 from reconciler.decide.fleet import failures, next_steps
 from reconciler.decide.order import FleetStep
+from reconciler.decide.serving import serving_version
 from reconciler.engine.fleet import desired_fleet, look_at
 from reconciler.engine.jobs import Behind, Job, blocked_by, perform
 from reconciler.engine.known import Known
@@ -23,7 +24,7 @@ from reconciler.model.action import AnyAction, Blocked, Converged, RetryCertific
 from reconciler.model.fleet import DesiredFleet, Key, SeenFleet, Wait
 from reconciler.model.observed import TRAEFIK, ObservedHost
 from reconciler.model.outcome import Outcome
-from reconciler.model.target import Controller
+from reconciler.model.target import Controller, Target
 from reconciler.targets.open_fleet import OpenFleet
 from reconciler.targets.resolve import TargetFiles, removal
 
@@ -395,6 +396,6 @@ class Engine:
         return self.episodes.setdefault(key, Episode(self._serving(key)))
 
     def _serving(self, key: Key) -> str:
-        seen = self.known.hosts.get(key[1])
-        slots = seen.app(key[0]).slots if isinstance(seen, ObservedHost) else ()
-        return next((slot.running.version for slot in slots if slot.running_now and slot.running), "")
+        """The version that serves, as far as it is known; "" if none does."""
+        files, seen = self._files_of(key), self.known.hosts.get(key[1])
+        return serving_version(files.target if files else Target.removal(key[1], key[0]), seen) if seen else ""

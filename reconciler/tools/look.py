@@ -113,9 +113,16 @@ def _read_facts(looked: _Looked, apps: dict[str, ObservedApp]) -> HostFacts:
     return HostFacts(
         now_epoch_seconds=looked.now,
         memory_available_kib=int(host.get("memory", 0)),
+        cores=_count_cores(host.get("cpus", "")),
         route_trouble=host.get("noroutes"),
         traefik_up=any(state_of(unit) in ("active", "activating") for unit in traefiks),
     )
+
+
+def _count_cores(online: str) -> int:
+    """How many processors a list such as "0-3,5" names (the form of /sys/devices/system/cpu/online); 0 for none."""
+    ranges = [each.partition("-") for each in online.split(",") if each]
+    return sum(max(int(last or first) - int(first) + 1, 1) for first, _, last in ranges)
 
 
 def _read_lease(host: dict[str, str]) -> Lease:

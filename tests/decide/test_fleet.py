@@ -397,7 +397,7 @@ def test_memory_of_what_is_starting_is_promised_and_no_app_goes_down_for_want_of
     assert why(steps["app1", "a"]) == "waits for the memory that app0 may need"
     plans = plan_fleet(desired, SeenFleet({"a": look}))
     assert all(isinstance(plan.end, Converged) for plan in plans.values())
-    assert not [a for plan in plans.values() for a in plan.actions if isinstance(a, StartInstance) and a.replaces]
+    assert not [a for plan in plans.values() for a in plan.actions if "stop-first" in a.reason]
 
 
 def test_what_has_stopped_comes_back_without_waiting_for_a_place() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.model.machine import Layout
 from reconciler.model.observed import CrashDump, HostFacts, Identity, Lease, ObservedApp, Quarantine, RouteFile, Slot
-from reconciler.tools.look import Reply, Unreadable, read_reply
+from reconciler.tools.look import Reply, Unreadable, _count_cores, read_reply
 from tests.support.look_text import case, edited, framed, renamed, with_lines, without_lines
 
 OLD = Identity("0.1.0-e605855ddbe5", "72a119efd9c2", "320648776fbf")
@@ -376,3 +376,8 @@ def test_a_unit_that_neither_runs_nor_would_at_boot_is_in_nobodys_way() -> None:
 
     assert (traefik(by_hand("inactive")).by_hand, traefik(by_hand("inactive")).foreign) == (None, ())
     assert traefik(at_boot).foreign == (HAND_UNIT,)
+
+
+@pytest.mark.parametrize(("online", "cores"), [("", 0), ("0", 1), ("0-3", 4), ("0-1,4,6-7", 5), ("3-1", 1)])
+def test_cores_are_counted_from_the_list_of_processors(online: str, cores: int) -> None:
+    assert _count_cores(online) == cores

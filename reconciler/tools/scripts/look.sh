@@ -14,6 +14,7 @@ look_host() {
   echo "lease $generation $token $left $holder"
   echo "now $(date +%s)"
   sed -n 's/^MemAvailable: *\([0-9]*\) kB/memory \1/p' /proc/meminfo
+  { read -r cpus </sys/devices/system/cpu/online; } 2>/dev/null && echo "cpus $cpus"
   echo "home $HOME"
   [ -d "$ROUTES" ] || echo "noroutes there is no $ROUTES"
   [ ! -d "$ROUTES" ] || [ -w "$ROUTES" ] || echo "noroutes $(id -un) may not write to $ROUTES"
