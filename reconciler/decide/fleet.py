@@ -38,7 +38,7 @@ def next_steps(desired: DesiredFleet, seen: SeenFleet) -> dict[Key, FleetStep]:
 
 def target_of(key: Key, desired: DesiredFleet, seen: SeenFleet) -> Target:
     """The target as it is decided on: with what the rest of the fleet says about it."""
-    target = replace(desired.targets[key], behind=seen.behind.get(key, ""))
+    target = replace(desired.targets[key], behind=seen.behind.get(key))
     return replace(target, migrates=False) if target.migrates and not migrates_here(key, desired, seen) else target
 
 

@@ -60,7 +60,7 @@ def _after(key: Key, action: AnyAction, desired: DesiredFleet, seen: SeenFleet) 
     target = target_of(key, desired, seen) if key in desired.targets else Target.removal(key[1], key[0])
     look = expected_host(look, action, target)
     if target.proxy:  # what routes need of it comes with it
-        look = replace(look, traefik="", entry_points=None, facts=replace(look.facts, route_trouble=""))
+        look = replace(look, traefik=None, entry_points=None, facts=replace(look.facts, route_trouble=None))
     return replace(seen.with_host(look), begun=seen.begun | {key})
 
 

@@ -23,11 +23,11 @@ def surplus(desired: DesiredFleet, seen: SeenFleet, steps: dict[Key, FleetStep])
     wanted_apps = {app for app, _ in named}
     moved = {app.moved_from for app in desired.apps.values()}
     vanished = {app for app, _ in gone if app not in wanted_apps and app not in moved}
-    too_many = "" if desired.allow_prune else too_many_removals(sorted(vanished), len({app for app, _ in owned}))
+    too_many = None if desired.allow_prune else too_many_removals(sorted(vanished), len({app for app, _ in owned}))
     removals = {}
     for app, host in gone:
         first = None if app in vanished else obstacle(_successors(app, desired), steps)
-        why = too_many if app in vanished else first.reason if first else ""
+        why = too_many if app in vanished else first.reason if first else None
         removals[app, host] = Target.removal(host, app, why, too_many=app in vanished)
     return removals
 

@@ -247,7 +247,7 @@ class Engine:
         if job.task.cancelled():
             self._look(host)
         elif isinstance(error := job.task.exception(), Behind):
-            self.known.behind[key] = (error.commit, job.who.revision or "", error.why)
+            self.known.behind[key] = (error.commit, job.who.revision, error.why)
         elif error is not None:
             self.known.failed[key] = blocked_by(error, job, self._serving(key))
         else:
@@ -395,7 +395,7 @@ class Engine:
     def _episode(self, key: Key) -> Episode:
         return self.episodes.setdefault(key, Episode(self._serving(key)))
 
-    def _serving(self, key: Key) -> str:
-        """The version that serves, as far as it is known; "" if none does."""
+    def _serving(self, key: Key) -> str | None:
+        """The version that serves; None if none does, or if that is not known."""
         files, seen = self._files_of(key), self.known.hosts.get(key[1])
-        return serving_version(files.target if files else Target.removal(key[1], key[0]), seen) if seen else ""
+        return serving_version(files.target if files else Target.removal(key[1], key[0]), seen) if seen else None

@@ -28,9 +28,9 @@ INTERRUPTIBLE = (WaitHealthy, Soak, Drain, ConfirmRoute, InstallRelease, WaitCer
 
 
 class Behind(Exception):
-    """git was asked before the first change: the desired state is older than what the host has (or not, if "")."""
+    """git was asked before the first change: why the desired state is older than the host's, None if it is not."""
 
-    def __init__(self, commit: str, why: str) -> None:
+    def __init__(self, commit: str | None, why: str | None) -> None:
         super().__init__(why)
         self.commit, self.why = commit, why
 
@@ -60,7 +60,7 @@ async def perform(job: Job, opened: OpenFleet, progress: Progress) -> ObservedHo
     """The observation afterwards. Raises Behind before anything is done, and ReconcileError."""
     app = job.seen.app(job.action.app)
     if job.asks_git and opened.behind:
-        raise Behind(app.commit, await opened.behind(app.commit))
+        raise Behind(app.commit, await opened.behind(app.commit or ""))
     from reconciler.apply.applier import Applier  # with all it needs: a pass with nothing to do goes without
 
     applier = Applier(job.host, job.files, job.who, progress.reporter(job.action.host, job.action.app))
@@ -79,9 +79,9 @@ async def perform(job: Job, opened: OpenFleet, progress: Progress) -> ObservedHo
         return after
 
 
-def blocked_by(error: BaseException, job: Job, serving: str) -> Blocked:
+def blocked_by(error: BaseException, job: Job, serving: str | None) -> Blocked:
     """How an action that failed leaves its app until the next look."""
     known = error if isinstance(error, ReconcileError) else Unexpected(error)
     reason = job.files.mask(str(known))
     where = job.action.host, job.action.app
-    return Blocked(*where, reason, known.next_step, serving, retryable=known.retryable, kind=known.kind)
+    return Blocked(*where, reason, known.next_step or None, serving, retryable=known.retryable, kind=known.kind)

@@ -18,7 +18,7 @@ class Known:
 
     hosts: dict[str, ObservedHost | Unreachable] = field(default_factory=dict)
     failed: dict[Key, Blocked] = field(default_factory=dict)
-    behind: dict[Key, tuple[str, str, str]] = field(default_factory=dict)  # commit of the host, ours, git's answer
+    behind: dict[Key, tuple[str | None, str | None, str | None]] = field(default_factory=dict)  # host's, ours, answer
 
     def take_look(self, look: ObservedHost | Unreachable, newer: Collection[str]) -> None:
         """A look at a host has ended. Of the apps in `newer` more is known already: they acted since it began."""
@@ -49,10 +49,10 @@ class Known:
         if isinstance(seen, ObservedHost) and app in seen.apps:
             self.hosts[host] = seen.with_app(app, forget_evidence(seen.apps[app]))
 
-    def commit_of(self, key: Key) -> str:
-        """The commit by which the app was changed last on the host; "" where none is known."""
+    def commit_of(self, key: Key) -> str | None:
+        """The commit by which the app was changed last on the host; None if that is not known."""
         seen = self.hosts.get(key[1])
-        return seen.app(key[0]).commit if isinstance(seen, ObservedHost) else ""
+        return seen.app(key[0]).commit if isinstance(seen, ObservedHost) else None
 
     def must_ask_git(self, key: Key, who: Controller) -> bool:
         """True if the same desired state changed the app by another commit that git was not asked about yet."""
@@ -60,9 +60,9 @@ class Known:
         if who.revision is None or not isinstance(seen, ObservedHost):
             return False
         app = seen.app(key[0])
-        if app.commit in ("", who.revision) or app.owner != who.owner:
+        if app.commit in (None, who.revision) or app.owner != who.owner:
             return False
-        return self.why_behind(key, who.revision) is None
+        return self.behind.get(key, _NOT_ASKED)[:2] != (app.commit, who.revision)
 
     def forget_hosts(self, names: Collection[str]) -> None:
         """They are reached otherwise now: what was seen may have been another machine."""
@@ -70,11 +70,12 @@ class Known:
         self.failed = {key: each for key, each in self.failed.items() if key[1] not in names}
 
     def why_behind(self, key: Key, revision: str | None) -> str | None:
-        """git's answer for the commit that the host has now; None when it was not asked about that."""
-        commit, ours, answer = self.behind.get(key, ("", "", ""))
-        return answer if commit and (commit, ours) == (self.commit_of(key), revision) else None
+        """Why our revision is older than what the host has now; None if it is not, or if git was not asked."""
+        commit, ours, answer = self.behind.get(key, _NOT_ASKED)
+        return answer if (commit, ours) == (self.commit_of(key), revision) else None
 
 
+_NOT_ASKED = (None, None, None)
 _SHARED = ("facts", "traefik", "entry_points", "certificates", "certificates_at")  # of the host, whatever the app
 
 

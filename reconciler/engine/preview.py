@@ -56,4 +56,5 @@ async def _behind(
     """git is asked only where there is something to do."""
     acts = [key for key, step in next_steps(desired, seen).items() if not isinstance(step, Converged | Blocked | Wait)]
     asked = [key for key in acts if opened.behind and known.must_ask_git(key, who)]
-    return {key: await opened.behind(known.commit_of(key)) for key in asked if opened.behind}
+    answers = {key: await opened.behind(known.commit_of(key) or "") for key in asked if opened.behind}
+    return {key: why for key, why in answers.items() if why}

@@ -16,7 +16,7 @@ from reconciler.model.outcome import Outcome
 class Episode:
     """What one app did on one host since it was last at rest."""
 
-    before: str  # the version that served when it began
+    before: str | None  # the version that served when it began
     began_seconds: float = field(default_factory=now_seconds)
     ended_seconds: float | None = None
     actions: list[AnyAction] = field(default_factory=list)

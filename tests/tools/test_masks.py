@@ -92,7 +92,7 @@ def test_the_value_itself_is_never_left(secret: str, pieces: list[str]) -> None:
 
 def test_the_page_names_every_form() -> None:
     """It claims neither more nor less than what is tested here."""
-    words = ("JSON", "Python", "a shell", "HTML", "an address", "base64", "in hex", "list of bytes", "line end")
+    words = ("JSON", "Python", "a shell", "HTML", "a URL", "base64", "in hex", "list of bytes", "line end")
     assert [word for word in words if word not in PAGE] == []
 
 
