@@ -210,7 +210,7 @@ def test_the_deploy_user_gets_no_further(new_project: NewProject, bootstrapped: 
     assert (result.code, result.verbs) == (1, []), str(result)
     assert result.told.startswith(refused(project, f"/var/lib/{project.app}"))
     assert (run(project, WHAT_LIES), run(project, AS_THE_SERVICE)) == (before, DATA)
-    assert "a login as root may do it" in project.run("adopt", project.app).err
+    assert "log in as root" in project.run("adopt", project.app).err
     fleet = project.file.parent.parent / "fleet.yaml"  # in which bootstrap wrote the deploy user
     fleet.rename(project.folder / "kept")
     project.write(hosts=[f"root@{bootstrapped.name}"])
