@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from reconciler.decide.plan import plan
-from reconciler.engine.report import plan_text, status_row, status_text
+from reconciler.engine.report import end_json, plan_text, status_row, status_text
+from reconciler.model.action import Blocked
 from reconciler.model.observed import CrashDump
 from tests.support.world import World, run_pass, wanted
 
@@ -58,3 +59,15 @@ def test_status_tells_of_a_crash_below_its_table() -> None:
     assert status_text([row]).splitlines()[2:] == [
         "a: hello crashed at 2026-11-26 14:06 UTC, see /var/lib/hello/erl_crash.4000.dump"
     ]
+
+
+def test_in_json_what_is_absent_is_an_empty_string() -> None:
+    """Scripts compare it with "", and have done so since before it had a value of its own here."""
+    assert end_json(Blocked("a", "hello", "its port is taken", kind="port_taken")) == {
+        "outcome": "blocked",
+        "kind": "port_taken",
+        "reason": "its port is taken",
+        "next": "",
+        "serving": "",
+        "log": [],
+    }
