@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-HEAVY = ("asyncssh", "structlog", "jinja2", "httpx2", "pydantic", "watchfiles", "asyncio", "yaml")
+HEAVY = ("asyncssh", "structlog", "jinja2", "httpx2", "prometheus_client", "pydantic", "watchfiles", "asyncio", "yaml")
 
 
 def reconcile(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

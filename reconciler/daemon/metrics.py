@@ -6,11 +6,11 @@ Labels hold names from the desired state, versions, and words of fixed lists; ne
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from reconciler.errors import ReconcileError
 from reconciler.files import write_whole
@@ -30,45 +30,66 @@ _DRIFT_PROBLEMS: Final = {"port_taken": "stranger", "traefik": "traefik", "crash
 DRIFT_KINDS: Final = (*get_args(Drift), *_DRIFT_PROBLEMS.values())
 ROLLBACKS: Final = ("reject", "goback")  # before and after the cutover
 
-Labels = tuple[tuple[str, str], ...]
-
 
 class Family:
-    """All samples of one metric, by suffix and labels."""
+    """All series of one metric, by the values of its labels."""
 
-    def __init__(self, kind: str, text: str, buckets: tuple[float, ...] = ()) -> None:
-        self.kind, self.text, self.buckets = kind, text, buckets
-        self.samples: dict[tuple[str, Labels], float] = {}
+    def __init__(self, kind: Literal["counter", "gauge"], text: str, *labels: str) -> None:
+        self.kind, self.text, self.labels = kind, text, labels
+        self.series: dict[tuple[str, ...], float] = {}
 
     def add(self, by: float = 1.0, **labels: str) -> None:
-        key = ("", tuple(labels.items()))
-        self.samples[key] = self.samples.get(key, 0.0) + by
+        key = self._key(labels)
+        self.series[key] = self.series.get(key, 0.0) + by
 
     def set(self, value: float, **labels: str) -> None:
-        self.samples["", tuple(labels.items())] = value
-
-    def observe(self, value: float, **labels: str) -> None:
-        """Count it in every bucket of the histogram that it fits into."""
-        own = tuple(labels.items())
-        for limit in (*self.buckets, float("inf")):
-            self._raise("_bucket", (*own, ("le", _number(limit))), value <= limit)
-        self._raise("_sum", own, value)
-        self._raise("_count", own, 1)
-
-    def _raise(self, suffix: str, labels: Labels, by: float) -> None:
-        self.samples[suffix, labels] = self.samples.get((suffix, labels), 0.0) + by
+        self.series[self._key(labels)] = value
 
     def drop(self, **labels: str) -> None:
-        """Forget the samples that have all these labels."""
-        self.samples = {key: each for key, each in self.samples.items() if not labels.items() <= dict(key[1]).items()}
+        _drop(self.labels, self.series, labels)
 
-    def lines(self, name: str) -> Iterator[str]:
-        yield f"# HELP {name} {_escape(self.text, quotes=False)}"
-        yield f"# TYPE {name} {self.kind}"
-        # The buckets of one series stay in their order: the sort is stable and does not look at them.
-        for (suffix, labels), value in sorted(self.samples.items(), key=lambda each: _series(each[0][1])):
-            shown = ",".join(f'{key}="{_escape(text)}"' for key, text in labels)
-            yield f"{name}{suffix}{{{shown}}} {_number(value)}" if shown else f"{name}{suffix} {_number(value)}"
+    def _key(self, labels: Mapping[str, str]) -> tuple[str, ...]:
+        return tuple(labels[name] for name in self.labels)
+
+
+class Histogram:
+    """All series of one histogram: for each limit, and for all together, how many values were no larger; their sum."""
+
+    def __init__(self, text: str, limits: tuple[float, ...], *labels: str) -> None:
+        self.text, self.limits, self.labels = text, (*limits, math.inf), labels
+        self.series: dict[tuple[str, ...], Counts] = {}
+
+    @property
+    def limit_texts(self) -> list[str]:
+        return [f"{limit:g}".replace("inf", "+Inf") for limit in self.limits]
+
+    def observe(self, value: float, **labels: str) -> None:
+        counts = self.counts(labels)
+        counts.sum += value
+        for index, limit in enumerate(self.limits):
+            counts.within[index] += value <= limit
+
+    def counts(self, labels: Mapping[str, str]) -> Counts:
+        """Those of one series, which can be changed."""
+        key = tuple(labels[name] for name in self.labels)
+        return self.series.setdefault(key, Counts([0.0] * len(self.limits)))
+
+    def drop(self, **labels: str) -> None:
+        _drop(self.labels, self.series, labels)
+
+
+@dataclass
+class Counts:
+    """One series of a histogram."""
+
+    within: list[float]  # by limit
+    sum: float = 0.0
+
+
+def _drop(names: tuple[str, ...], series: dict[tuple[str, ...], Any], labels: Mapping[str, str]) -> None:
+    """Forget the series that have all these labels."""
+    for key in [key for key in series if labels.items() <= dict(zip(names, key, strict=True)).items()]:
+        del series[key]
 
 
 class Metrics:
@@ -79,17 +100,25 @@ class Metrics:
         self._head_committed_at: float | None = None
         self._problems: dict[tuple[str, str], str] = {}  # the last one of an app on a host: met once, counted once
         self.up = Family("gauge", "1 while reconcile runs.")
-        self.duration = Family("histogram", "How long a pass over a host took.", PASS_BUCKETS)
-        self.passes = Family("counter", "Passes over a host, by how they ended: converged or blocked.")
-        self.errors = Family("counter", "What kept a pass or an app in it from converging, by kind.")
-        self.app = Family("gauge", "Apps on hosts: the version wanted, the one that runs, ready when they agree; 1.")
-        self.suspended = Family("gauge", "1 while changes to the app are suspended.")
-        self.drift = Family("counter", "Differences that somebody else made, by kind.")
-        self.rollback = Family("counter", "Versions given up: before (reject) or after (goback) the cutover.")
-        self.actions = Family("counter", "Actions carried out, by verb.")
-        self.lease = Family("histogram", "How long a pass waited for another controller.", WAIT_BUCKETS)
+        self.duration = Histogram("How long a pass over a host took.", PASS_BUCKETS, "host")
+        self.passes = Family(
+            "counter", "Passes over a host, by how they ended: converged or blocked.", "host", "outcome"
+        )
+        self.errors = Family("counter", "What kept a pass or an app in it from converging, by kind.", "kind")
+        self.app = Family(
+            "gauge",
+            "Apps on hosts: the version wanted, the one that runs, ready when they agree; 1.",
+            *("app", "host", "wants", "runs", "ready"),
+        )
+        self.suspended = Family("gauge", "1 while changes to the app are suspended.", "app", "host")
+        self.drift = Family("counter", "Differences that somebody else made, by kind.", "kind")
+        self.rollback = Family("counter", "Versions given up: before (reject) or after (goback) the cutover.", "reason")
+        self.actions = Family("counter", "Actions carried out, by verb.", "verb")
+        self.lease = Histogram("How long a pass waited for another controller.", WAIT_BUCKETS)
         self.head_age = Family("gauge", "Age of the commit that is wanted.")
-        self.last_success = Family("gauge", "When a pass last found or made everything on the host as wanted; or 0.")
+        self.last_success = Family(
+            "gauge", "When a pass last found or made everything on the host as wanted; or 0.", "host"
+        )
         self.workers = Family("gauge", "Passes under way.")
         self.up.set(1)
         for kind in DRIFT_KINDS:
@@ -98,7 +127,7 @@ class Metrics:
             self.rollback.add(0, reason=reason)
 
     @property
-    def families(self) -> dict[str, Family]:
+    def families(self) -> dict[str, Family | Histogram]:
         return {
             "reconcile_up": self.up,
             "reconcile_pass_duration_seconds": self.duration,
@@ -174,21 +203,22 @@ class Metrics:
 
     def keep_hosts(self, wanted: Collection[str]) -> None:
         """Forget all others: the last success of a host that is wanted no more alarms nobody."""
-        gone = {dict(labels)["host"] for _, labels in self.last_success.samples} - set(wanted)
+        gone = {host for (host,) in self.last_success.series} - set(wanted)
         for family in self.families.values():
             for host in gone:
-                family.drop(host=host)
+                if "host" in family.labels:
+                    family.drop(host=host)
         self._problems = {key: each for key, each in self._problems.items() if key[1] not in gone}
 
     def render(self, passes_under_way: int = 0) -> bytes:
         """All of it, as Prometheus reads it."""
+        from reconciler.daemon.prometheus_text import write_text  # takes long, and most runs need no metrics
+
         self.workers.set(passes_under_way)
-        self.head_age.samples.clear()
+        self.head_age.series.clear()
         if self._head_committed_at is not None:
             self.head_age.set(max(0.0, self._now() - self._head_committed_at))
-        return "".join(
-            f"{line}\n" for name, family in self.families.items() if family.samples for line in family.lines(name)
-        ).encode()
+        return write_text(self.families)
 
     def write_textfile(self, path: Path) -> None:
         """For node_exporter, which may read at any instant: whole or not at all. Raises ReconcileError."""
@@ -203,23 +233,24 @@ class Metrics:
 
         For `--once`: without it each pass would begin at 0, and a failed one would say there never was a success.
         """
-        with suppress(OSError, ValueError):
-            for line in path.read_bytes().decode().splitlines():
-                self._resume_line(line)
+        from reconciler.daemon.prometheus_text import read_text
 
-    def _resume_line(self, line: str) -> None:
-        found = _SAMPLE.fullmatch(line)
-        if found is None:
+        with suppress(OSError, ValueError):
+            for name, labels, value in read_text(path.read_bytes().decode()):
+                self._resume_series(name, labels, value)
+
+    def _resume_series(self, name: str, labels: dict[str, str], value: float) -> None:
+        limit, (base, _, part) = labels.pop("le", None), name.rpartition("_")
+        family = self.families.get(name) or self.families.get(base)
+        if family is None or labels.keys() != set(family.labels):
             return
-        name, suffix = found["name"], ""
-        if name not in self.families:
-            name, _, last = name.rpartition("_")
-            suffix = f"_{last}"
-        family = self.families.get(name)
-        if family and (family.kind != "gauge" or family is self.last_success):
-            labels = tuple((key, _unescape(text)) for key, text in _LABEL.findall(found["labels"] or ""))
-            if math.isfinite(value := float(found["value"])):
-                family.samples[suffix, labels] = value
+        if isinstance(family, Family):
+            if family.kind == "counter" or family is self.last_success:
+                family.set(value, **labels)
+        elif part == "sum":
+            family.counts(labels).sum = value
+        elif part == "bucket" and limit in family.limit_texts:
+            family.counts(labels).within[family.limit_texts.index(limit)] = value
 
 
 def drift_kinds(actions: Iterable[AnyAction], problem: str = "") -> tuple[str, ...]:
@@ -242,27 +273,3 @@ def liveness(loop_age_seconds: float, limit_seconds: float) -> tuple[int, str]:
     if loop_age_seconds > limit_seconds:
         return 503, f"the loop has not turned for {loop_age_seconds:.0f} s\n"
     return 200, "alive\n"
-
-
-_SAMPLE = re.compile(r"(?P<name>reconcile_[a-z_]+)(?:\{(?P<labels>.*)\})? (?P<value>\S+)")
-_LABEL = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
-_UNESCAPED = {"\\n": "\n", '\\"': '"', "\\\\": "\\"}
-
-
-def _series(labels: Labels) -> list[tuple[str, str]]:
-    return [each for each in labels if each[0] != "le"]
-
-
-def _escape(text: str, *, quotes: bool = True) -> str:
-    text = text.replace("\\", "\\\\").replace("\n", "\\n")
-    return text.replace('"', '\\"') if quotes else text
-
-
-def _unescape(text: str) -> str:
-    return re.sub(r"\\.", lambda found: _UNESCAPED.get(found[0], found[0]), text)
-
-
-def _number(value: float) -> str:
-    if value in (float("inf"), float("-inf")):
-        return "+Inf" if value > 0 else "-Inf"
-    return str(int(value)) if value == int(value) and abs(value) < 2**53 else repr(float(value))

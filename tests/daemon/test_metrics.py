@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -65,9 +67,9 @@ def test_a_pass_is_counted_with_its_apps() -> None:
         'reconcile_passes_total{host="web1",outcome="blocked"}': 1,
         'reconcile_passes_total{host="web2",outcome="converged"}': 1,
         'reconcile_errors_total{kind="quarantined"}': 1,
-        'reconcile_app_info{app="hello",host="web1",wants="1",runs="1",ready="true"}': 1,
-        'reconcile_app_info{app="hello",host="web2",wants="1",runs="1",ready="true"}': 1,
-        'reconcile_app_info{app="shop",host="web1",wants="3",runs="2",ready="false"}': 1,
+        'reconcile_app_info{app="hello",host="web1",ready="true",runs="1",wants="1"}': 1,
+        'reconcile_app_info{app="hello",host="web2",ready="true",runs="1",wants="1"}': 1,
+        'reconcile_app_info{app="shop",host="web1",ready="false",runs="2",wants="3"}': 1,
         'reconcile_rollback_total{reason="reject"}': 1,
         'reconcile_actions_total{verb="start"}': 1,
         'reconcile_actions_total{verb="reject"}': 1,
@@ -123,7 +125,7 @@ def test_what_is_gone_is_shown_no_more() -> None:
     made.keep_hosts({"web1"})
 
     shown = [name for name in samples(made) if "app_info" in name or "web2" in name]
-    assert shown == ['reconcile_app_info{app="shop",host="web1",wants="2",runs="2",ready="true"}']
+    assert shown == ['reconcile_app_info{app="shop",host="web1",ready="true",runs="2",wants="2"}']
 
 
 def test_an_app_that_is_busy_in_another_pass_stays_as_it_was() -> None:
@@ -139,8 +141,8 @@ def test_an_app_that_is_busy_in_another_pass_stays_as_it_was() -> None:
 
     seen = samples(made)
     assert [name for name in seen if "app_info" in name] == [
-        'reconcile_app_info{app="hello",host="web1",wants="1",runs="1",ready="true"}',
-        'reconcile_app_info{app="shop",host="web1",wants="2",runs="1",ready="false"}',
+        'reconcile_app_info{app="hello",host="web1",ready="true",runs="1",wants="1"}',
+        'reconcile_app_info{app="shop",host="web1",ready="false",runs="1",wants="2"}',
     ]
     assert seen['reconcile_last_success_timestamp_seconds{host="web1"}'] == NOW
 
@@ -159,7 +161,7 @@ def test_many_passes_make_no_more_series() -> None:
         )
 
     assert len(samples(made)) < 60
-    assert 'reconcile_errors_total{kind="other"} 1000\n' in made.render().decode()
+    assert 'reconcile_errors_total{kind="other"} 1000.0\n' in made.render().decode()
 
 
 def test_suspension_drift_and_rollbacks_are_counted_by_kind() -> None:
@@ -208,7 +210,7 @@ def test_errors_workers_and_the_age_of_the_commit_are_shown() -> None:
 
     assert seen["reconcile_git_head_age_seconds"] == 150
     assert seen["reconcile_active_workers"] == 0
-    assert b"reconcile_active_workers 2\n" in made.render(passes_under_way=2)
+    assert b"reconcile_active_workers 2.0\n" in made.render(passes_under_way=2)
     assert {name for name in seen if "errors" in name} == {
         f'reconcile_errors_total{{kind="{kind}"}}' for kind in ("invalid", "git", "error")
     }
@@ -236,16 +238,55 @@ def test_a_textfile_goes_on_counting(tmp_path: Path) -> None:
     assert seen['reconcile_pass_duration_seconds_sum{host="web1"}'] == 5
     assert seen['reconcile_pass_duration_seconds_bucket{host="web1",le="2.5"}'] == 1
     assert [name for name in seen if "app_info" in name] == [
-        'reconcile_app_info{app="hello",host="web1",wants="",runs="",ready="false"}'
+        'reconcile_app_info{app="hello",host="web1",ready="false",runs="",wants=""}'
     ]
     assert [each.name for each in tmp_path.iterdir()] == ["reconcile.prom"]
     assert path.stat().st_mode & 0o777 == 0o644  # node_exporter runs as a user of its own
+
+
+def test_a_textfile_of_an_older_version_goes_on_counting(tmp_path: Path) -> None:
+    """Its numbers were written without a point, its labels in another order."""
+    path = tmp_path / "reconcile.prom"
+    path.write_text(
+        "# HELP reconcile_passes_total Passes.\n# TYPE reconcile_passes_total counter\n"
+        'reconcile_passes_total{outcome="converged",host="web1"} 7\n'
+        "# HELP reconcile_lease_wait_seconds Waits.\n# TYPE reconcile_lease_wait_seconds histogram\n"
+        'reconcile_lease_wait_seconds_bucket{le="0.1"} 0\n'
+        'reconcile_lease_wait_seconds_bucket{le="1"} 2\n'
+        'reconcile_lease_wait_seconds_bucket{le="+Inf"} 3\n'
+        "reconcile_lease_wait_seconds_sum 9.5\nreconcile_lease_wait_seconds_count 3\n"
+        "# HELP reconcile_last_success_timestamp_seconds When.\n"
+        "# TYPE reconcile_last_success_timestamp_seconds gauge\n"
+        'reconcile_last_success_timestamp_seconds{host="we\\"b"} 1700000000.25\n'
+    )
+    made = metrics()
+    made.resume(path)
+
+    seen = samples(made)
+    assert seen['reconcile_passes_total{host="web1",outcome="converged"}'] == 7
+    assert seen['reconcile_lease_wait_seconds_bucket{le="1"}'] == 2
+    assert seen["reconcile_lease_wait_seconds_count"] == 3
+    assert seen["reconcile_lease_wait_seconds_sum"] == 9.5
+    assert seen['reconcile_last_success_timestamp_seconds{host="we\\"b"}'] == NOW + 0.25
+
+
+def test_who_writes_no_metrics_does_not_wait_for_the_library() -> None:
+    """A pass over converged hosts is short; the import is not."""
+    code = (
+        "import sys; from reconciler.daemon.metrics import Metrics; Metrics(lambda: 0.0).observe_pass('web1', 1, [])\n"
+    )
+    code += "print([name for name in sys.modules if name.startswith('prometheus')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "[]\n"
 
 
 @pytest.mark.parametrize(
     "content",
     [
         b"",
+        b'reconcile_passes_total{host="a"} 1\n',
+        b'reconcile_lease_wait_seconds_bucket{le="7"} 1\nreconcile_lease_wait_seconds_bucket 1\n',
         b"\xff\xfe",
         b"garbage\nreconcile_passes_total{ 1\n",
         b'reconcile_passes_total{host="a",outcome="x"} many\n',

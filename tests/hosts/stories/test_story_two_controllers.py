@@ -67,7 +67,7 @@ def test_two_passes_at_once_make_one_rollout(new_project: NewProject, own: Machi
         assert first.wait(30) == 0
 
     assert (result.code, result.verbs) == (0, [])
-    assert "reconcile_lease_wait_seconds_count 1\n" in metrics.read_text()
+    assert "reconcile_lease_wait_seconds_count 1.0\n" in metrics.read_text()
     assert starts(project, second) == 1
     history = json.loads(project.run("history", project.app, "--json").out)
     assert [entry["to"] for entry in history] == ["0.1.0", "0.2.0"]
