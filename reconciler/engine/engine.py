@@ -10,13 +10,14 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from reconciler.clock import now_seconds, sleep_seconds
+from reconciler.clock import now_seconds
 from reconciler.decide.fleet import failures, next_steps
 from reconciler.decide.order import FleetStep
 from reconciler.decide.serving import serving_version
-from reconciler.engine.fleet import desired_fleet, look_at
+from reconciler.engine.fleet import desired_fleet
 from reconciler.engine.jobs import Behind, Job, blocked_by, perform
 from reconciler.engine.known import Known
+from reconciler.engine.looks import Looks
 from reconciler.engine.progress import Progress
 from reconciler.engine.rollback import Rollback
 from reconciler.engine.turn import Episode, Turn
@@ -30,7 +31,6 @@ from reconciler.targets.resolve import TargetFiles, removal
 
 CALLED_OFF = "called off: there is something newer to do"
 STARTS_WITHIN_SECONDS = 15  # a Traefik that is up: more than it takes after a boot; long enough to see that it is stuck
-LOOK_AGAIN_SECONDS = 1.0
 MOST_ACTIONS = 60  # far above any rollout: more means going round in circles
 CERTIFICATES_ONLY = (
     RetryCertificates,
@@ -52,10 +52,8 @@ class Engine:
     allow_prune: bool = False
     known: Known = field(default_factory=Known)
     jobs: dict[Key, Job] = field(default_factory=dict)
-    looks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     closings: dict[str, asyncio.Task[None]] = field(default_factory=dict)  # history is written, a lease given back
     rollbacks: dict[str, Rollback] = field(default_factory=dict)  # by app
-    timers: dict[str, asyncio.Task[None]] = field(default_factory=dict)  # hosts that are looked at again in a moment
     steps: dict[Key, FleetStep] = field(default_factory=dict)
     resting: dict[Key, Converged | Blocked] = field(default_factory=dict)
     turns: list[Turn] = field(default_factory=list)
@@ -65,10 +63,12 @@ class Engine:
     touched: set[str] = field(default_factory=set)  # hosts that were changed and still have our lease
     traefik_touched: set[str] = field(default_factory=set)
     freeing: set[str] = field(default_factory=set)  # hosts whose lease is being given back
-    acted: dict[str, set[str]] = field(default_factory=dict)  # by host: apps that acted since its last look began
-    look_again: set[str] = field(default_factory=set)  # hosts where the look under way is out of date
     held: bool = False  # nothing new is begun
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    looks: Looks = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.looks = Looks(self.opened, self.who, self.known, self.changed, self._acting)
 
     async def run(self, *, until_rest: bool = False) -> None:
         """Work for ever, or `until_rest`: until no turn is left."""
@@ -96,33 +96,31 @@ class Engine:
                 job.call_off()
         moved = [host for host in self.known.hosts if before.sites.get(host) != opened.sites.get(host)]
         self.known.forget_hosts(moved)
-        self.look_again |= self.looks.keys() & opened.hosts.keys()
+        self.looks.want(opened, who)
         self.changed.set()
 
     def begin_turn(self) -> None:
         """Look at every host afresh, and do what there is to do."""
         turn = Turn(looking=set(self.opened.hosts))
-        for key, older in [*self.turn_of.items()]:
+        known = {key: older for key, older in self.turn_of.items() if key in self.steps or key in self.jobs}
+        for key, older in known.items():
             if older is not None and key in self.resting:
                 older.outcomes[key] = self._outcome(key, self.resting[key])
                 self.episodes.pop(key, None)
                 older = None
-            self.turn_of[key] = older or turn
-        self.known.failed = {}
+            known[key] = older or turn
+        self.turn_of, self.known.failed = known, {}
         self.turns.append(turn)
         for host in self.opened.hosts:
-            self._look(host)
+            self.looks.begin(host)
         self.changed.set()
 
     def hold(self) -> None:
         """End what can be ended, let changes that are under way finish, and begin nothing new until `want`."""
         self.held = True
-        for work in [
-            *(rollback.task for rollback in self.rollbacks.values()),
-            *self.looks.values(),
-            *self.timers.values(),
-        ]:
-            work.cancel()
+        self.looks.hold()
+        for rollback in self.rollbacks.values():
+            rollback.task.cancel()
         for job in self.jobs.values():
             job.call_off()
         self.changed.set()
@@ -135,7 +133,7 @@ class Engine:
         if settled := [host for host in self.traefik_touched if not self._acts((TRAEFIK, host))]:
             for host in settled:  # what was seen of it, and of the routes it serves, is old now
                 self.traefik_touched.discard(host)
-                self._look(host)
+                self.looks.begin(host)
             self.steps = next_steps(self._desired(), self._seen())
         places = [key for key, step in self.steps.items() if isinstance(step, Wait) and step.for_place]
         self.queue = [*(key for key in self.queue if key in places), *(key for key in places if key not in self.queue)]
@@ -155,7 +153,7 @@ class Engine:
             hosts={host: seen for host, seen in self.known.hosts.items() if host in self.opened.hosts},
             under_way={key: job.action for key, job in self.jobs.items()},
             begun=frozenset(begun.union(*(rollback.files for rollback in self.rollbacks.values()))),
-            looking=frozenset(self.looks),
+            looking=frozenset(self.looks.running),
             closing=frozenset(self.freeing),
             failed=self.known.failed,
             behind={key: why for key in self.known.behind if (why := self.known.why_behind(key, revision))},
@@ -182,7 +180,7 @@ class Engine:
     @property
     def _moves(self) -> bool:
         """Something is under way that may change what is known."""
-        work = self.jobs or self.looks or self.timers or self.closings
+        work = self.jobs or self.looks.running or self.looks.timers or self.closings
         return (
             bool(work) or any(map(self._acts, self.steps)) or any(not each.prepared for each in self.rollbacks.values())
         )
@@ -202,7 +200,7 @@ class Engine:
         if now >= until:
             return False
         self.progress.reporter(key[1], key[0])(f"waits: {end.reason}")
-        self._look_later(key[1])
+        self.looks.begin_later(key[1])
         return True
 
     # What it does.
@@ -239,13 +237,13 @@ class Engine:
         app, host = key
         del self.jobs[key]
         self.changed.set()
-        self.acted.setdefault(host, set()).add(app)
+        self.looks.note_action(host, app)
         if job.sent:
             self.touched.add(host)
         if self.opened.sites.get(host) != job.files.site:
             return
         if job.task.cancelled():
-            self._look(host)
+            self.looks.begin(host)
         elif isinstance(error := job.task.exception(), Behind):
             self.known.behind[key] = (error.commit, job.who.revision, error.why)
         elif error is not None:
@@ -264,43 +262,7 @@ class Engine:
             self.traefik_touched.add(host)
         if not self.known.take_reply(app, job.seen, after) or job.unwanted:
             self.known.forget_evidence(key)
-            self._look(host)
-
-    def _look(self, host: str) -> None:
-        """Look at it afresh; once more after the look that is under way, which may be too early."""
-        if host in self.looks:
-            self.look_again.add(host)
-        elif host in self.opened.hosts and not self.held:
-            self.acted[host] = {app for app, on in self.jobs if on == host}
-            self.looks[host] = asyncio.create_task(self._look_at(host))
-
-    async def _look_at(self, host: str) -> None:
-        opened = self.opened
-        try:
-            seen = await look_at(opened, host, self.who)
-        finally:
-            del self.looks[host]
-            self.changed.set()
-        if self.opened.sites.get(host) == opened.sites[host]:
-            self.known.take_look(seen, self.acted.get(host, set()))
-        if host in self.look_again:
-            self.look_again.discard(host)
-            self._look(host)
-            return
-        for turn in self.turns:
-            turn.looking.discard(host)
-
-    def _look_later(self, host: str) -> None:
-        async def look_later() -> None:
-            try:
-                await sleep_seconds(LOOK_AGAIN_SECONDS)
-            finally:
-                del self.timers[host]
-                self.changed.set()
-            self._look(host)
-
-        if host not in self.timers and host not in self.looks:
-            self.timers[host] = asyncio.create_task(look_later())
+            self.looks.begin(host)
 
     # How it ends.
 
@@ -336,6 +298,7 @@ class Engine:
 
     def _close_turns(self) -> None:
         for turn in [*self.turns]:
+            turn.looking &= self.looks.running.keys()
             keys = [key for key in self.steps if self.turn_of.get(key) is turn]
             if (turn.looking and not self.held) or any(key not in self.resting for key in keys):
                 continue
@@ -366,7 +329,7 @@ class Engine:
         await rollback.prepare({host for _, host in self.jobs})
         rollback.prepared = True
         for host in rollback.failure.others:  # it was marked there
-            self._look(host)
+            self.looks.begin(host)
         self.changed.set()
 
     def _outcome(self, key: Key, end: Converged | Blocked, *, unwritten: bool = False) -> Outcome:
@@ -391,6 +354,9 @@ class Engine:
         if now is None:  # a removal goes on unless the app is wanted again
             return job.files.app is not None or key in self.opened.wanted
         return not job.files.wants_the_same(now)
+
+    def _acting(self, host: str) -> set[str]:
+        return {app for app, on in self.jobs if on == host}
 
     def _episode(self, key: Key) -> Episode:
         return self.episodes.setdefault(key, Episode(self._serving(key)))

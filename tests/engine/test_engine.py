@@ -207,7 +207,7 @@ def test_held_it_ends_what_can_be_ended_and_gives_the_lease_back(stepping: Stepp
 def test_another_controller_is_waited_for_as_long_as_was_asked(
     stepping: Stepping, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reconciler.engine.engine.LOOK_AGAIN_SECONDS", 0.02)
+    monkeypatch.setattr("reconciler.engine.looks.LOOK_AGAIN_SECONDS", 0.02)
     stepping.hosts["a"] = replace(ObservedHost("a", PLENTY), locked="bob changes this host", lease=Lease(3, "x", 30))
 
     async def story(wait_lock_seconds: float) -> list[Outcome]:

@@ -1,0 +1,80 @@
+"""Looks at hosts: one at a time each, with what becomes known while they last."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from reconciler.clock import sleep_seconds
+from reconciler.engine.fleet import look_at
+from reconciler.engine.known import Known
+from reconciler.model.target import Controller
+from reconciler.targets.open_fleet import OpenFleet
+
+LOOK_AGAIN_SECONDS = 1.0
+
+
+@dataclass
+class Looks:
+    """Puts what looks show into `known`, and sets `changed`. `acting(host)` names the apps with an action under way."""
+
+    opened: OpenFleet
+    who: Controller
+    known: Known
+    changed: asyncio.Event
+    acting: Callable[[str], set[str]]
+    running: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    timers: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    outdated: set[str] = field(default_factory=set)  # hosts whose running look is followed by another one
+    acted: dict[str, set[str]] = field(default_factory=dict)  # apps that acted since the look at their host began
+    held: bool = False
+
+    def want(self, opened: OpenFleet, who: Controller) -> None:
+        """A newer desired state: a look that is running was about the older one."""
+        self.opened, self.who, self.held = opened, who, False
+        self.outdated |= self.running.keys() & opened.hosts.keys()
+
+    def hold(self) -> None:
+        """End every look, and begin none until `want`."""
+        self.held = True
+        for work in [*self.running.values(), *self.timers.values()]:
+            work.cancel()
+
+    def begin(self, host: str) -> None:
+        """Look at it afresh; after a look that is running, which may be too early, once more."""
+        if host in self.running:
+            self.outdated.add(host)
+        elif host in self.opened.hosts and not self.held:
+            self.acted[host] = self.acting(host)
+            self.running[host] = asyncio.create_task(self._look(host))
+
+    def begin_later(self, host: str) -> None:
+        """Look at it afresh in a moment."""
+        if host not in self.timers and host not in self.running:
+            self.timers[host] = asyncio.create_task(self._begin_later(host))
+
+    def note_action(self, host: str, app: str) -> None:
+        """An action of the app has ended: its reply is newer than what a running look will show of the app."""
+        self.acted.setdefault(host, set()).add(app)
+
+    async def _look(self, host: str) -> None:
+        opened = self.opened
+        try:
+            seen = await look_at(opened, host, self.who)
+        finally:
+            del self.running[host]
+            self.changed.set()
+        if self.opened.sites.get(host) == opened.sites[host]:
+            self.known.take_look(seen, self.acted[host] | self.acting(host))
+        if host in self.outdated:
+            self.outdated.discard(host)
+            self.begin(host)
+
+    async def _begin_later(self, host: str) -> None:
+        try:
+            await sleep_seconds(LOOK_AGAIN_SECONDS)
+        finally:
+            del self.timers[host]
+            self.changed.set()
+        self.begin(host)
