@@ -38,7 +38,7 @@ def next_steps(desired: DesiredFleet, seen: SeenFleet) -> dict[Key, FleetStep]:
 
 def target_of(key: Key, desired: DesiredFleet, seen: SeenFleet) -> Target:
     """The target as it is decided on: with what the rest of the fleet says about it."""
-    target = replace(desired.targets[key], behind=seen.behind.get(key))
+    target = desired.targets[key]
     return replace(target, migrates=False) if target.migrates and not migrates_here(key, desired, seen) else target
 
 
@@ -53,7 +53,7 @@ def _own_step(key: Key, target: Target, desired: DesiredFleet, seen: SeenFleet) 
         return Wait(target.host, target.app, "the host is being looked at")
     try:
         decided = target_of(key, desired, seen) if key in desired.targets else target
-        step = next_action(decided, look)
+        step = next_action(replace(decided, behind=seen.behind.get(key)), look)
     except Exception as raised:  # a mistake of ours about one app must not keep the others waiting
         error = Unexpected(raised)
         return Blocked(target.host, target.app, str(error), error.next_step, retryable=True, kind=error.kind)

@@ -9,19 +9,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from reconciler.clock import now_seconds
 from reconciler.decide.fleet import failures, next_steps
 from reconciler.decide.order import FleetStep
 from reconciler.decide.serving import serving_version
+from reconciler.engine.closings import Closings
 from reconciler.engine.fleet import desired_fleet
 from reconciler.engine.jobs import Behind, Job, blocked_by, perform
 from reconciler.engine.known import Known
 from reconciler.engine.looks import Looks
 from reconciler.engine.progress import Progress
 from reconciler.engine.rollback import Rollback
-from reconciler.engine.turn import Episode, Turn
-from reconciler.model.action import AnyAction, Blocked, Converged, RetryCertificates, WaitCertified
+from reconciler.engine.turn import Episode, Turn, Turns
+from reconciler.model.action import AnyAction, Blocked, Converged
 from reconciler.model.fleet import DesiredFleet, Key, SeenFleet, Wait
 from reconciler.model.observed import TRAEFIK, ObservedHost
 from reconciler.model.outcome import Outcome
@@ -32,10 +34,6 @@ from reconciler.targets.resolve import TargetFiles, removal
 CALLED_OFF = "called off: there is something newer to do"
 STARTS_WITHIN_SECONDS = 15  # a Traefik that is up: more than it takes after a boot; long enough to see that it is stuck
 MOST_ACTIONS = 60  # far above any rollout: more means going round in circles
-CERTIFICATES_ONLY = (
-    RetryCertificates,
-    WaitCertified,
-)  # retried hourly, for days: it would fill the 20 entries of the history
 
 Report = Callable[[OpenFleet, list[Outcome], float], None]
 
@@ -52,23 +50,20 @@ class Engine:
     allow_prune: bool = False
     known: Known = field(default_factory=Known)
     jobs: dict[Key, Job] = field(default_factory=dict)
-    closings: dict[str, asyncio.Task[None]] = field(default_factory=dict)  # history is written, a lease given back
     rollbacks: dict[str, Rollback] = field(default_factory=dict)  # by app
     steps: dict[Key, FleetStep] = field(default_factory=dict)
     resting: dict[Key, Converged | Blocked] = field(default_factory=dict)
-    turns: list[Turn] = field(default_factory=list)
-    turn_of: dict[Key, Turn | None] = field(default_factory=dict)  # None: its last turn was reported
-    episodes: dict[Key, Episode] = field(default_factory=dict)
+    turns: Turns = field(default_factory=Turns)
     queue: list[Key] = field(default_factory=list)
-    touched: set[str] = field(default_factory=set)  # hosts that were changed and still have our lease
     traefik_touched: set[str] = field(default_factory=set)
-    freeing: set[str] = field(default_factory=set)  # hosts whose lease is being given back
     held: bool = False  # nothing new is begun
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     looks: Looks = field(init=False)
+    closings: Closings = field(init=False)
 
     def __post_init__(self) -> None:
         self.looks = Looks(self.opened, self.who, self.known, self.changed, self._acting)
+        self.closings = Closings(self.changed)
 
     async def run(self, *, until_rest: bool = False) -> None:
         """Work for ever, or `until_rest`: until no turn is left."""
@@ -78,7 +73,7 @@ class Engine:
             self._begin()
             self._close_hosts()
             self._close_turns()
-            if until_rest and not (self.turns or self.jobs or self.closings):
+            if until_rest and not (self.turns.open or self.jobs or self.closings.running):
                 return
             await self.changed.wait()
 
@@ -96,21 +91,16 @@ class Engine:
                 job.call_off()
         moved = [host for host in self.known.hosts if before.sites.get(host) != opened.sites.get(host)]
         self.known.forget_hosts(moved)
+        self.closings.touched -= {host for host in self.closings.touched if host in moved or host not in opened.hosts}
         self.looks.want(opened, who)
         self.changed.set()
 
     def begin_turn(self) -> None:
         """Look at every host afresh, and do what there is to do."""
-        turn = Turn(looking=set(self.opened.hosts))
-        known = {key: older for key, older in self.turn_of.items() if key in self.steps or key in self.jobs}
-        for key, older in known.items():
-            if older is not None and key in self.resting:
-                older.outcomes[key] = self._outcome(key, self.resting[key])
-                self.episodes.pop(key, None)
-                older = None
-            known[key] = older or turn
-        self.turn_of, self.known.failed = known, {}
-        self.turns.append(turn)
+        resting = {key: end for key, end in self.resting.items() if not self._rollback_of(key)}
+        ends = {key: partial(self._outcome, key, end) for key, end in resting.items()}
+        self.turns.begin(self.opened.hosts, self.steps.keys() | self.jobs.keys(), ends)
+        self.known.failed = {}
         for host in self.opened.hosts:
             self.looks.begin(host)
         self.changed.set()
@@ -121,6 +111,7 @@ class Engine:
         self.looks.hold()
         for rollback in self.rollbacks.values():
             rollback.task.cancel()
+        self.rollbacks = {app: rollback for app, rollback in self.rollbacks.items() if rollback.prepared}
         for job in self.jobs.values():
             job.call_off()
         self.changed.set()
@@ -137,9 +128,7 @@ class Engine:
             self.steps = next_steps(self._desired(), self._seen())
         places = [key for key, step in self.steps.items() if isinstance(step, Wait) and step.for_place]
         self.queue = [*(key for key in self.queue if key in places), *(key for key in places if key not in self.queue)]
-        if self.turns:
-            for key in self.steps:
-                self.turn_of.setdefault(key, self.turns[-1])
+        self.turns.claim(self.steps)
         self.resting = {key: end for key in self.steps if key not in self.jobs and (end := self._end(key))}
 
     def _desired(self) -> DesiredFleet:
@@ -147,14 +136,13 @@ class Engine:
         return desired_fleet(self.opened, instead, allow_prune=self.allow_prune)
 
     def _seen(self) -> SeenFleet:
-        begun = {key for key, episode in self.episodes.items() if episode.actions}
         revision = self.who.revision
         return SeenFleet(
             hosts={host: seen for host, seen in self.known.hosts.items() if host in self.opened.hosts},
             under_way={key: job.action for key, job in self.jobs.items()},
-            begun=frozenset(begun.union(*(rollback.files for rollback in self.rollbacks.values()))),
+            begun=frozenset(self.turns.begun.union(*(rollback.files for rollback in self.rollbacks.values()))),
             looking=frozenset(self.looks.running),
-            closing=frozenset(self.freeing),
+            closing=frozenset(self.closings.freeing),
             failed=self.known.failed,
             behind={key: why for key in self.known.behind if (why := self.known.why_behind(key, revision))},
             queue=tuple(self.queue),
@@ -180,14 +168,14 @@ class Engine:
     @property
     def _moves(self) -> bool:
         """Something is under way that may change what is known."""
-        work = self.jobs or self.looks.running or self.looks.timers or self.closings
+        work = self.jobs or self.looks.running or self.looks.timers or self.closings.running
         return (
             bool(work) or any(map(self._acts, self.steps)) or any(not each.prepared for each in self.rollbacks.values())
         )
 
     def _passes_soon(self, key: Key, end: Blocked) -> bool:
         """Another controller is at work, or Traefik is starting: look again after a moment, for a while."""
-        turn, now = self.turn_of.get(key), now_seconds()
+        turn, now = self.turns.of.get(key), now_seconds()
         if self.held or turn is None or end.kind not in ("locked", "starting"):
             return False
         episode = self._episode(key)
@@ -210,9 +198,7 @@ class Engine:
             if key in self.jobs or self.held or isinstance(step, Converged | Blocked | Wait):
                 continue
             if len(self._episode(key).actions) < MOST_ACTIONS:
-                if self.turn_of.get(key) is None:  # something it waited for has come about between two turns
-                    self.turns = self.turns or [Turn()]
-                    self.turn_of[key] = self.turns[-1]
+                self.turns.reopen(key)
                 self._start(key, step)
             else:
                 again = f"the same actions come up again and again, the last one: {step.verb} {step.subject}"
@@ -239,7 +225,7 @@ class Engine:
         self.changed.set()
         self.looks.note_action(host, app)
         if job.sent:
-            self.touched.add(host)
+            self.closings.touched.add(host)
         if self.opened.sites.get(host) != job.files.site:
             return
         if job.task.cancelled():
@@ -268,47 +254,29 @@ class Engine:
 
     def _close_hosts(self) -> None:
         """History for what is at rest; and once nothing is done on a host any more, its lease is given back."""
-        for host in sorted(self.touched - self.closings.keys()):
+        for host in self.closings.due:
             keys = [key for key in self.steps if key[1] == host]
             quiet = not any(map(self._acts, keys)) or (self.held and not any(key in self.jobs for key in keys))
-            moving = {id(self.turn_of.get(key)) for key in keys if key not in self.resting}
-            done = [key for key in keys if key in self.resting and id(self.turn_of.get(key)) not in moving]
-            done = [key for key in done if key in self.episodes and self.episodes[key].has_unwritten]
+            moving = {id(self.turns.of.get(key)) for key in keys if key not in self.resting}
+            done = [key for key in keys if key in self.resting and id(self.turns.of.get(key)) not in moving]
+            done = [key for key in done if key in self.turns.episodes and self.turns.episodes[key].has_unwritten]
             if not quiet and not done:
                 continue
             outcomes = [self._outcome(key, self.resting[key], unwritten=True) for key in done]
             for key in done:
-                self.episodes[key].written = len(self.episodes[key].actions)
-            if quiet:
-                self.touched.discard(host)
-                self.freeing.add(host)
-            self.closings[host] = asyncio.create_task(self._close_host(host, outcomes, keep_lease=not quiet))
-
-    async def _close_host(self, host: str, outcomes: list[Outcome], *, keep_lease: bool) -> None:
-        from reconciler.apply.history import write_history
-
-        told = [each for each in outcomes if not all(isinstance(action, CERTIFICATES_ONLY) for action in each.actions)]
-        opened = self.opened
-        try:
-            await write_history(opened.hosts[host], opened.sites[host], self.who, told, keep_lease=keep_lease)
-        finally:
-            del self.closings[host]
-            self.freeing.discard(host)
-            self.changed.set()
+                self.turns.episodes[key].written = len(self.turns.episodes[key].actions)
+            self.closings.begin(host, self.opened, self.who, outcomes, keep_lease=not quiet)
 
     def _close_turns(self) -> None:
-        for turn in [*self.turns]:
+        for turn in [*self.turns.open]:
             turn.looking &= self.looks.running.keys()
-            keys = [key for key in self.steps if self.turn_of.get(key) is turn]
+            keys = [key for key in self.steps if self.turns.of.get(key) is turn]
             if (turn.looking and not self.held) or any(key not in self.resting for key in keys):
                 continue
             if self._roll_back(turn, keys):
                 continue
             outcomes = turn.all_outcomes({key: self._outcome(key, self.resting[key]) for key in keys})
-            self.turns.remove(turn)
-            self.turn_of = {key: None if owner is turn else owner for key, owner in self.turn_of.items()}
-            for key in keys:
-                self.episodes.pop(key, None)
+            self.turns.close(turn, keys)
             for app in turn.failures:
                 self.rollbacks.pop(app, None)
             self.report(self.opened, outcomes, now_seconds() - turn.began_seconds)
@@ -333,7 +301,7 @@ class Engine:
         self.changed.set()
 
     def _outcome(self, key: Key, end: Converged | Blocked, *, unwritten: bool = False) -> Outcome:
-        episode = self.episodes.get(key) or Episode(self._serving(key))
+        episode = self.turns.episodes.get(key) or Episode(self._serving(key))
         outcome = episode.outcome(end, unwritten=unwritten)
         rollback = self._rollback_of(key)
         return rollback.outcome(key, outcome) if rollback else outcome
@@ -359,7 +327,7 @@ class Engine:
         return {app for app, on in self.jobs if on == host}
 
     def _episode(self, key: Key) -> Episode:
-        return self.episodes.setdefault(key, Episode(self._serving(key)))
+        return self.turns.episodes.setdefault(key, Episode(self._serving(key)))
 
     def _serving(self, key: Key) -> str | None:
         """The version that serves; None if none does, or if that is not known."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from reconciler.clock import now_seconds
@@ -51,6 +51,54 @@ class Turn:
         """Every outcome, but not that something is absent as wanted."""
         together = {**self.outcomes, **now}
         return [each for each in together.values() if not _is_absent_as_wanted(each)]
+
+
+@dataclass
+class Turns:
+    """The open turns, which turn each app on each host belongs to, and what it did in it."""
+
+    open: list[Turn] = field(default_factory=list)
+    of: dict[Key, Turn | None] = field(default_factory=dict)  # None: the turn was reported
+    episodes: dict[Key, Episode] = field(default_factory=dict)
+
+    def begin(
+        self, hosts: Collection[str], keys: Collection[Key], resting: Mapping[Key, Callable[[], Outcome]]
+    ) -> None:
+        """A new turn takes over all of `keys` that are at rest; how they ended so far counts for their former turn."""
+        turn = Turn(looking=set(hosts))
+        former = {key: older for key, older in self.of.items() if key in keys}
+        for key, older in former.items():
+            if older is not None and key in resting:
+                older.outcomes[key] = resting[key]()
+                self.episodes.pop(key, None)
+                older = None
+            former[key] = older or turn
+        self.of = former
+        self.open.append(turn)
+
+    def claim(self, keys: Collection[Key]) -> None:
+        """Keys that are new belong to the newest turn."""
+        if self.open:
+            for key in keys:
+                self.of.setdefault(key, self.open[-1])
+
+    def reopen(self, key: Key) -> None:
+        """There is something to do between two turns: what it waited for has come about."""
+        if self.of.get(key) is None:
+            self.open = self.open or [Turn()]
+            self.of[key] = self.open[-1]
+
+    def close(self, turn: Turn, keys: Collection[Key]) -> None:
+        """It is over, and so is what these did in it."""
+        self.open.remove(turn)
+        self.of = {key: None if owner is turn else owner for key, owner in self.of.items()}
+        for key in keys:
+            self.episodes.pop(key, None)
+
+    @property
+    def begun(self) -> set[Key]:
+        """What has acted and is not done yet."""
+        return {key for key, episode in self.episodes.items() if episode.actions}
 
 
 def _is_absent_as_wanted(outcome: Outcome) -> bool:

@@ -64,7 +64,7 @@ class Watch:
     @property
     def turns(self) -> int:
         """How many turns are under way."""
-        return len(self.engine.turns) if self.engine else 0
+        return len(self.engine.turns.open) if self.engine else 0
 
     def wake(self) -> None:
         """Look again soon. What happened is not told: it is read afresh."""

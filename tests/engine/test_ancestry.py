@@ -123,7 +123,7 @@ def judged(seen: ObservedHost, monkeypatch: pytest.MonkeyPatch, **who: object) -
     controller = replace(Controller("t", "me", OWNER, "old"), **who)  # type: ignore[arg-type]
     fleet.desired = replace(fleet.desired, revision=controller.revision)
     fleet.owner = controller.owner
-    return asyncio.run(converge(fleet, QUIET, controller)), asked
+    return asyncio.run(converge(fleet, QUIET, controller, allow_prune=True)), asked
 
 
 def seen(**changes: str | None) -> ObservedHost:
@@ -155,3 +155,14 @@ def test_otherwise_git_is_not_asked(
 
     assert asked == []
     assert ends(outcomes) == {("hello", "a"): "1"}
+
+
+def test_a_stale_clone_removes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a newer commit has added is not named by the older one, and is not its to remove."""
+    newer = replace(seen(commit="old").app("hello"), commit="new", releases=("1-x",))
+    host = seen(commit="old").with_app("added", newer)
+
+    outcomes, asked = judged(host.with_app("third", newer).with_app("fourth", newer), monkeypatch)
+
+    assert asked == ["new", "new", "new"]
+    assert {kind for (app, _), kind in ends(outcomes).items() if app != "hello"} == {"step_back"}

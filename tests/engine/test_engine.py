@@ -31,7 +31,7 @@ def many(count: int, **more: object) -> list[App]:
 
 
 async def settled(engine: object, work: asyncio.Task[None]) -> None:
-    while not work.done() and engine.turns:  # type: ignore[attr-defined]
+    while not work.done() and engine.turns.open:  # type: ignore[attr-defined]
         await asyncio.sleep(0.005)
 
 

@@ -1,0 +1,55 @@
+"""The end of the work on a host: its history is written, and its lease is given back when nothing is left to do."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from reconciler.errors import Unexpected
+from reconciler.logs import log
+from reconciler.model.action import RetryCertificates, WaitCertified
+from reconciler.model.outcome import Outcome
+from reconciler.model.target import Controller
+from reconciler.targets.open_fleet import OpenFleet
+
+# Retried hourly, possibly for days: they would push everything else out of the 20-entry history.
+CERTIFICATES_ONLY = (RetryCertificates, WaitCertified)
+
+
+@dataclass
+class Closings:
+    """One at a time on each host; sets `changed` at the end of each."""
+
+    changed: asyncio.Event
+    touched: set[str] = field(default_factory=set)  # hosts that were changed and still have our lease
+    freeing: set[str] = field(default_factory=set)  # hosts whose lease is being given back
+    running: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+
+    @property
+    def due(self) -> list[str]:
+        """Hosts that may be closed."""
+        return sorted(self.touched - self.running.keys())
+
+    def begin(
+        self, host: str, opened: OpenFleet, who: Controller, outcomes: list[Outcome], *, keep_lease: bool
+    ) -> None:
+        """Write the history of these outcomes. A lease that is kept is given back by a later closing."""
+        if not keep_lease:
+            self.touched.discard(host)
+            self.freeing.add(host)
+        self.running[host] = asyncio.create_task(self._close(host, opened, who, outcomes, keep_lease=keep_lease))
+
+    async def _close(
+        self, host: str, opened: OpenFleet, who: Controller, outcomes: list[Outcome], *, keep_lease: bool
+    ) -> None:
+        from reconciler.apply.history import write_history
+
+        told = [each for each in outcomes if not all(isinstance(action, CERTIFICATES_ONLY) for action in each.actions)]
+        try:
+            await write_history(opened.hosts[host], opened.sites[host], who, told, keep_lease=keep_lease)
+        except Exception as raised:  # what was done is done: only its history is missing
+            log("history.not_written", host=host, reason=str(Unexpected(raised)))
+        finally:
+            del self.running[host]
+            self.freeing.discard(host)
+            self.changed.set()
