@@ -19,7 +19,8 @@ def surplus(desired: DesiredFleet, seen: SeenFleet, steps: dict[Key, FleetStep])
     named = desired.targets.keys() | desired.refused.keys()
     # Routes need the Traefik of their host, whoever looks after it from now on.
     routing = {(TRAEFIK, host) for host, look in looks.items() if look.app(TRAEFIK).watched}
-    gone = sorted(owned - named - routing)
+    begun = {key for key in seen.begun if key[1] in looks}  # whose last trace may be gone by now
+    gone = sorted((owned - routing | begun) - named)
     wanted_apps = {app for app, _ in named}
     moved = {app.moved_from for app in desired.apps.values()}
     vanished = {app for app, _ in gone if app not in wanted_apps and app not in moved}

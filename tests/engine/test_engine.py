@@ -11,7 +11,7 @@ import pytest
 from reconciler.apply.applier import Applier
 from reconciler.engine.converge import converge
 from reconciler.errors import ActionFailed, HostUnreachable
-from reconciler.model.action import InstallRelease, WaitHealthy
+from reconciler.model.action import Converged, InstallRelease, WaitHealthy
 from reconciler.model.desired import App, Desired, Fleet
 from reconciler.model.machine import HostSpec
 from reconciler.model.observed import Lease, ObservedHost, Unreachable
@@ -273,3 +273,22 @@ def test_a_connection_is_kept_for_as_long_as_it_leads_to_the_same_place() -> Non
     assert before.transport(SITE) is before.hosts["a"]
     moved = replace(SITE, spec=HostSpec(address="10.0.0.1", user="root", port=2222))
     assert before.transport(moved) is not before.hosts["a"]
+
+
+def test_a_removal_is_reported_with_what_it_did(stepping: Stepping) -> None:
+    """At its end nothing is left on the host that would tell of the app."""
+    asyncio.run(converge(opened(*many(4)), QUIET, WHO))
+    stepping.closed.clear()
+    reports: list[list[Outcome]] = []
+
+    async def story() -> None:
+        engine = engine_of(opened(*many(4)[1:], hosts=("a",)), reports)
+        engine.begin_turn()
+        await engine.run(until_rest=True)
+
+    asyncio.run(story())
+
+    (gone,) = [each for each in reports[-1] if each.end.app == "app00"]
+    assert isinstance(gone.end, Converged)
+    assert gone.actions[-1].verb == "remove"
+    assert ("a", ["app00"], False) in stepping.closed

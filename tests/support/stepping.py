@@ -16,7 +16,7 @@ from reconciler.decide.expected import expected_host, forget_evidence
 from reconciler.engine.engine import Engine
 from reconciler.engine.progress import Progress
 from reconciler.host.transport import Transport
-from reconciler.model.action import AnyAction, Blocked
+from reconciler.model.action import AnyAction, Blocked, RemoveApp
 from reconciler.model.desired import App, Desired, Fleet
 from reconciler.model.observed import HostFacts, ObservedHost, Unreachable
 from reconciler.model.outcome import Outcome
@@ -98,8 +98,9 @@ class Stepping:
                 app = replace(app, owner=app.owner or "reconcile")
             now = self.hosts[action.host]
             assert isinstance(now, ObservedHost)
-            self.hosts[now.host] = now.with_app(action.app, app)
-            return after.with_app(action.app, app)
+            gone = isinstance(action, RemoveApp)
+            self.hosts[now.host] = _without(now, action.app) if gone else now.with_app(action.app, app)
+            return _without(after, action.app) if gone else after.with_app(action.app, app)
 
         async def write_history(
             host: Any, site: HostSite, who: Controller, outcomes: list[Outcome], *, keep_lease: bool = False
@@ -112,6 +113,10 @@ class Stepping:
 
     def verbs(self, app: str, host: str = "a") -> list[str]:
         return [action.verb for action in self.done if (action.app, action.host) == (app, host)]
+
+
+def _without(seen: ObservedHost, app: str) -> ObservedHost:
+    return replace(seen, apps={name: each for name, each in seen.apps.items() if name != app})
 
 
 @pytest.fixture
