@@ -83,15 +83,15 @@ def test_a_host_that_is_lost_in_the_middle_is_told_so(stepping: Stepping) -> Non
     assert [action.verb for action in outcome.actions] == ["install", "start"]
 
 
-def run_with_commit(stepping: Stepping, first: OpenFleet, then: OpenFleet, after_seconds: float) -> list[list[Outcome]]:
-    """A watch's engine: the second desired state comes while the first is under way."""
+def run_with_commit(stepping: Stepping, first: OpenFleet, then: OpenFleet, app: str, verb: str) -> list[list[Outcome]]:
+    """A watch's engine: the second desired state comes while this action of the first one is under way."""
     reports: list[list[Outcome]] = []
 
     async def story() -> None:
         engine = engine_of(first, reports)
         engine.begin_turn()
         work = asyncio.create_task(engine.run())
-        await asyncio.sleep(after_seconds)
+        await stepping.doing(app, verb)
         engine.want(then, WHO)
         engine.begin_turn()
         await settled(engine, work)
@@ -107,7 +107,7 @@ def test_a_commit_to_another_app_leaves_an_upload_alone(stepping: Stepping) -> N
     big, web = app("big", ["a"]), app("web", ["a"], ports=[4002, 4003])
     first = opened(big)
 
-    reports = run_with_commit(stepping, first, opened(big, web, before=first), 0.05)
+    reports = run_with_commit(stepping, first, opened(big, web, before=first), "big", "install")
 
     assert stepping.cut == []
     assert stepping.verbs("big").count("install") == 1
@@ -120,7 +120,7 @@ def test_a_commit_ends_the_wait_of_what_it_changes_and_its_version_follows_at_on
     stepping.slow = lambda action: 60 if isinstance(action, WaitHealthy) and not stepping.cut else 0.001
     first = opened(app("hello", ["a"]))
 
-    reports = run_with_commit(stepping, first, opened(app("hello", ["a"], version="2"), before=first), 0.05)
+    reports = run_with_commit(stepping, first, opened(app("hello", ["a"], version="2"), before=first), "hello", "wait")
 
     assert [action.verb for action in stepping.cut] == ["wait"]
     assert ends(reports[-1]) == {("hello", "a"): "2"}
@@ -130,7 +130,7 @@ def test_a_change_of_the_host_under_way_is_let_finish(stepping: Stepping) -> Non
     stepping.slow = lambda action: 0.1 if getattr(action, "verb", "") == "start" else 0.001
     first = opened(app("hello", ["a"]))
 
-    reports = run_with_commit(stepping, first, opened(app("hello", ["a"], version="2"), before=first), 0.05)
+    reports = run_with_commit(stepping, first, opened(app("hello", ["a"], version="2"), before=first), "hello", "start")
 
     assert stepping.cut == []
     assert ends(reports[-1]) == {("hello", "a"): "2"}
@@ -146,7 +146,7 @@ def test_after_holds_although_the_commits_come_one_after_the_other(stepping: Ste
     first = opened(api.model_copy(update={"version": "2"}), web)
 
     then = opened(*(each.model_copy(update={"version": "2"}) for each in (api, web)), before=first)
-    reports = run_with_commit(stepping, first, then, 0.05)
+    reports = run_with_commit(stepping, first, then, "api", "wait")
 
     done = [(action.app, action.verb) for action in stepping.done]
     assert done.index(("api", "enable")) < done.index(("web", "install"))
@@ -159,7 +159,7 @@ def test_an_app_that_is_wanted_again_is_not_removed(stepping: Stepping) -> None:
     stepping.slow = lambda action: 0.1 if getattr(action, "verb", "") == "stop" else 0.001
     first = opened(*apps[1:])
 
-    reports = run_with_commit(stepping, first, opened(*apps, before=first), 0.05)
+    reports = run_with_commit(stepping, first, opened(*apps, before=first), "app00", "stop")
 
     assert ends(reports[-1])["app00", "a"] == "1"
     assert "remove" not in stepping.verbs("app00")
@@ -192,7 +192,7 @@ def test_held_it_ends_what_can_be_ended_and_gives_the_lease_back(stepping: Stepp
         engine = engine_of(opened(app("hello", ["a"])), reports)
         engine.begin_turn()
         work = asyncio.create_task(engine.run())
-        await asyncio.sleep(0.05)
+        await stepping.doing("hello", "wait")
         engine.hold()
         work.cancel()
         await asyncio.gather(work, return_exceptions=True)

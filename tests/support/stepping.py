@@ -67,8 +67,7 @@ class Stepping:
     cut: list[AnyAction] = field(default_factory=list)
     looks: Counter[str] = field(default_factory=Counter)
     closed: list[tuple[str, list[str], bool]] = field(default_factory=list)  # host, apps in its history, lease kept
-    most_at_once: int = 0
-    running: int = 0
+    under_way: list[AnyAction] = field(default_factory=list)
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         async def observe(host: Any, site: HostSite, *_: object) -> ObservedHost | Unreachable:
@@ -80,8 +79,7 @@ class Stepping:
             return replace(seen, apps={name: forget_evidence(app) for name, app in seen.apps.items()})
 
         async def apply(applier: Applier, action: AnyAction, seen: ObservedHost) -> ObservedHost:
-            self.running += 1
-            self.most_at_once = max(self.most_at_once, self.running)
+            self.under_way.append(action)
             try:
                 await asyncio.sleep(self.slow(action))
                 if error := self.fails(action):
@@ -90,7 +88,7 @@ class Stepping:
                 self.cut.append(action)
                 raise
             finally:
-                self.running -= 1
+                self.under_way.remove(action)
             self.done.append(action)
             after = expected_host(seen, action, applier.files.target)
             app = after.app(action.app)
@@ -110,6 +108,11 @@ class Stepping:
         monkeypatch.setattr("reconciler.engine.fleet.observe", observe)
         monkeypatch.setattr(Applier, "apply", apply)
         monkeypatch.setattr("reconciler.apply.history.write_history", write_history)
+
+    async def doing(self, app: str, verb: str) -> None:
+        """Wait until this is under way."""
+        while not any((action.app, action.verb) == (app, verb) for action in self.under_way):
+            await asyncio.sleep(0.001)
 
     def verbs(self, app: str, host: str = "a") -> list[str]:
         return [action.verb for action in self.done if (action.app, action.host) == (app, host)]
