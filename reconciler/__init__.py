@@ -3,13 +3,13 @@
 cli.py            the command line; heavy imports wait                                                   floor 11
 commands/         one short file per command; arguments, live_slot                                             10
 demo/             a whole rollout on this machine                                                               9
-engine/           the loop: converge, watch, preview, rollback, progress, report                                8
+engine/           one engine and one opinion of the fleet: converge, watch, preview, rollback, report           8
 apply/            one action → its host: applier, runner, install, wait, marks, history                         7
 observe/          hosts → Observed: look, ask (Traefik, health), lease                                          6
 daemon/           what a long-running controller offers: http_server, webhook, metrics, systemd_notify          6
 targets/          desired state and fleet → what is wanted on each host                                         5
 artifact/  secrets/  notify/  provision/ (bootstrap and doctor of a host)                                       4
-decide/           PURE: what is done next; expected; plan                                                       3
+decide/           PURE: what is done next, in the fleet and for one app; expected; plan                         3
 desired_state/    files or a commit → Desired; desired_state/git/ reads commits                                 3
 tools/            PURE: all we know of one outside program, text in, text out; its scripts beside it            3
 model/            PURE: the nouns, frozen and strict                                                            2
