@@ -7,7 +7,7 @@ a watch for as long as it lives. No progress is kept in it: killed at any moment
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -21,7 +21,7 @@ from reconciler.engine.jobs import Behind, Job, blocked_by, perform
 from reconciler.engine.known import Known
 from reconciler.engine.looks import Looks
 from reconciler.engine.progress import Progress
-from reconciler.engine.rollback import Rollback
+from reconciler.engine.rollbacks import Rollbacks
 from reconciler.engine.turn import Episode, Turn, Turns
 from reconciler.model.action import AnyAction, Blocked, Converged
 from reconciler.model.fleet import DesiredFleet, Key, SeenFleet, Wait
@@ -50,7 +50,6 @@ class Engine:
     allow_prune: bool = False
     known: Known = field(default_factory=Known)
     jobs: dict[Key, Job] = field(default_factory=dict)
-    rollbacks: dict[str, Rollback] = field(default_factory=dict)  # by app
     steps: dict[Key, FleetStep] = field(default_factory=dict)
     resting: dict[Key, Converged | Blocked] = field(default_factory=dict)
     turns: Turns = field(default_factory=Turns)
@@ -60,10 +59,12 @@ class Engine:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     looks: Looks = field(init=False)
     closings: Closings = field(init=False)
+    rollbacks: Rollbacks = field(init=False)
 
     def __post_init__(self) -> None:
         self.looks = Looks(self.opened, self.who, self.known, self.changed, self._acting)
         self.closings = Closings(self.changed)
+        self.rollbacks = Rollbacks(self._look_at, lambda: {host for _, host in self.jobs})
 
     async def run(self, *, until_rest: bool = False) -> None:
         """Work for ever, or `until_rest`: until no turn is left."""
@@ -82,10 +83,7 @@ class Engine:
     def want(self, opened: OpenFleet, who: Controller) -> None:
         """A desired state to bring about from now on. What it wants as before goes on undisturbed."""
         before, self.opened, self.who, self.held = self.opened, opened, who, False
-        for app, rollback in [*self.rollbacks.items()]:
-            if not rollback.is_still_wanted(opened):
-                rollback.task.cancel()
-                del self.rollbacks[app]
+        self.rollbacks.want(opened)
         for key, job in self.jobs.items():
             if self._is_unwanted(key, job):
                 job.call_off()
@@ -97,21 +95,17 @@ class Engine:
 
     def begin_turn(self) -> None:
         """Look at every host afresh, and do what there is to do."""
-        resting = {key: end for key, end in self.resting.items() if not self._rollback_of(key)}
+        resting = {key: end for key, end in self.resting.items() if not self.rollbacks.of(key)}
         ends = {key: partial(self._outcome, key, end) for key, end in resting.items()}
         self.turns.begin(self.opened.hosts, self.steps.keys() | self.jobs.keys(), ends)
         self.known.failed = {}
-        for host in self.opened.hosts:
-            self.looks.begin(host)
-        self.changed.set()
+        self._look_at(self.opened.hosts)
 
     def hold(self) -> None:
         """End what can be ended, let changes that are under way finish, and begin nothing new until `want`."""
         self.held = True
         self.looks.hold()
-        for rollback in self.rollbacks.values():
-            rollback.task.cancel()
-        self.rollbacks = {app: rollback for app, rollback in self.rollbacks.items() if rollback.prepared}
+        self.rollbacks.hold()
         for job in self.jobs.values():
             job.call_off()
         self.changed.set()
@@ -132,15 +126,14 @@ class Engine:
         self.resting = {key: end for key in self.steps if key not in self.jobs and (end := self._end(key))}
 
     def _desired(self) -> DesiredFleet:
-        instead = {key: files for rollback in self.rollbacks.values() for key, files in rollback.files.items()}
-        return desired_fleet(self.opened, instead, allow_prune=self.allow_prune)
+        return desired_fleet(self.opened, self.rollbacks.files, allow_prune=self.allow_prune)
 
     def _seen(self) -> SeenFleet:
         revision = self.who.revision
         return SeenFleet(
             hosts={host: seen for host, seen in self.known.hosts.items() if host in self.opened.hosts},
             under_way={key: job.action for key, job in self.jobs.items()},
-            begun=frozenset(self.turns.begun.union(*(rollback.files for rollback in self.rollbacks.values()))),
+            begun=frozenset(self.turns.begun | self.rollbacks.files.keys()),
             looking=frozenset(self.looks.running),
             closing=frozenset(self.closings.freeing),
             failed=self.known.failed,
@@ -169,9 +162,7 @@ class Engine:
     def _moves(self) -> bool:
         """Something is under way that may change what is known."""
         work = self.jobs or self.looks.running or self.looks.timers or self.closings.running
-        return (
-            bool(work) or any(map(self._acts, self.steps)) or any(not each.prepared for each in self.rollbacks.values())
-        )
+        return bool(work) or any(map(self._acts, self.steps)) or self.rollbacks.are_preparing()
 
     def _passes_soon(self, key: Key, end: Blocked) -> bool:
         """Another controller is at work, or Traefik is starting: look again after a moment, for a while."""
@@ -208,7 +199,7 @@ class Engine:
 
     def _start(self, key: Key, action: AnyAction) -> None:
         app, host = key
-        seen, rollback = self.known.hosts[host], self._rollback_of(key)
+        seen, rollback = self.known.hosts[host], self.rollbacks.of(key)
         assert isinstance(seen, ObservedHost)
         files = self._files_of(key) or removal(self.opened.sites[host], app)
         who = rollback.who if rollback else self.who
@@ -277,8 +268,7 @@ class Engine:
                 continue
             outcomes = turn.all_outcomes({key: self._outcome(key, self.resting[key]) for key in keys})
             self.turns.close(turn, keys)
-            for app in turn.failures:
-                self.rollbacks.pop(app, None)
+            self.rollbacks.end(turn.failures)
             self.report(self.opened, outcomes, now_seconds() - turn.began_seconds)
 
     def _roll_back(self, turn: Turn, keys: list[Key]) -> bool:
@@ -286,36 +276,28 @@ class Engine:
         if self.held:
             return False
         for failure in failures(self.opened.desired.apps, [self.resting[key] for key in keys]):
-            name = failure.app.app
-            if name not in turn.failures:
-                turn.failures[name] = failure
-                rollback = self.rollbacks[name] = Rollback(failure, self.opened, self.who)
-                rollback.task = asyncio.create_task(self._prepare(rollback))
-        return any(not self.rollbacks[name].prepared for name in turn.failures if name in self.rollbacks)
+            if failure.app.app not in turn.failures:
+                turn.failures[failure.app.app] = failure
+                self.rollbacks.begin(failure, self.opened, self.who)
+        return self.rollbacks.are_preparing(turn.failures)
 
-    async def _prepare(self, rollback: Rollback) -> None:
-        await rollback.prepare({host for _, host in self.jobs})
-        rollback.prepared = True
-        for host in rollback.failure.others:  # it was marked there
+    def _look_at(self, hosts: Iterable[str]) -> None:
+        for host in hosts:
             self.looks.begin(host)
         self.changed.set()
 
     def _outcome(self, key: Key, end: Converged | Blocked, *, unwritten: bool = False) -> Outcome:
         episode = self.turns.episodes.get(key) or Episode(self._serving(key))
         outcome = episode.outcome(end, unwritten=unwritten)
-        rollback = self._rollback_of(key)
+        rollback = self.rollbacks.of(key)
         return rollback.outcome(key, outcome) if rollback else outcome
 
     # Small questions.
 
     def _files_of(self, key: Key) -> TargetFiles | None:
         """What is wanted under this key; None for a removal, and for what cannot be worked out."""
-        rollback = self._rollback_of(key)
+        rollback = self.rollbacks.of(key)
         return (rollback and rollback.files.get(key)) or self.opened.wanted.get(key)
-
-    def _rollback_of(self, key: Key) -> Rollback | None:
-        rollback = self.rollbacks.get(key[0])
-        return rollback if rollback and key[1] in rollback.failure.others else None
 
     def _is_unwanted(self, key: Key, job: Job) -> bool:
         now = self._files_of(key)
