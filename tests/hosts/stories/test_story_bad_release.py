@@ -150,7 +150,7 @@ def test_a_release_that_cannot_run_there_is_not_even_sent(elixir_project: Projec
     assert text.startswith("host web1: hello: hello 0.2.0 cannot run on host web1: ")
     assert needs in text
     assert "beam.smp" in text
-    assert text.endswith("  version 0.1.0 still runs\n  next: build it on the distribution of the host\n")
+    assert text.endswith("  version 0.1.0 still runs\n  next: build it on the host's distribution\n")
     assert project.running() == project.one_instance("0.1.0", first)
 
 
