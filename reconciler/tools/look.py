@@ -120,7 +120,7 @@ def _read_facts(looked: _Looked, apps: dict[str, ObservedApp]) -> HostFacts:
 
 
 def _count_cores(online: str) -> int:
-    """How many processors a list such as "0-3,5" names (the form of /sys/devices/system/cpu/online); 0 for none."""
+    """Count the processors in a list such as "0-3,5" (the form of /sys/devices/system/cpu/online); 0 if empty."""
     ranges = [each.partition("-") for each in online.split(",") if each]
     return sum(max(int(last or first) - int(first) + 1, 1) for first, _, last in ranges)
 
