@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from reconciler.apply.runner import Runner
+from reconciler.decide.guards import belongs_to_another
 from reconciler.errors import ActionFailed, HostLocked
 from reconciler.model.observed import Unreachable
 from reconciler.model.target import Controller
@@ -67,6 +68,9 @@ async def _mark(
         raise ActionFailed(host, seen.reason, seen.next_step)
     if seen.locked:
         raise HostLocked(host, seen.locked, "try again in half a minute")
+    owner = seen.app(app).owner
+    if words[0] != "adopt" and belongs_to_another(owner, who.owner):
+        raise ActionFailed(host, f"{app} belongs to another desired state ({owner})", f"use that one, or adopt {app}")
     runner = Runner(transport, site, who, f"{app}:", seen.lease)
     reply = await runner.run_for_reply("mark", (app, *words), reason.encode())
     if reply.status:

@@ -53,7 +53,7 @@ def _own_step(key: Key, target: Target, desired: DesiredFleet, seen: SeenFleet) 
         return Wait(target.host, target.app, "the host is being looked at")
     try:
         decided = target_of(key, desired, seen) if key in desired.targets else target
-        step = next_action(replace(decided, behind=seen.behind.get(key)), look)
+        step = next_action(replace(decided, behind=seen.behind.get(key), owner=desired.owner), look)
     except Exception as raised:  # a mistake of ours about one app must not keep the others waiting
         error = Unexpected(raised)
         return Blocked(target.host, target.app, str(error), error.next_step, retryable=True, kind=error.kind)

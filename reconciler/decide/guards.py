@@ -18,11 +18,13 @@ from reconciler.model.observed import ObservedHost
 from reconciler.model.target import Target
 
 LARGEST_SHARE_REMOVED = 1 / 3
+_KINDS = ("repository-", "remote-", "folder-")  # of names for a desired state that has no `owner` in fleet.yaml
 
 
 def refusal(step: AnyAction, target: Target, seen: ObservedHost) -> Blocked | None:
     """Why this action may not be taken now; None when it may."""
     guards = (
+        _refuse_app_of_another,
         _refuse_stale_commit,
         _refuse_while_suspended,
         _refuse_to_stop_routed,
@@ -38,6 +40,27 @@ def too_many_removals(removed: list[str], apps_seen: int) -> str | None:
         return None
     names = ", ".join(sorted(removed)[:5]) + (" and more" if len(removed) > 5 else "")
     return f"{len(removed)} of {apps_seen} apps at once ({names}) is more than a third; --allow-prune lets it happen"
+
+
+def belongs_to_another(owner: str | None, ours: str) -> bool:
+    """True if the app on the host is another repository's, or bears another name that fleet.yaml gives as `owner`.
+
+    A folder without git, and the step from one kind of owner to another (`owner:` is added, or --repo is used in place
+    of a clone), are no conflict: the same people may do that with the same desired state.
+    """
+    if owner is None or owner == ours or "-" in (owner, ours):
+        return False
+    kinds = [next((kind for kind in _KINDS if each.startswith(kind)), "") for each in (owner, ours)]
+    return kinds[0] == kinds[1] != "folder-"
+
+
+def _refuse_app_of_another(step: AnyAction, target: Target, seen: ObservedHost) -> Blocked | None:
+    owner = seen.app(target.app).owner
+    if not belongs_to_another(owner, target.owner):
+        return None
+    reason = f"it belongs to another desired state ({owner}); it would {step.verb}: {step.reason}"
+    next_step = f"remove it there first, or take it over: reconcile adopt {target.app}"
+    return Blocked(target.host, target.app, reason, next_step, serving_version(target, seen), kind="foreign")
 
 
 def _refuse_stale_commit(step: AnyAction, target: Target, seen: ObservedHost) -> Blocked | None:

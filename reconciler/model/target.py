@@ -59,6 +59,7 @@ class Target:
     attempt: str = ""  # digest of the migration and the health check, which can also decide about success
     behind: str | None = None  # why this desired state may not replace the one applied to the host, None if it may
     waits_for: str | None = None  # why it may not be removed yet
+    owner: str = "-"  # which desired state this is, "-" if that is not known
     proxy: bool = False  # this is Traefik itself, which serves the other apps
     too_many_removed: bool = False  # it may not be removed yet because too many others would be removed with it
     missing: str | None = None  # why the digest of the version's artifact is not known

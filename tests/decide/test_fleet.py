@@ -472,3 +472,35 @@ def test_where_the_version_has_reached_no_host_there_is_nothing_to_take_back() -
     hello = app("hello", ["a", "b"], **ROLLBACK)
 
     assert failures([hello], [bad("a"), bad("b", "waiting")]) == []
+
+
+# Two desired states that name the same app.
+
+
+@pytest.mark.parametrize(
+    ("owner", "ours", "refused"),
+    [
+        (None, "repository-a", False),
+        ("repository-a", "repository-a", False),
+        ("repository-a", "repository-b", True),
+        ("remote-a", "remote-b", True),
+        ("team-a", "team-b", True),
+        ("repository-a", "-", False),
+        ("folder-a", "folder-b", False),  # it was moved, or belongs to a colleague's machine
+        ("folder-a", "repository-a", False),  # git init
+        ("repository-a", "team-a", False),  # owner: was added to fleet.yaml
+        ("remote-a", "repository-a", False),  # --repo here, a clone there
+    ],
+)
+def test_an_app_of_another_repository_is_not_taken_over(owner: str | None, ours: str, refused: bool) -> None:
+    desired = desired_of(app("hello", ["a"]), owner=ours)
+    theirs = serving(replace(desired.targets["hello", "a"], release="0-" + "b" * 12), owner=owner)
+    seen = seen_of(desired, a=ObservedHost("a", PLENTY).with_app("hello", theirs))
+
+    step = next_steps(desired, seen)["hello", "a"]
+
+    assert isinstance(step, Blocked) is refused
+    if isinstance(step, Blocked):
+        assert step.kind == "foreign"
+        assert step.reason.startswith(f"it belongs to another desired state ({owner}); it would ")
+        assert step.next_step == "remove it there first, or take it over: reconcile adopt hello"
