@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import sys
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ from reconciler.model.outcome import Outcome
 from reconciler.observe.lease import new_controller
 from reconciler.targets.open_fleet import OpenFleet
 
+COLLECTION = (700, 10, 10)  # CPython's own thresholds
 LONGEST_STANDSTILL_SECONDS = 300.0  # a pass runs beside the loop, so the loop itself never blocks for long
 
 
@@ -37,6 +39,7 @@ def run(options: Options) -> int:
     """Run until SIGTERM or Ctrl-C, end what is under way cleanly, and return 0."""
     if options.interval < 1:
         raise UsageError("--interval must be 1 or more", "leave it out for 60")
+    gc.set_threshold(*COLLECTION)  # cli.py sets it for a short run, which grows by megabytes in a day
     return asyncio.run(_watch(options))
 
 

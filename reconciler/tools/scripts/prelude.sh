@@ -75,6 +75,8 @@ take_lease() { # ours, free, or run out; and nobody else had it since we looked:
     [ "$left" = 0 ] || [ "$token" = "$DEAD" ] || fail $LOCKED "$holder has this host for another $left s at most"
     [ "$generation" = "$SEEN" ] || fail $LOCKED "$holder changed this host since it was looked at"
     generation=$((generation + 1))
+  else # ours: taken after that look by another app of this process, or long ago, and others had the host in between
+    [ "$generation" -le $((SEEN + 1)) ] || fail $LOCKED "another controller changed this host since it was looked at"
   fi
   write_lease "$TOKEN" $LEASE_SECONDS "$HOLDER" || fail 28 "cannot write below $STATE"
   exec 8>&-
