@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fnmatch
 import json
 import signal
 from collections.abc import AsyncIterator
@@ -65,9 +66,13 @@ class Systemd:
         read = read_words(words)
         if program == "journalctl":
             return self._journal(read)
+        if words == ["--version"]:
+            return Answer(0, "systemd 252 (252)\n")
         verb, *names = read.names or [""]
         if verb == "daemon-reload":  # a unit file is read at each start
             return Answer()
+        if verb == "list-units":
+            return Answer(0, "".join(f"{name}\n" for name in sorted(self.instances) if self._is_listed(name, names)))
         if verb == "show":
             blocks = [_show_text(self.instance(name), read) for name in names]
             return Answer(0, "\n".join(blocks))
@@ -76,6 +81,11 @@ class Systemd:
             if answer.status or answer.stdout:
                 return answer
         return Answer() if names else Answer(1, "", f"{verb}: which unit?\n")
+
+    def _is_listed(self, name: str, patterns: list[str]) -> bool:
+        """True if the unit runs and is named by one of the patterns; all that is ever asked for."""
+        runs = self.instances[name].state in ("active", "activating", "deactivating")
+        return runs and any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
 
     async def _one(self, verb: str, instance: Instance, read: Words) -> Answer:  # noqa: C901 - one line a verb
         match verb:

@@ -24,14 +24,14 @@ from reconciler.tools.digests import digest
 from reconciler.tools.elixir import EPMD_UNIT, NODE_PORTS
 from reconciler.tools.forms import decide_blocks, escape, form_of
 from reconciler.tools.rendering import package_text
-from reconciler.tools.script_text import LOOK_ALONE, join_scripts, own_text
+from reconciler.tools.script_text import CHANGING, LOOK_ALONE, LOOKING, join_scripts, own_text, strip_comments
 from reconciler.tools.traefik import HTPASSWD_LINE
 
 PROGRAM = "/usr/local/sbin/reconcile-host"
 SUDOERS = "/etc/sudoers.d/reconcile"
 # The capabilities that do not make an app root: low ports, and memory that is not swapped out.
 CAPABILITIES = "CAP_NET_BIND_SERVICE CAP_IPC_LOCK"
-PARTS = ("system", "prelude", "taken", "release", "sandbox", "change")  # shared parts of scripts, not verbs
+PARTS = ("system", *LOOKING[:-1], *CHANGING, "release", "sandbox", "change")  # shared parts of scripts, not verbs
 OF_A_USER = ("user", "lingers", "exec_user", "logs_user")  # for scope user, which does not need root
 
 _SIGNATURE = re.compile(r"# (plain|change|look|end|root)((?: [^ :;.]+)*)(?:; stdin: ([a-z, ]+))?(?:[:.].*)?")
@@ -159,16 +159,16 @@ def _all_signatures() -> dict[str, Signature | str]:
 @cache
 def verbs_digest() -> str:
     """Return the digest of all that reconcile-host is made from. Both sides must have the same one."""
-    return digest([_template(), *_forms(Layout().model_dump()).values()])
+    return digest([_HEAD, strip_comments(_body()), *_forms(Layout().model_dump()).values()])
 
 
-def verb_file(layout: Layout) -> str:
-    """Return the text of reconcile-host for a host with these folders."""
+def verb_file(layout: Layout, *, comments: bool = False) -> str:
+    """Return the text of reconcile-host for a host with these folders. With comments, it is the text to be checked."""
     folders = layout.model_dump()
-    constants = "".join(f"{name}={shlex.quote(folders[key])}\n" for key, name in _FOLDERS.items())
-    lines = _template().split("@@LAYOUT@@\n")
-    constants += "".join(f"{name}={shlex.quote(form)}\n" for name, form in _forms(folders).items())
-    return f"DIGEST={verbs_digest()}\n{constants}".join(lines)
+    constants = {name: folders[key] for key, name in _FOLDERS.items()} | _forms(folders)
+    lines = "".join(f"{name}={shlex.quote(value)}\n" for name, value in constants.items())
+    body = _body() if comments else strip_comments(_body())
+    return f"{_HEAD}DIGEST={verbs_digest()}\n{lines}{body}"
 
 
 def sudoers_text(user: str) -> str:
@@ -203,24 +203,28 @@ def _route_form(folder: str) -> str:
     return form.replace("@HTPASSWD@", f"{escape(folder)}/@APP@\\.htpasswd") + f"(({HTPASSWD_LINE.pattern}\n)+# end\n)?"
 
 
+# `env -i` drops the caller's environment.
+_HEAD = """\
+#!/usr/bin/env -S -i WAY=verb PATH=/usr/sbin:/usr/bin:/sbin:/bin /bin/sh
+# Written by reconcile bootstrap, which also renews it. See docs/security.md of reconcile.
+"""
+
+
 @cache
-def _template() -> str:
-    """Return the program's text without the host's own folders and digest."""
+def _body() -> str:
+    """Return the program's text without its head, the host's own folders and the digest. It has comments."""
     names = {shape: [name for name, verb in verbs().items() if verb.shape == shape] for shape in ("plain", "change")}
     guards = "".join(_branch(name, _guard(signature)) for name, signature in verbs().items())
     plain = "".join(_branch(name, own_text(name)) for name in names["plain"])
     changes = "".join(_branch(name, own_text(name)) for name in names["change"])
     parts = (
-        # `env -i` drops the caller's environment.
-        "#!/usr/bin/env -S -i WAY=verb PATH=/usr/sbin:/usr/bin:/sbin:/bin /bin/sh\n"
-        "# Written by reconcile bootstrap, which also renews it. See docs/security.md of reconcile.\n@@LAYOUT@@\n",
         f"TAKEN_NAMES={shlex.quote(' '.join(sorted(APP_NAMES)))}\n",
         f"TAKEN_KEYS={shlex.quote(' '.join(sorted(ENV_KEYS)))}\n",
         f"CAPABILITIES={shlex.quote(CAPABILITIES)}\n",
-        _strip_comments(package_text("verbs/head.sh")),
+        package_text("verbs/head.sh"),
         _DISPATCH,
         f"case $verb in\n{guards}*) refuse 'there is no such verb' ;;\nesac\n",
-        f"case $verb in\n{plain}*)\n{join_scripts('system', 'prelude', 'taken', 'look')}case $verb in\n{changes}",
+        f"case $verb in\n{plain}*)\n{join_scripts('system', *LOOKING, *CHANGING)}case $verb in\n{changes}",
         f"look)\n{LOOK_ALONE};;\nfinish)\n{join_scripts('finish')};;\nesac\n",
         f"case $verb in look | finish) ;; *)\n{join_scripts('change')};;\nesac\n;;\nesac\n",
     )
@@ -236,10 +240,6 @@ _DISPATCH = """\
 verb=$2
 shift 2
 """
-
-
-def _strip_comments(text: str) -> str:
-    return "".join(line for line in text.splitlines(keepends=True) if not line.lstrip().startswith("#"))
 
 
 def _branch(name: str, text: str) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from reconciler.tools.rendering import package_text
 
 LOOK_ALONE = 'ONLY=$1 TREES=yes\nshift\nlook "$@"\n'
-
+LOOKING = ("prelude", "taken", "look")  # what a look is made of
+CHANGING = ("inventory", "slots", "routes", "epmd")  # what every action shares, beside a look
 
 _RELEASE, _SANDBOX = {"install", "fetch"}, {"exec", "exec_user", "node", "migrate"}  # they share release.sh, sandbox.sh
 
@@ -16,6 +17,19 @@ def own_text(name: str) -> str:
 
 
 def join_scripts(*names: str) -> str:
-    """Return the texts of these scripts one after the other, without comment lines."""
-    texts = (package_text(f"scripts/{name}.sh") for name in names)
-    return "".join(line for text in texts for line in text.splitlines(keepends=True) if not line.startswith("#"))
+    """Return the texts of these scripts one after the other, with comments and indentation."""
+    return "".join(package_text(f"scripts/{name}.sh") for name in names)
+
+
+def strip_comments(text: str) -> str:
+    """Return the same program without its comment lines."""
+    return "".join(line for line in text.splitlines(keepends=True) if not line.lstrip().startswith("#"))
+
+
+def strip(text: str) -> str:
+    """Return the same program without comment lines, indentation and empty lines. This is what hosts are sent.
+
+    tests/tools/test_shell.py shows that it is the same: no string and no here-document depends on indentation.
+    """
+    lines = (line.lstrip() for line in text.splitlines(keepends=True))
+    return "".join(line for line in lines if line and not line.startswith("#"))

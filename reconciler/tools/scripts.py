@@ -1,9 +1,10 @@
 """The remote scripts: constant POSIX sh, joined from package files. Pure.
 
-An action's script is prelude + taken + look + its own `change` function + the frame that runs it and looks again, so
-that one round trip changes the host and returns its new state. It begins with the part that depends on the scope:
-`system`, or `user`, which redefines `systemctl` and `journalctl` and finds the folders below the login's home. The
-first line of each file is its signature, see `host_program`.
+An action's script is prelude + taken + look + what all actions share + its own `change` function + the frame that runs
+it and looks again, so that one round trip changes the host and returns its new state. It begins with the part that
+depends on the scope: `system`, or `user`, which redefines `systemctl` and `journalctl` and finds the folders below the
+login's home. The first line of each file is its signature, see `host_program`. Hosts are sent the text without
+comments and indentation.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 
 from reconciler.model.machine import Scope
-from reconciler.tools.script_text import LOOK_ALONE, join_scripts, own_text
+from reconciler.tools.script_text import CHANGING, LOOK_ALONE, LOOKING, join_scripts, own_text, strip
 
 OTHERWISE_FOR_A_USER = ("exec", "logs")
 
@@ -35,25 +36,45 @@ class Script:
 @cache
 def change_script(name: str, scope: Scope) -> Script:
     """Return the script of one action, such as "start". `look.read_reply` reads its output."""
-    return Script(name, join_scripts(scope, "prelude", "taken", "look") + own_text(name) + join_scripts("change"))
+    return Script(name, strip(change_text(name, scope)))
 
 
 @cache
 def look_script(scope: Scope) -> Script:
     """Return the script that only looks. `look.read_reply` reads its output."""
-    first = ("user", "lingers") if scope == "user" else ()
-    return Script("look", join_scripts(*first, "prelude", "taken", "look") + LOOK_ALONE)
+    return Script("look", strip(look_text(scope)))
 
 
 @cache
 def finish_script(scope: Scope) -> Script:
     """Return the script that ends a pass on a host."""
-    return Script("finish", join_scripts(scope, "prelude", "finish"))
+    return Script("finish", strip(finish_text(scope)))
 
 
 @cache
 def plain_script(name: str, scope: Scope) -> Script:
     """Return a script that stands alone, such as "logs"."""
+    return Script(name, strip(plain_text(name, scope)))
+
+
+def change_text(name: str, scope: Scope) -> str:
+    """Return the text of `change_script`, with comments and indentation."""
+    return join_scripts(scope, *LOOKING, *CHANGING) + own_text(name) + join_scripts("change")
+
+
+def look_text(scope: Scope) -> str:
+    """Return the text of `look_script`, with comments and indentation."""
+    first = ("user", "lingers") if scope == "user" else ()
+    return join_scripts(*first, *LOOKING) + LOOK_ALONE
+
+
+def finish_text(scope: Scope) -> str:
+    """Return the text of `finish_script`, with comments and indentation."""
+    return join_scripts(scope, "prelude", "finish")
+
+
+def plain_text(name: str, scope: Scope) -> str:
+    """Return the text of `plain_script`, with comments and indentation."""
     if scope == "system":
-        return Script(name, own_text(name))
-    return Script(name, join_scripts("user") + own_text(f"{name}_user" if name in OTHERWISE_FOR_A_USER else name))
+        return own_text(name)
+    return join_scripts("user") + own_text(f"{name}_user" if name in OTHERWISE_FOR_A_USER else name)

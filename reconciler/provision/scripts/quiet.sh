@@ -1,11 +1,11 @@
-# file …; stdin: tar of needrestart, journald. Which of them is put where is told by the arguments: name=path
+# file …; stdin: tar of needrestart, journald. The arguments say which of them is put where: name=path
 set -e
 umask 022
 stage=$(mktemp -d /etc/.reconcile-quiet.XXXXXXXX)
-trap 'rm -rf "$stage"' EXIT
+trap 'rm -rf "${stage:?}"' EXIT
 tar -xf - -C "$stage" --no-same-owner
-for each; do
-  name=${each%%=*} path=${each#*=}
+for place; do
+  name=${place%%=*} path=${place#*=}
   mkdir -p "${path%/*}"
   cp "$stage/$name" "$path.new"
   chmod 0644 "$path.new"

@@ -4,6 +4,7 @@ id -u "$1" >/dev/null 2>&1 || useradd --create-home --user-group --shell /bin/sh
 usermod --password '*' --shell /bin/sh "$1" # no password fits; unlike !, sshd lets its keys in
 home=$(getent passwd "$1" | cut -d: -f6)
 [ -d "$home" ] || { mkdir -m 0755 "$home" && chown "$1:" "$home"; }
+# shellcheck disable=SC2016 # the user's shell expands it
 exec runuser -u "$1" -- sh -c '
   set -e
   cd "$1"

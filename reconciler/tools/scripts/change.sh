@@ -1,4 +1,5 @@
-# The frame of an action: do it, say how it ended, then look. $1 = app:slots for the look, the rest is the action's own.
+# The frame of an action: do it, print the part "result" with its exit status, then look. $1 = app:slots for the look, the
+# rest is the action's own.
 word=$1
 shift
 (

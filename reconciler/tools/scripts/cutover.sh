@@ -2,10 +2,10 @@
 change() {
   receive
   begin_change "$1"
-  invocation_is "$1" "$2" "$3"
-  systemctl is-active --quiet "$1@$2.service" || fail $STALE "slot $2 is not running any more"
+  check_invocation "$1" "$2" "$3"
+  check_active "$1" "$2"
   accept "$1" "$2"
   route "$1" "$2"
-  served "$1" "$2"
+  note_served "$1" "$2" || fail "$NO_ROOM" "cannot write below $RELEASES"
   drop_epmd
 }

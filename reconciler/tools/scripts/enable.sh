@@ -1,12 +1,11 @@
 # change app slot invocation take-over: no route is involved
 change() {
   begin_change "$1"
-  invocation_is "$1" "$2" "$3"
-  systemctl is-active --quiet "$1@$2.service" || fail $STALE "slot $2 is not running any more"
+  check_invocation "$1" "$2" "$3"
+  check_active "$1" "$2"
   accept "$1" "$2"
   enable_slot "$1" "$2" || fail 1 "cannot enable $1@$2.service"
-  [ "$4" = - ] || { systemctl disable --quiet "$4"; systemctl stop --no-block "$4"; }
-  sync -f "$UNITS"
-  served "$1" "$2"
+  [ "$4" = - ] || { systemctl disable --quiet "$4" && systemctl stop --no-block "$4"; } || fail 1 "cannot disable $4"
+  { sync -f "$UNITS" && note_served "$1" "$2"; } || fail "$NO_ROOM" "cannot write below $UNITS and $RELEASES"
   drop_epmd
 }

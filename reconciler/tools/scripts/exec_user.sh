@@ -1,9 +1,12 @@
 # releases env units app slot; stdin: command. With the env, the folder and the sandbox of the slot. The way of `run_as`: without
 # a D-Bus of the user, systemd-run neither waits nor passes anything through, so pipes do.
 RELEASES=$1 ENV=$2 UNITS=$3 app=$4 slot=$5 unit=reconcile-exec-$$.service
-[ -r "$ENV/$app/$slot.env" ] || { echo "slot $slot of $app has no env file" >&2; exit 1; }
+[ -r "$ENV/$app/$slot.env" ] || {
+  echo "slot $slot of $app has no env file" >&2
+  exit 1
+}
 box=$(mktemp -d "$XDG_RUNTIME_DIR/reconcile-exec.XXXXXXXXXX") && mkfifo "$box/in" "$box/out" "$box/err" || exit 1
-trap 'systemctl stop "$unit" 2>/dev/null; rm -rf "$box"' EXIT
+trap 'systemctl stop "$unit" 2>/dev/null; rm -rf "${box:?}"' EXIT
 trap 'exit 1' HUP INT TERM PIPE
 set --
 while IFS= read -r line; do [ -z "$line" ] || set -- "$@" -p "$line"; done <<LINES
@@ -13,17 +16,21 @@ exec 3<&0
 cat <&3 >"$box/in" &
 cat "$box/out" &
 cat "$box/err" >&2 &
+# shellcheck disable=SC2016 # the shell that systemd starts expands it
 systemd-run --user --quiet --unit="$unit" -p Type=oneshot -p "StateDirectory=apps/$app" -p "RuntimeDirectory=apps/$app/exec" \
   -p "WorkingDirectory=$RELEASES/$app/slots/$slot" -p "EnvironmentFile=$ENV/$app/$slot.env" -p Environment=LANG=C.UTF-8 \
   -p "Environment=HOME=$(home_of "$app")" -p "Environment=RELEASE_TMP=$XDG_RUNTIME_DIR/apps/$app/exec" \
   -p Environment=RELEASE_DISTRIBUTION=none -p UMask=0077 "$@" -p "StandardInput=file:$box/in" \
-  -p "StandardOutput=file:$box/out" -p "StandardError=file:$box/err" /bin/sh -c 'eval "exec $$(cat)"' 2>"$box/said" &
+  -p "StandardOutput=file:$box/out" -p "StandardError=file:$box/err" /bin/sh -c 'eval "exec $$(cat)"' 2>"$box/messages" &
 if wait $!; then code=0; else
   code=$(systemctl show -P ExecMainStatus "$unit")
   [ "$(systemctl show -P ExecMainCode "$unit")" -le 1 ] || code=$((128 + code)) # killed by that signal
-  [ "${code:-0}" != 0 ] || { code=1; cat "$box/said" >&2; }
+  [ "${code:-0}" != 0 ] || {
+    code=1
+    cat "$box/messages" >&2
+  }
   systemctl reset-failed "$unit" 2>/dev/null
 fi
-exec 3<>"$box/in" 4<>"$box/out" 5<>"$box/err" 3>&- 4>&- 5>&- # whoever still waits for the other end
+exec 3<>"$box/in" 4<>"$box/out" 5<>"$box/err" 3>&- 4>&- 5>&- # a reader that still waits for the other end
 wait
 exit "$code"

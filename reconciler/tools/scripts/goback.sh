@@ -2,10 +2,10 @@
 change() {
   receive
   begin_change "$1"
-  invocation_is "$1" "$2" "$3"
-  systemctl is-active --quiet "$1@$2.service" || fail $STALE "slot $2 is not running any more"
-  stage=$(staged "$1") || fail 28 "cannot write below $ENV"
-  quarantine "$1" <"$stage/reason" || fail 28 "cannot write below $STATE"
+  check_invocation "$1" "$2" "$3"
+  check_active "$1" "$2"
+  stage=$(unpack "$1") || fail "$NO_ROOM" "cannot write below $ENV"
+  quarantine "$1" <"$stage/reason" || fail "$NO_ROOM" "cannot write below $STATE"
   route "$1" "$2" <"$stage/route"
-  rm -rf "$stage"
+  rm -rf "${stage:?}" || fail "$NO_ROOM" "cannot write below $ENV"
 }

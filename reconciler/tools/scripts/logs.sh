@@ -5,5 +5,7 @@ for dump in "/var/lib/$1"/erl_crash.*.dump; do
   # The app owns the folder: a link in it could ask root about any file.
   [ ! -f "$dump" ] || [ -L "$dump" ] || echo "crashed at $(date -u -d "@$(stat -c %Y "$dump")" '+%Y-%m-%d %H:%M UTC'), see $dump" >&2
 done
-set -- "$@" $([ "$3" = yes ] && echo --follow)
-exec journalctl --no-pager -o short-iso -n "$2" -u "$1@*" $4
+app=$1 lines=$2 follow=$3
+set --
+[ "$follow" != yes ] || set -- --follow
+exec journalctl --no-pager -o short-iso -n "$lines" -u "$app@*" "$@"

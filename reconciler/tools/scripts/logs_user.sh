@@ -1,10 +1,15 @@
 # app lines yes|no: the journal of an app's slots, and with yes what comes, until the reader is gone
-app=$1 lines=$2 follow=$([ "$3" = yes ] && echo --follow)
+app=$1 lines=$2 follow=$3
 names=$(journalctl -F SYSLOG_IDENTIFIER 2>/dev/null) || refuse "$(id -un) can read no journal here" \
   "as root on the host, once: mkdir -p /var/log/journal && systemctl restart systemd-journald"
 set --
-for each in $(printf '%s\n' "$names" | grep -x "$app@[a-z0-9]*"); do
-  set -- "$@" ${1:++} "SYSLOG_IDENTIFIER=$each" + "USER_UNIT=$each.service"
+for name in $(printf '%s\n' "$names" | grep -x "$app@[a-z0-9]*"); do
+  [ $# = 0 ] || set -- "$@" +
+  set -- "$@" "SYSLOG_IDENTIFIER=$name" + "USER_UNIT=$name.service"
 done
-[ $# != 0 ] || { echo "-- No entries --"; exit; }
-journalctl --no-pager -o short-iso -n "$lines" $follow "$@"
+[ $# != 0 ] || {
+  echo "-- No entries --"
+  exit
+}
+[ "$follow" != yes ] || set -- --follow "$@"
+journalctl --no-pager -o short-iso -n "$lines" "$@"

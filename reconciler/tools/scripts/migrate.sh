@@ -2,33 +2,58 @@
 # is remembered without us. The mark is set by root: it must not see the app's env, where LD_PRELOAD may stand. What is quoted
 # for systemd reads the same in sh.
 change() {
-  app=$1 release=$2 unit=$1-migrate.service done=$STATE/$1/migrated/$2 seconds=$3
+  app=$1 release=$2 seconds=$3 unit=$1-migrate.service mark=$STATE/$1/migrated/$2
   receive
   begin_change "$app"
-  free_to_take "$app"
-  [ ! -e "$done" ] || return 0
-  stage=$(staged "$app") || fail 28 "cannot write below $ENV"
+  check_free "$app"
+  [ ! -e "$mark" ] || return 0
+  stage=$(unpack "$app") || fail "$NO_ROOM" "cannot write below $ENV"
+  await_migration
+  if [ ! -e "$mark" ]; then
+    identity=$(sed -n '1s/^# reconcile //p' "$stage/env") && [ -n "$identity" ] || fail 1 "the env does not name its release"
+    began=$(date +%s)
+    if message=$(migrate 2>&1); then
+      # systemd 252 forgets an ExecStartPost=+ at a daemon-reload meanwhile.
+      [ -e "$mark" ] || touch "$mark" || fail "$NO_ROOM" "cannot write below $STATE"
+    else
+      note_failure "$identity/$4" "${message:-no reason given}"
+    fi
+  fi
+  rm -rf "${stage:?}" || fail "$NO_ROOM" "cannot write below $ENV"
+}
+
+# await_migration: wait for one that is under way.
+await_migration() {
   systemctl reset-failed "$unit" 2>/dev/null
   while systemctl is-active --quiet "$unit" || [ "$(systemctl show -P ActiveState "$unit")" = activating ]; do sleep 0.2; done
-  [ ! -e "$done" ] || { rm -rf "$stage"; return 0; }
-  identity=$(sed -n '1s/^# reconcile //p' "$stage/env")/$4
+}
+
+# migrate: run the migration and wait. Returns 1, and has said why.
+migrate() {
   set --
   while IFS= read -r line; do [ -z "$line" ] || set -- "$@" -p "$line"; done <<LINES
 $(migration_sandbox "$stage/unit")
 LINES
-  begun=$(date +%s)
-  said=$(run_as "$app" "$unit" migrate "$@" -p Type=oneshot -p "TimeoutStartSec=$seconds" \
+  # shellcheck disable=SC2016 # the shell that systemd starts expands it
+  run_as "$app" "$unit" migrate "$@" -p Type=oneshot -p "TimeoutStartSec=$seconds" \
     -p "WorkingDirectory=$RELEASES/$app/releases/$release" -p "LoadCredential=env:$stage/env" \
-    -p Environment=LANG=C.UTF-8 -p Environment=RELEASE_DISTRIBUTION=none -p UMask=0077 -p "ExecStartPost=$WHATEVER_USER/bin/touch $done" \
-    /bin/sh -c 'set -a && . "$$CREDENTIALS_DIRECTORY/env" && set +a && eval "exec $$RECONCILE_MIGRATE"' 2>&1) && why= || why=${said:-no reason given}
-  rm -rf "$stage"
-  case $why in
-    '') [ -e "$done" ] || touch "$done"; return ;; # systemd 252 forgets an ExecStartPost=+ at a daemon-reload meanwhile
+    -p Environment=LANG=C.UTF-8 -p Environment=RELEASE_DISTRIBUTION=none -p UMask=0077 \
+    -p "ExecStartPost=$WHATEVER_USER/bin/touch $mark" \
+    /bin/sh -c 'set -a && . "$$CREDENTIALS_DIRECTORY/env" && set +a && eval "exec $$RECONCILE_MIGRATE"'
+}
+
+# note_failure ATTEMPT MESSAGE: the release does not get any further: quarantine it, and print what the migration said.
+# Fails if it was not the migration that failed.
+note_failure() {
+  case $2 in
     *"timeout was exceeded"*) why="its migration took longer than $seconds s" ;;
     *"control process"*) why='its migration failed' ;;
-    *) fail 1 "the migration of $release could not be started: $why" ;;
+    *)
+      rm -rf "${stage:?}"
+      fail 1 "the migration of $release could not be started: $2"
+      ;;
   esac
-  log_tail "$unit" "$begun"
-  printf '%s\n' "$identity" "$why" | quarantine "$app" || fail 28 "cannot write below $STATE"
-  sink "$app" "$release"
+  print_log "$unit" "$began"
+  { printf '%s\n' "$1" "$why" | quarantine "$app" && age_release "$app" "$release"; } ||
+    fail "$NO_ROOM" "cannot write below $STATE"
 }

@@ -3,14 +3,16 @@
 # everybody may read, holds the expression.
 ENV=$1 unit=$(unit_of "$2" "$3" "$4") app=$3 slot=$4 root=$5 program=$5/bin/$6 node=$7 distribution=$8 port=$9
 shift 9
-flags=$1
-shift
-[ -r "$ENV/$app/$slot.env" ] || { echo "slot $slot of $app has no env file" >&2; exit 1; }
-how=$1
+flags=$1 how=$2
+[ -r "$ENV/$app/$slot.env" ] || {
+  echo "slot $slot of $app has no env file" >&2
+  exit 1
+}
 set --
 while IFS= read -r line; do [ -z "$line" ] || set -- "$@" -p "$line"; done <<LINES
 $(sandbox_of "$unit")
 LINES
+# shellcheck disable=SC2016 # the shell that systemd starts expands it
 case $how in
   remote) set -- "$@" --pty "$program" remote ;;
   rpc) set -- "$@" --pipe /bin/sh -c 'exec "$$0" rpc "$$(cat)" </dev/null' "$program" ;;

@@ -18,27 +18,48 @@
 #   DEAD         the token of a controller that is known to be gone, or -
 #   COMMIT       the desired state's commit, or -
 #
-# Every app has a lock in STATE, open as 9; the lease has one for the moment it is written, open as 8.
-LC_ALL=C; export LC_ALL
-PATH=$PATH:/usr/sbin:/sbin; export PATH
+# Open files: 9 is the lock of the app that is changed, 8 the lock of the lease while it is written.
+#
+# A function that changes something either ends the script with `fail`, or returns 1 for its caller to do so.
+LC_ALL=C PATH=$PATH:/usr/sbin:/sbin
+export LC_ALL PATH
 umask 022
+# shellcheck disable=SC2034 # no script uses all of them
 RELEASES=$1 ENV=$2 UNITS=$3 STATE=$4 ROUTES=$5 TOKEN=$6 SEEN=$7 HOLDER=$8 OWNER=$9
 shift 9
 DEAD=$1 COMMIT=$2
 shift 2
 
-fail() { echo "$2" >&2; exit "$1"; }
-STALE=75  # the host is no longer as the controller saw it: nothing was done, look again
-LOCKED=76 # another controller has the host, or had it since this one looked
+# An instance on trial is kept where a reboot forgets it: its env file in TRIAL_ENV, a unit file of its own in
+# TRIAL_UNITS. What is on disk stays what served last, until the new instance is accepted. user.sh names other folders.
+if [ -z "$TRIAL_UNITS" ]; then
+  case $UNITS in
+    /etc/systemd/system) TRIAL_UNITS=/run/systemd/system TRIAL_ENV=/run/reconcile ;;
+    *) TRIAL_UNITS=$UNITS/.run TRIAL_ENV=$STATE/.run ;; # the demo's
+  esac
+fi
+
+STALE=75   # exit status: the host is no longer as the controller saw it; nothing was done, look again
+LOCKED=76  # exit status: another controller has the host, or had it since this one looked
+NO_ROOM=28 # exit status: something could not be written
 LEASE_SECONDS=30
 
-read_lease() { # sets generation token expires boot holder; the clock is the host's own and never goes back
+# fail STATUS REASON: print the reason on stderr and exit.
+fail() {
+  echo "$2" >&2
+  exit "$1"
+}
+
+# read_lease: set generation, token, expires, boot and holder from the lease; now and this_boot; and left, the seconds
+# for which it is still held. The clock is the host's uptime, which never goes back.
+read_lease() {
   generation=0 token=- expires=0 boot=- holder=-
   [ ! -r "$STATE/lease" ] || read -r generation token expires boot holder <"$STATE/lease"
-  case $generation in '' | *[!0-9]*) generation=0 ;; esac # a file that was cut off, or filled by somebody else
+  # A file that was cut off, or written by another program, is a lease that is free.
+  case $generation in '' | *[!0-9]*) generation=0 ;; esac
   case $expires in '' | *[!0-9]*) expires=0 ;; esac
   token=${token:--} holder=${holder:--}
-  read -r now rest </proc/uptime
+  read -r now _ </proc/uptime
   read -r this_boot </proc/sys/kernel/random/boot_id
   now=${now%.*}
   [ "$boot" = "$this_boot" ] || expires=0
@@ -46,328 +67,141 @@ read_lease() { # sets generation token expires boot holder; the clock is the hos
   [ "$token" != - ] || left=0
 }
 
-write_lease() { # token seconds holder
+# write_lease TOKEN SECONDS HOLDER: write the lease, after read_lease. Returns 1 if it could not be written.
+write_lease() {
   echo "$generation $1 $((now + $2)) $this_boot $3" >"$STATE/lease.new" &&
     mv -T "$STATE/lease.new" "$STATE/lease"
 }
 
-apart() { # folder: is every name in it known below STATE? Or, of STATE itself, are there no names but ours?
-  for each in "$1"/* "$1"/.[!.]* "$1"/..?*; do
-    case $each in */lost+found) continue ;; esac
-    [ ! -e "$each" ] && [ ! -L "$each" ] || { [ "$1" != "$STATE" ] && [ -d "$STATE/${each##*/}" ]; } || return 1
+# lock_lease: nobody else reads or writes the lease until file 8 is closed. Fails with LOCKED.
+lock_lease() {
+  exec 8>>"$STATE/lease.lock"
+  flock -w 30 8 || fail "$LOCKED" "the lease of this host cannot be had"
+}
+
+# holds_apps_only FOLDER: true if each name in FOLDER is an app's: also a folder in STATE. In STATE itself, none is.
+holds_apps_only() {
+  for path in "$1"/* "$1"/.[!.]* "$1"/..?*; do
+    case $path in */lost+found | "$TRIAL_ENV") continue ;; esac
+    if [ -e "$path" ] || [ -L "$path" ]; then
+      [ "$1" != "$STATE" ] && [ -d "$STATE/${path##*/}" ] || return 1
+    fi
   done
 }
 
-own_folders() { # state and env are closed to all others: never a folder that something else fills, unless it has our name
+# check_folders: fail if STATE or ENV holds files of another program, since both are closed to all other users. A folder
+# that is named reconcile is ours.
+check_folders() {
   case $STATE in
     /var/lib/reconcile | */.local/state/reconcile) ;;
-    *) [ -e "$STATE/lease.lock" ] || apart "$STATE" || fail 1 "paths.state: $STATE is there and not reconcile's: name one that is empty or not there" ;;
+    *) [ -e "$STATE/lease.lock" ] || holds_apps_only "$STATE" || refuse_folder state "$STATE" ;;
   esac
-  case $ENV in /etc/reconcile | */.config/reconcile) return ;; esac
-  apart "$ENV" || fail 1 "paths.env: $ENV is there and not reconcile's: name one that is empty or not there"
+  case $ENV in
+    /etc/reconcile | */.config/reconcile) ;;
+    *) holds_apps_only "$ENV" || refuse_folder env "$ENV" ;;
+  esac
 }
 
-take_lease() { # ours, free, or run out; and nobody else had it since we looked: a controller that slept changes nothing
-  own_folders
-  mkdir -p "$STATE" && exec 8>>"$STATE/lease.lock" && flock -w 30 8 || fail $LOCKED "the lease of this host cannot be had"
+# refuse_folder KEY FOLDER: fail, since the folder that fleet.yaml names under paths.KEY belongs to another program.
+refuse_folder() {
+  fail 1 "paths.$1: $2 is there and not reconcile's: name one that is empty or not there"
+}
+
+# take_lease: take or renew the lease. Fails with LOCKED if another controller has it, or changed the host since this
+# one looked: a controller that slept meanwhile changes nothing.
+take_lease() {
+  check_folders
+  mkdir -p "$STATE" || fail "$LOCKED" "the lease of this host cannot be had"
+  lock_lease
   read_lease
   if [ "$token" != "$TOKEN" ]; then
-    [ "$left" = 0 ] || [ "$token" = "$DEAD" ] || fail $LOCKED "$holder has this host for another $left s at most"
-    [ "$generation" = "$SEEN" ] || fail $LOCKED "$holder changed this host since it was looked at"
+    [ "$left" = 0 ] || [ "$token" = "$DEAD" ] || fail "$LOCKED" "$holder has this host for another $left s at most"
+    [ "$generation" = "$SEEN" ] || fail "$LOCKED" "$holder changed this host since it was looked at"
     generation=$((generation + 1))
   else # ours: taken after that look by another app of this process, or long ago, and others had the host in between
     [ "$generation" -le $((SEEN + 1)) ] || fail $LOCKED "another controller changed this host since it was looked at"
   fi
-  write_lease "$TOKEN" $LEASE_SECONDS "$HOLDER" || fail 28 "cannot write below $STATE"
+  write_lease "$TOKEN" "$LEASE_SECONDS" "$HOLDER" || fail "$NO_ROOM" "cannot write below $STATE"
   exec 8>&-
 }
 
-named() { # app: a name as the desired state may give one; any other could be a path
+# is_app_name TEXT: true if it is a name that the desired state may give an app. Any other could be a path.
+is_app_name() {
   case $1 in '' | [!a-z]* | *[!a-z0-9_-]*) return 1 ;; esac
-  [ ${#1} -le 31 ]
+  [ "${#1}" -le 31 ]
 }
 
-begin_change() { # app: one writer a host; root; its folders
-  named "$1" || fail 77 "what is to be changed does not have the name of an app"
+# begin_change APP: take the lease, make the app's folders, and lock the app. Fails if any of it is not possible.
+begin_change() {
+  is_app_name "$1" || fail 77 "what is to be changed does not have the name of an app"
   take_lease
-  mkdir -p "$STATE/$1/migrated" "$ENV/$1" "$RELEASES/$1/releases" "$RELEASES/$1/slots" "$UNITS" || fail 1 "cannot write below $STATE, $ENV and $RELEASES"
-  chmod 0700 "$STATE" "$ENV" "$STATE/$1" "$ENV/$1"
+  {
+    mkdir -p "$STATE/$1/migrated" "$ENV/$1" "$RELEASES/$1/releases" "$RELEASES/$1/slots" "$UNITS" &&
+      chmod 0700 "$STATE" "$ENV" "$STATE/$1" "$ENV/$1"
+  } || fail 1 "cannot write below $STATE, $ENV and $RELEASES"
   exec 9>>"$STATE/$1/lock"
-  flock -w 30 9 || fail $STALE "another reconcile is changing $1 on this host"
-  [ "$OWNER" = - ] || [ "$(cat "$STATE/$1/owner" 2>/dev/null)" = "$OWNER" ] || echo "$OWNER" >"$STATE/$1/owner"
-  [ "$COMMIT" = - ] || [ "$(cat "$STATE/$1/commit" 2>/dev/null)" = "$COMMIT" ] || echo "$COMMIT" >"$STATE/$1/commit"
+  flock -w 30 9 || fail "$STALE" "another reconcile is changing $1 on this host"
+  note "$STATE/$1/owner" "$OWNER"
+  note "$STATE/$1/commit" "$COMMIT"
 }
 
-invocation_is() { # app slot expected
-  [ "$(systemctl show -P InvocationID "$1@$2.service")" = "$3" ] ||
-    fail $STALE "slot $2 was started anew meanwhile"
+# note FILE TEXT: write the text into the file, unless it holds it or the text is -. Fails if it could not be written.
+note() {
+  [ "$2" != - ] && [ "$(cat "$1" 2>/dev/null)" != "$2" ] || return 0
+  { echo "$2" >"$1.new" && mv -T "$1.new" "$1"; } || fail "$NO_ROOM" "cannot write below $STATE"
 }
 
-log_tail() { # unit epoch-seconds: what the app said since then; when it said nothing, what systemd says of it
-  journalctl --sync 2>/dev/null
-  # With --since systemd 252 takes -n for the first lines, not the last.
-  said=$(journalctl --no-pager -o cat --since "@$2" "$(said_by "$1")" 2>/dev/null | tail -n 15)
-  [ -n "$said" ] || said=$(journalctl --no-pager -o cat -n 15 --since "@$2" -u "$1" 2>/dev/null) ||
-    said='its journal cannot be read by this login'
-  case $said in *'at step USER spawning'* | *'at step NAMESPACE spawning'*)
-    said="$said
-(a host that refuses user namespaces can do without: sandbox: {shared_users: true})" ;;
-  esac
-  part log - "$(printf '%s\n' "$said" | cut -b 1-4000)"
+# receive: from here on stdin is a file that holds all of it. The sender has a minute, before any lock is taken: a
+# controller that is gone must keep none.
+receive() {
+  check_folders
+  [ -d "$TRIAL_ENV" ] || { mkdir -p "${TRIAL_ENV%/*}" && mkdir -m 0700 "$TRIAL_ENV"; } || fail "$NO_ROOM" "cannot write below $TRIAL_ENV"
+  received=$(mktemp "$TRIAL_ENV/.in.XXXXXXXXXX") || fail "$NO_ROOM" "cannot write below $TRIAL_ENV"
+  if ! timeout 60 cat >"$received"; then
+    rm -f "$received"
+    fail 1 "what was sent did not come within a minute"
+  fi
+  exec <"$received"
+  rm -f "$received" || : # only root can read it, and a reboot takes it away
 }
 
-why() { # stdin: a reason; one line of it, and not more than is worth keeping
-  head -c 2000 | tr '\000-\037\177' ' '
-}
-
-# Arguments can be read by every user of the host, and sudo logs them: a digest that tells a short secret is in none.
-quarantine() { # app; stdin: the identity on a line of its own, then why. These bytes with this env and unit failed here
-  read -r identity && [ ${#identity} -le 300 ] || return 1
-  case $identity in '' | *[!0-9A-Za-z._+~/-]*) return 1 ;; esac
-  { printf ' %s \n' "$identity" | grep -vFf - "$STATE/$1/quarantine" 2>/dev/null | tail -n 19
-    echo "$(date +%s) $identity $(why)"; } >"$STATE/$1/quarantine.new" &&
-    sync "$STATE/$1/quarantine.new" && mv -T "$STATE/$1/quarantine.new" "$STATE/$1/quarantine"
-}
-
-served() { # app slot: its release counts as the newest of all
-  touch "$RELEASES/$1/releases/$(basename "$(readlink "$RELEASES/$1/slots/$2")")"
-}
-
-needed() { # app release: a slot runs it, or would
-  for each in "$RELEASES/$1/slots"/* "$TRIAL_ENV/$1"/*.env; do
-    [ "$(readlink "$each")" != "../releases/$2" ] || return 0
-    each=${each##*/}
-    [ "$(tried "$1" "${each%.env}")" != "$2" ] || return 0
-  done
+# unpack APP: unpack the tar on stdin into a private folder and print its name. Its files are as old as now. Returns 1.
+unpack() {
+  stage=${ENV:?}/${1:?}/.stage
+  rm -rf "${stage:?}" && mkdir -m 0700 "$stage" && cat >"$stage/.in" && is_whole_tar "$stage/.in" &&
+    tar -xmf "$stage/.in" -C "$stage" --no-same-owner && rm "$stage/.in" && echo "$stage" && return
+  rm -rf "${stage:?}"
   return 1
 }
 
-sink() { # app release: it failed here and no slot needs it: the first to be pruned, before what once served
-  ! needed "$1" "$2" || return 0
-  [ ! -d "$RELEASES/$1/releases/$2" ] || touch -d @1 "$RELEASES/$1/releases/$2"
-}
+# A controller that dies while it sends leaves less on stdin, or nothing, and its script goes on. What is not whole does
+# not count.
 
-# An instance on trial lies where a reboot forgets it: its env in TRIAL_ENV, its unit, an instance of its own, in
-# TRIAL_UNITS. What is on disk stays what served last, until the new one is accepted.
-[ -n "$TRIAL_UNITS" ] || case $UNITS in
-  /etc/systemd/system) TRIAL_UNITS=/run/systemd/system TRIAL_ENV=/run/reconcile ;;
-  *) TRIAL_UNITS=$UNITS/.run TRIAL_ENV=$STATE/.run ;; # the demo's
-esac
-
-fit_pauses() { # unit: systemd before 254 cannot make pauses grow, and warns of such lines at each reload: one pause for all
-  version=$(systemctl --version) version=${version#systemd } version=${version%%[!0-9]*}
-  [ "${version:-0}" -ge 254 ] || sed -i 's/^RestartSec=.*/RestartSec=5/; /^Restart\(Steps\|MaxDelaySec\)=/d' "$1"
-}
-
-FAILS_FAST='s/^StartLimitIntervalSec=.*/StartLimitIntervalSec=120/; s/^RestartSec=.*/RestartSec=1/'
-
-try_slot() { # app slot release stage
-  [ -d "$RELEASES/$1/releases/$3" ] || fail $STALE "release $3 is not on this host"
-  mkdir -p "$TRIAL_ENV/$1" "$TRIAL_UNITS" && chmod 0700 "$TRIAL_ENV" "$TRIAL_ENV/$1" && fit_pauses "$4/unit" || return 1
-  sed "s|^\(EnvironmentFile=\).*/%i.env|\1$TRIAL_ENV/$1/%i.env|; s|/$1/slots/%i|/$1/releases/$3|; $FAILS_FAST" "$4/unit" >"$TRIAL_UNITS/.$1@$2.new" &&
-    chmod 0600 "$4/env" && cp "$4/unit" "$TRIAL_ENV/$1/$2.unit" && cp -p "$4/env" "$TRIAL_ENV/$1/.$2.new" &&
-    mv -T "$TRIAL_ENV/$1/.$2.new" "$TRIAL_ENV/$1/$2.env" && mv -T "$TRIAL_UNITS/.$1@$2.new" "$TRIAL_UNITS/$1@$2.service" || return 1
-  [ ! -e "$4/certificate" ] || write_certificate "$1" "$4"
-  [ ! -e "$4/epmd" ] || put_epmd "$1" "$4" "$RELEASES/$1/releases/$3" || exit 1 # by now a unit names it: nobody drops it
-  rm -rf "$4"
-}
-
-tried() { # app slot: the release on trial there, "" when none is
-  sed -n '1s|^# reconcile \([^/]*\)/.*|\1|p' "$TRIAL_ENV/$1/$2.env" 2>/dev/null
-}
-
-accept() { # app slot: it is proven: from now on a reboot brings it back
-  release=$(tried "$1" "$2")
-  [ -n "$release" ] || return 0
-  stage=$ENV/$1/.stage
-  rm -rf "$stage" && mkdir -m 0700 "$stage" && cp "$TRIAL_ENV/$1/$2.unit" "$stage/unit" && cp "$TRIAL_ENV/$1/$2.env" "$stage/env" &&
-    write_slot "$1" "$2" "$release" "$stage" || fail 28 "cannot write the files of slot $2"
-  end_trial "$1" "$2"
-}
-
-end_trial() { # app slot: in this order, so that a unit that is left never lacks its env
-  [ -e "$TRIAL_ENV/$1/$2.env" ] || [ -e "$TRIAL_UNITS/$1@$2.service" ] || return 0
-  rm -f "$TRIAL_UNITS/$1@$2.service"
-  systemctl daemon-reload
-  rm -f "$TRIAL_ENV/$1/$2.env" "$TRIAL_ENV/$1/$2.unit"
-}
-
-started_at() { # app slot: when its files were written, that is, by start
-  stat -c %Y "$TRIAL_ENV/$1/$2.env" 2>/dev/null || stat -c %Y "$RELEASES/$1/slots/$2" 2>/dev/null || echo 0
-}
-
-routed_slot() { sed -n '1s/^# reconcile route slot=\([^ ]*\) .*/\1/p' "$ROUTES/$1.yml" 2>/dev/null; }
-
-record() { # app path file-with-the-new-content: it is ours, and this is what we wrote
-  inventory=$STATE/$1/inventory
-  { grep -v "  $2\$" "$inventory" 2>/dev/null; echo "$(sha256sum <"$3" | cut -d' ' -f1)  $2"; } >"$inventory.new" &&
-    sync "$inventory.new" && mv -T "$inventory.new" "$inventory"
-}
-
-forget() { # app path
-  inventory=$STATE/$1/inventory
-  [ -e "$inventory" ] || return 0
-  { grep -v "  $2\$" "$inventory" || :; } >"$inventory.new" && sync "$inventory.new" && mv -T "$inventory.new" "$inventory"
-}
-
-# A controller that is gone must keep no lock: what is short is all here before one is taken, and has a minute to come.
-receive() { # stdin: from now on it is what has come
-  own_folders
-  { [ -d "$TRIAL_ENV" ] || mkdir -p -m 0700 "$TRIAL_ENV"; } && in=$(mktemp "$TRIAL_ENV/.in.XXXXXXXXXX") || fail 28 "cannot write below $TRIAL_ENV"
-  timeout 60 cat >"$in" && exec <"$in" || { rm -f "$in"; fail 1 "what was sent did not come within a minute"; }
-  rm -f "$in"
-}
-
-staged() { # unpack the tar on stdin into a private folder, its files as old as now, and print its name
-  stage=$ENV/$1/.stage
-  rm -rf "$stage" && mkdir -m 0700 "$stage" && cat >"$stage/.in" && whole_tar "$stage/.in" &&
-    tar -xmf "$stage/.in" -C "$stage" --no-same-owner && rm "$stage/.in" && echo "$stage" || { rm -rf "$stage"; return 1; }
-}
-
-# A controller that dies while it sends leaves less on stdin, or nothing, and its script goes on: that counts for nothing.
-whole_tar() { # file: it ends as a tar does; to tar itself even an empty one is whole
+# is_whole_tar FILE: true if it ends as a tar does. For tar itself even an empty file is whole.
+is_whole_tar() {
   [ "$(tail -c 1024 "$1" | tr -dc '\0' | wc -c)" = 1024 ]
 }
 
-whole_text() { # file: its last line says that nothing is missing
+# is_whole_text FILE: true if its last line says that nothing is missing.
+is_whole_text() {
   [ "$(tail -n 1 "$1")" = '# end' ]
 }
 
-publish() { # app staged-file target mode: synced, recorded, then one rename
-  [ -e "$3" ] && cmp -s "$2" "$3" && { record "$1" "$3" "$3"; rm -f "$2"; return; }
-  new=$(dirname "$3")/.$(basename "$3").new
-  cp "$2" "$new" && chmod "$4" "$new" && sync "$new" && record "$1" "$3" "$new" && mv -T "$new" "$3" && rm -f "$2"
+# one_line: print the reason on stdin as one line of at most 2000 bytes.
+one_line() {
+  head -c 2000 | tr '\000-\037\177' ' '
 }
 
-EPMD=reconcile-epmd.service
-
-put_epmd() ( # app stage release-folder: one for all apps of the host; copied out of the release, since releases go
-  exec 7>>"$STATE/epmd.lock" && flock -w 30 7 || exit 1
-  epmd=$RELEASES/reconcile-epmd
-  for each in "$3"/erts-*/bin/epmd; do
-    [ -x "$each" ] || fail 1 "distribution needs erts-*/bin/epmd, and ${3##*/} has none"
-    [ -x "$epmd/epmd" ] || { mkdir -p "$epmd" && cp "$each" "$epmd/.new" && chmod 0755 "$epmd/.new" &&
-      sync "$epmd/.new" && mv -T "$epmd/.new" "$epmd/epmd"; } || exit 1
-  done
-  cmp -s "$2/epmd" "$UNITS/$EPMD" && changed=no || changed=yes
-  publish "$1" "$2/epmd" "$UNITS/$EPMD" 0644 || exit 1
-  [ $changed = no ] || { systemctl daemon-reload && systemctl try-restart "$EPMD"; } # nodes find it again in seconds
-)
-
-drop_epmd() ( # systemd stops it when no running slot needs it; its files go when no unit names it
-  [ -e "$UNITS/$EPMD" ] && exec 7>>"$STATE/epmd.lock" && flock -w 30 7 || exit 0
-  ! grep -qsF "$EPMD" "$UNITS"/*@.service "$TRIAL_UNITS"/*@*.service || exit 0
-  rm -rf "$UNITS/$EPMD" "$RELEASES/reconcile-epmd"
-  for each in "$STATE"/*/inventory; do
-    each=${each%/inventory}
-    ! grep -qsF "$EPMD" "$each/inventory" || forget "${each##*/}" "$UNITS/$EPMD"
-  done
-  systemctl stop "$EPMD" 2>/dev/null
-  systemctl daemon-reload
-)
-
-write_slot() { # app slot release stage: the unit template, the slot's env and its link to the release; then reload systemd
-  [ -d "$RELEASES/$1/releases/$3" ] || fail $STALE "release $3 is not on this host"
-  fit_pauses "$4/unit" && publish "$1" "$4/unit" "$UNITS/$1@.service" 0644
-  [ ! -e "$4/epmd" ] || put_epmd "$1" "$4" "$RELEASES/$1/releases/$3" || exit 1
-  publish "$1" "$4/env" "$ENV/$1/$2.env" 0600
-  link_slot "$1" "$2" "$3"
-  [ ! -e "$4/certificate" ] || write_certificate "$1" "$4"
-  rm -rf "$4"
-}
-
-write_certificate() { # app stage: what Traefik shows for a name without one, and the file that says so. A host keeps its own.
-  # When one of two instances leaves, the connections that wait for it go to the other. Kernels before 5.14 cut them.
-  { echo 1 >/proc/sys/net/ipv4/tcp_migrate_req; } 2>/dev/null
-  mkdir -p "$ROUTES"
-  [ -s "$ENV/$1/.certificate" ] || publish "$1" "$2/certificate" "$ENV/$1/.certificate" 0600
-  if cmp -s "$2/default" "$ROUTES/00-certificate.yml"; then record "$1" "$ROUTES/00-certificate.yml" "$2/default"; return; fi
-  watched "$1" 00-certificate.yml 0644 <"$2/default"
-}
-
-step_aside() { # unit port: it lets go of its ports at once, and ends when its open requests have
-  systemctl stop --no-block "$1"
-  hex=$(printf '%04X' "$2") stop=$(($(date +%s) + 5))
-  while cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep -q "^ *[0-9]*: [0-9A-F]*:$hex [0-9A-F]*:0000 0A"; do
-    [ "$(date +%s)" -lt "$stop" ] || break
-    sleep 0.02
-  done
-}
-
-enable_slot() { # app slot: for the next boot, which reads it from disk; loading it as well would take 0.2 s more
-  systemctl enable --quiet --no-reload "$1@$2.service"
-}
-
-route() { # app slot; stdin: the text, and behind its end that of the htpasswd file that it may name
-  [ -d "$ROUTES" ] || fail 1 "there is no $ROUTES: Traefik's dynamic directory must exist"
-  systemctl is-enabled --quiet "$1@$2.service" 2>/dev/null || enable_slot "$1" "$2"
-  both=$(cat) named=no
-  if printf '%s\n' "$both" | grep -q '^      basicAuth: {.*"usersFile"'; then
-    named=yes
-    printf '%s\n' "$both" | sed '1,/^# end$/d' | watched "$1" "$1.htpasswd" 0640 || exit
-  fi
-  printf '%s\n' "$both" | sed '/^# end$/q' | watched "$1" "$1.yml" 0644 || exit
-  [ $named = yes ] || drop_htpasswd "$1"
-}
-
-drop_htpasswd() { # app
-  ! grep -q "  $ROUTES/$1.htpasswd\$" "$STATE/$1/inventory" 2>/dev/null || { rm -f "$ROUTES/$1.htpasswd" && forget "$1" "$ROUTES/$1.htpasswd"; }
-}
-
-watched() { # app file mode; stdin: the text. Outside the watched folder first, then one rename. 0640 is for Traefik's eyes.
-  outside=$(dirname "$ROUTES")/.reconcile
-  # Another file system would turn the rename into a copy, and the watched folder would see it half-written.
-  mkdir -p -m 0700 "$outside" 2>/dev/null && [ -w "$outside" ] && [ "$(stat -c %d "$outside")" = "$(stat -c %d "$ROUTES")" ] ||
-    outside=$ROUTES
-  new=$outside/.$2.new
-  (umask 077 && cat >"$new") && { [ "$3" = 0644 ] || chgrp "$(traefik_group)" "$new"; } && chmod "$3" "$new" &&
-    sync -f "$new" || fail 28 "cannot write below $outside"
-  whole_text "$new" || { rm -f "$new"; fail 1 "what was sent for $ROUTES/$2 broke off"; }
-  record "$1" "$ROUTES/$2" "$new" && mv -T "$new" "$ROUTES/$2" || fail 28 "cannot write below $ROUTES and $STATE"
-  sync -f "$ROUTES"
-}
-
-traefik_group() { # of the Traefik that runs: by its unit, for any process may call itself so
-  for each in $(systemctl show -P MainPID 'traefik@*.service' traefik.service 2>/dev/null); do
-    [ "$each" = 0 ] || { awk '/^Gid:/ {print $3; found = 1} END {exit !found}' "/proc/$each/status" && return; }
-  done 2>/dev/null
-  future_group
-}
-
-future_group() { # of the Traefik of ours that is to run, which keeps the one of its state; root's when it has none yet
-  stat -Lc %g /var/lib/traefik 2>/dev/null || echo 0
-}
-
-give_passwords() ( # Traefik is about to start: the files of names and hashes that we wrote are for its eyes
-  set -- "$ROUTES"/*.htpasswd
-  [ -e "$1" ] || exit 0
-  [ -e /var/lib/traefik ] || run_as traefik traefik-state.service state /bin/true # by its user, which makes the folder
-  for each; do
-    app=${each##*/} app=${app%.htpasswd}
-    ! grep -qsxF "$(sha256sum <"$each" | cut -d' ' -f1)  $each" "$STATE/$app/inventory" || chgrp "$(future_group)" "$each"
-  done
-)
-
-link_slot() { # app slot release
-  rm -f "$RELEASES/$1/slots/.$2.new"
-  ln -s "../releases/$3" "$RELEASES/$1/slots/.$2.new" && mv -T "$RELEASES/$1/slots/.$2.new" "$RELEASES/$1/slots/$2"
-}
-
-end() { # unit: what it has open may take long to end, longer than a lease lasts
-  systemctl stop "$1" 2>/dev/null &
-  job=$! renew=0
-  while kill -0 "$job" 2>/dev/null; do
-    sleep 0.05
-    renew=$((renew + 1))
-    [ $((renew % 100)) != 0 ] || take_lease
-  done
-}
-
-clear_slot() { # app slot: not enabled, not running, no files
-  systemctl disable --quiet "$1@$2.service" 2>/dev/null
-  end "$1@$2.service"
-  systemctl reset-failed "$1@$2.service" 2>/dev/null
-  end_trial "$1" "$2"
-  rm -f "$ENV/$1/$2.env" "$RELEASES/$1/slots/$2" "$RELEASES/$1/slots/.$2.new"
-  forget "$1" "$ENV/$1/$2.env"
+# quarantine APP: remember that an attempt failed here, and why. Stdin is its identity on a line of its own, then the
+# reason: arguments can be read by every user and sudo logs them, and a digest that tells a short secret is in none.
+# Returns 1.
+quarantine() {
+  read -r identity && [ "${#identity}" -le 300 ] || return 1
+  case $identity in '' | *[!0-9A-Za-z._+~/-]*) return 1 ;; esac
+  at=$(date +%s) && reason=$(one_line) || return 1
+  {
+    printf ' %s \n' "$identity" | grep -vsFf - "$STATE/$1/quarantine" | tail -n 19 &&
+      echo "$at $identity $reason"
+  } >"$STATE/$1/quarantine.new" &&
+    sync "$STATE/$1/quarantine.new" && mv -T "$STATE/$1/quarantine.new" "$STATE/$1/quarantine"
 }

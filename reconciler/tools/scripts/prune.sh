@@ -5,12 +5,16 @@ change() {
   shift
   for name; do
     case $name in */* | . | .. | '') fail 77 "what is to be pruned is not the name of a release" ;; esac
-    folder=$RELEASES/$app/releases/$name
-    ! needed "$app" "$name" || fail $STALE "a slot needs $name"
-    case $name in
-      .*) rm -rf "$folder" ;;
-      *) [ ! -d "$folder" ] || { mv -T "$folder" "$RELEASES/$app/releases/.old-$name" && rm -rf "$RELEASES/$app/releases/.old-$name"; } ;;
-    esac
-    rm -f "$STATE/$app/migrated/$name" "$STATE/$app/trees/$name"
+    ! is_needed "$app" "$name" || fail "$STALE" "a slot needs $name"
+    prune "$app" "$name" || fail "$NO_ROOM" "cannot take away $RELEASES/$app/releases/$name"
   done
+}
+
+# prune APP NAME: take a release, or an unfinished upload, away, and what is remembered of it. Returns 1.
+prune() {
+  folder=${RELEASES:?}/${1:?}/releases/${2:?} old=${RELEASES:?}/${1:?}/releases/.old-${2:?}
+  case $2 in
+    .*) rm -rf "${folder:?}" ;;
+    *) rm -rf "${old:?}" && { [ ! -d "$folder" ] || { mv -T "$folder" "$old" && rm -rf "${old:?}"; }; } ;;
+  esac && rm -f "$STATE/$1/migrated/$2" "$STATE/$1/trees/$2"
 }

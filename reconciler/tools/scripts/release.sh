@@ -1,65 +1,102 @@
-# A release comes to a host in two ways, install and fetch; both begin and end here.
-# Nobody but root can reach what is not checked yet: it might hold a program that makes root of whoever starts it.
-incoming() { # app release needed-KiB new|replace: sets final and new, with an empty folder `files`; 1: there is nothing to do
-  final=$RELEASES/$1/releases/$2 new=$RELEASES/$1/releases/.incoming-$2
+# A release comes to a host in two ways, install and fetch; both begin and end here. It is put together in a folder that
+# only root can reach: what is not checked yet might hold a program that makes root of anyone who starts it.
+
+# begin_release APP RELEASE NEEDED-KiB new|replace: set final, where the release belongs, and incoming, a folder with an
+# empty folder `files`. Returns 1 if the release is here. Fails if there is no room.
+begin_release() {
+  final=${RELEASES:?}/${1:?}/releases/${2:?} incoming=${RELEASES:?}/${1:?}/releases/.incoming-${2:?}
   [ ! -d "$final" ] || [ "$4" = replace ] || return 1
-  trap 'kill $sender $attendant 2>/dev/null; rm -rf "$new" "$new.fetched"' EXIT
+  trap end_release EXIT
   trap 'exit 1' HUP INT TERM PIPE
-  rm -rf "$new" "$new.fetched"
+  rm -rf "${incoming:?}" "${incoming:?}.fetched" || fail "$NO_ROOM" "cannot write below $RELEASES/$1/releases"
   free=$(df -Pk "$RELEASES" | awk 'NR==2{print $4}')
-  [ "$free" -gt "$3" ] || fail 28 "$(($3 / 1024)) MiB are needed below $RELEASES, $((free / 1024)) MiB are free"
-  mkdir -m 0700 "$new" && mkdir "$new/files" || fail 28 "cannot write below $RELEASES/$1/releases"
+  [ "$free" -gt "$3" ] || fail "$NO_ROOM" "$(($3 / 1024)) MiB are needed below $RELEASES, $((free / 1024)) MiB are free"
+  { mkdir -m 0700 "$incoming" && mkdir "$incoming/files"; } || fail "$NO_ROOM" "cannot write below $RELEASES/$1/releases"
 }
 
-# What is long is read under the app's lock, but only for as long as more of it comes; each sign of life renews the lease.
-STALLED=25 # seconds: shorter than a lease, so that whoever takes that over finds no lock
-flow() { # end(upload|all): what ends with a sender that is silent. Sets pipe, where stdin comes out
-  pipe=$new/pipe
-  mkfifo -m 0600 "$pipe" && exec 3<&0 || fail 28 "cannot write below $RELEASES"
+# end_release: end what reads, and take away what is left of a release that did not get here.
+end_release() {
+  # shellcheck disable=SC2086 # two numbers, or none
+  kill $reader $watcher 2>/dev/null
+  rm -rf "${incoming:?}" "${incoming:?}.fetched"
+}
+
+# What is long is read under the app's lock, but only for as long as more of it comes; each sign of life renews the
+# lease. A silent sender has this many seconds: fewer than a lease, so that the next controller finds no lock.
+STALLED=25
+
+# read_stdin upload|all: set pipe, from which stdin is read from here on; and what ends when its sender is silent: the
+# upload, or all of this script. Fails.
+read_stdin() {
+  pipe=$incoming/pipe
+  mkfifo -m 0600 "$pipe" || fail "$NO_ROOM" "cannot write below $RELEASES"
+  exec 3<&0
   dd bs=65536 2>/dev/null 9>&- <&3 3<&- >"$pipe" & # a process whose reading can be seen
-  sender=$!
-  attend "$sender" "$1" 9>&- 3<&- </dev/null >/dev/null 2>&1 &
-  attendant=$!
+  reader=$!
+  watch_reader "$reader" "$1" 9>&- 3<&- </dev/null >/dev/null 2>&1 &
+  watcher=$!
   exec 3<&- </dev/null
 }
 
-attend() { # sender end
-  why=0 before= idle=0 signs=0
-  while sleep 1 && read -r number name state rest <"/proc/$1/stat" && [ "$state" != Z ]; do
-    read -r bytes <"/proc/$1/io" || bytes=$signs # a kernel that does not tell
+# watch_reader PID upload|all: renew the lease while the process reads; end it, or all, when nothing comes. Returns 1
+# then, LOCKED if another controller has the host, and 0 if the process ended.
+watch_reader() {
+  status=0 before='' idle=0 signs=0
+  while sleep 1 && read -r _ _ process_state _ <"/proc/$1/stat" && [ "$process_state" != Z ]; do
+    read -r bytes <"/proc/$1/io" || bytes=$signs # a kernel that does not count
     if [ "$bytes" != "$before" ]; then
       before=$bytes idle=0 signs=$((signs + 1))
-      [ $((signs % 3)) != 0 ] || (take_lease) || { why=$LOCKED; break; }
-    elif [ $((idle += 1)) -ge $STALLED ]; then
-      why=1
+      [ $((signs % 3)) != 0 ] || (take_lease) || {
+        status=$LOCKED
+        break
+      }
+    elif [ $((idle += 1)) -ge "$STALLED" ]; then
+      status=1
       break
     fi
   done
   kill "$1"
   [ "$2" != all ] || kill -s TERM 0
-  return $why
+  return "$status"
 }
 
-one_name_each() { # release
-  linked=$(find "$new/files" -type f -links +1) && [ -z "$linked" ] || fail 1 "$1 holds a file with a second name"
+# check_names RELEASE: fail if a file of the release has a second name.
+check_names() {
+  linked=$(find "$incoming/files" -type f -links +1) && [ -z "$linked" ] || fail 1 "$1 holds a file with a second name"
 }
 
-check_kinds() { # release came-how: the files are those of the manifest; only plain ones, each with a digest and one name
-  (cd "$new/files" && find . -mindepth 1 -printf '%y %m %p\t%l\n' | sort | cmp - ../tree) ||
+# check_kinds RELEASE HOW-IT-CAME: fail unless the files are those of the manifest: plain ones, each with a digest and
+# one name.
+check_kinds() {
+  (cd "$incoming/files" && find . -mindepth 1 -printf '%y %m %p\t%l\n' | sort | cmp - ../tree) ||
     fail 1 "the $2 tree of $1 does not match its manifest"
-  grep -qvE '^(d 755|f 644|f 755|l 777) \./' "$new/tree"
+  grep -qvE '^(d 755|f 644|f 755|l 777) \./' "$incoming/tree"
   [ $? = 1 ] || fail 1 "$1 holds a device, a setuid program or another file that no release may hold"
-  one_name_each "$1"
-  sed 's/^.\{64\}  //' "$new/sums" | sort >"$new/summed" && (cd "$new/files" && find . -type f | sort | cmp - ../summed) ||
-    fail 1 "the digests of $1 are not those of its files"
+  check_names "$1"
+  {
+    sed 's/^.\{64\}  //' "$incoming/sums" | sort >"$incoming/summed" &&
+      (cd "$incoming/files" && find . -type f | sort | cmp - ../summed)
+  } || fail 1 "the digests of $1 are not those of its files"
 }
 
-appear() { # app release came-how: what lies in new is what the controller judged, and appears by one rename
+# finish_release APP RELEASE HOW-IT-CAME: check what is in incoming against what the controller judged; then it is the
+# release, by one rename. Or it fails.
+finish_release() {
   check_kinds "$2" "$3"
-  (cd "$new/files" && sha256sum --check --strict --quiet ../sums) || fail 1 "the $3 files of $2 do not match their digests"
-  chmod 00755 "$new/files"
-  mkdir -p "$STATE/$1/trees" && tree_digest "$new/files" >"$STATE/$1/trees/$2" || fail 28 "cannot write below $STATE"
-  sync -f "$new"
-  if [ -d "$final" ]; then rm -rf "$new.old"; mv -T "$final" "$new.old"; fi # damaged: what runs keeps its open files
-  mv -T "$new/files" "$final" && sync -f "$final" && rm -rf "$new.old"
+  (cd "$incoming/files" && sha256sum --check --strict --quiet ../sums) ||
+    fail 1 "the $3 files of $2 do not match their digests"
+  { chmod 00755 "$incoming/files" && mkdir -p "$STATE/$1/trees" && tree_digest "$incoming/files" >"$STATE/$1/trees/$2"; } ||
+    fail "$NO_ROOM" "cannot write below $STATE"
+  { sync -f "$incoming" && put_in_place; } || fail "$NO_ROOM" "cannot write below $RELEASES/$1/releases"
+}
+
+# put_in_place: rename the files to the release. A damaged one makes room, and stays if the new one cannot take its
+# place; a program that runs from it keeps its open files. Returns 1.
+put_in_place() {
+  rm -rf "${incoming:?}.old" && { [ ! -d "$final" ] || mv -T "$final" "$incoming.old"; } || return 1
+  if ! mv -T "$incoming/files" "$final"; then
+    [ ! -d "$incoming.old" ] || mv -T "$incoming.old" "$final"
+    return 1
+  fi
+  sync -f "$final" && rm -rf "${incoming:?}.old"
 }

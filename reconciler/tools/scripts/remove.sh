@@ -2,14 +2,25 @@
 change() {
   app=$1
   begin_change "$app"
-  [ -z "$(systemctl list-units --plain --no-legend --state=active,activating,deactivating "$app@*")" ] ||
-    fail $STALE "something of $app still runs"
-  [ ! -e "$ROUTES/$app.yml" ] || fail $STALE "$app is still routed"
-  if grep -q "  $UNITS/$app@.service\$" "$STATE/$app/inventory" 2>/dev/null; then rm -f "$UNITS/$app@.service"; systemctl daemon-reload; fi
-  if grep -q "  $ROUTES/00-certificate.yml\$" "$STATE/$app/inventory" 2>/dev/null; then rm -f "$ROUTES/00-certificate.yml"; fi
+  running=$(systemctl list-units --plain --no-legend --state=active,activating,deactivating "$app@*") ||
+    fail 1 "systemd does not tell what runs of $app"
+  [ -z "$running" ] || fail "$STALE" "something of $app still runs"
+  [ ! -e "$ROUTES/$app.yml" ] || fail "$STALE" "$app is still routed"
+  if is_recorded "$app" "$UNITS/$app@.service"; then
+    { rm -f "$UNITS/$app@.service" && systemctl daemon-reload; } || fail 1 "cannot take away $UNITS/$app@.service"
+  fi
+  if is_recorded "$app" "$ROUTES/00-certificate.yml"; then
+    rm -f "$ROUTES/00-certificate.yml" || fail 1 "cannot take away $ROUTES/00-certificate.yml"
+  fi
   drop_htpasswd "$app"
-  rm -rf "$RELEASES/$app/slots" "$RELEASES/$app/releases" "$ENV/$app"
-  rmdir "$RELEASES/$app" 2>/dev/null
-  rm -rf "$STATE/$app" "$TRIAL_ENV/$app"
+  remove_folders "$app" || fail 1 "cannot take away the folders of $app"
   drop_epmd
+}
+
+# remove_folders APP: take away its releases, env files and state. The inventory goes last: with it a removal that failed
+# goes on. Returns 1.
+remove_folders() {
+  rm -rf "${RELEASES:?}/${1:?}/slots" "${RELEASES:?}/${1:?}/releases" "${ENV:?}/${1:?}" "${TRIAL_ENV:?}/${1:?}" || return 1
+  rmdir "$RELEASES/$1" 2>/dev/null # what else is in it is not ours
+  rm -rf "${STATE:?}/${1:?}"
 }

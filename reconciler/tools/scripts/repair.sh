@@ -2,9 +2,9 @@
 change() {
   receive
   begin_change "$1"
-  invocation_is "$1" "$2" "$4"
-  stage=$(staged "$1") || fail 28 "cannot write below $ENV"
-  write_slot "$1" "$2" "$3" "$stage" || fail 28 "cannot write the files of slot $2"
+  check_invocation "$1" "$2" "$4"
+  stage=$(unpack "$1") || fail "$NO_ROOM" "cannot write below $ENV"
+  write_slot "$1" "$2" "$3" "$stage" || fail "$NO_ROOM" "cannot write the files of slot $2"
   end_trial "$1" "$2"
-  systemctl daemon-reload
+  systemctl daemon-reload || fail 1 "systemd cannot reload its units"
 }

@@ -1,9 +1,18 @@
 # The system's own systemd runs the apps, each as a user of its own. `user.sh` says the same for a login without root.
-WHATEVER_USER=+ # in front of a command in a unit: not as the app's user, nor in its sandbox
-migration_sandbox() { sandbox_of "$1"; } # unit-file
-said_by() { echo "_SYSTEMD_UNIT=$1"; } # unit: the journal's field of what it said itself
 
-run_as() { # app unit folder word …: systemd-run, and wait; with the user of the app, its state and a folder in /run for now
+# In front of a command in a unit: not as the app's user, nor in its sandbox.
+# shellcheck disable=SC2034 # only migrate.sh uses it
+WHATEVER_USER=+
+
+# migration_sandbox UNIT-FILE: print the properties of a unit in which a migration runs, one a line.
+migration_sandbox() { sandbox_of "$1"; }
+
+# said_by UNIT: print the journal's field of what the unit's processes said.
+said_by() { echo "_SYSTEMD_UNIT=$1"; }
+
+# run_as APP UNIT FOLDER WORD…: run a program, with options of systemd-run before it, and wait: as the app's user, with
+# its state and a folder in /run for now. Returns what that ends with.
+run_as() {
   name=$1 unit=$2 folder=$1/$3
   shift 3
   systemd-run --wait --collect --unit="$unit" -p DynamicUser=yes -p "User=$name" -p "StateDirectory=$name" \

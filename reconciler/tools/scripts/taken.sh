@@ -1,48 +1,68 @@
-# Places that systemd hands to an app's user at its first start, whoever made them: a folder in /var/lib is even moved.
-taken() { # app: sets taken to those of them that are there and are not ours; "" once the app was accepted here, or adopted
+# Places that systemd hands to an app's user when it first starts, whoever made them. A folder in /var/lib is even moved.
+
+# find_taken APP: set taken to those of them that exist and are not ours. It is empty once the app was accepted here, or
+# adopted.
+find_taken() {
   taken=
   [ "$TRIAL_UNITS" = /run/systemd/system ] && [ ! -e "$STATE/$1/adopted" ] || return 0
-  [ "$1" != traefik ] || [ ! -e "$UNITS/traefik.service" ] || return 0 # that unit is judged, and what it has goes with it
-  for each in "$TRIAL_ENV/$1"/*.env; do [ ! -e "$each" ] || return 0; done # on trial: looked at before it started
+  # The unit of a Traefik that was set up by hand is judged, and what it has goes with it.
+  [ "$1" != traefik ] || [ ! -e "$UNITS/traefik.service" ] || return 0
+  # What is on trial was looked at before it started.
+  for file in "$TRIAL_ENV/$1"/*.env; do [ ! -e "$file" ] || return 0; done
   if [ -r "$STATE/$1/inventory" ]; then
-    while read -r digest file; do [ "$file" != "$UNITS/$1@.service" ] || return 0; done <"$STATE/$1/inventory"
+    while read -r _ file; do [ "$file" != "$UNITS/$1@.service" ] || return 0; done <"$STATE/$1/inventory"
   fi
-  take_stock "$1"
+  find_taken_folders "$1"
+  find_taken_names "$1"
 }
 
-free_to_take() { # app: in the moment before it is done
-  taken "$1"
+# check_free APP: fail if one of them is taken, in the moment before they are handed over.
+check_free() {
+  find_taken "$1"
   [ -z "$taken" ] || fail 1 "${taken# }, which is there and not reconcile's, would be given to the app"
 }
 
-take_stock() { # app
+# find_taken_folders APP: add the folders to taken.
+find_taken_folders() {
   if [ -L "/var/lib/$1" ]; then
-    # That is how an app of ours that was removed leaves its data; or it belongs to a unit that says so.
-    [ "$(readlink "/var/lib/$1")" = "private/$1" ] && ! claimed "$1" || taken="$taken /var/lib/$1"
+    # An app of ours that was removed leaves its data like this; or it belongs to a unit that says so.
+    [ "$(readlink "/var/lib/$1")" = "private/$1" ] && ! is_claimed "$1" || taken="$taken /var/lib/$1"
   else
-    for each in "/var/lib/$1" "/var/lib/private/$1"; do [ ! -e "$each" ] && [ ! -L "$each" ] || taken="$taken $each"; done
+    for path in "/var/lib/$1" "/var/lib/private/$1"; do is_missing "$path" || taken="$taken $path"; done
   fi
-  if [ -e "/run/$1" ] || [ -L "/run/$1" ]; then
-    { [ ! -L "/run/$1" ] && [ -d "/run/$1" ] && [ -O "/run/$1" ] && only_ours "/run/$1"; } || taken="$taken /run/$1"
-  fi
-  for each in /etc/passwd /etc/group; do
-    while IFS=: read -r name rest; do [ "$name" != "$1" ] || taken="$taken $each"; done <"$each"
-  done
-  [ -e "$STATE/$1" ] || for each in "$RELEASES/$1/releases" "$RELEASES/$1/slots"; do
-    [ ! -e "$each" ] && [ ! -L "$each" ] || taken="$taken $each"
+  is_missing "/run/$1" || is_our_runtime_folder "/run/$1" || taken="$taken /run/$1"
+  [ -e "$STATE/$1" ] || for path in "$RELEASES/$1/releases" "$RELEASES/$1/slots"; do
+    is_missing "$path" || taken="$taken $path"
   done
 }
 
-only_ours() { # folder in /run: nothing but what an instance, a migration or a command of an app has there
-  for each in "$1"/* "$1"/.[!.]*; do
-    case ${each##*/} in '*' | '.[!.]*' | [1-9]* | worker | migrate | exec) ;; *) return 1 ;; esac
+# find_taken_names APP: add the files that know a user or a group of this name to taken.
+find_taken_names() {
+  for path in /etc/passwd /etc/group; do
+    while IFS=: read -r name _; do [ "$name" != "$1" ] || taken="$taken $path"; done <"$path"
   done
 }
 
-claimed() { # app: a unit of this host, which is not ours, keeps its state there
-  for each in /etc /run /usr/local/lib /usr/lib /lib; do
-    grep -qsE "^ *StateDirectory *=(.* )?\"?$1([/: \"]|\$)" "$each/systemd/system"/*.service \
-      "$each/systemd/system"/*.service.d/*.conf && return
+# is_missing PATH: true if there is nothing, not even a link to nothing.
+is_missing() {
+  [ ! -e "$1" ] && [ ! -L "$1" ]
+}
+
+# is_our_runtime_folder PATH: true if it is a folder of root's with nothing but what an instance, a migration or a
+# command of an app has there.
+is_our_runtime_folder() {
+  # shellcheck disable=SC3067 # every shell of a system with systemd knows -O, and stat would be one more process
+  [ ! -L "$1" ] && [ -d "$1" ] && [ -O "$1" ] || return 1
+  for path in "$1"/* "$1"/.[!.]*; do
+    case ${path##*/} in '*' | '.[!.]*' | [1-9]* | worker | migrate | exec) ;; *) return 1 ;; esac
+  done
+}
+
+# is_claimed APP: true if a unit of this host that is not ours keeps its state in a folder of this name.
+is_claimed() {
+  for folder in /etc /run /usr/local/lib /usr/lib /lib; do
+    grep -qsE "^ *StateDirectory *=(.* )?\"?$1([/: \"]|\$)" "$folder/systemd/system"/*.service \
+      "$folder/systemd/system"/*.service.d/*.conf && return
   done
   return 1
 }

@@ -1,32 +1,58 @@
 # The login's own systemd runs the apps, in its name and below its home: there is no root here, and no sudo.
-refuse() { printf '%s\n%s\n' "$1" "$2" >&2; exit 79; } # what is in the way, and what to do about it
+
+# refuse WHAT NEXT-STEP: print what is in the way and what to do about it, and exit.
+refuse() {
+  printf '%s\n%s\n' "$1" "$2" >&2
+  exit 79
+}
+
 case $HOME in
-  /*[!A-Za-z0-9_.+@/-]* | [!/]* | '') refuse "the home of this login, '$HOME', fits into no unit file" "log in as a user with a plain one" ;;
+  /*[!A-Za-z0-9_.+@/-]* | [!/]* | '')
+    refuse "the home of this login, '$HOME', fits into no unit file" "log in as a user with a plain one"
+    ;;
 esac
 : "${XDG_RUNTIME_DIR:=/run/user/$(id -u)}"
 export XDG_RUNTIME_DIR
-TRIAL_UNITS=$XDG_RUNTIME_DIR/systemd/user TRIAL_ENV=$XDG_RUNTIME_DIR/reconcile # of an instance on trial, see prelude.sh
+# Of an instance on trial, see prelude.sh.
+# shellcheck disable=SC2034 # a script that stands alone does not use them
+TRIAL_UNITS=$XDG_RUNTIME_DIR/systemd/user TRIAL_ENV=$XDG_RUNTIME_DIR/reconcile
 
-for each; do # arguments that are folders below the home
-  case $each in '~/'*) each=$HOME/${each#??} ;; esac
+# Arguments that are folders below the home.
+for word; do
+  # shellcheck disable=SC2088 # this tilde was never expanded: it is what the fleet file says
+  case $word in '~/'*) word=$HOME/${word#??} ;; esac
   shift
-  set -- "$@" "$each"
+  set -- "$@" "$word"
 done
 
-WHATEVER_USER= # there is but one
-migration_sandbox() { :; } # what notes its end would be inside, too: a user's systemd lets nothing out
+# There is but one user.
+# shellcheck disable=SC2034 # only migrate.sh uses it
+WHATEVER_USER=
 
-at_home() { # stdin: lines of a unit, for which this systemd would put its own folders
+# migration_sandbox UNIT-FILE: print nothing. What notes its end would be inside, too: a user's systemd lets nothing out.
+# shellcheck disable=SC2329 # not every script needs it, here and below
+migration_sandbox() { :; }
+
+# at_home: print the lines of a unit on stdin with the folders that this systemd would put into them.
+at_home() {
   sed "s|%h|$HOME|g; s|%t|$XDG_RUNTIME_DIR|g; s|%S|$(state_home)|g"
 }
 
+# systemctl, journalctl WORD…: of this login's own systemd.
 systemctl() { command systemctl --user "$@"; }
+# shellcheck disable=SC2329
 journalctl() { command journalctl --user "$@"; }
 
-# By unit journald would not find what a process said that is gone by now: of a user's units it believes the kernel alone.
+# said_by UNIT: print the journal's field of what the unit's processes said. By unit journald would not find what a
+# process said that is gone by now: of a user's units it believes the kernel alone.
+# shellcheck disable=SC2329
 said_by() { echo "SYSLOG_IDENTIFIER=${1%.service}"; }
 
-run_as() { # Waits without --wait, which needs a D-Bus of the user: a oneshot's start is its end. Forgotten only after its end was told.
+# run_as APP UNIT FOLDER WORD…: run a program, with options of systemd-run before it, and wait: with the app's state and
+# a folder in /run for now. Returns 1. Without --wait, which needs a D-Bus of the user: a oneshot's start is its end. A
+# failed unit is forgotten only after its end was told.
+# shellcheck disable=SC2329
+run_as() {
   name=$1 unit=$2 folder=apps/$1/$3
   shift 3
   systemd-run --user --unit="$unit" -p "SyslogIdentifier=${unit%.service}" -p "StateDirectory=apps/$name" \
@@ -36,8 +62,10 @@ run_as() { # Waits without --wait, which needs a D-Bus of the user: a oneshot's 
   return 1
 }
 
-home_of() { echo "$(state_home)/apps/$1"; } # app: its state
+# home_of APP: print the folder of its state.
+home_of() { echo "$(state_home)/apps/$1"; }
 
-state_home() { # where this systemd puts it: since 254 below .local/state, before below .config
+# state_home: print where this systemd puts state: since 254 below .local/state, before below .config.
+state_home() {
   systemd-path user-state-private 2>/dev/null || systemd-path user-configuration
 }

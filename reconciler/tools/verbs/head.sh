@@ -7,15 +7,22 @@ umask 022
 ulimit -f unlimited 2>/dev/null
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C SYSTEMD_PAGER=cat SYSTEMD_COLORS=0
 REFUSED=77 OTHER=78 LONGEST=8388608
-refuse() { echo "reconcile-host: $1" >&2; exit $REFUSED; }
-only() { # characters text: what it may hold, as in a bracket
+refuse() {
+  echo "reconcile-host: $1" >&2
+  exit $REFUSED
+}
+
+# only: characters text: what it may hold, as in a bracket
+only() {
   case $2 in '') return 1 ;; *[!$1]*) return 1 ;; esac
 }
 short() { [ "${#1}" -le "$2" ]; }
 hex() { only 0-9a-f "$1" && [ "${#1}" = "$2" ]; }
 
 # Kinds of arguments, by the names that the scripts' signatures use.
-is_number() { only 0-9 "$1" && short "$1" 12 && case $1 in 0?*) return 1 ;; esac; }
+is_number() {
+  only 0-9 "$1" && short "$1" 12 && case $1 in 0?*) return 1 ;; esac
+}
 is_token() { [ "$1" = - ] || { only 0-9A-Za-z._- "$1" && short "$1" 128; }; }
 is_holder() { only 0-9A-Za-z@.:_- "$1" && short "$1" 255; }
 is_owner() { only 0-9A-Za-z._- "$1" && short "$1" 128; }
@@ -26,21 +33,35 @@ is_release() {
   only 0-9A-Za-z._+~- "$1" && short "$1" 77 && hex "${1##*-}" 12 &&
     case $1 in [!0-9A-Za-z]* | *..*) return 1 ;; *-*) ;; *) return 1 ;; esac
 }
-is_name() { # of a release, finished or not
+
+# is_name: of a release, finished or not
+is_name() {
   only 0-9A-Za-z._+~- "$1" && short "$1" 100 && case $1 in *..* | .[!0-9A-Za-z]* | [!.0-9A-Za-z]* | .) return 1 ;; esac
 }
 is_invocation() { [ -z "$1" ] || hex "$1" 32; }
-is_identity() { # release/env/unit, and the attempt
+
+# is_identity: release/env/unit, and the attempt
+is_identity() {
   only 0-9A-Za-z._+~/- "$1" && short "$1" 128 && case $1 in /* | */ | *//* | */*/*/*/*) return 1 ;; */*/*) ;; *) return 1 ;; esac
 }
 is_sha256() { hex "$1" 64; }
-is_top() { [ "$1" = . ] || is_name "$1"; } # the folder an archive unpacks to
-is_any_app() { app_shaped "$1"; } # also one that is gone
+
+# is_top: the folder an archive unpacks to
+is_top() { [ "$1" = . ] || is_name "$1"; }
+
+# is_any_app: also one that is gone
+is_any_app() { app_shaped "$1"; }
 is_text() { short "$1" 65536; }
 is_nothing() { [ "$1" = - ]; }
-is_node() { only 0-9A-Za-z_@.- "$1" && short "$1" 255 && case $1 in -*) return 1 ;; esac; }
-is_node_root() { is_release "${1##*/}" && [ "$1" = "$RELEASES/$app/releases/${1##*/}" ]; } # the folder of a release of this app
-is_word() { # app:slot,slot
+is_node() {
+  only 0-9A-Za-z_@.- "$1" && short "$1" 255 && case $1 in -*) return 1 ;; esac
+}
+
+# is_node_root: the folder of a release of this app
+is_node_root() { is_release "${1##*/}" && [ "$1" = "$RELEASES/$app/releases/${1##*/}" ]; }
+
+# is_word: app:slot,slot
+is_word() {
   case $1 in *:*:* | *,, | *:,*) return 1 ;; *:*) ;; *) return 1 ;; esac
   app_shaped "${1%%:*}" || return 1
   set -- "${1#*:}"
@@ -53,8 +74,12 @@ app_shaped() {
   only 0-9a-z_- "$1" && short "$1" 31 && case $1 in [!a-z]* | systemd*) return 1 ;; esac &&
     case " $TAKEN_NAMES " in *" $1 "*) [ "$1" = traefik ] ;; esac # Traefik is run as an app
 }
-is_app() { is_own_app "$1" && [ -d "$STATE/$1" ]; } # one of ours
-is_own_app() { # one that may be changed: ours, or one that nobody else has
+
+# is_app: one of ours
+is_app() { is_own_app "$1" && [ -d "$STATE/$1" ]; }
+
+# is_own_app: one that may be changed: ours, or one that nobody else has
+is_own_app() {
   app_shaped "$1" || return 1
   grep -q "^$1:" /etc/passwd /etc/group
   [ $? = 1 ] || refuse "$1 is a user or group of this host"
@@ -74,41 +99,64 @@ is_own_app() { # one that may be changed: ours, or one that nobody else has
 
 # What arrives on stdin. It is judged in a folder of root's own in memory, and handed on from there.
 BOX=
-take() { # the whole of stdin
+
+# take: the whole of stdin
+take() {
   BOX=$(mktemp -d /run/reconcile-host.XXXXXXXXXX) || refuse 'no room in /run'
-  trap 'rm -rf "$BOX"' EXIT
+  trap 'rm -rf "${BOX:?}"' EXIT
   trap 'exit 1' HUP INT TERM
   timeout 60 head -c $((LONGEST + 1)) >"$BOX/in" || refuse 'stdin did not come within a minute'
   [ "$(stat -c %s "$BOX/in")" -le $LONGEST ] || refuse 'stdin is too long'
 }
-hand_on() { # file
+
+# hand_on: file
+hand_on() {
   exec <"$1" || refuse 'stdin cannot be handed on'
-  rm -rf "$BOX"
+  rm -rf "${BOX:?}"
   trap - EXIT HUP INT TERM
 }
 stdin_none() { exec </dev/null; }
-stdin_upload() { :; } # judged by its script, as it is unpacked
-stdin_terminal() { :; } # nothing reads it but a program of the app's user
-stdin_reason() { take; sound_text "$BOX/in"; hand_on "$BOX/in"; }
-stdin_route() { take; sound_route "$BOX/in"; hand_on "$BOX/in"; }
-stdin_slot() { # env and unit, and what a node or Traefik needs besides
+
+# stdin_upload: judged by its script, as it is unpacked
+stdin_upload() { :; }
+
+# stdin_terminal: nothing reads it but a program of the app's user
+stdin_terminal() { :; }
+stdin_reason() {
+  take
+  sound_text "$BOX/in"
+  hand_on "$BOX/in"
+}
+stdin_route() {
+  take
+  sound_route "$BOX/in"
+  hand_on "$BOX/in"
+}
+
+# stdin_slot: env and unit, and what a node or Traefik needs besides
+stdin_slot() {
   take
   case $(tar -tf - <"$BOX/in" 2>/dev/null | sort | tr '\n' ' ') in
     'env epmd unit ') judged_tar env unit epmd ;;
     'certificate default env unit ')
       [ "$app" = traefik ] || refuse 'only Traefik has a certificate here'
-      judged_tar env unit certificate default ;;
+      judged_tar env unit certificate default
+      ;;
     *) judged_tar env unit ;;
   esac
 }
-stdin_tar() { # name …, each sound in its way; or `history`: files named after apps
+
+# stdin_tar: name …, each sound in its way; or `history`: files named after apps
+stdin_tar() {
   take
   judged_tar "$@"
 }
 judged_tar() {
   set -f
-  names=$(tar -tf - <"$BOX/in" 2>/dev/null) && kinds=$(tar -tvf - <"$BOX/in" 2>/dev/null) || refuse 'stdin is no tar'
+  names=$(tar -tf - <"$BOX/in" 2>/dev/null) || refuse 'stdin is no tar'
+  kinds=$(tar -tvf - <"$BOX/in" 2>/dev/null) || refuse 'stdin is no tar'
   if [ "$1" = history ]; then
+    # shellcheck disable=SC2086 # one word a name, since -f is set
     set -- $names
     for name; do app_shaped "$name" || refuse 'a file of the tar is named after no app'; done
   else
@@ -122,22 +170,31 @@ judged_tar() {
   mkdir "$BOX/out" || refuse 'no room in /run'
   for name; do
     (ulimit -f 32768 && exec tar -xOf - -- "$name" <"$BOX/in" >"$BOX/out/$name" 2>/dev/null) || refuse 'the tar cannot be read'
-    case $name in env) sound_env "$BOX/out/env" ;; unit) sound_unit "$BOX/out/unit" ;; route) sound_route "$BOX/out/route" ;;
-      epmd) sound_epmd "$BOX/out/epmd" ;; default) sound_default "$BOX/out/default" ;;
-      *) sound_text "$BOX/out/$name" ;; esac
+    case $name in
+      env) sound_env "$BOX/out/env" ;;
+      unit) sound_unit "$BOX/out/unit" ;;
+      route) sound_route "$BOX/out/route" ;;
+      epmd) sound_epmd "$BOX/out/epmd" ;;
+      default) sound_default "$BOX/out/default" ;;
+      *) sound_text "$BOX/out/$name" ;;
+    esac
   done
   tar -cf "$BOX/stdin" -C "$BOX/out" -T /dev/null -- "$@" || refuse 'no room in /run'
   hand_on "$BOX/stdin"
   set +f
 }
-no_byte_of() { # file, characters as in tr
+
+# no_byte_of: file, characters as in tr
+no_byte_of() {
   [ "$(tr -dc "$2" <"$1" | wc -c)" = 0 ]
 }
 sound_text() { no_byte_of "$1" '\000' || refuse 'stdin holds a NUL'; }
-sound_form() { # file form what: the whole file is of that form, line for line in this order
+
+# sound_form: file form what: the whole file is of that form, line for line in this order
+sound_form() {
   no_byte_of "$1" '\000-\011\013-\037\177-\377' || refuse "the $3 holds characters that it should not"
   form=$(printf '%s' "$2" | sed "s/@APP@/$app/g" | tr '\n' '\001')
-  [ -n "$form" ] && tr '\n' '\001' <"$1" | grep -qxE -e "$form" || refuse "the $3 is not of the form that this host takes"
+  { [ -n "$form" ] && tr '\n' '\001' <"$1" | grep -qxE -e "$form"; } || refuse "the $3 is not of the form that this host takes"
 }
 sound_epmd() { sound_form "$1" "$EPMD_FORM" 'unit of the port mapper'; }
 sound_default() { sound_form "$1" "$DEFAULT_FORM" 'default certificate file'; }
@@ -148,7 +205,7 @@ sound_env() {
   sound_text "$1"
   IFS= read -r first <"$1" # the scripts read the release from it
   case $first in '# reconcile '*) first=${first#'# reconcile '} ;; *) refuse 'the env does not say what it is of' ;; esac
-  is_identity "$first" && is_release "${first%%/*}" || refuse 'the env does not say what it is of'
+  { is_identity "$first" && is_release "${first%%/*}"; } || refuse 'the env does not say what it is of'
   [ "$(tail -c 1 "$1")" = '' ] || refuse 'the env is not of the form that this host takes: its last line does not end'
   LC_ALL=C awk -v taken=" $TAKEN_KEYS RECONCILE_INSTANCE " -v instance="RECONCILE_INSTANCE=\"$first\"" '
     NR == 1 || (!begun && /^# key [A-Za-z_][A-Za-z0-9_]* [0-9a-z]+$/) {next}
@@ -187,23 +244,31 @@ sound_unit() {
     may_be_written "$each" || refuse "an app may not write to $each here: only root allows it"
   done
 }
-may_be_written() { # path: below a folder for data, and not where root's own programs keep theirs
+
+# may_be_written: path: below a folder for data, and not where root's own programs keep theirs
+may_be_written() {
   case $1 in *..* | */./* | *//*) return 1 ;; esac
-  for folder in "$RELEASES" "$ENV" "$UNITS" "$STATE" "$ROUTES"; do case "$1/ $folder/" in "$folder/"* | *" $1/"*) return 1 ;; esac; done
+  for folder in "$RELEASES" "$ENV" "$UNITS" "$STATE" "$ROUTES"; do
+    case "$1/ $folder/" in "$folder/"* | *" $1/"*) return 1 ;; esac
+  done
   case $1 in
     /var/lib/reconcile* | /var/lib/dpkg* | /var/lib/apt* | /var/lib/systemd* | /var/lib/private* | /var/lib/sudo*) return 1 ;;
     /var/lib/?* | /var/cache/?* | /var/log/?* | /var/spool/?* | /mnt/?* | /media/?* | /data | /data/?* | /opt/?*) ;;
     *) return 1 ;;
   esac
 }
-sound_route() { # Traefik would run what stands in double braces
+
+# sound_route: Traefik would run what stands in double braces
+sound_route() {
   if grep -qF '{{' "$1"; then refuse 'the route holds {{'; fi
   sound_form "$1" "$ROUTE_FORM" route
   ! grep -qiE '^ *entryPoints: \["traefik"\]' "$1" || refuse 'the route is on the entry point of the API of Traefik itself'
 }
 
 # What an argument is called in a message: its place and its kind.
-arg() { # kind value, or several kinds joined by |
+
+# arg: kind value, or several kinds joined by |
+arg() {
   IFS='|'
   for kind in $1; do
     unset IFS
@@ -213,7 +278,9 @@ arg() { # kind value, or several kinds joined by |
   refuse "an argument is not a sound ${1#own_}"
 }
 same() { [ "$1" = "$2" ] || refuse "where things lie on this host ($1) is not what was asked for: run reconcile bootstrap"; }
-choice() { # value, words
+
+# choice: value, words
+choice() {
   value=$1
   shift
   for each; do [ "$value" != "$each" ] || return 0; done
@@ -221,12 +288,16 @@ choice() { # value, words
   refuse "an argument is none of: $*"
 }
 count() { [ "$1" = "$2" ] || refuse 'the number of arguments is wrong'; }
-every() { # kind value …
+
+# every: kind value …
+every() {
   kind=$1
   shift
   for each; do arg "$kind" "$each"; done
 }
-lease() { # the eleven arguments of the prelude
+
+# lease: the eleven arguments of the prelude
+lease() {
   same "$RELEASES" "$1" && same "$ENV" "$2" && same "$UNITS" "$3" && same "$STATE" "$4" && same "$ROUTES" "$5"
   arg token "$6"
   arg number "$7"

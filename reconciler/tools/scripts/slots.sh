@@ -1,0 +1,196 @@
+# The slots of an app: the files that make an instance, on trial and on disk; starting and stopping it.
+
+# check_invocation APP SLOT INVOCATION: fail with STALE unless this very run of the slot is still the last one.
+check_invocation() {
+  invocation=$(invocation_of "$1" "$2") || fail 1 "systemd does not tell what runs in slot $2"
+  [ "$invocation" = "$3" ] || fail "$STALE" "slot $2 was started anew meanwhile"
+}
+
+# invocation_of APP SLOT: print systemd's name for the last run of the slot, or nothing. Returns 1.
+invocation_of() {
+  systemctl show -P InvocationID "$1@$2.service"
+}
+
+# check_active APP SLOT: fail with STALE unless the slot is running.
+check_active() {
+  systemctl is-active --quiet "$1@$2.service" || fail "$STALE" "slot $2 is not running any more"
+}
+
+# check_release APP RELEASE: fail with STALE unless the release is here.
+check_release() {
+  [ -d "$RELEASES/$1/releases/$2" ] || fail "$STALE" "release $2 is not on this host"
+}
+
+# fit_pauses UNIT-FILE: give it one pause for all restarts if this systemd is older than 254, which cannot make them
+# grow and warns of such lines at each reload. Returns 1.
+fit_pauses() {
+  version=$(systemctl --version) || return 1
+  version=${version#systemd }
+  version=${version%%[!0-9]*}
+  [ "${version:-0}" -ge 254 ] || sed -i 's/^RestartSec=.*/RestartSec=5/; /^Restart\(Steps\|MaxDelaySec\)=/d' "$1"
+}
+
+FAILS_FAST='s/^StartLimitIntervalSec=.*/StartLimitIntervalSec=120/; s/^RestartSec=.*/RestartSec=1/'
+
+# write_trial APP SLOT RELEASE STAGE: write the files of an instance on trial, where a reboot forgets them. Returns 1.
+write_trial() {
+  check_release "$1" "$3"
+  mkdir -p "$TRIAL_ENV/$1" "$TRIAL_UNITS" && chmod 0700 "$TRIAL_ENV" "$TRIAL_ENV/$1" && fit_pauses "$4/unit" &&
+    sed "s|^\(EnvironmentFile=\).*/%i.env|\1$TRIAL_ENV/$1/%i.env|; s|/$1/slots/%i|/$1/releases/$3|; $FAILS_FAST" \
+      "$4/unit" >"$TRIAL_UNITS/.$1@$2.new" &&
+    chmod 0600 "$4/env" && cp "$4/unit" "$TRIAL_ENV/$1/$2.unit" && cp -p "$4/env" "$TRIAL_ENV/$1/.$2.new" &&
+    mv -T "$TRIAL_ENV/$1/.$2.new" "$TRIAL_ENV/$1/$2.env" && mv -T "$TRIAL_UNITS/.$1@$2.new" "$TRIAL_UNITS/$1@$2.service" &&
+    write_shared_files "$1" "$3" "$4" && rm -rf "${4:?}"
+}
+
+# write_shared_files APP RELEASE STAGE: write what belongs to the whole host and this app needs: Traefik's certificate,
+# the port mapper. After the unit: a port mapper that no unit names is taken away. Returns 1 or fails.
+write_shared_files() {
+  if [ -e "$3/certificate" ]; then write_certificate "$1" "$3" || return 1; fi
+  if [ -e "$3/epmd" ]; then put_epmd "$1" "$3" "$RELEASES/$1/releases/$2" || exit; fi
+}
+
+# release_on_trial APP SLOT: print the release that is on trial in the slot, or nothing. Returns 1.
+release_on_trial() {
+  [ ! -e "$TRIAL_ENV/$1/$2.env" ] || sed -n '1s|^# reconcile \([^/]*\)/.*|\1|p' "$TRIAL_ENV/$1/$2.env"
+}
+
+# accept APP SLOT: an instance on trial is proven. Write its files to disk, so that a reboot brings it back, or fail.
+accept() {
+  if [ ! -e "$TRIAL_ENV/$1/$2.env" ]; then
+    end_trial "$1" "$2" # of which only a part was taken away
+    return
+  fi
+  release=$(release_on_trial "$1" "$2") && [ -n "$release" ] || fail 1 "the env file of slot $2 does not name its release"
+  stage=${ENV:?}/${1:?}/.stage
+  {
+    rm -rf "${stage:?}" && mkdir -m 0700 "$stage" &&
+      cp "$TRIAL_ENV/$1/$2.unit" "$stage/unit" && cp "$TRIAL_ENV/$1/$2.env" "$stage/env" &&
+      write_slot "$1" "$2" "$release" "$stage"
+  } || fail "$NO_ROOM" "cannot write the files of slot $2"
+  end_trial "$1" "$2"
+}
+
+# end_trial APP SLOT: take the files of the trial away, or fail. In this order, so that no unit is left without its env.
+end_trial() {
+  [ -e "$TRIAL_ENV/$1/$2.env" ] || [ -e "$TRIAL_ENV/$1/$2.unit" ] || [ -e "$TRIAL_UNITS/$1@$2.service" ] || return 0
+  {
+    rm -f "$TRIAL_UNITS/$1@$2.service" && systemctl daemon-reload && rm -f "$TRIAL_ENV/$1/$2.env" &&
+      rm -f "$TRIAL_ENV/$1/$2.unit"
+  } || fail 1 "cannot end the trial of slot $2"
+}
+
+# write_slot APP SLOT RELEASE STAGE: write the files of a slot to disk: the unit's template, the env, the link to the
+# release. Returns 1, and then it may have written some of them.
+write_slot() {
+  check_release "$1" "$3"
+  fit_pauses "$4/unit" && publish "$1" "$4/unit" "$UNITS/$1@.service" 0644 && publish "$1" "$4/env" "$ENV/$1/$2.env" 0600 &&
+    link_slot "$1" "$2" "$3" && write_shared_files "$1" "$3" "$4" && rm -rf "${4:?}"
+}
+
+# link_slot APP SLOT RELEASE: point the slot's link at the release. Returns 1.
+link_slot() {
+  rm -f "$RELEASES/$1/slots/.$2.new" && ln -s "../releases/$3" "$RELEASES/$1/slots/.$2.new" &&
+    mv -T "$RELEASES/$1/slots/.$2.new" "$RELEASES/$1/slots/$2"
+}
+
+# note_served APP SLOT: the slot serves now: its release counts as the newest of all. Returns 1.
+note_served() {
+  release=$(readlink "$RELEASES/$1/slots/$2") && touch "$RELEASES/$1/releases/${release##*/}"
+}
+
+# is_needed APP RELEASE: true if a slot runs the release, or would, or if that cannot be read.
+is_needed() {
+  for link in "$RELEASES/$1/slots"/*; do
+    [ -L "$link" ] || continue
+    target=$(readlink "$link") && [ "$target" != "../releases/$2" ] || return 0
+  done
+  for slot in "$TRIAL_ENV/$1"/*.env; do
+    slot=${slot##*/} slot=${slot%.env}
+    on_trial=$(release_on_trial "$1" "$slot") && [ "$on_trial" != "$2" ] || return 0
+  done
+  return 1
+}
+
+# age_release APP RELEASE: a release that failed here, and that no slot needs, is the first to be pruned. Returns 1.
+age_release() {
+  ! is_needed "$1" "$2" && [ -d "$RELEASES/$1/releases/$2" ] || return 0
+  touch -d @1 "$RELEASES/$1/releases/$2"
+}
+
+# enable_slot APP SLOT: start it at the next boot. systemd reads that from disk: a reload would take 0.2 s. Returns 1.
+enable_slot() {
+  systemctl enable --quiet --no-reload "$1@$2.service"
+}
+
+# started_at APP SLOT: print when its files were written, in seconds: that is, when it was started.
+started_at() {
+  stat -c %Y "$TRIAL_ENV/$1/$2.env" 2>/dev/null || stat -c %Y "$RELEASES/$1/slots/$2" 2>/dev/null || echo 0
+}
+
+# start_slot start|restart APP SLOT INVOCATION: start the slot. If systemd tried and the instance failed, its log is
+# printed, and the look tells the rest. Fails if there was no new run after INVOCATION.
+start_slot() {
+  systemctl reset-failed "$2@$3.service" 2>/dev/null
+  ! systemctl "$1" "$2@$3.service" || return 0
+  print_log "$2@$3.service" "$(started_at "$2" "$3")"
+  invocation=$(invocation_of "$2" "$3") || invocation=
+  [ -n "$invocation" ] && [ "$invocation" != "$4" ] || fail 1 "systemd did not start slot $3"
+}
+
+# print_log UNIT SECONDS: print the part "log": what its processes said since then, or else what systemd said of it.
+print_log() {
+  journalctl --sync 2>/dev/null
+  # With --since systemd 252 takes -n for the first lines, not the last.
+  lines=$(journalctl --no-pager -o cat --since "@$2" "$(said_by "$1")" 2>/dev/null | tail -n 15)
+  [ -n "$lines" ] || lines=$(journalctl --no-pager -o cat -n 15 --since "@$2" -u "$1" 2>/dev/null) ||
+    lines='its journal cannot be read by this login'
+  case $lines in *'at step USER spawning'* | *'at step NAMESPACE spawning'*)
+    lines="$lines
+(a host that refuses user namespaces can do without: sandbox: {shared_users: true})"
+    ;;
+  esac
+  part log - "$(printf '%s\n' "$lines" | cut -b 1-4000)"
+}
+
+# clear_slot APP SLOT: the slot is not enabled, does not run and has no files any more. Or it fails.
+clear_slot() {
+  # Where its template is gone, systemctl finds nothing to disable.
+  systemctl disable --quiet "$1@$2.service" 2>/dev/null || rm -f "$UNITS"/*.wants/"$1@$2.service" ||
+    fail 1 "cannot disable slot $2"
+  stop_unit "$1@$2.service" || fail 1 "cannot stop slot $2"
+  systemctl reset-failed "$1@$2.service" 2>/dev/null
+  end_trial "$1" "$2"
+  { rm -f "$ENV/$1/$2.env" "$RELEASES/$1/slots/$2" "$RELEASES/$1/slots/.$2.new" && forget "$1" "$ENV/$1/$2.env"; } ||
+    fail "$NO_ROOM" "cannot take away the files of slot $2"
+}
+
+# stop_unit UNIT: stop it. It may take longer than a lease lasts, so the lease is renewed meanwhile. Returns 1.
+stop_unit() {
+  systemctl stop "$1" 2>/dev/null &
+  stopping=$! waits=0
+  while kill -0 "$stopping" 2>/dev/null; do
+    sleep 0.05
+    waits=$((waits + 1))
+    [ $((waits % 100)) != 0 ] || take_lease
+  done
+  wait "$stopping" || has_ended "$1"
+}
+
+# has_ended UNIT: true if nothing of it runs, as of one that systemd does not know.
+has_ended() {
+  state=$(systemctl show -P ActiveState "$1") || return 1
+  case $state in inactive | failed) ;; *) return 1 ;; esac
+}
+
+# is_listening HEX-PORT: true if a program listens on the port, which has four hexadecimal digits.
+is_listening() {
+  cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep -q "^ *[0-9]*: [0-9A-F]*:$1 [0-9A-F]*:0000 0A"
+}
+
+# step_aside UNIT PORT: the unit lets go of its ports at once, and ends when its open requests have. Returns 1.
+step_aside() {
+  systemctl stop --no-block "$1" || return 1
+  port=$(printf '%04X' "$2") deadline=$(($(date +%s) + 5))
+  while is_listening "$port" && [ "$(date +%s)" -lt "$deadline" ]; do sleep 0.02; done
+}
