@@ -11,18 +11,18 @@ static=${1:-traefik.yml}
 /usr/local/bin/traefik version >/dev/null
 
 id -u traefik >/dev/null 2>&1 ||
-    useradd --system --user-group --no-create-home --home-dir /var/lib/traefik --shell /usr/sbin/nologin traefik
+  useradd --system --user-group --no-create-home --home-dir /var/lib/traefik --shell /usr/sbin/nologin traefik
 install -d -m 0755 /etc/traefik /etc/traefik/dynamic
 install -m 0644 "$static" /etc/traefik/traefik.yml
 install -m 0644 traefik.service /etc/systemd/system/traefik.service
 
 if [ ! -s /etc/traefik/default.key ]; then
-    umask 077
-    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3650 -subj /CN=default \
-        -keyout /etc/traefik/default.key -out /etc/traefik/default.pem 2>/dev/null
-    chgrp traefik /etc/traefik/default.key
-    chmod 0640 /etc/traefik/default.key
-    chmod 0644 /etc/traefik/default.pem
+  umask 077
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3650 -subj /CN=default \
+    -keyout /etc/traefik/default.key -out /etc/traefik/default.pem 2>/dev/null
+  chgrp traefik /etc/traefik/default.key
+  chmod 0640 /etc/traefik/default.key
+  chmod 0644 /etc/traefik/default.pem
 fi
 install -m 0644 default-certificate.yml /etc/traefik/dynamic/00-default-certificate.yml
 
