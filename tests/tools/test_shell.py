@@ -122,12 +122,19 @@ def test_no_path_that_is_removed_with_all_below_can_be_of_an_empty_variable(path
 # --- what is sent is the same program
 
 
-@pytest.mark.parametrize("scope", SCOPES)
-def test_what_a_host_is_sent_is_the_program_that_is_read_here(scope: Scope) -> None:
+@pytest.mark.parametrize("path", PACKAGED, ids=lambda path: path.stem)
+def test_a_host_is_sent_the_program_that_is_read_here(path: Path) -> None:
     """Without comments and indentation shfmt reads the same syntax, but for the indentation of awk programs."""
-    for name, text, sent in joined(scope):
-        assert syntax(sent) == syntax(text), name
-        assert not re.search(r"^(\s|#)", sent, re.MULTILINE), name
+    text = path.read_text()
+
+    assert syntax(strip(text)) == syntax(text)
+
+
+def test_a_host_is_sent_neither_comments_nor_indentation() -> None:
+    for scope in SCOPES:
+        for name, text, sent in joined(scope):
+            assert sent == strip(text), name
+            assert not re.search(r"^(\s|#)", sent, re.MULTILINE), name
 
 
 def test_an_indentation_that_counts_would_be_noticed() -> None:
