@@ -5,7 +5,7 @@ from __future__ import annotations
 from reconciler.tools.rendering import package_text
 
 LOOK_ALONE = 'ONLY=$1 TREES=yes\nshift\nlook "$@"\n'
-LOOKING = ("prelude", "taken", "look")  # what a look is made of
+LOOKING = ("prelude", "taken", "running", "look")  # what a look is made of
 CHANGING = ("inventory", "slots", "routes", "epmd")  # what every action shares, beside a look
 
 _RELEASE, _SANDBOX = {"install", "fetch"}, {"exec", "exec_user", "node", "migrate"}  # they share release.sh, sandbox.sh

@@ -3,8 +3,8 @@
 # app can make longer is bounded: its processes, their descriptors and environments cost the other apps nothing.
 # A process more costs a host a millisecond or two, at each action: what the shell can do itself, it does.
 #
-# Words are split where they are not quoted: they are names of apps and slots, numbers, and words of systemd and /proc.
-LONGEST_PART=262144 MOST_SLOTS=32 MOST_PROCESSES=64 SEARCH_SECONDS=1
+# Words are split where they are not quoted: they are names of apps and slots, of releases and of files.
+LONGEST_PART=262144 MOST_SLOTS=32
 
 # part KIND NAME TEXT: print a part.
 part() {
@@ -161,168 +161,6 @@ look_trees() {
   done
 }
 
-# look_units: read what systemctl shows, each unit ended by an empty line, and print what each does, in ten words, and
-# its processes, in three.
-look_units() {
-  while IFS='=' read -r key value; do
-    case $key in
-      Id) id=$value ;;
-      ActiveState) state=$value ;;
-      Job) job=$value ;;
-      MainPID) pid=$value ;;
-      NRestarts) restarts=$value ;;
-      InvocationID) invocation=$value ;;
-      ControlGroup) group=$value ;;
-      ExecMainStatus) status=$value ;;
-      Result) result=$value ;;
-      ActiveEnterTimestamp) since=$value ;;
-      '')
-        # shellcheck disable=SC2086 # the words of a time
-        [ -z "$id" ] || look_unit $since
-        id='' state='' job='' pid='' restarts='' invocation='' group='' status='' result='' since=''
-        ;;
-    esac
-  done
-}
-
-# look_unit WORD…: print the unit that look_units has read. The words are those of a time: they become one.
-look_unit() {
-  IFS=_
-  since=$*
-  unset IFS
-  echo "unit $id ${state:--} ${job:--} ${pid:--} ${restarts:--} ${invocation:--} ${status:--} ${result:--} ${since:--}"
-  [ "${pid:-0}" -gt 0 ] || return 0
-  echo "process $id $pid"
-  seen=1
-  for file in "/sys/fs/cgroup$group/cgroup.procs" "/sys/fs/cgroup/systemd$group/cgroup.procs"; do
-    [ -r "$file" ] || continue
-    while read -r member; do
-      [ "$seen" -lt "$MOST_PROCESSES" ] || break
-      [ "$member" = "$pid" ] || {
-        echo "process $id $member"
-        seen=$((seen + 1))
-      }
-    done <"$file"
-    break
-  done 2>/dev/null # a process, or all of them, may be gone by now
-}
-
-# look_ports PORT…: print "listen PORT INODE USER KIND" and "open PORT COUNT". What Traefik sends to 127.0.0.1 reaches a
-# socket of that address first (0), then one of all addresses (1), then one of all of IPv6 (2). A few of each kind are
-# shown of each user, so that no user can hide the listener of another behind his own.
-look_ports() {
-  tables=/proc/net/tcp
-  [ ! -r /proc/net/tcp6 ] || tables="$tables /proc/net/tcp6"
-  # shellcheck disable=SC2086 # one or two files
-  awk -v ports="$*" 'BEGIN {n=split(ports,list," "); for (i=1; i<=n; i++) ours[sprintf("%04X",list[i])]=list[i]}
-    BEGIN {nothing="00000000000000000000000000000000"; mapped="0000000000000000FFFF0000"
-      kinds["0100007F"]=kinds[mapped "0100007F"]=0; kinds["00000000"]=kinds[mapped "00000000"]=1; kinds[nothing]=2}
-    {n=split($2,local,":"); port=local[n]; kind=local[1] in kinds ? kinds[local[1]] : 3}
-    port in ours && $4=="0A" && heard[port,$8,kind]++ < 8 {print "listen", ours[port], $10, $8, kind}
-    port in ours && $4=="01" {open[port]++}
-    END {for (port in open) print "open", ours[port], open[port]}' $tables 2>/dev/null
-}
-
-# look_sockets WORD…: print who listens: "socket /proc/PID/fd socket:[INODE]". The words are those of look_ports, then of
-# look_units, with - between.
-look_sockets() {
-  names='' ports='' mains='' others=''
-  while [ "$1" != - ]; do
-    case $1 in
-      listen) names="$names -o -lname socket:[[]$3]" ports="$ports$2 $3 " && shift 5 ;;
-      *) shift 3 ;;
-    esac
-  done
-  [ -n "$names" ] || return 0
-  shift
-  while [ $# -gt 2 ]; do
-    case $1 in
-      unit) last='' && shift 10 ;;
-      *)
-        if [ "$2" = "$last" ]; then others="$others$2 $3 "; else mains="$mains /proc/$3/fd"; fi
-        last=$2
-        shift 3
-        ;;
-    esac
-  done
-  [ -z "$mains" ] || search_mains
-}
-
-# search_mains: print which main process has each socket of look_sockets, most often that. Where it is none of them,
-# another process of its unit has it: a search that may take long.
-search_mains() {
-  # shellcheck disable=SC2086 # folders and words of find
-  held=$(timeout -k 1 5 find $mains '(' -false $names ')' -printf 'socket %h %l\n' 2>/dev/null | awk '!seen[$0]++')
-  [ -z "$held" ] || printf '%s\n' "$held"
-  # shellcheck disable=SC2086 # two words for each port
-  set -- $ports
-  while [ $# -gt 1 ]; do
-    # shellcheck disable=SC2086 # two words for each process
-    case $held in *"socket:[$2]"*) ;; *) search_socket "$1" "$2" $others & ;; esac
-    shift 2
-  done
-  wait
-}
-
-# search_socket PORT INODE WORD…: print which of these processes has the socket. Two words, unit and PID, for each that
-# is not the first of its unit.
-search_socket() {
-  port=$1 inode=$2 folders=''
-  shift 2
-  while [ $# -gt 1 ]; do
-    case $1 in *"@$port.service") folders="$folders /proc/$2/fd" ;; esac
-    shift 2
-  done
-  # shellcheck disable=SC2086 # several folders
-  [ -z "$folders" ] ||
-    timeout -k 1 "$SEARCH_SECONDS" find $folders -lname "socket:[[]$inode]" -printf 'socket %h %l\n' -quit 2>/dev/null
-}
-
-# look_users SOCKETS WORD…: print "user NUMBER FOLDER" of each app of ours, which tells whose a socket is that is not
-# among SOCKETS, if there is one. The words are those of look_ports.
-look_users() {
-  sockets=$1 unknown=no
-  shift
-  while [ $# -gt 2 ]; do
-    case $1 in
-      listen)
-        case $sockets in *"socket:[$3]"*) ;; *) unknown=yes ;; esac
-        shift 5
-        ;;
-      *) shift 3 ;;
-    esac
-  done
-  [ $unknown = yes ] || return 0
-  set +f
-  set --
-  for folder in "$STATE"/*/; do
-    app=${folder%/} app=${app##*/}
-    ! is_app_name "$app" || [ ! -d "/var/lib/private/$app" ] || set -- "$@" "/var/lib/private/$app"
-  done
-  [ $# = 0 ] || stat -c 'user %u %n' "$@" 2>/dev/null
-}
-
-# look_processes WORD…: print what the first process of each unit was started with, and what memory all have. The words
-# are those of look_units.
-look_processes() {
-  environs='' statuses='' last=''
-  while [ $# -gt 2 ]; do
-    case $1 in
-      unit) last='' && shift 10 ;;
-      *)
-        [ "$2" = "$last" ] || environs="$environs /proc/$3/environ"
-        last=$2 statuses="$statuses /proc/$3/status"
-        shift 3
-        ;;
-    esac
-  done
-  [ -n "$environs" ] || return 0
-  # shellcheck disable=SC2086 # several files
-  grep -szaH -m 1 '^RECONCILE_INSTANCE=' $environs | tr '\n\0' ' \n' | cut -b 1-300
-  # shellcheck disable=SC2086 # several files
-  grep -sH '^VmRSS:' $statuses
-}
-
 # look WORD…: print all parts of these apps and, unless ONLY is yes, of every other app of ours.
 look() {
   part host - "$(look_host)"
@@ -360,18 +198,4 @@ note_units_and_files() {
     set -- "$@" "$ROUTES/00-certificate.yml" "$UNITS/traefik.service"
   fi
   for file; do [ ! -f "$file" ] || files="$files $file"; done
-}
-
-# look_running: print what runs of units, and who listens on the ports in numbers. Nothing of it is a pattern of files.
-# shellcheck disable=SC2086 # several units and ports, and words that these functions print
-look_running() {
-  show=$(systemctl show --no-pager -p Id,ActiveState,Job,MainPID,NRestarts,InvocationID,ControlGroup,ActiveEnterTimestamp,ExecMainStatus,Result $units)
-  units=$(printf '%s\n\n' "$show" | look_units)
-  part units - "$units"
-  ports=$([ -z "$numbers" ] || look_ports $numbers)
-  sockets=$(look_sockets $ports - $units)
-  part processes - "$ports
-$sockets
-$(look_users "$sockets" $ports)
-$(look_processes $units)"
 }
