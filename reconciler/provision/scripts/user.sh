@@ -1,4 +1,4 @@
-# user; stdin: the lines for its authorized_keys. What lies in its home is touched as that user: it may have planted a link.
+# user; stdin: the lines for its authorized_keys. Only that user's rights touch files in its home: it may have planted a link.
 set -e
 id -u "$1" >/dev/null 2>&1 || useradd --create-home --user-group --shell /bin/sh --comment 'deploys by reconcile' "$1"
 usermod --password '*' --shell /bin/sh "$1" # no password fits; unlike !, sshd lets its keys in

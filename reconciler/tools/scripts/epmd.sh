@@ -1,7 +1,7 @@
 # The port mapper of Elixir nodes: one for all apps of the host. It is copied out of a release, since releases go.
 EPMD=reconcile-epmd.service
 
-# lock_epmd: nobody else changes the port mapper until this subshell ends. Or it fails.
+# lock_epmd: keep other scripts from changing the port mapper until this subshell ends. Fails.
 lock_epmd() {
   exec 7>>"$STATE/epmd.lock"
   flock -w 30 7 || fail 1 "cannot lock $STATE/epmd.lock"

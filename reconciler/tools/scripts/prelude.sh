@@ -73,7 +73,7 @@ write_lease() {
     mv -T "$STATE/lease.new" "$STATE/lease"
 }
 
-# lock_lease: nobody else reads or writes the lease until file 8 is closed. Fails with LOCKED.
+# lock_lease: keep other scripts from reading and writing the lease until file 8 is closed. Fails with LOCKED.
 lock_lease() {
   exec 8>>"$STATE/lease.lock"
   flock -w 30 8 || fail "$LOCKED" "the lease of this host cannot be had"

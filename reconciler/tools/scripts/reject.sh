@@ -8,7 +8,7 @@ change() {
   on_trial=$(release_on_trial "$app" "$slot") || fail 1 "cannot read below $TRIAL_ENV"
   [ -n "$on_trial" ] || ! is_routed "$app" "$slot" || fail "$STALE" "the route names slot $slot"
   quarantine "$app" || fail "$NO_ROOM" "cannot write below $STATE"
-  systemctl kill -s KILL "$unit" 2>/dev/null # nobody is served by it: no need to wait
+  systemctl kill -s KILL "$unit" 2>/dev/null # no visitor is served by it: no need to wait
   if [ -z "$on_trial" ] || [ ! -e "$ENV/$app/$slot.env" ]; then
     clear_slot "$app" "$slot"
     bring_back "$5"

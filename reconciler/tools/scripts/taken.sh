@@ -1,4 +1,5 @@
-# Places that systemd hands to an app's user when it first starts, whoever made them. A folder in /var/lib is even moved.
+# Places that systemd gives to an app's user at the first start, even if another program made them. It even moves a folder
+# in /var/lib.
 
 # find_taken APP: set taken to those of them that exist and are not ours. It is empty once the app was accepted here, or
 # adopted.

@@ -50,7 +50,7 @@ said_by() { echo "SYSLOG_IDENTIFIER=${1%.service}"; }
 
 # run_as APP UNIT FOLDER WORD…: run a program, with options of systemd-run before it, and wait: with the app's state and
 # a folder in /run for now. Returns 1. Without --wait, which needs a D-Bus of the user: a oneshot's start is its end. A
-# failed unit is forgotten only after its end was told.
+# failed unit is reset only after its end was printed.
 # shellcheck disable=SC2329
 run_as() {
   name=$1 unit=$2 folder=apps/$1/$3

@@ -1,25 +1,35 @@
-# The guard of reconcile-host. Whoever may run it by sudo, and nothing else, chooses arguments and stdin freely: all of
-# them are judged here, before the script of the verb sees any. What is not known to be harmless is refused, and a
-# question that could not be asked counts as answered with no.
-# arguments: digest of the scripts, verb, then those of the verb's script, the folders included
+# The guard of reconcile-host. A user who may run only this program by sudo chooses its arguments and stdin freely. The
+# guard judges all of them before the script of the verb sees any. It refuses what is not known to be harmless, and a
+# check that cannot be made counts as failed.
+#
+# Arguments: digest of the scripts, verb, then those of the verb's script, the folders included.
+#
+# A function that judges something returns 0 if it is sound, and otherwise returns 1 or refuses it.
 cd / || exit 1
 umask 022
 ulimit -f unlimited 2>/dev/null
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C SYSTEMD_PAGER=cat SYSTEMD_COLORS=0
 REFUSED=77 OTHER=78 LONGEST=8388608
+
+# refuse REASON: print the reason and exit with REFUSED.
 refuse() {
   echo "reconcile-host: $1" >&2
   exit $REFUSED
 }
 
-# only: characters text: what it may hold, as in a bracket
+# only CHARACTERS TEXT: true if the text is not empty and has only these characters, written as in a bracket.
 only() {
   case $2 in '') return 1 ;; *[!$1]*) return 1 ;; esac
 }
+
+# short TEXT LENGTH: true if the text is not longer.
 short() { [ "${#1}" -le "$2" ]; }
+
+# hex TEXT LENGTH: true if it is a hexadecimal number of so many digits.
 hex() { only 0-9a-f "$1" && [ "${#1}" = "$2" ]; }
 
-# Kinds of arguments, by the names that the scripts' signatures use.
+# is_KIND TEXT: true if an argument is of this kind. The scripts' signatures name the kinds.
+
 is_number() {
   only 0-9 "$1" && short "$1" 12 && case $1 in 0?*) return 1 ;; esac
 }
@@ -34,22 +44,22 @@ is_release() {
     case $1 in [!0-9A-Za-z]* | *..*) return 1 ;; *-*) ;; *) return 1 ;; esac
 }
 
-# is_name: of a release, finished or not
+# is_name TEXT: the name of a release, finished or not.
 is_name() {
   only 0-9A-Za-z._+~- "$1" && short "$1" 100 && case $1 in *..* | .[!0-9A-Za-z]* | [!.0-9A-Za-z]* | .) return 1 ;; esac
 }
 is_invocation() { [ -z "$1" ] || hex "$1" 32; }
 
-# is_identity: release/env/unit, and the attempt
+# is_identity TEXT: release/env/unit, and perhaps the attempt.
 is_identity() {
   only 0-9A-Za-z._+~/- "$1" && short "$1" 128 && case $1 in /* | */ | *//* | */*/*/*/*) return 1 ;; */*/*) ;; *) return 1 ;; esac
 }
 is_sha256() { hex "$1" 64; }
 
-# is_top: the folder an archive unpacks to
+# is_top TEXT: the folder to which an archive unpacks.
 is_top() { [ "$1" = . ] || is_name "$1"; }
 
-# is_any_app: also one that is gone
+# is_any_app TEXT: also an app that was removed.
 is_any_app() { app_shaped "$1"; }
 is_text() { short "$1" 65536; }
 is_nothing() { [ "$1" = - ]; }
@@ -57,10 +67,10 @@ is_node() {
   only 0-9A-Za-z_@.- "$1" && short "$1" 255 && case $1 in -*) return 1 ;; esac
 }
 
-# is_node_root: the folder of a release of this app
+# is_node_root TEXT: the folder of a release of this app.
 is_node_root() { is_release "${1##*/}" && [ "$1" = "$RELEASES/$app/releases/${1##*/}" ]; }
 
-# is_word: app:slot,slot
+# is_word TEXT: app:slot,slot.
 is_word() {
   case $1 in *:*:* | *,, | *:,*) return 1 ;; *:*) ;; *) return 1 ;; esac
   app_shaped "${1%%:*}" || return 1
@@ -70,15 +80,17 @@ is_word() {
     case $1 in *,*) set -- "${1#*,}" ;; *) return 0 ;; esac
   done
 }
+
+# app_shaped TEXT: true if it has the form of an app's name.
 app_shaped() {
   only 0-9a-z_- "$1" && short "$1" 31 && case $1 in [!a-z]* | systemd*) return 1 ;; esac &&
     case " $TAKEN_NAMES " in *" $1 "*) [ "$1" = traefik ] ;; esac # Traefik is run as an app
 }
 
-# is_app: one of ours
+# is_app TEXT: an app of ours.
 is_app() { is_own_app "$1" && [ -d "$STATE/$1" ]; }
 
-# is_own_app: one that may be changed: ours, or one that nobody else has
+# is_own_app TEXT: an app that may be changed: one of ours, or one whose places belong to no other program.
 is_own_app() {
   app_shaped "$1" || return 1
   grep -q "^$1:" /etc/passwd /etc/group
@@ -92,15 +104,15 @@ is_own_app() {
     [ ! -e "$file" ] && [ ! -L "$file" ] || grep -qF "  $file" "$STATE/$1/inventory" 2>/dev/null || refuse "$file is not ours: only root takes it over"
   done
   [ -d "$STATE/$1" ] || [ ! -e "$RELEASES/$1" ] || refuse "$RELEASES/$1 is not ours: root may give it away by making the folder $STATE/$1"
-  # systemd would hand a folder that lies there to the app's user, whoever made it.
+  # systemd would give an existing folder to the app's user.
   [ -L "/var/lib/$1" ] || [ ! -e "/var/lib/$1" ] || [ -e "$STATE/$1/adopted" ] ||
     grep -qF "  $UNITS/$1@.service" "$STATE/$1/inventory" 2>/dev/null || refuse "/var/lib/$1 belongs to something else"
 }
 
-# What arrives on stdin. It is judged in a folder of root's own in memory, and handed on from there.
+# What arrives on stdin is judged in a folder of root's in memory, and passed on from there.
 BOX=
 
-# take: the whole of stdin
+# take: save all of stdin as in of the folder BOX.
 take() {
   BOX=$(mktemp -d /run/reconcile-host.XXXXXXXXXX) || refuse 'no room in /run'
   trap 'rm -rf "${BOX:?}"' EXIT
@@ -109,18 +121,20 @@ take() {
   [ "$(stat -c %s "$BOX/in")" -le $LONGEST ] || refuse 'stdin is too long'
 }
 
-# hand_on: file
+# hand_on FILE: the file is stdin from here on. Take BOX away.
 hand_on() {
   exec <"$1" || refuse 'stdin cannot be handed on'
   rm -rf "${BOX:?}"
   trap - EXIT HUP INT TERM
 }
+
+# stdin_KIND: judge stdin and pass it on. The scripts' signatures name the kinds.
 stdin_none() { exec </dev/null; }
 
-# stdin_upload: judged by its script, as it is unpacked
+# stdin_upload: the script judges it while it unpacks it.
 stdin_upload() { :; }
 
-# stdin_terminal: nothing reads it but a program of the app's user
+# stdin_terminal: only a program of the app's user reads it.
 stdin_terminal() { :; }
 stdin_reason() {
   take
@@ -133,7 +147,7 @@ stdin_route() {
   hand_on "$BOX/in"
 }
 
-# stdin_slot: env and unit, and what a node or Traefik needs besides
+# stdin_slot: a tar of env and unit, and of what a node or Traefik also needs.
 stdin_slot() {
   take
   case $(tar -tf - <"$BOX/in" 2>/dev/null | sort | tr '\n' ' ') in
@@ -146,11 +160,13 @@ stdin_slot() {
   esac
 }
 
-# stdin_tar: name …, each sound in its way; or `history`: files named after apps
+# stdin_tar NAME…: a tar of these files; or with the word history, of files named after apps.
 stdin_tar() {
   take
   judged_tar "$@"
 }
+
+# judged_tar NAME…: the same, once stdin was taken.
 judged_tar() {
   set -f
   names=$(tar -tf - <"$BOX/in" 2>/dev/null) || refuse 'stdin is no tar'
@@ -184,13 +200,15 @@ judged_tar() {
   set +f
 }
 
-# no_byte_of: file, characters as in tr
+# no_byte_of FILE CHARACTERS: true if the file has none of these characters, written as for tr.
 no_byte_of() {
   [ "$(tr -dc "$2" <"$1" | wc -c)" = 0 ]
 }
+
+# sound_KIND FILE: refuse a file that is not of this kind.
 sound_text() { no_byte_of "$1" '\000' || refuse 'stdin holds a NUL'; }
 
-# sound_form: file form what: the whole file is of that form, line for line in this order
+# sound_form FILE FORM WHAT: refuse the file, which is called WHAT, unless all of it matches the form, line by line.
 sound_form() {
   no_byte_of "$1" '\000-\011\013-\037\177-\377' || refuse "the $3 holds characters that it should not"
   form=$(printf '%s' "$2" | sed "s/@APP@/$app/g" | tr '\n' '\001')
@@ -198,9 +216,10 @@ sound_form() {
 }
 sound_epmd() { sound_form "$1" "$EPMD_FORM" 'unit of the port mapper'; }
 sound_default() { sound_form "$1" "$DEFAULT_FORM" 'default certificate file'; }
-# An env file is taken in the one form that reconcile writes it, which every systemd reads alike: what it is of, its keys,
-# RECONCILE_INSTANCE, then NAME="value" by name, all quoted; a value may go over several lines. Before 254 systemd goes on
-# with a comment that ends in a backslash, and a carriage return ends one: no other comment is taken. Nor are names others set.
+# sound_env FILE: accept only the form in which reconcile writes env files, and which every systemd reads in the same way:
+# a comment with the identity, one for each key, RECONCILE_INSTANCE, then NAME="value" in the order of the names. All values
+# are quoted and may have several lines. Before 254 systemd continues a comment that ends in a backslash, and ends one at a
+# carriage return, so other comments are refused; so are names that systemd or reconcile sets.
 sound_env() {
   sound_text "$1"
   IFS= read -r first <"$1" # the scripts read the release from it
@@ -230,6 +249,8 @@ sound_env() {
     }
     END {exit bad || open || !begun}' "$1" || refuse 'the env is not of the form that this host takes, or sets a variable that is not an app'"'"'s'
 }
+
+# sound_unit FILE: the capabilities and writable paths must also be those that a deploy user may give.
 sound_unit() {
   case $app in
     traefik) sound_form "$1" "$PROXY_FORM" unit ;;
@@ -245,7 +266,7 @@ sound_unit() {
   done
 }
 
-# may_be_written: path: below a folder for data, and not where root's own programs keep theirs
+# may_be_written PATH: true if it is below a folder for data, and no program of root's keeps its own there.
 may_be_written() {
   case $1 in *..* | */./* | *//*) return 1 ;; esac
   for folder in "$RELEASES" "$ENV" "$UNITS" "$STATE" "$ROUTES"; do
@@ -258,16 +279,14 @@ may_be_written() {
   esac
 }
 
-# sound_route: Traefik would run what stands in double braces
+# sound_route FILE: double braces are refused, since Traefik would run what is between them.
 sound_route() {
   if grep -qF '{{' "$1"; then refuse 'the route holds {{'; fi
   sound_form "$1" "$ROUTE_FORM" route
   ! grep -qiE '^ *entryPoints: \["traefik"\]' "$1" || refuse 'the route is on the entry point of the API of Traefik itself'
 }
 
-# What an argument is called in a message: its place and its kind.
-
-# arg: kind value, or several kinds joined by |
+# arg KIND VALUE: refuse a value that is not of the kind, or of one of several kinds joined by |.
 arg() {
   IFS='|'
   for kind in $1; do
@@ -277,9 +296,11 @@ arg() {
   unset IFS
   refuse "an argument is not a sound ${1#own_}"
 }
+
+# same FOLDER VALUE: refuse a value that is not this host's folder.
 same() { [ "$1" = "$2" ] || refuse "where things lie on this host ($1) is not what was asked for: run reconcile bootstrap"; }
 
-# choice: value, words
+# choice VALUE WORD…: refuse a value that is none of the words.
 choice() {
   value=$1
   shift
@@ -287,16 +308,18 @@ choice() {
   [ "$value" != adopt ] || refuse 'only root takes over what somebody else wrote'
   refuse "an argument is none of: $*"
 }
+
+# count NUMBER EXPECTED: refuse another number of arguments.
 count() { [ "$1" = "$2" ] || refuse 'the number of arguments is wrong'; }
 
-# every: kind value …
+# every KIND VALUE…: refuse if one of the values is not of the kind.
 every() {
   kind=$1
   shift
   for each; do arg "$kind" "$each"; done
 }
 
-# lease: the eleven arguments of the prelude
+# lease ARGUMENT…: judge the eleven arguments of the prelude.
 lease() {
   same "$RELEASES" "$1" && same "$ENV" "$2" && same "$UNITS" "$3" && same "$STATE" "$4" && same "$ROUTES" "$5"
   arg token "$6"
