@@ -1,4 +1,4 @@
-"""What holds for the whole test run."""
+"""Settings of the whole test run."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Asked once, before the worker processes are there: all of them must collect the same tests.
+    """Probe once, before the worker processes start: all of them must collect the same tests.
 
-    reconcile behaves otherwise where CI is set, and most tests are about people's machines. What a test may not skip
-    in CI it knows by another name.
+    reconcile behaves differently where CI is set, and most tests are about people's machines. A test that must not be
+    skipped in CI looks for RECONCILE_TESTS_SKIP_NOTHING instead.
     """
     if os.environ.pop("CI", "") == "true":
         os.environ["RECONCILE_TESTS_SKIP_NOTHING"] = "yes"

@@ -22,7 +22,7 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stdout.splitlines()[-1] == "HEAVY []"
 
 
-def test_a_missing_folder_is_said_in_words_with_exit_2(tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported_with_exit_2(tmp_path: Path) -> None:
     done = reconcile("--once", cwd=tmp_path)
 
     assert done.returncode == 2
@@ -30,7 +30,7 @@ def test_a_missing_folder_is_said_in_words_with_exit_2(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_options_may_stand_before_or_after_the_command(tmp_path: Path) -> None:
+def test_options_are_accepted_before_and_after_the_command(tmp_path: Path) -> None:
     before = reconcile("--desired-state", "nowhere", "plan", cwd=tmp_path)
     after = reconcile("plan", "--desired-state", "nowhere", cwd=tmp_path)
 
@@ -42,7 +42,7 @@ def test_an_unknown_command_is_exit_2(tmp_path: Path) -> None:
     assert reconcile("deploy", cwd=tmp_path).returncode == 2
 
 
-def test_an_app_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
+def test_an_unknown_app_is_named_with_the_known_ones(tmp_path: Path) -> None:
     apps = tmp_path / "desired-state" / "apps"
     apps.mkdir(parents=True)
     text = "app: hello\nversion: '1'\nartifact: {source: ../hello.tar.gz}\nhosts: [local]\nports: [4000]\n"

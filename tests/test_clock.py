@@ -43,7 +43,7 @@ def try_with(*ends: Exception | str) -> tuple[str, list[str | float]]:
         ((ValueError("no"),), "ValueError('no')", ["try"]),
     ],
 )
-def test_trouble_that_may_pass_is_tried_again_and_nothing_else(
+def test_only_temporary_errors_are_retryable(
     ends: tuple[Exception | str, ...], ended: str, story: list[str | float]
 ) -> None:
     assert try_with(*ends) == (ended, story)

@@ -17,7 +17,7 @@ UNITS = sorted(path for path in (DEPLOY / "systemd").iterdir() if path.suffix in
 CI = sorted((DEPLOY / "ci").glob("*.yml"))
 
 
-def test_systemd_finds_nothing_to_say_about_the_units(tmp_path: Path) -> None:
+def test_systemd_analyze_accepts_the_units(tmp_path: Path) -> None:
     if not shutil.which("systemd-analyze"):
         pytest.skip("systemd-analyze is not here")
     for unit in UNITS:  # the program is not installed here
@@ -45,7 +45,7 @@ def shell_lines(path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("path", [*UNITS, *CI], ids=lambda path: path.name)
-def test_each_call_of_reconcile_is_accepted(path: Path) -> None:
+def test_each_reconcile_command_line_in_a_unit_is_accepted(path: Path) -> None:
     found = [words for line in shell_lines(path) for words in calls(line)]
 
     assert found or path.suffix == ".timer"
@@ -53,7 +53,7 @@ def test_each_call_of_reconcile_is_accepted(path: Path) -> None:
         accept(words)
 
 
-def test_each_way_of_running_it_asks_for_a_pass() -> None:
+def test_each_deployment_runs_a_pass() -> None:
     """The test above also passes for a file that only validates."""
     for path in CI:
         assert "reconcile --once --wait-lock" in path.read_text(encoding="utf-8")

@@ -40,20 +40,20 @@ def test_any_line_of_a_log_stays_a_line(text: str) -> None:
 
 
 @given(st.text(st.characters(exclude_categories=())))
-def test_what_is_fit_stays_as_it_is(text: str) -> None:
+def test_printable_text_is_unchanged(text: str) -> None:
     """Escaped once is enough: it passes other gates on its way."""
     assert printable_text(printable(text)) == printable(text)
     assert printable_line(printable_line(text)) == printable_line(text)
 
 
-def test_it_can_still_be_read() -> None:
+def test_the_rest_of_hostile_text_stays_readable() -> None:
     assert printable("größer → ok\n  and more") == "größer → ok and more"
     assert printable("a\x1b[2J\udcffé") == r"a\x1b[2J\udcffé"
     assert printable("x" * 5000) == "x" * 300 + "…"
     assert printable_line("\x1b[1;31mERROR\x1b[0m  two  blanks\ttab") == "ERROR  two  blanks      tab"
 
 
-def test_nothing_of_a_log_looks_like_a_line_of_ours() -> None:
+def test_a_log_line_never_looks_like_our_own_output() -> None:
     """Each line of it stands behind a bar, whatever it holds."""
     end = Blocked("a", "hello", f"it said {EVIL}", f"look {EVIL}", log_tail=(EVIL, "host a: hello: converged"))
 
@@ -68,7 +68,7 @@ def test_nothing_of_a_log_looks_like_a_line_of_ours() -> None:
 
 
 @pytest.mark.parametrize("place", [0, 1])
-def test_no_cell_of_a_table_leaves_its_place(place: int) -> None:
+def test_hostile_text_stays_in_its_table_cell(place: int) -> None:
     row = ["a", "b"]
     row[place] = EVIL.replace("\n", " ")
 

@@ -1,4 +1,4 @@
-"""artifact/archive.py: what becomes of an archive. Each refusal by name."""
+"""artifact/archive.py: accepted archives and each kind of refusal."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_every_format_becomes_the_same_release(form: int, squeeze: type[bytes]) 
     )
 
 
-def test_a_gzip_of_several_streams_and_zeros_at_the_end_is_whole() -> None:
+def test_a_gzip_of_several_streams_with_trailing_zeros_is_accepted() -> None:
     tar = tar_bytes([file("bin/app", random.Random(1).randbytes(700_000), 0o755)])
 
     ready = prepared(gzip.compress(tar[:300_000]) + gzip.compress(tar[300_000:]) + bytes(600_000))
@@ -241,7 +241,7 @@ def test_the_headers_are_read_forward_only() -> None:
         headers.seek(511)
 
 
-def test_nothing_at_all_is_refused() -> None:
+def test_an_empty_archive_is_refused() -> None:
     assert refusal(b"") == "it is empty"
     assert refusal(gzip.compress(b"")) == "it is empty"
     assert refusal(gzip.compress(bytes(10240))) == "it contains no file"
@@ -266,7 +266,7 @@ def test_a_truncated_archive_is_refused(squeeze: type[bytes], share: float) -> N
     refusal(whole[: min(len(whole) - 1, int(len(whole) * share))])
 
 
-def test_what_follows_the_end_is_refused() -> None:
+def test_data_after_the_end_of_an_archive_is_refused() -> None:
     tar = tar_bytes([file("bin/app")])
 
     assert refusal(gzip.compress(tar + tar_bytes([file("bin/more")]))) == "it continues after the end-of-archive mark"
@@ -298,7 +298,7 @@ def test_limits_count_members_and_what_hard_links_would_fill() -> None:
     assert refusal(many, Limits(artifact_bytes=100)).startswith("it is larger than 100 bytes")
 
 
-def test_bytes_nobody_asked_for_are_refused_with_both_digests(tmp_path: Path) -> None:
+def test_bytes_with_another_digest_are_refused_with_both_digests(tmp_path: Path) -> None:
     """That is said before anything else that may be wrong with them."""
     (tmp_path / "app.tar.gz").write_bytes(b"garbage")
 

@@ -1,4 +1,4 @@
-"""What prepare() passes on: a host unpacks exactly the manifest; damage is refused; the cache heals."""
+"""prepare(): a host unpacks exactly the manifest; damaged archives are refused; the cache repairs itself."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ forms = st.sampled_from([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(trees, files, forms, st.booleans())
-def test_what_is_prepared_unpacks_to_exactly_its_manifest(
+def test_a_prepared_release_unpacks_to_exactly_its_manifest(
     tree: list[Named], one: Named, form: int, hard_link: bool
 ) -> None:
     """Any names, modes and links that are not refused arrive whole through GNU tar, whatever the umask."""
@@ -116,7 +116,7 @@ def test_a_damaged_archive_is_prepared_or_refused_and_nothing_else(seed: int, fo
             assert unpacked_as_on_a_host(ready, Path(place) / "release") == (ready.tree, "", 0)
 
 
-def test_dates_are_kept_and_impossible_ones_bounded(artifact: Path, tmp_path: Path) -> None:
+def test_file_dates_are_kept_and_impossible_ones_clamped(artifact: Path, tmp_path: Path) -> None:
     """A web server's ETag is often made of date and size: one date for all would spoil browser caches."""
     new, ancient = file("new"), file("ancient")
     new[0].mtime, ancient[0].mtime = 1_699_999_999, -5
@@ -160,7 +160,7 @@ def test_shared_libraries_in_the_release_are_known_by_all_their_names(artifact: 
     assert prepare_here(artifact).requirements.shipped == ("libfoo.so.1", "libfoo.so.1.2")
 
 
-def test_a_prepared_release_needs_its_artifact_no_more(artifact: Path) -> None:
+def test_a_prepared_release_no_longer_needs_its_artifact(artifact: Path) -> None:
     ready = prepare_here(artifact)
     artifact.unlink()
 
@@ -171,7 +171,7 @@ def test_a_prepared_release_needs_its_artifact_no_more(artifact: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".tar.gz", ".json"])
 @pytest.mark.parametrize("damage", ["cut", "changed", "empty"])
-def test_a_damaged_cache_is_made_anew(artifact: Path, cache: Path, suffix: str, damage: str) -> None:
+def test_a_damaged_cache_is_rebuilt(artifact: Path, cache: Path, suffix: str, damage: str) -> None:
     ready = prepare_here(artifact)
     (kept,) = cache.glob(f"*{suffix}")
     content = kept.read_bytes()
@@ -185,7 +185,7 @@ def test_a_damaged_cache_is_made_anew(artifact: Path, cache: Path, suffix: str, 
 
 
 @pytest.mark.parametrize(("was", "becomes"), [('"start_erl": ""', '"start_erl": "1 2"'), ("libc.so.6", "libd.so.6")])
-def test_notes_that_somebody_edited_are_made_anew(artifact: Path, cache: Path, was: str, becomes: str) -> None:
+def test_an_edited_cache_note_is_rebuilt(artifact: Path, cache: Path, was: str, becomes: str) -> None:
     ready = prepare_here(artifact)
     (notes,) = cache.glob("*.json")
     notes.write_text(notes.read_text().replace(was, becomes))
@@ -194,7 +194,7 @@ def test_notes_that_somebody_edited_are_made_anew(artifact: Path, cache: Path, w
     assert prepare_here(artifact) == ready
 
 
-def test_notes_of_one_artifact_do_not_serve_another(artifact: Path, cache: Path) -> None:
+def test_a_cache_note_is_used_only_for_its_own_artifact(artifact: Path, cache: Path) -> None:
     ready = prepare_here(artifact)
     for kept in cache.iterdir():
         shutil.copy(kept, kept.with_name(kept.name.replace(ready.sha256, "b" * 64)))
@@ -202,13 +202,13 @@ def test_notes_of_one_artifact_do_not_serve_another(artifact: Path, cache: Path)
     assert load_prepared("b" * 64) is None
 
 
-def test_notes_hold_for_limits_that_are_no_narrower(artifact: Path) -> None:
+def test_a_cache_note_is_not_used_under_narrower_limits(artifact: Path) -> None:
     ready = prepare_here(artifact)
 
     assert load_prepared(ready.sha256, limits=Limits(members=2)) is None
 
 
-def test_what_was_not_used_for_a_month_goes_and_what_was_used_stays(artifact: Path, cache: Path) -> None:
+def test_cache_entries_unused_for_a_month_are_removed(artifact: Path, cache: Path) -> None:
     ready = prepare_here(artifact)
     long_ago = time.time() - 40 * 24 * 3600
     for name in ("old-v1.tar.gz", ".tmp-left-by-a-kill"):
@@ -238,7 +238,7 @@ def test_a_cache_that_cannot_be_written_says_what_to_do(
     assert "XDG_CACHE_HOME" in caught.value.next_step
 
 
-def test_a_full_disk_is_not_the_fault_of_the_artifact(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_not_reported_as_a_bad_artifact(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with tempfile.TemporaryDirectory() as place:
         full = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place]
         if os.geteuid() != 0 or subprocess.run(full, capture_output=True, check=False).returncode != 0:

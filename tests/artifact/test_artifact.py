@@ -108,7 +108,7 @@ def test_any_other_source_is_refused_with_a_way_out(place: str, reason: str, tmp
     assert (str(caught.value), bool(caught.value.next_step)) == (reason, True)
 
 
-def test_the_digest_given_comes_first_then_the_list_then_the_file(tmp_path: Path) -> None:
+def test_the_given_digest_wins_over_the_list_and_the_list_over_the_file(tmp_path: Path) -> None:
     (tmp_path / "app-1.0.tgz").write_bytes(CONTENT)
     of_file = asked_digest("app-{version}.tgz", None, tmp_path)
     (tmp_path / "SHA256SUMS").write_text(f"{OTHER.upper()} *app-1.0.tgz\n{'c' * 64}  app-1.0.tgz.asc\n")
@@ -120,14 +120,14 @@ def test_the_digest_given_comes_first_then_the_list_then_the_file(tmp_path: Path
         asked_digest("app-{version}.tgz", None, tmp_path, version="2.0")
 
 
-def test_the_list_speaks_for_a_file_that_is_not_there_yet(tmp_path: Path) -> None:
+def test_the_list_gives_the_digest_of_a_file_that_does_not_exist_yet(tmp_path: Path) -> None:
     (tmp_path / "SHA256SUMS").write_text(f"{OTHER}  ./app-2.0.tgz\r\n")
 
     assert asked_digest("app-{version}.tgz", "", tmp_path, version="2.0") == OTHER
 
 
 @pytest.mark.parametrize("sha256", ["abc", "g" * 64, "a" * 63, " " + "a" * 64, "sha256:" + "a" * 64])
-def test_a_digest_that_is_none_is_refused(sha256: str, tmp_path: Path) -> None:
+def test_an_invalid_digest_is_refused(sha256: str, tmp_path: Path) -> None:
     with pytest.raises(ArtifactRefused, match="not 64 hex digits"):
         asked_digest("app.tgz", sha256, tmp_path)
 
@@ -159,7 +159,7 @@ def test_a_file_that_changed_is_read_again_and_one_that_did_not_is_not(
     assert (asked_digest("app.tgz", None, tmp_path), len(read)) == (OTHER, 1)
 
 
-def test_a_local_file_is_used_where_it_lies_if_it_has_the_digest(tmp_path: Path, cache: Path) -> None:
+def test_a_local_file_with_the_right_digest_is_used_in_place(tmp_path: Path, cache: Path) -> None:
     (tmp_path / "app.tgz").write_bytes(CONTENT)
 
     assert fetched("app.tgz", tmp_path) == tmp_path / "app.tgz"

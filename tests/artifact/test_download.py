@@ -60,7 +60,7 @@ def refused(place: str, folder: Path) -> str:
     return str(caught.value)
 
 
-def test_an_address_is_read_once_and_kept_by_its_digest(server: Server, tmp_path: Path, cache: Path) -> None:
+def test_a_download_is_cached_by_its_digest(server: Server, tmp_path: Path, cache: Path) -> None:
     server.answers["/1.0/app.tgz"] = gives(CONTENT)
     seen: list[tuple[int, int | None]] = []
     place = server.address + "/{version}/app.tgz"
@@ -75,7 +75,7 @@ def test_an_address_is_read_once_and_kept_by_its_digest(server: Server, tmp_path
     assert cache.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_damaged_copy_is_dropped_and_read_anew(server: Server, tmp_path: Path, cache: Path) -> None:
+def test_a_damaged_cached_copy_is_downloaded_again(server: Server, tmp_path: Path, cache: Path) -> None:
     server.answers["/app.tgz"] = gives(CONTENT)
     kept = fetched(server.address + "/app.tgz", tmp_path)
     kept.write_bytes(CONTENT[:-1])
@@ -95,14 +95,14 @@ def test_other_bytes_than_asked_for_are_refused_and_not_kept(server: Server, tmp
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410, 429, 500, 503])
-def test_a_server_that_says_no_may_say_yes_later(server: Server, tmp_path: Path, status: int, cache: Path) -> None:
+def test_a_refusal_by_the_server_is_retryable(server: Server, tmp_path: Path, status: int, cache: Path) -> None:
     server.answers["/app.tgz"] = fails(status)
 
     assert unavailable(server.address + "/app.tgz", tmp_path) == f"{server.address}/app.tgz answers {status}"
     assert list(cache.iterdir()) == []
 
 
-def test_trouble_that_passes_in_a_moment_is_not_told(server: Server, tmp_path: Path) -> None:
+def test_a_brief_failure_is_retried_without_a_message(server: Server, tmp_path: Path) -> None:
     """A 503, then half an artifact, then the whole: three questions, the right bytes, no more."""
     answers = iter([fails(503), gives(CONTENT[:1000], Content_Length="4000"), gives(CONTENT)])
     server.answers["/app.tgz"] = lambda request: next(answers)(request)
@@ -112,28 +112,30 @@ def test_trouble_that_passes_in_a_moment_is_not_told(server: Server, tmp_path: P
 
 
 @pytest.mark.parametrize(("status", "times"), [(404, 1), (403, 1), (500, 3), (429, 3)])
-def test_only_what_may_pass_is_tried_again(server: Server, tmp_path: Path, status: int, times: int) -> None:
+def test_only_temporary_failures_are_retried(server: Server, tmp_path: Path, status: int, times: int) -> None:
     server.answers["/app.tgz"] = fails(status)
 
     unavailable(server.address + "/app.tgz", tmp_path)
     assert server.asked == ["/app.tgz"] * times
 
 
-def test_a_broken_line_or_no_server_at_all_may_be_there_later(server: Server, tmp_path: Path) -> None:
+def test_a_broken_or_refused_connection_is_retryable(server: Server, tmp_path: Path) -> None:
     server.answers["/cut"] = gives(CONTENT[:1000], Content_Length="4000")
 
     assert unavailable(server.address + "/cut", tmp_path).startswith(f"{server.address}/cut could not be read: ")
     assert "could not be read: " in unavailable("http://127.0.0.1:9/app.tgz", tmp_path)
 
 
-def test_bytes_are_taken_as_they_are_sent(server: Server, tmp_path: Path) -> None:
+def test_bytes_are_kept_as_sent_whatever_their_content_encoding(server: Server, tmp_path: Path) -> None:
     """Many servers call a .tar.gz `Content-Encoding: gzip`: unpacked on the way it would be another file."""
     server.answers["/app.tgz"] = gives(CONTENT, Content_Encoding="gzip")
 
     assert fetched(server.address + "/app.tgz", tmp_path).read_bytes() == CONTENT
 
 
-def test_time_and_size_are_bounded(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_time_and_size_of_a_download_are_limited(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(download, "LONGEST_SECONDS", 1.0)
     monkeypatch.setattr(download, "LARGEST_BYTES", 1000)
     server.answers["/slow"] = trickles
@@ -161,7 +163,7 @@ def test_redirects_are_followed_a_few_times(server: Server, tmp_path: Path) -> N
         ("//[bad/", ArtifactUnavailable),
     ],
 )
-def test_a_redirect_to_what_may_not_be_asked_is_not_followed(
+def test_a_redirect_to_a_forbidden_address_is_not_followed(
     server: Server, tmp_path: Path, to: str, error: type[Exception]
 ) -> None:
     server.answers["/a"] = redirects(to)
@@ -170,7 +172,7 @@ def test_a_redirect_to_what_may_not_be_asked_is_not_followed(
         fetched(server.address + "/a", tmp_path)
 
 
-def test_https_never_becomes_http() -> None:
+def test_a_redirect_from_https_to_http_is_refused() -> None:
     with pytest.raises(ArtifactRefused, match=r"redirects to http://127.0.0.1/b, which is not https"):
         download._redirect_address("https://example.com/a", "http://127.0.0.1/b")
     assert download._redirect_address("https://user:pw@example.com/a", "b") == "https://user:pw@example.com/b"
@@ -221,14 +223,14 @@ def test_a_published_list_says_the_digest_and_is_asked_for_once_a_minute(server:
     assert server.asked == ["/dl/SHA256SUMS"]
 
 
-def test_an_address_whose_digest_nobody_states_may_get_its_list_later(server: Server, tmp_path: Path) -> None:
+def test_an_address_without_a_stated_digest_is_retryable(server: Server, tmp_path: Path) -> None:
     with pytest.raises(ArtifactMissing, match=r"the sha256 of .*/app.tgz is not published") as caught:
         asked_digest(server.address + "/app.tgz", None, tmp_path)
 
     assert "SHA256SUMS" in caught.value.next_step
 
 
-def test_a_list_that_cannot_be_had_now_is_not_taken_for_none(server: Server, tmp_path: Path) -> None:
+def test_an_unavailable_list_of_digests_does_not_count_as_absent(server: Server, tmp_path: Path) -> None:
     server.answers["/SHA256SUMS"] = fails(503)
 
     with pytest.raises(ArtifactUnavailable, match="answers 503"):

@@ -1,4 +1,4 @@
-"""What the commands that go to the live slot show, and whom they show it to."""
+"""Output of the commands that run in the live slot: streamed, with secrets masked."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def streamed(script: str) -> Iterator[subprocess.Popen[bytes]]:
         yield process
 
 
-def test_output_comes_as_it_is_printed_without_secrets_and_the_exit_code_is_ours() -> None:
+def test_output_is_streamed_with_secrets_masked_and_the_exit_code_returned() -> None:
     with streamed("printf 'a s3c'; printf 'ret b'; sleep 2; exit 5") as process:
         assert process.stdout is not None
         assert process.stdout.read(7) == b"a *** b"
@@ -50,8 +50,8 @@ def test_output_comes_as_it_is_printed_without_secrets_and_the_exit_code_is_ours
         assert process.returncode == 5
 
 
-def test_a_reader_that_leaves_is_no_trouble_of_the_host() -> None:
-    """As with `| head`: no error is told."""
+def test_a_closed_stdout_is_not_reported_as_a_host_error() -> None:
+    """As with `| head`: no error is printed."""
     with streamed("while echo line; do :; done") as process:
         assert process.stdout is not None
         assert process.stderr is not None

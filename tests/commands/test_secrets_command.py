@@ -1,4 +1,4 @@
-"""`reconcile secrets`, as a person types it; and no value of a secret wherever anything is said."""
+"""`reconcile secrets` as a person types it; no output contains the value of a secret."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 class Person:
-    """Somebody with a private key and a desired state whose `secrets/recipients.txt` names them and a box."""
+    """A person with a private key, and a desired state whose `secrets/recipients.txt` names them and a server."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -100,7 +100,7 @@ def anna(tmp_path: Path) -> Person:
 
 
 @pytest.mark.parametrize("value", [PLANTED, MANY_LINES, "  spaces  ", "x" * 100_000])
-def test_set_encrypts_what_stdin_says_for_everybody(anna: Person, value: str) -> None:
+def test_set_encrypts_stdin_for_every_recipient(anna: Person, value: str) -> None:
     done = anna.secrets("set", "hello/key", stdin=value if value.endswith("\n") else f"{value}\n")
 
     assert (done.returncode, anna.value("hello/key")) == (0, value.encode())
@@ -123,7 +123,7 @@ def test_set_in_a_terminal_asks_twice_and_shows_nothing(anna: Person) -> None:
 
 
 def in_terminal(person: Person, words: list[str], *typed: bytes) -> tuple[bytes, int]:
-    """What a terminal showed, each line typed when something asks for it; and the exit code."""
+    """Type each line when a prompt appears; return what the terminal showed and the exit code."""
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(person.folder)
@@ -155,7 +155,7 @@ def in_terminal(person: Person, words: list[str], *typed: bytes) -> tuple[bytes,
         ((), "x", "VERB"),
     ],
 )
-def test_what_cannot_be_set_is_said_and_nothing_is_written(
+def test_an_invalid_set_is_refused_and_nothing_is_written(
     anna: Person, words: tuple[str, ...], stdin: str, said: str
 ) -> None:
     anna.write("secrets/prod.yaml", sops_file({"db": "x"}, [RECIPIENTS[0].key]))
@@ -166,7 +166,7 @@ def test_what_cannot_be_set_is_said_and_nothing_is_written(
     assert not (anna.folder / "desired-state/secrets/hello").exists()
 
 
-def test_without_recipients_the_way_to_the_first_one_is_told(anna: Person) -> None:
+def test_without_recipients_the_error_shows_how_to_add_the_first_one(anna: Person) -> None:
     (anna.folder / "desired-state/secrets/recipients.txt").unlink()
 
     done = anna.secrets("set", "hello/key", stdin="x")
@@ -216,8 +216,8 @@ def test_edit_keeps_the_end_of_the_last_line_as_it_was(anna: Person, before: str
 
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
-def test_an_edit_that_is_ended_leaves_no_value_behind(anna: Person, ending: signal.Signals) -> None:
-    """What was killed outright is cleared away by the next edit."""
+def test_an_interrupted_edit_leaves_no_value_behind(anna: Person, ending: signal.Signals) -> None:
+    """After SIGKILL the next edit removes the leftover file."""
     anna.secrets("set", "hello/key", stdin=PLANTED)
     ready, slow = anna.folder / "ready", 'echo $$ >"$0.pid"; touch "$(dirname "$0")/ready"; exec sleep 60'
     words = anna.words("secrets", "edit", "hello/key")
@@ -239,7 +239,7 @@ def test_an_edit_that_is_ended_leaves_no_value_behind(anna: Person, ending: sign
     assert anna.value("hello/key") == PLANTED.encode()
 
 
-def test_rekey_encrypts_everything_for_those_who_are_recipients_now(anna: Person) -> None:
+def test_rekey_encrypts_every_secret_for_the_current_recipients(anna: Person) -> None:
     for name in ("hello/key", "other"):
         anna.secrets("set", name, stdin=name)
     anna.write("secrets/recipients.txt", recipients_text(RECIPIENTS[0]))
@@ -266,14 +266,14 @@ def test_rekey_changes_nothing_when_one_cannot_be_opened(anna: Person) -> None:
     assert (anna.folder / "desired-state/secrets/a.age").read_bytes() == first
 
 
-def test_who_locks_himself_out_is_told(anna: Person) -> None:
+def test_set_warns_if_no_private_key_here_can_open_the_secret(anna: Person) -> None:
     anna.write("secrets/recipients.txt", recipients_text(RECIPIENTS[1]))
 
     assert "none of the recipients' private keys is on this machine" in anna.secrets("set", "x", stdin="x").stderr
 
 
-def test_check_ends_with_1_until_every_named_secret_can_be_had(anna: Person) -> None:
-    """And tells where each is, who named it and who can read it; list needs no private key."""
+def test_check_exits_1_until_every_named_secret_is_available(anna: Person) -> None:
+    """It shows where each secret is, which app names it and who can read it; list needs no private key."""
     missing = anna.secrets("check")
     assert missing.returncode == 1
     assert "hello/key: the secret hello/key is not known\n  next: reconcile secrets set hello/key" in missing.stdout
@@ -299,7 +299,7 @@ def test_check_ends_with_1_until_every_named_secret_can_be_had(anna: Person) -> 
 
 @pytest.fixture
 def planted(anna: Person) -> Iterator[Person]:
-    """A desired state with secrets from everywhere, some of which cannot be had."""
+    """A desired state with secrets of every source, some of them unavailable."""
     env = {name: {"secret": name.lower().replace("_", "/", 1)} for name in PLACES}
     anna.write("apps/hello.yaml", HELLO.replace("{KEY: {secret: hello/key}}", json.dumps(env)))
     anna.write("secrets/hello/good.age", seal(PLANTED.encode(), RECIPIENTS))
@@ -324,8 +324,8 @@ PLACES = (
 )  # fmt: skip
 
 
-def test_whatever_goes_wrong_no_value_is_repeated(planted: Person) -> None:
-    """On no stream of any command, in no form, with --verbose and --json; nor is it left in any file."""
+def test_no_failure_prints_a_secret_value(planted: Person) -> None:
+    """On no stream of any command, in no encoding, with --verbose and --json; nor in any file left behind."""
     told = {
         "RECONCILE_SECRET_ENVIRONMENT_VALUE": PLANTED,
         "RECONCILE_SECRETS_COMMAND": f"sh -c {shlex.quote('echo pl4nted; echo pl4nted >&2; exit 1')} {{name}}",
@@ -359,8 +359,8 @@ def test_whatever_goes_wrong_no_value_is_repeated(planted: Person) -> None:
             assert form not in said
 
 
-def test_an_app_whose_secret_cannot_be_had_is_left_alone_and_others_go_on(planted: Person) -> None:
-    """It is blocked before any host is asked, with the variable and the secret by name; another app is tried."""
+def test_an_app_with_an_unavailable_secret_is_left_alone_and_others_go_on(planted: Person) -> None:
+    """It is blocked before any host is asked; the message names the variable and the secret. Another app is tried."""
     other = HELLO.replace("hello", "other").replace("4000, 4001", "5000, 5001")
     planted.write("apps/other.yaml", other.replace("{KEY: {secret: other/key}}", "{KEY: {secret: sops/number}}"))
 
@@ -373,7 +373,7 @@ def test_an_app_whose_secret_cannot_be_had_is_left_alone_and_others_go_on(plante
 
 
 @pytest.mark.parametrize("words", [("logs", "hello"), ("history", "hello"), ("retry", "hello")])
-def test_what_needs_the_secrets_of_an_app_says_so_rather_than_nothing(planted: Person, words: tuple[str, ...]) -> None:
+def test_a_command_that_needs_the_secrets_of_an_app_says_so(planted: Person, words: tuple[str, ...]) -> None:
     done = planted.run(*words)
 
     assert (done.returncode, done.stdout) == (2, "")

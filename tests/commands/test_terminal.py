@@ -1,4 +1,4 @@
-"""A terminal is lent to a program on this machine, and comes back as it was, however that ends."""
+"""A program on this machine gets the terminal; its settings are restored however the program ends."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def environ() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
-def test_the_program_has_the_terminal_and_its_exit_code_is_ours() -> None:
+def test_the_program_gets_the_terminal_and_its_exit_code_is_returned() -> None:
     with at_a_terminal(words("stty size; read line; echo got $line; exit 7"), ROOT, environ()) as person:
         person.sees("30 100")
         person.types("it\r")
@@ -44,7 +44,7 @@ def test_ctrl_c_belongs_to_the_program() -> None:
         assert person.ends() == 3
 
 
-def test_what_the_program_set_is_undone_when_it_is_killed() -> None:
+def test_terminal_settings_are_restored_when_the_program_is_killed() -> None:
     with at_a_terminal(words("stty raw -echo; echo ready; kill -KILL $$"), ROOT, environ()) as person:
         before = person.settings
         person.sees("ready")
@@ -52,7 +52,7 @@ def test_what_the_program_set_is_undone_when_it_is_killed() -> None:
         assert person.settings == before
 
 
-def test_what_the_program_set_is_undone_when_we_are_ended() -> None:
+def test_terminal_settings_are_restored_when_reconcile_is_ended() -> None:
     with at_a_terminal(words("stty raw -echo; echo ready; exec sleep 600"), ROOT, environ()) as person:
         before = person.settings
         person.sees("ready")

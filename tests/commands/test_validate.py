@@ -1,4 +1,4 @@
-"""`reconcile validate` says whether the desired state may be used, and where it may not."""
+"""`reconcile validate` accepts a valid desired state and names every problem of an invalid one."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def validate(as_json: bool = False, ref: str | None = None) -> int:
     return run(read_options(words))
 
 
-def test_a_sound_state_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
+def test_validate_counts_the_apps_of_a_valid_desired_state(capsys: pytest.CaptureFixture[str]) -> None:
     assert validate() == 0
     assert capsys.readouterr() == ("ok: 1 app on 2 hosts (files on disk)\n", "")
 
 
-def test_a_commit_is_named_and_what_it_leaves_out(capsys: pytest.CaptureFixture[str]) -> None:
+def test_validate_names_the_commit_and_the_uncommitted_edits(capsys: pytest.CaptureFixture[str]) -> None:
     script = "git init -q . && git add . && git -c user.name=t -c user.email=t@example.com commit -qm x"
     subprocess.run(["sh", "-c", script], check=True)
     revision = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
@@ -80,6 +80,6 @@ def test_problems_come_as_json_on_stdout(capsys: pytest.CaptureFixture[str]) -> 
     ]
 
 
-def test_a_fault_of_git_has_its_way_out(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_git_problem_names_the_next_step(capsys: pytest.CaptureFixture[str]) -> None:
     assert validate(ref="main") == 2
     assert capsys.readouterr().err == "ds is not in a git repository, so there is no main\nnext: leave --ref out\n"

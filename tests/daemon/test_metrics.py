@@ -80,7 +80,7 @@ def test_a_pass_is_counted_with_its_apps() -> None:
     assert seen['reconcile_suspended{app="shop",host="web1"}'] == 0
 
 
-def test_a_histogram_counts_up_to_its_end() -> None:
+def test_a_histogram_is_cumulative() -> None:
     made = metrics()
 
     for seconds in (0.01, 0.2, 1.0, 5000):
@@ -116,7 +116,7 @@ def test_the_text_is_the_format_of_prometheus() -> None:
     assert len(names) == len(set(names))
 
 
-def test_what_is_gone_is_shown_no_more() -> None:
+def test_series_of_removed_apps_disappear() -> None:
     made = metrics()
     made.observe_pass("web1", 1, [converged(), converged("shop")])
 
@@ -128,7 +128,7 @@ def test_what_is_gone_is_shown_no_more() -> None:
     assert shown == ['reconcile_app_info{app="shop",host="web1",ready="true",runs="2",wants="2"}']
 
 
-def test_an_app_that_is_busy_in_another_pass_stays_as_it_was() -> None:
+def test_an_app_busy_in_another_pass_keeps_its_samples() -> None:
     """The loop leaves out what is under way; an app that had failed does not become a success by that."""
     clock = [NOW]
     made = metrics(lambda: clock[0])
@@ -153,7 +153,7 @@ def test_an_app_that_is_busy_in_another_pass_stays_as_it_was() -> None:
 
 
 def test_many_passes_make_no_more_series() -> None:
-    """Reasons hold free text, versions change: neither may pile up."""
+    """Reasons are free text and versions change: neither may become a label that grows without limit."""
     made = metrics()
     for number in range(1000):
         made.observe_pass(
@@ -218,7 +218,7 @@ def test_errors_workers_and_the_age_of_the_commit_are_shown() -> None:
     assert "reconcile_git_head_age_seconds" not in samples(made)
 
 
-def test_a_textfile_goes_on_counting(tmp_path: Path) -> None:
+def test_counters_continue_from_the_textfile(tmp_path: Path) -> None:
     """`--once` on a timer: each run is a process of its own, and a failed one must not forget the last success."""
     path = tmp_path / "reconcile.prom"
     first = metrics()
@@ -293,7 +293,7 @@ def test_who_writes_no_metrics_does_not_wait_for_the_library() -> None:
         b'reconcile_passes_total{host="a",outcome="x"} NaN\nreconcile_up 7\nreconcile_nobody_total 3\nother_total 1\n',
     ],
 )
-def test_an_odd_textfile_counts_for_nothing(content: bytes, tmp_path: Path) -> None:
+def test_an_unreadable_textfile_is_ignored(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "reconcile.prom"
     path.write_bytes(content)
     made = metrics()
@@ -317,7 +317,7 @@ def test_readiness_and_liveness() -> None:
     assert liveness(31, 30) == (503, "the loop has not turned for 31 s\n")
 
 
-def test_kinds_are_words() -> None:
+def test_error_kinds_are_unique_words() -> None:
     """They are labels: of a fixed list, each once."""
     kinds = (*get_args(Kind), *DRIFT_KINDS)
 

@@ -53,8 +53,8 @@ def test_without_a_socket_nothing_happens(place: str | None, monkeypatch: pytest
     assert not notify("READY=1")
 
 
-def test_a_full_socket_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody reads: the loop must not stand still for it."""
+def test_a_full_notify_socket_does_not_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If systemd does not read, the loop must not block."""
     path = str(tmp_path / "notify")
     monkeypatch.setenv("NOTIFY_SOCKET", path)
 
@@ -78,7 +78,7 @@ def test_a_full_socket_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.Mon
         (None, None, None),
     ],
 )
-def test_the_watchdog_is_what_systemd_says(
+def test_the_watchdog_interval_comes_from_systemd(
     usec: str | None, process: str | None, seconds: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in (("WATCHDOG_USEC", usec), ("WATCHDOG_PID", str(os.getpid()) if process == "own" else process)):

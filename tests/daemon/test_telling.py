@@ -1,4 +1,4 @@
-"""What others hear over the life of a watch: a commit that cannot be used, and that the next one can."""
+"""Messages over the life of a watch: an invalid commit, and its end with the next valid one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def server() -> Iterator[Server]:
 
 
 def heard(server: Server, *passes: ReconcileError | Desired) -> list[dict[str, Any]]:
-    """What those are sent who want to be told, when desired states come that can be used, or errors."""
+    """The messages sent for this sequence of desired states and errors."""
     teller = Teller(server, WEBHOOK, GITHUB)
     fleet = Fleet.model_construct(**{**dict(Fleet()), "notify": tuple(teller.settings)})
     reports = PassReports(None, notifier=teller.notifier)
@@ -56,7 +56,7 @@ def invalid() -> InvalidDesiredState:
     return error
 
 
-def test_a_commit_that_cannot_be_used_is_told_once_and_so_is_its_end(server: Server) -> None:
+def test_an_invalid_commit_and_its_end_are_reported_once(server: Server) -> None:
     bodies = heard(server, DESIRED, invalid(), invalid(), DESIRED)
 
     assert notices(bodies) == [
@@ -66,7 +66,7 @@ def test_a_commit_that_cannot_be_used_is_told_once_and_so_is_its_end(server: Ser
     assert ("reconcile", "failure") in [(body["context"], body["state"]) for body in bodies if "context" in body]
 
 
-def test_while_an_older_commit_stands_in_nothing_has_recovered(server: Server) -> None:
+def test_an_older_commit_in_force_does_not_count_as_recovery(server: Server) -> None:
     """A commit that is not signed: passes go on with the one before."""
     refused = GitError("commit bbbbbbb is not signed")
     refused.revision = NEXT_COMMIT
@@ -77,11 +77,11 @@ def test_while_an_older_commit_stands_in_nothing_has_recovered(server: Server) -
     assert {each for each in server.asked if "statuses" in each} == {f"POST {STATUS.replace(COMMIT, NEXT_COMMIT)}"}
 
 
-def test_a_repository_that_is_away_for_a_moment_is_no_news(server: Server) -> None:
+def test_a_briefly_unreachable_repository_is_not_reported(server: Server) -> None:
     assert notices(heard(server, DESIRED, RemoteUnreachable("no answer"), DESIRED)) == []
 
 
-def test_the_age_of_the_commit_is_measured_and_hosts_that_are_gone_are_not() -> None:
+def test_the_age_of_the_commit_is_measured_and_removed_hosts_are_not() -> None:
     reports = PassReports(None)
     reports.metrics.observe_pass("gone", 1.0, [])
 

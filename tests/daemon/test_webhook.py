@@ -1,4 +1,4 @@
-"""The webhook wakes the loop for who knows the secret, and does nothing else for anybody."""
+"""The webhook wakes the loop for a sender that knows the secret, and does nothing else."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def broken() -> Answer:
         {"X_Hub_Signature_256": signature(), "X_Gitlab_Token": SECRET},
     ],
 )
-def test_who_knows_the_secret_wakes_the_loop(headers: dict[str, str]) -> None:
+def test_a_signed_request_wakes_the_loop(headers: dict[str, str]) -> None:
     async def talk(port: int) -> None:
         assert (await ask(port, signed(headers)))[0] == 202
 
@@ -115,7 +115,7 @@ def test_who_knows_the_secret_wakes_the_loop(headers: dict[str, str]) -> None:
         {"Authorization": f"Bearer {SECRET}"},
     ],
 )
-def test_who_does_not_know_it_gets_401_and_wakes_nothing(headers: dict[str, str]) -> None:
+def test_a_request_without_a_valid_signature_gets_401_and_does_not_wake(headers: dict[str, str]) -> None:
     async def talk(port: int) -> None:
         assert (await ask(port, signed(headers)))[0] == 401
 
@@ -129,7 +129,7 @@ def test_two_signatures_of_one_kind_must_both_be_right() -> None:
     assert (is_genuine(key, headers, BODY), is_genuine(key, {}, BODY)) == (False, False)
 
 
-def test_the_secret_may_have_any_letter() -> None:
+def test_the_secret_can_contain_any_character() -> None:
     secret = "schlüssel-äöü-12"
     as_read = secret.encode().decode("latin-1")
 
@@ -147,7 +147,7 @@ def test_the_payload_is_never_read() -> None:
     assert served(talk) == ["woken"]
 
 
-def test_a_flood_of_genuine_requests_wakes_once_now_and_once_at_its_end() -> None:
+def test_a_flood_of_valid_requests_wakes_once_at_its_start_and_once_at_its_end() -> None:
     woken: list[str] = []
 
     async def flood() -> None:
@@ -165,7 +165,7 @@ def test_a_flood_of_genuine_requests_wakes_once_now_and_once_at_its_end() -> Non
     assert len(woken) == 3
 
 
-def test_a_large_body_is_refused_before_and_while_it_comes() -> None:
+def test_a_large_body_is_refused_before_and_while_it_arrives() -> None:
     async def talk(port: int) -> None:
         stated = await ask(port, request("POST", "/webhook", b"", Content_Length=str((1 << 20) + 1)))
         chunk = b"%x\r\n" % 65536 + b"x" * 65536 + b"\r\n"
@@ -225,7 +225,7 @@ def test_a_long_answer_arrives_whole() -> None:
         b"POST /webhook HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0",
     ],
 )  # fmt: skip
-def test_what_is_no_request_gets_an_error_and_the_server_lives_on(said: bytes) -> None:
+def test_a_malformed_request_gets_an_error_and_the_server_goes_on(said: bytes) -> None:
     async def talk(port: int) -> None:
         status, _, _ = await ask(port, said + b"\r\n\r\n")
         assert status in (400, 413, 431, 501)
@@ -234,7 +234,7 @@ def test_what_is_no_request_gets_an_error_and_the_server_lives_on(said: bytes) -
     assert served(talk) == []
 
 
-def test_somebody_who_leaves_early_does_no_harm() -> None:
+def test_a_client_that_disconnects_early_does_no_harm() -> None:
     async def talk(port: int) -> None:
         for said in (b"", b"POST /web", request("POST", "/webhook", BODY, X_Gitlab_Token=SECRET)[:-5]):
             _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -257,8 +257,8 @@ def test_a_slow_request_is_given_up() -> None:
     asyncio.run(run())
 
 
-def test_connections_that_only_wait_keep_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The oldest gives way, silent, half a request or reading no answer; a stranger's, not that of who has one."""
+def test_idle_connections_do_not_lock_others_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest idle connection of that client is closed, silent, half-sent or not reading; another client's stays."""
     monkeypatch.setattr(http_server, "_MOST_CONNECTIONS", 4)
 
     async def talk(port: int) -> None:
@@ -280,7 +280,7 @@ def test_connections_that_only_wait_keep_nobody_out(monkeypatch: pytest.MonkeyPa
     assert served(talk, "0.0.0.0") == []
 
 
-def test_a_sender_that_asks_first_is_told_to_go_on() -> None:
+def test_a_sender_with_expect_100_is_told_to_continue() -> None:
     async def talk(port: int) -> None:
         head, body = request("POST", "/webhook", BODY, X_Gitlab_Token=SECRET, Expect="100-continue").split(b"\r\n\r\n")
         status, said, rest = await ask(port, head + b"\r\n\r\n", body, pause=0.05)
@@ -300,7 +300,7 @@ def test_a_short_secret_is_refused(secret: str) -> None:
 @pytest.mark.parametrize(
     "listen", ["", ":80", "9100", "127.0.0.1", "127.0.0.1:x", "127.0.0.1:70000", "::1:80", "a b:1"]
 )
-def test_an_address_to_listen_on_is_written_whole(listen: str) -> None:
+def test_a_listen_address_needs_a_host_and_a_port(listen: str) -> None:
     with pytest.raises(UsageError):
         read_listen(listen)
 

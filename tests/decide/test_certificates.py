@@ -49,20 +49,20 @@ def test_a_name_with_its_certificate_needs_nothing() -> None:
     assert end == Converged("a", "hello", "1", "4000")
 
 
-def test_a_new_route_is_given_the_time_to_get_its_certificate() -> None:
+def test_a_new_route_gets_time_for_its_certificate() -> None:
     target = routed("example.com")
 
     assert verbs(target, look(converged_world(target), DEFAULT, age_seconds=2)) == ["certify"]
 
 
-def test_certificates_seen_before_the_last_change_count_for_nothing() -> None:
+def test_certificates_seen_before_the_last_change_are_ignored() -> None:
     """The rollout drained for a minute since; nobody has looked whether the certificate has come."""
     target = routed("example.com")
 
     assert verbs(target, look(converged_world(target), age_seconds=60, at=NOW - 70)) == ["certify"]
 
 
-def test_a_certificate_that_does_not_come_is_said_and_blocks_nothing() -> None:
+def test_a_missing_certificate_is_reported_and_blocks_nothing() -> None:
     target = routed("example.com", "www.example.com")
     held = Certificate(("www.example.com",), NOW + 10)
     seen = look(converged_world(target), held, age_seconds=2)
@@ -74,7 +74,7 @@ def test_a_certificate_that_does_not_come_is_said_and_blocks_nothing() -> None:
     assert "reconcile retry hello" in (end.next_step or "")
 
 
-def test_a_certificate_that_has_ended_is_none() -> None:
+def test_an_expired_certificate_counts_as_missing() -> None:
     target = routed("example.com")
 
     end = next_action(target, look(converged_world(target), Certificate(("example.com",), NOW), age_seconds=100))
@@ -82,7 +82,7 @@ def test_a_certificate_that_has_ended_is_none() -> None:
     assert isinstance(end, Converged) and end.note
 
 
-def test_a_failing_name_is_asked_for_again_each_hour_and_not_sooner() -> None:
+def test_a_missing_certificate_is_requested_again_hourly() -> None:
     target = routed("example.com")
     world = converged_world(target)
 
@@ -90,7 +90,7 @@ def test_a_failing_name_is_asked_for_again_each_hour_and_not_sooner() -> None:
     assert verbs(target, look(world, DEFAULT, age_seconds=RETRY_SECONDS)) == ["retry", "certify"]
 
 
-def test_a_change_of_another_app_was_an_attempt_too() -> None:
+def test_a_change_of_another_app_counts_as_an_attempt() -> None:
     """Each change makes Traefik ask for all names that it has no certificate for."""
     target = routed("example.com")
     seen = look(converged_world(target), DEFAULT, age_seconds=RETRY_SECONDS)
@@ -101,7 +101,7 @@ def test_a_change_of_another_app_was_an_attempt_too() -> None:
     assert verbs(target, asked_for.with_app("other", other)) == ["retry", "certify"]
 
 
-def test_what_is_asked_again_differs_from_the_file_before() -> None:
+def test_a_repeated_request_changes_the_route_file() -> None:
     target = routed("example.com")
 
     step = next_action(target, look(converged_world(target), DEFAULT, age_seconds=RETRY_SECONDS))
@@ -110,7 +110,7 @@ def test_what_is_asked_again_differs_from_the_file_before() -> None:
     assert (step.slot, step.attempt) == ("4000", NOW)
 
 
-def test_a_traefik_that_does_not_tell_its_certificates_is_left_alone() -> None:
+def test_a_traefik_that_does_not_list_its_certificates_is_left_alone() -> None:
     target = routed("example.com")
     seen = replace(look(converged_world(target), age_seconds=RETRY_SECONDS), certificates=None)
 
@@ -123,7 +123,7 @@ def test_drift_only_reported_does_not_stop_certificates() -> None:
     assert verbs(target, look(converged_world(target), DEFAULT, age_seconds=RETRY_SECONDS)) == ["retry", "certify"]
 
 
-def test_an_entry_point_that_traefik_has_not_blocks_before_anything_is_changed() -> None:
+def test_an_unknown_entry_point_blocks_before_any_change() -> None:
     """Written all the same, the route would take the app from its visitors."""
     served = routed("example.com")
     moved = replace(routed("example.com", entry_points=("pg",)), version="2", release=f"2-{'0' * 12}")
@@ -137,7 +137,7 @@ def test_an_entry_point_that_traefik_has_not_blocks_before_anything_is_changed()
     assert not isinstance(next_action(moved, replace(seen, entry_points=("pg",))), Blocked)
 
 
-def test_only_a_new_route_is_one_cutover_and_says_what_differs() -> None:
+def test_a_change_of_the_route_alone_is_one_cutover_that_names_the_difference() -> None:
     before = routed("example.com", parts=(("domain example.com", "1"), ("path", "2")))
     after = routed(
         "example.com",
@@ -154,7 +154,7 @@ def test_only_a_new_route_is_one_cutover_and_says_what_differs() -> None:
     ]
 
 
-def test_an_edited_route_file_is_told_from_a_route_that_is_wanted_otherwise() -> None:
+def test_an_edited_route_file_is_distinguished_from_a_changed_desired_route() -> None:
     target = routed("example.com", parts=(("domain example.com", "1"),))
     world = converged_world(target)
     seen, app = world.look(), world.app

@@ -240,7 +240,7 @@ def test_more_than_a_third_at_once_needs_to_be_allowed() -> None:
     assert too_many_removals(["a"], 3) is None
 
 
-def test_a_renamed_app_goes_only_when_its_successor_serves() -> None:
+def test_the_old_name_of_a_renamed_app_is_removed_only_when_the_new_one_serves() -> None:
     new = app("new", ["a"], moved_from="old")
     (files,) = targets(new)
 
@@ -461,7 +461,7 @@ def test_without_the_policy_a_failure_only_stops_the_rest() -> None:
     assert failures([app("hello", ["a", "b"])], [good("a"), bad("b")]) == []
 
 
-def test_what_can_pass_by_itself_takes_nothing_back() -> None:
+def test_a_temporary_failure_does_not_roll_the_fleet_back() -> None:
     """A dead host, a taken port: the version did not fail."""
     hello = app("hello", ["a", "b", "c"], **ROLLBACK)
 

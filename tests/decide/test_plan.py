@@ -47,7 +47,7 @@ def test_the_plan_is_what_the_pass_then_does() -> None:
     assert [action.verb for action in foreseen.actions] == [action.verb for action in world.actions]
 
 
-def test_status_tells_of_a_crash_below_its_table() -> None:
+def test_status_reports_a_crash_below_its_table() -> None:
     world = World()
     run_pass(world, wanted("1"))
     seen = world.look()

@@ -151,7 +151,7 @@ def test_a_stop_first_swap_for_want_of_room_cut_anywhere_is_finished(cut: int, r
     assert len([slot for slot in world.app.slots if slot.occupied]) == 1
 
 
-def test_what_another_rollout_left_behind_makes_room_first() -> None:
+def test_without_room_leftovers_of_another_rollout_are_stopped_first() -> None:
     world = World()
     run_pass(world, wanted("1"))
     run_pass(world, wanted("2"), cut_after=2)
@@ -161,7 +161,7 @@ def test_what_another_rollout_left_behind_makes_room_first() -> None:
     assert verbs(world)[:3] == ["install", "stop", "start"]
 
 
-def test_releases_that_failed_never_push_out_the_way_back() -> None:
+def test_failed_releases_never_displace_the_previous_good_one() -> None:
     """However many bad ones came in between: what served before stays on the host."""
     world = World(behaviour={f"{v}-000000000000": "crashes" for v in "2345"})
     assert isinstance(run_pass(world, wanted("1")), Converged)
@@ -212,7 +212,7 @@ def free(world: World, name: str) -> None:
     world.seen = world.seen.with_app("hello", world.app.with_slot(again))
 
 
-def test_no_visitor_is_sent_to_who_took_a_port_and_the_app_moves_to_its_other_one() -> None:
+def test_an_app_whose_port_was_taken_moves_to_its_other_one() -> None:
     """The route leaves first; it comes back with the other slot, once that is proven."""
     world = World()
     run_pass(world, wanted("1"))
@@ -226,7 +226,7 @@ def test_no_visitor_is_sent_to_who_took_a_port_and_the_app_moves_to_its_other_on
 
 
 @pytest.mark.parametrize("slots", [("4000",), ("4000", "4001")])
-def test_with_no_port_left_it_waits_without_a_route_and_heals_by_itself(slots: tuple[str, ...]) -> None:
+def test_an_app_without_a_free_port_waits_without_a_route_and_recovers(slots: tuple[str, ...]) -> None:
     """Nothing is quarantined, and who has the port is said before that the app crashes."""
     world, target = World(), wanted("1", slots=slots)
     run_pass(world, target)
@@ -248,7 +248,7 @@ def test_with_no_port_left_it_waits_without_a_route_and_heals_by_itself(slots: t
     assert verbs(world) == ["unroute", "cutover", "confirm"]
 
 
-def test_a_candidate_whose_port_is_taken_leaves_and_is_not_quarantined() -> None:
+def test_a_new_version_whose_port_is_taken_is_stopped_and_not_quarantined() -> None:
     """The version that serves goes on; the new one has its next try when the port is free."""
     world = World()
     run_pass(world, wanted("1"))
@@ -284,7 +284,7 @@ def test_a_stop_first_start_without_its_port_keeps_what_served_for_the_next_boot
     assert before and world.app.slot("4000").previous == before
 
 
-def test_another_program_that_may_be_of_its_own_takes_no_route() -> None:
+def test_a_possible_child_of_the_app_on_its_port_does_not_cost_the_route() -> None:
     """As where all apps are of one login: nothing starts there, but what serves is left alone."""
     world = World()
     run_pass(world, wanted("1"))
@@ -297,7 +297,7 @@ def test_another_program_that_may_be_of_its_own_takes_no_route() -> None:
     assert verbs(world) == []
 
 
-def test_what_an_app_would_take_from_somebody_else_stops_it_before_its_first_action() -> None:
+def test_a_foreign_folder_of_the_app_stops_it_before_its_first_action() -> None:
     world = World()
     world.seen = world.seen.with_app("hello", replace(world.app, taken=("/var/lib/hello", "/etc/passwd")))
 
@@ -355,7 +355,7 @@ def test_any_history_cut_anywhere_ends_converged_with_nothing_left_over(
     assert world.actions == []
 
 
-def test_a_host_that_could_not_be_seen_is_left_alone() -> None:
+def test_an_unreachable_host_is_left_alone() -> None:
     from reconciler.decide.next_action import next_action
     from reconciler.model.observed import Unreachable
 
@@ -464,7 +464,7 @@ def test_a_suspended_app_is_not_changed_and_says_what_it_would_do() -> None:
     assert world.actions == []
 
 
-def test_a_host_that_another_controller_has_is_left_alone() -> None:
+def test_a_host_leased_by_another_controller_is_left_alone() -> None:
     world = World()
     world.seen = replace(world.seen, locked="bob@ci:7 is changing this host")
 
@@ -498,7 +498,7 @@ def test_a_release_that_fails_in_its_soak_gives_way_to_the_old_one_and_stays_awa
     assert world.actions == []
 
 
-def test_an_app_that_is_wanted_no_more_leaves_traffic_first_and_files_last() -> None:
+def test_a_removed_app_loses_its_traffic_first_and_its_files_last() -> None:
     from reconciler.model.target import Target
 
     world = World()
@@ -511,7 +511,7 @@ def test_an_app_that_is_wanted_no_more_leaves_traffic_first_and_files_last() -> 
     assert world.app == type(world.app)()
 
 
-def test_a_removal_waits_for_what_takes_its_place() -> None:
+def test_a_removal_waits_for_its_replacement() -> None:
     from reconciler.model.target import Target
 
     world = World()

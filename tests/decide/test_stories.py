@@ -28,7 +28,7 @@ def test_the_plan_of_a_story_is_the_one_written_down(folder: Path) -> None:
     assert planned(story) == story.plan_path.read_text(encoding="utf-8")
 
 
-def test_there_are_stories() -> None:
+def test_there_are_at_least_twenty_stories() -> None:
     """A glob that matches nothing would leave this file without a test."""
     assert len(CASES) >= 20
 

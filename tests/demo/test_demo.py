@@ -155,7 +155,7 @@ def test_without_traefik_it_says_what_to_install(folder: Path) -> None:
     assert list(folder.iterdir()) == [packages]
 
 
-def test_a_held_port_is_given_to_nobody_else_but_can_be_listened_on() -> None:
+def test_a_held_port_is_reserved_for_the_demo_and_can_be_listened_on() -> None:
     """So no port of the demo is lost between its choice and its use."""
     with hold_ports(2) as ports, socket.socket() as stranger, socket.socket() as ours:
         with pytest.raises(OSError):
@@ -236,7 +236,7 @@ def test_a_killed_process_comes_back_as_another_invocation(folder: Path) -> None
     asyncio.run(story())
 
 
-def test_what_exits_again_and_again_ends_as_failed(folder: Path) -> None:
+def test_a_unit_that_keeps_exiting_ends_as_failed(folder: Path) -> None:
     """With what it said in the journal, until somebody resets it."""
 
     async def story() -> None:
@@ -257,7 +257,7 @@ def test_what_exits_again_and_again_ends_as_failed(folder: Path) -> None:
     asyncio.run(story())
 
 
-def test_what_does_not_heed_sigterm_is_killed_with_all_its_children(folder: Path) -> None:
+def test_a_process_that_ignores_sigterm_is_killed_with_its_children(folder: Path) -> None:
     async def story() -> Instance:
         (folder / "file").touch()
         script = f'trap "" TERM; tail -f {folder}/file & echo ready; while :; do sleep 0.1; done'

@@ -1,4 +1,4 @@
-"""What wakes a watch: a saved file, a commit, and nothing that only looks."""
+"""A saved file or a commit wakes a watch; a program that only reads does not."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Woken:
 
 @contextlib.asynccontextmanager
 async def watching(folder: Path) -> AsyncIterator[Woken]:
-    """It is proven to see before the test goes on."""
+    """Start watching, and wait until a first change was noticed."""
     woken = Woken()
     task = asyncio.create_task(woken.follow(folder))
     async with asyncio.timeout(10):
@@ -67,7 +67,7 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_commit_of_what_was_saved_long_ago_wakes(folder: Path) -> None:
+def test_committing_an_edit_saved_long_ago_wakes_the_watch(folder: Path) -> None:
     async def story() -> None:
         async with watching(folder) as woken:
             git(folder, "add", "-A")
@@ -77,8 +77,8 @@ def test_a_commit_of_what_was_saved_long_ago_wakes(folder: Path) -> None:
     asyncio.run(story())
 
 
-def test_who_only_looks_at_a_repository_wakes_nobody(folder: Path) -> None:
-    """`git status` writes the index anew; reconcile itself asks git at each pass."""
+def test_reading_a_repository_does_not_wake_the_watch(folder: Path) -> None:
+    """`git status` rewrites the index, and reconcile itself asks git at each pass."""
 
     async def story() -> None:
         async with watching(folder) as woken:
@@ -90,7 +90,7 @@ def test_who_only_looks_at_a_repository_wakes_nobody(folder: Path) -> None:
     asyncio.run(story())
 
 
-def test_a_commit_in_a_linked_work_tree_wakes(folder: Path, tmp_path: Path) -> None:
+def test_a_commit_in_a_linked_work_tree_wakes_the_watch(folder: Path, tmp_path: Path) -> None:
     git(folder, "worktree", "add", "-q", "-b", "live", str(tmp_path / "live"))
 
     async def story() -> None:
@@ -101,7 +101,7 @@ def test_a_commit_in_a_linked_work_tree_wakes(folder: Path, tmp_path: Path) -> N
     asyncio.run(story())
 
 
-def test_a_git_folder_may_lie_elsewhere(tmp_path: Path) -> None:
+def test_a_commit_wakes_the_watch_when_the_git_folder_is_elsewhere(tmp_path: Path) -> None:
     """As after `git init --separate-git-dir`: there, too, a commit wakes and `git status` does not."""
     folder = tmp_path / "servers"
     git(tmp_path, "init", "-q", "--separate-git-dir", str(tmp_path / "kept"), "servers")
@@ -117,8 +117,8 @@ def test_a_git_folder_may_lie_elsewhere(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
-def test_a_folder_that_was_replaced_is_watched_again(folder: Path) -> None:
-    """As by a checkout of another branch and back."""
+def test_a_replaced_folder_is_watched_again(folder: Path) -> None:
+    """As a checkout of another branch and back does."""
 
     async def story() -> None:
         async with watching(folder) as woken:
@@ -135,7 +135,7 @@ def test_a_folder_that_was_replaced_is_watched_again(folder: Path) -> None:
     asyncio.run(story())
 
 
-def test_what_is_saved_right_after_the_first_look_is_seen(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_edit_saved_right_after_the_first_look_is_noticed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def first_look(self: Watch) -> None:
         (folder / "fleet.yaml").write_text("saved: now\n")
         async with asyncio.timeout(10):
@@ -146,7 +146,7 @@ def test_what_is_saved_right_after_the_first_look_is_seen(folder: Path, monkeypa
     assert watch.run(read_options(["--desired-state", str(folder)])) == 0
 
 
-def test_a_link_that_leads_elsewhere_now_is_followed(tmp_path: Path) -> None:
+def test_a_link_is_followed_when_its_target_changes(tmp_path: Path) -> None:
     for name in ("old", "new"):
         (tmp_path / name).mkdir()
     link = tmp_path / "desired-state"
@@ -165,7 +165,7 @@ def test_a_link_that_leads_elsewhere_now_is_followed(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
-def test_a_folder_is_watched_that_comes_later_and_it_is_said_once(tmp_path: Path) -> None:
+def test_a_folder_created_later_is_watched_and_its_absence_reported_once(tmp_path: Path) -> None:
     async def story() -> None:
         woken = Woken()
         task = asyncio.create_task(woken.follow(tmp_path / "later"))

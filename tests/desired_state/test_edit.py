@@ -58,7 +58,7 @@ def test_the_digest_is_replaced_in_its_place() -> None:
 )
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
 @pytest.mark.parametrize("bom", ["", "\ufeff"])
-def test_the_way_it_is_written_stays(old: str, new: str, line_end: str, bom: str) -> None:
+def test_the_quoting_style_of_the_version_is_kept(old: str, new: str, line_end: str, bom: str) -> None:
     assert set_version(bom + old.replace("\n", line_end), "2.0") == bom + new.replace("\n", line_end)
 
 
@@ -75,7 +75,7 @@ def test_the_way_it_is_written_stays(old: str, new: str, line_end: str, bom: str
     ],
 )
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
-def test_a_new_digest_stands_beside_the_source(old: str, new: str, line_end: str) -> None:
+def test_a_new_digest_is_written_beside_the_source(old: str, new: str, line_end: str) -> None:
     # With no line end in it, there is none to follow.
     expected = new if "\n" not in old.strip() + "\n" else new.replace("\n", line_end)
 
@@ -98,7 +98,7 @@ def test_what_cannot_be_edited_in_place_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["version: &a 1\nx: *a\n", "version: 1\nversion: 2\n", "version: [\n"])
-def test_text_that_is_not_our_yaml_is_refused(text: str) -> None:
+def test_a_file_that_does_not_parse_is_refused(text: str) -> None:
     with pytest.raises(InvalidDesiredState):
         set_version(text, "2.0")
 
@@ -110,7 +110,7 @@ def test_a_version_that_would_change_more_is_refused() -> None:
 
 
 @given(st.from_regex(r"[A-Za-z0-9](\.?[A-Za-z0-9_+~-]){0,20}", fullmatch=True))
-def test_every_legal_version_is_read_back_as_written(version: str) -> None:
+def test_every_valid_version_is_read_back_as_written(version: str) -> None:
     for text in (TEXT, TEXT.replace("1.9 ", "'1.9' ", 1), TEXT.replace("1.9 ", '"1.9" ', 1)):
         document = read_yaml(set_version(text, version).encode(), "f")
         assert isinstance(document.value, dict)
@@ -149,7 +149,7 @@ def run(version: str, app: str = "hello", as_json: bool = False, sha256: str | N
     )
 
 
-def test_set_says_what_it_did_and_what_is_next(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_set_prints_the_change_and_the_next_step(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write()
     before = path.read_text()
 
@@ -193,8 +193,8 @@ def test_a_pinned_digest_follows_the_local_archive(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("source", ["hello-{version}.tgz", "'https://h/{version}.tgz'"])
-def test_a_pinned_digest_that_nobody_knows_stops_the_edit(folder: Path, source: str) -> None:
-    """Else the new version would carry the old archive's digest."""
+def test_set_refuses_a_version_whose_pinned_digest_cannot_be_renewed(folder: Path, source: str) -> None:
+    """Otherwise the new version would keep the digest of the old archive."""
     path = write(source, more=f"  sha256: {OLD}\n")
     before = path.read_text()
 
@@ -214,7 +214,7 @@ def test_a_given_digest_is_added(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("version", ["../x", "1;reboot", "-1", "", "1\n2", "$(id)"])
-def test_a_version_that_names_no_release_is_refused(folder: Path, version: str) -> None:
+def test_set_refuses_a_version_that_cannot_name_a_release(folder: Path, version: str) -> None:
     path = write()
     before = path.read_text()
 
@@ -231,7 +231,7 @@ def test_an_unknown_app_is_refused_with_the_known_ones(folder: Path) -> None:
         assert refused.value.next_step == "apps here: hello"
 
 
-def test_a_desired_state_that_would_be_unsound_is_not_written(folder: Path) -> None:
+def test_set_does_not_write_an_invalid_desired_state(folder: Path) -> None:
     path = write()
     Path("ds/apps/other.yaml").write_text(path.read_text().replace("hello", "other"))
     before = path.read_text()
@@ -241,7 +241,7 @@ def test_a_desired_state_that_would_be_unsound_is_not_written(folder: Path) -> N
     assert path.read_text() == before
 
 
-def test_mode_and_line_ends_stay_and_nothing_is_left_over(folder: Path) -> None:
+def test_set_keeps_mode_and_line_endings_and_leaves_no_other_file(folder: Path) -> None:
     path = write()
     path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
     path.chmod(0o640)

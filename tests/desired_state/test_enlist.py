@@ -1,4 +1,4 @@
-"""A host's entry is written into fleet.yaml, and nothing else in it changes."""
+"""Writing a host's entry into fleet.yaml changes nothing else in it."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ ENTRY = f"  web1:\n    address: 203.0.113.7\n    user: reconcile\n    host_key: 
         (f"hosts:\n{ENTRY}", f"hosts:\n{ENTRY}"),
     ],
 )  # fmt: skip
-def test_an_entry_is_made_or_brought_up_to_date(before: str, after: str) -> None:
-    """Comments and order stay."""
+def test_a_host_entry_is_created_or_updated(before: str, after: str) -> None:
+    """Comments and order are kept."""
     assert with_host(before, "web1", KEYS, "fleet.yaml") == after
 
 
-def test_what_cannot_be_edited_is_told_with_the_lines_to_add() -> None:
-    """A mapping in braces."""
+def test_a_fleet_file_that_cannot_be_edited_is_refused_with_the_lines_to_add() -> None:
+    """A mapping in braces cannot be edited line by line."""
     with pytest.raises(UsageError) as refused:
         with_host("hosts: {db: {address: db}}\n", "web1", KEYS, "fleet.yaml")
 
     assert f"add by hand:\nhosts:\n{ENTRY}".rstrip() == refused.value.next_step
 
 
-def test_the_file_is_written_once(tmp_path: Path) -> None:
+def test_the_fleet_file_is_not_rewritten_when_nothing_changes(tmp_path: Path) -> None:
     """The folder is made where there is none; the second time nothing is to be done."""
     folder = tmp_path / "desired-state"
 

@@ -1,4 +1,4 @@
-"""Inside a git repository the commit counts; what nobody committed is named and left out."""
+"""Inside a git repository the commit is loaded; uncommitted edits are named and ignored."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 DS = Path("ds")
 
 
-def test_the_commit_counts_and_names_itself() -> None:
+def test_the_committed_files_are_loaded_with_their_revision() -> None:
     desired = load(DS)
 
     assert ([app.version for app in desired.apps], desired.revision) == (["1.0"], git("rev-parse", "HEAD"))
@@ -53,7 +53,7 @@ def test_the_commit_counts_and_names_itself() -> None:
 
 
 def test_uncommitted_edits_are_named_and_ignored() -> None:
-    """Changed, new, staged and deleted files alike; a broken one does not hurt."""
+    """Changed, new, staged and deleted files alike; a broken one causes no error."""
     for name in ("gone", "staged"):
         write("1.0", name=name)
     text = Path("ds/apps/gone.yaml").read_text().replace("4000, 4001", "5000")
@@ -74,15 +74,15 @@ def test_uncommitted_edits_are_named_and_ignored() -> None:
     )
 
 
-def test_the_working_tree_counts_when_asked_for() -> None:
+def test_working_tree_loads_the_files_on_disk() -> None:
     write("2.0")
     desired = load(DS, working_tree=True)
 
     assert ([app.version for app in desired.apps], desired.revision, desired.notes) == (["2.0"], None, ())
 
 
-def test_an_error_in_a_commit_says_which_commit_and_what_is_not_in_it() -> None:
-    """Else someone who fixed the file but did not commit would look for ever."""
+def test_an_error_in_a_commit_names_the_commit_and_the_uncommitted_edits() -> None:
+    """Otherwise a person who fixed the file but did not commit would search forever."""
     write("../x")
     broken = commit()
     write("2.0")
@@ -97,8 +97,8 @@ def test_an_error_in_a_commit_says_which_commit_and_what_is_not_in_it() -> None:
 
 
 @pytest.mark.parametrize("ref", ["main", "v1", "HEAD~1", "short"])
-def test_any_name_of_a_commit_will_do(ref: str) -> None:
-    """A ref says what is meant, so nothing is called uncommitted."""
+def test_a_ref_can_be_any_name_of_a_commit(ref: str) -> None:
+    """With an explicit ref no edit is reported as uncommitted."""
     git("tag", "-a", "v1", "-m", "v1")
     first = git("rev-parse", "HEAD")
     git("checkout", "-qb", "next")
@@ -110,7 +110,7 @@ def test_any_name_of_a_commit_will_do(ref: str) -> None:
 
 
 @pytest.mark.parametrize("ref", ["", "-h", "--upload-pack=x", "a\nb", "nope", "HEAD:ds", "main..main", ":/change^{/x}"])
-def test_a_name_that_is_no_commit_is_refused(ref: str) -> None:
+def test_a_ref_that_names_no_commit_is_refused(ref: str) -> None:
     with pytest.raises(GitError) as refused:
         load(DS, ref=ref)
 
@@ -191,7 +191,7 @@ def test_a_linked_apps_folder_in_a_commit_is_refused() -> None:
         load(DS)
 
 
-def test_attributes_have_no_say() -> None:
+def test_git_attributes_are_ignored() -> None:
     """`git archive` would leave such files out or rewrite them."""
     Path(".gitattributes").write_text("*.yaml export-ignore export-subst text eol=crlf filter=evil\n")
     commit()
@@ -199,14 +199,14 @@ def test_attributes_have_no_say() -> None:
     assert load(DS).apps[0].version == "1.0"
 
 
-def test_line_ends_of_the_checkout_are_no_edit() -> None:
+def test_line_endings_changed_by_the_checkout_do_not_count_as_an_edit() -> None:
     path = Path("ds/apps/hello.yaml")
     path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
 
     assert load(DS).notes == ()
 
 
-def test_git_runs_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loading_starts_git_once(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[object] = []
     real = subprocess.Popen
 
@@ -221,8 +221,8 @@ def test_git_runs_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(started) == 1
 
 
-def test_surroundings_do_not_lead_git_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Run from a hook, GIT_DIR and its kind point at another repository."""
+def test_git_variables_in_the_environment_are_ignored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In a git hook, GIT_DIR and similar variables point at another repository."""
     git("init", "-q", "--bare", "elsewhere")
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
     monkeypatch.setenv("GIT_WORK_TREE", str(tmp_path))
@@ -250,8 +250,8 @@ def test_the_repository_itself_may_be_the_folder(monkeypatch: pytest.MonkeyPatch
     assert (desired.apps[0].version, load(Path("..")).apps[0].version) == ("7.0", "7.0")
 
 
-def test_a_damaged_repository_is_no_plain_folder() -> None:
-    """Fail closed: files that cannot be told from committed ones are not used."""
+def test_a_damaged_repository_is_not_read_as_a_plain_folder() -> None:
+    """Fail closed: without git, committed files cannot be told from uncommitted ones."""
     Path(".git/HEAD").write_text("nonsense")
 
     with pytest.raises(GitError) as refused:
@@ -259,7 +259,7 @@ def test_a_damaged_repository_is_no_plain_folder() -> None:
     assert "--working-tree" in refused.value.next_step
 
 
-def test_a_lost_object_is_named() -> None:
+def test_a_missing_git_object_is_named() -> None:
     blob = git("rev-parse", "HEAD:ds/apps/hello.yaml")
     path = Path(".git/objects") / blob[:2] / blob[2:]
     path.chmod(0o600)
@@ -269,7 +269,7 @@ def test_a_lost_object_is_named() -> None:
         load(DS)
 
 
-def test_a_missing_git_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_git_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
 
     with pytest.raises(GitError, match="git cannot be run") as refused:
@@ -278,7 +278,9 @@ def test_a_missing_git_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-def test_the_repository_of_somebody_else_is_explained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_repository_of_another_user_is_refused_with_the_git_setting_to_change(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     for path in (tmp_path, tmp_path / ".git"):
         os.chown(path, 65534, 65534)
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -1,4 +1,4 @@
-"""Files become Desired, or every fault is named with file, line, column, key and a way out."""
+"""Files become a Desired, or every problem is named with file, line, column, key and a next step."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def load_hello(more: str = "", fleet: str | None = None) -> App:
 
 
 def test_one_app_file_is_enough(tmp_path: Path) -> None:
-    """Everything left out has its default, and 1.10 is not 1.1."""
+    """Missing keys have their defaults, and version 1.10 is not 1.1."""
     desired = load(write({"hello": HELLO}))
 
     assert desired == Desired(
@@ -52,7 +52,7 @@ def test_one_app_file_is_enough(tmp_path: Path) -> None:
     assert fill_in_version(desired.apps[0].artifact.source, "1.10") == "../hello-1.10.tar.gz"
 
 
-def test_every_key_is_read() -> None:
+def test_every_key_of_an_app_is_read() -> None:
     app = load_hello(
         "start: bin/hi foreground\n"
         'migrate: bin/hello eval "Hello.Release.migrate()"\n'
@@ -86,7 +86,7 @@ def test_every_key_is_read() -> None:
 
 
 def test_env_values_are_their_source_text() -> None:
-    """Nothing is a number or a truth value in an environment."""
+    """An environment has no numbers or booleans."""
     app = load_hello(
         "env:\n  A: on\n  B: 0644\n  C: 1.10\n  D: ''\n  E: 'Hello, $world \"quoted\" %h #x'\n"
         '  F: "a\\nb\\tc \\u00e9\\U0001f600"\n  G: |\n    two\n    lines\n  H: true\n  I: "null"\n'
@@ -106,7 +106,7 @@ def test_env_values_are_their_source_text() -> None:
 
 
 def with_line(line: str) -> str:
-    """HELLO with this line in place of the one with the same key, or after all."""
+    """HELLO with this line in place of the one with the same key, or appended."""
     key = line.partition(":")[0]
     lines = HELLO.splitlines()
     if not any(old.startswith(f"{key}:") for old in lines):
@@ -115,7 +115,7 @@ def with_line(line: str) -> str:
 
 
 def test_a_secret_in_a_wrong_place_is_not_repeated() -> None:
-    """What may be a secret never gets into an error."""
+    """A value that may be a secret never appears in an error."""
     found = problems(
         {
             "hello": with_line("artifact: {source: 'https://me:hunter2@h/x'}")
@@ -154,7 +154,7 @@ def test_route_and_health_need_a_port(line: str) -> None:
     assert found == [f"apps/hello.yaml:6:{column}  {key}: needs a port; write ports: [4000, 4001]"]
 
 
-def test_defaults_fill_in_what_an_app_does_not_say() -> None:
+def test_defaults_apply_where_an_app_sets_nothing() -> None:
     """Whole keys are replaced; env is joined key by key."""
     fleet = "defaults:\n  env: {A: fleet, B: fleet}\n  health: {path: /up}\n  drain_seconds: 3\n  memory_max: 1G"
     app = load_hello("env: {B: app}\ndrain_seconds: 4\nmemory_max:\n", fleet)
@@ -163,7 +163,7 @@ def test_defaults_fill_in_what_an_app_does_not_say() -> None:
     assert (app.drain_seconds, app.memory_max, app.memory_limit) == (4, None, "40%")
 
 
-def test_defaults_cannot_say_what_each_app_must() -> None:
+def test_defaults_cannot_set_the_keys_that_each_app_must_have() -> None:
     assert problems({"hello": HELLO}, fleet="defaults: {version: 1}")[0].startswith(
         "fleet.yaml:1:12  defaults.version: is not a key"
     )
@@ -175,7 +175,7 @@ def test_a_fleet_file_may_be_empty(text: str) -> None:
 
 
 def test_an_empty_desired_state_is_refused() -> None:
-    """Fail closed: no app at all would mean that everything goes."""
+    """Fail closed: a desired state without apps would remove everything."""
     assert problems({}) == [
         "apps  there is no app file; write one as ds/apps/<app>.yaml; an empty desired state is taken for a mistake"
     ]
@@ -187,7 +187,7 @@ def test_a_missing_folder_is_refused() -> None:
 
 
 def test_only_regular_yaml_files_count(tmp_path: Path) -> None:
-    """Links, pipes and `.yml` are named; everything else is none of ours."""
+    """Links, pipes and `.yml` files are reported; other files are ignored."""
     folder = write({"hello": HELLO})
     (folder / "README.md").write_text("# text")
     (folder / "apps" / "notes.txt").write_text("x")
@@ -231,7 +231,7 @@ def test_a_large_file_is_refused_without_reading_it_whole() -> None:
     assert problems({}) == ["apps/big.yaml  is larger than 1 MiB; desired state is short text; split the file"]
 
 
-def test_errors_name_paths_as_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_name_paths_as_the_user_typed_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write({"hello": "x"})
     shown = []
     for folder in (Path("ds"), tmp_path / "ds", Path("../" + tmp_path.name + "/ds")):
@@ -242,6 +242,6 @@ def test_errors_name_paths_as_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert shown == ["ds/apps/hello.yaml", "ds/apps/hello.yaml", f"../{tmp_path.name}/ds/apps/hello.yaml"]
 
 
-def test_a_target_that_is_none_raises_value_error() -> None:
+def test_an_invalid_target_raises_value_error() -> None:
     with pytest.raises(ValueError, match="is not a host"):
         read_host("a b")

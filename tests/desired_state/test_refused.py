@@ -1,4 +1,4 @@
-"""Lines that are refused, each with exactly one problem that begins with its file:line:column and key."""
+"""Each refused line yields exactly one problem, which begins with file:line:column and the key."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ pytestmark = pytest.mark.usefixtures("in_own_folder")
 
 
 def with_line(line: str) -> str:
-    """HELLO with this line in place of the one with the same key, or after all."""
+    """HELLO with this line in place of the one with the same key, or appended."""
     key = line.partition(":")[0]
     lines = HELLO.splitlines()
     if not any(old.startswith(f"{key}:") for old in lines):
@@ -171,7 +171,7 @@ REFUSED_LINES = [
 
 @pytest.mark.parametrize(("line", "start"), REFUSED_LINES, ids=[line[:40] for line, _ in REFUSED_LINES])
 def test_a_line_is_refused_with_its_place(line: str, start: str) -> None:
-    """One problem, no more, and it begins with file:line:column and the key."""
+    """There is exactly one problem, and it begins with file:line:column and the key."""
     (problem,) = problems({"hello": with_line(line)})
 
     assert problem.startswith(f"apps/hello.yaml:{start}"), problem

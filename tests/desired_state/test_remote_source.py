@@ -1,4 +1,4 @@
-"""A branch of a remote repository is followed: cheaply, never backwards, never into nothing, never written to."""
+"""Following a branch of a remote repository is cheap and read-only; an older or empty state is never taken."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def git(*words: str, folder: Path) -> str:
 
 
 class Author:
-    """Somebody with a clone of the remote repository."""
+    """A person with a clone of the remote repository."""
 
     def __init__(self, folder: Path, url: Path) -> None:
         self.folder, self.url = folder, url
@@ -103,7 +103,7 @@ def tree(folder: Path) -> dict[str, str]:
 
 
 def questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A git that notes what it is asked."""
+    """A git wrapper on PATH that logs its arguments."""
     (tmp_path / "bin").mkdir()
     real, note, shim = shutil.which("git"), tmp_path / "asked", tmp_path / "bin/git"
     shim.write_text(f'#!/bin/sh\necho "$*" >>{note}\nexec {real} "$@"\n')
@@ -127,7 +127,7 @@ def test_every_pushed_commit_is_followed(author: Author, url: Path) -> None:
     assert (before.notes, after.notes, before.problem, after.problem) == ((), (), None, None)
 
 
-def test_when_nothing_is_new_git_is_asked_once(
+def test_git_is_called_once_when_nothing_is_new(
     author: Author, url: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     author.publish("1")
@@ -140,7 +140,7 @@ def test_when_nothing_is_new_git_is_asked_once(
     assert question.endswith(f" ls-remote -- {url} refs/heads/main")
 
 
-def test_only_the_newest_commit_is_fetched_at_first_and_then_what_is_new(author: Author, url: Path) -> None:
+def test_the_first_fetch_gets_only_the_newest_commit_and_later_ones_only_new_commits(author: Author, url: Path) -> None:
     for number in range(5):
         author.publish(str(number))
     following = follower(url)
@@ -153,8 +153,8 @@ def test_only_the_newest_commit_is_fetched_at_first_and_then_what_is_new(author:
     assert (alone, git("rev-list", "--count", "--all", folder=mirror)) == ("1", "3")
 
 
-def test_without_a_branch_what_the_remote_calls_head_is_followed(author: Author, url: Path) -> None:
-    """Other refs that end alike do not count."""
+def test_without_a_branch_the_head_of_the_remote_is_followed(author: Author, url: Path) -> None:
+    """Other refs with the same ending do not count."""
     author.commit("other")
     author.push(branch="refs/heads/main")
     author.push(branch="HEAD")
@@ -165,7 +165,7 @@ def test_without_a_branch_what_the_remote_calls_head_is_followed(author: Author,
     assert version(newest(follower(url, branch=None))) == "1"
 
 
-def test_a_forced_push_to_another_line_is_followed_and_said(author: Author, url: Path) -> None:
+def test_a_forced_push_to_another_line_of_history_is_followed_and_reported(author: Author, url: Path) -> None:
     base = author.publish("1")
     following = follower(url)
     newest(following)
@@ -179,8 +179,8 @@ def test_a_forced_push_to_another_line_is_followed_and_said(author: Author, url:
     assert revision.notes == (f"{url} main was rewritten: {new[:7]} does not descend from {old[:7]}",)
 
 
-def test_a_forced_push_below_what_was_ever_fetched_is_followed(author: Author, url: Path) -> None:
-    """The mirror begins with one commit; what it takes to tell is fetched then."""
+def test_a_forced_push_that_forks_before_the_first_fetched_commit_is_followed(author: Author, url: Path) -> None:
+    """The mirror starts with one commit; the history needed for the comparison is fetched on demand."""
     base = author.publish("0")
     for number in range(100):
         git("commit", "-qm", str(number), "--allow-empty", folder=author.folder)
@@ -193,7 +193,7 @@ def test_a_forced_push_below_what_was_ever_fetched_is_followed(author: Author, u
     assert newest(following, old).commit == new
 
 
-def test_a_repository_begun_anew_is_followed_when_a_step_back_is_allowed(author: Author, url: Path) -> None:
+def test_a_recreated_repository_is_followed_if_a_step_back_is_allowed(author: Author, url: Path) -> None:
     old = author.publish("1")
     newest(follower(url))
     shutil.rmtree(url)
@@ -209,8 +209,8 @@ def test_a_repository_begun_anew_is_followed_when_a_step_back_is_allowed(author:
 # Never back
 
 
-def test_an_older_tip_is_refused_and_the_last_one_stays(author: Author, url: Path) -> None:
-    """Whether somebody pushed by force or a mirror lags cannot be seen from here."""
+def test_an_older_tip_is_refused_and_the_last_commit_stays_in_force(author: Author, url: Path) -> None:
+    """A forced push and a lagging mirror look the same from here."""
     older = author.publish("1")
     following = follower(url)
     newest(following)
@@ -237,7 +237,7 @@ def test_an_older_tip_is_refused_and_the_last_one_stays(author: Author, url: Pat
 
 
 def test_a_tip_older_than_what_a_host_runs_is_refused_with_an_empty_cache(author: Author, url: Path) -> None:
-    """As in CI: nothing is remembered, and the remote is asked how the two commits lie."""
+    """As in CI: nothing is cached, so the remote is asked which of the two commits is older."""
     older = author.commit("1")
     for number in range(70):
         git("commit", "-qm", str(number), "--allow-empty", folder=author.folder)
@@ -250,7 +250,7 @@ def test_a_tip_older_than_what_a_host_runs_is_refused_with_an_empty_cache(author
 
 
 def test_a_remote_that_does_not_know_what_a_host_runs_is_refused(author: Author, url: Path) -> None:
-    """A mirror that lags, or a commit that was applied from a laptop and never pushed."""
+    """The mirror lags, or the commit was applied from a laptop and never pushed."""
     author.publish("1")
     unpushed = author.commit("2")
     with pytest.raises(CommitRefused, match=f"does not have {unpushed[:7]} that was followed before") as refused:
@@ -261,8 +261,8 @@ def test_a_remote_that_does_not_know_what_a_host_runs_is_refused(author: Author,
     assert newest(follower(url), unpushed).commit == unpushed
 
 
-def test_what_hosts_run_is_looked_at_even_when_the_tip_is_the_same(author: Author, url: Path) -> None:
-    """The first pass learns from the hosts what they had; until then nobody could compare."""
+def test_the_tip_is_compared_with_what_hosts_run_even_if_it_has_not_changed(author: Author, url: Path) -> None:
+    """The first pass learns from the hosts which commit they run; only then can the two be compared."""
     older = author.publish("1")
     newer = author.publish("2")
     git("update-ref", "refs/heads/main", older, folder=url)
@@ -272,7 +272,7 @@ def test_what_hosts_run_is_looked_at_even_when_the_tip_is_the_same(author: Autho
         newest(following, newer)
 
 
-def test_a_host_that_lags_behind_is_no_step_back(author: Author, url: Path) -> None:
+def test_a_host_that_lags_behind_does_not_count_as_a_step_back(author: Author, url: Path) -> None:
     commits = [author.publish(str(number)) for number in range(3)]
 
     assert newest(follower(url), commits[2], commits[0]).commit == commits[2]
@@ -280,8 +280,8 @@ def test_a_host_that_lags_behind_is_no_step_back(author: Author, url: Path) -> N
 
 @settings(max_examples=300, deadline=None)
 @given(st.integers(0, 2**32))
-def test_a_cut_history_never_gives_a_wrong_answer(seed: int) -> None:
-    """Whatever a shallow repository says of two commits holds in the whole history too."""
+def test_a_shallow_history_never_gives_a_wrong_answer(seed: int) -> None:
+    """The order of two commits in a shallow repository always equals their order in the full history."""
     chance = random.Random(seed)
     names = [str(number) for number in range(chance.randint(2, 9))]
     parents = {
@@ -327,7 +327,7 @@ def test_an_unreachable_remote_without_an_earlier_commit_is_an_error(tmp_path: P
     assert (refused.value.retryable, refused.value.exit_code) == (True, 2)
 
 
-def test_a_branch_that_is_gone_leaves_the_last_commit_in_force(author: Author, url: Path) -> None:
+def test_a_deleted_branch_leaves_the_last_commit_in_force(author: Author, url: Path) -> None:
     commit = author.publish("1")
     following = follower(url)
     newest(following)
@@ -338,7 +338,7 @@ def test_a_branch_that_is_gone_leaves_the_last_commit_in_force(author: Author, u
     assert (revision.commit, str(revision.problem)) == (commit, f"{url} has no branch main")
 
 
-def test_a_branch_with_a_name_that_ends_alike_is_another_one(author: Author, url: Path) -> None:
+def test_a_branch_whose_name_has_the_same_ending_is_not_followed(author: Author, url: Path) -> None:
     author.commit("1")
     for ref in ("refs/heads/refs/heads/main", "refs/heads/x/main"):
         git("push", "-q", "origin", f"HEAD:{ref}", folder=author.folder)
@@ -412,7 +412,7 @@ def _become_a_file(mirror: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("moved", [True, False])
-def test_a_damaged_cache_is_made_anew(author: Author, url: Path, damage: object, moved: bool) -> None:
+def test_a_damaged_cache_is_rebuilt(author: Author, url: Path, damage: object, moved: bool) -> None:
     commit = author.publish("1")
     mirror = newest(follower(url)).mirror
     damage(mirror)  # type: ignore[operator]
@@ -424,7 +424,7 @@ def test_a_damaged_cache_is_made_anew(author: Author, url: Path, damage: object,
     assert sorted(path.name for path in mirror.parent.iterdir() if path.suffix == ".git") == ["mirror.git"]
 
 
-def test_a_mirror_lost_while_we_run_is_made_anew_when_told(author: Author, url: Path) -> None:
+def test_a_damaged_mirror_is_rebuilt_after_forget(author: Author, url: Path) -> None:
     author.publish("1")
     following = follower(url)
     revision = newest(following)
@@ -436,7 +436,7 @@ def test_a_mirror_lost_while_we_run_is_made_anew_when_told(author: Author, url: 
     assert version(newest(following)) == "1"
 
 
-def test_a_mirror_that_has_grown_too_large_is_made_anew(
+def test_a_mirror_that_has_grown_too_large_is_rebuilt(
     author: Author, url: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     author.publish("1")
@@ -460,7 +460,7 @@ def test_a_repository_that_is_too_large_is_given_up(author: Author, url: Path, m
     assert written < 100_000, "and nothing of it is left"
 
 
-def test_what_a_fetch_cut_short_left_behind_goes_with_the_next_commit(author: Author, url: Path) -> None:
+def test_leftovers_of_an_interrupted_fetch_are_removed_with_the_next_commit(author: Author, url: Path) -> None:
     author.publish("1")
     following = follower(url)
     mirror = newest(following).mirror
@@ -470,7 +470,7 @@ def test_what_a_fetch_cut_short_left_behind_goes_with_the_next_commit(author: Au
     assert (version(newest(following)), list(mirror.glob("objects/pack/tmp_*"))) == ("2", [])
 
 
-def test_two_of_us_may_follow_the_same_repository(author: Author, url: Path) -> None:
+def test_two_controllers_can_follow_the_same_repository(author: Author, url: Path) -> None:
     author.publish("1")
 
     async def both() -> list[Revision]:
@@ -491,7 +491,7 @@ def test_the_repository_is_only_read(author: Author, url: Path) -> None:
     assert tree(url) == before
 
 
-def test_only_the_operator_may_look_into_the_cache(author: Author, url: Path) -> None:
+def test_only_the_operator_can_read_the_cache(author: Author, url: Path) -> None:
     author.publish("1")
     mirror = newest(follower(url)).mirror
 
@@ -502,7 +502,7 @@ def test_only_the_operator_may_look_into_the_cache(author: Author, url: Path) ->
 
 
 def ssh_to_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str = "") -> Path:
-    """An ssh that runs the command here, and notes how it was called."""
+    """An ssh stand-in that runs the command here and logs its arguments."""
     script = tmp_path / "ssh"
     script.write_text(
         f'#!/bin/sh\necho "$*" >>{tmp_path}/ssh.log\n{before}\nfor last; do :; done\nexec sh -c "$last"\n'
@@ -543,7 +543,7 @@ def test_a_repository_is_followed_over_https(author: Author, url: Path, monkeypa
 def test_a_login_for_https_comes_from_a_credential_helper(
     author: Author, url: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody is asked for one, and the password is in no message."""
+    """git does not prompt, and the password is in no message."""
     author.publish("1")
     with https_server(url.parent, password="hunter2") as (address, certificate):
         monkeypatch.setenv("GIT_SSL_CAINFO", str(certificate))
@@ -557,7 +557,7 @@ def test_a_login_for_https_comes_from_a_credential_helper(
 
 
 @pytest.mark.parametrize("how", ["GIT_SSH_COMMAND", "core.sshCommand"])
-def test_the_operators_own_ssh_is_used(
+def test_the_ssh_command_of_the_operator_is_used(
     author: Author, url: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     log = ssh_to_here(tmp_path, monkeypatch)
@@ -574,7 +574,7 @@ def test_the_operators_own_ssh_is_used(
     }
 
 
-def test_a_remote_that_never_answers_is_given_up_and_nothing_is_left(
+def test_a_remote_that_never_answers_is_given_up_and_leaves_no_process(
     url: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ssh_to_here(tmp_path, monkeypatch, before=f"echo $$ >{tmp_path}/pid; trap '' TERM; sleep 1000 & wait; wait")
@@ -596,7 +596,7 @@ def _wait_for_end(pid: int) -> None:
         time.sleep(0.02)
 
 
-def test_giving_up_a_fetch_ends_git(url: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cancelling_a_fetch_ends_git(url: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ssh_to_here(tmp_path, monkeypatch, before=f"echo $$ >{tmp_path}/pid; sleep 1000")
 
     async def cancelled() -> None:
@@ -609,7 +609,7 @@ def test_giving_up_a_fetch_ends_git(url: Path, tmp_path: Path, monkeypatch: pyte
         _wait_for_end(int((tmp_path / "pid").read_text()))
 
 
-def test_what_a_remote_says_cannot_garble_a_terminal_or_fill_the_memory(
+def test_output_of_a_remote_cannot_garble_the_terminal_or_fill_memory(
     url: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loud = r"""i=0; while [ $i -lt 3000 ]; do printf 'fatal: \033[2J\007%0200d\n' $i >&2; i=$((i+1)); done; exit 1"""
@@ -628,7 +628,7 @@ def test_what_a_remote_says_cannot_garble_a_terminal_or_fill_the_memory(
         ("fatal: '/x' does not appear to be a git repository", "address"),
     ],
 )
-def test_a_failure_says_what_to_do(
+def test_a_git_failure_names_the_next_step(
     url: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, step: str
 ) -> None:
     ssh_to_here(tmp_path, monkeypatch, before=f'echo "{said}" >&2; exit 255')
@@ -638,7 +638,7 @@ def test_a_failure_says_what_to_do(
     assert step in refused.value.next_step
 
 
-def test_a_login_that_the_operators_settings_add_is_not_shown(
+def test_a_login_added_by_the_git_settings_of_the_operator_is_not_shown(
     url: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     git("config", "--global", "url.http://user:hunter2@127.0.0.1:1/.insteadOf", "http://127.0.0.1:2/", folder=tmp_path)
@@ -660,8 +660,8 @@ def test_an_address_that_git_rewrites_into_a_program_runs_nothing(tmp_path: Path
     assert not (tmp_path / "ran").exists()
 
 
-def test_hooks_filters_and_submodules_have_no_say(author: Author, url: Path, tmp_path: Path) -> None:
-    """Neither those of a template nor those that a commit asks for."""
+def test_hooks_filters_and_submodules_are_never_run(author: Author, url: Path, tmp_path: Path) -> None:
+    """Neither those of a git template nor those named by a commit."""
     hooks = tmp_path / "hooks"
     hooks.mkdir()
     for name in ("post-checkout", "reference-transaction", "post-merge", "pre-auto-gc"):
@@ -688,7 +688,7 @@ def test_hooks_filters_and_submodules_have_no_say(author: Author, url: Path, tmp
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_home_that_is_a_repository_has_no_say(author: Author, url: Path, tmp_path: Path) -> None:
+def test_the_settings_of_a_home_that_is_a_repository_are_ignored(author: Author, url: Path, tmp_path: Path) -> None:
     author.publish("1")
     git("init", "-q", str(tmp_path), folder=tmp_path)
     git("config", "url./nowhere.insteadOf", str(url), folder=tmp_path)
@@ -704,7 +704,7 @@ def test_a_home_that_is_a_repository_has_no_say(author: Author, url: Path, tmp_p
         "forge:x", "http://127.0.0.1:8080/x", "http://localhost/x", "https://forge.example/~me/a+b%20c",
     ],
 )  # fmt: skip
-def test_an_address_is_taken_as_it_is(address: str) -> None:
+def test_a_valid_address_is_used_unchanged(address: str) -> None:
     assert read_address(address).url == address
 
 
@@ -754,7 +754,7 @@ def test_a_branch_is_named(name: str) -> None:
     ["", "-x", "--all", "a..b", "a b", "a~1", "a^", "a:b", "a?", "a*", "[a", "a\\b", "/a", "a/", "a//b", ".a", "a/.b",
      "a.lock", "a.lock/b", "a.", "@", "a@{1}", "HEAD", "a\nb", "a\x00", "a\x7f", "x" * 300, "refs/heads/-x"],
 )  # fmt: skip
-def test_a_name_that_is_no_branch_is_refused(name: str) -> None:
+def test_an_invalid_branch_name_is_refused(name: str) -> None:
     with pytest.raises(UsageError):
         read_branch(name)
 
@@ -793,7 +793,7 @@ def test_a_relative_artifact_path_is_refused_with_its_place(author: Author, url:
     assert "absolute path" in problem.next_step
 
 
-def test_a_relative_artifact_path_may_begin_at_a_given_folder(author: Author, url: Path, tmp_path: Path) -> None:
+def test_a_relative_artifact_path_can_start_at_a_given_folder(author: Author, url: Path, tmp_path: Path) -> None:
     author.publish("1", source="x.tgz")
     revision = newest(follower(url))
     desired = load_from(revision.mirror, revision.commit, revision.folder, folder=tmp_path, notes=("a note",))
@@ -821,7 +821,7 @@ def test_an_emptied_desired_state_is_an_error(author: Author, url: Path) -> None
         version(revision)
 
 
-def test_the_desired_state_may_lie_at_the_top(author: Author, url: Path) -> None:
+def test_the_desired_state_can_be_the_top_folder_of_the_repository(author: Author, url: Path) -> None:
     (author.folder / "apps").mkdir()
     (author.folder / "apps/hello.yaml").write_text(HELLO.format(version="1", source=HTTPS))
     author.publish("2", name="other")
@@ -830,7 +830,7 @@ def test_the_desired_state_may_lie_at_the_top(author: Author, url: Path) -> None
     assert version(newest(following)) == "1"
 
 
-def test_the_history_of_a_shallow_repository_knows_its_cuts(author: Author, url: Path, tmp_path: Path) -> None:
+def test_a_shallow_history_knows_where_it_was_cut(author: Author, url: Path, tmp_path: Path) -> None:
     commits = [author.publish(str(number)) for number in range(3)]
     git("clone", "-q", "--depth=2", f"file://{url}", "shallow", folder=tmp_path)
     history = asyncio.run(read_history(tmp_path / "shallow", commits[2], "1" * 40))

@@ -1,4 +1,4 @@
-"""Two apps never get in each other's way; a host is found by each kind of name, a machine has one."""
+"""Conflicts between apps are refused; a host is found by each kind of name, and a machine has only one entry."""
 
 from __future__ import annotations
 
@@ -78,13 +78,15 @@ def other(changes: dict[str, str]) -> str:
     ],
     ids=["port", "domain", "two names", "fleet and login", "SSH port", "API port", "extra port", "extra API port"],
 )
-def test_two_apps_do_not_share(hello: str, second: str, fleet: str, expected: list[str]) -> None:
+def test_two_apps_on_one_host_cannot_share_a_port_or_a_name(
+    hello: str, second: str, fleet: str, expected: list[str]
+) -> None:
     found = problems({"hello": HELLO + hello, "other": second}, fleet=fleet)
 
     assert [problem[5 : 5 + len(start)] for problem, start in zip(found, expected, strict=True)] == expected
 
 
-def test_apps_on_different_hosts_may_share() -> None:
+def test_apps_on_different_hosts_can_share_ports_and_names() -> None:
     route = "route: {domains: [a.de]}\n"
     second = HELLO.replace("hello", "other").replace("web1", "web2") + route
 
@@ -97,7 +99,7 @@ def test_apps_on_different_hosts_may_share() -> None:
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ8vRBkH5DNVbLLuhM0QTm2cIKEWXnQ0hmyQ4ZHSwYFx root@web1"
 
 
-def test_hosts_are_found_by_every_kind_of_name() -> None:
+def test_a_host_is_found_by_every_kind_of_name() -> None:
     fleet = f"hosts: {{web1: {{address: 10.0.0.1, user: root, port: 2222, host_key: {HOST_KEY}}}}}"
     desired = load(write({"hello": HELLO}, fleet=fleet))
 
@@ -110,15 +112,15 @@ def test_hosts_are_found_by_every_kind_of_name() -> None:
         desired.host("-oProxyCommand=x")
 
 
-def test_this_machine_may_have_other_folders() -> None:
+def test_the_local_host_can_have_other_folders() -> None:
     fleet = "hosts: {local: {address: local, paths: {releases: /tmp/demo/srv}}}"
     desired = load(write({"hello": HELLO.replace("web1", "local")}, fleet=fleet))
 
     assert desired.host("local").paths.releases == "/tmp/demo/srv"
 
 
-def test_a_variable_that_a_mix_release_overwrites_is_told_unless_start_is_written(tmp_path: Path) -> None:
-    """MODE would arrive as something else, silently."""
+def test_a_variable_that_a_mix_release_overwrites_is_warned_about_unless_start_is_set(tmp_path: Path) -> None:
+    """MODE would silently get another value."""
     folder = tmp_path / "desired-state" / "apps"
     folder.mkdir(parents=True)
     text = "app: a\nversion: '1'\nartifact: {source: x}\nhosts: [local]\nenv:\n  MODE: fast\n"
@@ -130,7 +132,7 @@ def test_a_variable_that_a_mix_release_overwrites_is_told_unless_start_is_writte
     assert load(tmp_path / "desired-state").notes == ()
 
 
-def test_no_app_gets_what_only_root_can_give_where_nobody_is_root() -> None:
+def test_settings_that_need_root_are_refused_on_a_host_without_root() -> None:
     app = HELLO.replace('"../hello-{version}.tar.gz"', '"https://h/{version}.tar.gz", fetch: host')
     found = problems(
         {"hello": app + "sandbox: {capabilities: [CAP_CHOWN]}\n"}, fleet="hosts: {web1: {address: x, scope: user}}"
@@ -144,7 +146,7 @@ def test_no_app_gets_what_only_root_can_give_where_nobody_is_root() -> None:
 
 
 @pytest.mark.parametrize(("path", "refused"), [("/srv", True), ("/srv/uploads", False), ("/srv2", False)])
-def test_the_folder_of_all_releases_is_not_there_to_write_to(path: str, refused: bool) -> None:
+def test_the_releases_folder_of_all_apps_cannot_be_made_writable(path: str, refused: bool) -> None:
     """An app sees its own releases only."""
     text = HELLO + f"sandbox: {{extra_writable_paths: [{path}]}}\n"
 

@@ -1,4 +1,4 @@
-"""With a list of signers, a commit that nobody on it signed changes nothing and says so."""
+"""With --allowed-signers, a commit that no listed key signed is reported and changes nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HELLO = (
 
 
 class Team:
-    """A repository, keys of several people, and the list of those who may sign."""
+    """A repository, the keys of several people, and the allowed-signers file."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -54,7 +54,7 @@ class Team:
         return run.stdout.decode().strip()
 
     def commit(self, version: str, by: str | None = "ann", *, name: str = "eve") -> str:
-        """`by` signs; None leaves the signature out."""
+        """Commit, signed by `by`; None leaves the signature out."""
         path = self.repository / "desired-state/apps/hello.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(HELLO.format(version=version))
@@ -66,7 +66,7 @@ class Team:
         return self.git("rev-parse", "HEAD")
 
     def rewritten(self, old: str, new: str) -> str:
-        """The newest commit with something in its text replaced, signature left as it was."""
+        """The newest commit with part of its text replaced; the signature is unchanged."""
         text = self.git("cat-file", "commit", "HEAD").replace(old, new, 1) + "\n"
         commit = self.git("hash-object", "-w", "-t", "commit", "--stdin", stdin=text.encode())
         self.git("reset", "-q", "--hard", commit)
@@ -93,7 +93,7 @@ def team(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Team:
 # One repository
 
 
-def test_a_signed_commit_is_accepted_and_it_is_said_what_was_not_checked(team: Team) -> None:
+def test_a_signed_commit_is_accepted_and_unchecked_history_is_reported(team: Team) -> None:
     team.commit("1", by=None)
     commit = team.commit("2", by="ben")
 
@@ -111,7 +111,7 @@ def test_every_commit_since_the_last_one_is_checked(team: Team) -> None:
     assert team.verify(commit, commit).endswith("; no other commit came in since " + commit[:7])
 
 
-def test_an_unsigned_commit_is_refused_by_name(team: Team) -> None:
+def test_an_unsigned_commit_is_refused_and_named(team: Team) -> None:
     commit = team.commit("1", by=None)
 
     assert team.refused(commit) == (
@@ -134,7 +134,7 @@ def test_an_unsigned_commit_below_a_signed_one_is_refused(team: Team) -> None:
 
 
 def test_an_unsigned_commit_behind_a_signed_merge_is_refused(team: Team) -> None:
-    """Along the first parents alone all would look well."""
+    """A walk along the first parents alone would miss it."""
     since = team.commit("1")
     team.git("checkout", "-qb", "side")
     hidden = team.commit("2", by=None)
@@ -146,7 +146,7 @@ def test_an_unsigned_commit_behind_a_signed_merge_is_refused(team: Team) -> None
     assert "signed by ann@example.com; only this commit" in team.verify(merge)
 
 
-def test_a_branch_that_began_before_the_last_commit_is_checked_from_where_it_began(team: Team) -> None:
+def test_a_branch_is_checked_from_where_it_forked(team: Team) -> None:
     base = team.commit("1", by=None)
     since = team.commit("2")
     team.git("checkout", "-qb", "side", base)
@@ -158,13 +158,13 @@ def test_a_branch_that_began_before_the_last_commit_is_checked_from_where_it_beg
     assert team.verify(team.head(), since).endswith(f"so is every other commit since {since[:7]} (1 more)")
 
 
-def test_a_foreign_key_is_refused(team: Team) -> None:
+def test_a_commit_signed_by_an_unlisted_key_is_refused(team: Team) -> None:
     commit = team.commit("1", by="eve")
 
     assert "is signed with a key that is not on the list" in team.refused(commit)
 
 
-def test_a_key_that_was_removed_counts_no_longer(team: Team) -> None:
+def test_a_removed_key_is_no_longer_accepted(team: Team) -> None:
     commit = team.commit("1", by="ben")
     team.verify(commit)
     team.allow("ann")
@@ -172,7 +172,7 @@ def test_a_key_that_was_removed_counts_no_longer(team: Team) -> None:
     assert "not on the list (or no longer is)" in team.refused(commit)
 
 
-def test_a_key_past_its_date_is_refused(team: Team) -> None:
+def test_an_expired_key_is_refused(team: Team) -> None:
     commit = team.commit("1")
     key = (team.folder / "ann.pub").read_text()
     team.signers.write_text(f'ann@example.com namespaces="git",valid-before="20200101" {key}')
@@ -180,7 +180,7 @@ def test_a_key_past_its_date_is_refused(team: Team) -> None:
     assert "not on the list" in team.refused(commit)
 
 
-def test_a_signature_for_something_else_is_refused(team: Team) -> None:
+def test_a_signature_made_for_another_purpose_is_refused(team: Team) -> None:
     """The key may sign files, not commits."""
     commit = team.commit("1")
     team.signers.write_text(f'ann@example.com namespaces="file" {(team.folder / "ann.pub").read_text()}')
@@ -199,13 +199,13 @@ def test_a_signature_for_something_else_is_refused(team: Team) -> None:
         ("U1NIU0lH", "U1NIU0lI", "has a"),
     ],
 )
-def test_a_changed_commit_is_refused(team: Team, old: str, new: str, why: str) -> None:
+def test_a_commit_changed_after_signing_is_refused(team: Team, old: str, new: str, why: str) -> None:
     team.commit("1")
 
     assert why in team.refused(team.rewritten(old, new))
 
 
-def test_a_signature_that_git_chokes_on_leaves_no_other_commit_accepted(team: Team) -> None:
+def test_an_unreadable_signature_does_not_make_git_accept_another_commit(team: Team) -> None:
     since = team.commit("1")
     team.commit("2")
     bad = team.rewritten("gpgsig -----BEGIN SSH SIGNATURE-----", "gpgsig nonsense")
@@ -215,8 +215,8 @@ def test_a_signature_that_git_chokes_on_leaves_no_other_commit_accepted(team: Te
     team.refused(commits[-1], since)
 
 
-def test_a_pgp_program_that_believes_everything_is_not_asked(team: Team) -> None:
-    """The keyring of whoever runs us may trust people whom nobody named here."""
+def test_the_configured_pgp_program_is_never_run(team: Team) -> None:
+    """The keyring of the user who runs reconcile may trust people who are not on the list."""
     team.commit("1", by="eve")
     commit = team.rewritten("BEGIN SSH SIGNATURE", "BEGIN PGP SIGNATURE")
     program = team.folder / "gpg"
@@ -231,7 +231,7 @@ def test_a_pgp_program_that_believes_everything_is_not_asked(team: Team) -> None
     assert "PGP" in team.refused(commit)
 
 
-def test_an_ssh_program_that_believes_everything_is_not_asked(team: Team) -> None:
+def test_the_configured_ssh_signing_program_is_never_run(team: Team) -> None:
     commit = team.commit("1", by="eve")
     program = team.folder / "yes"
     program.write_text("#!/bin/sh\necho 'Good \"git\" signature for ann@example.com with ED25519 key SHA256:x'\n")
@@ -242,15 +242,15 @@ def test_an_ssh_program_that_believes_everything_is_not_asked(team: Team) -> Non
     assert "not on the list" in team.refused(commit)
 
 
-def test_a_signed_tag_does_not_vouch_for_its_commit(team: Team) -> None:
+def test_a_signed_tag_does_not_make_its_commit_signed(team: Team) -> None:
     commit = team.commit("1", by=None)
     team.git("tag", "-s", "v1", "-m", "v1")
 
     assert "has no signature" in team.refused(commit)
 
 
-def test_replaced_and_grafted_history_is_not_believed(team: Team) -> None:
-    """Both could hide a commit from the walk."""
+def test_replace_refs_and_grafts_are_ignored(team: Team) -> None:
+    """Either could hide a commit from the check."""
     since = team.commit("1")
     hidden = team.commit("2", by=None)
     commit = team.commit("3")
@@ -261,7 +261,7 @@ def test_replaced_and_grafted_history_is_not_believed(team: Team) -> None:
     assert hidden[:7] in team.refused(commit, since)
 
 
-def test_a_history_that_is_not_all_here_is_refused(team: Team) -> None:
+def test_an_incomplete_history_is_refused(team: Team) -> None:
     since = team.commit("1")
     team.commit("2", by=None)
     commit = team.commit("3")
@@ -280,8 +280,8 @@ def test_an_author_cannot_garble_a_terminal(team: Team) -> None:
 # The list of signers
 
 
-def test_a_list_inside_the_repository_is_refused(team: Team) -> None:
-    """Whoever may commit could add a key to it; a link to it is no better."""
+def test_a_signers_file_inside_the_repository_is_refused(team: Team) -> None:
+    """Anyone who can commit could add a key to it; the same holds for a link to it."""
     inside = team.repository / "signers"
     shutil.copy(team.signers, inside)
     (team.folder / "link").symlink_to(inside)
@@ -291,8 +291,8 @@ def test_a_list_inside_the_repository_is_refused(team: Team) -> None:
             asyncio.run(verify(team.repository, commit, path))
 
 
-def test_a_list_beside_the_mirror_may_lie_in_a_home_that_is_a_repository(team: Team) -> None:
-    """Only the repository that is judged matters, and a bare one has no files of its own."""
+def test_a_signers_file_can_be_in_a_home_that_is_a_repository(team: Team) -> None:
+    """Only the checked repository matters, and a bare one has no working tree."""
     commit = team.commit("1")
     team.git("clone", "-q", "--bare", str(team.repository), "bare.git", folder=team.folder)
     team.git("init", "-q", str(team.folder))
@@ -301,21 +301,21 @@ def test_a_list_beside_the_mirror_may_lie_in_a_home_that_is_a_repository(team: T
     assert newest(following(team)).commit == commit
 
 
-def test_a_list_inside_the_repository_that_is_followed_is_refused(team: Team) -> None:
+def test_a_signers_file_inside_the_followed_repository_is_refused(team: Team) -> None:
     team.commit("1")
     shutil.copy(team.signers, team.repository / "signers")
     with pytest.raises(UsageError, match="is inside the repository"):
         newest(Follower(Remote(str(team.repository), "main"), team.repository / "signers"))
 
 
-def test_a_list_that_names_nobody_cannot_be_used(team: Team) -> None:
+def test_a_signers_file_without_a_signer_is_refused(team: Team) -> None:
     team.signers.write_text("# nobody\n\n")
     with pytest.raises(UsageError, match="is empty"):
         read_signers(team.signers)
 
 
 @pytest.mark.parametrize("mode", [0o660, 0o606])
-def test_a_list_that_others_can_write_is_refused(team: Team, mode: int) -> None:
+def test_a_signers_file_that_others_can_write_is_refused(team: Team, mode: int) -> None:
     team.signers.chmod(mode)
     with pytest.raises(UsageError, match="can be written by others") as refused:
         read_signers(team.signers)
@@ -324,7 +324,7 @@ def test_a_list_that_others_can_write_is_refused(team: Team, mode: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["missing", "folder", "pipe"])
-def test_a_list_that_is_no_file_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_signers_path_that_is_not_a_file_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "pipe", 0o600)
     with pytest.raises(UsageError):
@@ -346,7 +346,7 @@ def version(revision: Revision) -> str:
     return load_from(revision.mirror, revision.commit, revision.folder).apps[0].version
 
 
-def test_an_unsigned_commit_changes_nothing_and_says_so(team: Team) -> None:
+def test_an_unsigned_commit_is_reported_and_changes_nothing(team: Team) -> None:
     good = team.commit("1")
     follower = following(team)
     first = newest(follower)
@@ -381,7 +381,7 @@ def test_an_unsigned_commit_hidden_between_two_polls_is_found(team: Team) -> Non
     assert hidden[:7] in str(newest(follower).problem)
 
 
-def test_what_hosts_run_is_where_checking_begins_when_nothing_is_remembered(team: Team) -> None:
+def test_without_a_cache_checking_starts_at_the_commit_the_hosts_run(team: Team) -> None:
     applied = team.commit("1")
     for number in range(70):
         team.git("commit", "-qm", str(number), "--allow-empty", "-S")
@@ -396,7 +396,7 @@ def test_what_hosts_run_is_where_checking_begins_when_nothing_is_remembered(team
 
 
 def test_a_merge_of_an_old_branch_is_checked_with_as_much_history_as_it_takes(team: Team) -> None:
-    """The mirror begins with one commit, the branch began long before it, among unsigned ones."""
+    """The mirror starts with one commit; the merged branch forked long before it, among unsigned commits."""
     base = team.commit("0", by=None)
     for number in range(80):
         team.git("commit", "-qm", str(number), "--allow-empty")
@@ -414,7 +414,7 @@ def test_a_merge_of_an_old_branch_is_checked_with_as_much_history_as_it_takes(te
     assert revision.notes[0].endswith("(1 more)")
 
 
-def test_a_validly_signed_older_commit_is_no_way_back(team: Team) -> None:
+def test_an_older_commit_is_refused_even_if_it_is_signed(team: Team) -> None:
     older = team.commit("1")
     newer = team.commit("2")
     follower = following(team)
@@ -425,7 +425,7 @@ def test_a_validly_signed_older_commit_is_no_way_back(team: Team) -> None:
     assert (revision.commit, "is older than" in str(revision.problem)) == (newer, True)
 
 
-def test_a_rewritten_branch_is_checked_from_where_it_parts(team: Team) -> None:
+def test_a_rewritten_branch_is_checked_from_where_it_diverges(team: Team) -> None:
     base = team.commit("1")
     team.commit("2")
     follower = following(team)
@@ -437,7 +437,7 @@ def test_a_rewritten_branch_is_checked_from_where_it_parts(team: Team) -> None:
     assert hidden[:7] in str(newest(follower).problem)
 
 
-def test_a_changed_list_judges_the_same_commit_again(team: Team) -> None:
+def test_the_same_commit_is_checked_again_when_the_signers_file_changes(team: Team) -> None:
     team.commit("1", by="ben")
     follower = following(team)
     newest(follower)
@@ -449,7 +449,7 @@ def test_a_changed_list_judges_the_same_commit_again(team: Team) -> None:
     assert newest(follower).problem is None
 
 
-def test_a_list_that_cannot_be_read_stops_everything(team: Team) -> None:
+def test_an_unreadable_signers_file_is_an_error(team: Team) -> None:
     team.commit("1")
     follower = following(team)
     newest(follower)
@@ -458,7 +458,7 @@ def test_a_list_that_cannot_be_read_stops_everything(team: Team) -> None:
         newest(follower)
 
 
-def test_a_commit_followed_without_a_list_is_not_taken_for_checked(team: Team) -> None:
+def test_a_commit_followed_without_signers_does_not_count_as_checked(team: Team) -> None:
     team.commit("1", by=None)
     newest(Follower(Remote(str(team.repository), "main")))
     with pytest.raises(CommitRefused, match="has no signature"):
@@ -468,8 +468,8 @@ def test_a_commit_followed_without_a_list_is_not_taken_for_checked(team: Team) -
     assert newest(following(team)).notes[0].endswith("only this commit was checked, not the ones before it")
 
 
-def test_a_folder_here_is_judged_at_each_reading_and_files_never_pass_for_commits(team: Team) -> None:
-    """A watch reads it for months, and the repository may be taken from under it."""
+def test_a_local_folder_is_checked_at_each_load_and_plain_files_are_never_accepted(team: Team) -> None:
+    """A watch reads the folder for months, and the repository may be removed meanwhile."""
     team.commit("1")
     words = ["--desired-state", str(team.repository / "desired-state"), "--allowed-signers", str(team.signers)]
     origin = origin_of(read_options(words), lasting=True)

@@ -1,4 +1,4 @@
-"""YAML text becomes a tree of source text with places; whatever hides meaning is refused where it stands."""
+"""YAML text becomes a tree of source text with places; constructs that hide meaning are refused at their place."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def read(text: str, pure: bool = False) -> Document:
 
 @both_parsers
 def test_every_scalar_keeps_its_source_text(pure: bool) -> None:
-    """What YAML 1.1 would turn into 1.1, 420, 1342, a date or a truth value."""
+    """YAML 1.1 would read these as 1.1, 420, 1342, a date or a boolean."""
     text = "a: 1.10\nb: 0644\nc: 22:22\nd: 2026-11-23\ne: on\nf: 1_000\ng: 'it''s'\nh: \"x\\ty\"\n"
 
     assert read(text, pure).value == {
@@ -33,7 +33,7 @@ def test_every_scalar_keeps_its_source_text(pure: bool) -> None:
 
 
 @both_parsers
-def test_only_plain_nulls_are_nothing(pure: bool) -> None:
+def test_only_plain_nulls_are_null(pure: bool) -> None:
     """A quoted null or an empty pair of quotes is text."""
     text = "a:\nb: ~\nc: null\nd: Null\ne: 'null'\nf: ''\ng: '~'\nh: [~, x]\n"
 
@@ -102,7 +102,7 @@ REFUSED = {
 
 @both_parsers
 @pytest.mark.parametrize("name", REFUSED)
-def test_it_is_refused_where_it_stands(name: str, pure: bool) -> None:
+def test_a_refused_construct_is_reported_at_its_place(name: str, pure: bool) -> None:
     text, starts = REFUSED[name]
     problems = [str(problem) for problem in read(text, pure).problems]
 
@@ -117,13 +117,13 @@ def test_a_file_over_one_mebibyte_is_refused_unread() -> None:
     assert "larger than 1 MiB" in str(read_yaml(b"a" * (LARGEST_FILE + 1), "f").problems[0])
 
 
-def test_a_leading_byte_order_mark_is_no_part_of_the_text() -> None:
+def test_a_leading_byte_order_mark_is_ignored() -> None:
     document = read("\ufeffa: 1\n")
 
     assert (document.value, document.places[("a",)].start, document.problems) == ({"a": "1"}, 3, ())
 
 
-def test_a_billion_laughs_are_refused_at_the_first() -> None:
+def test_a_billion_laughs_document_is_refused_at_its_first_alias() -> None:
     """Expanded, these nine lines would be 387 million leaves."""
     lines = ["a: &a [x, x, x, x, x, x, x, x, x]"]
     lines += [f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]" for a, b in zip("abcdefgh", "bcdefghi", strict=True)]
@@ -133,11 +133,11 @@ def test_a_billion_laughs_are_refused_at_the_first() -> None:
     assert document.value is None or len(str(document.value)) < 2000
 
 
-def test_only_so_many_problems_of_one_file_are_listed() -> None:
+def test_the_number_of_problems_listed_for_one_file_is_limited() -> None:
     assert len(read("a: 1\n" * 5000).problems) == MOST_PROBLEMS
 
 
-def test_twenty_levels_are_not_too_deep() -> None:
+def test_twenty_levels_of_nesting_are_accepted() -> None:
     assert read("a: " + "[" * (DEEPEST - 1) + "]" * (DEEPEST - 1)).problems == ()
 
 
@@ -171,8 +171,8 @@ PIECES += ["> ", "|\n  ", "&x ", "*x", "!t ", "? ", "~", "null", "1.10", "\r\n",
 
 @settings(max_examples=400, deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join))
-def test_both_parsers_read_alike(text: str) -> None:
-    """Whatever both take, they take for the same values at the same places."""
+def test_our_parser_and_pyyaml_read_the_same_values(text: str) -> None:
+    """A text that both accept has the same values at the same places."""
     fast, slow = read(text), read(text, pure=True)
     fast_places, slow_places = dict(fast.places), dict(slow.places)
     fast_places.pop((), None), slow_places.pop((), None)
@@ -219,8 +219,8 @@ VERSION_UNQUOTED = {
 
 @both_parsers
 @pytest.mark.parametrize(("text", "told"), VERSION_UNQUOTED.values(), ids=VERSION_UNQUOTED)
-def test_a_version_without_its_quotes_is_told_how_to_get_them(pure: bool, text: str, told: str) -> None:
-    """The mistake that everybody makes, since the same value needs none on a line of its own."""
+def test_an_unquoted_version_in_braces_is_refused_with_the_quotes_to_add(pure: bool, text: str, told: str) -> None:
+    """A common mistake: on its own line the same value needs no quotes."""
     assert [str(problem) for problem in read(text, pure).problems] == [told]
 
 

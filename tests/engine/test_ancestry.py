@@ -1,4 +1,4 @@
-"""A stale clone never wins: a desired state older than what a host has changes nothing there."""
+"""A stale clone never wins: a desired state older than the applied commit changes nothing on that host."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def behind(folder: Path, applied: str) -> str:
     return asyncio.run(why_behind(folder, git(folder, "rev-parse", "HEAD"), applied))
 
 
-def test_what_comes_after_or_beside_is_not_behind(first: Path) -> None:
+def test_a_newer_or_parallel_commit_is_not_stale(first: Path) -> None:
     applied = git(first, "rev-parse", "HEAD")
     commit(first)
     assert behind(first, applied) == ""
@@ -64,14 +64,14 @@ def test_what_comes_after_or_beside_is_not_behind(first: Path) -> None:
     assert behind(first, applied) == ""
 
 
-def test_a_clone_that_has_not_pulled_is_behind(first: Path) -> None:
+def test_a_clone_that_has_not_pulled_is_stale(first: Path) -> None:
     second = clone(first)
     applied = commit(first)
 
     assert behind(second, applied) == f"commit {applied[:7]}, which was applied here, is not in this clone"
 
 
-def test_a_clone_that_has_fetched_but_not_merged_is_behind(first: Path) -> None:
+def test_a_clone_that_has_fetched_but_not_merged_is_stale(first: Path) -> None:
     second = clone(first)
     applied = commit(first)
     git(second, "fetch", "-q")
@@ -80,7 +80,7 @@ def test_a_clone_that_has_fetched_but_not_merged_is_behind(first: Path) -> None:
     assert behind(second, applied) == f"commit {here[:7]} is older than {applied[:7]}, which was applied here"
 
 
-def test_who_went_back_in_this_very_clone_meant_it(first: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reset_in_this_clone_is_a_step_back_on_purpose(first: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CI", raising=False)
     applied = git(first, "rev-parse", "HEAD")
     git(first, "reset", "-q", "--hard", "HEAD~1")
@@ -88,14 +88,14 @@ def test_who_went_back_in_this_very_clone_meant_it(first: Path, monkeypatch: pyt
     assert behind(first, applied) == ""
 
 
-def test_a_shallow_clone_is_given_no_benefit_of_the_doubt(first: Path) -> None:
+def test_a_shallow_clone_that_cannot_tell_counts_as_stale(first: Path) -> None:
     second = clone(first, "--depth=1")
     applied = commit(first)
 
     assert behind(second, applied) == f"commit {applied[:7]}, which was applied here, is not in this clone"
 
 
-def test_behind_nothing_is_changed_and_the_way_out_is_told() -> None:
+def test_a_stale_clone_changes_nothing_and_is_told_what_to_do() -> None:
     world = World()
     run_pass(world, wanted("2"))
     world.actions.clear()
@@ -131,7 +131,7 @@ def seen(**changes: str | None) -> ObservedHost:
     return host.with_app("hello", replace(host.app("hello"), **{"owner": OWNER, "commit": "new", **changes}))  # type: ignore[arg-type]
 
 
-def test_git_is_asked_about_what_the_same_desired_state_did_before(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_git_compares_with_earlier_commits_of_the_same_desired_state(monkeypatch: pytest.MonkeyPatch) -> None:
     outcomes, asked = judged(seen(), monkeypatch)
 
     assert asked == ["new"]

@@ -101,7 +101,7 @@ def run_with_commit(stepping: Stepping, first: OpenFleet, then: OpenFleet, app: 
     return reports
 
 
-def test_a_commit_to_another_app_leaves_an_upload_alone(stepping: Stepping) -> None:
+def test_a_commit_to_another_app_does_not_interrupt_an_upload(stepping: Stepping) -> None:
     """And the other one does not wait for it."""
     stepping.slow = lambda action: 0.3 if isinstance(action, InstallRelease) and action.app == "big" else 0.001
     big, web = app("big", ["a"]), app("web", ["a"], ports=[4002, 4003])

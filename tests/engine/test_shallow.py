@@ -1,4 +1,4 @@
-"""A clone without its history changes nothing: it cannot tell an old commit from a new one, nor what was removed."""
+"""A shallow clone changes nothing: it cannot tell an old commit from a new one, nor which apps were removed."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def notes(folder: Path, *words: str) -> list[str]:
 def test_nothing_is_changed_by_a_shallow_clone(
     upstream: Path, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Exit 2 before any host is asked, with the line that mends it for each place where such a clone comes from."""
+    """Exit 2 before any host is asked, with the command that repairs it for each origin of such a clone."""
     folder = clone(upstream, "--depth=1")
 
     assert main(["--desired-state", str(folder / "desired-state"), *words]) == 2
@@ -72,7 +72,7 @@ def test_nothing_is_changed_by_a_shallow_clone(
         assert line in told
 
 
-def test_the_line_that_is_told_mends_it(upstream: Path) -> None:
+def test_the_suggested_command_repairs_a_shallow_clone(upstream: Path) -> None:
     folder = clone(upstream, "--depth=1")
     assert len(notes(folder)) == 1
 
@@ -80,7 +80,7 @@ def test_the_line_that_is_told_mends_it(upstream: Path) -> None:
     assert notes(folder) == []
 
 
-def test_a_depth_is_a_fault_only_once_the_history_is_longer(upstream: Path) -> None:
+def test_a_fetch_depth_is_a_problem_only_if_the_history_is_longer(upstream: Path) -> None:
     folder = clone(upstream, "--depth=4")
     assert notes(folder) == []
 
@@ -98,8 +98,8 @@ def test_a_plan_of_a_shallow_clone_says_what_it_cannot_know(upstream: Path) -> N
     assert main(["validate", "--desired-state", str(folder / "desired-state")]) == 0
 
 
-def test_a_linked_work_tree_of_a_shallow_clone_is_one_too(upstream: Path) -> None:
-    """Else the commit where it was cut would count as the first of the repository."""
+def test_a_linked_work_tree_of_a_shallow_clone_is_shallow_too(upstream: Path) -> None:
+    """Otherwise the commit at the cut would count as the first of the repository."""
     folder = clone(upstream, "--depth=1")
     git(folder, "worktree", "add", "-q", str(folder.parent / "tree"), "HEAD")
     tree = find_repository(folder.parent / "tree")
@@ -110,13 +110,13 @@ def test_a_linked_work_tree_of_a_shallow_clone_is_one_too(upstream: Path) -> Non
 
 
 def test_only_commits_need_a_history(upstream: Path) -> None:
-    """Files as they lie there have none, and a repository that is followed gets what it needs by itself."""
+    """Plain files have none, and a followed repository fetches what it needs."""
     folder = clone(upstream, "--depth=1")
 
     assert notes(folder, "--working-tree") == []
 
 
-def test_a_clone_without_old_files_has_all_commits(upstream: Path) -> None:
+def test_a_blobless_clone_counts_as_complete(upstream: Path) -> None:
     """As with `filter: blob:none`."""
     first = git(upstream, "rev-list", "--max-parents=0", "HEAD")
     folder = clone(upstream, "--filter=blob:none")
@@ -128,7 +128,7 @@ def test_a_clone_without_old_files_has_all_commits(upstream: Path) -> None:
     assert "is not in this clone" in asyncio.run(why_behind(folder, git(folder, "rev-parse", "HEAD"), applied))
 
 
-def test_the_operator_may_go_on_without(upstream: Path) -> None:
+def test_the_operator_can_allow_a_pass_without_history(upstream: Path) -> None:
     folder = clone(upstream, "--depth=1")
     origin = read(arguments(folder, "--once", "--allow-step-back"))
 
@@ -138,10 +138,8 @@ def test_the_operator_may_go_on_without(upstream: Path) -> None:
     assert asyncio.run(origin.why_behind("0" * 40)) == ""
 
 
-def test_a_checkout_that_ci_uses_again_is_no_step_back_on_purpose(
-    upstream: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """There each job checks its commit out over the one before it, so its reflog has them all."""
+def test_a_checkout_reused_by_ci_is_not_a_step_back_on_purpose(upstream: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each job checks its commit out over the previous one, so the reflog contains them all."""
     old, applied = git(upstream, "rev-parse", "HEAD~1"), git(upstream, "rev-parse", "HEAD")
     folder = clone(upstream)
     git(folder, "checkout", "-q", old)
@@ -152,7 +150,7 @@ def test_a_checkout_that_ci_uses_again_is_no_step_back_on_purpose(
     assert f"is older than {applied[:7]}" in asyncio.run(why_behind(folder, old, applied))
 
 
-def test_git_that_cannot_tell_is_no_full_clone(upstream: Path) -> None:
+def test_a_clone_that_git_cannot_judge_does_not_count_as_complete(upstream: Path) -> None:
     folder = clone(upstream)
     assert not asyncio.run(is_shallow(folder))
 

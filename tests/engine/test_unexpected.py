@@ -1,4 +1,4 @@
-"""A mistake of reconcile's own: it is told in a line, without what it said, and stops nothing else."""
+"""A bug in reconcile is reported in one line, without the exception's text, and stops nothing else."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.decide.test_fleet import app
 from tests.support.stepping import QUIET, WHO, Stepping, ends, opened
 
 
-def test_about_one_host_it_leaves_the_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_about_one_host_leaves_the_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     async def look(host: Transport, *_: object) -> ObservedHost | Unreachable:
         if host.name == "mistaken":
             raise KeyError("s3cret")
@@ -48,7 +48,7 @@ def test_about_one_action_it_leaves_the_others_alone(monkeypatch: pytest.MonkeyP
     assert "s3cret" not in repr(outcomes)
 
 
-def test_the_watch_goes_on_after_it() -> None:
+def test_the_watch_goes_on_after_an_unexpected_error() -> None:
     class Mistaken:
         reads = 0
 

@@ -1,4 +1,4 @@
-"""A host, or an app on it, that answers without end costs this process neither its memory nor its time."""
+"""Endless output of a host or an app exhausts neither the memory nor the time of this process."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def resident_mib(what: str) -> int:
 
 
 def peak_mib_of(work: object) -> int:
-    """By how much this process grew at most."""
+    """The peak growth of this process in MiB."""
     Path("/proc/self/clear_refs").write_text("5")
     before = resident_mib("VmRSS")
     asyncio.run(work)  # type: ignore[arg-type]
@@ -45,8 +45,8 @@ def peak_mib_of(work: object) -> int:
 
 @BY_BOTH
 @pytest.mark.parametrize("stream", [1, 2])
-def test_six_hundred_mebibytes_are_refused_and_not_kept(far: bool, stream: int) -> None:
-    """And the command is over soon, not when it has written all of it."""
+def test_six_hundred_mebibytes_of_output_are_refused_and_not_kept_in_memory(far: bool, stream: int) -> None:
+    """The command is ended early, not after all its output."""
 
     async def story() -> None:
         async with reached(far) as host:
@@ -59,8 +59,8 @@ def test_six_hundred_mebibytes_are_refused_and_not_kept(far: bool, stream: int) 
 
 
 @BY_BOTH
-def test_a_stream_that_is_told_may_be_as_long_as_it_likes(far: bool) -> None:
-    """`logs --follow` and `exec`: nothing of it is kept, and of what it says on stderr only the end."""
+def test_a_streamed_command_has_no_output_limit(far: bool) -> None:
+    """As with `logs --follow` and `exec`: stdout is not kept, and of stderr only the end."""
 
     async def story() -> None:
         told = 0
@@ -126,7 +126,7 @@ async def answering(body: bytes, times: int) -> asyncio.Server:
     return await asyncio.start_server(answer, "127.0.0.1", 0)
 
 
-def test_an_api_that_answers_without_end_has_not_answered() -> None:
+def test_an_endless_api_answer_counts_as_no_answer() -> None:
     async def story() -> None:
         async with await answering(b"x" * MIB, 600) as server:
             http = HttpConnection(LocalHost("a"), server.sockets[0].getsockname()[1])
@@ -138,7 +138,7 @@ def test_an_api_that_answers_without_end_has_not_answered() -> None:
 
 
 def test_the_length_of_a_health_answer_does_not_matter() -> None:
-    """Only its status is asked for: the rest of a long page is not read."""
+    """Only the status is needed: the rest of a long page is not read."""
 
     async def story() -> None:
         async with await answering(b"x" * MIB, 600) as server:

@@ -1,4 +1,4 @@
-"""Many commands on one connection: as many at once as sshd lets in, and none takes the others with it."""
+"""Many commands share one connection: as many at once as sshd allows, and a failing one disturbs no other."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ async def until(happened: object, seconds: float = 10) -> None:
 
 
 @pytest.mark.parametrize("max_sessions", [1, 2, 4, 10])
-def test_twenty_commands_run_whatever_max_sessions_is(max_sessions: int) -> None:
-    """All on one connection, which no refused session breaks."""
+def test_twenty_commands_run_under_any_max_sessions(max_sessions: int) -> None:
+    """All on one connection; a refused session does not break it."""
 
     async def story(server: SshServer) -> list[str]:
         async with server.running():
@@ -43,7 +43,7 @@ def test_twenty_commands_run_whatever_max_sessions_is(max_sessions: int) -> None
     assert server.most_open == min(max_sessions, MOST_SESSIONS)
 
 
-def test_a_server_that_never_gives_a_session_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_never_opens_a_session_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ssh, "MOST_REFUSALS", 2)
 
     async def story() -> None:
@@ -55,7 +55,7 @@ def test_a_server_that_never_gives_a_session_is_told_of(monkeypatch: pytest.Monk
     assert "MaxSessions" in caught.value.next_step
 
 
-def test_the_time_of_a_command_begins_when_its_turn_has_come() -> None:
+def test_the_timeout_of_a_command_starts_when_its_session_opens() -> None:
     async def story() -> list[float]:
         async with SshServer(max_sessions=1).running() as server:
             host = server.host()
@@ -69,7 +69,7 @@ def test_the_time_of_a_command_begins_when_its_turn_has_come() -> None:
     assert queued[-1] > 1.2
 
 
-def test_a_command_that_takes_too_long_is_ended_and_takes_no_other_with_it() -> None:
+def test_a_command_that_takes_too_long_is_ended_without_disturbing_others() -> None:
     async def story(server: SshServer) -> str:
         async with server.running():
             host = server.host()
@@ -88,7 +88,7 @@ def test_a_command_that_takes_too_long_is_ended_and_takes_no_other_with_it() -> 
     assert "the slow one" in server.ended[0]
 
 
-def test_a_command_that_dies_there_takes_no_other_with_it() -> None:
+def test_a_command_that_is_killed_on_the_host_does_not_disturb_others() -> None:
     async def story(server: SshServer) -> str:
         async with server.running():
             host = server.host()
@@ -105,8 +105,8 @@ def test_a_command_that_dies_there_takes_no_other_with_it() -> None:
 
 
 @pytest.mark.parametrize("far", [True, False], ids=["ssh", "local"])
-def test_a_command_that_is_called_off_is_over_on_the_host(far: bool, tmp_path: Path) -> None:
-    """Also when it waits for more on stdin, and what it started is over as well."""
+def test_a_cancelled_command_ends_on_the_host(far: bool, tmp_path: Path) -> None:
+    """Even while it waits for stdin; its children end too."""
 
     async def forever() -> object:
         yield b"a beginning\n"
@@ -139,7 +139,7 @@ def _alive(pid: int) -> bool:
 
 
 def test_long_commands_leave_one_session_to_the_others() -> None:
-    """Otherwise two uploads would keep every other app of a host with MaxSessions 2 waiting."""
+    """Otherwise two uploads would block every other app on a host with MaxSessions 2."""
 
     async def story() -> float:
         async with SshServer(max_sessions=2).running() as server:
@@ -161,7 +161,7 @@ def test_long_commands_leave_one_session_to_the_others() -> None:
     assert asyncio.run(story()) < 1.5
 
 
-def test_after_a_refusal_by_chance_more_are_tried_again() -> None:
+def test_more_sessions_are_tried_again_after_a_temporary_refusal() -> None:
     async def story() -> tuple[int, int]:
         sessions = Sessions()
         turns = [await sessions.begin(1) for _ in range(3)]

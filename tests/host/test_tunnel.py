@@ -1,4 +1,4 @@
-"""A port here that leads to a port of a host."""
+"""A local port that is forwarded to a port of a host."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def asked(port: int) -> bytes:
         writer.close()
 
 
-def test_what_is_sent_here_arrives_there_and_back() -> None:
+def test_bytes_pass_through_the_tunnel_in_both_directions() -> None:
     async def story() -> list[bytes]:
         far = await asyncio.start_server(_echo, "127.0.0.1", 0)
         tunnel = await open_tunnel(LocalHost("a"), port_of(far), 0)
@@ -46,7 +46,7 @@ def test_what_is_sent_here_arrives_there_and_back() -> None:
     assert asyncio.run(story()) == [b"hello\n"] * 5
 
 
-def test_a_host_that_is_gone_closes_the_connection_and_the_tunnel_goes_on() -> None:
+def test_the_tunnel_survives_a_lost_connection_to_the_host() -> None:
     class Gone(LocalHost):
         async def connect(self, port: int) -> tuple[Reader, Writer]:
             raise HostUnreachable(self.name, "gone")

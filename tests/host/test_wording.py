@@ -1,4 +1,4 @@
-"""How a failed connection is told."""
+"""The wording of failed connections."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ from reconciler.host.wording import plain_words
         (ConnectionResetError(), "ConnectionResetError"),
     ],
 )
-def test_a_failed_connection_is_told_in_words(error: Exception, told: str) -> None:
+def test_a_failed_connection_is_described_in_plain_words(error: Exception, told: str) -> None:
     assert plain_words(error) == told

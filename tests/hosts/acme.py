@@ -1,4 +1,4 @@
-"""A certificate authority of our own: pebble, and a DNS in which every name is one host. Both end with their block."""
+"""Runs a certificate authority, pebble, with a DNS in which every name is one host. Both end with their block."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ AT_HOME = "/etc/traefik/test-ca.pem"
 
 
 def missing_programs() -> str:
-    """Why there can be no certificate authority here, in one sentence; empty when everything is there."""
+    """Return why no certificate authority can be run here, in one sentence; empty if one can."""
     missing = [name for name in NEEDED_PROGRAMS if not shutil.which(name)]
     return f"{', '.join(missing)} is not here: apt-get install pebble openssl" if missing else ""
 
@@ -81,7 +81,7 @@ class Authority:
 
 @contextlib.contextmanager
 def authority(folder: Path, address: str) -> Iterator[Authority]:
-    """One that is set up at this address and not started yet; it is gone after the block."""
+    """An authority at this address, not started yet; it is removed after the block."""
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as running:
         port, management, dns = (free_port(address) for _ in range(3))
@@ -105,7 +105,7 @@ def authority(folder: Path, address: str) -> Iterator[Authority]:
 
 
 def install_traefik_for(authority: Authority, machine: Machine, entry_points: str = "") -> None:
-    """Traefik with the project's own traefik.yml, but that it asks this authority, for short-lived certificates."""
+    """Install Traefik with the project's own traefik.yml, using this authority and short-lived certificates."""
     install_traefik(machine, "traefik.yml")
     text = (DEPLOY_FOLDER / "traefik.yml").read_text(encoding="utf-8")
     ours = f"caServer: {authority.directory}\n      caCertificates: [{AT_HOME}]\n      certificatesDuration: 1\n      "
@@ -119,7 +119,7 @@ def install_traefik_for(authority: Authority, machine: Machine, entry_points: st
 
 @dataclass(frozen=True)
 class Answer:
-    """What a visitor got, and from whom."""
+    """A response to a visitor, and the certificate it came with."""
 
     status: int
     headers: dict[str, str]

@@ -81,7 +81,7 @@ class Container:
         return text[-1000:].strip() or "its console is empty"
 
     def kill(self, supervisor: ProcessId) -> None:
-        """End it as a power cut does: every process at once, nothing closed or written in order."""
+        """Kill every process at once, as a power cut does: nothing is closed or flushed."""
         guest = first_process(supervisor)
         # With its guest dead systemd-nspawn tidies up and ends by itself; without a guest there is nothing to
         # tidy up.

@@ -1,4 +1,4 @@
-"""A TCP proxy that stands for distance, and for a connection that breaks or falls silent."""
+"""A TCP proxy that simulates distance, a broken connection and a silent one."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class DelayProxy:
         self._stopped = asyncio.Event()
 
     def cut_after(self, bytes_up: int) -> None:
-        """Reset every connection once so many more bytes went up; connections made later are whole."""
+        """Reset every connection after this many more bytes went up; later connections are not affected."""
         self._bytes_until_cut = bytes_up
         if bytes_up <= 0:
             self._call(self._cut)
@@ -50,7 +50,7 @@ class DelayProxy:
         self._call(self._flowing.clear)
 
     def heal(self) -> None:
-        """Deliver what was held back, as TCP would, and go on."""
+        """Deliver the bytes that were held back, as TCP would, and continue."""
         self._call(self._flowing.set)
 
     @contextlib.contextmanager

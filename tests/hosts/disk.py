@@ -51,7 +51,7 @@ class Disk:
         command(["mount", "-t", "overlay", "-o", layers, "reconcile-test-host", str(self.root)])
 
     def fill(self, free_bytes: int = 0) -> None:
-        """Leave only so much room: the next write beyond it gets a real `No space left on device`."""
+        """Fill the disk up to this much free space: a write beyond it gets a real `No space left on device`."""
         disk = os.statvfs(self.layer)
         used = (disk.f_blocks - disk.f_bfree) * disk.f_frsize
         self._resize(used + free_bytes)

@@ -1,8 +1,8 @@
-"""The hosts of one test run: made on demand, named for ssh, and gone at the end, however the run ends.
+"""The hosts of one test run: made on demand, named for ssh, and removed at the end, however the run ends.
 
-A farm is a folder under `/run/reconcile-test-hosts`, written before what it describes is made. Whoever finds
-a farm whose owner is dead can therefore remove all of it. Two do: a reaper process that sees the owner's end,
-and every later run as it starts.
+A farm is a folder under `/run/reconcile-test-hosts`, written before anything that it describes is made. So a farm
+whose owner is dead can be removed completely. A reaper process does that when the owner ends, and so does every later
+run when it starts.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Host *
 
 
 def missing_requirements() -> str:
-    """Why no host can be made here, in one sentence; empty when everything is there."""
+    """Return why no host can be made here, in one sentence; empty if one can."""
     if os.geteuid() != 0:
         return "real hosts need root: run the tests as root, or leave them to CI"
     search = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
@@ -146,7 +146,7 @@ class Farm:
         self._write_ssh_files()
 
     def ssh(self, host: str, *words: str, seconds: float = 30) -> subprocess.CompletedProcess[str]:
-        """What the OpenSSH client of this machine says, host keys checked strictly."""
+        """Run a command on the host with this machine's OpenSSH client, host keys checked strictly."""
         return command([str(self.home / "bin/ssh"), host, *words], check=False, seconds=seconds)
 
     def _write_ssh_files(self) -> None:
@@ -194,7 +194,7 @@ def reap(owner: ProcessId) -> None:
 
 
 def _start_reaper() -> None:
-    """A process that outlives us, be it a SIGKILL, just long enough to remove what we made."""
+    """Start a process that outlives this one, even after SIGKILL, just long enough to remove the farm."""
     package, owner = __package__ or "hosts", ProcessId.current()
     program = f"from {package}.farm import ProcessId, reap; reap({owner!r})"
     top = Path(__file__).resolve().parents[package.count(".") + 1]

@@ -1,4 +1,4 @@
-"""A load generator that shows what visitors would see: open loop, no retry, every answer kept.
+"""A load generator that shows what visitors would see: open loop, no retries, every answer recorded.
 
 A request is sent when it is due, whether or not earlier ones were answered. Everything but a complete 2xx
 answer is a failure. By hand: `python -m tests.hosts.load 10.203.1.2 --host app.test --seconds 30`.

@@ -1,4 +1,4 @@
-"""One real host, from its first boot to its end: what a test can do to it, and ask it as root."""
+"""One real host, from its first boot to its end, with what a test can do to it as root."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ class Machine:
         self.link.heal()
 
     def fill_disk(self, free_bytes: int = 0) -> None:
-        """Leave only so much room on its disk."""
+        """Fill its disk up to this much free space."""
         self.disk.fill(free_bytes)
 
     def free_disk(self) -> None:
@@ -202,7 +202,7 @@ class Machine:
         return self.run(f"cat {shlex.quote(path)}").stdout
 
     def destroy(self) -> None:
-        """Remove all it was: processes, cable, namespace, disk, folder. What is gone already is no error."""
+        """Remove its processes, cable, namespace, disk and folder. Parts already gone are no error."""
         if (supervisor := self._supervisor()) and supervisor.alive():
             self._container.kill(supervisor)
         self.link.delete()

@@ -1,4 +1,4 @@
-"""A process named so that its number cannot be mistaken for a later process, and words run as a command."""
+"""Process ids that cannot be mistaken for a later process, and commands run on this machine."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def install_traefik(machine: Machine, static_config: str = "traefik-http.yml") -
 
 
 def ask_api(machine: Machine, path: str) -> str:
-    """What Traefik's API answers inside the guest, where alone it listens; empty if that is not a 200."""
+    """Return the answer of Traefik's API, which listens on the guest's loopback only; empty unless it is a 200."""
     # bash can speak TCP: the guest has no curl.
     question = f"GET {path} HTTP/1.0\\r\\nHost: 127.0.0.1\\r\\n\\r\\n"
     talk = f"exec 3<>/dev/tcp/127.0.0.1/{API_PORT} && printf '{question}' >&3 && cat <&3"

@@ -1,4 +1,4 @@
-"""A bare server becomes a host: from nothing, from half of it, and twice; then everything as the deploy user."""
+"""Bootstrap of a bare server: from nothing, after an interruption, and twice; then all work as the deploy user."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def bootstrap(folder: Path, environ: dict[str, str], machine: Machine, *options:
 
 @pytest.fixture
 def bare(farm: Farm, request: pytest.FixtureRequest) -> Iterator[Machine]:
-    """A Debian as it was bought; Traefik's binary is at hand, nothing is installed."""
+    """A plain Debian; Traefik's binary is present, nothing is installed."""
     machine = farm.add("bare", {traefik_binary(): GUEST_BINARY})
     yield machine
     farm.remove(machine)
@@ -110,7 +110,7 @@ def test_a_bare_server_serves_within_a_minute(bare: Machine, environ: dict[str, 
 
 
 def test_a_second_bootstrap_changes_nothing(bare: Machine, environ: dict[str, str], tmp_path: Path) -> None:
-    """Not a file of the host, nor fleet.yaml; the plan says so."""
+    """Neither a file of the host nor fleet.yaml changes; the plan says so."""
     assert bootstrap(tmp_path, environ, bare, "--yes").code == 0
     before, fleet = bare.run(TIMES).stdout, (tmp_path / "desired-state/fleet.yaml").read_text()
 
@@ -134,10 +134,10 @@ def test_a_second_bootstrap_changes_nothing(bare: Machine, environ: dict[str, st
         ("done: keep the", 0),
     ],
 )
-def test_one_that_was_cut_off_is_finished_by_the_next(
+def test_an_interrupted_bootstrap_is_finished_by_the_next_one(
     farm: Farm, environ: dict[str, str], tmp_path: Path, line: str, milliseconds: int
 ) -> None:
-    """Wherever it is killed: what lies there after another run is what an undisturbed one leaves."""
+    """Wherever the first run was killed, the host is then the same as after an undisturbed run."""
     undisturbed = _undisturbed(farm, environ, tmp_path)
     machine = farm.add("cut")
     try:
@@ -164,8 +164,8 @@ def _undisturbed(farm: Farm, environ: dict[str, str], folder: Path) -> str:
     return _found[0]
 
 
-def test_a_user_with_sudo_is_as_good_as_root(bare: Machine, environ: dict[str, str], tmp_path: Path) -> None:
-    """As on a cloud server; the deploy user then has no more than anywhere else."""
+def test_a_login_with_sudo_works_like_root(bare: Machine, environ: dict[str, str], tmp_path: Path) -> None:
+    """As on a cloud server; the deploy user gets no more rights than on other hosts."""
     done = reconcile(("bootstrap", f"deploy@{bare.name}", "--yes"), tmp_path, environ)
 
     assert done.returncode == 0, done.stderr
@@ -188,9 +188,7 @@ def test_a_host_of_another_version_is_named(bare: Machine, environ: dict[str, st
     assert "root access    logs in as a user who may run /usr/local/sbin/reconcile-host only" in asked.stdout
 
 
-def test_a_program_that_is_missing_is_installed_or_named(
-    bare: Machine, environ: dict[str, str], tmp_path: Path
-) -> None:
+def test_a_missing_program_is_installed_or_named(bare: Machine, environ: dict[str, str], tmp_path: Path) -> None:
     """Without apt-get the packages are named; with it they are installed."""
     bare.run("mv /usr/bin/flock /usr/bin/flock.away")
 
@@ -211,8 +209,8 @@ def test_a_program_that_is_missing_is_installed_or_named(
     assert "install packages" in installed.out
 
 
-def test_a_host_key_is_never_taken_silently(bare: Machine, environ: dict[str, str], tmp_path: Path) -> None:
-    """Unknown to everybody it is shown and refused, --yes or not; its fingerprint lets us in, another one does not."""
+def test_an_unknown_host_key_is_never_accepted_silently(bare: Machine, environ: dict[str, str], tmp_path: Path) -> None:
+    """An unknown key is shown and refused, even with --yes; its fingerprint is accepted, another one is not."""
     known = Path(environ["HOME"]) / ".ssh/known_hosts"
     kept = known.read_text()
     known.write_text("")

@@ -1,7 +1,7 @@
-"""Whoever has the deploy user's key tries to become root, or to read what only root may. Nobody gets out.
+"""An attacker with the deploy user's key tries to become root, or to read files that only root may read.
 
-`TRICKS` names what is tried. Each runs on one real bootstrapped host, as the deploy user and over ssh; afterwards the
-host must be as before, and nothing that only root can read may have been shown.
+`TRICKS` lists the attempts. Each runs on one real bootstrapped host, as the deploy user over ssh; afterwards the host
+must be unchanged, and nothing that only root can read may have been shown.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Attacker:
 
     @property
     def ssh(self) -> list[str]:
-        """One connection for all of them: the tricks are many."""
+        """The ssh words; all tricks share one connection."""
         shared = f"ControlPath={self.home}/mux-%n"
         options = ["User=reconcile", "ControlMaster=auto", shared, "ControlPersist=60"]
         return [str(self.home / "bin/ssh"), *(word for option in options for word in ("-o", option))]
@@ -110,7 +110,7 @@ class Attacker:
         return self.shell(shlex.join(["sudo", "-n", PROGRAM, verbs_digest(), verb, *arguments]), stdin)
 
     def change(self, verb: str, *arguments: str, stdin: bytes = b"", **head: str) -> subprocess.CompletedProcess[bytes]:
-        """An action as reconcile would ask for it, with whatever is given instead."""
+        """An action as reconcile would send it, with the given parts replaced."""
         return self.verb(verb, *head_words(**head), *arguments, stdin=stdin)
 
 
@@ -174,7 +174,7 @@ def plain(name: str) -> tuple[tarfile.TarInfo, bytes]:
 
 
 def upload(*members: tuple[tarfile.TarInfo, bytes], sums: str = "", tree: str = "") -> tuple[tuple[str, ...], bytes]:
-    """The arguments and stdin of an install whose manifest tells the truth about what is in it, good or bad."""
+    """The arguments and stdin of an install whose manifest describes its content truthfully, good or bad."""
     data = sums.encode() + tree.encode() + tar(*members, mode="w:gz")
     return ("9.9.9-" + "0" * 12, str(len(sums.encode())), str(len(tree.encode())), "1", "new"), data
 
@@ -192,7 +192,7 @@ EMPTY_SUM = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 @dataclass(frozen=True)
 class Trick:
-    """What is tried, how, and the statuses that may come of it. Any other one is a way out, or a broken test."""
+    """An attempt and the exit statuses it may have. Any other status is a successful attack, or a broken test."""
 
     name: str
     how: Callable[[Attacker], subprocess.CompletedProcess[bytes]] = field(repr=False)
@@ -517,7 +517,7 @@ TRICKS = [
 
 
 def fortified(machine: Machine, ssh_home: Path, folder: Path) -> Attacker:
-    """The host, bootstrapped, and whoever has the key of its deploy user."""
+    """A bootstrapped host, and an attacker with the key of its deploy user."""
     done = bootstrap(folder, command_environ(ssh_home, folder), machine, "--yes")
     assert done.code == 0, str(done)
     return Attacker(machine, ssh_home)
@@ -548,7 +548,7 @@ def attacker(farm: Farm, machine_factory: MachineFactory, ssh_home: Path, tmp_pa
     farm.remove(machine)
 
 
-def test_there_are_enough_tricks() -> None:
+def test_every_trick_has_its_own_name() -> None:
     """Each has a name of its own."""
     names = [trick.name for trick in TRICKS]
 
@@ -556,7 +556,7 @@ def test_there_are_enough_tricks() -> None:
 
 
 @pytest.mark.parametrize("trick", TRICKS, ids=str)
-def test_nobody_gets_out(attacker: Attacker, trick: Trick) -> None:
+def test_a_trick_gains_no_rights(attacker: Attacker, trick: Trick) -> None:
     """It is refused, or runs with no more rights than the app has; the host is as before."""
     done = trick.how(attacker)
 
@@ -569,13 +569,13 @@ def test_nobody_gets_out(attacker: Attacker, trick: Trick) -> None:
         assert not attacker.machine.run("ls -A /srv/hello/releases | grep 9.9.9 || :").stdout
 
 
-def test_after_all_of_them_the_host_is_as_before(attacker: Attacker) -> None:
+def test_after_every_trick_the_host_is_unchanged(attacker: Attacker) -> None:
     """Users, secrets, programs, units and modes, file by file."""
     assert attacker.machine.run(SEALED).stdout == attacker.before
 
 
-def test_what_is_uploaded_cannot_be_reached_before_it_was_judged(attacker: Attacker) -> None:
-    """A setuid program lies there while the upload goes on: nobody but root sees it."""
+def test_an_upload_cannot_be_reached_before_it_was_checked(attacker: Attacker) -> None:
+    """While the upload goes on it contains a setuid program, which only root can reach."""
     words, data = upload(member("su", mode=0o4755), member("rest", data=os.urandom(3_000_000)))
     attacker.machine.run(QUICK)
     command = shlex.join(["sudo", "-n", PROGRAM, verbs_digest(), "install", *head_words(), APP, *words])
@@ -596,8 +596,8 @@ def test_what_is_uploaded_cannot_be_reached_before_it_was_judged(attacker: Attac
     assert b"Permission denied" in seen.stderr
 
 
-def test_a_sound_call_among_bad_ones_changes_what_it_should(attacker: Attacker) -> None:
-    """Eight calls race for the same app, half of them for root: what lies there afterwards is what may lie there."""
+def test_racing_valid_and_bad_calls_leave_only_valid_changes(attacker: Attacker) -> None:
+    """Eight calls race for the same app, half of them asking for root: only valid files are left afterwards."""
     unit_file = f"/etc/systemd/system/{APP}@.service"
     before = attacker.invocation
     bad = files(unit=unit_text(UNIT).replace(f"User={APP}", "User=root"))
@@ -622,7 +622,7 @@ def test_a_sound_call_among_bad_ones_changes_what_it_should(attacker: Attacker) 
 
 
 def test_a_migration_cannot_make_root_load_anything(attacker: Attacker) -> None:
-    """The mark of a migration is set by root: with the app's env the loader would write a file as root."""
+    """Root marks a migration as done: with the app's env, the loader would write a file as root."""
     text = env_file(
         IDENTITY,
         {"RECONCILE_MIGRATE": "true", "LD_DEBUG": "libs", "LD_DEBUG_OUTPUT": "/root/pwned", "TRICKY": 'a"b\\$`c\nd'},

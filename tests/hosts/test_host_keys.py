@@ -1,4 +1,4 @@
-"""A real server has a host key of each of three kinds: any of them may be vouched for, and the right one is pinned."""
+"""A real server has three kinds of host keys: any of them can be verified, and the right one is pinned."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def fingerprint(key: str) -> str:
 
 
 def planned(machine: Machine, folder: Path, environ: dict[str, str], *options: str) -> subprocess.CompletedProcess[str]:
-    """Only the plan, which is not agreed to: code 1 and a report, or a refusal."""
+    """Run bootstrap without agreeing to its plan: exit 1 and a report, or a refusal."""
     return reconcile(("bootstrap", machine.name, "--json", *options), folder, environ)
 
 
@@ -60,7 +60,7 @@ def report(done: subprocess.CompletedProcess[str]) -> Any:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_fingerprint_of_any_key_of_the_server_lets_us_in(
+def test_the_fingerprint_of_any_host_key_is_accepted(
     bare: Machine, known_hosts: Path, environ: dict[str, str], tmp_path: Path, kind: str
 ) -> None:
     key = bare.host_keys[kind]
@@ -70,7 +70,7 @@ def test_the_fingerprint_of_any_key_of_the_server_lets_us_in(
     assert (found["host_key"], found["fingerprint"]) == (key, fingerprint(key))
 
 
-def test_a_fingerprint_of_no_key_of_the_server_is_refused_beside_all_that_it_shows(
+def test_an_unknown_fingerprint_is_refused_with_those_the_server_shows(
     bare: Machine, known_hosts: Path, environ: dict[str, str], tmp_path: Path
 ) -> None:
     wrong = "SHA256:" + "A" * 43
@@ -82,7 +82,7 @@ def test_a_fingerprint_of_no_key_of_the_server_is_refused_beside_all_that_it_sho
 
 
 @pytest.mark.parametrize("kinds", [["ed25519"], ["ecdsa"], ["rsa"], ["rsa", "ed25519"], KINDS], ids="+".join)
-def test_a_known_key_is_asked_for_and_ed25519_before_the_others(
+def test_a_known_host_key_is_negotiated_and_ed25519_preferred(
     bare: Machine, known_hosts: Path, environ: dict[str, str], tmp_path: Path, kinds: list[str]
 ) -> None:
     """As `ssh` does. What is known stands in known_hosts, as by `ssh-keyscan -t`."""
@@ -93,7 +93,7 @@ def test_a_known_key_is_asked_for_and_ed25519_before_the_others(
     assert found["host_key"] == bare.host_keys["ed25519" if "ed25519" in kinds else kinds[0]]
 
 
-def test_a_person_is_shown_ed25519_and_that_is_pinned(
+def test_a_person_is_shown_the_ed25519_fingerprint_which_is_then_pinned(
     bare: Machine, known_hosts: Path, environ: dict[str, str], tmp_path: Path
 ) -> None:
     words = [sys.executable, "-m", "reconciler.cli", "bootstrap", bare.name]
@@ -134,7 +134,7 @@ def test_a_pinned_key_of_any_kind_is_negotiated(
     assert report(again)["host_key"] == bare.host_keys[kind]
 
 
-def test_another_key_than_the_known_one_is_refused(
+def test_a_host_key_other_than_the_known_one_is_refused(
     bare: Machine, known_hosts: Path, environ: dict[str, str], tmp_path: Path
 ) -> None:
     other = tmp_path / "other"
@@ -146,7 +146,7 @@ def test_another_key_than_the_known_one_is_refused(
     assert (done.returncode, "but known_hosts has another key for this host" in done.stderr) == (1, True), done.stderr
 
 
-def test_a_revoked_key_is_refused_whoever_vouches_for_it(
+def test_a_revoked_key_is_refused_even_if_it_is_given_as_host_key(
     bare: Machine, known_hosts: Path, environ: dict[str, str], tmp_path: Path
 ) -> None:
     key = bare.host_keys["ed25519"]

@@ -46,8 +46,8 @@ def boot_id(machine: Machine) -> str:
     return machine.run("cat /proc/sys/kernel/random/boot_id", seconds=5).stdout
 
 
-def test_a_host_boots_quickly_and_wholly(farm: Farm) -> None:
-    """From nothing to sshd within seconds, no unit failed, and no helper is there that a server may lack."""
+def test_a_host_boots_quickly_without_a_failed_unit(farm: Farm) -> None:
+    """sshd answers within seconds, no unit failed, and no program is installed that a server may lack."""
     begin = time.monotonic()
     machine = farm.add("quick")
     seconds = time.monotonic() - begin
@@ -62,7 +62,7 @@ def test_a_host_boots_quickly_and_wholly(farm: Farm) -> None:
 
 
 def test_a_reboot_keeps_the_disk(spare: Machine) -> None:
-    """A reboot is a new boot of the same disk: files and enabled units stay, what lay in memory is gone."""
+    """A reboot is a new boot of the same disk: files and enabled units stay, memory is lost."""
     spare.write("/srv/kept", "yes")
     spare.write("/run/lost", "yes")
     before = boot_id(spare)
@@ -74,7 +74,7 @@ def test_a_reboot_keeps_the_disk(spare: Machine) -> None:
     assert "No such file" in spare.run("ls /run/lost", check=False).stderr
 
 
-def test_a_reboot_that_the_host_asks_for_itself_happens(spare: Machine, farm: Farm) -> None:
+def test_a_host_can_reboot_itself(spare: Machine, farm: Farm) -> None:
     """Nobody has to help: `ssh host reboot` is enough."""
     before = boot_id(spare)
 
@@ -89,7 +89,7 @@ def test_a_reboot_that_the_host_asks_for_itself_happens(spare: Machine, farm: Fa
     spare.wait_until_reachable()
 
 
-def test_a_power_cut_ends_all_at_once_and_keeps_the_disk(spare: Machine) -> None:
+def test_a_power_cut_ends_every_process_at_once_and_keeps_the_disk(spare: Machine) -> None:
     """The other end of a connection hears nothing of a power cut, and a reset once the host is back."""
     spare.run("echo yes >/srv/kept; sync -f /srv/kept")
     with socket.create_connection((spare.address, SSH_PORT), 5) as connection:
@@ -110,7 +110,7 @@ def test_a_power_cut_ends_all_at_once_and_keeps_the_disk(spare: Machine) -> None
             connection.recv(1)
 
 
-def test_a_cut_link_hangs_and_a_healed_one_goes_on(spare: Machine) -> None:
+def test_a_cut_link_hangs_and_a_restored_one_goes_on(spare: Machine) -> None:
     """Packets vanish: no refusal, no reset, no unreachable; the connection lives on when the link is back."""
     with socket.create_connection((spare.address, SSH_PORT), 5) as connection:
         connection.recv(100)
@@ -185,7 +185,7 @@ def test_traefik_serves_and_its_api_stays_inside(machine: Machine) -> None:
 
 
 def test_load_counts_what_visitors_see(machine: Machine) -> None:
-    """A route that is there fails nobody; one that goes away is seen at once; nothing is retried."""
+    """No request to a route fails; the loss of a route is seen at once; nothing is retried."""
     machine.run("mkdir -p /etc/traefik/staging")
     machine.write("/etc/traefik/staging/load.yml", ROUTE)
     machine.run("mv /etc/traefik/staging/load.yml /etc/traefik/dynamic/load.yml")
@@ -203,7 +203,7 @@ def test_load_counts_what_visitors_see(machine: Machine) -> None:
     assert 0.7 < len(load.samples) / (200 * load.samples[-1].at) < 1.1, load.summary()
 
 
-def test_load_keeps_failures_when_nobody_listens(machine: Machine) -> None:
+def test_load_records_refused_connections_as_failures(machine: Machine) -> None:
     """A refused connection is a failure with its time and its error."""
     load = Load(Target(machine.address, "load.test", 81), [Stream("one", 50)], max_requests=10)
 

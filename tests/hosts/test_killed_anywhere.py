@@ -1,7 +1,7 @@
-"""`reconcile --once` is killed at every action of a rollout, and inside them; run again, it finishes.
+"""`reconcile --once` is killed at and inside every action of a rollout; run again, it finishes.
 
-Each test commits, kills the command's whole process group as hard as can be at one moment, and runs it again. What
-then lies on the host must be what an undisturbed run leaves, and visitors must not have noticed.
+Each test commits, kills the command's whole process group with SIGKILL at one moment, and runs it again. The host
+must then be the same as after an undisturbed run, and no request of a visitor may have failed.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ systemctl daemon-reload
 
 @dataclass(frozen=True)
 class Cut:
-    """When the command is killed: so long after it has told that an action is finished."""
+    """The moment of the kill: this long after the command has logged that an action is finished."""
 
     action: str
     milliseconds: int = 0
@@ -91,7 +91,7 @@ BAD_STOP_FIRST = cuts("wait", "reject", inside={"wait": (60,)})
 
 
 def kill(project: Project, cut: Cut) -> list[str]:
-    """Run `--once` and kill it at the cut; the actions that it had told of."""
+    """Run `--once` and kill it at the cut; return the actions that it had logged."""
     told: list[str] = []
     with subprocess.Popen(
         project.words("--once"),
@@ -145,7 +145,7 @@ class Rig:
         self.project.commit(version=self.version)
 
     def assert_converged(self) -> None:
-        """The last commit serves, from one slot; nothing else is left of it but the releases that are kept."""
+        """The last commit serves from one slot; of earlier versions only the kept releases are left."""
         lies = self.project.lies()
         releases = lies.pop("release")
         (slot,) = lies["route"]
@@ -164,7 +164,7 @@ class Rig:
             assert (result := self.project.once()).code == 0, str(result)
 
     def bad_env(self, cut: Cut) -> dict[str, str]:
-        """With it the app never gets healthy; another one for each cut, since none is tried twice."""
+        """An env with which the app never gets healthy; each cut needs another one, since none is tried twice."""
         return {"NEVER_HEALTHY": "1", "CUT": str(cut)}
 
     def assert_quarantined(self, told: str) -> None:
@@ -250,7 +250,7 @@ def single(make: Callable[..., Rig]) -> Rig:
 
 @pytest.mark.parametrize("cut", SWAP, ids=str)
 def test_a_swap_killed_anywhere_finishes_when_run_again(rig: Rig, cut: Cut) -> None:
-    """A new version, a new upload: killed at any moment and run once more, and nobody noticed."""
+    """A new version with a new upload, killed at any moment and run once more: no request fails."""
     rig.commit_next()
 
     kill(rig.project, cut)
@@ -263,7 +263,7 @@ def test_a_swap_killed_anywhere_finishes_when_run_again(rig: Rig, cut: Cut) -> N
 
 @pytest.mark.parametrize("cut", PREEMPTED, ids=str)
 def test_after_a_kill_a_newer_commit_is_what_the_next_run_brings(rig: Rig, cut: Cut) -> None:
-    """What the killed run left is in the way of the newer version, and is cleared away."""
+    """Leftovers of the killed run are removed before the newer version starts."""
     rig.commit_next()
     kill(rig.project, cut)
     rig.commit_next()
@@ -277,7 +277,7 @@ def test_after_a_kill_a_newer_commit_is_what_the_next_run_brings(rig: Rig, cut: 
 
 @pytest.mark.parametrize("cut", BAD, ids=str)
 def test_a_bad_release_killed_anywhere_leaves_the_old_version_serving(rig: Rig, cut: Cut) -> None:
-    """The next run ends with the bad one rejected and remembered; the run after that does not try it again."""
+    """The next run rejects and quarantines the bad version; the run after that does not try it again."""
     rig.project.commit(env=rig.bad_env(cut), health=HOPELESS)
 
     kill(rig.project, cut)
@@ -336,8 +336,8 @@ def test_a_bad_stop_first_swap_killed_anywhere_brings_the_old_version_back(singl
 
 @pytest.mark.parametrize("left", ["nothing", "a part of it"])
 @pytest.mark.parametrize("script", ["cutover", "start", "mark"])
-def test_what_broke_off_while_it_was_sent_counts_for_nothing(single: Rig, script: str, left: str) -> None:
-    """The controller died after it had asked for the script; on the host that goes on, with what came of its stdin."""
+def test_an_upload_cut_off_midway_has_no_effect(single: Rig, script: str, left: str) -> None:
+    """The controller died after it had sent the script; on the host the script goes on with a truncated stdin."""
     project, machine = single.project, single.project.machine
     (port,) = project.lies()["route"]
     route = machine.read(f"/etc/traefik/dynamic/{project.app}.yml")

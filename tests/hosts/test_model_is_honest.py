@@ -1,6 +1,6 @@
-"""The model and a real host walk side by side: after every action they must show the same.
+"""The model and a real host go through the same actions: after each they must show the same state.
 
-`expected`, on which the plan and the simulator rest, is a claim about hosts; here it is held against one.
+The plan and the simulator rely on `expected`, which predicts what hosts do; here it is compared with one.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def asked_anew(model: ObservedHost, seen: ObservedHost) -> ObservedHost:
 
 
 def sketch(step: Step) -> object:
-    """What is to be done, without the words of why and the number of this start."""
+    """The actions, without their reasons and the number of this start."""
     if isinstance(step, Blocked):
         return "blocked", step.serving
     changes: dict[str, Any] = {} if isinstance(step, Converged) else {"reason": ""}
@@ -125,7 +125,7 @@ def differences(seen: ObservedHost, model: ObservedHost) -> list[str]:
 
 
 def claims(app: ObservedApp) -> dict[str, Any]:
-    """All that the model claims; times, memory, words, and how often something was started are left out."""
+    """Everything that the model predicts, without times, memory, texts and start counts."""
     slots = {
         f"slot {slot.name}: {key}": value for slot in app.slots if slot.occupied for key, value in of(slot).items()
     }
@@ -164,7 +164,7 @@ def bad(project: Project, world: World) -> World:
     return replace(world, behaviour={project.release_id("0.3.0"): "crashes"})
 
 
-def test_two_slots(hello: Project) -> None:
+def test_the_model_of_two_slots_matches_the_host(hello: Project) -> None:
     """Install, upgrade, env change, bad release, its successor, old releases, migration, a new route."""
     world = bad(hello, World())
 
@@ -186,7 +186,7 @@ def test_two_slots(hello: Project) -> None:
     assert walk(hello, world) == ["converged"]
 
 
-def test_one_slot(hello: Project) -> None:
+def test_the_model_of_one_slot_matches_the_host(hello: Project) -> None:
     """Stop-first: the version before is kept until the new one is proven, and comes back when it is not."""
     world = bad(hello, World())
 
@@ -196,7 +196,7 @@ def test_one_slot(hello: Project) -> None:
     assert walk(hello, world, version="0.2.0") == ["prune", "converged"]
 
 
-def test_a_worker(hello: Project) -> None:
+def test_the_model_of_a_worker_matches_the_host(hello: Project) -> None:
     """No port: running for long enough is all that is asked."""
     world = bad(hello, World())
 
@@ -205,7 +205,7 @@ def test_a_worker(hello: Project) -> None:
     assert walk(hello, world, version="0.3.0") == ["install", "start", "wait", "reject", "blocked"]
 
 
-def test_damage(hello: Project) -> None:
+def test_the_model_of_repairs_matches_the_host(hello: Project) -> None:
     """What is put back is as the model says, too."""
     world = bad(hello, World())
     walk(hello, world, ports=[4000])

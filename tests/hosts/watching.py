@@ -36,7 +36,7 @@ class Watching:
 
 @contextmanager
 def watching(words: Sequence[str], folder: Path, environ: Mapping[str, str]) -> Iterator[Watching]:
-    """It runs for as long as this does, and is ended by SIGTERM."""
+    """Run a watch during the block; end it by SIGTERM."""
     process = subprocess.Popen(
         words, cwd=folder, env=environ, text=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""What a watch says of passes that find the same thing again and again."""
+"""What a watch prints about repeated passes with the same result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CRASHING = Outcome(Blocked("web1", "hello", "exits again and again"))
 DONE = Outcome(Converged("web1", "hello", "1", "4000"), (RemoveRoute("web1", "hello", "no route is desired"),))
 
 
-def test_the_same_trouble_is_said_once_and_so_is_its_end() -> None:
+def test_a_lasting_problem_and_its_end_are_printed_once() -> None:
     news = News()
 
     said = [news.is_in([each]) for each in (WELL, AWAY, AWAY, CRASHING, CRASHING, WELL, WELL, AWAY)]
@@ -21,19 +21,19 @@ def test_the_same_trouble_is_said_once_and_so_is_its_end() -> None:
     assert said == [False, True, False, True, False, True, False, True]
 
 
-def test_the_same_refusal_is_said_once() -> None:
+def test_a_lasting_refusal_is_printed_once() -> None:
     news = News()
 
     assert [news.is_new(GitError(why)) for why in ("not signed", "not signed", "no answer")] == [True, False, True]
 
 
-def test_what_was_done_is_always_said() -> None:
+def test_actions_are_always_printed() -> None:
     news = News()
 
     assert [news.is_in([each]) for each in (DONE, DONE)] == [True, True]
 
 
-def test_an_app_that_is_left_out_of_a_pass_is_no_news() -> None:
+def test_an_app_outside_the_pass_is_not_printed() -> None:
     """It is still under way."""
     news = News()
     news.is_in([AWAY])

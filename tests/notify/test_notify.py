@@ -1,4 +1,4 @@
-"""notify/ against a real server on the loopback: signed, once, again after trouble, and never with a secret in it."""
+"""notify/ against a real loopback server: signed, sent once, retried after failures, and without secrets."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_a_message_that_would_be_too_long_is_cut(server: Server) -> None:
     assert max(len(raw) for raw in server.raw if not raw.startswith(b"{")) <= 4000
 
 
-def test_a_thousand_passes_of_one_failure_are_one_message_and_a_recovery(server: Server) -> None:
+def test_a_failure_over_a_thousand_passes_sends_one_message_and_one_recovery(server: Server) -> None:
     """Durations differ each time, a reminder is not due yet."""
     teller = Teller(server, WEBHOOK).told((good(),), *[(bad(seconds=number),) for number in range(1000)], (good(),))
 
@@ -117,7 +117,7 @@ def test_a_thousand_passes_of_one_failure_are_one_message_and_a_recovery(server:
     assert teller.said == []
 
 
-def test_a_restart_repeats_nothing(server: Server, tmp_path: Path) -> None:
+def test_a_restart_repeats_no_message(server: Server, tmp_path: Path) -> None:
     """Nor does a timer that starts `--once` each minute. What is kept holds no text and no secret."""
     file = tmp_path / "told.json"
     for outcome in (good(), bad(), bad(), bad(), good(), good()):
@@ -130,7 +130,7 @@ def test_a_restart_repeats_nothing(server: Server, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"a": 1}', '{"a": {"told": [1]}}', "\x00" * 100, "[" * 100_000])
-def test_a_memory_that_cannot_be_read_repeats_a_message_at_most(server: Server, tmp_path: Path, content: str) -> None:
+def test_an_unreadable_memory_repeats_a_message_at_most_once(server: Server, tmp_path: Path, content: str) -> None:
     file = tmp_path / "told.json"
     file.write_text(content)
 
@@ -138,7 +138,7 @@ def test_a_memory_that_cannot_be_read_repeats_a_message_at_most(server: Server, 
     assert len(server.asked) == 1
 
 
-def test_a_memory_that_cannot_be_written_is_said_once(server: Server, tmp_path: Path) -> None:
+def test_an_unwritable_memory_is_reported_once(server: Server, tmp_path: Path) -> None:
     teller = Teller(server, WEBHOOK, remember=tmp_path / "absent" / "told.json").told((bad(),), (good(),), (bad(),))
 
     assert len(teller.said) == 1
@@ -147,7 +147,7 @@ def test_a_memory_that_cannot_be_written_is_said_once(server: Server, tmp_path: 
 
 
 @pytest.mark.parametrize("trouble", [(503, "busy"), (0, "")])
-def test_what_may_pass_is_tried_again_with_the_same_body(server: Server, trouble: tuple[int, str]) -> None:
+def test_a_temporary_failure_is_retried_with_the_same_body(server: Server, trouble: tuple[int, str]) -> None:
     server.answers = [trouble, trouble]
     teller = Teller(server, WEBHOOK).told((bad(),))
 
@@ -157,14 +157,14 @@ def test_what_may_pass_is_tried_again_with_the_same_body(server: Server, trouble
     assert teller.said == []
 
 
-def test_one_that_never_answers_is_given_up_in_time(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_receiver_that_never_answers_is_given_up(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(send, "ATTEMPT_SECONDS", 0.2)
     server.answers = [(-1, "")] * 3
 
     assert Teller(server, WEBHOOK).told((bad(),)).said == ["notify[0] (webhook): no answer within 0.2 s"]
 
 
-def test_what_was_not_delivered_is_told_later_and_said_once(server: Server) -> None:
+def test_an_undelivered_message_is_sent_later_and_reported_once(server: Server) -> None:
     """At growing distances; what has passed by then is not told at all."""
     server.answers = [(500, "")] * 9
     teller = Teller(server, WEBHOOK).told(*[(bad(),)] * 12)
@@ -174,7 +174,7 @@ def test_what_was_not_delivered_is_told_later_and_said_once(server: Server) -> N
     assert [body["sent_at"] - int(NOW) for body in server.bodies][::3] == [0, 60, 180, 420]
 
 
-def test_what_a_library_says_of_an_address_is_not_repeated(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_text_of_a_library_error_is_not_repeated(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(client: httpx2.AsyncClient, method: str, url: str, **_: object) -> None:
         raise httpx2.ConnectError(f"no route to {url}")
 
@@ -191,7 +191,7 @@ def test_a_refusal_is_not_repeated_and_a_redirect_not_followed(server: Server, s
     assert len(server.asked) == 1
 
 
-def test_one_place_in_trouble_keeps_no_other_from_being_told(server: Server) -> None:
+def test_a_failing_channel_does_not_delay_the_others(server: Server) -> None:
     other = SLACK | {"url": {"secret": "absent"}}
     teller = Teller(server, other, WEBHOOK).told((bad(),), (bad(),))
 
@@ -202,7 +202,7 @@ def test_one_place_in_trouble_keeps_no_other_from_being_told(server: Server) -> 
 @pytest.mark.parametrize(
     "address", ["http://example.com/Hush", "https://me:Hush@h/", "ftp://Hush", "https://[Hush", "Hush"]
 )
-def test_a_secret_that_is_no_good_address_is_refused_without_being_shown(server: Server, address: str) -> None:
+def test_a_secret_that_is_not_an_address_is_refused_without_its_value(server: Server, address: str) -> None:
     teller = Teller(server, SLACK)
     teller.secrets["url"] = address
 
@@ -210,7 +210,7 @@ def test_a_secret_that_is_no_good_address_is_refused_without_being_shown(server:
     assert "Hush" not in fault
 
 
-def test_without_leave_the_loopback_is_no_exception(server: Server) -> None:
+def test_plain_http_to_the_loopback_needs_the_operators_permission(server: Server) -> None:
     teller = Teller(server, SLACK)
     strict = Notifier(teller.settings, teller.secret)
 
@@ -219,7 +219,7 @@ def test_without_leave_the_loopback_is_no_exception(server: Server) -> None:
     assert server.asked == []
 
 
-def test_no_secret_is_in_anything(server: Server, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+def test_no_output_contains_a_secret(server: Server, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     """Texts, logs down to the library's, reprs, failures, files: the receiver's own address and header excepted."""
     caplog.set_level(logging.DEBUG)
     server.answers = [(200, "{}")] * 4 + [(401, "Hush")] * 4
@@ -235,7 +235,7 @@ def test_no_secret_is_in_anything(server: Server, caplog: pytest.LogCaptureFixtu
     assert [text for text in seen if "Hush" in text or "pass\\" in text] == []
 
 
-def test_passes_of_single_hosts_at_once_tell_each_thing_once(server: Server) -> None:
+def test_concurrent_passes_of_single_hosts_send_each_message_once(server: Server) -> None:
     teller = Teller(server, WEBHOOK)
 
     async def workers() -> None:
@@ -247,7 +247,7 @@ def test_passes_of_single_hosts_at_once_tell_each_thing_once(server: Server) -> 
     assert sorted(host for _, _, host, _ in server.notices) == [f"web{number}" for number in range(5)]
 
 
-def test_other_places_after_a_commit_are_told_from_then_on(server: Server) -> None:
+def test_channels_changed_by_a_commit_are_used_from_then_on(server: Server) -> None:
     teller = Teller(server, SLACK).told((bad(),))
     teller.notifier.use([*teller.settings, Notify.model_validate(WEBHOOK)], teller.secret)
 
@@ -256,11 +256,11 @@ def test_other_places_after_a_commit_are_told_from_then_on(server: Server) -> No
     assert [json.loads(raw).keys() & {"text", "notices"} for raw in server.raw] == [{"text"}, {"notices"}]
 
 
-def test_nobody_to_tell_costs_nothing(server: Server) -> None:
+def test_without_channels_nothing_is_done(server: Server) -> None:
     assert Teller(server).told((bad(),)).said == []
 
 
-def test_a_commit_that_cannot_be_used_is_told(server: Server) -> None:
+def test_an_invalid_commit_sends_a_message(server: Server) -> None:
     teller = Teller(server, WEBHOOK, GITHUB)
     error = InvalidDesiredState((Problem("apps/hello.yaml", 3, 1, "verison", "is not a key", "did you mean version?"),))
 

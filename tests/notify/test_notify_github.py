@@ -91,7 +91,7 @@ def test_a_restart_does_not_take_success_back(server: Server, tmp_path: Path) ->
     assert [body["state"] for body in server.bodies] == ["success"]
 
 
-def test_github_hears_only_of_commits(server: Server) -> None:
+def test_github_gets_statuses_only_for_commits(server: Server) -> None:
     teller = Teller(server, GITHUB)
     asyncio.run(teller.passes(bad(), revision=None))
     asyncio.run(teller.passes(bad(), revision="working tree"))
@@ -100,7 +100,7 @@ def test_github_hears_only_of_commits(server: Server) -> None:
     assert teller.said == []
 
 
-def test_github_refusing_one_app_is_told_of_the_others(server: Server) -> None:
+def test_github_gets_the_other_apps_when_it_refuses_one(server: Server) -> None:
     """As when one context of a commit has had its thousand statuses."""
     server.answers = [(422, "{}")]
     teller = Teller(server, GITHUB).told((good("a"), good("b")), *[(good("a"), good("b"))] * 3)
@@ -109,7 +109,7 @@ def test_github_refusing_one_app_is_told_of_the_others(server: Server) -> None:
     assert teller.said == ["notify[0] (github): answered 422"]
 
 
-def test_something_that_comes_and_goes_makes_few_statuses(server: Server) -> None:
+def test_a_flapping_app_makes_few_statuses(server: Server) -> None:
     Teller(server, GITHUB).told(*[(bad(),), (good(),)] * 500)
 
     assert len(server.asked) <= 12

@@ -1,4 +1,4 @@
-"""notify/, the pure part: what is news, and in which words."""
+"""The pure part of notify/: which changes make a message, and its text."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def blocked(reason: str, next_step: str = "", **more: object) -> State:
     return state_of(Outcome(Blocked("web1", "hello", reason, next_step, **more)))  # type: ignore[arg-type]
 
 
-def test_a_failure_and_its_end_are_told_once_each() -> None:
+def test_a_failure_and_its_end_send_one_message_each() -> None:
     history = History().passes(GOOD, BAD, BAD, BAD, GOOD, GOOD)
 
     assert history.words == [
@@ -54,18 +54,18 @@ def test_a_failure_and_its_end_are_told_once_each() -> None:
     ]
 
 
-def test_what_is_as_wanted_at_first_sight_is_no_news() -> None:
+def test_an_app_converged_at_first_sight_sends_no_message() -> None:
     assert History().passes(GOOD, GOOD).told == []
 
 
-def test_what_a_first_pass_has_made_so_is_news() -> None:
+def test_a_rollout_in_the_first_pass_sends_a_message() -> None:
     """As in CI, where nothing is remembered."""
     assert History().passes(State("2", changed="start slot 4001, 2: version 1 → 2")).words == [
         "converged: runs 2 (start slot 4001, 2: version 1 → 2)"
     ]
 
 
-def test_a_new_version_and_drift_put_back_are_told_to_those_who_want_it() -> None:
+def test_a_new_version_and_repaired_drift_go_to_the_channels_that_ask_for_them() -> None:
     passes = (GOOD, State("2", changed="start slot 4001, 2: version 1 → 2"), State("2"))
     healed = State("2", changed="restart slot 4001: not running")
 
@@ -79,13 +79,13 @@ def test_a_new_version_and_drift_put_back_are_told_to_those_who_want_it() -> Non
     ]
 
 
-def test_another_problem_is_news_while_one_lasts() -> None:
+def test_a_different_problem_sends_another_message() -> None:
     other = State("", "quarantined", "d2", "version 3 failed here: it exited … times")
 
     assert [each.state.digest for each in History().passes(BAD, BAD, other, other).told] == ["d1", "d2"]
 
 
-def test_what_stays_broken_is_told_again_each_day() -> None:
+def test_a_lasting_problem_is_repeated_daily() -> None:
     days = 3
     history = History().passes(*[BAD] * (days * 1440 + 10))
 
@@ -97,7 +97,7 @@ def test_what_stays_broken_is_told_again_each_day() -> None:
 
 
 @pytest.mark.parametrize("problem", ["waiting", "locked", "suspended"])
-def test_what_passes_by_itself_or_was_asked_for_is_no_news(problem: str) -> None:
+def test_waits_and_suspensions_send_no_message(problem: str) -> None:
     between = State("", problem, "d9", "waits")
 
     assert [each.event for each in History().passes(GOOD, between, GOOD, BAD, between, BAD, GOOD).told] == [
@@ -106,7 +106,7 @@ def test_what_passes_by_itself_or_was_asked_for_is_no_news(problem: str) -> None
     ]
 
 
-def test_a_thousand_passes_of_something_that_comes_and_goes_make_no_flood() -> None:
+def test_a_flapping_problem_over_a_thousand_passes_sends_few_messages() -> None:
     history = History().passes(*[BAD, GOOD] * 500)
 
     assert len(history.told) <= 12
@@ -114,8 +114,8 @@ def test_a_thousand_passes_of_something_that_comes_and_goes_make_no_flood() -> N
     assert "comes and goes" in history.words[-1]
 
 
-def test_the_end_of_a_flapping_is_told_in_the_end() -> None:
-    """Nobody is left with the wrong picture: what was held back goes out later."""
+def test_the_end_of_a_flapping_problem_is_reported_eventually() -> None:
+    """Messages held back while it flaps are sent later, so the last one is always right."""
     for last in (GOOD, BAD):
         history = History().passes(*[BAD, GOOD] * 20, *[last] * 3000)
 
@@ -137,7 +137,7 @@ def test_texts_that_vary_for_an_unreachable_host_are_one_problem() -> None:
     assert len(History().passes(*seen * 100).told) == 1
 
 
-def test_a_clock_that_is_set_back_neither_silences_nor_floods() -> None:
+def test_a_clock_set_back_neither_suppresses_nor_floods_messages() -> None:
     history = History().passes(GOOD, BAD)
     history.now -= 400 * DAY_SECONDS
 
@@ -146,7 +146,7 @@ def test_a_clock_that_is_set_back_neither_silences_nor_floods() -> None:
     assert [each.event for each in history.told] == ["failed", "failed", "recovered"]
 
 
-def test_an_app_that_is_gone_is_told_and_forgotten() -> None:
+def test_a_removed_app_sends_a_message_and_is_forgotten() -> None:
     removed = State("", changed="remove: the desired state names it no more")
     history = History().passes(GOOD, removed)
 
@@ -154,7 +154,7 @@ def test_an_app_that_is_gone_is_told_and_forgotten() -> None:
     assert history.before == {}
 
 
-def test_keys_that_a_pass_does_not_speak_of_stay_unless_nobody_knows_them() -> None:
+def test_apps_outside_a_pass_are_remembered_unless_they_no_longer_exist() -> None:
     before = {HERE: LastReport(BAD, 1.0), ("shop", "web2"): LastReport(GOOD, 1.0), ("", ""): LastReport(BAD, 1.0)}
 
     assert transitions(before, {}, 2.0).reported == before
@@ -173,7 +173,7 @@ def test_keys_that_a_pass_does_not_speak_of_stay_unless_nobody_knows_them() -> N
         ("a\nb\t c\x1b[31m d\u202e", "a b c[31m d"),
     ],
 )  # fmt: skip
-def test_a_text_holds_nothing_that_differs_each_time(text: str, fixed: str) -> None:
+def test_a_message_text_contains_nothing_that_varies_between_passes(text: str, fixed: str) -> None:
     assert fixed_text(text) == fixed
 
 
@@ -205,7 +205,7 @@ def test_secrets_are_masked_in_every_form() -> None:
         assert "***" in text
 
 
-def test_housekeeping_is_not_worth_telling() -> None:
+def test_housekeeping_sends_no_message() -> None:
     quiet = (Drain("web1", "hello", "x", "4000"), PruneReleases("web1", "hello", "x", ("1-0",)))
     end = Converged("web1", "hello", "1", "4000")
 

@@ -23,7 +23,7 @@ def load(text: str) -> tuple[Fleet | None, list[str]]:
     return filled, [str(each) for each in found]
 
 
-def test_every_kind_can_be_written() -> None:
+def test_every_kind_of_channel_is_accepted() -> None:
     filled, found = load(
         """
 notify:
@@ -67,7 +67,7 @@ notify:
         ("kind: slack, url: {secret: u}, deployments: yes", "neither true nor false"),
     ],
 )  # fmt: skip
-def test_other_settings_are_refused_with_their_place(written: str, said: str) -> None:
+def test_invalid_settings_are_refused_with_their_place(written: str, said: str) -> None:
     filled, found = load(f"notify:\n  - {{{written}}}\n")
 
     assert filled is None

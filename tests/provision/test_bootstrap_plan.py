@@ -46,7 +46,7 @@ ALL = [
 ]
 
 
-def test_a_bare_host_needs_all_of_it() -> None:
+def test_a_bare_host_needs_every_step() -> None:
     """In this order, each with its reason."""
     plan = steps(bare(), ASKED)
 
@@ -56,7 +56,7 @@ def test_a_bare_host_needs_all_of_it() -> None:
     assert all(step.reason for step in plan)
 
 
-def test_a_host_needs_nothing() -> None:
+def test_a_prepared_host_needs_no_step() -> None:
     """The same function finds nothing to do where everything is as it should be."""
     assert planned(ready()) == []
 
@@ -72,7 +72,7 @@ def test_a_host_needs_nothing() -> None:
         (JOURNALD, Mode("f", "644", "root:root", "0" * 64), 3),
     ],
 )
-def test_a_file_that_is_not_ours_any_more_is_put_back(path: str, mode: Mode, step: int) -> None:
+def test_a_changed_file_is_restored(path: str, mode: Mode, step: int) -> None:
     """By content, mode and owner."""
     seen = ready()
     spoiled = mode if mode.sha256 else replace(mode, sha256=seen.files[path].sha256)
@@ -89,14 +89,14 @@ def test_a_file_that_is_not_ours_any_more_is_put_back(path: str, mode: Mode, ste
         ("/srv", Mode("l", "777", "root:root")),
     ],
 )
-def test_a_folder_that_others_could_change_is_mended(folder: str, mode: Mode) -> None:
-    """Who may write to Traefik's folder decides who serves which domain."""
+def test_a_folder_writable_by_others_is_repaired(folder: str, mode: Mode) -> None:
+    """A user who can write to Traefik's folder can take over any domain."""
     seen = ready()
 
     assert planned(replace(seen, folders={**seen.folders, folder: mode})) == ["create the folders"]
 
 
-def test_a_new_key_is_let_in() -> None:
+def test_a_new_key_is_authorized() -> None:
     """Another controller's, beside the one that is there."""
     other = KEY.replace("LpwC", "LpwD").replace(" me", " ci").replace("AAAAI", "AAAAJ")
 
@@ -133,7 +133,7 @@ def test_swap(memory: dict[str, int], container: str, asked: int | None, swap: i
     assert bool(notes(seen, wish)) == bool(container)
 
 
-def test_what_cannot_be_installed_is_named() -> None:
+def test_programs_that_cannot_be_installed_are_named() -> None:
     """Without apt-get: the packages."""
     plan = steps(replace(bare(), missing=frozenset({"flock", "tar", "apt-get"})), ASKED)
 
@@ -167,8 +167,8 @@ def test_a_dry_run_is_a_script() -> None:
 
 
 @pytest.mark.parametrize("text", [b"", b"@@ survey - 8\nway root\n", b"sh: not found\n"])
-def test_half_a_survey_is_none(text: bytes) -> None:
-    """Cut off, it is no host without anything."""
+def test_a_truncated_survey_is_refused(text: bytes) -> None:
+    """A truncated survey must not look like a bare host."""
     with pytest.raises(NotASurvey):
         read_survey(text)
 
@@ -187,7 +187,7 @@ def found(seen: Survey, **around: object) -> dict[str, str]:
     return {each.subject: each.says for each in problems}
 
 
-def test_a_sound_host_has_no_problem() -> None:
+def test_a_healthy_host_has_no_problem() -> None:
     """Whatever was looked at is told."""
     assert found(ready()) == {}
     assert len(findings(ready(), AROUND)) >= 18
@@ -214,7 +214,7 @@ def test_a_sound_host_has_no_problem() -> None:
         ({"files": {}, "missing": frozenset()}, "needrestart"),
     ],
 )
-def test_what_is_wrong_is_found(changed: dict[str, object], subject: str) -> None:
+def test_each_problem_of_a_host_is_found(changed: dict[str, object], subject: str) -> None:
     """One thing changed, one problem, with a remedy."""
     assert list(found(replace(ready(), **changed))) == [subject]  # type: ignore[arg-type]
 
@@ -228,8 +228,8 @@ def test_what_is_seen_from_here() -> None:
     assert list(found(seen, forwards=False)) == ["sshd"]
 
 
-def test_an_app_with_too_many_rights_is_pointed_at() -> None:
-    """It is what somebody wrote into the desired state: told, and no fault of the host."""
+def test_an_app_with_too_many_rights_is_named() -> None:
+    """The desired state asks for those rights: it is reported, but not as a problem of the host."""
     exposed = replace(ready(), exposure={"a@4000.service": 1.4, "b@4010.service": 4.2})
 
     told = {each.subject: each for each in findings(exposed, AROUND)}

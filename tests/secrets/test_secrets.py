@@ -1,4 +1,4 @@
-"""A secret comes from the desired state, at the same commit, or from this controller; and from nowhere else."""
+"""A secret is read from the same commit as the desired state, or from this controller, and from nowhere else."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_an_age_file_gives_its_value_byte_for_byte() -> None:
     assert read(files, "my_app/key") == VALUE
 
 
-def test_the_key_of_a_sops_file_is_named_by_the_way_to_it() -> None:
+def test_a_value_in_a_sops_file_is_named_by_its_path_of_keys() -> None:
     text = sops_file({"db": {"password": VALUE}}, [RECIPIENTS[1].key])
     for path in ("prod.yaml", "prod.sops.yaml", "prod.enc.yml"):
         assert read({path: text.encode()}, "prod/db/password") == VALUE
@@ -64,7 +64,7 @@ def test_the_key_of_a_sops_file_is_named_by_the_way_to_it() -> None:
     assert read({"prod/db.sops.json": nested.encode()}, "prod/db/password") == VALUE
 
 
-def test_the_first_place_that_has_it_counts() -> None:
+def test_the_first_source_that_has_a_secret_wins() -> None:
     """An age file, then SOPS, then the command, then the environment."""
     age = {"a/b.age": seal(b"from age", RECIPIENTS)}
     sops = {"a.yaml": sops_file({"b": "from sops"}, [RECIPIENTS[1].key]).encode()}
@@ -80,7 +80,7 @@ def test_the_first_place_that_has_it_counts() -> None:
     ]
 
 
-def test_one_that_cannot_be_opened_is_not_looked_for_elsewhere() -> None:
+def test_a_secret_that_cannot_be_decrypted_is_not_read_from_another_source() -> None:
     """An older value left in an environment must not come back on its own."""
     left = environ(BOB, RECONCILE_SECRET_A_B="old")
 
@@ -89,7 +89,7 @@ def test_one_that_cannot_be_opened_is_not_looked_for_elsewhere() -> None:
     assert "a.yaml is not encrypted for the keys" in why_not({"a.yaml": text.encode()}, "a/b", left)
 
 
-def test_one_that_nothing_has_is_named_with_every_way_to_set_it() -> None:
+def test_an_unknown_secret_is_named_with_every_way_to_set_it() -> None:
     with pytest.raises(SecretMissing) as missing:
         read({}, "my_app/key")
 
@@ -109,19 +109,19 @@ def test_two_sops_files_of_one_name_are_refused() -> None:
     ("value", "said"),
     [(b"\xff\xfe", "is not UTF-8 text"), (b"a\0b", "NUL character"), (b"x" * 131_001, "characters long")],
 )
-def test_what_no_environment_can_carry_is_refused(value: bytes, said: str) -> None:
+def test_a_value_that_cannot_be_in_an_environment_is_refused(value: bytes, said: str) -> None:
     assert said in why_not({"a.age": seal(value, RECIPIENTS)}, "a")
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "empty", "junk"])
-def test_a_damaged_age_file_is_refused_in_words_of_ours(damage: str) -> None:
+def test_a_damaged_age_file_is_refused_with_our_own_message(damage: str) -> None:
     whole = seal(b"planted", RECIPIENTS)
     content = {"cut": whole[:-60], "changed": whole.replace(b"W", b"X"), "empty": b"", "junk": b"junk"}[damage]
 
     assert why_not({"a.age": content}, "a") == "secrets/a.age is damaged"
 
 
-def test_files_made_by_age_alone_are_read() -> None:
+def test_files_written_by_the_age_program_are_read() -> None:
     """Binary or armored, with or without line ends of Windows."""
     key = pyrage.x25519.Recipient.from_str(RECIPIENTS[1].key)
     for armored in (False, True):
@@ -133,7 +133,7 @@ def test_files_made_by_age_alone_are_read() -> None:
 # --- the command of the controller
 
 
-def test_the_command_gets_words_and_no_shell() -> None:
+def test_the_secrets_command_is_run_without_a_shell() -> None:
     """Each word stands for itself; one line loses its end, several are taken as they are."""
     script = "import sys; print(sys.argv[1:])"
     asked = environ(**{command.VARIABLE: f"{sys.executable} -c '{script}' '$HOME;{{name}}' \"a b\""})
@@ -142,7 +142,7 @@ def test_the_command_gets_words_and_no_shell() -> None:
     assert read({}, "x", environ(**{command.VARIABLE: "printf 'one\\ntwo\\n%.0s' {name}"})) == "one\ntwo\n"
 
 
-def test_a_command_that_fails_repeats_nothing_it_said() -> None:
+def test_the_output_of_a_failed_secrets_command_is_not_repeated() -> None:
     script = "import sys; print('planted'); print('planted', file=sys.stderr); sys.exit(3)"
     told = environ(**{command.VARIABLE: f'{sys.executable} -c "{script}" {{name}}', "RECONCILE_SECRET_X": "old"})
 
@@ -150,7 +150,7 @@ def test_a_command_that_fails_repeats_nothing_it_said() -> None:
     assert "planted" not in why_not({}, "x", told)
 
 
-def test_a_command_that_hangs_is_ended_with_all_it_started(tmp_path: Path) -> None:
+def test_a_secrets_command_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
     pid = tmp_path / "pid"
     words = ["sh", "-c", f"sleep 1000 & echo $! >{pid}; wait # {{name}}"]
 
@@ -162,8 +162,8 @@ def test_a_command_that_hangs_is_ended_with_all_it_started(tmp_path: Path) -> No
         time.sleep(0.01)
 
 
-def test_a_command_that_never_stops_talking_is_ended() -> None:
-    """What it says is held in memory: no secret is that long."""
+def test_a_secrets_command_with_endless_output_is_killed() -> None:
+    """Its output is kept in memory; no secret is that long."""
     with pytest.raises(SecretRefused, match=r"yes printed too much for the secret x"):
         command.ask(["yes", "{name}"], "x")
 
@@ -175,7 +175,7 @@ def _gone(pid: int) -> bool:
         return True
 
 
-def test_where_the_program_is_not_installed_the_environment_counts() -> None:
+def test_without_the_secrets_program_the_environment_is_used() -> None:
     """The same desired state is used on a laptop with a password store and in CI without."""
     told = environ(**{command.VARIABLE: "no-such-store show {name}"})
 
@@ -184,14 +184,14 @@ def test_where_the_program_is_not_installed_the_environment_counts() -> None:
 
 
 @pytest.mark.parametrize("text", ["pass show", "{name}", "pass 'show {name}"])
-def test_a_command_that_asks_for_nothing_is_refused(text: str) -> None:
+def test_a_secrets_command_without_a_name_is_refused(text: str) -> None:
     assert command.VARIABLE in why_not({}, "x", environ(**{command.VARIABLE: text}))
 
 
 # --- private keys
 
 
-def test_keys_are_looked_for_where_age_and_sops_users_have_them(tmp_path: Path) -> None:
+def test_keys_are_found_where_age_and_sops_users_keep_them(tmp_path: Path) -> None:
     """Named by a variable, in the configuration folder, or the ssh key; a protected one does no harm until needed."""
     home = tmp_path / "home"
     (home / ".config/sops/age").mkdir(parents=True)
@@ -214,7 +214,7 @@ def test_keys_are_looked_for_where_age_and_sops_users_have_them(tmp_path: Path) 
     assert not any(str(each) in repr(keys) for each in (ANNA, BOB, BOX))
 
 
-def test_an_ssh_key_opens_what_is_for_its_public_half(tmp_path: Path) -> None:
+def test_an_ssh_key_decrypts_what_was_encrypted_for_its_public_key(tmp_path: Path) -> None:
     ssh_keygen(tmp_path / "key", "")
     recipients = read_recipients((tmp_path / "key.pub").read_bytes(), "recipients.txt")
     named = {"RECONCILE_AGE_KEY_FILE": str(tmp_path / "key")}
@@ -224,7 +224,7 @@ def test_an_ssh_key_opens_what_is_for_its_public_half(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ["AGE-SECRET-KEY-1PLANTED", "planted", "AGE-PLUGIN-YUBIKEY-1PLANTED"])
-def test_a_bad_key_file_is_told_by_line_and_never_repeated(line: str, tmp_path: Path) -> None:
+def test_a_bad_key_file_is_reported_by_line_without_its_content(line: str, tmp_path: Path) -> None:
     (tmp_path / "keys").write_text(f"# mine\n{line}\n")
     said = why_not({"a.age": seal(b"x", RECIPIENTS)}, "a", {"RECONCILE_AGE_KEY_FILE": str(tmp_path / "keys")})
 
@@ -240,7 +240,7 @@ def ssh_keygen(path: Path, passphrase: str) -> None:
 # --- recipients
 
 
-def test_recipients_are_read_as_age_does_and_have_names() -> None:
+def test_the_recipients_file_is_read_as_age_reads_it_with_names() -> None:
     anna, box, _ = RECIPIENTS
     text = f"# anna\n{anna.key}\n\n{box.key}\n# twice\n{box.key}\n"
 
@@ -258,7 +258,7 @@ def test_recipients_are_read_as_age_does_and_have_names() -> None:
         ("planted@example.com", "r:2  is not a recipient"),
     ],
 )
-def test_a_line_that_is_no_public_key_is_refused_with_its_place(line: str, said: str) -> None:
+def test_a_line_that_is_not_a_public_key_is_refused_with_its_place(line: str, said: str) -> None:
     with pytest.raises(UsageError) as refused:
         read_recipients(f"# x\n{line}\n".encode(), "r")
 
@@ -266,7 +266,7 @@ def test_a_line_that_is_no_public_key_is_refused_with_its_place(line: str, said:
     assert "planted" not in str(refused.value).lower()
 
 
-def test_a_file_says_for_whom_it_is_and_a_wrong_list_is_found_out() -> None:
+def test_an_age_file_names_its_readers_and_a_false_list_is_detected() -> None:
     anna, box, bob = RECIPIENTS
     content = seal(b"x", (anna, box))
 
@@ -282,7 +282,7 @@ def test_a_file_says_for_whom_it_is_and_a_wrong_list_is_found_out() -> None:
     ("output", "value"),
     [(b"x\n", b"x"), (b"x", b"x"), (b"x\r\n", b"x"), (b"x\n\n", b"x\n\n"), (b"a\nb\n", b"a\nb\n"), (b"\n", b"")],
 )
-def test_one_line_loses_its_end_and_several_are_kept(output: bytes, value: bytes) -> None:
+def test_the_line_end_of_a_one_line_value_is_removed(output: bytes, value: bytes) -> None:
     assert strip_line_end(output) == value
 
 
@@ -318,7 +318,7 @@ def git(*words: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def test_the_commit_that_counts_also_holds_the_secrets(repository: Path) -> None:
+def test_secrets_are_read_from_the_same_commit_as_the_apps(repository: Path) -> None:
     """HEAD, another commit, the files when asked for, and a mirror of a remote repository."""
     first = git("rev-parse", "HEAD")
     desired = load(Path("ds"))
@@ -343,7 +343,7 @@ def test_a_link_among_the_secrets_is_refused(repository: Path) -> None:
         load(Path("ds"), working_tree=True)
 
 
-def test_what_is_no_secret_is_left_alone(repository: Path) -> None:
+def test_files_that_are_not_secrets_are_ignored(repository: Path) -> None:
     """A README, an editor's copy, a hidden file."""
     for name in ("README.md", "key.age~", ".key.age.swp", "hello/notes"):
         (Path("ds/secrets") / name).write_text("x")
@@ -362,9 +362,7 @@ def rows(files: Mapping[str, bytes], env: Mapping[str, str], recipients: tuple[R
     return {row.name: row for row in asyncio.run(audit(Vault(files, env), named, recipients, whole=True))}
 
 
-def test_each_secret_is_told_with_who_names_it_and_who_can_read_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_secret_is_listed_with_its_apps_and_its_readers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     anna, box, bob = RECIPIENTS
     files = {
@@ -387,7 +385,7 @@ def test_each_secret_is_told_with_who_names_it_and_who_can_read_it(
     assert rows({}, environ(), ())["hello/key"].state == "missing"
 
 
-def test_no_private_key_lies_open_unnoticed(tmp_path: Path) -> None:
+def test_a_private_key_file_that_others_can_read_is_reported(tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     keys.write_text(str(BOX))
     keys.chmod(0o644)

@@ -60,7 +60,7 @@ def test_every_value_comes_back_as_it_was(form: str) -> None:
     assert opened(text, f"secrets/x.{form}") == EXPECTED
 
 
-def test_comments_are_encrypted_and_count_for_nothing() -> None:
+def test_encrypted_comments_are_ignored() -> None:
     text = sops_file({"a": "x"}, [RECIPIENT], comment="who may see this")
 
     assert text.startswith("#ENC[")
@@ -78,7 +78,7 @@ def test_comments_are_encrypted_and_count_for_nothing() -> None:
 )
 @pytest.mark.parametrize("only_encrypted", [False, True])
 @pytest.mark.parametrize("form", ["yaml", "json"])
-def test_what_the_rule_leaves_plain_is_read_as_it_stands(
+def test_values_that_the_sops_rule_leaves_plain_are_read_unchanged(
     rule: dict[str, str], plain: set[str], only_encrypted: bool, form: str
 ) -> None:
     """Also below such a key, and whether or not the MAC covers it."""
@@ -127,7 +127,7 @@ def test_a_renamed_key_is_refused() -> None:
     assert "test.user was changed, moved or renamed" in refusal(text.replace("password:", "user:"))
 
 
-def test_two_values_that_changed_places_are_refused() -> None:
+def test_two_swapped_values_are_refused() -> None:
     text = sops_file({"a": "one", "b": "two"}, [RECIPIENT])
     first, second = (part[0] for part in list(parts_of(text))[:2])
 
@@ -135,7 +135,7 @@ def test_two_values_that_changed_places_are_refused() -> None:
     assert "a was changed, moved or renamed" in refusal(swapped)
 
 
-def test_items_of_a_list_that_changed_places_make_the_mac_wrong() -> None:
+def test_swapped_items_of_a_list_make_the_mac_wrong() -> None:
     """They are bound to the same keys: only the MAC knows their order."""
     text = sops_file({"list": ["one", "two"]}, [RECIPIENT])
     first, second = (part[0] for part in list(parts_of(text))[:2])
@@ -143,7 +143,7 @@ def test_items_of_a_list_that_changed_places_make_the_mac_wrong() -> None:
     assert "MAC does not match" in refusal(text.replace(first, "#").replace(second, first).replace("#", second))
 
 
-def test_a_value_that_was_taken_away_makes_the_mac_wrong() -> None:
+def test_a_removed_value_makes_the_mac_wrong() -> None:
     text = sops_file({"a": "one", "b": "two"}, [RECIPIENT])
 
     assert "MAC does not match" in refusal("".join(line for line in text.splitlines(True) if not line.startswith("b:")))
@@ -157,13 +157,13 @@ def test_a_plain_value_where_an_encrypted_one_belongs_is_refused() -> None:
     assert "a should be encrypted, but is not" in refusal(text.replace(part, "planted"))
 
 
-def test_the_mac_of_another_time_is_refused() -> None:
+def test_a_mac_for_another_modification_time_is_refused() -> None:
     text = sops_file({"a": "one"}, [RECIPIENT])
 
     assert "its MAC was changed" in refusal(text.replace("2026-11-20", "2026-11-21"))
 
 
-def test_a_file_for_others_names_them_and_where_keys_were_looked_for() -> None:
+def test_a_file_for_other_recipients_names_them_and_the_searched_key_files() -> None:
     text = sops_file({"a": "one"}, [RECIPIENT])
 
     said = refusal(text, keys=OTHER)
@@ -194,7 +194,7 @@ def test_any_one_of_several_recipients_can_open_it(form: str) -> None:
         ("a: planted\n---\nb: planted\n", "second document"),
     ],
 )
-def test_what_is_no_such_file_is_refused_without_repeating_it(text: str, said: str) -> None:
+def test_a_file_that_is_not_sops_is_refused_without_its_content(text: str, said: str) -> None:
     assert said in refusal(text)
     assert "planted" not in refusal(text)
 
@@ -202,7 +202,7 @@ def test_what_is_no_such_file_is_refused_without_repeating_it(text: str, said: s
 @pytest.mark.parametrize(
     "text", ['{"a": "planted"}', '{"a": "planted", "a": 1}', '["planted"]', '{"a": planted', "\xff"]
 )
-def test_bad_json_is_refused_without_repeating_it(text: str) -> None:
+def test_bad_json_is_refused_without_its_content(text: str) -> None:
     assert "planted" not in refusal(text, "x.json")
 
 
@@ -223,7 +223,7 @@ LONG_KEY = "a" * 40
         r"(\w*)*!" + r"|(\w*\w*\w*)*$",
     ],
 )
-def test_a_pattern_that_goes_back_over_and_over_takes_no_time(pattern: str) -> None:
+def test_a_backtracking_pattern_takes_no_time(pattern: str) -> None:
     """Nobody can hold a pass up with one; what it matches is what SOPS would match."""
     text = sops_file({LONG_KEY: "x", "b": "y"}, [RECIPIENT], encrypted_regex="a")
     begun = time.monotonic()
@@ -245,7 +245,7 @@ def test_a_pattern_that_goes_back_over_and_over_takes_no_time(pattern: str) -> N
         (r"\w" * 120, "is not supported or is"),
     ],
 )
-def test_a_pattern_that_is_not_matched_here_is_named(pattern: str, said: str) -> None:
+def test_an_unsupported_pattern_is_named(pattern: str, said: str) -> None:
     text = sops_file({"a": "x"}, [RECIPIENT], encrypted_regex="a")
     altered = text.replace("encrypted_regex: a\n", f"encrypted_regex: {json.dumps(pattern)}\n")
 
@@ -256,7 +256,7 @@ def test_a_pattern_that_is_not_matched_here_is_named(pattern: str, said: str) ->
         assert said in refusal(altered)
 
 
-def test_a_pattern_asks_no_more_keys_than_a_file_of_a_person_has() -> None:
+def test_a_pattern_is_matched_against_a_limited_number_of_keys() -> None:
     values = {f"{number:06}{'k' * 60}": "x" for number in range(600)}
 
     assert "too many for a pattern" in refusal(sops_file(values, [RECIPIENT], encrypted_regex="k"))
@@ -300,7 +300,7 @@ def test_the_usual_patterns_mean_what_they_mean_to_sops(pattern: str, encrypted:
     ],
     ids=lambda text: text[:30],
 )
-def test_a_file_that_means_harm_is_refused(text: str, file: str, said: str) -> None:
+def test_a_hostile_file_is_refused(text: str, file: str, said: str) -> None:
     """By name, and with no error but ours."""
     assert said in refusal(text, file)
 
@@ -308,7 +308,7 @@ def test_a_file_that_means_harm_is_refused(text: str, file: str, said: str) -> N
 @pytest.mark.parametrize(
     "number", ["1" * 5000, "-" + "9" * 5000, "0x" + "f" * 5000, "1e" + "9" * 300, "1_" * 3000 + "1"]
 )
-def test_a_number_without_end_breaks_nothing(number: str) -> None:
+def test_an_endless_number_is_handled(number: str) -> None:
     text = sops_file({"n_unencrypted": 7, "a": "x"}, [RECIPIENT])
 
     assert "MAC does not match" in refusal(text.replace("n_unencrypted: 7", f"n_unencrypted: {number}"))
@@ -318,5 +318,5 @@ def test_a_number_without_end_breaks_nothing(number: str) -> None:
     ("number", "text"),
     [(1.0, "1"), (0.1, "0.1"), (1e22, "10000000000000000000000"), (1e-7, "0.0000001"), (-2.50, "-2.5")],
 )
-def test_floats_count_as_go_prints_them(number: float, text: str) -> None:
+def test_floats_enter_the_mac_as_go_prints_them(number: float, text: str) -> None:
     assert go_float(number) == text

@@ -1,4 +1,4 @@
-"""Tar archives for tests, good and bad, made member by member; and what a host makes of a prepared one."""
+"""Builds good and bad tar archives member by member, and unpacks a prepared one as a host does."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def tar_bytes(members: Iterable[Named], form: int = tarfile.PAX_FORMAT) -> bytes
 
 
 def unpacked_as_on_a_host(ready: Prepared, place: Path) -> tuple[str, str, int]:
-    """What GNU tar, find and sha256sum make of it: the tree, complaints about files, and tar's exit code."""
+    """Return the unpacked tree, complaints about files and tar's exit code, by GNU tar, find and sha256sum."""
     place.mkdir()
     (place.parent / "SUMS").write_text(ready.sums)
     # A host's clock may be behind that of the machine that built the release; tar would say so of each file.

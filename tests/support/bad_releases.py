@@ -31,7 +31,7 @@ _BOMB_BYTES = 256 * 1024 * 1024
 
 
 def bad_release(kind: Kind, version: str = "0.2.0", base: Base = "python") -> Path:
-    """A release with one defect. What is wrong with the ELF files needs, and takes, the Elixir one."""
+    """A release with one defect. The defects of ELF files need the Elixir release."""
     release = build_release if base == "elixir" else python_release
     match kind:
         case "crashes at boot":
@@ -48,7 +48,7 @@ def bad_release(kind: Kind, version: str = "0.2.0", base: Base = "python") -> Pa
 
 
 def _spoil(kind: Kind, good: Path, path: Path) -> None:
-    """Writes to `path` what `good` is, with the one defect."""
+    """Write a copy of `good` with the defect to `path`."""
     if kind == "truncated":
         data = good.read_bytes()
         path.write_bytes(data[: len(data) * 6 // 10])
@@ -88,13 +88,13 @@ def _unwanted(kind: Kind) -> tuple[tarfile.TarInfo, bytes]:
 
 
 def _other_machine(elf: bytes) -> bytes:
-    """The same file for the other of x86-64 (62) and AArch64 (183): e_machine is at offset 18."""
+    """The same ELF file marked for the other architecture, x86-64 (62) or AArch64 (183): e_machine is at offset 18."""
     (machine,) = struct.unpack_from("<H", elf, 18)
     return elf[:18] + struct.pack("<H", 62 if machine == 183 else 183) + elf[20:]
 
 
 def _newer_glibc(elf: bytes) -> bytes:
-    """The same file needing GLIBC_2.99: the name of the highest version it needs, and that name's hash."""
+    """The same file, needing GLIBC_2.99: the name and the hash of its highest needed version are replaced."""
     sections = _sections(elf)
     names: dict[int, str] = {}
     for kind, offset, size, link in sections:

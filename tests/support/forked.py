@@ -1,7 +1,7 @@
-"""The command line in a process of its own that was forked from one which has imported everything.
+"""The command line in a process forked from one that has already imported everything.
 
-A run costs a second of CPU less that way, which is most of what a short one costs. Where the process itself is what a
-test is about (killed, watched, at a terminal, its first second), the test starts a real one.
+That saves a second of CPU, most of what a short run costs. A test about the process itself (killed, watched, at a
+terminal, its first second) starts a real one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _FORKS.set_forkserver_preload(
 def reconcile(
     words: Sequence[str], folder: Path, environ: Mapping[str, str], *, stdin: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run `reconcile` with these words, in this folder and environment only. Raises TimeoutError, and has ended it."""
+    """Run `reconcile` with these words, in this folder and environment only. Raises TimeoutError after killing it."""
     with tempfile.TemporaryDirectory(prefix="reconcile-run-") as place:
         read, out, err = (Path(place, name) for name in ("in", "out", "err"))
         for path, text in ((read, stdin), (out, ""), (err, "")):

@@ -1,4 +1,4 @@
-"""A git server over HTTPS on this machine, with a certificate of its own; everything in one folder is read from it."""
+"""A read-only git server over HTTPS on this machine, with its own certificate; it serves one folder."""
 
 from __future__ import annotations
 

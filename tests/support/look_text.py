@@ -1,4 +1,4 @@
-"""Replies as hosts send them, taken apart and put together again: every part says how long it is."""
+"""Edits saved replies of hosts, in which every part states its length."""
 
 from __future__ import annotations
 

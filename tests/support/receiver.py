@@ -1,4 +1,4 @@
-"""A place that notifications go to: a server on the loopback, and a notifier that tells it about passes."""
+"""A loopback server that receives notifications, and a notifier that reports passes to it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ STATUS = f"/T0/repos/you/fleet/statuses/{COMMIT}"
 
 @dataclass
 class Server:
-    """What was received, in order; `answers` are given first, then 200. Status 0: it hangs up; -1: it never answers."""
+    """Keeps its requests, in order. It gives `answers` first, then 200. Status 0: it hangs up; -1: it never answers."""
 
     address: str = ""
     answers: list[tuple[int, str]] = field(default_factory=list)
@@ -47,7 +47,7 @@ class Server:
 
     @property
     def notices(self) -> list[Any]:
-        """What webhooks were told: event, app, host, text."""
+        """The webhook messages received, as (event, app, host, text)."""
         told = [notice for body in self.bodies for notice in body["notices"]]
         return [(each["event"], each["app"], each["host"], each["text"]) for each in told]
 
@@ -87,7 +87,7 @@ def receiving() -> Iterator[Server]:
 
 
 class Teller:
-    """A notifier with its secrets, and a clock that each pass moves on by a minute."""
+    """A notifier with its secrets, and a clock that advances a minute per pass."""
 
     def __init__(self, server: Server, *written: dict[str, Any], remember: Path | None = None) -> None:
         self.secrets = {

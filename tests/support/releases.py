@@ -61,7 +61,7 @@ def build_release(version: str, **behaviour: Behaviour) -> Path:
 
 
 def python_release(version: str, **behaviour: Behaviour) -> Path:
-    """A tarball with the same endpoints for hosts that have python3; `bin/hello start` starts it."""
+    """A tarball with the same endpoints, for hosts with python3; `bin/hello start` starts it."""
     settings = "".join(f"{name}={value}\n" for name, value in _settings(behaviour).items())
     files = {
         "bin/hello": (0o755, (PYTHON_APP / "bin" / "hello").read_bytes()),
@@ -75,7 +75,7 @@ def python_release(version: str, **behaviour: Behaviour) -> Path:
 
 
 def sha256(path: Path) -> str:
-    """The digest of a file, as SHA256SUMS and `artifact.sha256` want it."""
+    """The SHA-256 of a file in hex, as in SHA256SUMS and `artifact.sha256`."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -121,7 +121,7 @@ def _content(archive: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
 
 
 def replace(members: Members, suffix: str, change: Callable[[bytes], bytes]) -> None:
-    """Changes the content of the one member whose name ends so."""
+    """Change the content of the one member whose name has this ending."""
     (index,) = [number for number, (info, _) in enumerate(members) if info.name.endswith(suffix)]
     info, data = members[index]
     members[index] = member(info.name, data=change(data), mode=info.mode)
@@ -145,7 +145,7 @@ def _cache() -> Path:
 
 
 def cached(name: str, make: Callable[[Path], None], *parts: str | bytes) -> Path:
-    """The file made from these parts, made now if it is not there; it is there whole or not at all."""
+    """The cached file made from these parts; it is made now if it is missing. A half-made file never appears."""
     digest = hashlib.sha256()
     for part in (Path(__file__).read_bytes(), name, *parts):
         data = part.encode() if isinstance(part, str) else part
@@ -167,7 +167,7 @@ def _write_whole(path: Path, make: Callable[[Path], None]) -> None:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """One maker a folder; tests may run in several processes."""
+    """Hold the folder's lock: tests may run in several processes."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -217,7 +217,7 @@ def _mix_release(version: str, folder: Path, path: Path) -> None:
 
 @functools.cache
 def _sources_digest() -> str:
-    """What the build depends on: the sources, this program, and which mix and erl stand on this machine."""
+    """A digest of what the build depends on: the sources, this file, and the mix and erl of this machine."""
     if reason := elixir_missing():
         raise RuntimeError(reason)
     digest = hashlib.sha256(Path(__file__).read_bytes())
@@ -230,7 +230,7 @@ def _sources_digest() -> str:
 
 
 def _forget_unused() -> None:
-    """Keeps the cache small: what no test has asked for in two weeks goes."""
+    """Remove what no test has used for two weeks."""
     oldest = time.time() - _UNUSED_DAYS * 86400
     for folder in _cache().iterdir():
         if folder.stat().st_mtime < oldest:

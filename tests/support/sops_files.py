@@ -1,4 +1,4 @@
-"""Files as the sops program writes them, made by its documented algorithm; apart from the reader in every line."""
+"""Writes SOPS files by the documented algorithm; shares no code with the reader under test."""
 
 from __future__ import annotations
 

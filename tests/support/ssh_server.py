@@ -1,4 +1,4 @@
-"""An SSH server in this process that lets so many sessions into one connection, as sshd does with MaxSessions."""
+"""An SSH server in this process that limits the sessions of a connection, as sshd does with MaxSessions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from reconciler.host.ssh import SshHost
 
 @dataclass
 class SshServer:
-    """What it saw: connections, the most sessions at once, and the commands that were ended by a signal."""
+    """Counts connections and sessions, and keeps the commands that were ended by a signal."""
 
     max_sessions: int = 10
     connections: int = 0
@@ -31,7 +31,7 @@ class SshServer:
     host_key: str = ""
 
     def host(self, name: str = "a") -> SshHost:
-        """The host that it is, behind the seam."""
+        """This server as a Transport."""
         return SshHost(name, "127.0.0.1", user="tester", port=self.port, host_key=self.host_key, needs_root=False)
 
     @asynccontextmanager
@@ -71,7 +71,7 @@ class _Login(asyncssh.SSHServer):
 
 
 class _Process(asyncssh.SSHServerProcess[bytes]):
-    """A command. A signal goes to all that it started; that its channel is closed does not end it, as with sshd."""
+    """A command. A signal reaches all its children; closing its channel does not end it, as with sshd."""
 
     def __init__(self, server: SshServer) -> None:
         super().__init__(self._carry_out, None, 3, False)

@@ -1,4 +1,4 @@
-"""A person at a terminal: runs a program on a pty, reads what it shows, types."""
+"""Plays a person at a terminal: runs a program on a pty, reads its output, types."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|\r")
 
 
 class Person:
-    """`shown` is everything seen so far, without colours."""
+    """The person; `shown` is all output so far, without colours."""
 
     def __init__(self, pid: int, fd: int) -> None:
         self.pid, self._fd, self._raw, self._read_to = pid, fd, b"", 0
@@ -29,7 +29,7 @@ class Person:
         return _CONTROL.sub("", self._raw.decode(errors="replace"))
 
     def sees(self, pattern: str, seconds: float = 20) -> re.Match[str]:
-        """Waits until something new matches."""
+        """Wait until output after the last match matches the pattern; return the match."""
         deadline = time.monotonic() + seconds
         while True:
             if found := re.compile(pattern).search(self.shown, self._read_to):
@@ -44,7 +44,7 @@ class Person:
         os.write(self._fd, text.encode())
 
     def answers(self, text: str, pattern: str) -> str:
-        """What the first group of the pattern matched after this was typed."""
+        """Type the text; return what the first group of the pattern then matched."""
         self.types(text)
         return self.sees(pattern)[1]
 
@@ -53,11 +53,11 @@ class Person:
 
     @property
     def settings(self) -> list[object]:
-        """Of the terminal: echo, line mode and all else that a program may change."""
+        """The terminal's settings: echo, line mode and everything else that a program can change."""
         return termios.tcgetattr(self._fd)
 
     def ends(self, seconds: float = 20) -> int:
-        """The exit code of the program."""
+        """Wait until the program ends; return its exit code."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if select.select([self._fd], [], [], 0.05)[0]:
@@ -71,7 +71,7 @@ class Person:
 
 @contextlib.contextmanager
 def at_a_terminal(words: list[str], cwd: Path, environ: dict[str, str]) -> Iterator[Person]:
-    """The program on a terminal of its own, 100 columns wide; killed at the end if it still runs."""
+    """Run the program on its own terminal, 100 columns wide; kill it at the end if it still runs."""
     pid, fd = pty.fork()
     if pid == 0:
         os.chdir(cwd)

@@ -1,4 +1,4 @@
-"""An HTTP server on a loopback port for tests: what it answers by path, what it was asked."""
+"""An HTTP server on a loopback port: answers by path, and keeps the requests."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def fails(status: int) -> Answer:
 
 
 def trickles(request: BaseHTTPRequestHandler) -> None:
-    """A slow-loris of a server: a byte now and then, for ever."""
+    """A server that sends one byte now and then, forever."""
     request.send_response(200)
     request.end_headers()
     for _ in range(100):

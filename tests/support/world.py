@@ -1,7 +1,7 @@
-"""The model host: `expected` plus faults. Every crash point and every bad release is tried in it.
+"""The model host: `expected` plus faults. Tests try every crash point and every bad release in it.
 
-A release behaves as `behaviour` says: "ok", "crashes" (never healthy), "dies" (healthy, then dead at the cutover).
-Invariants of design.md §7 that the model can show are asserted at every state.
+`behaviour` sets how a release behaves: "ok", "crashes" (never healthy), "dies" (healthy, then dead at the cutover).
+The invariants that the model can show are asserted in every state.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from reconciler.model.target import Target, TargetRoute
 def wanted(
     version: str = "1", *, env: str = "e1", slots: tuple[str, ...] = ("4000", "4001"), **changes: object
 ) -> Target:
-    """A routed app of two slots; anything can be said otherwise."""
+    """A routed app with two slots; `changes` replaces any field."""
     domains = ("example.com",)
     routes = {slot: f"route-{slot}" for slot in slots}
     base = Target(
@@ -49,7 +49,7 @@ def wanted(
 
 @dataclass
 class World:
-    """One host with one app, as it really is; `look` shows it without evidence."""
+    """The true state of one host with one app; `look` shows it without evidence."""
 
     seen: ObservedHost = field(default_factory=lambda: ObservedHost("a"))
     behaviour: dict[str, str] = field(default_factory=dict)
@@ -64,14 +64,14 @@ class World:
         return self.seen.app("hello")
 
     def look(self) -> ObservedHost:
-        """A fresh look. Unless Traefik lags it has applied by now what lies in its folder, asked or not."""
+        """A fresh look. Unless Traefik lags it has applied by now the route file in its folder."""
         if self.app.route and not self.traefik_lags and not self.seen.traefik:
             applied = AppliedRoute(self.app.route.slot, self.app.route.digest)
             self.seen = self.seen.with_app("hello", replace(self.app, applied=applied))
         return self.seen.with_app("hello", forget_evidence(self.app))
 
     def apply(self, action: AnyAction, target: Target) -> ObservedHost:
-        """Do it to the world; the reply is the fresh observation, with the evidence the action gathered."""
+        """Apply the action to the world; return a fresh observation with the evidence that the action gathered."""
         self.check_before(action)
         self.actions.append(action)
         self.seen = self._with_faults(action, expected_host(self.seen, action, target), target)
@@ -125,7 +125,7 @@ class World:
         assert serves or not self.once_served, "nobody serves any more"
 
     def reboot(self, target: Target) -> None:
-        """Exactly what is enabled comes back, from the files on disk."""
+        """Reboot: exactly the enabled slots start again, from the files on disk."""
         slots = []
         for slot in self.app.slots:
             if slot.on_trial:

@@ -1,7 +1,7 @@
-"""The machine that holds the keys to all servers is no target: not of a commit, not of what lies in a repository.
+"""The machine with the keys to all servers cannot be attacked by a commit or by files in a repository.
 
-`TRICKS` are tried on a repository with one reviewed app. Whatever they plant: what is read is the reviewed commit, or
-nothing, and no program of theirs runs.
+`TRICKS` are tried on a repository with one reviewed app. Whatever they plant, only the reviewed commit is read, or
+nothing, and none of their programs is run.
 """
 
 from __future__ import annotations
@@ -219,7 +219,7 @@ def attacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Attacked:
 
 
 @pytest.mark.parametrize("trick", TRICKS, ids=lambda trick: trick.__name__)
-def test_what_is_read_is_the_reviewed_commit_or_nothing(attacked: Attacked, trick: Callable[[Attacked], None]) -> None:
+def test_only_the_reviewed_commit_is_read(attacked: Attacked, trick: Callable[[Attacked], None]) -> None:
     trick(attacked)
     attacked.marker.unlink(missing_ok=True)  # git ran it for the attacker
 
@@ -243,7 +243,7 @@ async def _all_other_questions(repository: Path, commit: str) -> None:
 
 
 @pytest.mark.parametrize("variable", ["GIT_DIR", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_SHALLOW_FILE"])
-def test_a_variable_of_the_caller_leads_git_nowhere_else(
+def test_git_variables_of_the_caller_are_ignored(
     attacked: Attacked, variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     attacked.embed(attacked.place / "elsewhere")
@@ -253,7 +253,7 @@ def test_a_variable_of_the_caller_leads_git_nowhere_else(
     assert not asyncio.run(is_shallow(attacked.top))
 
 
-def test_a_folder_that_is_a_repository_of_its_own_counts(attacked: Attacked) -> None:
+def test_a_nested_repository_is_read_at_its_own_commit(attacked: Attacked) -> None:
     """A clone inside another one, or a submodule that was checked out: only the operator can have put it there."""
     write(attacked.folder, "good", "2.0")
     git(attacked.folder, "init", "-q", "-b", "main")
@@ -268,7 +268,7 @@ def test_a_folder_that_is_a_repository_of_its_own_counts(attacked: Attacked) -> 
     )
 
 
-def test_a_submodule_counts(attacked: Attacked) -> None:
+def test_a_submodule_is_read_at_its_own_commit(attacked: Attacked) -> None:
     module = attacked.place / "module"
     write(module, "good", "3.0")
     git(module, "init", "-q", "-b", "main")
@@ -281,7 +281,7 @@ def test_a_submodule_counts(attacked: Attacked) -> None:
 
 
 def test_git_that_hangs_is_given_up(attacked: Attacked, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And meanwhile the loop turns: connections to the servers are kept alive."""
+    """Meanwhile the event loop runs on: connections to the servers stay alive."""
     (attacked.place / "git").write_text("#!/bin/sh\nexec sleep 60\n")
     (attacked.place / "git").chmod(0o755)
     monkeypatch.setenv("PATH", f"{attacked.place}:{os.environ['PATH']}")
@@ -339,7 +339,7 @@ def test_a_commit_alone_changes_nothing_on_this_machine(
 
 
 @pytest.mark.parametrize("words", [("--once",), ("plan",), ("status",), ("logs", "good"), ("exec", "good", "--", "id")])
-def test_no_command_goes_there_without_the_operators_word(
+def test_no_command_runs_on_this_machine_without_the_operators_permission(
     tmp_path: Path, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("RECONCILE_ALLOW_LOCAL", raising=False)
@@ -349,7 +349,7 @@ def test_no_command_goes_there_without_the_operators_word(
     assert "is this very machine (local)" in capsys.readouterr().err
 
 
-def test_a_branch_that_is_followed_has_no_say_either(attacked: Attacked, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_followed_branch_cannot_grant_the_permission(attacked: Attacked, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RECONCILE_ALLOW_LOCAL", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(attacked.place / "cache"))
     text = APP.format(name="good", version="1", host="local").replace("x.tgz", "https://example.com/x.tgz")
@@ -364,14 +364,16 @@ def test_a_branch_that_is_followed_has_no_say_either(attacked: Attacked, monkeyp
         asyncio.run(read())
 
 
-def test_what_an_operator_names_needs_the_word_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_named_by_the_operator_needs_the_permission_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """`doctor web1`, where fleet.yaml says that web1 is local."""
     monkeypatch.delenv("RECONCILE_ALLOW_LOCAL", raising=False)
     with pytest.raises(UsageError, match="this very machine"):
         open_host("web1", HostSpec(address="local"))
 
 
-def test_with_the_operators_word_it_is_a_host_like_any(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_the_operators_permission_this_machine_is_a_normal_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RECONCILE_ALLOW_LOCAL", "yes")
     write(tmp_path, "good", "1.0", "local")
 
@@ -389,7 +391,7 @@ PATHS = [
 
 
 @pytest.mark.parametrize(("key", "path"), PATHS)
-def test_no_commit_hands_a_folder_of_the_system_over(tmp_path: Path, key: str, path: str) -> None:
+def test_a_commit_cannot_hand_over_a_system_folder(tmp_path: Path, key: str, path: str) -> None:
     write(tmp_path, "good", "1.0", "web1")
     (tmp_path / "fleet.yaml").write_text(f"hosts: {{web1: {{address: x, paths: {{{key}: {path}}}}}}}\n")
 
@@ -402,5 +404,5 @@ def test_no_commit_hands_a_folder_of_the_system_over(tmp_path: Path, key: str, p
     [("releases", "/opt"), ("releases", "/data/apps"), ("state", "/data/reconcile"), ("env", "/opt/reconcile/env"),
      ("units", "/usr/local/lib/systemd/system"), ("units", "/run/systemd/system"), ("traefik", "/etc/traefik/conf.d")],
 )  # fmt: skip
-def test_folders_for_this_alone_are_taken(key: str, path: str) -> None:
+def test_dedicated_folders_are_accepted(key: str, path: str) -> None:
     assert getattr(Layout(**{key: path}), key) == path

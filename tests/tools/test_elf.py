@@ -57,12 +57,12 @@ def test_every_shared_object_of_this_python_can_be_read() -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"#!/bin/sh\n", b"\x7fEL", b"\x7fELF", b"MZ" + bytes(100)])
-def test_what_is_no_elf_file_has_no_needs(content: bytes) -> None:
+def test_a_file_that_is_not_elf_has_no_needs(content: bytes) -> None:
     assert read_elf("x", content) is None
 
 
 @pytest.mark.parametrize("size", [20, 63, 64, 200, 1000, 5000])
-def test_a_cut_program_is_unknown_but_keeps_its_machine(size: int) -> None:
+def test_a_truncated_program_still_names_its_machine(size: int) -> None:
     elf = read_elf("bin/true", real_program()[:size])
 
     assert elf and elf.machine and not elf.readable
@@ -226,7 +226,7 @@ def test_a_loader_from_an_unusual_place_is_warned_about() -> None:
     )
 
 
-def test_nothing_is_refused_for_what_is_unknown() -> None:
+def test_unknown_facts_never_refuse_a_release() -> None:
     assert unmet_needs(needs(BEAM, EPMD, NIF), HostAbi()) == ((), ())
     assert unmet_needs(needs(ElfFile("bin/app", readable=False)), HOST)[0] == ()
     assert unmet_needs(needs(), HOST) == ((), ())

@@ -36,7 +36,7 @@ def unit(wanted: App, spec: HostSpec = HOSTS["a"]) -> str:
     return target(wanted, spec).unit_text()
 
 
-def test_without_distribution_nothing_of_it_is_there() -> None:
+def test_without_distribution_no_erlang_setting_is_written() -> None:
     text = unit(app("none"))
 
     assert "RELEASE_DISTRIBUTION=none RELEASE_NODE=my_app_%i\n" in text
@@ -144,7 +144,7 @@ def test_variables_by_which_nodes_find_each_other_are_ours(tmp_path: Path) -> No
 SAID = "RELEASE_NODE=a_4000@localhost\nRELEASE_ROOT=/srv/a/releases/1-0\nRELEASE_PROG=a\nRELEASE_DISTRIBUTION=sname\n"
 
 
-def test_a_process_tells_how_its_node_is_reached() -> None:
+def test_the_environment_of_a_process_shows_how_its_node_is_reached() -> None:
     flags = "ERL_EPMD_PORT=14368\nERL_ZFLAGS=-start_epmd false -kernel x {1,2}\n"
 
     assert read_node(SAID + flags) == Node(
@@ -152,6 +152,6 @@ def test_a_process_tells_how_its_node_is_reached() -> None:
     )
 
 
-def test_a_process_of_another_kind_is_no_node() -> None:
+def test_a_process_without_distribution_is_not_a_node() -> None:
     assert read_node("") is None
     assert read_node("RELEASE_NODE=a_4000\n") is None  # our unit sets it for every app

@@ -39,14 +39,14 @@ def empty(name: str) -> Slot:
     return Slot(name, last_exit=ENDED_WELL)
 
 
-def test_an_empty_host() -> None:
+def test_a_look_at_an_empty_host() -> None:
     """Nothing of the app is there; that its slots are free is known."""
     facts = HostFacts(now_epoch_seconds=1795406301, memory_available_kib=23650236)
 
     assert read("an_empty_host") == Reply(0, (), facts, Lease(), {"hello": ObservedApp((empty("4000"), empty("4001")))})
 
 
-def test_one_live_slot() -> None:
+def test_a_look_at_one_live_slot() -> None:
     """Files, link, unit, process, port and route of an app at rest."""
     assert read("one_live_slot").apps == {
         "hello": ObservedApp(
@@ -59,7 +59,7 @@ def test_one_live_slot() -> None:
     }
 
 
-def test_the_middle_of_a_rollout() -> None:
+def test_a_look_in_the_middle_of_a_rollout() -> None:
     """Two instances, each with what it was started from; a rejected release and an unfinished upload beside them."""
     candidate = replace(
         LIVE,
@@ -86,7 +86,7 @@ def test_the_middle_of_a_rollout() -> None:
     }
 
 
-def test_trouble() -> None:
+def test_a_look_at_a_host_in_trouble() -> None:
     """A stop-first candidate between two crashes, whose predecessor is kept; a foreign route, a stranger on a port."""
     unit = "8a25a6af4968"
     crashes = Identity("0.2.0-55671fa8d47f", "72a119efd9c2", unit)
@@ -131,7 +131,7 @@ def test_trouble() -> None:
         ("environ:RECONCILE_INSTANCE=0.1.0", "environ:RECONCILE_INSTANCE=a b", {}),
     ],
 )
-def test_what_differs_on_the_host_differs_in_the_look(before: str, after: str, changed: dict[str, object]) -> None:
+def test_each_difference_on_the_host_shows_in_the_look(before: str, after: str, changed: dict[str, object]) -> None:
     """One line changed, one field changed."""
     kind = "sums" if before == "a8919ad9" else ""
 
@@ -159,7 +159,7 @@ USERS = ("user 64000 /var/lib/private/hello", "user 64001 /var/lib/private/evil"
         (None, ("listen 4000 7 64001 3", *USERS), None, False),
     ],
 )
-def test_who_gets_what_is_sent_to_a_port_is_told_from_who_listens_beside(
+def test_the_receiver_of_a_port_is_distinguished_from_other_listeners(
     own: str | None, others: tuple[str, ...], stranger: str | None, lost: bool
 ) -> None:
     reply = with_lines(without_lines(case("one_live_slot"), "^listen"), "processes", *others)
@@ -171,7 +171,7 @@ def test_who_gets_what_is_sent_to_a_port_is_told_from_who_listens_beside(
     assert (slot.listening, slot.stranger, slot.port_lost) == (own is not None, stranger, lost)
 
 
-def test_an_app_that_took_a_port_is_known_by_its_unit() -> None:
+def test_an_app_that_took_a_port_is_identified_by_its_unit() -> None:
     """Where all apps are of one login, too."""
     reply = without_lines(case("one_live_slot"), "^(listen|socket|process|/proc)")
     reply = with_lines(reply, "units", "process evil@worker.service 99")
@@ -191,20 +191,20 @@ def test_an_app_that_took_a_port_is_known_by_its_unit() -> None:
         ("hello@4001.service", "active -", False),
     ],
 )
-def test_whether_a_traefik_is_up_is_seen_from_any_unit_of_that_name(unit: str, says: str, up: bool) -> None:
+def test_any_unit_named_traefik_shows_whether_traefik_is_up(unit: str, says: str, up: bool) -> None:
     """However it was set up, it may only be starting when it does not answer."""
     text = with_lines(case("one_live_slot"), "units", f"unit {unit} {says} 0 0 - 0 success -")
 
     assert read_reply(text, Layout()).facts.traefik_up is up
 
 
-def test_an_app_that_is_only_called_like_traefik_is_none() -> None:
+def test_an_app_named_like_traefik_is_not_traefik() -> None:
     text = renamed(case("one_live_slot"), "hello", "traefik-page")
 
     assert not read_reply(text, Layout()).facts.traefik_up
 
 
-def test_a_route_file_says_what_it_is_made_of() -> None:
+def test_a_route_file_lists_the_digests_of_its_parts() -> None:
     """One line a part, between its first line and the words for people."""
     text = edited(case("one_live_slot"), "route # Written", "route # part 12ae32cb1ec0 domain a.de\nroute # Written")
 
@@ -213,7 +213,7 @@ def test_a_route_file_says_what_it_is_made_of() -> None:
     assert app.route == RouteFile("4000", "d2facffd87f0", intact=True, parts=(("domain a.de", "12ae32cb1ec0"),))
 
 
-def test_a_route_file_that_was_deleted_is_told_from_one_that_never_was() -> None:
+def test_a_deleted_route_file_is_distinguished_from_one_never_written() -> None:
     """What we wrote stands in the inventory."""
     gone = without_lines(case("one_live_slot"), "^route|^[^i].*dynamic/hello.yml")
 
@@ -223,7 +223,7 @@ def test_a_route_file_that_was_deleted_is_told_from_one_that_never_was() -> None
     assert not read("an_empty_host").apps["hello"].route_deleted
 
 
-def test_only_places_that_an_app_takes_can_be_named_as_taken() -> None:
+def test_only_known_places_can_be_reported_as_taken() -> None:
     """Whatever else a host may say there, it becomes no word of ours."""
     there = ["/var/lib/hello", "/etc/passwd", "/srv/hello/slots"]
     said = [*there, "/var/lib/other", "/var/lib/hello/../x"]
@@ -234,7 +234,7 @@ def test_only_places_that_an_app_takes_can_be_named_as_taken() -> None:
         assert read_reply(with_lines(text, "app", f"taken {odd}"), Layout()).apps["hello"].unreadable
 
 
-def test_a_file_of_passwords_is_looked_at_like_the_route_that_names_it() -> None:
+def test_a_password_file_is_looked_at_like_its_route() -> None:
     """As it was written, edited, deleted, and one that somebody else put there."""
     path, ours = "/etc/traefik/dynamic/hello.htpasswd", "12" * 32
     recorded = with_lines(case("one_live_slot"), "app", f"inventory {ours}  {path}")
@@ -268,7 +268,7 @@ def test_the_shared_port_mapper_is_part_of_an_app_that_wrote_it(there: str, inta
     assert read_reply(text, Layout()).apps["hello"].unit_intact is intact
 
 
-def test_a_port_mapper_of_another_app_is_no_concern() -> None:
+def test_a_port_mapper_of_another_app_is_ignored() -> None:
     unit = "/etc/systemd/system/reconcile-epmd.service"
     text = with_lines(case("one_live_slot"), "sums", f"{'56' * 32}  {unit}")
 
@@ -276,13 +276,13 @@ def test_a_port_mapper_of_another_app_is_no_concern() -> None:
 
 
 @pytest.mark.parametrize("text", [b"", b"sh: not found\n", b"@@ host - 6\nboot x\n", b"@@ host - 600\nboot x\n"])
-def test_half_a_look_is_no_look(text: bytes) -> None:
-    """A reply that was cut off is never taken for an empty host."""
+def test_a_truncated_look_is_refused(text: bytes) -> None:
+    """A truncated reply never counts as an empty host."""
     with pytest.raises(Unreadable):
         read_reply(text, Layout())
 
 
-def test_a_reply_cut_anywhere_is_no_reply() -> None:
+def test_a_reply_cut_at_any_point_is_refused() -> None:
     whole = case("in_the_middle_of_a_rollout")
 
     for length in range(len(whole)):
@@ -290,8 +290,8 @@ def test_a_reply_cut_anywhere_is_no_reply() -> None:
             read_reply(whole[:length], Layout())
 
 
-def test_an_action_says_how_it_ended_before_the_look() -> None:
-    """Its exit code and the journal's lines stand in front; whatever an app logs is read as a line of its log."""
+def test_an_action_reply_starts_with_its_exit_code() -> None:
+    """The exit code and the journal's lines come first; every log line of an app is read as a log line."""
     lines = ("first", "@@ result - 1", "0", "@@ end - 0", "\u2028@@ result - 1", "| last")
 
     before = framed([("log", "-", "\n".join(lines)), ("result", "-", "75")]).removesuffix(b"@@ end - 0\n\n")
@@ -331,7 +331,7 @@ def by_hand(state: str = "active", *, mark: str = "", more: str = "") -> bytes:
     return with_lines(text, "units", f"unit traefik.service {state} - 0 0 - 0 success -")
 
 
-def test_traefik_shows_from_what_it_serves() -> None:
+def test_the_look_shows_which_files_traefik_serves() -> None:
     """Files that only name a certificate do not count; the markers are those of our route files."""
     app = traefik(TRAEFIK_LIVE)
 
@@ -363,7 +363,7 @@ def test_a_route_file_with_an_odd_name_counts_as_one() -> None:
     assert "-" in traefik(with_lines(TRAEFIK_LIVE, "app", "watched -")).watched
 
 
-def test_a_unit_set_up_by_hand_is_known_by_its_mark_or_as_adopted() -> None:
+def test_a_hand_made_unit_is_recognized_by_its_mark_or_as_adopted() -> None:
     ours, adopted = by_hand(mark="deploy/traefik/install.sh"), by_hand(more=f"inventory {'22' * 32}  {HAND_UNIT}")
 
     assert (traefik(ours).by_hand, traefik(ours).foreign) == ("traefik.service", ())
@@ -371,7 +371,7 @@ def test_a_unit_set_up_by_hand_is_known_by_its_mark_or_as_adopted() -> None:
     assert (traefik(by_hand()).by_hand, traefik(by_hand()).foreign) == (None, (HAND_UNIT,))
 
 
-def test_a_unit_that_neither_runs_nor_would_at_boot_is_in_nobodys_way() -> None:
+def test_an_inactive_disabled_unit_does_not_conflict() -> None:
     at_boot = by_hand("inactive", more="hand enabled")
 
     assert (traefik(by_hand("inactive")).by_hand, traefik(by_hand("inactive")).foreign) == (None, ())

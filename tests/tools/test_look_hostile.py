@@ -1,4 +1,4 @@
-"""A host that lies: whatever it sends, what is read of it is of a sound form, or the reply is refused.
+"""A host that lies: whatever it sends, either every value read is well-formed, or the reply is refused.
 
 `RECONCILE_FUZZ_SECONDS=600 pytest tests/tools/test_look_hostile.py` tries for longer than the few seconds of every run.
 """
@@ -112,7 +112,7 @@ def with_true_lengths(data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("framed_well", [True, False], ids=["what it says", "how it says it"])
-def test_a_spoiled_reply_is_read_soundly_or_refused(framed_well: bool) -> None:
+def test_a_corrupted_reply_is_read_safely_or_refused(framed_well: bool) -> None:
     """Some bytes of real replies are changed, again and again. What is raised is the parser's own."""
     seed = random.randrange(10**9)
     chance, read_well, tried, end = random.Random(seed), 0, 0, time.monotonic() + SECONDS
@@ -144,7 +144,7 @@ RECORDS = st.builds(lambda kind, rest: f"{kind} {rest}", KINDS, st.one_of(LINES,
 
 @settings(max_examples=300)
 @given(st.lists(RECORDS, max_size=6), st.sampled_from(["host", "app", "sums", "units", "processes"]))
-def test_any_records_are_read_soundly_or_refused(records: list[str], kind: str) -> None:
+def test_arbitrary_records_are_read_safely_or_refused(records: list[str], kind: str) -> None:
     """In the part of one app they concern that app alone."""
     reply = read(with_lines(case("two_apps"), kind, *records))
 
@@ -154,7 +154,7 @@ def test_any_records_are_read_soundly_or_refused(records: list[str], kind: str) 
 
 
 @given(LINES)
-def test_no_value_is_a_part_or_a_record(text: str) -> None:
+def test_a_value_cannot_pass_as_a_part_or_a_record(text: str) -> None:
     """What a reason says is a reason, whatever it says."""
     line = f"quarantine 1795406306 0.3.0-4fdd8d3514e5/72a119efd9c2/320648776fbf {text}"
 
@@ -166,7 +166,7 @@ def test_no_value_is_a_part_or_a_record(text: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["app02", "traefik"])
-def test_an_app_that_nobody_asked_for_is_none(name: str) -> None:
+def test_an_action_reply_about_another_app_is_ignored(name: str) -> None:
     """A look finds apps that nobody named; the reply of an action tells of its app alone."""
     parts = [*apart(case("two_apps")), ("app", name, "slots ")]
 
@@ -189,7 +189,7 @@ def test_an_app_that_nobody_asked_for_is_none(name: str) -> None:
         ("slots 4000 4001 4002 ", "systemd does not know app00@4002.service", "systemctl show app00@4002.service"),
     ],
 )
-def test_what_does_not_fit_makes_its_app_unreadable_and_no_other(line: str, says: str, remedy: str) -> None:
+def test_a_malformed_part_makes_only_its_own_app_unreadable(line: str, says: str, remedy: str) -> None:
     """It is blocked, with what did not fit and what to do; it is neither changed nor removed."""
     text = case("two_apps")
     reply = read_reply(with_lines(text, "app", line), Layout())
@@ -207,7 +207,7 @@ def test_what_does_not_fit_makes_its_app_unreadable_and_no_other(line: str, says
     assert isinstance(next_action(Target.removal("a", "app02"), seen), Converged)
 
 
-def test_units_of_another_form_make_their_app_unreadable() -> None:
+def test_malformed_units_make_their_app_unreadable() -> None:
     unit = "unit app00@4000.service "
     reply = read_reply(edited(case("two_apps"), f"{unit}active", f"{unit}ACTIVE"), Layout())
 
@@ -215,7 +215,7 @@ def test_units_of_another_form_make_their_app_unreadable() -> None:
     assert not reply.apps["app01"].unreadable
 
 
-def test_the_environment_of_a_main_process_counts_once_and_only_in_its_form() -> None:
+def test_the_environment_of_a_main_process_is_read_once_and_strictly() -> None:
     """Its first record, of that very process, and of a strict form; else the files are believed."""
     text = case("two_apps")
     pid = re.search(r"process app01@4010.service (\d+)", text.decode())
@@ -233,7 +233,7 @@ SURVEYS = [path.read_bytes() for path in sorted((LOOKS.parents[2] / "provision" 
 
 
 @pytest.mark.parametrize("framed_well", [True, False], ids=["what it says", "how it says it"])
-def test_a_spoiled_survey_is_read_soundly_or_refused(framed_well: bool) -> None:
+def test_a_corrupted_survey_is_read_safely_or_refused(framed_well: bool) -> None:
     """Whatever is read of it can be judged."""
     seed = random.randrange(10**9)
     chance, tried, end = random.Random(seed), 0, time.monotonic() + SECONDS
@@ -283,12 +283,12 @@ def test_a_line_of_the_history_is_read() -> None:
         ('"why"', '"what"'),
     ],
 )
-def test_another_line_is_no_entry(before: str, after: str) -> None:
+def test_a_malformed_history_line_is_ignored(before: str, after: str) -> None:
     assert read_entry(ENTRY.replace(before, after, 1)) is None
 
 
 @given(LINES)
-def test_nothing_of_an_entry_leaves_its_cell(text: str) -> None:
+def test_a_history_entry_stays_in_its_table_cell(text: str) -> None:
     entry = read_entry(ENTRY.replace('"version 1 → 2"', json.dumps(text)))
 
     assert entry is not None

@@ -17,12 +17,12 @@ def test_a_secret_cut_in_two_is_masked() -> None:
     assert masked(["s3cret"], b"a s3c", b"ret b") == b"a *** b"
 
 
-def test_what_is_no_secret_is_shown_at_once() -> None:
+def test_text_that_is_not_secret_is_shown_at_once() -> None:
     """Also without a line end: a progress bar moves."""
     assert Masker(["s3cret"]).feed(b"10 %") == b"10 %"
 
 
-def test_the_beginning_of_a_secret_waits_and_comes_when_it_was_none() -> None:
+def test_a_possible_start_of_a_secret_is_held_back_until_it_is_clear() -> None:
     masker = Masker(["s3cret"])
 
     assert (masker.feed(b"a s3"), masker.feed(b"x")) == (b"a ", b"s3x")
@@ -37,7 +37,7 @@ def test_a_secret_of_several_lines_is_masked() -> None:
 
 
 @given(st.text("ab", min_size=1, max_size=4), st.lists(st.text("abc", max_size=5), max_size=6))
-def test_however_it_is_cut_the_whole_is_as_if_it_had_not_been(secret: str, pieces: list[str]) -> None:
+def test_masking_does_not_depend_on_how_the_stream_is_cut(secret: str, pieces: list[str]) -> None:
     whole = "".join(pieces).replace(secret, "***")
 
     assert masked([secret], *(piece.encode() for piece in pieces)) == whole.encode()

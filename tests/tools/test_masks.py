@@ -46,7 +46,7 @@ PAGE = (Path(__file__).resolve().parents[2] / "docs" / "secrets.md").read_text()
         ("[{}]", " ".join(map(str, RAW))),
     ],
 )
-def test_no_form_of_a_secret_gets_through_the_mask(shown: str, form: str) -> None:
+def test_every_documented_form_of_a_secret_is_masked(shown: str, form: str) -> None:
     text = mask(shown.format(form), {SECRET})
 
     assert MASK in text
@@ -75,7 +75,7 @@ def longest_part(piece: str, secret: str) -> int:
     return found
 
 
-def test_what_is_no_secret_is_shown() -> None:
+def test_text_that_is_not_secret_is_shown() -> None:
     """A value's beginning that is a word of its own, one byte in hex, and a head of the journal."""
     line = "2026-11-30T05:30:00+00:00 web1 shop@4000[17]: 61 or 97: cannot connect to postgres"
 
@@ -84,7 +84,7 @@ def test_what_is_no_secret_is_shown() -> None:
 
 
 @given(st.text(min_size=1, max_size=40), st.lists(st.text(max_size=60), max_size=4))
-def test_the_value_itself_is_never_left(secret: str, pieces: list[str]) -> None:
+def test_the_secret_value_itself_is_always_masked(secret: str, pieces: list[str]) -> None:
     text = mask(secret.join(pieces), {secret})
 
     assert secret in MASK or not any(secret in piece for piece in text.split(MASK))

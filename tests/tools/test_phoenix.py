@@ -29,7 +29,7 @@ def said(env: Mapping[str, object], paths: tuple[str, ...] = PHOENIX, **keys: An
     return [warning.split()[0] for warning in warnings(app(env, **keys), paths, known)]
 
 
-def test_a_well_set_app_is_told_nothing() -> None:
+def test_a_well_configured_phoenix_app_gets_no_warning() -> None:
     assert said(dict(GOOD)) == []
 
 
@@ -38,7 +38,7 @@ def test_nothing_is_asked_of_a_release_without_phoenix() -> None:
     assert said({}, ("bin/shop", "lib/phoenix_html-4.1.1", "lib/plug-1.16")) == []
 
 
-def test_what_is_missing_is_named() -> None:
+def test_a_missing_phoenix_setting_is_named() -> None:
     assert said({}) == ["SECRET_KEY_BASE", "PHX_SERVER", "PHX_HOST"]
 
 

@@ -33,7 +33,7 @@ def test_a_release_is_named_after_its_version_and_digest() -> None:
 
 
 @pytest.mark.parametrize("digest", ["", "9f2c", "G" * 64, "A" * 64, "a" * 65])
-def test_a_release_id_is_never_made_of_what_is_no_digest(digest: str) -> None:
+def test_a_release_id_needs_a_valid_digest(digest: str) -> None:
     with pytest.raises(ValueError, match="digest"):
         release_id("1.0", digest)
 
@@ -70,7 +70,7 @@ def test_any_names_that_are_allowed_survive_the_manifest(tree: dict[str, str]) -
 
 
 @pytest.mark.parametrize("cut", [1, 20, 70, 100])
-def test_half_a_manifest_is_no_manifest(cut: int) -> None:
+def test_a_truncated_manifest_is_refused(cut: int) -> None:
     sums, tree = manifest_sums(ENTRIES), manifest_tree(ENTRIES)
 
     assert read_manifest(sums[:-cut], tree) is None
@@ -99,7 +99,7 @@ def test_a_name_that_a_manifest_cannot_hold_is_refused_with_its_reason(name: str
     assert name_problem(name) == problem
 
 
-def test_a_manifest_is_never_written_with_such_a_name() -> None:
+def test_a_manifest_with_an_invalid_name_cannot_be_written() -> None:
     for entry in (Entry("a\nb", "f", 0o644, sha256="a" * 64), Entry("a", "l", 0o777, target="b\tc")):
         with pytest.raises(ValueError, match="name holds"):
             manifest_tree([entry])

@@ -1,4 +1,4 @@
-"""Root and an app's environment never meet: no unit and no script of ours has both in one place.
+"""No unit and no script of ours runs as root with an app's environment.
 
 A variable such as LD_LIBRARY_PATH makes the loader of any program run somebody's code. tests/hosts/break_out tries it.
 """
@@ -33,7 +33,7 @@ UNITS = {
 }
 
 
-def test_every_unit_is_looked_at() -> None:
+def test_every_unit_template_is_covered() -> None:
     """A template that is new here stands in none of these tests."""
     assert [path.name for path in TEMPLATES] == [
         "app@.service.j2",
@@ -47,7 +47,7 @@ def test_no_unit_of_an_app_runs_anything_as_root() -> None:
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
-def test_no_script_of_roots_reads_an_env_as_shell_or_runs_as_root_with_it(script: Path) -> None:
+def test_no_root_script_sources_or_runs_with_an_app_env(script: Path) -> None:
     """A credential is read by the app's own process, in single quotes: root's shell never sources a file of an app."""
     code = "".join(line for line in script.read_text().splitlines(keepends=True) if not line.startswith("#"))
     as_root = re.sub(r"'[^']*'", "", code)

@@ -32,7 +32,7 @@ def run(script: str, *words: str, home: str, **environ: str) -> subprocess.Compl
     )
 
 
-def test_everything_lies_below_the_home_unless_it_is_named() -> None:
+def test_all_folders_are_below_the_home_unless_configured() -> None:
     spec = HostSpec.model_validate({"address": "x", "scope": "user", "paths": {"traefik": "/t"}})
 
     assert spec.paths == Layout.model_validate(BELOW_HOME | {"traefik": "/t"})
@@ -40,7 +40,7 @@ def test_everything_lies_below_the_home_unless_it_is_named() -> None:
     assert spec.paths.at_home("/home/me").traefik == "/t"
 
 
-def test_the_host_finds_the_home_and_the_look_tells_it() -> None:
+def test_the_host_finds_the_home_and_the_look_reports_it() -> None:
     """The same look as one of the system scope, with the paths of the login."""
     usual, below = Layout(), Layout.model_validate(BELOW_HOME)
     text = case("in_the_middle_of_a_rollout")
@@ -70,7 +70,7 @@ def test_a_folder_below_the_home_is_found_on_the_host(tmp_path: Path) -> None:
         ("4711", "/home/my things", "the home of this login, '/home/my things', fits into no unit file", "log in"),
     ],
 )
-def test_a_login_that_cannot_have_apps_is_told_why(
+def test_a_login_that_cannot_run_apps_is_refused_with_the_reason(
     tmp_path: Path, uid: str, home: str, what: str, next_step: str
 ) -> None:
     (tmp_path / "id").write_text(f'#!/bin/sh\n[ "$1" = -u ] && echo {uid} || echo nobody-{uid}\n')
@@ -96,7 +96,7 @@ def test_a_shell_reads_an_env_file_as_systemd_does(tmp_path: Path) -> None:
     assert {key: values[key] for key in NASTY} == NASTY
 
 
-def test_a_unit_in_user_scope_asks_for_nothing_that_only_root_has() -> None:
+def test_a_unit_in_user_scope_needs_no_root_rights() -> None:
     lines = unit_text(IN_USER_SCOPE).splitlines()
 
     only_root = (
@@ -114,14 +114,14 @@ def test_a_unit_in_user_scope_asks_for_nothing_that_only_root_has() -> None:
     assert "TemporaryFileSystem=%h/.local/share/reconcile:ro %t/apps:ro" in lines
 
 
-def test_a_host_without_user_namespaces_can_do_without_the_fence() -> None:
+def test_on_a_host_without_user_namespaces_the_sandbox_can_be_left_out() -> None:
     unfenced = unit_text(replace(IN_USER_SCOPE, sandbox={**SANDBOX, "shared_users": True}))
 
     assert "PrivateUsers=" not in unfenced and "TemporaryFileSystem=" not in unfenced
     assert "SystemCallFilter=@system-service" in unfenced
 
 
-def test_what_is_lost_is_said_once_for_each_host(tmp_path: Path) -> None:
+def test_lost_protections_are_reported_once_per_host(tmp_path: Path) -> None:
     (tmp_path / "apps").mkdir()
     (tmp_path / "apps/hello.yaml").write_text(APP)
     (tmp_path / "fleet.yaml").write_text("hosts:\n  web1: {address: x, scope: user}\n  web2: {address: y}\n")
@@ -132,7 +132,7 @@ def test_what_is_lost_is_said_once_for_each_host(tmp_path: Path) -> None:
     )
 
 
-def test_nothing_is_started_whose_route_could_not_be_written() -> None:
+def test_an_app_whose_route_cannot_be_written_is_not_started() -> None:
     world = World()
     world.seen = replace(world.seen, facts=HostFacts(route_trouble="me may not write to /t"))
 

@@ -186,7 +186,7 @@ def worked_out(tmp_path: Path, route: str, secret: str = "", scope: Scope = "sys
     return resolve(app, site, Traefik(), tmp_path, "0" * 64, lambda name: secret)
 
 
-def test_a_password_goes_as_its_hash_into_a_file_for_traefik_and_shows_nowhere_else(tmp_path: Path) -> None:
+def test_a_password_is_stored_only_as_a_hash_in_a_file_for_traefik(tmp_path: Path) -> None:
     files = worked_out(tmp_path, "{domains: [a.de], basic_auth: {secret: hello/users}}", f"ann:{HASH}")
 
     route, end, passwords = files.route_text("4000").partition("\n# end\n")
@@ -196,13 +196,13 @@ def test_a_password_goes_as_its_hash_into_a_file_for_traefik_and_shows_nowhere_e
     assert files.mask(f"said ann:{HASH} and {HASH}") == "said *** and ***"
 
 
-def test_where_nobody_is_root_to_give_traefik_a_file_the_hash_stands_in_the_route(tmp_path: Path) -> None:
+def test_on_a_host_without_root_the_password_hash_is_in_the_route_file(tmp_path: Path) -> None:
     files = worked_out(tmp_path, "{domains: [a.de], basic_auth: {secret: hello/users}}", f"ann:{HASH}", scope="user")
 
     assert f'"users": ["ann:{HASH}"]' in files.route_text("4000")
 
 
-def test_a_secret_that_is_no_htpasswd_is_refused_by_its_name(tmp_path: Path) -> None:
+def test_a_secret_that_is_not_htpasswd_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(SecretUnusable) as refused:
         worked_out(tmp_path, "{domains: [a.de], basic_auth: {secret: hello/users}}", "ann:hunter2")
 

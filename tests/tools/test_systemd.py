@@ -53,7 +53,7 @@ def test_a_sandbox_opt_out_changes_just_its_directive() -> None:
     }
 
 
-def test_an_app_sees_of_all_releases_its_own_and_what_it_may_write_beside_them() -> None:
+def test_an_app_sees_only_its_own_releases_and_its_write_paths() -> None:
     shared = replace(SETTINGS, sandbox={**SANDBOX, "extra_writable_paths": ["/srv/uploads", "/data"]})
 
     assert "TemporaryFileSystem=/srv:ro\nBindReadOnlyPaths=/srv/my-app\n" in unit_text(SETTINGS)

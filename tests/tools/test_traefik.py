@@ -89,7 +89,7 @@ def test_the_parts_change_with_every_key_so_that_a_plan_can_say_which() -> None:
 
 
 @pytest.mark.parametrize("keys", EVERY_KEY)
-def test_no_two_apps_make_the_same_name(keys: dict[str, Any]) -> None:
+def test_no_two_apps_get_the_same_name_in_traefik(keys: dict[str, Any]) -> None:
     """Also when one app is named as if it were a part of the other."""
     names = []
     for app in ("hello", "hello-auth", "hello-redirect", "hello-allow"):
@@ -127,7 +127,7 @@ def test_a_redirect_has_a_certificate_of_its_own_and_keeps_the_rest_of_the_addre
     }
 
 
-def test_who_may_come_in_is_asked_before_anything_else_is_done() -> None:
+def test_access_rules_come_before_every_other_middleware() -> None:
     every = settings(
         allow_ips=["10.0.0.0/8"], compress=True, path="/a", strip_path=True, headers={"request": {"X-A": "1"}}
     )
@@ -170,7 +170,7 @@ def test_a_tcp_route_without_names_takes_every_connection_of_its_entry_point() -
     assert file["services"]["hello"] == {"loadBalancer": {"servers": [{"address": "127.0.0.1:4001"}]}}
 
 
-def test_certificates_are_asked_for_where_traefik_ends_tls() -> None:
+def test_certificates_are_requested_where_traefik_terminates_tls() -> None:
     certified = [settings(**keys).certified for keys in EVERY_KEY[:4]]
     tcp = {"entry_point": "pg", "domains": ["db.example.com"]}
 
@@ -198,7 +198,7 @@ def test_another_attempt_is_the_same_route_in_a_changed_file() -> None:
         (f"ann:{HASH}\n\nann:{HASH}", "twice"),
     ],
 )
-def test_only_bcrypt_lines_are_taken_and_no_word_of_them_is_repeated(text: str, problem: str) -> None:
+def test_only_bcrypt_lines_are_accepted_and_none_is_repeated_in_errors(text: str, problem: str) -> None:
     with pytest.raises(ValueError, match=problem) as refused:
         read_htpasswd(text)
 

@@ -72,7 +72,7 @@ def test_an_app_that_traefik_does_not_know_is_not_applied() -> None:
     assert read_applied("other", raw()) is None
 
 
-def test_the_marker_of_an_app_with_a_longer_name_is_not_taken() -> None:
+def test_the_marker_of_an_app_with_a_longer_name_is_ignored() -> None:
     services: dict[str, object] = {"hello-route-route-4000-aaaaaaaaaaaa@file": {}}
 
     assert read_applied("hello", {"routers": {}, "services": services}) is None
@@ -109,7 +109,7 @@ def test_certificates_are_read_with_their_end() -> None:
         "[" * 100_000,
     ],
 )
-def test_what_tells_of_certificates_in_no_form_of_traefiks_is_no_answer(answer: str) -> None:
+def test_a_malformed_list_of_certificates_is_no_answer(answer: str) -> None:
     with pytest.raises(NotTraefiks):
         read_certificates(answer.encode())
 
@@ -137,13 +137,13 @@ def test_what_tells_of_certificates_in_no_form_of_traefiks_is_no_answer(answer: 
         b'{"tcpMiddlewares": [[]]}',
     ],
 )
-def test_what_has_not_the_form_of_raw_data_is_no_answer(answer: bytes) -> None:
+def test_malformed_raw_data_is_no_answer(answer: bytes) -> None:
     """As of a program that listens where Traefik would."""
     with pytest.raises(NotTraefiks):
         read_rawdata(answer)
 
 
-def test_the_sentences_of_traefik_cannot_be_more_than_a_sentence() -> None:
+def test_error_texts_of_traefik_stay_on_one_line() -> None:
     """They repeat what somebody wrote into a route."""
     said = raw("disabled") | {"middlewares": None}
     said["routers"]["hello@file"]["error"] = ["\x1b[2J" + "x" * 1000 + "\n"]
@@ -174,7 +174,7 @@ _JSON = st.recursive(
 
 
 @given(_JSON)
-def test_any_json_is_no_answer_or_one_that_can_be_used(answer: object) -> None:
+def test_arbitrary_json_is_either_usable_or_no_answer(answer: object) -> None:
     body = json.dumps(answer).encode()
     for read in (read_certificates, read_entry_points):
         with contextlib.suppress(NotTraefiks):

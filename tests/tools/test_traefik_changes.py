@@ -25,7 +25,7 @@ def verbs(world: World) -> list[str]:
     return [action.verb for action in world.actions]
 
 
-def test_a_new_one_starts_beside_the_old_and_the_plan_says_what_that_may_cost() -> None:
+def test_a_new_traefik_starts_beside_the_old_one_and_the_plan_names_the_risk() -> None:
     world = World()
     run_pass(world, proxy("1"))
     world.actions.clear()
@@ -44,7 +44,7 @@ def by_hand(*, foreign: bool = False) -> World:
     return World(ObservedHost("a", apps={"hello": app}))
 
 
-def test_one_set_up_by_hand_is_taken_over_and_never_comes_back() -> None:
+def test_a_traefik_set_up_by_hand_is_taken_over_for_good() -> None:
     world = by_hand()
 
     assert isinstance(run_pass(world, proxy()), Converged)
@@ -56,7 +56,7 @@ def test_one_set_up_by_hand_is_taken_over_and_never_comes_back() -> None:
 
 
 @pytest.mark.parametrize("cut", range(5))
-def test_a_take_over_cut_anywhere_leaves_somebody_enabled_and_is_finished_by_the_next_pass(cut: int) -> None:
+def test_a_takeover_cut_anywhere_leaves_one_unit_enabled_and_is_finished_later(cut: int) -> None:
     world = by_hand()
 
     run_pass(world, proxy(), cut_after=cut)
@@ -65,7 +65,7 @@ def test_a_take_over_cut_anywhere_leaves_somebody_enabled_and_is_finished_by_the
     assert world.app.by_hand is None
 
 
-def test_one_that_cannot_start_gives_back_what_it_took() -> None:
+def test_a_traefik_that_cannot_start_gives_the_ports_back() -> None:
     world = by_hand()
     world.behaviour["1-000000000000"] = "crashes"
 
@@ -74,7 +74,7 @@ def test_one_that_cannot_start_gives_back_what_it_took() -> None:
     assert (world.app.by_hand, verbs(world)[-1]) == (HAND, "reject")
 
 
-def test_a_unit_of_somebody_else_is_left_alone_with_the_way_to_adopt_it() -> None:
+def test_a_foreign_traefik_unit_is_left_alone_with_the_command_to_adopt_it() -> None:
     world = by_hand(foreign=True)
 
     end = run_pass(world, proxy())
@@ -82,7 +82,7 @@ def test_a_unit_of_somebody_else_is_left_alone_with_the_way_to_adopt_it() -> Non
     assert "reconcile adopt traefik" in (end.next_step or "")
 
 
-def test_an_old_unit_that_runs_again_beside_ours_is_ended() -> None:
+def test_an_old_unit_running_beside_ours_is_stopped() -> None:
     world = World()
     run_pass(world, proxy())
     world.seen = world.seen.with_app("hello", replace(world.app, by_hand=HAND))
@@ -101,7 +101,7 @@ def held(app: str = "hello", digest: str = "aaaaaaaaaaaa", status: str = "enable
     return {"routers": {f"{app}@file": router}, "services": {f"{app}-route-4000-{digest}@file": {}}}
 
 
-def test_the_one_that_has_not_applied_a_route_counts() -> None:
+def test_a_route_counts_as_applied_only_when_every_traefik_applied_it() -> None:
     new, old = held(), held(digest="bbbbbbbbbbbb")
 
     assert route_held_by_all("hello", [new, new], "a" * 12) == AppliedRoute("4000", "a" * 12)
@@ -111,7 +111,7 @@ def test_the_one_that_has_not_applied_a_route_counts() -> None:
     assert route_held_by_all("hello", [], "") is None
 
 
-def test_what_a_new_one_does_not_serve_is_named() -> None:
+def test_routes_that_a_new_traefik_does_not_serve_are_named() -> None:
     both = held()
     both["routers"] |= held("other")["routers"]  # type: ignore[operator]
 
@@ -122,7 +122,7 @@ def test_what_a_new_one_does_not_serve_is_named() -> None:
     assert missing_routes(("shop-route-1-cccccccccccc",), {}, held()) == "shop-route-1-cccccccccccc is missing"
 
 
-def test_files_that_only_name_a_certificate_serve_nobody() -> None:
+def test_files_that_only_name_a_certificate_do_not_count_as_routes() -> None:
     names = ["00-certificate.yml", "00-default-certificate.yml", "b.yml", "a.toml"]
 
     assert route_files(names) == ("a.toml", "b.yml")

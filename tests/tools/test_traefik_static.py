@@ -30,7 +30,7 @@ def settings(**keys: Any) -> dict[str, str]:
     return static_settings(traefik(**keys))
 
 
-def test_the_settings_of_a_plain_one() -> None:
+def test_the_settings_of_a_plain_traefik() -> None:
     """All of them: Traefik takes nothing from anywhere else."""
     lifecycle = "TRANSPORT_LIFECYCLE_GRACETIMEOUT"
     limits = "TRANSPORT_RESPONDINGTIMEOUTS"
@@ -67,7 +67,7 @@ def test_the_settings_of_a_plain_one() -> None:
     }
 
 
-def test_certificates_bring_the_redirect_with_them() -> None:
+def test_certificates_switch_the_redirect_to_https_on() -> None:
     added = {key: value for key, value in settings(acme=ACME).items() if key not in settings()}
     acme = "TRAEFIK_CERTIFICATESRESOLVERS_LETSENCRYPT_ACME"
     redirection = "TRAEFIK_ENTRYPOINTS_WEB_HTTP_REDIRECTIONS_ENTRYPOINT"
@@ -122,7 +122,7 @@ def test_entry_points_of_tcp_routes_listen_like_the_others() -> None:
     assert said["TRAEFIK_ENTRYPOINTS_POSTGRES_REUSEPORT"] == "true"
 
 
-def test_visitors_may_take_as_long_as_is_written() -> None:
+def test_the_time_limits_of_visitors_are_the_configured_ones() -> None:
     """Connections of TCP routes have no such limits: Traefik would lift them anyway."""
     said = settings(timeouts={"read_seconds": 3, "write_seconds": "7", "idle_seconds": 0}, tcp_ports={"db": 5432})
     limits = {key: value for key, value in said.items() if "RESPONDINGTIMEOUTS" in key}
@@ -135,7 +135,7 @@ def test_visitors_may_take_as_long_as_is_written() -> None:
     assert settings(timeouts=None) == settings()
 
 
-def test_an_older_traefik_is_not_told_what_it_does_not_know() -> None:
+def test_an_older_traefik_gets_no_setting_it_does_not_know() -> None:
     assert not any("ALIASHEADERS" in key for key in settings(version="3.7.14"))
 
 
@@ -168,7 +168,7 @@ def test_an_older_traefik_is_not_told_what_it_does_not_know() -> None:
         ({"trusted_proxies": ["10.0.0.0/40"]}, "is not an address or network"),
     ],
 )
-def test_what_cannot_work_is_refused(keys: dict[str, Any], reason: str) -> None:
+def test_settings_that_cannot_work_are_refused(keys: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValidationError, match=reason.replace("+", r"\+")):
         traefik(**keys)
 
@@ -198,7 +198,7 @@ def desired(keys: str = "{version: 3.7.15, source: t.tgz}", app: str = APP) -> A
     return load(folder)
 
 
-def test_it_runs_wherever_an_app_has_a_route_in_two_slots_of_its_own() -> None:
+def test_traefik_runs_on_every_host_with_a_routed_app_in_its_own_two_slots() -> None:
     app = traefik_app(desired())
 
     assert app is not None
@@ -206,12 +206,12 @@ def test_it_runs_wherever_an_app_has_a_route_in_two_slots_of_its_own() -> None:
     assert [each.app for each in all_apps(desired())] == ["traefik", "hello"]
 
 
-def test_without_version_or_routes_there_is_none() -> None:
+def test_without_a_version_or_a_route_no_traefik_is_run() -> None:
     assert traefik_app(desired("{api_port: 8080}")) is None
     assert traefik_app(desired(app=APP.replace("route: {domains: [example.com]}\n", ""))) is None
 
 
-def test_its_unit_may_bind_low_ports_and_sees_nothing_of_the_apps() -> None:
+def test_the_unit_of_traefik_may_bind_low_ports_and_cannot_see_the_apps() -> None:
     state = desired()
     app = traefik_app(state)
     assert app is not None
@@ -256,7 +256,7 @@ def test_routes_name_the_resolver_that_acme_sets_up() -> None:
         ),
     ],
 )
-def test_an_app_that_gets_in_its_way_is_refused(keys: str, app: str, problem: str) -> None:
+def test_an_app_that_conflicts_with_traefik_is_refused(keys: str, app: str, problem: str) -> None:
     key = app.partition(":")[0]
     lines = [app if key and line.startswith(f"{key}:") else line for line in APP.splitlines()]
     with pytest.raises(InvalidDesiredState, match=problem):

@@ -1,4 +1,4 @@
-"""reconcile-host: put together from the scripts, closed to what nobody described; how it judges units, env and routes.
+"""reconcile-host: built from the scripts, closed to calls without a signature; how it checks units, env and routes.
 
 The guard runs here in a shell, as on a host, but for what asks the host's own files. tests/hosts/test_break_out.py
 tries it as a whole, over ssh.
@@ -32,7 +32,7 @@ SHELL = shutil.which("dash") or "sh"
 
 
 def judged(lines: str, stdin: bytes = b"") -> str:
-    """What the guard says to these lines of shell; "" when it takes them."""
+    """The guard's complaint about these lines of shell; "" if it accepts them."""
     head = verb_file(Layout()).partition("[ $# -ge 2 ]")[0]
     done = subprocess.run([SHELL, "-c", f"{head}\n{lines}\n"], input=stdin, capture_output=True, check=False)
     return "" if done.returncode == 0 else done.stderr.decode().strip() or f"exit {done.returncode}"
@@ -49,7 +49,7 @@ def test_every_script_can_be_reached_or_is_named_here() -> None:
     assert verbs.unreachable_scripts() == {}
 
 
-def test_a_script_without_a_signature_is_out_of_reach() -> None:
+def test_a_script_without_a_signature_cannot_be_called() -> None:
     """As is one with a word, or something on stdin, that nobody described."""
     for line in ("echo x", "# Does this and that.", "# change app sloth", "# plain app; stdin: anything"):
         with pytest.raises(SignatureUnknown):
@@ -74,7 +74,7 @@ def test_both_ways_run_the_same_text() -> None:
             assert f"{name})\n{script_text.strip_comments(script_text.own_text(name))};;\n" in text
 
 
-def test_a_login_that_is_not_roots_asks_the_host_which_way_to_go() -> None:
+def test_a_login_without_root_lets_the_host_choose_program_or_script() -> None:
     """In one command line: by the verb where the program is, with the whole script where it is not."""
     command = Command(scripts.plain_script("history", "system"), ("/var/lib/reconcile", "hello; id"))
 
@@ -97,7 +97,7 @@ def test_a_login_that_is_not_roots_asks_the_host_which_way_to_go() -> None:
         (0, "", None),
     ],
 )
-def test_why_rights_were_refused_is_told(status: int, stderr: str, says: str | None) -> None:
+def test_a_refusal_of_rights_is_explained(status: int, stderr: str, says: str | None) -> None:
     """An app's own exit code is not mistaken for it."""
     refused = why_refused(Completed(status, b"", stderr.encode()))
 
@@ -191,7 +191,7 @@ _UNITS = st.builds(
 
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(unit=_UNITS)
-def test_every_unit_that_we_write_is_taken(unit: UnitSettings, tmp_path: Path) -> None:
+def test_every_unit_that_we_write_is_accepted(unit: UnitSettings, tmp_path: Path) -> None:
     """Whatever an app may say of itself, within the capabilities and folders that make nobody root."""
     assert judged_file("sound_unit", unit_text(unit), tmp_path, unit.app) == ""
 
@@ -213,7 +213,7 @@ def test_no_other_app_gets_the_unit_of_traefik(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("address", [None, "10.0.0.5"])
-def test_the_unit_of_the_port_mapper_that_we_write_is_taken(address: str | None, tmp_path: Path) -> None:
+def test_the_port_mapper_unit_that_we_write_is_accepted(address: str | None, tmp_path: Path) -> None:
     text = epmd_text(Layout().releases, address)
 
     assert judged_file("sound_epmd", text, tmp_path) == ""
@@ -221,12 +221,12 @@ def test_the_unit_of_the_port_mapper_that_we_write_is_taken(address: str | None,
     assert "not of the form" in judged_file("sound_epmd", text.replace("/srv/reconcile-epmd", "/tmp"), tmp_path)
 
 
-def test_the_file_of_traefiks_default_certificate_is_taken_as_it_is(tmp_path: Path) -> None:
+def test_the_default_certificate_file_of_traefik_is_accepted(tmp_path: Path) -> None:
     assert judged_file("sound_default", default_text(), tmp_path) == ""
     assert "not of the form" in judged_file("sound_default", default_text() + "x\n", tmp_path)
 
 
-def test_no_line_of_a_unit_can_be_taken_away_doubled_or_moved(tmp_path: Path) -> None:
+def test_a_unit_with_a_removed_doubled_or_moved_line_is_refused(tmp_path: Path) -> None:
     """But for comments that are not there, a unit is taken as a whole or not at all."""
     lines = unit_text(UNIT).splitlines(keepends=True)
     optional = {
@@ -268,13 +268,13 @@ def test_rights_that_only_root_gives_are_named(sandbox: dict[str, tuple[str, ...
     assert says in judged_file("sound_unit", unit_text(unit), tmp_path)
 
 
-def test_a_template_that_says_something_new_fails_here() -> None:
+def test_a_template_with_a_new_line_fails_until_the_guard_knows_it() -> None:
     """Not on the host: its form must be written down first."""
     with pytest.raises(FormUnknown, match="colour"):
         form_of("a {{ colour }}\n", {})
 
 
-def test_of_a_block_whose_answer_is_known_one_side_is_left() -> None:
+def test_a_template_block_with_a_known_condition_keeps_one_side() -> None:
     """A block within another has no such sides: it fails here."""
     template = "{% if a -%}\nyes\n{% else -%}\nno\n{% endif -%}\n{% if not a -%}\nnot\n{% endif -%}\nend\n"
 
@@ -292,7 +292,7 @@ _TEXTS = st.text(st.characters(blacklist_characters="\0", blacklist_categories=[
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(values=st.dictionaries(st.from_regex(r"X[A-Z_]{0,5}", fullmatch=True), _TEXTS, max_size=4))
-def test_every_env_that_we_write_is_taken(values: dict[str, str], tmp_path: Path) -> None:
+def test_every_env_that_we_write_is_accepted(values: dict[str, str], tmp_path: Path) -> None:
     """Every string: quotes, dollars, backslashes, line ends, Unicode."""
     text = env_file(Identity("1-0123456789ab", "e", "u"), values, tuple((key, "0" * 12) for key in values))
 
@@ -376,7 +376,7 @@ _ROUTES = st.one_of(
     slot=st.integers(1024, 65535),
     attempt=st.sampled_from(["", "2"]),
 )
-def test_every_route_that_we_write_is_taken(
+def test_every_route_that_we_write_is_accepted(
     route: Route, resolver: str | None, users: tuple[str, ...], slot: int, attempt: str, tmp_path: Path
 ) -> None:
     """Domains, redirects, paths, headers, ranges, passwords, TCP; with and without certificates."""

@@ -1,4 +1,4 @@
-"""What an app's artifact is asked for, and how it is refused."""
+"""Helpers that ask for an app's artifact and return the refusal."""
 
 from __future__ import annotations
 

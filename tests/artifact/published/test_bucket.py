@@ -62,7 +62,7 @@ def test_an_object_is_read_with_a_signature_in_the_region_of_the_environment(buc
     assert query["X-Amz-Credential"].startswith("AKIDX/") and "/eu-central-1/s3/" in query["X-Amz-Credential"]
 
 
-def test_a_host_gets_an_address_that_we_sign_for_a_quarter_of_an_hour(
+def test_a_host_gets_a_presigned_address_valid_for_fifteen_minutes(
     bucket: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "https://s3.example.com")
@@ -87,7 +87,7 @@ def test_the_list_under_the_same_prefix_says_the_digest(bucket: Server) -> None:
     assert paths(bucket) == ["/builds/app/SHA256SUMS"]
 
 
-def test_what_is_not_there_yet_is_missing(bucket: Server) -> None:
+def test_an_object_that_does_not_exist_is_missing(bucket: Server) -> None:
     assert refusal(ArtifactMissing, SOURCE) == "s3://builds/app/app-1.0.tar.gz is not there"
     assert "is not published" in refusal(ArtifactMissing, SOURCE, digest=True)
 
@@ -100,7 +100,7 @@ def test_other_bytes_are_refused(bucket: Server) -> None:
     )
 
 
-def test_size_is_bounded(bucket: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_size_of_an_object_is_limited(bucket: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "LARGEST_BYTES", 1000)
     bucket.answers[KEY] = holds(CONTENT)
     bucket.answers["/builds/app/SHA256SUMS"] = holds(b"x" * 1024 * 1025)
@@ -110,7 +110,7 @@ def test_size_is_bounded(bucket: Server, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize("status", [200, 403, 404, 500])
-def test_an_answer_without_end_is_not_taken_into_memory(bucket: Server, status: int) -> None:
+def test_an_endless_answer_is_not_read_into_memory(bucket: Server, status: int) -> None:
     """Nor is an error of the server: each is left after a megabyte."""
     sent = 0
 
@@ -128,7 +128,7 @@ def test_an_answer_without_end_is_not_taken_into_memory(bucket: Server, status: 
     assert sent < 64
 
 
-def test_time_is_bounded(bucket: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_time_of_a_download_is_limited(bucket: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "LONGEST_SECONDS", 0.3)
 
     bucket.answers[KEY] = trickles
@@ -146,7 +146,7 @@ def test_a_refused_header_line_is_not_quoted(bucket: Server) -> None:
     assert refusal(ArtifactUnavailable, SOURCE) == "s3://builds/app/app-1.0.tar.gz could not be read: not valid HTTP"
 
 
-def test_a_truncated_object_is_not_taken_for_whole(bucket: Server) -> None:
+def test_a_truncated_object_is_refused(bucket: Server) -> None:
     bucket.answers[KEY] = holds(CONTENT[:1000], length=str(len(CONTENT)))
 
     with pytest.raises((ArtifactUnavailable, ArtifactRefused)):
@@ -154,7 +154,7 @@ def test_a_truncated_object_is_not_taken_for_whole(bucket: Server) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 403, 500])
-def test_a_refusal_says_its_number_and_nothing_of_the_answer(
+def test_a_refusal_shows_the_status_and_nothing_of_the_body(
     bucket: Server, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The answer of S3 holds the key's name and what was signed."""
@@ -169,7 +169,7 @@ def test_a_refusal_says_its_number_and_nothing_of_the_answer(
 
 
 def test_without_credentials_it_says_which_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Outside of a cloud, whoever answers for its metadata service answers no."""
+    """Outside a cloud there is no metadata service with credentials."""
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:9")

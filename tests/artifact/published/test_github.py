@@ -49,7 +49,7 @@ def test_the_asset_comes_from_another_host_which_never_sees_the_token(api: Serve
 
 
 @pytest.mark.parametrize("source", ["github:owner/repo", "github:owner/repo@{version}"])
-def test_a_tag_without_v_will_do(api: Server, source: str) -> None:
+def test_a_tag_without_v_is_found_too(api: Server, source: str) -> None:
     publish(api, asset(1, APP, digest=f"sha256:{SHA256}"), tag="1.0")
 
     assert asked_digest(source) == SHA256
@@ -86,7 +86,7 @@ def test_several_archives_are_listed_when_none_is_named(api: Server) -> None:
     )
 
 
-def test_what_is_not_published_yet_is_missing_and_not_wrong(api: Server) -> None:
+def test_an_unpublished_release_is_missing_and_not_refused(api: Server) -> None:
     """No release, a release without the asset, an asset still being uploaded, nobody to state a digest."""
     assert refusal(ArtifactMissing, "github:owner/repo") == "github:owner/repo: there is no release v1.0 or 1.0"
     assert refusal(ArtifactMissing, "github:owner/repo@x") == "github:owner/repo@x: there is no release x"
@@ -143,7 +143,7 @@ def test_other_bytes_than_stated_are_refused_and_not_kept(api: Server) -> None:
         ),
     ],
 )
-def test_a_repository_that_may_not_be_read_is_not_merely_late(
+def test_an_unreadable_repository_is_reported_as_a_login_problem(
     api: Server,
     monkeypatch: pytest.MonkeyPatch,
     status: int,
@@ -164,7 +164,7 @@ def test_a_repository_that_may_not_be_read_is_not_merely_late(
 
 
 @pytest.mark.parametrize("answer", [b"", b"[]", b"null", b'{"tag_name": 1, "assets": {}}', b"<html>"])
-def test_an_answer_that_is_no_release_is_refused(api: Server, answer: bytes) -> None:
+def test_an_answer_that_is_not_a_release_is_refused(api: Server, answer: bytes) -> None:
     api.answers[f"{API}/releases/tags/v1.0"] = gives(answer)
 
     assert refusal(ArtifactUnavailable, "github:owner/repo") == (
@@ -202,13 +202,13 @@ def test_a_host_gets_the_address_that_github_signs_and_no_token(api: Server, els
 
 
 @pytest.mark.parametrize("token", ["a b", "a\nb", "ä"])
-def test_a_token_that_is_none_is_named_and_not_shown(monkeypatch: pytest.MonkeyPatch, token: str) -> None:
+def test_an_invalid_token_is_reported_without_its_value(monkeypatch: pytest.MonkeyPatch, token: str) -> None:
     monkeypatch.setenv("GITHUB_TOKEN", token)
 
     assert refusal(ArtifactRefused, "github:owner/repo") == "GITHUB_TOKEN does not contain a token"
 
 
-def test_an_api_that_is_not_https_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_api_over_plain_http_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_API_URL", "http://ghe.example.com/api/v3")
 
     assert "is not an https:// address" in refusal(ArtifactRefused, "github:owner/repo")

@@ -43,7 +43,7 @@ ASSET = {"id": 1, "name": "app.tar.gz", "state": "uploaded", "digest": None}
 
 @pytest.fixture(autouse=True)
 def _soon() -> Iterator[None]:
-    """Whatever is tried, it ends soon."""
+    """Every test here must end within seconds."""
     begun = time.monotonic()
     yield
     assert time.monotonic() - begun < LONGEST_SECONDS
@@ -79,7 +79,7 @@ def raw(*pieces: bytes) -> Callable[[BaseHTTPRequestHandler], None]:
 
 
 @pytest.mark.parametrize("size", [10**30, 2**63, len(CONTENT) * 10])
-def test_the_size_that_a_registry_states_is_no_bound(
+def test_our_size_limit_holds_whatever_size_a_registry_states(
     server: Server, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     monkeypatch.setattr(registry, "LARGEST_BYTES", len(CONTENT) - 1)
@@ -109,7 +109,7 @@ def test_a_blob_longer_than_its_layer_is_refused(server: Server) -> None:
     ],
     ids=lambda text: text[:40],
 )
-def test_a_challenge_is_read_in_one_go_and_leads_nowhere_unsafe(server: Server, challenge: str) -> None:
+def test_a_hostile_challenge_is_parsed_quickly_and_leads_nowhere_unsafe(server: Server, challenge: str) -> None:
     server.answers[MANIFEST] = gives(b"", 401, WWW_Authenticate=challenge)
 
     refused(lambda: asked_digest(in_registry(server)))
@@ -130,7 +130,7 @@ def test_a_challenge_is_read_in_one_go_and_leads_nowhere_unsafe(server: Server, 
     ],
     ids=lambda text: text[:20],
 )
-def test_what_is_no_token_is_none(server: Server, token: bytes) -> None:
+def test_an_invalid_token_answer_is_refused(server: Server, token: bytes) -> None:
     server.answers[MANIFEST] = gives(b"", 401, WWW_Authenticate=f'Bearer realm="{server.address}/token"')
     server.answers["/token?scope=repository%3Aowner%2Fapp%3Apull"] = gives(token)
 
@@ -153,7 +153,7 @@ def test_what_is_no_token_is_none(server: Server, token: bytes) -> None:
     ],
     ids=lambda text: text[:30],
 )
-def test_what_is_no_manifest_is_refused(server: Server, said: bytes) -> None:
+def test_an_invalid_manifest_is_refused(server: Server, said: bytes) -> None:
     server.answers[MANIFEST] = gives(said)
 
     assert "not a manifest" in refused(lambda: asked_digest(in_registry(server)))
@@ -173,14 +173,14 @@ def github(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
     [DEEP, b'{"tag_name": "x", "assets": ' + DEEP + b"}", b"[]", b'{"tag_name": "x", "assets": [{"id": "../x"}]}', b""],
     ids=lambda text: text[:30],
 )
-def test_what_is_no_release_is_refused(github: Server, said: bytes) -> None:
+def test_an_invalid_github_release_is_refused(github: Server, said: bytes) -> None:
     github.answers[RELEASE] = gives(said)
 
     assert "is not a release" in refused(lambda: asked_digest("github:owner/repo"))
 
 
-def test_a_pattern_of_many_stars_is_decided_in_one_go(github: Server) -> None:
-    """Whoever commits may write the pattern and publish the name."""
+def test_a_pattern_of_many_stars_is_matched_quickly(github: Server) -> None:
+    """The author of a commit may choose both the pattern and the name."""
     github.answers[RELEASE] = gives_json({"tag_name": "v1.0", "assets": [{**ASSET, "name": "a" * 250}]})
 
     assert "nothing that matches" in refused(lambda: asked_digest("github:owner/repo/" + "*a" * 20 + "*b"))
@@ -218,7 +218,7 @@ def test_a_star_stands_for_any_text(github: Server, pattern: str, fits: bool) ->
 
 
 @pytest.mark.parametrize("where", [MANIFEST, RELEASE])
-def test_an_answer_larger_than_any_is_refused_while_it_comes(
+def test_an_oversized_answer_is_refused_while_it_arrives(
     github: Server, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     sent = 0
@@ -242,7 +242,7 @@ def test_an_answer_larger_than_any_is_refused_while_it_comes(
     "to",
     ["ftp://192.0.2.1/x", "file:///etc/shadow", "http://192.0.2.1/x", "//[", "http://127.0.0.1:1/\x7f", "gopher:x"],
 )
-def test_a_redirect_leads_nowhere_else(server: Server, to: str) -> None:
+def test_a_redirect_to_another_scheme_or_port_is_refused(server: Server, to: str) -> None:
     server.answers["/app-1.0.tar.gz"] = redirects(to)
 
     refused(lambda: fetched(f"{server.address}/app-{{version}}.tar.gz"))
@@ -272,14 +272,14 @@ def test_redirects_in_a_circle_end(server: Server) -> None:
     ],
     ids=lambda said: repr(said[0][:30]),
 )
-def test_what_is_no_sound_answer_is_refused(server: Server, said: tuple[bytes, ...]) -> None:
+def test_a_malformed_http_answer_is_refused(server: Server, said: tuple[bytes, ...]) -> None:
     server.answers["/app-1.0.tar.gz"] = raw(*said)
 
     text = refused(lambda: fetched(f"{server.address}/app-{{version}}.tar.gz"))
     assert "\x1b" not in text
 
 
-def test_what_is_packed_on_its_way_is_never_blown_up(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_content_encoding_is_never_decompressed(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """A list of digests of 1 GiB in 1 MB: it is taken for the few bytes it is, and holds no line."""
     bomb = gzip.compress(b"\0" * (64 << 20))
     server.answers["/SHA256SUMS"] = gives(bomb, Content_Encoding="gzip")
@@ -287,13 +287,13 @@ def test_what_is_packed_on_its_way_is_never_blown_up(server: Server, monkeypatch
     assert "is not published" in refused(lambda: asked_digest(f"{server.address}/app-{{version}}.tar.gz"))
 
 
-def test_a_list_of_digests_without_end_is_refused(server: Server) -> None:
+def test_an_endless_list_of_digests_is_refused(server: Server) -> None:
     server.answers["/SHA256SUMS"] = gives(b"a" * (16 << 20))
 
     assert "is larger than" in refused(lambda: asked_digest(f"{server.address}/app-{{version}}.tar.gz"))
 
 
-def test_an_artifact_that_only_trickles_is_given_up(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_artifact_that_arrives_too_slowly_is_given_up(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     def drips(request: BaseHTTPRequestHandler) -> None:
         request.send_response(200)
         request.end_headers()

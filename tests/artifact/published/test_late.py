@@ -1,4 +1,4 @@
-"""late.py: CI is slower than git. A version that is asked for but not published yet is waited for, and calmly."""
+"""CI is slower than git: a version that is committed but not published yet is awaited for a while."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def late(desired: Desired) -> ArtifactMissing:
     return asyncio.run(grant_grace(MISSING, desired, "hello"))
 
 
-def test_what_a_young_commit_asks_for_is_waited_for(folder: Path) -> None:
+def test_a_missing_artifact_of_a_young_commit_is_awaited(folder: Path) -> None:
     commit(age_seconds=60)
     since = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(int(git("log", "-1", "--format=%ct"))))
 
@@ -75,13 +75,13 @@ def test_what_a_young_commit_asks_for_is_waited_for(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("age", [GRACE_SECONDS + 5, 86_400, -3600])
-def test_what_an_old_commit_or_one_from_the_future_asks_for_is_missing(folder: Path, age: float) -> None:
+def test_a_missing_artifact_of_an_old_or_future_commit_is_an_error(folder: Path, age: float) -> None:
     commit(age_seconds=age)
 
     assert late(load(folder)) is MISSING
 
 
-def test_commits_about_something_else_do_not_prolong_it(folder: Path) -> None:
+def test_commits_to_other_apps_do_not_prolong_the_wait(folder: Path) -> None:
     """In a busy repository HEAD is always young."""
     commit(age_seconds=GRACE_SECONDS + 60)
     commit(age_seconds=1, app="other")
@@ -93,7 +93,7 @@ def test_commits_about_something_else_do_not_prolong_it(folder: Path) -> None:
     assert late(load(folder, ref="HEAD~1")) is MISSING
 
 
-def test_a_mirror_knows_it_too(folder: Path) -> None:
+def test_the_age_of_a_version_is_known_in_a_mirror_too(folder: Path) -> None:
     commit(age_seconds=60, source="https://example.com/x.tar.gz")
     git("clone", "--quiet", "--bare", ".", "mirror.git")
 
@@ -102,7 +102,7 @@ def test_a_mirror_knows_it_too(folder: Path) -> None:
     assert isinstance(late(desired), ArtifactAwaited)
 
 
-def test_without_git_the_file_has_a_date(tmp_path: Path) -> None:
+def test_without_git_the_date_of_the_file_counts(tmp_path: Path) -> None:
     file = tmp_path / "ds/apps/hello.yaml"
     file.parent.mkdir(parents=True)
     file.write_text(APP.format(version="1.0", source="gone.tar.gz"))
@@ -139,7 +139,7 @@ def blocked(desired: Desired, monkeypatch: pytest.MonkeyPatch) -> Blocked:
 
 
 @pytest.mark.parametrize("pinned", [f", sha256: {'a' * 64}", ""])
-def test_a_pass_waits_and_tells_nobody_until_the_grace_is_over(
+def test_a_pass_waits_without_a_notification_until_the_grace_period_is_over(
     folder: Path, pinned: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the digest in git it shows when the artifact is read, without it already before."""
@@ -162,7 +162,7 @@ def notices(end: Blocked) -> list[str]:
     return [notice.event for notice in transitions({}, {("hello", "web1"): state}, 1000.0).notices]
 
 
-def test_a_host_that_has_the_version_is_not_bothered(folder: Path) -> None:
+def test_a_host_that_already_has_the_version_does_not_wait(folder: Path) -> None:
     commit(age_seconds=60)
 
     opened = asyncio.run(work_out(load(folder), None, None))
@@ -172,7 +172,9 @@ def test_a_host_that_has_the_version_is_not_bothered(folder: Path) -> None:
     assert isinstance(next_action(files.target, seen), StartInstance)
 
 
-def test_what_cannot_be_asked_says_why(folder: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_artifact_that_cannot_be_asked_for_says_why(
+    folder: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A login that is wrong is not waited for."""
     monkeypatch.setenv("GITHUB_API_URL", server.address)
     server.answers["/repos/o/r/releases/tags/v1.0"] = gives(b"{}", 401)

@@ -104,7 +104,7 @@ def test_a_registry_that_asks_for_the_login_itself_gets_it(registry: Server, mon
     assert fetched(source(registry)) == CONTENT
 
 
-def test_where_blobs_are_kept_elsewhere_that_host_gets_no_token(registry: Server, elsewhere: Server) -> None:
+def test_a_blob_on_another_host_is_fetched_without_the_token(registry: Server, elsewhere: Server) -> None:
     registry.answers[BLOB] = redirects(f"{elsewhere.address}/cdn?sig=x")
     elsewhere.answers["/cdn?sig=x"] = gives(CONTENT)
     registry.answers[asks_for_tokens(registry)] = gives_json({"token": TOKEN})
@@ -113,7 +113,7 @@ def test_where_blobs_are_kept_elsewhere_that_host_gets_no_token(registry: Server
     assert elsewhere.authorizations == [None]
 
 
-def test_a_host_that_a_registry_leads_to_cannot_ask_for_the_login(
+def test_the_login_is_not_sent_to_a_host_that_the_registry_redirects_to(
     registry: Server, elsewhere: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log_in(registry, monkeypatch)
@@ -125,7 +125,7 @@ def test_a_host_that_a_registry_leads_to_cannot_ask_for_the_login(
 
 
 @pytest.mark.parametrize("realm", ["http://192.0.2.1/token", "file:///etc/passwd", "ftp://x"])
-def test_a_login_is_not_sent_where_it_could_be_read(
+def test_a_login_is_not_sent_to_an_unsafe_token_address(
     registry: Server, monkeypatch: pytest.MonkeyPatch, realm: str
 ) -> None:
     log_in(registry, monkeypatch)
@@ -173,14 +173,14 @@ def test_without_a_login_it_says_how_to_get_one(registry: Server) -> None:
         ([], "answer is not a manifest"),
     ],
 )
-def test_what_is_not_one_archive_is_refused(registry: Server, answer: object, said: str) -> None:
+def test_a_manifest_without_exactly_one_archive_is_refused(registry: Server, answer: object, said: str) -> None:
     registry.answers[MANIFEST] = gives_json(answer)
 
     with pytest.raises((ArtifactRefused, ArtifactMissing), match=said):
         asked_digest(source(registry))
 
 
-def test_the_only_layer_is_the_artifact_whatever_it_is_called(registry: Server) -> None:
+def test_the_only_layer_is_the_artifact_under_any_name(registry: Server) -> None:
     registry.answers[MANIFEST] = gives_json(manifest(layer(title="")))
 
     assert fetched(source(registry)) == CONTENT
@@ -194,7 +194,7 @@ def test_other_bytes_and_more_bytes_than_the_manifest_says_are_refused(registry:
     assert "is larger than 1000 KiB" in refusal(ArtifactRefused, source(registry))
 
 
-def test_half_a_blob_and_a_slow_one_are_not_the_artifact(registry: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_truncated_or_slow_blob_is_refused(registry: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     registry.answers[BLOB] = gives(CONTENT[:100], Content_Length=str(len(CONTENT)))
     assert "could not be read" in refusal(ArtifactUnavailable, source(registry))
 
@@ -227,7 +227,7 @@ def test_neither_login_nor_token_is_in_an_error_or_a_log(
 @pytest.mark.parametrize(
     "text", ["{", "[]", '{"auths": {"HOST": {"auth": "s3kret"}}}', '{"auths": {"HOST": "s3kret"}}']
 )
-def test_a_config_that_cannot_be_read_is_named_and_not_shown(
+def test_an_unreadable_login_file_is_named_without_its_content(
     registry: Server, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     asks_for_tokens(registry)
@@ -245,7 +245,7 @@ def test_the_login_of_another_registry_is_not_used(registry: Server, monkeypatch
     assert set(registry.authorizations) == {None}
 
 
-def test_logins_of_docker_and_podman_are_found_where_they_lie(
+def test_logins_of_docker_and_podman_are_found(
     registry: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     registry.answers[MANIFEST] = guarded(LOGIN, registry.answers[MANIFEST], "Basic")

@@ -1,4 +1,4 @@
-"""`reconcile set APP VERSION` asks the place where the artifact is for its digest, and writes it down."""
+"""`reconcile set APP VERSION` reads the artifact's digest from where it is published, and writes it down."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_stated_digest_is_written_without_reading_the_artifact(
     )
 
 
-def test_an_artifact_of_which_nothing_is_stated_is_read_and_kept(github: Server, clean: Path) -> None:
+def test_an_artifact_without_a_stated_digest_is_read_and_cached(github: Server, clean: Path) -> None:
     release(github, None)
     path = write()
 
@@ -67,7 +67,7 @@ def test_an_artifact_of_which_nothing_is_stated_is_read_and_kept(github: Server,
     assert (clean / SHA256).read_bytes() == CONTENT
 
 
-def test_json_says_the_digest(github: Server, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_json_answer_contains_the_digest(github: Server, capsys: pytest.CaptureFixture[str]) -> None:
     write()
 
     assert run("1.0", "--json") == 0
@@ -92,7 +92,7 @@ def test_a_version_that_is_not_published_yet_is_set_without_a_digest(
     assert "the sha256 of 1.1 is not known: github:o/r: there is no release v1.1 or 1.1" in capsys.readouterr().err
 
 
-def test_a_pinned_digest_that_cannot_be_asked_for_stops_the_edit(
+def test_set_refuses_when_the_pinned_digest_cannot_be_read(
     github: Server, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -107,7 +107,7 @@ def test_a_pinned_digest_that_cannot_be_asked_for_stops_the_edit(
     assert "t0ken" not in told.out + told.err + caplog.text
 
 
-def test_a_digest_that_is_given_asks_nobody(github: Server) -> None:
+def test_a_given_digest_is_written_without_a_request(github: Server) -> None:
     path = write()
 
     assert run("1.0", "--sha256", OTHER.upper()) == 0

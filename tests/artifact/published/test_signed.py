@@ -1,4 +1,4 @@
-"""artifact/signed.py and minisign.py: what minisign itself signed, and what somebody else would like to pass off."""
+"""artifact/signed.py and minisign.py: signatures by minisign itself, and forged ones."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ OWN_KEY = base64.b64encode(b"Ed" + OWN_ID + OWN.public_key().public_bytes(Encodi
 
 
 def sign(content: bytes, comment: str) -> str:
-    """What minisign would write, with a key of our own."""
+    """A signature as minisign writes it, by a test key."""
     value = OWN.sign(hashlib.blake2b(content).digest())
     whole = OWN.sign(value + comment.encode())
     lines = ["untrusted comment: x", base64.b64encode(b"ED" + OWN_ID + value).decode()]
@@ -69,7 +69,7 @@ def refused(folder: Path, key: str = KEY, sha256: str = SHA256) -> str:
 
 
 @pytest.mark.parametrize("text", [PREHASHED, LEGACY, PREHASHED.replace("\n", "\r\n"), PREHASHED + "\n"])
-def test_what_minisign_signed_is_proven(folder: Path, text: str) -> None:
+def test_a_signature_by_minisign_is_accepted(folder: Path, text: str) -> None:
     (folder / "app-1.0.tar.gz.minisig").write_bytes(text.encode())
 
     prove(folder)
@@ -111,13 +111,13 @@ def test_a_signature_cut_down_to_its_first_half_is_refused(folder: Path) -> None
         PREHASHED + PREHASHED,
     ],
 )
-def test_a_text_that_is_no_signature_is_refused(folder: Path, text: str) -> None:
+def test_a_text_that_is_not_a_signature_is_refused(folder: Path, text: str) -> None:
     (folder / "app-1.0.tar.gz.minisig").write_text(text)
 
     assert refused(folder) == "app-1.0.tar.gz.minisig is not a minisign signature"
 
 
-def test_the_form_of_a_signature_cannot_be_swapped(folder: Path) -> None:
+def test_a_prehashed_signature_cannot_pass_as_a_legacy_one(folder: Path) -> None:
     """The hashed form called the old one: it would sign the 64 bytes of a hash as if they were a file."""
     swapped = base64.b64encode(b"Ed" + base64.b64decode(PREHASHED.splitlines()[1])[2:]).decode()
     (folder / "app-1.0.tar.gz.minisig").write_text(PREHASHED.replace(PREHASHED.splitlines()[1], swapped))
@@ -125,7 +125,7 @@ def test_the_form_of_a_signature_cannot_be_swapped(folder: Path) -> None:
     assert refused(folder).endswith("does not match its content")
 
 
-def test_another_key_is_named(folder: Path) -> None:
+def test_a_signature_by_another_key_names_that_key(folder: Path) -> None:
     (folder / "app-1.0.tar.gz.minisig").write_text(PREHASHED)
 
     assert refused(folder, OWN_KEY) == (
@@ -133,7 +133,7 @@ def test_another_key_is_named(folder: Path) -> None:
     )
 
 
-def test_another_key_that_goes_by_the_same_number_does_not_fit(folder: Path) -> None:
+def test_another_key_with_the_same_key_id_is_refused(folder: Path) -> None:
     raw = base64.b64decode(OWN_KEY)
     (folder / "app-1.0.tar.gz.minisig").write_text(PREHASHED)
 
@@ -141,7 +141,7 @@ def test_another_key_that_goes_by_the_same_number_does_not_fit(folder: Path) -> 
     assert refused(folder, same_number).endswith("does not match its content")
 
 
-def test_an_old_artifact_is_not_passed_off_as_a_new_one(folder: Path) -> None:
+def test_an_old_artifact_cannot_pass_as_a_new_one(folder: Path) -> None:
     (folder / "app-1.0.tar.gz.minisig").write_text(sign(CONTENT, "timestamp:1\tfile:app-0.9.tar.gz\thashed"))
 
     assert refused(folder, OWN_KEY).endswith("was made for a file called app-0.9.tar.gz")
@@ -174,13 +174,13 @@ def test_a_signature_that_names_no_file_is_refused(folder: Path, comment: str) -
 @pytest.mark.parametrize(
     "comment", ["file:app-1.0.tar.gz", "file:dist/app-1.0.tar.gz", "build 7\tfile:app-1.0.tar.gz\thashed"]
 )
-def test_a_comment_of_ones_own_may_name_the_file(folder: Path, comment: str) -> None:
+def test_a_custom_trusted_comment_may_name_the_file(folder: Path, comment: str) -> None:
     (folder / "app-1.0.tar.gz.minisig").write_text(sign(CONTENT, comment))
 
     prove(folder, OWN_KEY)
 
 
-def test_no_signature_is_not_taken_for_a_good_one(folder: Path) -> None:
+def test_a_missing_signature_stops_the_installation(folder: Path) -> None:
     """It may be published in a moment, after the artifact; until then nothing is installed."""
     (folder / "SHA256SUMS").write_text(f"{SHA256}  app-1.0.tar.gz\n")
 
@@ -191,7 +191,7 @@ def test_no_signature_is_not_taken_for_a_good_one(folder: Path) -> None:
         prove(folder)
 
 
-def test_a_signed_list_proves_what_it_names_and_nothing_else(folder: Path) -> None:
+def test_a_signed_list_covers_only_the_files_it_names(folder: Path) -> None:
     sums = f"{SHA256}  app-1.0.tar.gz\n"
     (folder / "SHA256SUMS").write_text(sums)
     (folder / "SHA256SUMS.minisig").write_text(sign(sums.encode(), "file:SHA256SUMS"))
@@ -205,7 +205,7 @@ def test_a_signed_list_proves_what_it_names_and_nothing_else(folder: Path) -> No
     assert "does not match" in refused(folder, OWN_KEY)
 
 
-def test_a_bad_signature_of_the_artifact_is_not_made_good_by_a_signed_list(folder: Path) -> None:
+def test_a_signed_list_does_not_outweigh_a_bad_signature_of_the_artifact(folder: Path) -> None:
     sums = f"{SHA256}  app-1.0.tar.gz\n"
     (folder / "SHA256SUMS").write_text(sums)
     (folder / "SHA256SUMS.minisig").write_text(sign(sums.encode(), "file:SHA256SUMS"))
@@ -214,7 +214,7 @@ def test_a_bad_signature_of_the_artifact_is_not_made_good_by_a_signed_list(folde
     assert "is signed with the key" in refused(folder, OWN_KEY)
 
 
-def test_the_signature_is_read_from_where_the_artifact_is(
+def test_the_signature_is_read_from_beside_the_artifact(
     folder: Path, server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -225,7 +225,7 @@ def test_the_signature_is_read_from_where_the_artifact_is(
     assert "t0ken" not in caplog.text
 
 
-def test_a_release_that_is_ready_from_before_is_not_installed_without_its_signature(tmp_path: Path) -> None:
+def test_an_already_prepared_release_is_not_installed_without_its_signature(tmp_path: Path) -> None:
     """The key was added to an app whose archive had been judged already: it is asked for all the same."""
     archive = tar_bytes([file("bin/hello", mode=0o755)])
     (tmp_path / "hello-1.0.tar").write_bytes(archive)

@@ -1,1 +1,1 @@
-"""Attacks on real hosts, by what they aim at; each file has its table of what is tried, by whom and what must hold."""
+"""Attacks on real hosts, grouped by target; each file has a table of the attempts, the attacker and what must hold."""

@@ -1,4 +1,4 @@
-"""Hosts to be attacked: one with neighbours, and one bootstrapped, with whoever has the key of its deploy user."""
+"""Hosts to be attacked: one with neighbouring apps, and a bootstrapped one with an attacker who has its deploy key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An unprivileged program of the host that takes ports that are another's, and answers whatever it is told to."""
+"""An unprivileged program on the host that listens on ports of another app and sends any configured answer."""
 
 from __future__ import annotations
 

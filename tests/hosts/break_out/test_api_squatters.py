@@ -77,7 +77,7 @@ def edge(new_project: NewProject, bare: Machine, _kept: dict[str, Project]) -> P
 
 
 @pytest.mark.parametrize("each", TRIES, ids=str)
-def test_rollouts_go_on_whatever_is_answered(edge: Project, each: Try) -> None:
+def test_answers_of_an_api_squatter_do_not_disturb_rollouts(edge: Project, each: Try) -> None:
     """The new version is live, is confirmed by Traefik itself, and nothing the squatter says is repeated."""
     other = {"0.1.0": "0.2.0", "0.2.0": "0.1.0"}[edge.keys["version"]]
     answer = each.answer.replace(b"SMALL", edge.app.encode())

@@ -160,7 +160,7 @@ def test_the_guard_and_systemd_read_alike(host: Machine) -> None:
         assert read_by_systemd(host, number) == read_env_file(ENVS[number].text), ENVS[number].name
 
 
-def test_of_what_is_refused_much_would_have_set_what_is_not_an_apps(host: Machine) -> None:
+def test_refused_env_files_would_have_set_forbidden_variables(host: Machine) -> None:
     """So the table is of real dangers; which of them are, differs between versions of systemd."""
     taken_by_guard(host, ENVS)
 
@@ -171,7 +171,7 @@ def test_of_what_is_refused_much_would_have_set_what_is_not_an_apps(host: Machin
     assert ("a comment that goes on" in dangers) == (Path(host.folder).name == "env-debian")
 
 
-def test_nothing_garbled_is_taken_and_read_otherwise(host: Machine) -> None:
+def test_a_garbled_env_file_that_is_accepted_is_read_as_meant(host: Machine) -> None:
     """f: five hundred files, each spoiled somewhere: what the guard takes all the same is read as it is meant."""
     envs = [garbled(seed) for seed in range(500)]
 

@@ -68,7 +68,7 @@ def test_an_app_listens_on_its_own_ports_and_on_no_other(new_project: NewProject
     assert "ports" in project.run("doctor", fenced.name).out
 
 
-def test_no_neighbour_is_faster_at_boot_or_after_a_crash(new_project: NewProject, fenced: Machine) -> None:
+def test_a_neighbour_cannot_take_the_port_at_boot_or_after_a_crash(new_project: NewProject, fenced: Machine) -> None:
     """Nobody of ours is there then. What systemd forgets at a daemon-reload, a route that leaves has to make good."""
     project = new_project(fenced)
     write_fleet(project, **managed())

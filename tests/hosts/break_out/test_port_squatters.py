@@ -60,8 +60,8 @@ def because(project: Project) -> str:
     return str(project.status()["because"])
 
 
-def test_no_visitor_is_sent_to_who_took_both_ports_and_all_heals(victim: Project) -> None:
-    """The route leaves in the next pass, and it is said why; nothing is quarantined."""
+def test_an_app_whose_ports_were_both_taken_loses_its_route_and_recovers(victim: Project) -> None:
+    """The next pass removes the route and says why; nothing is quarantined."""
     port = ports(victim)[0]
     with squatting(victim.machine, *ports(victim), answer=STOLEN) as squatter:
         robbed(victim, squatter, port)
@@ -80,7 +80,7 @@ def test_no_visitor_is_sent_to_who_took_both_ports_and_all_heals(victim: Project
     assert victim.get() == (200, b"Hello from app 0.1.0\n")
 
 
-def test_an_app_that_lost_one_port_goes_on_at_its_other_one(victim: Project) -> None:
+def test_an_app_that_lost_one_port_moves_to_its_other_one(victim: Project) -> None:
     """In the same pass; the squatter keeps what nobody is sent to."""
     first, second = ports(victim)
     with squatting(victim.machine, first, answer=STOLEN) as squatter:
@@ -94,8 +94,8 @@ def test_an_app_that_lost_one_port_goes_on_at_its_other_one(victim: Project) -> 
         assert victim.once().verbs == []
 
 
-def test_a_candidate_without_its_port_is_not_the_fault_of_its_version(victim: Project) -> None:
-    """Whoever takes the idle port in the moment it is needed holds the rollout up, and nothing else."""
+def test_a_version_whose_port_was_taken_is_not_quarantined(victim: Project) -> None:
+    """A program that takes the idle port just when it is needed delays the rollout, and does nothing else."""
     second = ports(victim)[1]
     victim.commit(version="0.2.0")
     with squatting(victim.machine, second, answer=STOLEN) as squatter:
@@ -109,7 +109,7 @@ def test_a_candidate_without_its_port_is_not_the_fault_of_its_version(victim: Pr
 
 
 @pytest.mark.parametrize("address", ["127.0.0.2", "::1"])
-def test_who_listens_beside_an_app_takes_nothing_from_it(victim: Project, address: str) -> None:
+def test_a_listener_on_another_address_of_the_port_takes_no_traffic(victim: Project, address: str) -> None:
     """The same port of another address gets no visitor: it costs the app neither its route nor a rollout."""
     first, second = ports(victim)
     with squatting(victim.machine, first, second, answer=STOLEN, address=address) as squatter:
@@ -138,7 +138,7 @@ def test_many_listeners_beside_an_app_do_not_hide_it(victim: Project) -> None:
     assert (result.code, result.verbs) == (0, []), str(result)
 
 
-def test_a_neighbour_of_ours_is_named(new_project: NewProject, victim: Project) -> None:
+def test_a_squatter_that_is_our_own_app_is_named(new_project: NewProject, victim: Project) -> None:
     """An app that another app of reconcile is: `status` says which one to look at."""
     first, second = ports(victim)
     start = f'perl -e "$TAKE" {first} {second}'
@@ -157,8 +157,8 @@ def test_a_neighbour_of_ours_is_named(new_project: NewProject, victim: Project) 
     assert victim.get() == (200, b"Hello from app 0.1.0\n")
 
 
-def test_after_a_boot_the_route_leaves_who_was_faster(victim: Project) -> None:
-    """At boot nobody of ours is there; the first pass sets it right."""
+def test_a_port_taken_during_boot_loses_the_route_in_the_first_pass(victim: Project) -> None:
+    """During boot no controller runs; the first pass repairs it."""
     port = ports(victim)[0]
     machine: Machine = victim.machine
     machine.run(f"systemctl stop {victim.app}@{port}")

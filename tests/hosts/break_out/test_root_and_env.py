@@ -1,4 +1,4 @@
-"""Root never runs with an app's environment: whoever writes it does not become root by the loader of programs.
+"""Root never runs with an app's environment: its author must not become root through the dynamic loader.
 
 LD_DEBUG has the loader of every program that is started write a file: one that root owns is a program of root's that
 had the app's variables. LD_LIBRARY_PATH, which the loader reads just as soon, would run code instead.
@@ -38,7 +38,7 @@ sha256sum /etc/traefik/dynamic/office.htpasswd >inventory
 """
 
 
-def test_the_unit_of_traefik_is_not_for_another_app(key_holder: Attacker) -> None:
+def test_another_app_cannot_have_the_unit_of_traefik(key_holder: Attacker) -> None:
     """f: with it root would run a command beside the env of any app."""
     send(key_holder, APP)
     unit = (
@@ -52,7 +52,7 @@ def test_the_unit_of_traefik_is_not_for_another_app(key_holder: Attacker) -> Non
     assert not key_holder.machine.run(f"ls -d /var/lib/private/{APP} 2>/dev/null || :").stdout
 
 
-def test_root_sees_nothing_of_the_env_of_traefik(key_holder: Attacker) -> None:
+def test_no_root_process_runs_with_the_env_of_traefik(key_holder: Attacker) -> None:
     """f, a: the app Traefik may be anything, with any env. What root does for it is done before it starts."""
     send(key_holder, TRAEFIK)
     key_holder.machine.run(PASSWORDS)

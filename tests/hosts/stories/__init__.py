@@ -1,4 +1,4 @@
-"""The stories of a server, told on real hosts: what a person does, and what must be true after each step.
+"""Stories on real hosts: what a person does, and what must be true after each step.
 
 project.py        a git repository with one app, the real command line, and the host as a visitor and root see it
 small_release.py  a release that starts in 30 ms on a host without Python: sh and perl, nothing else

@@ -25,7 +25,7 @@ def managed(version: str = NEWER, **traefik: Any) -> dict[str, Any]:
 
 
 def traefik_of(project: Project) -> Project:
-    """The same project, to ask what lies and runs of its Traefik."""
+    """The same project, seen as its Traefik."""
     return replace(project, app="traefik", keys={})
 
 

@@ -1,4 +1,4 @@
-"""One app as a person keeps it: a git repository with its YAML file and its tarballs, and the command line over it."""
+"""One app as a person maintains it: a git repository with its YAML file and tarballs, and the command line."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ class Result:
 
     @property
     def verbs(self) -> list[str]:
-        """What was done, in order."""
+        """The verbs of the finished actions, in order."""
         names = (str(event["event"]) for event in self.events)
         return [name.removesuffix(".finished") for name in names if name != "pass.finished"]
 
     @property
     def told(self) -> str:
-        """What a person reads: stderr without the log lines."""
+        """Stderr without the log lines, as a person reads it."""
         return "".join(line + "\n" for line in self.err.splitlines() if not line.startswith("{"))
 
     @property
@@ -139,7 +139,7 @@ class Project:
         return result
 
     def killed_after(self, event: str) -> list[str]:
-        """Run one pass and kill it, as hard as can be, when it has told of this event; the events before."""
+        """Run one pass and kill it with SIGKILL when it has logged this event; return the events so far."""
         seen: list[str] = []
         once = subprocess.Popen(
             self.words("--once"), cwd=self.folder, env=self.environ, stdin=subprocess.DEVNULL,
@@ -178,7 +178,7 @@ class Project:
     # --- what root sees
 
     def lies(self) -> dict[str, list[str]]:
-        """All that lies or runs on the host for this app; nothing else of it is anywhere."""
+        """Everything on the host that belongs to this app: files, units and processes."""
         lines = self.machine.run(WHAT_LIES, stdin=self.app.encode()).stdout.splitlines()
         found: dict[str, list[str]] = {}
         for line in lines:
@@ -187,7 +187,7 @@ class Project:
         return found
 
     def one_instance(self, version: str, port: int | str) -> dict[str, list[str]]:
-        """What `lies` finds when exactly this version runs at this port, and nothing is left over."""
+        """The value of `lies` when exactly this version runs at this port, and nothing is left over."""
         unit = f"{self.app}@{port}.service"
         routed = "route" in self.keys and self.keys["route"] is not None
         return {
@@ -232,7 +232,7 @@ def wait_for(condition: Callable[[], object], seconds: float, what: str) -> None
 
 
 def command_environ(home: Path, cache: Path) -> dict[str, str]:
-    """What the command line is run with: nothing of the person who runs the tests gets in."""
+    """The environment of the command line; it contains nothing from the person who runs the tests."""
     return {
         "PATH": os.environ["PATH"],
         "HOME": str(home),
@@ -273,7 +273,7 @@ done
 
 
 def seen_by_others(machine: Machine, text: str, *api_ports: int) -> str:
-    """Files that anybody on the host may read in which the text stands, and the text when Traefik's API tells it."""
+    """World-readable files on the host that contain the text, and the text itself if Traefik's API shows it."""
     ports = " ".join(map(str, api_ports))
     return machine.run(f"set -- {ports}\n{SEEN_BY_OTHERS}", stdin=text.encode()).stdout
 

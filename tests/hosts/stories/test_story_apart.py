@@ -1,4 +1,4 @@
-"""An app tries to see what another one on its host has. It sees its own releases, state and env, and nothing else."""
+"""An app tries to read data of another app on its host. It sees only its own releases, state and env."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def evil(new_project: NewProject) -> Project:
     return project
 
 
-def test_an_app_gets_at_nothing_of_another(evil: Project) -> None:
+def test_an_app_cannot_read_anything_of_another_app(evil: Project) -> None:
     """In the slot and by exec; its own releases are there, also one that came after it was started."""
     project, machine = evil, evil.machine
     live, state = project.keys["ports"][0], "/var/lib/private/evil"
@@ -111,7 +111,7 @@ def test_an_app_gets_at_nothing_of_another(evil: Project) -> None:
     assert seen == f"/srv:\nevil\n\n/srv/evil/releases:\n{project.release_id('0.1.0')}\nlater\n"
 
 
-def test_a_folder_beside_the_releases_can_be_named(new_project: NewProject) -> None:
+def test_an_app_can_be_given_a_folder_beside_the_releases(new_project: NewProject) -> None:
     """What others keep below /srv is hidden unless the app says that it writes there."""
     project = new_project(sandbox={"extra_writable_paths": ["/srv/shared-uploads"]})
     project.machine.run("mkdir -p -m 1777 /srv/shared-uploads && echo there >/srv/shared-uploads/file")

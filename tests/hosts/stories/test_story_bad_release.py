@@ -1,4 +1,4 @@
-"""A bad release costs its visitors nothing: the old version serves, and somebody is told what was seen."""
+"""A bad release fails no request: the old version goes on serving, and the message shows what was observed."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def renamed(text: str, names: dict[str, str]) -> str:
 def test_a_bad_release_is_rejected_and_not_tried_again(
     project: Project, behaviour: dict[str, Any], health: dict[str, int], seen: str, log: list[str]
 ) -> None:
-    """No visitor notices; the log's tail is told; nothing but the upload is left; a fixed commit converges."""
+    """No request fails; the log's tail is shown; only the upload is left; a fixed commit converges."""
     first, _ = project.keys["ports"]
     project.converge()
     project.add_artifact(small_release("0.2.0", **behaviour), "0.2.0")
@@ -98,10 +98,10 @@ def test_a_bad_release_is_rejected_and_not_tried_again(
     assert project.running() == project.one_instance("0.3.0", first + 1)
 
 
-def test_a_bad_version_left_for_an_hour_is_sent_and_tried_once(
+def test_a_bad_version_is_uploaded_and_tried_only_once_in_an_hour_of_passes(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Sixty passes, as the timer makes in an hour: after the first nothing is sent, started or written."""
+    """Sixty passes, as the timer makes in an hour: after the first one nothing is uploaded, started or written."""
     for name in ("HOME", "XDG_CACHE_HOME"):
         monkeypatch.setenv(name, project.environ[name])
     project.converge()
@@ -133,7 +133,7 @@ async def _passes(project: Project, count: int) -> list[Outcome]:
 
 
 @pytest.mark.parametrize("kind", ["wrong architecture", "needs newer glibc"])
-def test_a_release_that_cannot_run_there_is_not_even_sent(elixir_project: Project, kind: Any) -> None:
+def test_a_release_that_cannot_run_on_the_host_is_not_uploaded(elixir_project: Project, kind: Any) -> None:
     """Its ELF files are compared with the host first; the message names the file and what it needs."""
     project = elixir_project
     first, _ = project.keys["ports"]
@@ -194,7 +194,7 @@ host web1: hello: desired-state/../build/hello-0.2.0.tar.gz: ../evil: its name l
 
 
 def test_a_secret_in_the_log_of_a_bad_release_is_masked(project: Project) -> None:
-    """What the app printed of it before it died is shown as ***."""
+    """A secret that the app printed before it died is shown as ***."""
     project.converge()
     project.add_artifact(small_release("0.2.0", fail_boot=True), "0.2.0")
     project.commit(version="0.2.0", env={"DATABASE_URL": {"secret": "hello/db"}})
@@ -206,7 +206,7 @@ def test_a_secret_in_the_log_of_a_bad_release_is_masked(project: Project) -> Non
     assert "hush" not in result.out + result.err
 
 
-def test_bad_unit_settings_do_not_stay_either(new_project: NewProject) -> None:
+def test_unit_settings_of_a_rejected_rollout_are_reverted(new_project: NewProject) -> None:
     """All slots of an app share them: a rejected rollout puts the proven ones back, for the next start or boot."""
     project = new_project()
     (port,) = project.keys["ports"][:1]

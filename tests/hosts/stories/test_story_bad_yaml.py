@@ -1,4 +1,4 @@
-"""A desired state that cannot be used: every fault with its place, exit 2, nobody is asked anything."""
+"""An invalid desired state: every problem with its place, exit 2, no host is asked."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.hosts.stories.project import Project, nothing_touched
 pytestmark = pytest.mark.hosts
 
 
-def test_bad_yaml_touches_nothing_and_nobody(project: Project) -> None:
+def test_bad_yaml_is_refused_before_any_connection(project: Project) -> None:
     """One bad file among good ones: its line and column and the way out are named, no connection is made."""
     project.converge()
     with socket.create_server(("127.0.0.1", 0)) as server:

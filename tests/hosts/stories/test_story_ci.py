@@ -1,4 +1,4 @@
-"""In CI each job has a clone of its own: an old job never takes a host back, and what was removed is removed."""
+"""In CI each job has its own clone: an old job never reverts a host, and removed apps stay removed."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def job(project: Project, *words: str) -> Project:
     return replace(project, folder=folder, environ=environ)
 
 
-def test_the_rerun_of_an_old_job_with_a_shallow_clone_touches_nothing(pushed: Project) -> None:
-    """It is told how to get the history; looking works, and says what it cannot see."""
+def test_rerunning_an_old_job_with_a_shallow_clone_changes_nothing(pushed: Project) -> None:
+    """The error shows how to fetch the history; status works, and says what it cannot know."""
     old = job(pushed, "--depth=1", "--branch=0.1.0")
 
     with nothing_touched(pushed.machine):
@@ -50,7 +50,7 @@ def test_the_rerun_of_an_old_job_with_a_shallow_clone_touches_nothing(pushed: Pr
     assert pushed.status()["runs"] == "0.2.0"
 
 
-def test_the_rerun_of_an_old_job_with_all_commits_is_refused(pushed: Project) -> None:
+def test_rerunning_an_old_job_with_full_history_is_refused(pushed: Project) -> None:
     old = job(pushed, "--branch=0.1.0")
 
     result = old.once()
@@ -60,8 +60,8 @@ def test_the_rerun_of_an_old_job_with_all_commits_is_refused(pushed: Project) ->
     assert pushed.status()["runs"] == "0.2.0"
 
 
-def test_a_shallow_clone_rolls_nothing_out_that_could_never_be_removed(new_project: NewProject, own: Machine) -> None:
-    """Not even the first time. With all commits it works, and an app whose file is deleted leaves."""
+def test_a_shallow_clone_rolls_out_nothing(new_project: NewProject, own: Machine) -> None:
+    """Not even the first time. With full history it works, and an app whose file is deleted is removed."""
     project = new_project(own)
     project.commit()
     project.commit(env={"GREETING": "second"})
@@ -78,7 +78,7 @@ def test_a_shallow_clone_rolls_nothing_out_that_could_never_be_removed(new_proje
     assert own.run(f"ls /srv /etc/traefik/dynamic | grep {gone} || :").stdout == ""
 
 
-def test_the_operator_may_go_on_without_history_and_then_nothing_is_removed(pushed: Project) -> None:
+def test_the_operator_can_allow_a_pass_without_history_which_removes_nothing(pushed: Project) -> None:
     latest = job(pushed, "--depth=1")
 
     result = latest.once("--allow-step-back")

@@ -1,4 +1,4 @@
-"""Two hosts, one cluster: their nodes find each other by what we tell them, and the cookie is a secret."""
+"""Two hosts form one cluster: their nodes find each other through variables that we set, and the cookie is a secret."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What somebody changed on the host is put back in one pass, and nothing else is touched."""
+"""A manual change on the host is reverted in one pass, and nothing else changes."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def heal(project: Project, damage: str, *, restarts: bool) -> list[str]:
     ],
     ids=["stopped", "killed and stopped"],
 )
-def test_an_instance_that_was_stopped_by_hand_runs_again(drifting: Project, damage: str, verbs: list[str]) -> None:
+def test_an_instance_stopped_by_hand_is_started_again(drifting: Project, damage: str, verbs: list[str]) -> None:
     """In its own slot, proven healthy, without a new route."""
     assert heal(drifting, damage, restarts=True) == verbs
 
@@ -85,8 +85,8 @@ def test_an_instance_that_was_stopped_by_hand_runs_again(drifting: Project, dama
     ],
     ids=lambda value: value.split("/")[0].strip() + value.rpartition("/")[2] if isinstance(value, str) else "",
 )
-def test_a_file_that_was_changed_by_hand_is_as_before(drifting: Project, damage: str, verbs: list[str]) -> None:
-    """The running instance is the same one all along: nobody's requests were in danger."""
+def test_a_file_changed_by_hand_is_restored(drifting: Project, damage: str, verbs: list[str]) -> None:
+    """The instance is not restarted, so no request is at risk."""
     assert heal(drifting, damage, restarts=False) == verbs
 
 
@@ -103,7 +103,7 @@ def test_an_instance_that_died_is_restarted_by_systemd_alone(drifting: Project) 
     assert (drifting.once().code, drifting.once().verbs) == (0, [])
 
 
-def test_a_commit_that_is_taken_back_in_the_middle_of_its_rollout(drifting: Project) -> None:
+def test_a_commit_reverted_during_its_rollout_leaves_nothing_behind(drifting: Project) -> None:
     """The half-started slot leaves with its files; what serves is not touched."""
     drifting.commit(version="0.2.0")
     drifting.killed_after("start.finished")
@@ -116,7 +116,7 @@ def test_a_commit_that_is_taken_back_in_the_middle_of_its_rollout(drifting: Proj
     )
 
 
-def test_other_ports_are_moved_to(new_project: NewProject) -> None:
+def test_an_app_moves_to_newly_configured_ports(new_project: NewProject) -> None:
     """The new ports are the slots; the instance on the old one leaves after the cutover."""
     project = new_project()
     project.converge()

@@ -1,4 +1,4 @@
-"""What stands in `env:` arrives byte for byte, and a secret stays one."""
+"""Values in `env:` arrive byte for byte, and a secret stays secret."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_every_legal_value_arrives_byte_for_byte(project: Project) -> None:
     assert arrived == {key: (200, value.encode()) for key, value in NASTY.items()}
 
 
-def test_a_secret_is_found_nowhere_but_in_the_env_file(project: Project) -> None:
+def test_a_secret_is_stored_only_in_the_env_file(project: Project) -> None:
     """Not in any process's arguments, journal, unit property, other file, output, nor on this machine."""
     project.commit(env={"GREETING": {"secret": "hello/greeting"}, "PLAIN": "plain"}, migrate="bin/app migrate")
     given = {"RECONCILE_SECRET_HELLO_GREETING": SECRET}
@@ -86,8 +86,8 @@ grep -qaF systemd-run /run/arguments && echo 'arguments seen: yes'
 """
 
 
-def test_each_env_file_is_for_root_alone(project: Project) -> None:
-    """Mode 0600 in folders that nobody else may enter; the app's own user cannot read it either."""
+def test_only_root_can_read_an_env_file(project: Project) -> None:
+    """Mode 0600 in folders that only root may enter; the app's own user cannot read it either."""
     project.converge()
 
     port = project.keys["ports"][0]

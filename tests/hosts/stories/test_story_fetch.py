@@ -1,4 +1,4 @@
-"""`fetch: host`: the host reads the archive by itself. The controller has judged it; nothing else is unpacked."""
+"""`fetch: host`: the host downloads the archive itself, and unpacks only the bytes that the controller has checked."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def project(new_project: NewProject, own: Machine, published: Published) -> Proj
     return project
 
 
-def test_a_host_fetches_by_itself_what_the_controller_has_judged(
+def test_a_host_fetches_the_archive_that_the_controller_has_checked(
     project: Project, own: Machine, published: Published
 ) -> None:
     trust = {"SSL_CERT_FILE": str(published.certificate)}
@@ -130,10 +130,10 @@ def test_a_host_fetches_by_itself_what_the_controller_has_judged(
 
 
 @pytest.mark.parametrize("user", ["root", "deploy"])
-def test_a_fetch_ends_with_the_controller_that_waits_for_it(
+def test_a_fetch_on_the_host_ends_when_its_controller_dies(
     project: Project, own: Machine, published: Published, user: str
 ) -> None:
-    """Also where sudo is in between, which no signal gets through: nothing of it is left, and the app is not locked."""
+    """Even through sudo, which passes no signal on: no process is left, and the app is not locked."""
     own.write("/usr/local/bin/curl", "#!/bin/sh\nexec sleep 600\n", 0o755)
     fleet = project.folder / "desired-state" / "fleet.yaml"
     fleet.write_text(f"hosts: {yaml({own.name: {'address': own.address, 'user': user}})}\n")

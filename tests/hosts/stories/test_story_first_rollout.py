@@ -21,7 +21,7 @@ def test_a_first_commit_serves_through_traefik(project: Project) -> None:
 
 
 def test_a_second_pass_does_nothing(project: Project) -> None:
-    """Over a converged host a pass sends no command that changes anything, and says so quietly."""
+    """A pass over a converged host sends no command that changes anything."""
     project.converge()
 
     with nothing_touched(project.machine):

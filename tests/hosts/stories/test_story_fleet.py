@@ -1,4 +1,4 @@
-"""Several hosts: the first proves a version, a failure stops the rest, and who was away is caught up."""
+"""Several hosts: the first proves a version, a failure stops the rest, and an absent host is finished later."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def versions(project: Project) -> list[str]:
     return [row["runs"] or "nothing" for row in rows]
 
 
-def test_a_broken_second_host_stops_the_others_and_is_caught_up(new_project: NewProject, four: list[Machine]) -> None:
+def test_a_failure_on_the_second_host_stops_the_rest_and_is_finished_after_repair(
+    new_project: NewProject, four: list[Machine]
+) -> None:
     """Exit 1; the first is on the new version, the rest on the old; after the repair one pass finishes."""
     project = new_project(four[0], hosts=[machine.name for machine in four], health=QUICK)
     project.converge()
@@ -50,7 +52,9 @@ def test_a_broken_second_host_stops_the_others_and_is_caught_up(new_project: New
     assert versions(project) == ["0.2.0"] * 4
 
 
-def test_a_host_that_is_away_holds_nobody_up_and_is_caught_up(new_project: NewProject, four: list[Machine]) -> None:
+def test_an_unreachable_host_delays_no_other_and_is_finished_later(
+    new_project: NewProject, four: list[Machine]
+) -> None:
     project = new_project(four[0], hosts=[machine.name for machine in four[:3]], health=QUICK)
     project.converge()
     four[0].power_off_hard()
@@ -66,7 +70,7 @@ def test_a_host_that_is_away_holds_nobody_up_and_is_caught_up(new_project: NewPr
     assert versions(project) == ["0.2.0"] * 3
 
 
-def test_by_policy_the_hosts_that_have_a_version_go_back_when_it_fails_on_another(
+def test_with_on_failure_rollback_a_failure_on_one_host_rolls_the_others_back(
     new_project: NewProject, four: list[Machine]
 ) -> None:
     """Exit 1, one version everywhere, and so it stays; the fix goes to all of them."""

@@ -1,4 +1,4 @@
-"""What somebody else wrote is refused by name and never overwritten."""
+"""Foreign files are refused by name and never overwritten."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROUTE = "http: {routers: {mine: {rule: Host(`mine.test`), service: ping@internal
     ],
     ids=["unit", "route", "env file"],
 )
-def test_a_file_of_somebody_else_is_left_alone(project: Project, path: str, text: str) -> None:
+def test_a_foreign_file_is_refused_and_left_alone(project: Project, path: str, text: str) -> None:
     """Exit 1, its path in the message, nothing touched; without it the rollout goes through."""
     path = path.format(app=project.app, port=project.keys["ports"][1])
     project.machine.write(path, text)
@@ -41,8 +41,8 @@ def test_a_file_of_somebody_else_is_left_alone(project: Project, path: str, text
     assert project.get()[0] == 200
 
 
-def test_a_program_of_somebody_else_on_the_port_is_named(project: Project) -> None:
-    """An answer of a stranger proves nothing: the rollout does not begin."""
+def test_a_foreign_program_on_the_port_is_named(project: Project) -> None:
+    """An answer of a foreign program proves nothing: the rollout does not start."""
     port = project.keys["ports"][0]
     listen = f"IO::Socket::INET->new(LocalAddr=>'127.0.0.1',LocalPort=>{port},Listen=>5)"
     project.machine.run(

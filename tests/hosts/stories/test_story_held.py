@@ -1,4 +1,4 @@
-"""Soak, suspend, roll back, retry: what people and time say about a version."""
+"""Soak, suspend, rollback and retry."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def project(new_project: NewProject, own: Machine) -> Project:
     return new_project(own)
 
 
-def test_a_release_that_dies_in_its_soak_gives_way_to_the_warm_one(project: Project) -> None:
+def test_a_release_that_dies_in_its_soak_is_replaced_by_the_old_instance(project: Project) -> None:
     """Healthy at the cutover, dead soon after: the old slot takes over, and the version stays away."""
     project.add_artifact(small_release("0.2.0", die_after_seconds=4), "0.2.0")
     project.converge()
@@ -36,7 +36,7 @@ def test_a_release_that_dies_in_its_soak_gives_way_to_the_warm_one(project: Proj
     assert project.once().verbs == []
 
 
-def test_after_a_good_soak_the_old_instance_leaves(project: Project) -> None:
+def test_the_old_instance_stops_after_a_successful_soak(project: Project) -> None:
     project.converge()
 
     result = project.converge(version="0.2.0", soak_seconds=3)
@@ -45,7 +45,7 @@ def test_after_a_good_soak_the_old_instance_leaves(project: Project) -> None:
     assert project.running() == project.one_instance("0.2.0", project.keys["ports"][1])
 
 
-def test_a_suspended_app_waits_and_says_so(project: Project) -> None:
+def test_a_suspended_app_is_not_changed_and_is_reported_as_suspended(project: Project) -> None:
     project.converge()
     assert project.run("suspend", project.app, "--reason", "freeze #12", "--for", "2h").code == 0
     project.commit(version="0.2.0")
@@ -58,7 +58,7 @@ def test_a_suspended_app_waits_and_says_so(project: Project) -> None:
     assert project.once().code == 0
 
 
-def test_a_rollback_holds_until_git_changes(project: Project) -> None:
+def test_a_rollback_lasts_until_the_next_commit(project: Project) -> None:
     """--now goes back at once and exits 1; the next passes leave it so; a new commit goes on."""
     project.converge()
     project.converge(version="0.2.0")
@@ -73,7 +73,7 @@ def test_a_rollback_holds_until_git_changes(project: Project) -> None:
     assert project.version_served == "0.2.0"
 
 
-def test_retry_tries_what_failed_again(project: Project) -> None:
+def test_retry_tries_a_failed_version_again(project: Project) -> None:
     project.converge()
     project.machine.run("mkdir -p /run/broken")
     project.commit(env={"GREETING": "Hello", "FAIL_BOOT": "1"})
@@ -84,7 +84,7 @@ def test_retry_tries_what_failed_again(project: Project) -> None:
     assert "reject" in again.verbs
 
 
-def test_history_tells_who_when_and_why(project: Project) -> None:
+def test_history_shows_who_changed_an_app_when_and_why(project: Project) -> None:
     project.converge()
     project.converge(version="0.2.0")
 
@@ -94,7 +94,7 @@ def test_history_tells_who_when_and_why(project: Project) -> None:
     assert second["commit"] and ":" in second["who"] and second["at"] >= first["at"]
 
 
-def test_an_app_that_runs_by_hand_is_adopted_without_an_outage(project: Project) -> None:
+def test_an_app_set_up_by_hand_is_adopted_without_an_outage(project: Project) -> None:
     """Its unit and route are refused until they are adopted; then the next pass replaces them, old one last."""
     first, _ = project.keys["ports"]
     release = project.folder / "build" / f"{project.app}-0.1.0.tar.gz"

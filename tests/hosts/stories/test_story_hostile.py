@@ -1,4 +1,4 @@
-"""An app, which has no rights, tries to get root's or to harm its neighbours through what is read of it."""
+"""An unprivileged app tries to gain root or to harm its neighbours through data that reconcile reads from it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def evil(new_project: NewProject, own: Machine) -> Project:
     return project
 
 
-def test_a_health_answer_is_never_an_app(evil: Project) -> None:
+def test_a_health_answer_cannot_pretend_to_be_an_app(evil: Project) -> None:
     """Its status line reads like the look's own frame, with a path for a name. Nothing of it is believed or run."""
     evil.converge(env={"RUN_FIRST": PLANT})
     line = f"HTTP/1.1 @@app ../../../../../var/lib/{evil.app}/x"
@@ -51,7 +51,7 @@ def test_a_health_answer_is_never_an_app(evil: Project) -> None:
 
 
 @pytest.mark.parametrize("name", ["../../etc", "x/y", "", "Evil", "-x", "x y", "a" * 32])
-def test_root_itself_removes_nothing_by_another_name(shared: Machine, name: str) -> None:
+def test_the_removal_script_refuses_names_that_are_not_an_app(shared: Machine, name: str) -> None:
     """The script that root runs refuses what is not the name of an app, whoever asks."""
     folders = ("/srv", "/etc/reconcile", "/etc/systemd/system", "/var/lib/reconcile", "/etc/traefik/dynamic")
     words = (*folders, "1.2.3.4", "0", "me", "-", "-", "-", "hello:", name)
@@ -98,7 +98,7 @@ def looked_at(result: Result) -> dict[str, str]:
     [SPEAKS_FOR_OTHERS, FILLS_THE_LOOK, HOLDS_DESCRIPTORS, IS_ANOTHER_PROGRAM],
     ids=["speaks for others", "fills the look", "holds descriptors", "is another program"],
 )
-def test_what_one_app_does_with_its_processes_costs_the_others_nothing(evil: Project, hostile: str) -> None:
+def test_hostile_processes_of_one_app_do_not_disturb_the_others(evil: Project, hostile: str) -> None:
     """Its neighbours are looked at as before, in good time, and a change of theirs goes through."""
     evil.converge()
     before = evil.run("status", "--json")
@@ -128,7 +128,7 @@ def test_what_one_app_does_with_its_processes_costs_the_others_nothing(evil: Pro
         ("inventory", "@@ app other1 0", "look at"),
     ],
 )
-def test_a_state_file_of_another_form_concerns_its_app_alone(evil: Project, file: str, text: str, remedy: str) -> None:
+def test_an_unreadable_state_file_affects_only_its_app(evil: Project, file: str, text: str, remedy: str) -> None:
     """It is left as it is and goes on serving, and says what to do; the others are changed as ever."""
     evil.converge()
     path = f"/var/lib/reconcile/{evil.app}/{file}"
@@ -162,7 +162,7 @@ exit 1
 """
 
 
-def test_what_an_app_logs_is_shown_and_does_nothing(evil: Project) -> None:
+def test_log_lines_of_an_app_cannot_control_the_terminal(evil: Project) -> None:
     """No control character, no text that runs backwards, and each line behind a bar: none looks like one of ours."""
     evil.converge()
     evil.commit(env={"RUN_FIRST": SPEAKS_TO_THE_TERMINAL})
@@ -179,7 +179,7 @@ def test_what_an_app_logs_is_shown_and_does_nothing(evil: Project) -> None:
     assert evil.get()[0] == 200
 
 
-def test_a_link_that_an_app_plants_tells_nothing_of_roots_files(evil: Project) -> None:
+def test_a_link_planted_by_an_app_reveals_no_file_of_root(evil: Project) -> None:
     """A crash dump has the one name that root looks for, in the app's own folder."""
     first, second = evil.keys["ports"]
     links = ((first, "/root/.ssh/authorized_keys"), (second, "/root/absent"))
@@ -194,7 +194,7 @@ def test_a_link_that_an_app_plants_tells_nothing_of_roots_files(evil: Project) -
     assert rows[evil.app]["crash_dumps"] == []
 
 
-def test_doctor_reads_odd_names_and_texts_as_such(evil: Project) -> None:
+def test_doctor_treats_hostile_names_and_texts_as_data(evil: Project) -> None:
     """A file in Traefik's folder whose name has lines and an escape, and one that reads like a survey."""
     evil.converge()
     folder = "/etc/traefik/dynamic"

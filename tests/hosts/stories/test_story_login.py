@@ -1,4 +1,4 @@
-"""Whoever logs in: root, or a user who may become root."""
+"""Logins: root, or a user who may become root."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.hosts.stories.project import Project, nothing_touched
 pytestmark = pytest.mark.hosts
 
 
-def test_a_user_with_sudo_is_as_good_as_root(project: Project) -> None:
+def test_a_login_with_sudo_works_like_root(project: Project) -> None:
     """Install, upgrade and a quiet third pass over a login as `deploy`."""
     first, second = project.keys["ports"]
     project.converge(hosts=[f"deploy@{project.machine.name}"])

@@ -65,7 +65,7 @@ def greetings(apps: list[Project]) -> set[bytes]:
 
 
 def test_twenty_apps_are_rolled_out_and_all_changed_at_once(new_project: NewProject, sshd: Machine) -> None:
-    """The first rollout, then one change that concerns all of them: exit 0 each time, and nobody sees a failure."""
+    """The first rollout, then one change of all apps: exit 0 each time, and no request fails."""
     project = new_project(sshd)
     apps = twenty(project)
     commit(project, "Hello")

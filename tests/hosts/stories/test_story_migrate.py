@@ -60,7 +60,7 @@ def test_a_failing_migration_is_a_failed_rollout(project: Project) -> None:
     assert migrations(project) == "0.1.0 Hello\n0.3.0 Hello\n"
 
 
-def test_a_daemon_reload_meanwhile_makes_no_migration_run_twice(project: Project) -> None:
+def test_a_daemon_reload_during_a_migration_does_not_run_it_twice(project: Project) -> None:
     """As when another app is rolled out at the same time: systemd 252 then forgets what it was to note at the end."""
     machine, unit = project.machine, f"{project.app}-migrate.service"
     project.commit(migrate='sh -c "bin/app migrate; sleep 1"')

@@ -10,7 +10,7 @@ from tests.hosts.stories.visitors import visitors
 pytestmark = pytest.mark.hosts
 
 
-def test_a_new_version_and_a_new_variable_cost_no_visitor_anything(elixir_project: Project) -> None:
+def test_a_new_version_and_a_changed_variable_fail_no_request(elixir_project: Project) -> None:
     """100 requests/s and slow ones in flight: none fails, the old slot is gone, a third pass does nothing."""
     project = elixir_project
     first, second = project.keys["ports"]
@@ -39,7 +39,7 @@ def test_a_new_version_and_a_new_variable_cost_no_visitor_anything(elixir_projec
     assert sum(sample.stream == "slow" for sample in load.samples) >= 3
 
 
-def test_a_small_release_that_exits_at_once_loses_no_visitor_either(project: Project) -> None:
+def test_an_app_that_exits_at_once_at_sigterm_fails_no_request(project: Project) -> None:
     """It ends at SIGTERM without finishing anything: the drain has waited for what was open."""
     project.converge(drain_seconds=4)
 

@@ -1,4 +1,4 @@
-"""Talking to the node of the live slot: a console in a terminal, rpc, exec, and what a crash leaves behind."""
+"""Access to the node of the live slot: console, rpc, exec and crash dumps."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_console_is_iex_in_the_live_node(project: Project) -> None:
     assert project.version_served == "0.2.0"
 
 
-def test_a_console_that_is_ended_gives_the_terminal_back(project: Project) -> None:
+def test_a_terminated_console_restores_the_terminal(project: Project) -> None:
     with at_a_terminal(project.words("console", APP), project.folder, project.environ) as person:
         before = person.settings
         person.sees(r"iex\(.*\)1>")
@@ -75,7 +75,7 @@ def test_a_console_that_is_ended_gives_the_terminal_back(project: Project) -> No
 
 
 def test_rpc_evaluates_in_the_live_node(project: Project) -> None:
-    """Quotes and dollars arrive, secrets are masked, and its failure is ours."""
+    """Quotes and dollars arrive, secrets are masked, and its failure is our exit code."""
     said = project.run("rpc", APP, """IO.puts("#{node()} '$HOME' \\"%\\" #{System.get_env("TOKEN")}")""")
     assert (said.code, said.out) == (0, f"{NODE} '$HOME' \"%\" ***\n")
 
@@ -84,8 +84,8 @@ def test_rpc_evaluates_in_the_live_node(project: Project) -> None:
     assert "no such thing" in failed.err
 
 
-def test_the_cookie_of_the_tarball_opens_nothing(project: Project) -> None:
-    """Everybody who has the tarball knows it; the node asks for the secret one."""
+def test_the_cookie_in_the_tarball_does_not_give_access_to_the_node(project: Project) -> None:
+    """Anyone with the tarball knows that cookie; the node uses the secret one."""
     stranger = ["RELEASE_COOKIE=for-tests-only", "RELEASE_DISTRIBUTION=sname", "ERL_EPMD_PORT=14368"]
     words = ["env", *stranger, f"RELEASE_NODE={NODE}", "bin/my_application", "rpc", "1"]
 
@@ -94,7 +94,7 @@ def test_the_cookie_of_the_tarball_opens_nothing(project: Project) -> None:
     assert project.run("exec", APP, "--", *words).code == 0
 
 
-def test_what_exec_prints_comes_as_it_is_printed(project: Project) -> None:
+def test_exec_streams_output_as_it_is_printed(project: Project) -> None:
     words = project.words("exec", APP, "--", "sh", "-c", "printf '50 %% '; printf $TOKEN; sleep 20")
     printing = subprocess.Popen(words, cwd=project.folder, env=project.environ, stdout=subprocess.PIPE)
     with killed_at_the_end(printing) as process:
@@ -103,7 +103,7 @@ def test_what_exec_prints_comes_as_it_is_printed(project: Project) -> None:
         assert process.poll() is None
 
 
-def test_the_release_before_can_still_be_read(project: Project) -> None:
+def test_an_app_can_read_its_previous_release(project: Project) -> None:
     """Pages from before the swap ask for their own assets: the app finds them beside its own release."""
     code = 'System.get_env("RELEASE_ROOT") |> Path.join("../*/releases/start_erl.data") |> Path.wildcard() '
     said = project.run("rpc", APP, code + "|> Enum.map(&File.read!/1) |> Enum.each(&IO.puts/1)")
@@ -111,8 +111,8 @@ def test_the_release_before_can_still_be_read(project: Project) -> None:
     assert [line.split()[-1] for line in said.out.splitlines()] == ["0.1.0", "0.2.0"]
 
 
-def test_a_crash_dump_is_kept_and_told(project: Project) -> None:
-    """One a slot, small, for nobody else's eyes; the pass has nothing to do with it."""
+def test_a_crash_dump_is_kept_and_reported(project: Project) -> None:
+    """One small dump per slot, private to the app; it does not affect the pass."""
     machine = project.machine
     assert project.status()["crash_dumps"] == []
     project.run("rpc", APP, ":erlang.halt('out of bees')")
@@ -127,7 +127,7 @@ def test_a_crash_dump_is_kept_and_told(project: Project) -> None:
     assert project.once().verbs == []
 
 
-def test_the_port_mapper_is_there_only_while_somebody_needs_it(project: Project) -> None:
+def test_the_port_mapper_runs_only_while_an_app_needs_it(project: Project) -> None:
     """On loopback, in a sandbox, outliving the slot it came with; put back when changed, gone with its last user."""
     machine = project.machine
     listens = machine.run("grep -h ' 0A ' /proc/net/tcp /proc/net/tcp6 | awk '{print $2}'").stdout.split()

@@ -1,4 +1,4 @@
-"""One port only, or none at all: what runs is stopped first, and comes back by itself when its successor is bad."""
+"""One port or none: the running version is stopped first, and started again if the new one is bad."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def worker(new_project: NewProject) -> Project:
     return new_project(ports=None, route=None, health=None, start="bin/app work")
 
 
-def test_one_port_is_stopped_first_and_the_plan_says_so(one_port: Project) -> None:
+def test_an_app_with_one_port_is_stopped_first_and_the_plan_says_so(one_port: Project) -> None:
     """The downtime has a name in the plan; afterwards the new version serves from the same port."""
     project = one_port
     (port,) = project.keys["ports"]
@@ -45,8 +45,8 @@ def test_one_port_is_stopped_first_and_the_plan_says_so(one_port: Project) -> No
     assert project.running() == project.one_instance("0.2.0", port)
 
 
-def test_on_one_port_visitors_wait_while_the_versions_change(one_port: Project) -> None:
-    """Traefik holds what nobody takes for some seconds. Only what this app was at when it was stopped may be lost."""
+def test_with_one_port_visitors_wait_while_the_versions_change(one_port: Project) -> None:
+    """Traefik holds new requests for some seconds. Only requests open in the app when it is stopped may fail."""
     project = one_port
     project.converge()
     project.commit(version="0.2.0")
@@ -58,7 +58,7 @@ def test_on_one_port_visitors_wait_while_the_versions_change(one_port: Project) 
     assert project.version_served == "0.2.0"
 
 
-def test_a_bad_release_on_one_port_gives_way_to_the_version_before(one_port: Project) -> None:
+def test_a_bad_release_on_one_port_is_replaced_by_the_previous_version(one_port: Project) -> None:
     """Version and env come back by themselves, in the same pass; the next pass leaves them alone."""
     project = one_port
     (port,) = project.keys["ports"]
@@ -78,7 +78,7 @@ def test_a_bad_release_on_one_port_gives_way_to_the_version_before(one_port: Pro
         assert project.once().code == 1
 
 
-def test_a_bad_variable_on_one_port_gives_way_to_the_one_before(one_port: Project) -> None:
+def test_a_bad_variable_on_one_port_is_replaced_by_the_previous_env(one_port: Project) -> None:
     """The same release with the env it had serves again; the right env then gets through."""
     project = one_port
     project.converge()
@@ -107,8 +107,8 @@ def test_a_worker_runs_without_port_or_route(worker: Project) -> None:
         assert project.once().verbs == []
 
 
-def test_a_worker_that_crashes_again_and_again_is_rejected(worker: Project) -> None:
-    """The version before works on; the log's tail is told."""
+def test_a_worker_that_keeps_crashing_is_rejected(worker: Project) -> None:
+    """The previous version goes on working; the log's tail is shown."""
     project = worker
     project.converge()
     project.add_artifact(small_release("0.2.0", fail_boot=True), "0.2.0")
@@ -124,8 +124,8 @@ def test_a_worker_that_crashes_again_and_again_is_rejected(worker: Project) -> N
         assert project.once().code == 1
 
 
-def test_a_first_version_that_is_bad_leaves_nothing_running(worker: Project) -> None:
-    """There is nothing to go back to: nothing runs, and that is said."""
+def test_a_bad_first_version_leaves_nothing_running(worker: Project) -> None:
+    """There is no previous version: nothing runs, and the message says so."""
     project = worker
     project.add_artifact(small_release("0.1.0", fail_boot=True), "0.1.0")
     project.commit()

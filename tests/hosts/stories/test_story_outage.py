@@ -1,4 +1,4 @@
-"""The database is away for longer than a restart takes: what was accepted comes back, a candidate fails fast."""
+"""The database is down for longer than restarts last: an accepted version recovers, a new one fails fast."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def regain_database(project: Project) -> None:
     wait_for(lambda: project.get()[0] == 200, BACK_WITHIN_SECONDS, "the app serves again")
 
 
-def test_without_a_controller_it_serves_again_when_its_database_is_back(project: Project) -> None:
+def test_an_app_recovers_without_a_controller_when_its_database_is_back(project: Project) -> None:
     """Meanwhile `status` says how often it was restarted, and a pass ends unconverged; afterwards nothing is to do."""
     lose_database(project)
     during, result = project.status(), project.once()
@@ -81,7 +81,7 @@ def test_without_a_controller_it_serves_again_when_its_database_is_back(project:
 
 
 def test_a_watch_is_not_ready_until_the_app_serves_again(project: Project) -> None:
-    """/readyz follows the app, and nobody has to come."""
+    """/readyz follows the app, without manual action."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     words = project.words("--interval", "2", "--listen", f"127.0.0.1:{port}")
@@ -103,7 +103,7 @@ def ready(port: int) -> bool:
         return False
 
 
-def test_after_a_reboot_it_waits_for_a_late_database(project: Project) -> None:
+def test_after_a_reboot_an_app_waits_for_a_late_database(project: Project) -> None:
     """No controller: what was live comes back although its database is 30 s late."""
     project.machine.run(
         f"sed -i '/^ExecStart=/i ExecStartPre=/bin/sleep {AWAY_SECONDS}' /etc/systemd/system/database.service"
@@ -118,7 +118,7 @@ def test_after_a_reboot_it_waits_for_a_late_database(project: Project) -> None:
     assert project.once().verbs == []
 
 
-def test_a_candidate_still_fails_within_seconds(project: Project) -> None:
+def test_a_new_version_without_its_database_fails_within_seconds(project: Project) -> None:
     """Its unit is that of an instance on trial; the accepted one goes on."""
     project.add_artifact(small_release("0.2.0", fail_boot=True), "0.2.0")
     project.commit(version="0.2.0")

@@ -1,4 +1,4 @@
-"""`paths` of fleet.yaml name folders for us alone: one that something else fills is neither closed nor written to."""
+"""`paths` of fleet.yaml must be dedicated folders: one with foreign files is neither locked down nor written to."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def paths(project: Project, **paths: Any) -> None:
 
 @pytest.mark.parametrize("key", ["env", "state"])
 @pytest.mark.parametrize("folder", ["/opt/shared", "/opt/private", "/opt/link"])
-def test_a_folder_that_something_else_fills_is_refused(project: Project, key: str, folder: str) -> None:
+def test_a_folder_with_foreign_files_is_refused(project: Project, key: str, folder: str) -> None:
     """On a host with nothing of ours yet, and by a later commit; whatever its mode."""
     before = project.machine.run(WHAT_LIES).stdout
     paths(project, **{key: folder})
@@ -61,7 +61,7 @@ def test_a_folder_that_something_else_fills_is_refused(project: Project, key: st
     assert project.machine.run(WHAT_LIES).stdout == before
 
 
-def test_folders_of_our_own_are_taken_and_stay_ours(project: Project) -> None:
+def test_empty_and_missing_folders_are_taken_and_stay_ours(project: Project) -> None:
     """Empty ones and ones not there yet; at the next change they are known."""
     paths(project, env="/opt/empty", state="/opt/new/state")
 

@@ -21,7 +21,7 @@ def told(project: Project, text: str) -> str:
     return "".join(" | ".join(part.strip() for part in line.split("  ") if part) + "\n" for line in text.splitlines())
 
 
-def test_a_plan_can_be_read_aloud(project: Project) -> None:
+def test_a_plan_names_every_action_with_its_reason(project: Project) -> None:
     """First install, upgrade and env change: every line, its reason, and the exit code; then nothing to do."""
     project.commit()
     with nothing_touched(project.machine):
@@ -79,8 +79,8 @@ web1 | stop | hello slot 4000 | replaced by slot 4001
 """
 
 
-def test_a_plan_that_ends_in_a_wall_exits_1(project: Project) -> None:
-    """What no pass could get past is said in the plan already."""
+def test_a_plan_that_cannot_be_carried_out_exits_1(project: Project) -> None:
+    """The plan already reports an obstacle that no pass could overcome."""
     project.commit(version="0.3.0")
 
     plan = project.plan()

@@ -52,7 +52,7 @@ def comes_back_with(project: Project, version: str) -> None:
 
 
 @pytest.mark.parametrize("cut", [reboot, power_cut])
-def test_at_rest_it_comes_back_as_it_was(rolling: Project, cut: Cut) -> None:
+def test_a_converged_host_serves_again_after_a_reboot(rolling: Project, cut: Cut) -> None:
     """One slot is enabled, so one instance starts; a pass then finds nothing to do."""
     project = rolling
     project.commit(version="0.1.0")
@@ -65,8 +65,8 @@ def test_at_rest_it_comes_back_as_it_was(rolling: Project, cut: Cut) -> None:
         assert project.once().verbs == []
 
 
-def test_a_pass_before_the_boot_is_through_waits_for_what_is_still_to_be_started(rolling: Project) -> None:
-    """Neither the app nor Traefik counts as stopped by somebody, and the pass ends well."""
+def test_a_pass_during_boot_waits_for_units_still_to_be_started(rolling: Project) -> None:
+    """Neither the app nor Traefik counts as stopped by hand, and the pass converges."""
     project, machine = rolling, rolling.machine
     project.commit(version="0.1.0")
     waits = "[Unit]\nWants=gate.service\nAfter=gate.service\n"
@@ -100,7 +100,7 @@ def test_a_pass_before_the_boot_is_through_waits_for_what_is_still_to_be_started
         ("drain", power_cut),
     ],
 )
-def test_in_the_middle_of_a_rollout_it_comes_back_with_what_was_routed(rolling: Project, event: str, cut: Cut) -> None:
+def test_a_host_that_reboots_during_a_rollout_serves_the_routed_version(rolling: Project, event: str, cut: Cut) -> None:
     """The controller dies right after that action, then the host; the next pass finishes the rollout."""
     project = rolling
     first, second = project.keys["ports"]
@@ -118,7 +118,7 @@ def test_in_the_middle_of_a_rollout_it_comes_back_with_what_was_routed(rolling: 
 
 
 @pytest.mark.parametrize("event", ["start", "wait", "cutover"])
-def test_on_one_port_too_what_was_not_proven_yet_does_not_come_back(
+def test_an_unproven_version_on_one_port_is_not_started_after_a_power_cut(
     new_project: NewProject, machine: Machine, event: str
 ) -> None:
     """The old version was stopped for the new one; until that is accepted, the power may go and the old one is back."""

@@ -1,4 +1,4 @@
-"""What the desired state names no more is removed, and only that."""
+"""Only apps that the desired state no longer names are removed."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_an_app_whose_file_was_deleted_leaves_nothing_behind(keeper: Project) ->
     assert [(entry["from"], entry["to"]) for entry in history] == [("", "0.1.0"), ("0.1.0", "")]
 
 
-def test_most_of_the_apps_at_once_need_a_word(keeper: Project) -> None:
+def test_removing_most_of_the_apps_needs_allow_prune(keeper: Project) -> None:
     keeper.converge()
     for number in (1, 2):
         keeper.file.with_name(f"other{number}.yaml").unlink()

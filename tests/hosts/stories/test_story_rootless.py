@@ -39,7 +39,7 @@ PROBES = {
 
 @pytest.fixture(scope="module")
 def machine(farm: Farm, machine_factory: MachineFactory) -> Iterator[Machine]:
-    """A host with Traefik, and with a user who may nothing."""
+    """A host with Traefik, and with a user without any rights."""
     machine = machine_factory("rootless")
     machine.run(f"useradd --create-home --shell /bin/bash {LOGIN}")
     machine.run(f"cp -r /home/deploy/.ssh {HOME}/ && chown -R {LOGIN}: {HOME}/.ssh")
@@ -71,7 +71,7 @@ def everything(machine: Machine) -> str:
     ).stdout
 
 
-def test_what_only_root_can_give_is_asked_for_before_anything_is_touched(rootless: Project) -> None:
+def test_settings_that_need_root_are_refused_before_any_change(rootless: Project) -> None:
     machine = rootless.machine
     rootless.commit()
     before = everything(machine)

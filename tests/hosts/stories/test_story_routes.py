@@ -53,8 +53,8 @@ def place(farm: Farm, machine_factory: MachineFactory, tmp_path_factory: pytest.
     farm.remove(machine)
 
 
-def test_a_certificate_is_asked_for_until_it_comes_and_renewed(place: Place, new_project: NewProject) -> None:
-    """Away, the authority stops nobody and is told of; there, one `retry` is enough; from then on all is quiet."""
+def test_a_certificate_is_requested_until_it_is_issued_and_renewed(place: Place, new_project: NewProject) -> None:
+    """A missing authority stops no app and is reported; once it runs, one `retry` is enough; then passes are quiet."""
     project = new_project(place.machine)
     name = project.domain
 

@@ -1,4 +1,4 @@
-"""What works in `exec` and in a migration works in the slot, and what does not does not: all have one sandbox."""
+"""`exec`, migrations and slots share one sandbox: what works in one works in all."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_exec_and_migrations_have_the_restrictions_of_the_slot(project: Project)
 
 
 def test_exec_refuses_what_the_slot_refuses(node: Project) -> None:
-    """Memory that is both written and run, for a node in a slot that was not allowed it."""
+    """Writable and executable memory, for Node in a slot that does not allow it."""
     project = node
     project.commit(sandbox=None)
     assert project.once().code == 1
@@ -63,7 +63,7 @@ def test_exec_refuses_what_the_slot_refuses(node: Project) -> None:
     assert project.run("exec", project.app, "--", binary, "-e", "1").code == 0
 
 
-def test_nobody_on_the_host_reads_what_exec_runs(project: Project) -> None:
+def test_no_user_of_the_host_can_read_the_arguments_of_exec(project: Project) -> None:
     """Neither in the properties of a unit nor in the arguments of what starts it; its exit code comes back."""
     project.converge()
     words = ["env", "WORD=let-me-hide; 'quoted' $x", "sleep", "4711"]

@@ -1,4 +1,4 @@
-"""Secrets that lie encrypted in the repository reach the app, and nobody else."""
+"""Secrets encrypted in the repository reach only their app."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def write(project: Project, name: str, content: str | bytes) -> None:
     path.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
-def test_encrypted_secrets_reach_the_app_and_nobody_else(project: Project, tmp_path: Path) -> None:
+def test_encrypted_secrets_reach_only_their_app(project: Project, tmp_path: Path) -> None:
     """One from an age file, one from SOPS; a rotation is a rollout without an upload; no byte of them is elsewhere."""
     keys = tmp_path / "keys.txt"
     keys.write_text(str(CONTROLLER))

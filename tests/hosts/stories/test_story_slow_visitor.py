@@ -1,4 +1,4 @@
-"""Visitors on a slow line: how long a request may take to come in is a setting of Traefik's."""
+"""Visitors on a slow line: how long a request may take to arrive is a setting of Traefik."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def read_all(line: socket.socket, said: bytearray, gone: threading.Event) -> Non
     gone.set()
 
 
-def test_an_upload_may_take_longer_than_a_minute_and_the_limit_can_be_set(
+def test_a_visitor_may_upload_for_longer_than_a_minute_and_the_limit_can_be_set(
     new_project: NewProject, own_bare: Machine
 ) -> None:
     """The key reaches Traefik: 3 s cut, the default does not, and a change goes the way of any setting of Traefik."""

@@ -1,4 +1,4 @@
-"""SIGTERM comes once: what an instance has open when it is stopped ends within `stop_seconds`."""
+"""SIGTERM is sent once: requests open when an instance is stopped may finish within `stop_seconds`."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_request_longer_than_the_drain_is_answered(kind: str, new_project: New
     assert ended.stdout == "0\n"
 
 
-def test_a_worker_ends_its_job(new_project: NewProject) -> None:
+def test_a_worker_may_finish_its_job_before_it_stops(new_project: NewProject) -> None:
     """Without a port nothing drains: the job under way has `stop_seconds`."""
     tarball, start = stoppable("worker")
     project = new_project(ports=None, route=None, health=None, start=start, stop_seconds=30)
@@ -61,8 +61,8 @@ def test_a_worker_ends_its_job(new_project: NewProject) -> None:
     assert first_instance == ["begun", "done"] * (done + 1)
 
 
-def test_a_beam_that_is_booting_is_stopped_promptly(elixir_project: Project) -> None:
-    """It loses a SIGTERM in its first second. At whatever moment it is stopped, it is not killed, nor waited for."""
+def test_a_booting_beam_is_stopped_without_being_killed(elixir_project: Project) -> None:
+    """A BEAM loses a SIGTERM in its first second. Whenever it is stopped, it is neither killed nor waited for."""
     project = elixir_project
     project.converge()
     unit = f"{project.app}@{project.keys['ports'][0]}"

@@ -1,4 +1,4 @@
-"""What systemd would hand to a new app (its folder in /var/lib, in /run, a user of its name) is looked at first."""
+"""Folders and users that systemd would give to a new app are checked for other owners first."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_the_data_of_a_service_set_up_by_hand_stays_where_it_is(new_project: New
 
 
 @pytest.mark.parametrize("kind", PLACES)
-def test_what_is_there_and_is_not_ours_is_named(project: Project, kind: str) -> None:
+def test_a_foreign_folder_or_user_of_the_same_name_is_refused_and_named(project: Project, kind: str) -> None:
     """Nothing is touched; once it is gone the rollout goes through."""
     make, unmake, place = (text.replace("{app}", project.app) for text in PLACES[kind])
     run(project, make)
@@ -112,7 +112,7 @@ def test_what_is_there_and_is_not_ours_is_named(project: Project, kind: str) -> 
     assert project.get()[0] == 200
 
 
-def test_a_folder_that_comes_after_the_look_is_seen_before_the_start(new_project: NewProject) -> None:
+def test_a_foreign_folder_created_after_the_look_stops_the_start(new_project: NewProject) -> None:
     """Somebody makes it while the release is installed; a migration would take it, too."""
     for migrate in (None, "bin/app migrate"):
         project = new_project(migrate=migrate)
@@ -128,7 +128,7 @@ def test_a_folder_that_comes_after_the_look_is_seen_before_the_start(new_project
         assert project.once().told.startswith(refused(project, f"/var/lib/{project.app}"))
 
 
-def test_an_app_that_was_accepted_is_never_asked_again(project: Project) -> None:
+def test_an_accepted_app_is_not_checked_for_foreign_folders_again(project: Project) -> None:
     """As on hosts where it runs since an older version: a user of its name, and a folder that somebody put back."""
     project.converge()
     run(project, "useradd -r {app}; systemctl stop '{app}@*'")
@@ -139,7 +139,7 @@ def test_an_app_that_was_accepted_is_never_asked_again(project: Project) -> None
     assert project.get()[0] == 200
 
 
-def test_what_a_removed_app_left_is_its_own_when_it_comes_back(new_project: NewProject, own: Machine) -> None:
+def test_a_removed_app_finds_its_data_when_it_comes_back(new_project: NewProject, own: Machine) -> None:
     """Its data outlive it; the same name finds them again, with nothing to adopt."""
     project = new_project(own, migrate="bin/app migrate")
     project.converge()
@@ -167,8 +167,8 @@ def test_what_a_removed_app_left_is_its_own_when_it_comes_back(new_project: NewP
     assert project.run("exec", project.app, "--", "cat", f"/var/lib/{project.app}/migrations").out.count("0.1.0") == 2
 
 
-def test_exec_leaves_the_state_of_a_unit_by_hand_alone(project: Project) -> None:
-    """A hand-written template unit is live as far as anybody can tell; exec would move its folder as a start does."""
+def test_exec_leaves_the_state_of_a_hand_written_unit_alone(project: Project) -> None:
+    """A hand-written template unit counts as live; exec would move its folder as a start does."""
     port = project.keys["ports"][0]
     run(project, BY_HAND)
     unit = "[Service]\nUser=deployer\nExecStart=sleep infinity\n[Install]\nWantedBy=multi-user.target\n"
@@ -195,7 +195,7 @@ def bootstrapped(farm: Farm, machine_factory: MachineFactory) -> Iterator[Machin
     farm.remove(machine)
 
 
-def test_the_deploy_user_gets_no_further(new_project: NewProject, bootstrapped: Machine) -> None:
+def test_the_deploy_user_cannot_adopt(new_project: NewProject, bootstrapped: Machine) -> None:
     """The same words on a bootstrapped host, where only root adopts; after that the deploy user rolls it out."""
     project = new_project(bootstrapped)
     booted = project.run("bootstrap", bootstrapped.name, "--yes")

@@ -111,8 +111,8 @@ def test_an_upgrade_and_a_changed_setting_under_load(edge: Project) -> None:
     assert [each for each in load.failures if each.stream == "slow" and each.seconds > 0.5] == [], load.summary()
 
 
-def test_settings_with_which_it_cannot_start_are_rejected_and_the_old_one_serves(edge: Project) -> None:
-    """It is told why, in Traefik's own words; taken back, there is nothing to do."""
+def test_settings_that_traefik_cannot_start_with_are_rejected_and_the_old_one_serves(edge: Project) -> None:
+    """The message quotes Traefik's own error; after a revert there is nothing to do."""
     change(edge, version=NEWER)
     edge.converge()
     before = live_slot(edge)
@@ -130,8 +130,8 @@ def test_settings_with_which_it_cannot_start_are_rejected_and_the_old_one_serves
         assert edge.once().verbs == []
 
 
-def test_a_broken_file_in_its_folder_stops_no_visitor_when_traefik_is_to_be_changed(edge: Project) -> None:
-    """A Traefik that starts now would answer 404 to everything: it never gets to, and says what is missing."""
+def test_traefik_is_not_changed_while_its_folder_contains_a_broken_file(edge: Project) -> None:
+    """A Traefik started now would answer 404 to everything: it is not started, and the message says why."""
     change(edge, version=NEWER)
     edge.converge()
     before = live_slot(edge)
@@ -149,7 +149,7 @@ def test_a_broken_file_in_its_folder_stops_no_visitor_when_traefik_is_to_be_chan
     assert live_slot(edge) != before
 
 
-def test_a_reboot_brings_it_back(edge: Project) -> None:
+def test_traefik_serves_again_after_a_reboot(edge: Project) -> None:
     """With its routes, and no controller anywhere."""
     edge.converge()
     before = live_slot(edge)
@@ -161,8 +161,8 @@ def test_a_reboot_brings_it_back(edge: Project) -> None:
     assert edge.once().verbs == []
 
 
-def test_a_file_of_passwords_is_for_whichever_traefik_runs(edge: Project) -> None:
-    """For the one that serves, the one that follows it, and the one after a reboot; for nobody else on the host."""
+def test_every_traefik_slot_can_read_the_password_file(edge: Project) -> None:
+    """The one that serves, its successor and the one after a reboot; no other user of the host can read it."""
     hashed = "$2y$05$abcdefghijklmnopqrstuupx2xBUC4954936wVIjyyPHmUBFu0wCW"
     secret = {"RECONCILE_SECRET_EDGE_USERS": f"ann:{hashed}"}
     route = edge.keys["route"]
@@ -186,7 +186,7 @@ def test_a_file_of_passwords_is_for_whichever_traefik_runs(edge: Project) -> Non
     assert seen_by_others(edge.machine, '"rule":"Host(', int(live_slot(edge))) != ""  # the API tells it, and is asked
 
 
-def test_stopped_or_altered_by_hand_it_is_put_back(edge: Project) -> None:
+def test_a_traefik_stopped_or_changed_by_hand_is_restored(edge: Project) -> None:
     """In one pass, and the app behind it is not touched."""
     edge.converge()
     port = live_slot(edge)
@@ -200,7 +200,7 @@ def test_stopped_or_altered_by_hand_it_is_put_back(edge: Project) -> None:
     assert edge.once().verbs == ["repair"]
 
 
-def test_a_silent_traefik_is_said_plainly(edge: Project) -> None:
+def test_a_traefik_that_does_not_answer_is_reported(edge: Project) -> None:
     edge.converge()
     port = live_slot(edge)
     edge.machine.run(f"systemctl stop traefik@{port}")
@@ -211,8 +211,8 @@ def test_a_silent_traefik_is_said_plainly(edge: Project) -> None:
     assert rows["traefik"] == "start: not running"
 
 
-def test_the_dashboard_opens_through_the_connection(edge: Project) -> None:
-    """On loopback here and there; without `dashboard: true` it is off, and that is said."""
+def test_the_dashboard_is_served_through_the_ssh_connection(edge: Project) -> None:
+    """On loopback at both ends; without `dashboard: true` it is off, and the error says so."""
     change(edge, version=NEWER)
     edge.converge()
     refused = edge.run("dashboard", edge.machine.name)
@@ -236,8 +236,8 @@ def test_the_dashboard_opens_through_the_connection(edge: Project) -> None:
             assert process.wait(20) == 0
 
 
-def test_without_version_it_is_let_go_and_serves_on(edge: Project) -> None:
-    """Nothing of it is touched, in whichever slot; apps are rolled out through it. With the last route it goes."""
+def test_a_traefik_without_version_is_released_and_goes_on_serving(edge: Project) -> None:
+    """It stays unchanged in its slot; apps are still rolled out through it. It is removed with the last route."""
     edge.converge()
     write_fleet(edge)
     edge.commit()

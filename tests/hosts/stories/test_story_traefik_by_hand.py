@@ -1,4 +1,4 @@
-"""A Traefik that somebody installed by hand: left alone without `version`, taken over with it."""
+"""A Traefik installed by hand: left alone without `version`, taken over with it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def served(new_project: NewProject, own: Machine) -> Project:
     return project
 
 
-def test_ours_of_old_is_taken_over_with_its_certificates_and_a_second_without_service(served: Project) -> None:
+def test_a_traefik_of_our_script_is_taken_over_with_its_certificates_in_a_second(served: Project) -> None:
     """The plan says for how long; afterwards the old unit neither runs nor comes back, and nothing is left to do."""
     project, machine = served, served.machine
     with nothing_touched(machine):
@@ -54,7 +54,7 @@ def test_ours_of_old_is_taken_over_with_its_certificates_and_a_second_without_se
     assert (project.once().verbs, project.get()[0]) == ([], 200)
 
 
-def test_one_that_cannot_take_over_gives_it_back(served: Project) -> None:
+def test_a_failed_takeover_of_traefik_restores_the_old_unit(served: Project) -> None:
     """With settings that do not start, the old unit serves again, its certificates with it."""
     project, machine = served, served.machine
     write_fleet(project, **managed(https_port=22))
@@ -69,7 +69,7 @@ def test_one_that_cannot_take_over_gives_it_back(served: Project) -> None:
     assert machine.read("/var/lib/traefik/acme.json") == ACME
 
 
-def test_somebody_elses_is_left_alone_until_it_is_adopted(served: Project) -> None:
+def test_a_foreign_traefik_is_left_alone_until_it_is_adopted(served: Project) -> None:
     """A unit that our script did not write is refused, with the way through."""
     project, machine = served, served.machine
     machine.run("sed -i '/deploy.traefik.install/d' /etc/systemd/system/traefik.service && systemctl daemon-reload")

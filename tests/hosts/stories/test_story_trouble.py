@@ -1,4 +1,4 @@
-"""What breaks outside: a clear message, exit 1, the old version serves, and the next pass finishes by itself."""
+"""External failures: a clear message, exit 1, the old version serves, and the next pass finishes by itself."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def finishes_by_itself(project: Project) -> None:
     assert project.running() == project.one_instance("0.2.0", project.keys["ports"][1])
 
 
-def test_a_missing_artifact(serving: Project) -> None:
+def test_a_missing_artifact_stops_the_rollout_before_it_starts(serving: Project) -> None:
     """Nothing is done until it is there; just after the commit that is no failure yet."""
     tarball = serving.folder / "build" / f"{serving.app}-0.2.0.tar.gz"
     tarball.rename(serving.folder / "elsewhere")
@@ -69,7 +69,7 @@ def test_a_missing_artifact(serving: Project) -> None:
     finishes_by_itself(serving)
 
 
-def test_a_disk_that_gets_full_during_the_upload(new_project: NewProject, own: Machine) -> None:
+def test_a_disk_that_fills_during_the_upload_leaves_no_half_release(new_project: NewProject, own: Machine) -> None:
     """The half-written upload is gone again; with room the next pass sends it whole."""
     if missing := elixir_missing():
         pytest.skip(missing)
@@ -96,7 +96,7 @@ def limit_files(machine: Machine, count: int) -> None:
     command(["mount", "-o", f"remount,nr_inodes={count}", str(machine.disk.layer)])
 
 
-def test_a_disk_without_room_for_the_upload(serving: Project) -> None:
+def test_a_disk_without_room_is_reported_before_the_upload(serving: Project) -> None:
     """What is needed and what is there is said before anything is sent."""
     serving.machine.fill_disk(free_bytes=30 * 1024 * 1024)
 
@@ -110,7 +110,7 @@ def test_a_disk_without_room_for_the_upload(serving: Project) -> None:
     finishes_by_itself(serving)
 
 
-def test_a_disk_that_is_full_when_the_route_is_written(serving: Project) -> None:
+def test_a_disk_full_at_the_cutover_leaves_the_old_route_whole(serving: Project) -> None:
     """The route file stays whole and names the old slot; with room again the new one takes over."""
     serving.killed_after("start.finished")
     serving.machine.fill_disk()
@@ -130,7 +130,7 @@ def test_a_disk_that_is_full_when_the_route_is_written(serving: Project) -> None
     finishes_by_itself(serving)
 
 
-def test_traefik_that_was_stopped(serving: Project) -> None:
+def test_a_stopped_traefik_stops_the_rollout_before_it_starts(serving: Project) -> None:
     """Nothing is started while nobody could be routed to it."""
     serving.machine.run("systemctl stop traefik")
 
@@ -147,7 +147,7 @@ def test_traefik_that_was_stopped(serving: Project) -> None:
     finishes_by_itself(serving)
 
 
-def test_a_broken_file_of_somebody_else_in_traefiks_folder(serving: Project) -> None:
+def test_a_foreign_broken_file_in_traefiks_folder_keeps_the_old_slot_running(serving: Project) -> None:
     """Traefik applies nothing any more, so the old slot is not stopped; without that file the rollout ends."""
     serving.machine.run("mkdir -p /etc/traefik/aside && printf 'http: [broken\\n' >/etc/traefik/aside/alien.yml")
     serving.machine.run("mv /etc/traefik/aside/alien.yml /etc/traefik/dynamic/alien.yml")
@@ -167,7 +167,7 @@ def test_a_broken_file_of_somebody_else_in_traefiks_folder(serving: Project) -> 
 
 
 def test_a_dead_host_delays_no_other(serving: Project, new_project: NewProject, shared: Machine) -> None:
-    """Its silence takes ten seconds to be sure of; on the other host all is done by then, and it finishes later."""
+    """Its timeout takes ten seconds; by then the other host is done, and the dead one is finished later."""
     other = new_project(shared)
     other.folder = serving.folder
     for version in ("0.1.0", "0.2.0"):
@@ -192,8 +192,8 @@ def test_a_dead_host_delays_no_other(serving: Project, new_project: NewProject, 
     finishes_by_itself(serving)
 
 
-def test_a_link_that_is_cut_in_the_middle_of_a_rollout(serving: Project) -> None:
-    """The silence is noticed within half a minute; visitors had nothing to do with it, and the next pass goes on."""
+def test_a_link_cut_during_a_rollout_is_noticed_and_the_next_pass_goes_on(serving: Project) -> None:
+    """The silence is noticed within half a minute; no request fails, and the next pass goes on."""
     first, second = serving.keys["ports"]
     serving.commit(health=serving.keys["health"] | {"minimum_healthy_seconds": 3})
     with ThreadPoolExecutor(1) as background:
@@ -212,8 +212,8 @@ def test_a_link_that_is_cut_in_the_middle_of_a_rollout(serving: Project) -> None
     finishes_by_itself(serving)
 
 
-def test_a_host_without_power(serving: Project) -> None:
-    """It is said which host, and how to see for oneself; once it is on again the next pass finishes."""
+def test_a_host_without_power_is_named_and_the_next_pass_finishes(serving: Project) -> None:
+    """The message names the host and how to check it; once it is on again the next pass finishes."""
     serving.machine.power_off_hard()
 
     result, status = serving.once(), serving.status()
@@ -230,8 +230,8 @@ def test_a_host_without_power(serving: Project) -> None:
 
 
 @pytest.mark.parametrize("known", ["another key", "no key"])
-def test_a_host_key_that_is_not_the_known_one(project: Project, tmp_path: Path, known: str) -> None:
-    """Nothing is sent to a host that may be another; the right key in known_hosts is all it takes."""
+def test_a_changed_host_key_is_refused(project: Project, tmp_path: Path, known: str) -> None:
+    """Nothing is sent to a host that may be a different one; the right key in known_hosts repairs it."""
     project.converge()
     project.commit(version="0.2.0")
     home = Path(project.environ["HOME"])

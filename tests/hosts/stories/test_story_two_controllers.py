@@ -1,4 +1,4 @@
-"""One writer a host: two controllers at once, and one that slept for longer than its lease."""
+"""One writer per host: two controllers at once, and one that slept for longer than its lease."""
 
 from __future__ import annotations
 
@@ -74,7 +74,9 @@ def test_two_passes_at_once_make_one_rollout(new_project: NewProject, own: Machi
     assert project.running() == project.one_instance("0.2.0", second)
 
 
-def test_without_waiting_the_second_says_who_has_the_host(new_project: NewProject, own: Machine) -> None:
+def test_without_wait_lock_the_second_pass_names_the_controller_that_has_the_host(
+    new_project: NewProject, own: Machine
+) -> None:
     project = new_project(own)
     project.converge()
     project.commit(
@@ -111,7 +113,7 @@ def test_a_controller_that_slept_through_its_lease_changes_nothing(new_project: 
     assert project.running() == before == project.one_instance("0.1.0", project.keys["ports"][0])
 
 
-def test_a_stale_clone_never_takes_a_newer_commit_back(new_project: NewProject, own: Machine, tmp_path: Path) -> None:
+def test_a_stale_clone_never_reverts_a_newer_commit(new_project: NewProject, own: Machine, tmp_path: Path) -> None:
     """A second controller that has not pulled: neither the version nor an app that it does not know yet is undone."""
     project = new_project(own)
     project.converge()

@@ -90,8 +90,10 @@ def link(machine: Machine, megabytes_per_second: float) -> Iterator[DelayProxy]:
         yield proxy
 
 
-def test_a_commit_to_another_app_leaves_an_upload_alone(new_project: NewProject, own: Machine, tmp_path: Path) -> None:
-    """300 MB on their way: the other app does not wait for them, and they are sent once."""
+def test_a_commit_to_another_app_does_not_interrupt_an_upload(
+    new_project: NewProject, own: Machine, tmp_path: Path
+) -> None:
+    """The other app does not wait for an upload of 300 MB, which is sent once."""
     project = new_project(own)
     project.converge()
     project.add_artifact(large_release(tmp_path / "large.tar", "0.3.0", LARGE), "0.3.0")
@@ -116,8 +118,8 @@ def test_a_commit_to_another_app_leaves_an_upload_alone(new_project: NewProject,
 
 
 @pytest.mark.parametrize("user", ["root", "deploy"])
-def test_a_newer_version_ends_the_upload_of_the_older_one_on_the_host(begun: Project, user: str) -> None:
-    """By a signal, or by the end of what it reads where sudo is in between: the newer one need not wait for a lock."""
+def test_a_newer_version_ends_the_upload_of_the_older_one(begun: Project, user: str) -> None:
+    """By a signal, or with sudo by the end of its stdin: the newer version does not wait for a lock."""
     with link(begun.machine, 5) as proxy:
         by_way_of(begun, proxy, user=user)
         with watching(begun.words("--interval", "300"), begun.folder, begun.environ) as watch:
@@ -133,7 +135,7 @@ def test_a_newer_version_ends_the_upload_of_the_older_one_on_the_host(begun: Pro
     print(f"served {seconds:.1f} s after the commit")
 
 
-def test_a_link_that_goes_silent_in_an_upload_keeps_no_other_controller_waiting(begun: Project, tmp_path: Path) -> None:
+def test_another_controller_takes_over_when_the_link_goes_silent_in_an_upload(begun: Project, tmp_path: Path) -> None:
     """Nothing closes: the host's sshd would notice after two hours. The second goes on when the lease has run out."""
     second = replace(begun, folder=tmp_path / "second", keys=dict(begun.keys))
     with link(begun.machine, 5) as proxy:

@@ -1,4 +1,4 @@
-"""The loop that runs for months: commits, drift, a fix in the middle of a bad rollout, and its end."""
+"""The watch: commits, drift, a fix in the middle of a bad rollout, and its end."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def project(new_project: NewProject, own: Machine) -> Project:
     return project
 
 
-def test_a_commit_is_begun_at_once_and_served(project: Project) -> None:
+def test_a_commit_is_rolled_out_without_waiting_for_the_timer(project: Project) -> None:
     """Long before the timer, also when it was saved a while before; how soon is measured by the bench."""
     with watched(project, "--interval", "60") as watch:
         time.sleep(2)  # its first pass finds nothing to do and says nothing: there is no event to wait for
@@ -52,7 +52,7 @@ def test_a_commit_is_begun_at_once_and_served(project: Project) -> None:
     assert project.running() == project.one_instance("0.2.0", project.keys["ports"][1])
 
 
-def test_a_deleted_route_file_is_back_with_the_next_timer(project: Project) -> None:
+def test_a_deleted_route_file_is_restored_by_the_next_timed_pass(project: Project) -> None:
     with watched(project):
         project.machine.run(f"rm /etc/traefik/dynamic/{project.app}.yml")
         until(lambda: project.get()[0] == 404, 20, "the route is gone")
@@ -86,7 +86,7 @@ def test_an_invalid_commit_changes_nothing_until_it_is_corrected(project: Projec
         until(lambda: project.get()[0] == 200, 30, "healed again")
 
 
-def test_stopped_in_the_middle_it_gives_the_host_back(project: Project) -> None:
+def test_a_watch_stopped_in_a_rollout_releases_its_lease(project: Project) -> None:
     """SIGTERM ends a wait at once; the next pass need not wait for the lease."""
     patient = {"path": "/ping", "healthy_within_seconds": 120, "minimum_healthy_seconds": 0}
     with watched(project) as watch:

@@ -36,7 +36,7 @@ def bare(request: pytest.FixtureRequest, farm: Farm) -> Iterator[Machine]:
 
 @contextlib.contextmanager
 def visited(machine: Machine, name: str, root: str) -> Iterator[list[str]]:
-    """Somebody asks over https all along; what came of each request, "200" or something else."""
+    """Send https requests during the block; collect the result of each, "200" or an error."""
     answers: list[str] = []
     over = threading.Event()
 
@@ -110,7 +110,7 @@ def test_from_a_bare_server_to_https_as_the_deploy_user(
 
 
 def with_a_secret(project: Project) -> None:
-    """Encrypted for the key that the login has anyway."""
+    """Encrypt a secret for the ssh key of the login."""
     folder = project.folder / "desired-state/secrets"
     folder.mkdir(parents=True)
     public = Path(project.environ["HOME"], ".ssh/id_ed25519.pub").read_text()
