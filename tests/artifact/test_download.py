@@ -136,13 +136,14 @@ def test_bytes_are_kept_as_sent_whatever_their_content_encoding(server: Server, 
 def test_the_time_and_size_of_a_download_are_limited(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(download, "LONGEST_SECONDS", 1.0)
     monkeypatch.setattr(download, "LARGEST_BYTES", 1000)
     server.answers["/slow"] = trickles
     server.answers["/large"] = gives(CONTENT)
     server.answers["/endless"] = gives(CONTENT, Content_Length="")
 
-    assert unavailable(server.address + "/slow", tmp_path) == f"{server.address}/slow was not read within 1 s"
+    with monkeypatch.context() as impatient:
+        impatient.setattr(download, "LONGEST_SECONDS", 1.0)
+        assert unavailable(server.address + "/slow", tmp_path) == f"{server.address}/slow was not read within 1 s"
     assert refused(server.address + "/large", tmp_path) == f"{server.address}/large is larger than 1000 bytes"
     assert refused(server.address + "/endless", tmp_path) == f"{server.address}/endless is larger than 1000 bytes"
 
