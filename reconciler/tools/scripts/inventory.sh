@@ -25,17 +25,20 @@ record() {
   digest=$(sha256sum <"$3") && rewrite_inventory "$1" "$2" "${digest%% *}  $2"
 }
 
-# forget APP PATH: take the path out of the inventory. Returns 1.
+# forget APP PATH: take the path out of the inventory. What is gone is gone on disk first: if a power cut brought it back,
+# no inventory would name it. Returns 1.
 forget() {
-  [ ! -e "$STATE/$1/inventory" ] || rewrite_inventory "$1" "$2" ''
+  [ -e "$STATE/$1/inventory" ] || return 0
+  sync "${2%/*}" && rewrite_inventory "$1" "$2" ''
 }
 
-# rewrite_inventory APP PATH LINE: replace what the inventory says of the path by the line, if there is one. Returns 1.
+# rewrite_inventory APP PATH LINE: replace what the inventory says of the path by the line, if there is one. It is on disk
+# before the file is: after a power cut, a file that no inventory names counts as another program's. Returns 1.
 rewrite_inventory() {
   inventory=$STATE/$1/inventory
   {
     { [ ! -e "$inventory" ] || grep -v "  $2\$" "$inventory" || [ $? = 1 ]; } && { [ -z "$3" ] || echo "$3"; }
-  } >"$inventory.new" && sync "$inventory.new" && mv -T "$inventory.new" "$inventory"
+  } >"$inventory.new" && sync "$inventory.new" && mv -T "$inventory.new" "$inventory" && sync "$STATE/$1"
 }
 
 # publish APP STAGED TARGET MODE: make the staged file the target: synced, recorded, then one rename. Returns 1.

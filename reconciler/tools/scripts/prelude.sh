@@ -148,7 +148,7 @@ begin_change() {
 # note FILE TEXT: write the text into the file, unless it holds it or the text is -. Fails if it could not be written.
 note() {
   [ "$2" != - ] && [ "$(cat "$1" 2>/dev/null)" != "$2" ] || return 0
-  { echo "$2" >"$1.new" && mv -T "$1.new" "$1"; } || fail "$NO_ROOM" "cannot write below $STATE"
+  { echo "$2" >"$1.new" && sync "$1.new" && mv -T "$1.new" "$1"; } || fail "$NO_ROOM" "cannot write below $STATE"
 }
 
 # receive: from here on stdin is a file that holds all of it. The sender has a minute, before any lock is taken: a

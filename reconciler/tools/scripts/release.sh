@@ -85,7 +85,8 @@ finish_release() {
   check_kinds "$2" "$3"
   (cd "$incoming/files" && sha256sum --check --strict --quiet ../sums) ||
     fail 1 "the $3 files of $2 do not match their digests"
-  { chmod 00755 "$incoming/files" && mkdir -p "$STATE/$1/trees" && tree_digest "$incoming/files" >"$STATE/$1/trees/$2"; } ||
+  { chmod 00755 "$incoming/files" && mkdir -p "$STATE/$1/trees" && tree_digest "$incoming/files" >"$STATE/$1/trees/$2" &&
+    sync "$STATE/$1/trees/$2"; } ||
     fail "$NO_ROOM" "cannot write below $STATE"
   { sync -f "$incoming" && put_in_place; } || fail "$NO_ROOM" "cannot write below $RELEASES/$1/releases"
 }

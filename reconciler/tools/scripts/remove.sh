@@ -18,9 +18,10 @@ change() {
 }
 
 # remove_folders APP: take away its releases, env files and state. The inventory goes last: with it a removal that failed
-# goes on. Returns 1.
+# goes on, and a power cut brings nothing back that no inventory names. Returns 1.
 remove_folders() {
   rm -rf "${RELEASES:?}/${1:?}/slots" "${RELEASES:?}/${1:?}/releases" "${ENV:?}/${1:?}" "${TRIAL_ENV:?}/${1:?}" || return 1
   rmdir "$RELEASES/$1" 2>/dev/null # what else is in it is not ours
+  sync "$UNITS" "$ENV" && { [ ! -d "$ROUTES" ] || sync "$ROUTES"; } || return 1
   rm -rf "${STATE:?}/${1:?}"
 }

@@ -81,17 +81,19 @@ end_trial() {
 }
 
 # write_slot APP SLOT RELEASE STAGE: write the files of a slot to disk: the unit's template, the env, the link to the
-# release. Returns 1, and then it may have written some of them.
+# release. The env goes last, since it says what runs: a cut in between never passes the old release off as the new.
+# Returns 1, and then it may have written some of them.
 write_slot() {
   check_release "$1" "$3"
-  fit_pauses "$4/unit" && publish "$1" "$4/unit" "$UNITS/$1@.service" 0644 && publish "$1" "$4/env" "$ENV/$1/$2.env" 0600 &&
-    link_slot "$1" "$2" "$3" && write_shared_files "$1" "$3" "$4" && rm -rf "${4:?}"
+  fit_pauses "$4/unit" && publish "$1" "$4/unit" "$UNITS/$1@.service" 0644 && link_slot "$1" "$2" "$3" &&
+    publish "$1" "$4/env" "$ENV/$1/$2.env" 0600 && write_shared_files "$1" "$3" "$4" && rm -rf "${4:?}"
 }
 
-# link_slot APP SLOT RELEASE: point the slot's link at the release. Returns 1.
+# link_slot APP SLOT RELEASE: point the slot's link at the release, on disk before anything names the slot: the releases
+# may be on a file system of their own. Returns 1.
 link_slot() {
   rm -f "$RELEASES/$1/slots/.$2.new" && ln -s "../releases/$3" "$RELEASES/$1/slots/.$2.new" &&
-    mv -T "$RELEASES/$1/slots/.$2.new" "$RELEASES/$1/slots/$2"
+    mv -T "$RELEASES/$1/slots/.$2.new" "$RELEASES/$1/slots/$2" && sync -f "$RELEASES/$1/slots"
 }
 
 # note_served APP SLOT: the slot serves now: its release counts as the newest of all. Returns 1.
