@@ -1,1 +1,1 @@
-"""What is done next, for the fleet and for one app; what it is expected to change; the plan. Pure."""
+"""The next step of the fleet and of each app, what an action is expected to change, and the plan. Pure."""

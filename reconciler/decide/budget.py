@@ -1,7 +1,7 @@
-"""How much one host takes at once: instances that are starting, and the memory that they will need. Pure.
+"""Limits of one host: how many instances may be starting at once, and the memory that they will need. Pure.
 
-A start costs the most: the processor while it boots, memory for a second copy. What only waits, uploads or drains has
-no place of its own, so one slow app does not keep the others from theirs.
+A start is the expensive part of a rollout: it needs the processor while the app boots, and memory for a second copy. An
+app that only waits, uploads or drains takes no place, so one slow app does not hold up the others.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ MOST_AT_ONCE = 4
 
 
 def places(host: str, desired: DesiredFleet, look: ObservedHost) -> int:
-    """How many instances may be starting there at the same time: what fleet.yaml says, else one a core, at most 4."""
+    """The number of instances that may be starting on the host at once: from fleet.yaml, else one per core, up to 4."""
     return desired.rollouts_at_once.get(host) or min(max(look.facts.cores, 1), MOST_AT_ONCE)
 
 
 def admit(
     targets: Mapping[Key, Target], desired: DesiredFleet, seen: SeenFleet, steps: dict[Key, FleetStep]
 ) -> dict[Key, FleetStep]:
-    """The steps, with a Wait for each start that would be too much for its host now. Who waits longest goes first."""
+    """Return the steps, with a Wait for each start that exceeds its host's limits. The longest wait goes first."""
     holders: dict[str, list[Key]] = {}
     for key, step in steps.items():
         if _holds_place(key, step, seen):
@@ -46,7 +46,7 @@ def admit(
 
 
 def _holds_place(key: Key, step: FleetStep, seen: SeenFleet) -> bool:
-    """It is starting now, or its start goes on."""
+    """True if the app is starting now, or if its start is already under way."""
     if isinstance(step, WaitHealthy):
         look = seen.host(key[1])
         slot = look.app(key[0]).slot(step.slot) if look else None
@@ -55,7 +55,7 @@ def _holds_place(key: Key, step: FleetStep, seen: SeenFleet) -> bool:
 
 
 def _asks_for_place(key: Key, step: FleetStep, seen: SeenFleet) -> bool:
-    """A start of something new. What served and has stopped comes back at once: its visitors wait."""
+    """True for a start of something new. An app that served and has stopped needs no place: visitors are waiting."""
     if key in seen.under_way or not isinstance(step, Migrate | StartInstance):
         return False
     return isinstance(step, Migrate) or step.drift is None

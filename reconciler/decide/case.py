@@ -1,4 +1,4 @@
-"""One app on one host, as every part of a rollout looks at it."""
+"""The input of every part of a rollout: one app on one host."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from reconciler.model.target import Target
 
 @dataclass(frozen=True)
 class Case:
-    """What every part of the decision looks at."""
+    """One app on one host, with the slot that was chosen for the desired release."""
 
     target: Target
     seen: ObservedHost
     app: ObservedApp
     live: Slot | None
-    slot: Slot  # where the wanted release runs or shall run
+    slot: Slot  # where the desired release runs or will run
     identity: Identity
     crowded: str | None = None  # why there is no room for a second copy
 
     @property
     def stop_first(self) -> bool:
-        """What serves must leave its slot before the wanted release can start in it."""
+        """True if the instance that serves must leave its slot before the desired release can start in it."""
         return self.slot is self.live and (self.target.one_slot or bool(self.crowded or self.slot.previous))
 
     @property
     def accepted(self) -> bool:
-        """This slot was proven once: the route names it, or without a route it is the enabled one.
+        """True if this slot was accepted before: the route names it, or, without a route, it is enabled.
 
-        A slot is enabled only after it was proven, so a route file that somebody deleted is written again at once.
+        A slot is enabled only after it was healthy, so a deleted route file can be written again at once.
         """
         if self.slot.previous:
             return False

@@ -1,7 +1,8 @@
-"""Certificates of the routed names: Traefik gets them, we see that it has, and make it ask again. Pure.
+"""Certificates of the routed names: Traefik obtains them; reconcile checks for them and makes Traefik ask again. Pure.
 
-Measured on Traefik 3.7: a name that got no certificate is asked for again only when the configuration changes, not on a
-tick and not on SIGHUP; then all such names are, of every app. Let's Encrypt takes five failed attempts a name and hour.
+Measured on Traefik 3.7: it asks again for a missing certificate only when its configuration changes, neither
+periodically nor on SIGHUP, and then for all missing names of every app. Let's Encrypt allows five failed attempts per
+name and hour.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ ASKED_FOR_SECONDS = 10 * 365 * 86_400  # `reconcile retry` sets the time of the 
 
 
 def names_without_certificate(target: Target, seen: ObservedHost) -> tuple[str, ...]:
-    """The names of the route that are answered with Traefik's default certificate; none when Traefik does not say."""
+    """The names of the route for which Traefik has only its default certificate; empty if Traefik does not show any."""
     if target.route is None or seen.certificates is None:
         return ()
     now = seen.facts.now_epoch_seconds
@@ -28,7 +29,7 @@ def names_without_certificate(target: Target, seen: ObservedHost) -> tuple[str, 
 
 
 def certify(case: Case) -> Step | None:
-    """Wait a little after a route was written; ask again when the last change of any route is long ago."""
+    """Wait a little after a route was written; make Traefik ask again an hour after the last change of any route."""
     names, seen, route = names_without_certificate(case.target, case.seen), case.seen, case.app.route
     if not names or route is None or case.app.uncertified:
         return None
@@ -43,7 +44,7 @@ def certify(case: Case) -> Step | None:
 
 
 def converged_with_notes(case: Case) -> Converged:
-    """All is as wanted; what is missing at a certificate is said."""
+    """Return Converged, with a note on the certificates that are missing."""
     done = Converged(*case.where, case.identity.version, case.slot.name)
     names = names_without_certificate(case.target, case.seen)
     if not names:
@@ -51,7 +52,7 @@ def converged_with_notes(case: Case) -> Converged:
     return replace(
         done,
         note=f"https for {', '.join(names)} is answered with Traefik's default certificate",
-        next_step="let its DNS point to this host and port 80 be open to the CA (journalctl -u traefik says what it "
-        f"answered), then reconcile retry {case.target.app}; without that it is tried again each hour. If no "
-        "certificate is wanted: an empty cert_resolver in fleet.yaml",
+        next_step="point its DNS to this host and open port 80 to the CA (journalctl -u traefik shows the CA's "
+        f"answer), then run reconcile retry {case.target.app}; otherwise it is retried every hour. If you want no "
+        "certificate, set an empty cert_resolver in fleet.yaml",
     )

@@ -1,6 +1,7 @@
-"""expected(observed, action): what an action is meant to change, as a host would show it afterwards. Pure.
+"""expected(observed, action): the observation of a host after an action succeeded. Pure.
 
-The plan is the decision unfolded over this; the simulator's world is this plus faults; real hosts keep it honest.
+The plan repeats the decision over these observations, and the simulator adds faults to them. Tests on real hosts check
+that they are right.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ from reconciler.model.target import Target
 
 
 def expected_host(seen: ObservedHost, action: AnyAction, target: Target) -> ObservedHost:
-    """The observation after `action` went as meant. Evidence of earlier looks is gone, as after a real one."""
+    """Return the observation after `action` succeeded, without evidence of earlier looks, as after a real action."""
     app = forget_evidence(seen.app(action.app))
     if isinstance(action, WaitCertified):
         ends = seen.facts.now_epoch_seconds + 90 * 86_400
@@ -53,7 +54,7 @@ def expected_host(seen: ObservedHost, action: AnyAction, target: Target) -> Obse
 
 
 def forget_evidence(app: ObservedApp) -> ObservedApp:
-    """The same app as a fresh look shows it: without what was only watched."""
+    """Return the app as a fresh look shows it: without evidence that only watching it gives."""
     slots = tuple(replace(slot, healthy_for_seconds=None, failure=None, drained=False) for slot in app.slots)
     return replace(app, slots=slots, unconfirmed=None, uncertified=None)
 
@@ -129,7 +130,7 @@ def _enable_slot(app: ObservedApp, slot: str) -> ObservedApp:
 
 
 def _accept_slot(app: ObservedApp, slot: str) -> ObservedApp:
-    """Enabled, and its release counts as the newest: releases are kept by when they served."""
+    """Enable the slot and move its release to the end of the list: pruning keeps the releases that served last."""
     before = app.slot(slot)
     release = before.prepared.release if before.prepared else ""
     others = tuple(each for each in app.releases if each != release)
@@ -141,7 +142,7 @@ def _accept_slot(app: ObservedApp, slot: str) -> ObservedApp:
 
 
 def _sink_release(app: ObservedApp, release: str) -> ObservedApp:
-    """The first to be pruned, unless a slot needs it."""
+    """Move the release to the front of the list, to be pruned first, unless a slot needs it."""
     needed = {each.release for slot in app.slots for each in (slot.prepared, slot.previous) if each}
     if release in needed or release not in app.releases:
         return app

@@ -1,8 +1,8 @@
-"""next_steps(desired, seen): what is done next in the whole fleet. Pure.
+"""next_steps(desired, seen): the next step of every app on every host. Pure.
 
-Everything that makes one thing wait for another is decided here: the order of apps and hosts (`order`), what is
-removed and when (`surplus`), and how much a host takes at once (`budget`). What one app needs on one host is
-`next_action`.
+Everything that makes one app wait for another is decided here: the order of apps and hosts (`order`), the removals
+(`surplus`), and how many starts a host can take at once (`budget`). `next_action` decides what one app needs on one
+host.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from reconciler.model.target import Target
 
 
 def next_steps(desired: DesiredFleet, seen: SeenFleet) -> dict[Key, FleetStep]:
-    """For each app on each host its next action, what it waits for, that it is converged, or why it is blocked.
+    """Return the step of each app on each host: an action, a Wait, Converged or Blocked.
 
-    In the order of the targets, removals last. An action that is under way already is its own next step. The key
-    ("", host) is for a host without a target that could not be seen: something may have to be removed from it.
+    The steps have the order of the targets, removals last. An action that is already under way is its own next step.
+    The key ("", host) stands for an unreachable host without a target, from which an app may have to be removed.
     """
     own = {key: _own_step(key, target, desired, seen) for key, target in desired.targets.items()}
     steps = in_order(desired, seen, {**own, **desired.refused})
@@ -37,13 +37,13 @@ def next_steps(desired: DesiredFleet, seen: SeenFleet) -> dict[Key, FleetStep]:
 
 
 def target_of(key: Key, desired: DesiredFleet, seen: SeenFleet) -> Target:
-    """The target as it is decided on: with what the rest of the fleet says about it."""
+    """The target for the decision: it migrates only on the host where the migration has to run."""
     target = desired.targets[key]
     return replace(target, migrates=False) if target.migrates and not migrates_here(key, desired, seen) else target
 
 
 def _own_step(key: Key, target: Target, desired: DesiredFleet, seen: SeenFleet) -> FleetStep:
-    """What this app needs on this host, as if it were alone."""
+    """The step of this app on this host, regardless of other apps and hosts."""
     if key in seen.under_way:
         return seen.under_way[key]
     if key in seen.failed:
@@ -54,7 +54,7 @@ def _own_step(key: Key, target: Target, desired: DesiredFleet, seen: SeenFleet) 
     try:
         decided = target_of(key, desired, seen) if key in desired.targets else target
         step = next_action(replace(decided, behind=seen.behind.get(key), owner=desired.owner), look)
-    except Exception as raised:  # a mistake of ours about one app must not keep the others waiting
+    except Exception as raised:  # a bug met with one app must not hold up the others
         error = Unexpected(raised)
         return Blocked(target.host, target.app, str(error), error.next_step, retryable=True, kind=error.kind)
     if isinstance(step, Converged | Blocked):
@@ -66,7 +66,7 @@ def _own_step(key: Key, target: Target, desired: DesiredFleet, seen: SeenFleet) 
 
 @dataclass(frozen=True)
 class Failure:
-    """A version that failed on one host of an app, and those of its other hosts that it has reached."""
+    """A version that failed on one host of an app, and the other hosts on which it is live."""
 
     app: App
     host: str
@@ -78,7 +78,7 @@ class Failure:
 
 
 def failures(apps: Iterable[App], ends: Collection[Converged | Blocked]) -> list[Failure]:
-    """What the policy `on_failure: rollback` rolls back once the apps have ended so."""
+    """The versions that the policy `on_failure: rollback` rolls back, given how the apps ended."""
     found = []
     for app in apps:
         own = [end for end in ends if end.app == app.app]

@@ -1,4 +1,4 @@
-"""Rules that may refuse what the policy wants, each with the way through."""
+"""Guards: rules that may refuse a decided action. Each refusal says how to allow the action. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _KINDS = ("repository-", "remote-", "folder-")  # of names for a desired state t
 
 
 def refusal(step: AnyAction, target: Target, seen: ObservedHost) -> Blocked | None:
-    """Why this action may not be taken now; None when it may."""
+    """Return Blocked if a guard refuses this action now, else None."""
     guards = (
         _refuse_app_of_another,
         _refuse_stale_commit,
@@ -35,11 +35,13 @@ def refusal(step: AnyAction, target: Target, seen: ObservedHost) -> Blocked | No
 
 
 def too_many_removals(removed: list[str], apps_seen: int) -> str | None:
-    """Why these apps may not be removed at once; None when they may."""
+    """The reason why these apps may not be removed at once; None if they may."""
     if not removed or len(removed) <= apps_seen * LARGEST_SHARE_REMOVED:
         return None
     names = ", ".join(sorted(removed)[:5]) + (" and more" if len(removed) > 5 else "")
-    return f"{len(removed)} of {apps_seen} apps at once ({names}) is more than a third; --allow-prune lets it happen"
+    return (
+        f"removing {len(removed)} of {apps_seen} apps at once ({names}) is more than a third; --allow-prune allows it"
+    )
 
 
 def belongs_to_another(owner: str | None, ours: str) -> bool:
@@ -91,7 +93,7 @@ def _refuse_to_stop_routed(step: AnyAction, target: Target, seen: ObservedHost) 
     if not isinstance(step, StopInstance | RejectRelease):
         return None
     if isinstance(step, RejectRelease) and app.slot(step.slot).previous:
-        return None  # it was started in the place of what serves, which comes back
+        return None  # it was started in place of the serving instance, which is restored
     routed = {app.route.slot if app.route else "", app.applied.slot if app.applied else ""}
     if step.slot not in routed:
         return None
@@ -101,7 +103,7 @@ def _refuse_to_stop_routed(step: AnyAction, target: Target, seen: ObservedHost) 
 
 
 def _refuse_to_correct_drift(step: AnyAction, target: Target, seen: ObservedHost) -> Blocked | None:
-    """Drift is what differs although the wanted release serves already, and no rollout is still under way."""
+    """Drift is a difference although the desired release already serves and no rollout is under way."""
     app = seen.app(target.app)
     live = live_slot(target, app)
     if not target.only_report_drift or target.gone or live is None or not carries(live, target, app) or live.previous:
@@ -114,7 +116,7 @@ def _refuse_to_correct_drift(step: AnyAction, target: Target, seen: ObservedHost
         target.host,
         target.app,
         reason,
-        "write drift: correct to have it put back",
+        "set drift: correct to let reconcile put it back",
         serving_version(target, seen),
         kind="drift",
     )

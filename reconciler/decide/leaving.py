@@ -1,4 +1,4 @@
-"""How an instance leaves: traffic first, then the requests still open, then the instance. Pure."""
+"""The way an instance leaves: its traffic moves away, its open requests end, then it is stopped. Pure."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from reconciler.model.observed import Slot
 
 
 def leave(case: Case, slot: Slot, reason: str, drift: Drift | None = None) -> Step:
-    """Traffic first, then the requests still open, then the instance."""
+    """Return the next step to stop this instance: confirm that Traefik has moved the traffic, drain, or stop."""
     route, applied = case.app.route, case.app.applied
     if route and applied and applied.slot == slot.name != route.slot:
         return confirm(case, route.slot, route.digest)
-    # Whatever the look before the cutover counted: requests may have come in since then.
+    # Drain whatever number of connections the look before the cutover counted: more may have come in since then.
     if slot.running_now and slot.enabled and case.target.route and not slot.drained and not slot.port_lost:
         return Drain(*case.where, f"{case.target.drain_seconds:g} s at most for open requests", slot.name)
     return StopInstance(*case.where, reason, slot.name, drift=drift)

@@ -1,6 +1,6 @@
-"""What comes first: Traefik before the apps it serves, an app after those it names, one host before the next. Pure.
+"""The order of rollouts: Traefik before the apps it serves, an app after those in its `after`, host by host. Pure.
 
-Only a rollout waits. Putting drift back concerns its own host alone, and what has begun goes on.
+Only a rollout waits. A correction of drift concerns its own host alone, and a rollout that has begun goes on.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FleetStep = Step | Wait
 
 
 def groups(hosts: list[str], batch: str) -> list[list[str]]:
-    """The hosts in the order they may be changed: the prover alone, then batches of a number or a share of all.
+    """Return the hosts in the order they may be changed: the first alone, then batches of a number or a share of all.
 
     groups(["a", "b", "c", "d"], "50%") == [["a"], ["b", "c"], ["d"]]
     """
@@ -34,14 +34,14 @@ def groups(hosts: list[str], batch: str) -> list[list[str]]:
 
 @dataclass(frozen=True)
 class Obstacle:
-    """Why something is not converged yet. One that `moves` is under way and will end; another one may stay for good."""
+    """The reason why an app is not converged. If it `moves`, work on it is under way and will end; else it may stay."""
 
     reason: str
     moves: bool
 
 
 def in_order(desired: DesiredFleet, seen: SeenFleet, own: dict[Key, FleetStep]) -> dict[Key, FleetStep]:
-    """The steps, with a Wait or a Blocked for each rollout whose turn has not come. Same keys, same order."""
+    """Return the steps, with a Wait or a Blocked for each rollout that may not begin yet. Same keys, same order."""
     hosts_of: dict[str, list[str]] = {}
     for key in own:
         hosts_of.setdefault(key[0], []).append(key[1])
@@ -63,18 +63,18 @@ def in_order(desired: DesiredFleet, seen: SeenFleet, own: dict[Key, FleetStep]) 
 
 
 def obstacle(keys: Iterable[Key], steps: dict[Key, FleetStep], how: str = "") -> Obstacle | None:
-    """What keeps these from being converged; None when all of them are. `how` introduces the reason."""
+    """The obstacle that keeps these from being converged; None if all of them are. Its reason begins with `how`."""
     return worst([_obstacle_of(key, steps[key], how) for key in keys if key in steps])
 
 
 def worst(obstacles: Iterable[Obstacle | None]) -> Obstacle | None:
-    """The first that does not move, else the first."""
+    """Return the first obstacle that does not move, else the first one, or None."""
     found = [each for each in obstacles if each]
     return next((each for each in found if not each.moves), found[0] if found else None)
 
 
 def migrates_here(key: Key, desired: DesiredFleet, seen: SeenFleet) -> bool:
-    """True unless the release was migrated from another host, or another host goes first and does it."""
+    """True unless the release was migrated from another host already, or another host goes first and migrates it."""
     app, target = desired.apps.get(key[0]), desired.targets[key]
     if app is None or not target.release:
         return True
@@ -85,14 +85,14 @@ def migrates_here(key: Key, desired: DesiredFleet, seen: SeenFleet) -> bool:
 
 
 def is_rollout(target: Target, look: ObservedHost) -> bool:
-    """True if what serves is not what is wanted; anything else there is to do only puts drift back."""
+    """True if the live slot does not have the desired release. Any other difference is drift."""
     app = look.app(target.app)
     live = live_slot(target, app)
     return live is None or not carries(live, target, app)
 
 
 def _dependencies_first(desired: DesiredFleet, hosts_of: dict[str, list[str]]) -> Iterator[str]:
-    """Every app after those it names in `after`, and Traefik first of all. The rules have refused circles."""
+    """Yield every app after those in its `after`, and Traefik first. Loading has refused cycles."""
     done: set[str] = set()
     for name in sorted(hosts_of, key=lambda each: each != TRAEFIK):
         path = [name]
@@ -107,7 +107,7 @@ def _dependencies_first(desired: DesiredFleet, hosts_of: dict[str, list[str]]) -
 
 
 def _host_groups(app: App | None, seen: SeenFleet, hosts: list[str]) -> list[list[str]]:
-    """The hosts in batches. One that cannot be seen holds up no other, and is caught up when it is back."""
+    """The hosts in batches. Unreachable hosts come last and hold up no other; they catch up when they are back."""
     lost = [host for host in hosts if isinstance(seen.hosts.get(host), Unreachable) and host not in seen.looking]
     groups_of_others = groups([host for host in hosts if host not in lost], app.rollout.batch if app else "1")
     return [*groups_of_others, lost]

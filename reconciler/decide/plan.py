@@ -1,4 +1,4 @@
-"""The preview: the decision unfolded over what each action is expected to change. Pure; no second logic."""
+"""The plan: the decisions of a pass, repeated over the expected result of each action. Pure."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from reconciler.model.fleet import DesiredFleet, Key, SeenFleet, Wait
 from reconciler.model.observed import ObservedHost, Unreachable
 from reconciler.model.target import Target
 
-MOST_ACTIONS = 40  # more means that decide and expect disagree; the property tests keep it from happening
+MOST_ACTIONS = 40  # more means that the decision and the expectation disagree, which the property tests rule out
 
 
 @dataclass(frozen=True)
 class AppPlan:
-    """The actions a pass would take for one app on one host, in order, what it waits for, and how it would end."""
+    """The actions a pass would take for one app on one host, in order, why it waits, and how it would end."""
 
     host: str
     app: str
@@ -27,13 +27,13 @@ class AppPlan:
 
 
 def plan(target: Target, seen: ObservedHost | Unreachable) -> AppPlan:
-    """What a pass would do for this app alone, as if every action went as meant."""
+    """Return the plan of a pass for this app alone, in which every action succeeds."""
     key = target.app, target.host
     return plan_fleet(DesiredFleet({key: target}), SeenFleet({target.host: seen}))[key]
 
 
 def plan_fleet(desired: DesiredFleet, seen: SeenFleet) -> dict[Key, AppPlan]:
-    """What a pass would do in the whole fleet, as if every action went as meant. Every host has been looked at."""
+    """Return the plan of a pass for the whole fleet, in which every action succeeds. `seen` must have every host."""
     done: dict[Key, list[AnyAction]] = {}
     waits: dict[Key, list[str]] = {}
     while True:
@@ -59,7 +59,7 @@ def _after(key: Key, action: AnyAction, desired: DesiredFleet, seen: SeenFleet) 
     assert look is not None
     target = target_of(key, desired, seen) if key in desired.targets else Target.removal(key[1], key[0])
     look = expected_host(look, action, target)
-    if target.proxy:  # what routes need of it comes with it
+    if target.proxy:  # its action also ends any trouble that keeps routes from being written
         look = replace(look, traefik=None, entry_points=None, facts=replace(look.facts, route_trouble=None))
     return replace(seen.with_host(look), begun=seen.begun | {key})
 

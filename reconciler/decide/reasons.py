@@ -1,4 +1,4 @@
-"""Why the wanted and the running instance differ, down to the variable."""
+"""Phrases for plan lines and next steps: what differs, down to the variable, and what to do about it. Pure."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from reconciler.model.target import Target, TargetRoute
 
 
 def difference(before: Identity | None, wanted: Identity, target: Target, app: ObservedApp) -> str:
-    """One phrase for a plan line: `version 0.1.0 → 0.2.0`, `env GREETING changed`, `first start`."""
+    """Return a phrase for a plan line: `version 0.1.0 → 0.2.0`, `env GREETING changed`, `first start`."""
     if before is None:
         return "first start"
     parts = []
     if before.version != wanted.version:
         parts.append(f"version {before.version} → {wanted.version}")
     elif before.release != wanted.release:
-        parts.append(f"version {wanted.version} has other bytes")
+        parts.append(f"version {wanted.version} has a different artifact")
     if before.env != wanted.env:
         parts.append(_env_difference(before, target, app))
     if before.unit != wanted.unit:
@@ -24,16 +24,16 @@ def difference(before: Identity | None, wanted: Identity, target: Target, app: O
 
 
 def route_difference(app: ObservedApp, wanted: TargetRoute, digest: str) -> str:
-    """Why the route file is to be written: somebody changed it on the host, or another route is wanted."""
+    """Return the reason to write the route file: it was changed on the host, or the desired route has changed."""
     found = app.route
     if found is None:
         return "the route file was deleted on the host" if app.route_deleted else "the route is new"
     if not found.intact:
         return "the route file was changed on the host"
     if not found.htpasswd_intact:
-        return "the file of its passwords was changed on the host"
+        return "the route's password file was changed on the host"
     changes = _changes(dict(found.parts), dict(wanted.parts)) if found.parts and found.digest != digest else []
-    return ", ".join(changes) or "the route is written otherwise by this version of reconcile"
+    return ", ".join(changes) or "this version of reconcile writes the route differently"
 
 
 def _changes(old: dict[str, str], new: dict[str, str]) -> list[str]:
@@ -53,18 +53,18 @@ def _env_difference(before: Identity, target: Target, app: ObservedApp) -> str:
 
 
 def cost_of_traefik(case: Case) -> str:
-    """What a start of Traefik itself costs visitors: they reach it at once, no route has to be written first."""
+    """The cost of a start of Traefik for visitors, who reach the new instance at once, before any cutover."""
     if case.app.by_hand:
         return f"; takes over from {case.app.by_hand}: no service for about a second"
     if case.live and case.live is not case.slot and case.live.running_now:
-        return "; both serve until it holds every route: new connections in its first milliseconds may get a 404"
+        return "; both serve until the new one has every route: new connections may get a 404 for a few milliseconds"
     return ""
 
 
 def way_round_foreign(target: Target) -> str:
-    """What to do about files at our places that are somebody else's."""
+    """The next step if reconcile's paths contain files that it did not write."""
     if target.proxy:
-        return "reconcile adopt traefik takes it over, for about a second without service; or delete traefik.version"
+        return "reconcile adopt traefik takes it over, with no service for about a second; or delete traefik.version"
     return "move it away, or choose another app name"
 
 
@@ -72,12 +72,12 @@ _NAMED_IN = {"/etc/passwd": "a user {app}", "/etc/group": "a group {app}"}
 
 
 def named_places(app: str, taken: tuple[str, ...]) -> str:
-    """`/var/lib/shop, a user shop`: what is there of all that an app takes at its first start."""
+    """Return the existing paths and names that the first start would take over: `/var/lib/shop, a user shop`."""
     return ", ".join(_NAMED_IN.get(place, place).format(app=app) for place in taken)
 
 
 def way_round_taken(target: Target) -> str:
-    """What to do about a folder or a user of the app's name that is somebody else's."""
-    way = f"move it away, or choose another app name; or, as root, reconcile adopt {target.app}: then the app gets it"
+    """The next step if a folder or a user of the app's name exists that does not belong to reconcile."""
+    way = f"move it away, or choose another app name; or, as root, reconcile adopt {target.app} gives it to the app"
     folder = f"/var/lib/{target.app}"
-    return f"{way}, and {folder} moves to /var/lib/private, out of every other user's reach"
+    return f"{way} and moves {folder} to /var/lib/private, where no other user can reach it"

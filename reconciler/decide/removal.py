@@ -1,4 +1,4 @@
-"""An app that the desired state names no more: traffic leaves, then its instances, then its files."""
+"""Removal of an app that is no longer in the desired state: its route, then its instances, then its files. Pure."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from reconciler.model.action import (
 from reconciler.model.observed import ObservedHost
 from reconciler.model.target import Target
 
-REASON = "the desired state names it no more"
+REASON = "no longer in the desired state"
 
 
 def next_step(target: Target, seen: ObservedHost) -> Step:
-    """The next action towards nothing of the app being left on the host."""
+    """Return the next action to remove the app from the host, Converged if nothing of it is left, or Blocked."""
     app = seen.app(target.app)
     where = (target.host, target.app)
     if target.app not in seen.apps or app == type(app)():
         return Converged(*where, "", "")
     if target.waits_for:
         kind: Kind = "prune_guard" if target.too_many_removed else "waiting"
-        return Blocked(*where, f"is to be removed, and waits: {target.waits_for}", kind=kind)
+        return Blocked(*where, f"not removed yet: {target.waits_for}", kind=kind)
     if app.route:
         return RemoveRoute(*where, REASON)
     if app.applied:
@@ -37,7 +37,7 @@ def next_step(target: Target, seen: ObservedHost) -> Step:
             return Blocked(
                 *where, reason, "systemctl status 'traefik*' on the host", retryable=bool(seen.traefik), kind="traefik"
             )
-        return ConfirmRoute(*where, "Traefik must have let go of it", "", "")
+        return ConfirmRoute(*where, "Traefik must have dropped the route", "", "")
     for slot in app.slots:
         if slot.running_now and slot.open_connections and not slot.drained:
             return Drain(*where, f"{target.drain_seconds:g} s at most for open requests", slot.name)

@@ -1,8 +1,9 @@
-"""One app on one host: the next action. The order of the functions is the order of a rollout.
+"""The rollout of one app on one host: its next action. The order of the functions is the order of a rollout.
 
-    come up → be accepted (healthy, then named by the route) → be confirmed by Traefik → the others leave → prune
+    start → accept (healthy, then named by the route) → confirm (Traefik has applied it) → stop the others → prune
 
-Each function returns the step it wants, or None when its part is already so. Nothing is remembered between calls.
+Each function returns the step that its part needs, or None if that part is done. Nothing is remembered between calls.
+Pure.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from reconciler.model.target import Target
 
 
 def next_step(target: Target, seen: ObservedHost) -> Step:
-    """The one thing to do now for this app on this host, Converged, or Blocked with the reason."""
+    """Return the next action for this app on this host, Converged, or Blocked with the reason."""
     app = seen.app(target.app)
     if app.foreign:
         return Blocked(
@@ -51,7 +52,7 @@ def next_step(target: Target, seen: ObservedHost) -> Step:
         return Blocked(
             target.host,
             target.app,
-            f"{places} is there already and is not reconcile's, so nothing is given to the app or moved",
+            f"{places}: already there, but not created by reconcile; nothing was changed",
             way_round_taken(target),
             kind="foreign",
         )
@@ -82,7 +83,7 @@ def next_step(target: Target, seen: ObservedHost) -> Step:
 
 
 def _lose_no_visitors(target: Target, app: ObservedApp) -> Step | None:
-    """Whoever has taken the port that the route names gets the visitors, and their cookies: no answer is better."""
+    """Remove the route if another program has taken its port: that program would get the visitors and their cookies."""
     slot = app.slot(app.route.slot) if app.route else None
     if slot is None or not slot.port_lost or not target.route:
         return None
@@ -91,14 +92,14 @@ def _lose_no_visitors(target: Target, app: ObservedApp) -> Step | None:
 
 def _block_without_release(target: Target, seen: ObservedHost) -> Blocked:
     serving = serving_version(target, seen)
-    reason = f"the artifact of version {target.version} is not there, and no host release of that version either"
+    reason = f"there is no artifact of version {target.version}, and no release of it on the host"
     next_step = target.missing_next or "build the artifact, or correct artifact.source"
     why, kind = target.missing or reason, target.missing_kind
     return Blocked(target.host, target.app, why, next_step, serving, retryable=target.comes_later, kind=kind)
 
 
 def _enable_at_boot(case: Case) -> Step | None:
-    """Whatever else is under way: what visitors are routed to is what a reboot brings back."""
+    """Enable the routed slot for boot whatever else is under way: a reboot must bring back what visitors reach."""
     live, route = case.live, case.app.route
     if live is None or not case.target.route or not route or route.slot != live.name:
         return None
@@ -112,7 +113,7 @@ def _keep_quarantine(case: Case) -> Step | None:
     if entry is None or (case.accepted and carries(case.slot, case.target, case.app)):
         return None
     for slot in case.app.slots:
-        if slot.previous:  # the return to the version before was cut off
+        if slot.previous:  # a pass was cut off before it restored the former version
             return RejectRelease(*case.where, entry.reason, slot.name, case.identity, entry.reason)
         if slot.occupied and (case.live is None or slot.name != case.live.name):
             return leave(case, slot, "its release failed here")
@@ -140,10 +141,10 @@ def _quarantine_text(entry: Quarantine) -> str:
 
 
 def _repair_files(case: Case) -> Step | None:
-    """Its files say what it runs, so that a restart or a reboot brings back the same."""
+    """Repair the files of the slot if they differ from what it runs: a restart or a reboot must bring back the same."""
     slot, app = case.slot, case.app
     if slot.on_trial:
-        why = "its files were lost, and a reboot would not bring it back"
+        why = "its files were lost; it would not start after a reboot"
         return RepairFiles(*case.where, why, slot.name, case.identity, drift="env") if case.accepted else None
     if slot.prepared != case.identity or not slot.files_intact:
         return RepairFiles(
@@ -155,7 +156,7 @@ def _repair_files(case: Case) -> Step | None:
 
 
 def _accept_when_healthy(case: Case) -> Step | None:
-    """It is healthy by our own asking, and only then the one that counts."""
+    """Accept the instance (route or enable it) once our own health check has found it healthy for long enough."""
     slot, target = case.slot, case.target
     proven = slot.healthy_for_seconds is not None and slot.healthy_for_seconds >= target.minimum_healthy_seconds
     to_be_proven = target.health_path or slot.failure or slot.state == "activating"
@@ -174,16 +175,16 @@ def _health_text(target: Target) -> str:
 
 
 def _trouble(slot: Slot) -> str | None:
-    """Why an accepted instance does not count as healthy, as far as one look can tell."""
+    """The reason why an accepted instance does not count as healthy, as far as one look shows it, or None."""
     return _crashes(slot) or (f"health path answers {slot.health}" if slot.health else None)
 
 
 def _crashes(slot: Slot) -> str | None:
-    """How often systemd has restarted an instance that is not up again; None for one that listens, or never crashed."""
+    """The restart count of an instance that keeps crashing, as a phrase; None if it listens or was never restarted."""
     if slot.listening or not slot.restarts:
         return None
     at = slot.since.partition(" ")[2]  # without the day of the week
-    return f"it keeps crashing: restart attempt {slot.restarts} was at {at}, and systemd goes on trying"
+    return f"it keeps crashing: restart attempt {slot.restarts} was at {at}, and systemd keeps trying"
 
 
 def _give_up(case: Case, failure: str) -> Step:
@@ -209,13 +210,13 @@ def _accept(case: Case, reason: str, drift: Drift | None = None) -> Step:
         return blocked
     before = case.live.name if case.live and case.live.name != slot.name and case.live.occupied else None
     read_again = case.app.route is not None and not case.app.route.htpasswd_intact
-    # Both grow: never the same number twice, be it in the same second or by the same controller.
+    # Both only grow, so no attempt repeats a number, even in the same second or by the same controller.
     attempt = case.seen.facts.now_epoch_seconds + case.seen.lease.generation if read_again else 0
     return Cutover(*case.where, reason, slot.name, slot.invocation, before, attempt, drift=drift)
 
 
 def _confirm_slot(case: Case) -> Step | None:
-    """Boot and route name the slot, and Traefik has applied it."""
+    """Write the route if it differs from the desired one, then confirm that Traefik has applied it."""
     slot, app, target = case.slot, case.app, case.target
     if not target.route:
         return RemoveRoute(*case.where, "no route is desired") if app.route else None
@@ -230,7 +231,7 @@ def _confirm_slot(case: Case) -> Step | None:
 
 
 def _soak(case: Case) -> Step | None:
-    """The old instance stays warm for a while; if the new one does not stay healthy, the old one takes over again."""
+    """Keep the old instance warm for a while after the cutover; go back to it if the new one does not stay healthy."""
     app, target, slot = case.app, case.target, case.slot
     warm = next((each for each in app.slots if each.name != slot.name and each.running_now and each.enabled), None)
     if not target.soak_seconds or not target.route or not app.route or warm is None:
@@ -253,7 +254,7 @@ def _retire_others(case: Case) -> Step | None:
 
 
 def _prune(case: Case) -> Step | None:
-    """Only what no slot needs and is not among the `keep_releases` that served last; what failed here goes first."""
+    """Prune releases that no slot needs and that are not among the last `keep_releases`; failed ones go first."""
     app = case.app
     needed = {case.identity.release}
     for slot in app.slots:

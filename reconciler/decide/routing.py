@@ -1,4 +1,4 @@
-"""What Traefik must have before it is given a route, and must show afterwards. Pure."""
+"""Checks of Traefik before a route is written, and the confirmation that Traefik has applied it. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from reconciler.model.action import Blocked, ConfirmRoute, Step
 
 
 def check_entry_points(case: Case) -> Blocked | None:
-    """A route on an entry point that Traefik has not would take the app from its visitors."""
+    """Refuse a route to an entry point that Traefik does not have; writing it would take the app offline."""
     route, known = case.target.route, case.seen.entry_points
     missing = [name for name in route.entry_points if name not in known] if route and known is not None else []
     if not missing:
@@ -18,32 +18,32 @@ def check_entry_points(case: Case) -> Blocked | None:
     return case.block(
         "traefik",
         f"Traefik has no entry point {missing[0]}; it has {', '.join(known or ()) or 'none'}",
-        "add it to traefik.tcp_ports in fleet.yaml, or to the static configuration of a Traefik that is not ours; or "
+        "add it to traefik.tcp_ports in fleet.yaml, or to the static configuration if you manage Traefik yourself; or "
         "correct the name (route.tcp.entry_point, or traefik in fleet.yaml)",
     )
 
 
 def check_route_writable(case: Case) -> Blocked | None:
-    """Why a route could not be written now, or not be seen to be applied."""
+    """Return Blocked if a route cannot be written now, or if Traefik could not confirm it, else None."""
     if case.seen.facts.route_trouble:
         return case.block(
             "traefik",
             f"no route can be written: {case.seen.facts.route_trouble}",
-            "let Traefik's file provider read a folder that the login may write to, and name it in paths.traefik; "
-            "or take route: out of the app",
+            "let Traefik's file provider read a folder that the login can write to, and name it in paths.traefik; "
+            "or delete route: from the app",
         )
     return block_on_silent_traefik(case) if case.seen.traefik else None
 
 
 def block_on_silent_traefik(case: Case) -> Blocked:
-    """Without its API nobody can tell what it has applied. Where its unit is up it may only be starting."""
+    """Return Blocked: without its API, Traefik confirms no route. If its unit is active, it may still be starting."""
     reason = f"Traefik does not answer: {case.seen.traefik}"
     kind: Kind = "starting" if case.seen.facts.traefik_up else "traefik"
     return replace(case.block(kind, reason, "systemctl status 'traefik*' on the host"), retryable=True)
 
 
 def confirm(case: Case, slot: str, digest: str) -> Step:
-    """See that Traefik has applied the route of this slot; Blocked when it has not, and will not."""
+    """Confirm that Traefik has applied the route of this slot; Blocked if it has not and will not."""
     app = case.app
     if blocked := check_entry_points(case):
         return blocked

@@ -1,4 +1,4 @@
-"""Which instance serves: the one answer for plans, status, metrics, messages and the history. Pure."""
+"""The instance that serves, decided in one place for plans, status, metrics, messages and the history. Pure."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from reconciler.model.target import Target
 
 
 def serving(target: Target, app: ObservedApp) -> Slot | None:
-    """The slot whose instance visitors reach; None when none does. Of a worker, the accepted instance that runs.
+    """The slot whose instance visitors reach, or None. For a worker, the accepted instance that runs.
 
-    Visitors reach the slot that Traefik holds. After the cutover that is the former one until Traefik has applied the
-    new route, and during the drain it is the new one although both run. While Traefik does not say, the route file
-    counts. An instance on trial beside another one serves nobody.
+    Visitors reach the slot in the route that Traefik has applied. After the cutover that is the former slot until
+    Traefik has applied the new route; during the drain it is the new slot, although both run. If Traefik does not show
+    its route, the route file counts. An instance on trial beside another one serves no visitor.
     """
     held = app.applied.slot if target.route and app.applied else ""
     slot = app.slot(held) if held else live_slot(target, app)
@@ -20,6 +20,6 @@ def serving(target: Target, app: ObservedApp) -> Slot | None:
 
 
 def serving_version(target: Target, seen: ObservedHost | Unreachable) -> str | None:
-    """The version that serves; None when none does, or when that could not be seen."""
+    """The version that serves; None if none does, or if the host is unreachable."""
     slot = serving(target, seen.app(target.app)) if isinstance(seen, ObservedHost) else None
     return slot.running.version if slot and slot.running else None

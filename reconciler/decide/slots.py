@@ -1,4 +1,4 @@
-"""Which slot serves, and which one the next instance gets."""
+"""The slot that serves, the slot that the next instance gets, and the memory for a second copy. Pure."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ MEMORY_HEADROOM = 1.2  # a second copy may need a little more than the first has
 
 
 def live_slot(target: Target, app: ObservedApp) -> Slot | None:
-    """The slot that serves: the one the route names, else what Traefik still holds, else the enabled one.
+    """The slot that serves: the one in the route file, else the one in Traefik's own route, else the enabled one.
 
-    Between two enabled slots (a cut just before the old one was disabled) the one that runs the wanted release
-    counts, since a slot is enabled only after it was proven.
+    Two slots are enabled if a pass was cut off just before it disabled the old one. Then the slot with the desired
+    release counts, since a slot is enabled only after it was healthy.
     """
     if app.route and app.route.slot:
         return app.slot(app.route.slot)
@@ -24,15 +24,16 @@ def live_slot(target: Target, app: ObservedApp) -> Slot | None:
 
 
 def carries(slot: Slot, target: Target, app: ObservedApp) -> bool:
-    """The slot runs what is wanted, or, when it runs nothing, would."""
+    """True if the slot runs the desired release, or, if it runs nothing, is prepared to."""
     identity = target_identity(target, app)
     return identity is not None and (slot.running if slot.running_now else slot.prepared) == identity
 
 
 def choose_slot(target: Target, app: ObservedApp, live: Slot | None, crowded: str | None = None) -> Slot:
-    """Where the wanted release runs or shall run: where it is already, else a slot that does not serve.
+    """Return the slot for the desired release: the one that has it already, else one that does not serve.
 
-    With one slot, or `crowded`, it takes the place of what serves. One whose port was lost to somebody else gives way.
+    With one slot, or if `crowded`, the release replaces the serving instance in its slot. A serving slot whose port was
+    lost to another program is given up.
     """
     idle = [app.slot(name) for name in target.slots if live is None or name != live.name]
     lost = live is not None and live.port_lost and any(not slot.stranger for slot in idle)
@@ -47,14 +48,14 @@ def choose_slot(target: Target, app: ObservedApp, live: Slot | None, crowded: st
 
 
 def memory_of_second_copy_kib(live: Slot | None) -> int:
-    """How much another copy beside the one that serves may need; 0 where none runs."""
+    """The memory that a second copy beside the serving instance may need, in KiB; 0 if none runs."""
     return int(live.memory_kib * MEMORY_HEADROOM) if live and live.running_now else 0
 
 
 def shortage(target: Target, seen: ObservedHost, live: Slot | None, available_kib: int | None = None) -> str | None:
-    """Why the host has no room for a second copy beside the one that serves; None if it has, or needs none.
+    """The reason why the host has no memory for a second copy beside the serving instance, or None.
 
-    By default the available memory is what the look showed.
+    `available_kib` defaults to the available memory that the look showed.
     """
     app = seen.app(target.app)
     if live is None or not live.running_now or carries(live, target, app):
@@ -69,7 +70,7 @@ def shortage(target: Target, seen: ObservedHost, live: Slot | None, available_ki
 
 
 def target_identity(target: Target, app: ObservedApp) -> Identity | None:
-    """What shall run, or None when no release of the wanted version can be named."""
+    """The identity that should run; None if neither the artifact nor the host has a release of the desired version."""
     release = target.release or _release_on_host(target.version, app)
     return target.identity(release) if release else None
 

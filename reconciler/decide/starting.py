@@ -1,4 +1,4 @@
-"""The wanted release comes up in its slot: installed, migrated once, started beside what serves or in its place."""
+"""The start of the desired release: install, migrate once, start beside the serving instance or in its place. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reconciler.model.observed import Slot
 
 
 def keep_off(case: Case) -> Step | None:
-    """Somebody else has the port. What an instance does without it is no failure of its version; a candidate goes."""
+    """Do not start on a port that another program holds, and stop a candidate there: its version has not failed."""
     slot = case.slot
     if not slot.stranger or case.app.by_hand:
         return None
@@ -23,16 +23,16 @@ def keep_off(case: Case) -> Step | None:
         return leave(case, slot, reason)
     remedy = "stop that program or give the app other ports"
     if case.target.proxy:
-        remedy = "stop it, be it another Traefik, or choose another api_port in fleet.yaml"
+        remedy = "stop that program (it may be another Traefik), or choose another api_port in fleet.yaml"
     return replace(case.block("port_taken", reason, remedy), retryable=True)
 
 
 def start(case: Case) -> Step | None:
-    """The wanted release runs in its slot."""
+    """Return the next step until the desired release runs in its slot, or None."""
     slot, target = case.slot, case.target
     if slot.running_now and slot.running == case.identity:
         return _install(case)
-    if slot.failure:  # it was just started, in vain: once more would end the same
+    if slot.failure:  # it was just started and failed; another start would fail the same way
         return None
     if blocked := _refuse_start(case):
         return blocked
@@ -44,7 +44,7 @@ def start(case: Case) -> Step | None:
     if target.migrates and case.identity.release not in case.app.migrated:
         return Migrate(*case.where, "once per release, before it starts", case.identity)
     if _replaces_what_runs(case):
-        why = "only one slot" if target.one_slot else case.crowded or "as it was begun"
+        why = "only one slot" if target.one_slot else case.crowded or "as this rollout began"
         reason += f"; stop-first, {why}: no service until it is healthy"
     if target.proxy:
         reason += cost_of_traefik(case)
@@ -56,7 +56,7 @@ def start(case: Case) -> Step | None:
 
 
 def _find_leftover(case: Case) -> Slot | None:
-    """An instance of another rollout, where the wanted one is to start or where it takes the room of it."""
+    """A slot whose instance of another rollout must stop first, since the slot or the memory is needed; or None."""
     idle = [slot for slot in case.app.slots if slot is not case.live and slot.running_now]
     others = [slot for slot in idle if not carries(slot, case.target, case.app)]
     return next((slot for slot in others if slot is case.slot or case.crowded), None)
@@ -81,7 +81,7 @@ def _refuse_start(case: Case) -> Blocked | None:
         return blocked
     if not carries(slot, case.target, case.app) and (blocked := check_entry_points(case)):
         return blocked
-    if case.crowded and live is not slot:  # other ports are desired: it cannot take the place of what serves
+    if case.crowded and live is not slot:  # the ports have changed: it cannot take the serving instance's slot
         return case.block("memory", case.crowded, "free memory, or keep one of the former ports")
     return None
 

@@ -1,4 +1,4 @@
-"""What is ours on a host and no longer named: it goes when nothing needs it any more. Pure."""
+"""Removals: apps of this desired state's owner on a host that the desired state no longer names. Pure."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from reconciler.model.target import Target
 
 
 def surplus(desired: DesiredFleet, seen: SeenFleet, steps: dict[Key, FleetStep]) -> dict[Key, Target]:
-    """The removals, once every host was looked at. `steps` says whether what takes an app's place is converged."""
+    """Return the removals; none until every host was looked at. A moved app waits for its successors in `steps`."""
     if not desired.prunes or any(host not in seen.hosts for host in desired.hosts):
         return {}
     looks = {host: look for host in desired.hosts if (look := seen.host(host))}
     owned = {(app, host) for host, look in looks.items() for app in look.apps if _is_ours(look, app, desired.owner)}
     named = desired.targets.keys() | desired.refused.keys()
-    # Routes need the Traefik of their host, whoever looks after it from now on.
+    # Routes need the Traefik of their host, even if another controller manages it from now on.
     routing = {(TRAEFIK, host) for host, look in looks.items() if look.app(TRAEFIK).watched}
-    begun = {key for key in seen.begun if key[1] in looks}  # whose last trace may be gone by now
+    begun = {key for key in seen.begun if key[1] in looks}  # the look may no longer show any trace of these
     gone = sorted((owned - routing | begun) - named)
     wanted_apps = {app for app, _ in named}
     moved = {app.moved_from for app in desired.apps.values()}
@@ -34,7 +34,7 @@ def surplus(desired: DesiredFleet, seen: SeenFleet, steps: dict[Key, FleetStep])
 
 
 def unseen_hosts(desired: DesiredFleet, seen: SeenFleet) -> dict[Key, FleetStep]:
-    """Hosts without a target that could not be seen: what was removed or moved away may still run there."""
+    """Return Blocked for each unreachable host without a target: a removed or moved app may still run there."""
     if not desired.prunes:
         return {}
     used = {host for _, host in [*desired.targets, *desired.refused]}
@@ -55,6 +55,6 @@ def _is_ours(look: ObservedHost, app: str, owner: str) -> bool:
 
 
 def _successors(app: str, desired: DesiredFleet) -> list[Key]:
-    """The app elsewhere, and what takes its place under another name."""
+    """The keys of the app on other hosts, and of the apps that replace it under another name."""
     names = {app, *(each.app for each in desired.apps.values() if each.moved_from == app)}
     return [key for key in [*desired.targets, *desired.refused] if key[0] in names]

@@ -166,7 +166,7 @@ def test_an_edited_route_file_is_distinguished_from_a_changed_desired_route() ->
         return first.reason
 
     assert reason(intact=False) == "the route file was changed on the host"
-    assert reason(digest="x") == "the route is written otherwise by this version of reconcile"
-    assert reason(digest="x", parts=()) == "the route is written otherwise by this version of reconcile"
+    assert reason(digest="x") == "this version of reconcile writes the route differently"
+    assert reason(digest="x", parts=()) == "this version of reconcile writes the route differently"
     assert reason(deleted=True) == "the route file was deleted on the host"
     assert reason() == "the route is new"

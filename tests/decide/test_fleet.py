@@ -245,7 +245,7 @@ def test_the_old_name_of_a_renamed_app_is_removed_only_when_the_new_one_serves()
     (files,) = targets(new)
 
     assert removed(new, seen=owned("new", "old"), failed=("new",)) == {
-        "old": "is to be removed, and waits: new is not converged on a"
+        "old": "not removed yet: new is not converged on a"
     }
     assert removed(new, seen=owned("old").with_app("new", serving(files.target))) == {"old": ""}
 

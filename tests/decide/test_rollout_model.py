@@ -307,7 +307,7 @@ def test_a_foreign_folder_of_the_app_stops_it_before_its_first_action() -> None:
     assert isinstance(end, Blocked)
     assert (end.kind, end.reason) == (
         "foreign",
-        "/var/lib/hello, a user hello is there already and is not reconcile's, so nothing is given to the app or moved",
+        "/var/lib/hello, a user hello: already there, but not created by reconcile; nothing was changed",
     )
     assert "reconcile adopt hello" in (end.next_step or "")
 
@@ -413,7 +413,7 @@ def test_an_accepted_instance_that_keeps_crashing_is_never_converged(changes: di
     run_pass(world, target)
     crashing = {"state": "activating", "restarts": 7, "since": "Mon 2026-11-23 03:58:22 UTC"}
     live(world, **crashing, listening=False, healthy=None)
-    said = "it keeps crashing: restart attempt 7 was at 2026-11-23 03:58:22 UTC, and systemd goes on trying"
+    said = "it keeps crashing: restart attempt 7 was at 2026-11-23 03:58:22 UTC, and systemd keeps trying"
 
     step = next_action(target, world.look())
     given_up = world.app.with_slot(replace(world.app.slot("4000"), failure="it exited 2 times"))

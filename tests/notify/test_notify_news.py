@@ -147,10 +147,10 @@ def test_a_clock_set_back_neither_suppresses_nor_floods_messages() -> None:
 
 
 def test_a_removed_app_sends_a_message_and_is_forgotten() -> None:
-    removed = State("", changed="remove: the desired state names it no more")
+    removed = State("", changed="remove: no longer in the desired state")
     history = History().passes(GOOD, removed)
 
-    assert history.words == ["converged: is removed, as wanted (remove: the desired state names it no more)"]
+    assert history.words == ["converged: is removed, as wanted (remove: no longer in the desired state)"]
     assert history.before == {}
 
 

@@ -142,7 +142,7 @@ def test_an_unreadable_state_file_affects_only_its_app(evil: Project, file: str,
 
     assert result.code == 1
     assert {event["app"] for event in result.events if "app" in event} == {"other1"}
-    assert f"{evil.app}: it is left as it is, since" in result.told
+    assert f"{evil.app}: it is left unchanged: " in result.told
     assert f"next: {remedy}" in result.told
     assert "mistake" not in result.told + looked_at(status)[evil.app]
     assert looked_at(status)["other1"] == "as wanted"

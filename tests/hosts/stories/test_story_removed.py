@@ -75,7 +75,7 @@ def test_removing_most_of_the_apps_needs_allow_prune(keeper: Project) -> None:
 
     result = keeper.once()
     assert (result.code, result.verbs) == (1, [])
-    assert "2 of 3 apps at once (other1, other2) is more than a third; --allow-prune lets it happen" in result.told
+    assert "removing 2 of 3 apps at once (other1, other2) is more than a third; --allow-prune allows it" in result.told
     assert keeper.once("--allow-prune").code == 0
     assert whats_left(keeper, "other1") + whats_left(keeper, "other2") == ""
 

@@ -87,8 +87,8 @@ def test_settings_that_need_root_are_refused_before_any_change(rootless: Project
     )
     assert second.told == NOTE + (
         f"host web: {rootless.app}: no route can be written: {LOGIN} may not write to /etc/traefik/dynamic\n"
-        "  next: let Traefik's file provider read a folder that the login may write to, and name it in paths.traefik; "
-        "or take route: out of the app\n"
+        "  next: let Traefik's file provider read a folder that the login can write to, and name it in paths.traefik; "
+        "or delete route: from the app\n"
     )
     touched = [line for line in changed_lines(before, everything(machine)) if "/run/user/" not in line]
     assert touched == []

@@ -15,7 +15,7 @@ from tests.hosts.stories.project import Project, nothing_touched
 pytestmark = pytest.mark.hosts
 
 DATA = "orders of ten years\n"
-ADOPT = "then the app gets it, and /var/lib/{app} moves to /var/lib/private, out of every other user's reach"
+ADOPT = "adopt {app} gives it to the app and moves /var/lib/{app} to /var/lib/private, where no other user can reach it"
 
 # A service that somebody set up by hand years ago: it keeps its data in a folder of the app's name.
 BY_HAND = """\
@@ -66,8 +66,8 @@ def run(project: Project, script: str) -> str:
 
 def refused(project: Project, place: str) -> str:
     return (
-        f"host {project.keys['hosts'][0]}: {project.app}: {place} is there already and is not reconcile's, "
-        "so nothing is given to the app or moved\n"
+        f"host {project.keys['hosts'][0]}: {project.app}: {place}: already there, but not created by reconcile; "
+        "nothing was changed\n"
     )
 
 
@@ -85,7 +85,7 @@ def test_the_data_of_a_service_set_up_by_hand_stays_where_it_is(new_project: New
     assert (plan.code, result.code, result.verbs) == (1, 1, []), f"{plan}{result}"
     assert result.told.startswith(refused(project, f"/var/lib/{project.app}"))
     assert ADOPT.format(app=project.app) in result.told
-    assert project.status()["because"].startswith(f"/var/lib/{project.app} is there already")
+    assert project.status()["because"].startswith(f"/var/lib/{project.app}: already there")
     assert (run(project, WHAT_LIES), run(project, AS_THE_SERVICE)) == (before, DATA)
 
     adopted = project.run("adopt", project.app)
