@@ -1,1 +1,1 @@
-"""The loop: converge, watch, preview, rollback, and what is reported of it."""
+"""The loop: one pass (`converge`), the daemon (`watch`), the preview, fleet rollbacks, and their reports."""

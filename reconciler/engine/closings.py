@@ -1,4 +1,4 @@
-"""The end of the work on a host: its history is written, and its lease is given back when nothing is left to do."""
+"""The end of the work on a host: write its history, and release its lease once nothing is left to do."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from reconciler.model.outcome import Outcome
 from reconciler.model.target import Controller
 from reconciler.targets.open_fleet import OpenFleet
 
-# Retried hourly, possibly for days: they would push everything else out of the 20-entry history.
+# Not in the history: retried hourly, possibly for days, they would push everything else out of its 20 entries.
 CERTIFICATES_ONLY = (RetryCertificates, WaitCertified)
 
 
 @dataclass
 class Closings:
-    """One at a time on each host; sets `changed` at the end of each."""
+    """At most one closing per host at a time. Each sets `changed` when it ends."""
 
     changed: asyncio.Event
     touched: set[str] = field(default_factory=set)  # hosts that were changed and still have our lease
@@ -27,13 +27,13 @@ class Closings:
 
     @property
     def due(self) -> list[str]:
-        """Hosts that may be closed."""
+        """The changed hosts on which no closing is running, sorted."""
         return sorted(self.touched - self.running.keys())
 
     def begin(
         self, host: str, opened: OpenFleet, who: Controller, outcomes: list[Outcome], *, keep_lease: bool
     ) -> None:
-        """Write the history of these outcomes. A lease that is kept is given back by a later closing."""
+        """Start to write the history of these outcomes. With `keep_lease`, a later closing releases the lease."""
         if not keep_lease:
             self.touched.discard(host)
             self.freeing.add(host)
@@ -47,7 +47,7 @@ class Closings:
         told = [each for each in outcomes if not all(isinstance(action, CERTIFICATES_ONLY) for action in each.actions)]
         try:
             await write_history(opened.hosts[host], opened.sites[host], who, told, keep_lease=keep_lease)
-        except Exception as raised:  # what was done is done: only its history is missing
+        except Exception as raised:  # the host is changed already; only the history entry is missing
             log("history.not_written", host=host, reason=str(Unexpected(raised)))
         finally:
             del self.running[host]

@@ -1,4 +1,4 @@
-"""One pass: bring the fleet to what is desired, and come back when nothing is left to do now."""
+"""One pass: bring the fleet to the desired state, and return when nothing is left to do for now."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ async def converge(
     wait_lock_seconds: float = 0.0,
     allow_prune: bool = False,
 ) -> list[Outcome]:
-    """How it ended for every app on every host, removals last.
+    """Run one pass and return the outcome of every app on every host, removals last.
 
-    For as long as `wait_lock_seconds` another controller is waited for.
+    Waits up to `wait_lock_seconds` for another controller that has the lease of a host.
     """
     outcomes: list[Outcome] = []
 

@@ -1,7 +1,7 @@
-"""The engine: it knows the fleet as it is now, asks `next_steps`, begins what may be begun, and asks again.
+"""The engine: a loop that calls `next_steps` on what it knows of the fleet, begins the actions, and waits for news.
 
-There is one in a process, so there is one opinion of the fleet. `reconcile --once` runs it until nothing is left to do,
-a watch for as long as it lives. No progress is kept in it: killed at any moment, another one goes on from what it sees.
+Each process has one engine. `reconcile --once` runs it until nothing is left to do, the daemon until it is stopped. The
+engine stores no progress: if it is killed at any moment, the next one continues from what it observes.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from reconciler.model.target import Controller, Target
 from reconciler.targets.open_fleet import OpenFleet
 from reconciler.targets.resolve import TargetFiles, removal
 
-CALLED_OFF = "called off: there is something newer to do"
-STARTS_WITHIN_SECONDS = 15  # a Traefik that is up: more than it takes after a boot; long enough to see that it is stuck
-MOST_ACTIONS = 60  # far above any rollout: more means going round in circles
+CALLED_OFF = "interrupted; the next pass continues from here"
+STARTS_WITHIN_SECONDS = 15  # for a Traefik whose unit is active: longer than it needs after a boot
+MOST_ACTIONS = 60  # far above any rollout: more means that the decisions go in circles
 
 Report = Callable[[OpenFleet, list[Outcome], float], None]
 
 
 @dataclass
 class Engine:
-    """What is wanted, what is known, and what is under way."""
+    """The desired state, what is known of the fleet, and the actions under way."""
 
     opened: OpenFleet
     who: Controller
@@ -67,7 +67,7 @@ class Engine:
         self.rollbacks = Rollbacks(self._look_at, lambda: {host for _, host in self.jobs})
 
     async def run(self, *, until_rest: bool = False) -> None:
-        """Work for ever, or `until_rest`: until no turn is left."""
+        """Work forever, or, with `until_rest`, until no turn, action or closing is left."""
         while True:
             self.changed.clear()
             self._decide()
@@ -78,10 +78,10 @@ class Engine:
                 return
             await self.changed.wait()
 
-    # What the engine is told.
+    # Commands to the engine.
 
     def want(self, opened: OpenFleet, who: Controller) -> None:
-        """A desired state to bring about from now on. What it wants as before goes on undisturbed."""
+        """Take a newer desired state. Call off the actions that it no longer wants; all others go on undisturbed."""
         before, self.opened, self.who, self.held = self.opened, opened, who, False
         self.rollbacks.want(opened)
         for key, job in self.jobs.items():
@@ -94,7 +94,7 @@ class Engine:
         self.changed.set()
 
     def begin_turn(self) -> None:
-        """Look at every host afresh, and do what there is to do."""
+        """Look at every host afresh, and do what is left to do. Its end is reported."""
         resting = {key: end for key, end in self.resting.items() if not self.rollbacks.of(key)}
         ends = {key: partial(self._outcome, key, end) for key, end in resting.items()}
         self.turns.begin(self.opened.hosts, self.steps.keys() | self.jobs.keys(), ends)
@@ -102,7 +102,7 @@ class Engine:
         self._look_at(self.opened.hosts)
 
     def hold(self) -> None:
-        """End what can be ended, let changes that are under way finish, and begin nothing new until `want`."""
+        """Cancel the actions that only wait or upload, let changes finish, and begin nothing new until `want`."""
         self.held = True
         self.looks.hold()
         self.rollbacks.hold()
@@ -110,13 +110,13 @@ class Engine:
             job.call_off()
         self.changed.set()
 
-    # What it decides.
+    # Decisions.
 
     def _decide(self) -> None:
-        """Set `steps`, and `resting`: how those ended for which nothing is left to do now."""
+        """Set `steps`, and `resting`: the ends of the apps for which nothing is left to do now."""
         self.steps = next_steps(self._desired(), self._seen())
         if settled := [host for host in self.traefik_touched if not self._acts((TRAEFIK, host))]:
-            for host in settled:  # what was seen of it, and of the routes it serves, is old now
+            for host in settled:  # the look is older than the change of Traefik, and so are its routes
                 self.traefik_touched.discard(host)
                 self.looks.begin(host)
             self.steps = next_steps(self._desired(), self._seen())
@@ -142,11 +142,11 @@ class Engine:
         )
 
     def _acts(self, key: Key) -> bool:
-        """Something is done there, or about to be."""
+        """True if an action of this key is under way or about to begin."""
         return key in self.jobs or not isinstance(self.steps.get(key), Converged | Blocked | Wait | None)
 
     def _end(self, key: Key) -> Converged | Blocked | None:
-        """How it stands there if nothing is left to do now; None while something is."""
+        """How the app has ended if nothing is left to do now; else None."""
         step = self.steps[key]
         if isinstance(step, Converged):
             return step
@@ -154,18 +154,18 @@ class Engine:
             return None if self._passes_soon(key, step) else step
         if self.held:
             return Blocked(key[1], key[0], CALLED_OFF, serving=self._serving(key), kind="waiting")
-        if isinstance(step, Wait) and not self._moves:  # what it waits for will not end
+        if isinstance(step, Wait) and not self._moves:  # nothing is under way, so the wait would never end
             return Blocked(key[1], key[0], step.reason, serving=self._serving(key), kind="waiting")
         return None
 
     @property
     def _moves(self) -> bool:
-        """Something is under way that may change what is known."""
+        """True if anything is under way that may change what is known."""
         work = self.jobs or self.looks.running or self.looks.timers or self.closings.running
         return bool(work) or any(map(self._acts, self.steps)) or self.rollbacks.are_preparing()
 
     def _passes_soon(self, key: Key, end: Blocked) -> bool:
-        """Another controller is at work, or Traefik is starting: look again after a moment, for a while."""
+        """True if the block may end soon (another controller, Traefik is starting): look again, for a limited time."""
         turn, now = self.turns.of.get(key), now_seconds()
         if self.held or turn is None or end.kind not in ("locked", "starting"):
             return False
@@ -178,11 +178,11 @@ class Engine:
             until = episode.blocked_at_seconds + STARTS_WITHIN_SECONDS
         if now >= until:
             return False
-        self.progress.reporter(key[1], key[0])(f"waits: {end.reason}")
+        self.progress.reporter(key[1], key[0])(f"waiting: {end.reason}")
         self.looks.begin_later(key[1])
         return True
 
-    # What it does.
+    # Actions.
 
     def _begin(self) -> None:
         for key, step in self.steps.items():
@@ -192,7 +192,7 @@ class Engine:
                 self.turns.reopen(key)
                 self._start(key, step)
             else:
-                again = f"the same actions come up again and again, the last one: {step.verb} {step.subject}"
+                again = f"the same actions repeat without end; the last one: {step.verb} {step.subject}"
                 next_step = "please report this with the output of --verbose"
                 self.known.failed[key] = Blocked(key[1], key[0], again, next_step, self._serving(key), kind="circling")
                 self.changed.set()
@@ -210,7 +210,7 @@ class Engine:
         job.task.add_done_callback(lambda task: self._end_job(key, job))
 
     def _end_job(self, key: Key, job: Job) -> None:
-        """Take in what came of it. Called off, or where more changed than its reply tells, only a look knows."""
+        """Record the result of an action. If it was cancelled, only a new look can tell what it changed."""
         app, host = key
         del self.jobs[key]
         self.changed.set()
@@ -233,7 +233,7 @@ class Engine:
         episode = self._episode(key)
         episode.actions.append(job.action)
         episode.ended_seconds = now_seconds()
-        # A rejected release's slot is cleared; what its log said is still worth telling at the end.
+        # The slot of a rejected release is cleared, but the end of its log belongs in the report.
         episode.log_tail = next((slot.log_tail for slot in after.app(app).slots if slot.log_tail), episode.log_tail)
         if job.files.target.proxy:
             self.traefik_touched.add(host)
@@ -241,10 +241,10 @@ class Engine:
             self.known.forget_evidence(key)
             self.looks.begin(host)
 
-    # How it ends.
+    # Ends.
 
     def _close_hosts(self) -> None:
-        """History for what is at rest; and once nothing is done on a host any more, its lease is given back."""
+        """Write the history of the apps at rest, and release the lease of a host once no work is left on it."""
         for host in self.closings.due:
             keys = [key for key in self.steps if key[1] == host]
             quiet = not any(map(self._acts, keys)) or (self.held and not any(key in self.jobs for key in keys))
@@ -272,7 +272,7 @@ class Engine:
             self.report(self.opened, outcomes, now_seconds() - turn.began_seconds)
 
     def _roll_back(self, turn: Turn, keys: list[Key]) -> bool:
-        """Begin what the policy asks for after these ends. True while it is being prepared."""
+        """Begin the rollbacks that the policy asks for after these ends. True while one is being prepared."""
         if self.held:
             return False
         for failure in failures(self.opened.desired.apps, [self.resting[key] for key in keys]):
@@ -292,16 +292,16 @@ class Engine:
         rollback = self.rollbacks.of(key)
         return rollback.outcome(key, outcome) if rollback else outcome
 
-    # Small questions.
+    # Queries.
 
     def _files_of(self, key: Key) -> TargetFiles | None:
-        """What is wanted under this key; None for a removal, and for what cannot be worked out."""
+        """The desired files of this key; None for a removal, and for a target that cannot be worked out."""
         rollback = self.rollbacks.of(key)
         return (rollback and rollback.files.get(key)) or self.opened.wanted.get(key)
 
     def _is_unwanted(self, key: Key, job: Job) -> bool:
         now = self._files_of(key)
-        if now is None:  # a removal goes on unless the app is wanted again
+        if now is None:  # a removal goes on unless the app is desired again
             return job.files.app is not None or key in self.opened.wanted
         return not job.files.wants_the_same(now)
 
@@ -312,6 +312,6 @@ class Engine:
         return self.turns.episodes.setdefault(key, Episode(self._serving(key)))
 
     def _serving(self, key: Key) -> str | None:
-        """The version that serves; None if none does, or if that is not known."""
+        """The version that serves; None if none does, or if that is unknown."""
         files, seen = self._files_of(key), self.known.hosts.get(key[1])
         return serving_version(files.target if files else Target.removal(key[1], key[0]), seen) if seen else None

@@ -1,4 +1,4 @@
-"""The opened fleet as the pure core takes it: what is desired, and what a look at a host shows."""
+"""The input of the pure core: the desired fleet, and a look at a host."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from reconciler.targets.traefik_app import all_apps
 def desired_fleet(
     opened: OpenFleet, instead: Mapping[Key, TargetFiles] | None = None, *, allow_prune: bool = False
 ) -> DesiredFleet:
-    """What `next_steps` decides on. `instead` has the targets that are wanted in place of those, for a rollback."""
+    """Return the desired fleet for `next_steps`. Targets in `instead` (of a rollback) replace those of the same key."""
     files = {each.key: each for each in opened.targets} | dict(instead or {})
     return DesiredFleet(
         targets={key: each.target for key, each in files.items()},
@@ -32,8 +32,8 @@ def desired_fleet(
 
 
 async def look_at(opened: OpenFleet, host: str, who: Controller) -> ObservedHost | Unreachable:
-    """Everything on this host, of the targets and of what else is ours. Never raises: no mistake about one host may
-    keep the others waiting.
+    """Observe this host: its targets, and all else that reconcile manages there. Never raises: an unexpected error
+    becomes Unreachable, so that it does not hold up other hosts.
     """
     on_host = [files for files in opened.targets if files.target.host == host]
     try:

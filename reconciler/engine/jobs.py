@@ -1,4 +1,4 @@
-"""One action under way, and what has to be asked before it may begin."""
+"""One action under way, and the question to git that must be answered before it begins."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from reconciler.model.target import Controller
 from reconciler.targets.open_fleet import OpenFleet
 from reconciler.targets.resolve import TargetFiles
 
-# Ended at once when they are no longer wanted; a change of the host is let finish instead.
+# Cancelled at once when no longer wanted. All others change the host, and are left to finish.
 INTERRUPTIBLE = (WaitHealthy, Soak, Drain, ConfirmRoute, InstallRelease, WaitCertified)
 
 
 class Behind(Exception):
-    """git was asked before the first change: why the desired state is older than the host's, None if it is not."""
+    """git's answer before the first change: `why` our commit is older than the one on the host; None if it is not."""
 
     def __init__(self, commit: str | None, why: str | None) -> None:
         super().__init__(why)
@@ -46,22 +46,22 @@ class Job:
     who: Controller
     asks_git: bool
     task: asyncio.Task[ObservedHost] = field(init=False)
-    unwanted: bool = False  # something else is wanted by now
+    unwanted: bool = False  # it was called off
     sent: bool = False  # the host may have been changed
 
     def call_off(self) -> None:
-        """It is no longer wanted: end it if it can be ended."""
+        """Mark the action as no longer wanted, and cancel it if it is interruptible."""
         self.unwanted = True
         if isinstance(self.action, INTERRUPTIBLE):
             self.task.cancel()
 
 
 async def perform(job: Job, opened: OpenFleet, progress: Progress) -> ObservedHost:
-    """The observation afterwards. Raises Behind before anything is done, and ReconcileError."""
+    """Carry out the action; return the observation afterwards. Raises ReconcileError, or Behind before any change."""
     app = job.seen.app(job.action.app)
     if job.asks_git and opened.behind:
         raise Behind(app.commit, await opened.behind(app.commit or ""))
-    from reconciler.apply.applier import Applier  # with all it needs: a pass with nothing to do goes without
+    from reconciler.apply.applier import Applier  # here, so that a pass with nothing to do need not load it
 
     applier = Applier(job.host, job.files, job.who, progress.reporter(job.action.host, job.action.app))
     with progress.action(job.action):
@@ -80,7 +80,7 @@ async def perform(job: Job, opened: OpenFleet, progress: Progress) -> ObservedHo
 
 
 def blocked_by(error: BaseException, job: Job, serving: str | None) -> Blocked:
-    """How an action that failed leaves its app until the next look."""
+    """Return the Blocked that a failed action leaves until the next look."""
     known = error if isinstance(error, ReconcileError) else Unexpected(error)
     reason = job.files.mask(str(known))
     where = job.action.host, job.action.app

@@ -1,4 +1,4 @@
-"""What the engine knows of the fleet: of each app on each host the newest of a look and of the replies since."""
+"""What the engine knows of the fleet: for each app on each host, the last look or a newer reply of an action."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Known:
     behind: dict[Key, tuple[str | None, str | None, str | None]] = field(default_factory=dict)  # host's, ours, answer
 
     def take_look(self, look: ObservedHost | Unreachable, newer: Collection[str]) -> None:
-        """A look at a host has ended. Of the apps in `newer` more is known already: they acted since it began."""
+        """Take in a look, except for the apps in `newer`: they have acted since it began, so their replies count."""
         before = self.hosts.get(look.host)
         if isinstance(look, ObservedHost) and isinstance(before, ObservedHost):
             kept = {app: before.apps[app] for app in newer if app in before.apps}
@@ -30,7 +30,7 @@ class Known:
         self.hosts[look.host] = look
 
     def take_reply(self, app: str, begun: ObservedHost, after: ObservedHost) -> bool:
-        """An action of the app has ended: it began at `begun`. False where only a look can tell how things are now."""
+        """Take in `after`, the reply of an action decided on `begun`. False if the host must be looked at instead."""
         now = self.hosts.get(begun.host)
         if not isinstance(now, ObservedHost):
             return False
@@ -43,19 +43,19 @@ class Known:
         return True
 
     def forget_evidence(self, key: Key) -> None:
-        """What was watched for another target proves nothing for this one."""
+        """Drop the evidence that was watched for another target: it proves nothing for this one."""
         app, host = key
         seen = self.hosts.get(host)
         if isinstance(seen, ObservedHost) and app in seen.apps:
             self.hosts[host] = seen.with_app(app, forget_evidence(seen.apps[app]))
 
     def commit_of(self, key: Key) -> str | None:
-        """The commit by which the app was changed last on the host; None if that is not known."""
+        """The commit of the last change of the app on the host; None if unknown."""
         seen = self.hosts.get(key[1])
         return seen.app(key[0]).commit if isinstance(seen, ObservedHost) else None
 
     def must_ask_git(self, key: Key, who: Controller) -> bool:
-        """True if the same desired state changed the app by another commit that git was not asked about yet."""
+        """True if another commit of the same desired state changed the app, and git was not asked about it yet."""
         seen = self.hosts.get(key[1])
         if who.revision is None or not isinstance(seen, ObservedHost):
             return False
@@ -65,18 +65,18 @@ class Known:
         return self.behind.get(key, _NOT_ASKED)[:2] != (app.commit, who.revision)
 
     def forget_hosts(self, names: Collection[str]) -> None:
-        """They are reached otherwise now: what was seen may have been another machine."""
+        """Forget hosts whose connection settings have changed: the looks may have been at another machine."""
         self.hosts = {name: seen for name, seen in self.hosts.items() if name not in names}
         self.failed = {key: each for key, each in self.failed.items() if key[1] not in names}
 
     def why_behind(self, key: Key, revision: str | None) -> str | None:
-        """Why our revision is older than what the host has now; None if it is not, or if git was not asked."""
+        """The reason why our revision is older than the host's; None if it is not, or if git was not asked."""
         commit, ours, answer = self.behind.get(key, _NOT_ASKED)
         return answer if (commit, ours) == (self.commit_of(key), revision) else None
 
 
 _NOT_ASKED = (None, None, None)
-_SHARED = ("facts", "traefik", "entry_points", "certificates", "certificates_at")  # of the host, whatever the app
+_SHARED = ("facts", "traefik", "entry_points", "certificates", "certificates_at")  # of the host, shared by all apps
 
 
 def _newer_lease(one: Lease, other: Lease) -> Lease:

@@ -1,4 +1,4 @@
-"""Looks at hosts: one at a time each, with what becomes known while they last."""
+"""Looks at hosts: at most one at a time per host, and the actions that end while it runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LOOK_AGAIN_SECONDS = 1.0
 
 @dataclass
 class Looks:
-    """Puts what looks show into `known`, and sets `changed`. `acting(host)` names the apps with an action under way."""
+    """Looks store their result in `known` and set `changed`. `acting(host)` names the apps with an action under way."""
 
     opened: OpenFleet
     who: Controller
@@ -26,23 +26,23 @@ class Looks:
     acting: Callable[[str], set[str]]
     running: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     timers: dict[str, asyncio.Task[None]] = field(default_factory=dict)
-    outdated: set[str] = field(default_factory=set)  # hosts whose running look is followed by another one
+    outdated: set[str] = field(default_factory=set)  # hosts to look at again when their running look ends
     acted: dict[str, set[str]] = field(default_factory=dict)  # apps that acted since the look at their host began
     held: bool = False
 
     def want(self, opened: OpenFleet, who: Controller) -> None:
-        """A newer desired state: a look that is running was about the older one."""
+        """Take a newer desired state. Running looks are repeated: they are about the older one."""
         self.opened, self.who, self.held = opened, who, False
         self.outdated |= self.running.keys() & opened.hosts.keys()
 
     def hold(self) -> None:
-        """End every look, and begin none until `want`."""
+        """Cancel every look, and begin none until `want`."""
         self.held = True
         for work in [*self.running.values(), *self.timers.values()]:
             work.cancel()
 
     def begin(self, host: str) -> None:
-        """Look at it afresh; after a look that is running, which may be too early, once more."""
+        """Look at the host. If a look is running, which may have begun too early, look again after it."""
         if host in self.running:
             self.outdated.add(host)
         elif host in self.opened.hosts and not self.held:
@@ -50,12 +50,12 @@ class Looks:
             self.running[host] = asyncio.create_task(self._look(host))
 
     def begin_later(self, host: str) -> None:
-        """Look at it afresh in a moment."""
+        """Look at the host after LOOK_AGAIN_SECONDS, unless a look is running or due."""
         if host not in self.timers and host not in self.running:
             self.timers[host] = asyncio.create_task(self._begin_later(host))
 
     def note_action(self, host: str, app: str) -> None:
-        """An action of the app has ended: its reply is newer than what a running look will show of the app."""
+        """Note that an action of the app has ended: its reply is newer than what a running look shows of the app."""
         self.acted.setdefault(host, set()).add(app)
 
     async def _look(self, host: str) -> None:

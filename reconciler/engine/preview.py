@@ -1,4 +1,4 @@
-"""A look at everything, and what a pass would do about it. Changes nothing."""
+"""The preview: look at every host, and plan a pass. Changes nothing."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from reconciler.targets.open_fleet import OpenFleet
 
 @dataclass(frozen=True)
 class Preview:
-    """What was seen, and the plan of each app on each host, removals last."""
+    """The looks, and the plan of each app on each host, removals last."""
 
     hosts: Mapping[str, ObservedHost | Unreachable]
     plans: Mapping[Key, AppPlan]
 
     def rows(self, opened: OpenFleet) -> list[tuple[Target, ObservedHost | Unreachable, AppPlan]]:
-        """Each plan with its target and the look at its host; without what cannot be worked out, and unseen hosts."""
+        """Each plan with its target and the look at its host, except those in `without_target`."""
         targets = {files.key: files.target for files in opened.targets}
         return [
             (targets.get(key) or Target.removal(key[1], key[0]), self.hosts[key[1]], plan)
@@ -35,13 +35,13 @@ class Preview:
         ]
 
     def without_target(self, opened: OpenFleet) -> list[Blocked]:
-        """What cannot even be worked out, and hosts without a target that could not be seen."""
+        """The blocks of targets that cannot be worked out, and of unreachable hosts without a target."""
         ends = [plan.end for key, plan in self.plans.items() if not key[0] or opened.wanted.get(key, ...) is None]
         return [end for end in ends if isinstance(end, Blocked)]
 
 
 async def preview(opened: OpenFleet, *, allow_prune: bool = False) -> Preview:
-    """What a pass would do now, in order. Raises GitError."""
+    """Return what a pass would do now. Raises GitError."""
     who = replace(new_controller(opened.owner), revision=opened.desired.revision)
     looks = await asyncio.gather(*(look_at(opened, host, who) for host in sorted(opened.hosts)))
     known = Known({look.host: look for look in looks})
@@ -53,7 +53,7 @@ async def preview(opened: OpenFleet, *, allow_prune: bool = False) -> Preview:
 async def _behind(
     opened: OpenFleet, known: Known, who: Controller, desired: DesiredFleet, seen: SeenFleet
 ) -> dict[Key, str]:
-    """git is asked only where there is something to do."""
+    """Ask git about the commits of the apps that have something to do, and of no others."""
     acts = [key for key, step in next_steps(desired, seen).items() if not isinstance(step, Converged | Blocked | Wait)]
     asked = [key for key in acts if opened.behind and known.must_ask_git(key, who)]
     answers = {key: await opened.behind(known.commit_of(key) or "") for key in asked if opened.behind}

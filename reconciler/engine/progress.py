@@ -1,4 +1,4 @@
-"""What can be seen while a pass works: a live line in a terminal, one log event an action otherwise."""
+"""Progress of a pass: a live line in a terminal, and a log event for each finished action."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from reconciler.model.action import AnyAction
 
 
 class Log(Protocol):
-    """A past-tense event with its fields."""
+    """Log an event, named in the past tense, with its fields."""
 
     def __call__(self, event: str, **fields: object) -> None: ...
 
 
 class Progress:
-    """Tells about actions as they go. In a terminal, long ones show how far they are on one line."""
+    """Report actions as they run. In a terminal, one line shows how far the current action is."""
 
     def __init__(self, log: Log, *, terminal: bool) -> None:
         self._log = log
@@ -26,7 +26,7 @@ class Progress:
         self._shown_at = 0.0
 
     def reporter(self, host: str, app: str) -> Callable[[str], None]:
-        """Takes how far the current action of this app has come."""
+        """Return a function that shows how far the current action of this app is."""
 
         def report(text: str) -> None:
             now = now_seconds()
@@ -39,7 +39,7 @@ class Progress:
 
     @contextmanager
     def action(self, action: AnyAction) -> Iterator[None]:
-        """Around one action: says that it began (in a terminal), and logs how it ended and how long it took."""
+        """Context of one action: show that it began (in a terminal), and log its success and its duration."""
         started = now_seconds()
         self.reporter(action.host, action.app)(f"{action.verb} {action.subject}")
         try:

@@ -1,4 +1,4 @@
-"""plan, outcome, status → text or JSON. Pure."""
+"""Plans, outcomes and status as text or JSON. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reconciler.words import printable_line, printable_text
 
 
 def table(rows: list[list[str]]) -> str:
-    """Rows as columns, two spaces apart, no trailing blanks. No cell can leave its place."""
+    """Rows as columns, two spaces apart, without trailing blanks. Control characters are made printable."""
     rows = [[printable_text(cell) for cell in row] for row in rows]
     if not rows:
         return ""
@@ -25,7 +25,7 @@ def table(rows: list[list[str]]) -> str:
 
 
 def plan_text(plans: list[AppPlan]) -> str:
-    """One line an action, then how each app would end where that is not simply converged."""
+    """Return a line per action, then a paragraph for each app that would end blocked or with a note."""
     rows = [row for p in plans for row in _plan_rows(p)]
     ends = "".join(blocked_text(p.end) for p in plans if isinstance(p.end, Blocked))
     return ((table(rows) + ends) or "nothing to do\n") + notes_text([p.end for p in plans])
@@ -50,13 +50,13 @@ def plan_json(plans: list[AppPlan]) -> list[dict[str, Any]]:
 
 
 def blocked_text(end: Blocked) -> str:
-    """What was seen, what still serves, the tail of the log, what to do next."""
+    """Return the reason, the version that still serves, the tail of the log, and the next step."""
     reason = end.reason.removeprefix(f"host {end.host}: ").removeprefix(f"{end.app}: ")
     first, *more = reason.split("\n")
     lines = [f"host {end.host}: {end.app}: {first}", *(f"  {line}" for line in more)]
     if end.serving:
         lines.append(f"  version {end.serving} still runs")
-    lines += [f"  | {printable_line(line)}" for line in end.log_tail]  # so that none of them looks like one of ours
+    lines += [f"  | {printable_line(line)}" for line in end.log_tail]  # marked, so that none looks like one of ours
     if end.next_step:
         lines.append(f"  next: {' '.join(end.next_step.split())}")
     return printable_text("\n".join(lines)) + "\n"
@@ -77,19 +77,19 @@ def end_json(end: Converged | Blocked) -> dict[str, Any]:
 
 
 def outcome_text(ends: list[Converged | Blocked]) -> str:
-    """One line a converged app, a paragraph for every other."""
+    """Return one line for each converged app, then a paragraph for each blocked one."""
     rows = [[e.host, e.app, e.version, f"slot {e.slot}", "converged"] for e in ends if isinstance(e, Converged)]
     return table(rows) + "".join(blocked_text(e) for e in ends if isinstance(e, Blocked))
 
 
 def notes_text(ends: list[Converged | Blocked]) -> str:
-    """What people should know of apps that are as wanted all the same."""
+    """Return the notes on apps that are converged."""
     noted = [e for e in ends if isinstance(e, Converged) and e.note]
     return "".join(f"host {e.host}: {e.app}: {e.note}\n  next: {e.next_step}\n" for e in noted)
 
 
 def status_row(target: Target, seen: ObservedHost | Unreachable, plan: AppPlan) -> dict[str, Any]:
-    """git wants X, host runs Y since T, because Z."""
+    """One row of `status`: git wants X, the host runs Y since T, because Z."""
     row: dict[str, Any] = {
         "host": target.host,
         "app": target.app,
@@ -113,7 +113,7 @@ def status_row(target: Target, seen: ObservedHost | Unreachable, plan: AppPlan) 
     quarantined = [
         {
             "version": q.identity.version,
-            "release": q.identity.release,  # and no digest of the env: it could tell a short secret
+            "release": q.identity.release,  # no digest of the env: it could reveal a short secret
             "reason": q.reason,
             "at": q.at_epoch_seconds,
         }

@@ -1,7 +1,7 @@
-"""Going back to what an app was before: one of its hosts could not take a version, or the operator asks for it.
+"""Fleet rollback: a version failed on one host of an app, so its other hosts go back to the former version.
 
-A rollback is the rollout of an older commit's app, after the version that is given up was marked on the hosts as one
-that failed there. Every later controller sees the mark and leaves it so, until git changes.
+The failed version is first marked on these hosts as one that failed there; then the app of an older commit is rolled
+out. Every later controller sees the mark and does not try that version again until git changes.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from reconciler.targets.traefik_app import all_apps
 
 @dataclass
 class Rollback:
-    """One app goes back on the hosts that its failed version has reached. A newer commit about it ends this."""
+    """The rollback of one app on the hosts that its failed version has reached. A newer commit of the app ends it."""
 
     failure: Failure
     opened: OpenFleet
     who: Controller
-    files: dict[Key, TargetFiles] = field(default_factory=dict)  # once prepared: what is wanted there instead
-    blocked: dict[Key, Blocked] = field(default_factory=dict)  # or why that is not possible
+    files: dict[Key, TargetFiles] = field(default_factory=dict)  # once prepared: the targets of the former version
+    blocked: dict[Key, Blocked] = field(default_factory=dict)  # or the reason why a host cannot go back
     prepared: bool = False
     task: asyncio.Task[None] = field(init=False)
 
@@ -43,22 +43,22 @@ class Rollback:
         return [(self.failure.app.app, host) for host in self.failure.others]
 
     async def prepare(self, busy: Collection[str]) -> None:
-        """Find the former version and mark the failed one. The lease of a `busy` host is kept: others work there."""
+        """Find the former version and mark the failed one. On `busy` hosts the lease is kept: actions are under way."""
         try:
             await self._prepare(busy)
         except Exception as raised:
             error = raised if isinstance(raised, ReconcileError) else Unexpected(raised)
-            self._block(f"going back did not work: {error}", error.next_step)
+            self._block(f"the rollback failed: {error}", error.next_step)
 
     async def _prepare(self, busy: Collection[str]) -> None:
         app, opened = self.failure.app, self.opened
         former = await find_former(opened, app, self.who)
         if former is None:
-            return self._block("there is no former version to go back to")
+            return self._block("there is no former version to roll back to")
         await reject(opened, app.app, self.failure.reason, self.failure.others, self.who, busy)
         there = app_of(former, app.app)
         hosts = tuple(host for host in self.failure.others if there and host in there.hosts)
-        # The machines are those of now: only what runs on them goes back.
+        # The hosts stay those of the current desired state; only the app goes back.
         old = await work_out(replace(former, fleet=opened.desired.fleet), (app.app,), hosts, opened)
         await close(old, but=opened)
         self.who = replace(self.who, revision=former.revision)
@@ -75,14 +75,14 @@ class Rollback:
         return Blocked(host, app, reason, next_step, serving, kind="rolled_back")
 
     def is_still_wanted(self, opened: OpenFleet) -> bool:
-        """The desired state still asks for the version that failed."""
+        """True if the desired state still asks for the version that failed."""
         return all(
             (before := self.opened.wanted.get(key)) and (now := opened.wanted.get(key)) and before.wants_the_same(now)
             for key in self.keys
         )
 
     def outcome(self, key: Key, outcome: Outcome) -> Outcome:
-        """How it ended, as a rollback: never converged, since git wants something else."""
+        """Return the outcome as that of a rollback: not converged, since git still asks for the failed version."""
         if key in self.blocked:
             return replace(outcome, end=self.blocked[key])
         if isinstance(outcome.end, Blocked) or key not in self.files:
@@ -92,9 +92,9 @@ class Rollback:
 
 
 async def find_former(opened: OpenFleet, now: App, who: Controller) -> Desired | None:
-    """The newest older desired state in which the app was something else that has not failed here. Raises GitError.
+    """The newest former desired state in which the app differs from `now` and has not failed here. Raises GitError.
 
-    Its secrets are those of now: what was rotated since then may open nothing any more.
+    It has the current secrets: secrets that were rotated since then may no longer work.
     """
     if opened.origin is None:
         return None
@@ -115,7 +115,7 @@ async def find_former(opened: OpenFleet, now: App, who: Controller) -> Desired |
 
 
 def app_of(desired: Desired, name: str) -> App | None:
-    """The app of that name."""
+    """Return the app of that name, or None."""
     return next((app for app in all_apps(desired) if app.app == name), None)
 
 

@@ -1,4 +1,4 @@
-"""The fleet rollbacks under way: what is wanted in their place, and when they are called off."""
+"""The fleet rollbacks under way: the targets that they replace, and the end of each rollback."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from reconciler.targets.resolve import TargetFiles
 
 @dataclass
 class Rollbacks:
-    """At most one for each app. `look_at(hosts)` is called when these were marked, `busy()` names hosts at work."""
+    """At most one rollback per app. `look_at` is called with the hosts it marked; `busy()` names hosts with actions."""
 
     look_at: Callable[[Iterable[str]], None]
     busy: Callable[[], Collection[str]]
@@ -27,28 +27,28 @@ class Rollbacks:
         rollback.task = asyncio.create_task(self._prepare(rollback))
 
     def of(self, key: Key) -> Rollback | None:
-        """The rollback of this app, if it goes back on this host."""
+        """The rollback of this app, if it concerns this host."""
         rollback = self.by_app.get(key[0])
         return rollback if rollback and key[1] in rollback.failure.others else None
 
     @property
     def files(self) -> dict[Key, TargetFiles]:
-        """What is wanted for now in place of what the desired state says."""
+        """The targets that replace those of the desired state while the rollbacks last."""
         return {key: files for rollback in self.by_app.values() for key, files in rollback.files.items()}
 
     def are_preparing(self, apps: Collection[str] | None = None) -> bool:
-        """One of these (by default, any) does not know yet what it goes back to."""
+        """True if the rollback of one of these apps (by default, of any) is not prepared yet."""
         return any(not each.prepared for app, each in self.by_app.items() if apps is None or app in apps)
 
     def want(self, opened: OpenFleet) -> None:
-        """Call off those whose version a newer desired state no longer asks for."""
+        """Call off each rollback whose failed version the newer desired state no longer asks for."""
         for app, rollback in [*self.by_app.items()]:
             if not rollback.is_still_wanted(opened):
                 rollback.task.cancel()
                 del self.by_app[app]
 
     def hold(self) -> None:
-        """Call off those that are still being prepared."""
+        """Call off the rollbacks that are still being prepared."""
         for app, rollback in [*self.by_app.items()]:
             rollback.task.cancel()
             if not rollback.prepared:

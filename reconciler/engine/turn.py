@@ -1,4 +1,4 @@
-"""A turn of the engine: everything is looked at once, and what is found to do is done. How it ended is reported."""
+"""A turn of the engine: look once at every host, do what is left to do, and report how it ended."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reconciler.model.outcome import Outcome
 
 @dataclass
 class Episode:
-    """What one app did on one host since it was last at rest."""
+    """The actions of one app on one host since it was last at rest."""
 
     before: str | None  # the version that served when it began
     began_seconds: float = field(default_factory=now_seconds)
@@ -22,7 +22,7 @@ class Episode:
     actions: list[AnyAction] = field(default_factory=list)
     written: int = 0  # how many of the actions are in the host's history
     log_tail: tuple[str, ...] = ()
-    blocked_at_seconds: float | None = None  # since when it is watched whether it passes by itself
+    blocked_at_seconds: float | None = None  # when it was first blocked for a reason that may end by itself
     waited_seconds: float = 0.0  # for another controller
 
     @property
@@ -30,7 +30,7 @@ class Episode:
         return len(self.actions) > self.written
 
     def outcome(self, end: Converged | Blocked, *, unwritten: bool = False) -> Outcome:
-        """How it ended, with all it did, or with what the history does not have yet."""
+        """Return the outcome with all actions, or, if `unwritten`, with those that are not in the history yet."""
         if isinstance(end, Blocked):
             end = replace(end, log_tail=end.log_tail or self.log_tail)
         seconds = self.ended_seconds - self.began_seconds if self.ended_seconds else 0.0
@@ -40,22 +40,22 @@ class Episode:
 
 @dataclass(eq=False)
 class Turn:
-    """The apps and hosts that were at rest when it began, until all of them are so again."""
+    """The apps that were at rest when the turn began; it ends when all of them are at rest again."""
 
-    looking: set[str] = field(default_factory=set)  # hosts whose look for it has not ended
+    looking: set[str] = field(default_factory=set)  # hosts whose look for this turn has not ended
     began_seconds: float = field(default_factory=now_seconds)
-    outcomes: dict[Key, Outcome] = field(default_factory=dict)  # of what a later turn has taken over
-    failures: dict[str, Failure] = field(default_factory=dict)  # by app: what is rolled back, at most once a turn
+    outcomes: dict[Key, Outcome] = field(default_factory=dict)  # of apps that a later turn has taken over
+    failures: dict[str, Failure] = field(default_factory=dict)  # by app, which is rolled back at most once per turn
 
     def all_outcomes(self, now: Mapping[Key, Outcome]) -> list[Outcome]:
-        """Every outcome, but not that something is absent as wanted."""
+        """Return every outcome, except of apps that were absent already, as desired."""
         together = {**self.outcomes, **now}
         return [each for each in together.values() if not _is_absent_as_wanted(each)]
 
 
 @dataclass
 class Turns:
-    """The open turns, which turn each app on each host belongs to, and what it did in it."""
+    """The open turns, the turn that each app on each host belongs to, and its actions in it."""
 
     open: list[Turn] = field(default_factory=list)
     of: dict[Key, Turn | None] = field(default_factory=dict)  # None: the turn was reported
@@ -64,7 +64,7 @@ class Turns:
     def begin(
         self, hosts: Collection[str], keys: Collection[Key], resting: Mapping[Key, Callable[[], Outcome]]
     ) -> None:
-        """A new turn takes over all of `keys` that are at rest; how they ended so far counts for their former turn."""
+        """Begin a turn that takes over those of `keys` at rest. Their outcomes so far belong to their former turn."""
         turn = Turn(looking=set(hosts))
         former = {key: older for key, older in self.of.items() if key in keys}
         for key, older in former.items():
@@ -77,19 +77,19 @@ class Turns:
         self.open.append(turn)
 
     def claim(self, keys: Collection[Key]) -> None:
-        """Keys that are new belong to the newest turn."""
+        """Assign new keys to the newest turn."""
         if self.open:
             for key in keys:
                 self.of.setdefault(key, self.open[-1])
 
     def reopen(self, key: Key) -> None:
-        """There is something to do between two turns: what it waited for has come about."""
+        """Put the key into an open turn, or begin one, if it has something to do although its turn was reported."""
         if self.of.get(key) is None:
             self.open = self.open or [Turn()]
             self.of[key] = self.open[-1]
 
     def close(self, turn: Turn, keys: Collection[Key]) -> None:
-        """It is over, and so is what these did in it."""
+        """End the turn, and the episodes of these keys."""
         self.open.remove(turn)
         self.of = {key: None if owner is turn else owner for key, owner in self.of.items()}
         for key in keys:
@@ -97,7 +97,7 @@ class Turns:
 
     @property
     def begun(self) -> set[Key]:
-        """What has acted and is not done yet."""
+        """The keys that have acted and are not at rest yet."""
         return {key for key, episode in self.episodes.items() if episode.actions}
 
 

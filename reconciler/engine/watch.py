@@ -1,8 +1,8 @@
-"""The loop that runs for months: passes on every commit, on drift and on a timer, until it is told to stop.
+"""The daemon's loop: a turn on every commit, on drift and on a timer, until it is stopped.
 
-Level-triggered: an event only wakes it, and everything is looked at afresh by its one engine. A turn begins while
-older ones go on, so that a dead host, or an app that never gets healthy, delays no other. A newer desired state calls
-off what it no longer wants, and nothing else.
+Level-triggered: an event only wakes the loop, and its engine looks at everything afresh. A turn begins while older ones
+go on, so that a dead host, or an app that never becomes healthy, does not delay the others. A newer desired state calls
+off the actions that it no longer wants, and no others.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from reconciler.targets.open_fleet import OpenFleet, missing_history, work_out
 
 FIRST_RETRY_SECONDS = 2.0
 JITTER = 0.1
-NO_FAILURE = ("waiting", "suspended", "locked")  # reasons for which an app may well be as it is
+NO_FAILURE = ("waiting", "suspended", "locked")  # kinds of Blocked that are no trouble of the app
 
 
 @dataclass
 class Watch:
-    """What the loop knows: the desired state it read last, its engine, and what went wrong lately. No progress."""
+    """The state of the loop: the last desired state, the engine, and recent failures. It stores no progress."""
 
     origin: Origin
     controller: Callable[[str], Controller]
@@ -46,7 +46,7 @@ class Watch:
     remote: str | None = None
     engine: Engine | None = None
     running: asyncio.Task[None] | None = None
-    left: list[Transport] = field(default_factory=list)  # of hosts that are gone or reached otherwise now
+    left: list[Transport] = field(default_factory=list)  # connections to hosts that are gone or have other settings now
     desired: Desired | None = None
     who: Controller | None = None
     failures: int = 0
@@ -58,25 +58,25 @@ class Watch:
 
     @property
     def last_good_age_seconds(self) -> float | None:
-        """Since the last turn after which every app was as wanted, or waits for a reason that is not a failure."""
+        """Seconds since the last turn after which no app was in trouble; None if there was no such turn yet."""
         return None if self.last_good_seconds is None else now_seconds() - self.last_good_seconds
 
     @property
     def turns(self) -> int:
-        """How many turns are under way."""
+        """The number of turns under way."""
         return len(self.engine.turns.open) if self.engine else 0
 
     def wake(self) -> None:
-        """Look again soon. What happened is not told: it is read afresh."""
+        """Begin a turn soon. It reads everything afresh, whatever the reason for the call."""
         self.woken.set()
 
     def stop(self) -> None:
-        """End what is under way cleanly, then leave `run`."""
+        """Make `run` end its actions cleanly and return."""
         self.stopping = True
         self.woken.set()
 
     async def run(self) -> None:
-        """Until `stop`."""
+        """Begin turns until `stop` is called."""
         while not self.stopping:
             self.woken.clear()
             self.turned_seconds = now_seconds()
@@ -101,7 +101,7 @@ class Watch:
             before = self.engine.opened if self.engine else None
             opened = await work_out(desired, None, None, before, remote=self.remote)
             opened.origin = self.origin
-        except ReconcileError as error:  # nothing is changed on the word of a desired state that cannot be used
+        except ReconcileError as error:  # without a usable desired state, begin no change
             if self.engine:
                 self.engine.hold()
             self._report_error(error)
@@ -132,7 +132,7 @@ class Watch:
     async def _run_engine(self, engine: Engine) -> None:
         try:
             await engine.run()
-        except Exception as error:  # a mistake of ours: what is under way goes on, and the next turn begins anew
+        except Exception as error:  # a bug: actions under way go on, and the next turn starts `run` again
             self._report_error(Unexpected(error))
 
     def _report_error(self, error: ReconcileError) -> None:
@@ -151,7 +151,7 @@ class Watch:
         self.report(opened, outcomes, seconds)
 
     def _note_trouble(self, outcomes: list[Outcome]) -> bool:
-        """Keep in mind which apps ended badly; True if one of them may mend by itself. Others keep how theirs ended."""
+        """Record which of these apps are in trouble, and keep the record of others. True if a retry may help one."""
         assert self.engine is not None
         ends = [outcome.end for outcome in outcomes]
         bad = [end for end in ends if isinstance(end, Blocked) and end.kind not in NO_FAILURE]
@@ -160,11 +160,11 @@ class Watch:
         return any(isinstance(end, Blocked) and end.retryable for end in ends)
 
     def _retry_seconds(self) -> float:
-        """Sooner than the next timer, later each time: 2, 4, 8 … seconds, and some jitter."""
+        """The pause before a retry: 2, 4, 8 … seconds with jitter, at most the interval."""
         return min(self.interval_seconds, FIRST_RETRY_SECONDS * 2.0 ** min(self.failures, 12)) * _jitter()
 
     async def _close_left(self, before: OpenFleet, opened: OpenFleet) -> None:
-        """Connections to hosts that are gone or reached otherwise end with the last action that uses them."""
+        """Close connections to hosts that are gone or have other settings, once no action uses them any more."""
         assert self.engine is not None
         self.left += [host for host in before.hosts.values() if host not in opened.hosts.values()]
         used = {job.host for job in self.engine.jobs.values()}
@@ -182,7 +182,7 @@ class Watch:
 
 
 def _jitter() -> float:
-    return 1 + random.uniform(-JITTER, JITTER)  # noqa: S311 - spreads load, guards nothing
+    return 1 + random.uniform(-JITTER, JITTER)  # noqa: S311 - spreads load, protects nothing
 
 
 def _is_same(before: Desired, after: Desired) -> bool:
