@@ -41,7 +41,7 @@ def plan_json(plans: list[AppPlan]) -> list[dict[str, Any]]:
         {
             "host": p.host,
             "app": p.app,
-            "waits": list(p.waits),
+            **({"waits": list(p.waits)} if p.waits else {}),
             "actions": [{"verb": a.verb, "subject": a.subject, "reason": a.reason} for a in p.actions],
             **end_json(p.end),
         }

@@ -241,6 +241,7 @@ async def converse(
     finally:
         feeding.cancel()
         reading.cancel()
+        await asyncio.gather(feeding, reading, return_exceptions=True)  # else what they raise is printed at the exit
 
 
 class Transport(Protocol):

@@ -155,7 +155,9 @@ note() {
 # controller that is gone must keep none.
 receive() {
   check_folders
-  [ -d "$TRIAL_ENV" ] || { mkdir -p "${TRIAL_ENV%/*}" && mkdir -m 0700 "$TRIAL_ENV"; } || fail "$NO_ROOM" "cannot write below $TRIAL_ENV"
+  # The script of another app may make the folder at the same moment.
+  [ -d "$TRIAL_ENV" ] || { mkdir -p "${TRIAL_ENV%/*}" && mkdir -m 0700 "$TRIAL_ENV" 2>/dev/null; } || [ -d "$TRIAL_ENV" ] ||
+    fail "$NO_ROOM" "cannot write below $TRIAL_ENV"
   received=$(mktemp "$TRIAL_ENV/.in.XXXXXXXXXX") || fail "$NO_ROOM" "cannot write below $TRIAL_ENV"
   if ! timeout 60 cat >"$received"; then
     rm -f "$received"

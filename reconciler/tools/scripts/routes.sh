@@ -59,7 +59,7 @@ write_watched() {
 # copy, which Traefik could see half-written: then that is ROUTES itself, and so where no other may be made.
 folder_beside() {
   beside=${ROUTES%/*}/.reconcile
-  if { [ -d "$beside" ] || mkdir -m 0700 "$beside"; } 2>/dev/null && [ -w "$beside" ] &&
+  if { mkdir -m 0700 "$beside" || [ -d "$beside" ]; } 2>/dev/null && [ -w "$beside" ] &&
     [ "$(stat -c %d "$beside")" = "$(stat -c %d "$ROUTES")" ]; then
     echo "$beside"
   else
