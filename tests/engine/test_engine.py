@@ -11,7 +11,7 @@ import pytest
 from reconciler.apply.applier import Applier
 from reconciler.engine.converge import converge
 from reconciler.errors import ActionFailed, HostUnreachable
-from reconciler.model.action import Converged, InstallRelease, WaitHealthy
+from reconciler.model.action import Blocked, Converged, InstallRelease, WaitHealthy
 from reconciler.model.desired import App, Desired, Fleet
 from reconciler.model.machine import HostSpec
 from reconciler.model.observed import Lease, ObservedHost, Unreachable
@@ -292,3 +292,51 @@ def test_a_removal_is_reported_with_what_it_did(stepping: Stepping) -> None:
     assert isinstance(gone.end, Converged)
     assert gone.actions[-1].verb == "remove"
     assert ("a", ["app00"], False) in stepping.closed
+
+
+def test_a_newer_commit_ends_a_fleet_rollback(stepping: Stepping, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Version 2 failed on host b, so host a is taken back to 1; version 3 comes while 1 is being proven there."""
+
+    def at(version: str, before: OpenFleet | None = None) -> OpenFleet:
+        return opened(app("hello", ["a", "b"], version=version, rollout={"on_failure": "rollback"}), before=before)
+
+    asyncio.run(converge(at("1"), QUIET, WHO))
+    second = at("2")
+    former = at("1", before=second)
+
+    async def find_former(*_: object) -> Desired:
+        return former.desired
+
+    async def reject(*_: object) -> list[str]:
+        return []
+
+    async def work_out(*_: object) -> OpenFleet:
+        return replace(former, targets=[files for files in former.targets if files.target.host == "a"])
+
+    monkeypatch.setattr("reconciler.engine.rollback.find_former", find_former)
+    monkeypatch.setattr("reconciler.engine.rollback.reject", reject)
+    monkeypatch.setattr("reconciler.engine.rollback.work_out", work_out)
+    failed = Blocked("b", "hello", "version 2 failed here", kind="quarantined")
+    reports: list[list[Outcome]] = []
+
+    async def story() -> None:
+        engine = engine_of(second, reports)
+        engine.begin_turn()
+        work = asyncio.create_task(engine.run())
+        while "enable" not in stepping.verbs("hello")[4:]:
+            await asyncio.sleep(0.001)
+        engine.known.failed["hello", "b"] = failed
+        stepping.slow = lambda action: 60 if isinstance(action, WaitHealthy) and not stepping.cut else 0.001
+        while not engine.rollbacks.files:
+            await asyncio.sleep(0.001)
+        await stepping.doing("hello", "wait")
+        engine.want(at("3", before=second), WHO)
+        engine.begin_turn()
+        await settled(engine, work)
+        work.cancel()
+
+    asyncio.run(asyncio.wait_for(story(), 30))
+
+    assert [(action.verb, action.host) for action in stepping.cut] == [("wait", "a")]
+    last = {key: end for outcomes in reports for key, end in ends(outcomes).items()}
+    assert last == {("hello", "a"): "3", ("hello", "b"): "3"}
