@@ -33,7 +33,9 @@ def next_steps(desired: DesiredFleet, seen: SeenFleet) -> dict[Key, FleetStep]:
     removed = surplus(desired, seen, steps)
     steps |= {key: _own_step(key, target, desired, seen) for key, target in removed.items()}
     steps |= unseen_hosts(desired, seen)
-    return admit({**desired.targets, **removed}, desired, seen, steps)
+    admitted = admit({**desired.targets, **removed}, desired, seen, steps)
+    # An action goes on although its app is in neither, such as a removal while a new host has not been looked at yet.
+    return {**admitted, **{key: action for key, action in seen.under_way.items() if key not in admitted}}
 
 
 def target_of(key: Key, desired: DesiredFleet, seen: SeenFleet) -> Target:

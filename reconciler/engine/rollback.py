@@ -53,11 +53,11 @@ class Rollback:
     async def _prepare(self, busy: Collection[str]) -> None:
         app, opened = self.failure.app, self.opened
         former = await find_former(opened, app, self.who)
-        if former is None:
+        there = app_of(former, app.app) if former else None
+        hosts = tuple(host for host in self.failure.others if there and host in there.hosts)
+        if former is None or not hosts:  # without a host, work_out would take all of them
             return self._block("there is no former version to roll back to")
         await reject(opened, app.app, self.failure.reason, self.failure.others, self.who, busy)
-        there = app_of(former, app.app)
-        hosts = tuple(host for host in self.failure.others if there and host in there.hosts)
         # The hosts stay those of the current desired state; only the app goes back.
         old = await work_out(replace(former, fleet=opened.desired.fleet), (app.app,), hosts, opened)
         await close(old, but=opened)

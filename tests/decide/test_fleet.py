@@ -12,7 +12,7 @@ from reconciler.decide.guards import too_many_removals
 from reconciler.decide.order import FleetStep, groups
 from reconciler.decide.plan import plan_fleet
 from reconciler.errors import Kind
-from reconciler.model.action import Blocked, Converged, InstallRelease, Migrate, StartInstance
+from reconciler.model.action import Blocked, Converged, InstallRelease, Migrate, RemoveApp, StartInstance
 from reconciler.model.desired import App, Desired, Fleet
 from reconciler.model.fleet import DesiredFleet, Key, SeenFleet, Wait
 from reconciler.model.machine import read_host
@@ -186,6 +186,17 @@ def test_an_action_under_way_is_its_own_next_step() -> None:
     under_way = replace(seen, hosts={**seen.hosts, "a": Unreachable("a", "busy")}, under_way={("hello", "a"): step})
 
     assert next_steps(desired, under_way)["hello", "a"] is step
+
+
+def test_a_removal_under_way_is_a_step_although_a_new_host_was_not_looked_at_yet() -> None:
+    """Otherwise the engine would take its host for quiet and release the lease in the middle of it."""
+    whole = desired_of(app("one", ["a"], ports=[4000]), hosts=("a", "new"), allow_prune=True)
+    ours = owned("one", "old")
+    key = "old", "a"
+    removal = next_steps(whole, SeenFleet({"a": ours, "new": ObservedHost("new")}))[key]
+    assert isinstance(removal, RemoveApp)
+
+    assert next_steps(whole, SeenFleet({"a": ours}, under_way={key: removal}))[key] is removal
 
 
 def test_nothing_is_begun_on_a_host_whose_lease_is_given_back() -> None:

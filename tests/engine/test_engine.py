@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from reconciler.apply.applier import Applier
+from reconciler.decide.fleet import Failure
 from reconciler.engine.converge import converge
+from reconciler.engine.rollback import Rollback
 from reconciler.errors import ActionFailed, HostUnreachable
 from reconciler.model.action import Blocked, Converged, InstallRelease, WaitHealthy
 from reconciler.model.desired import App, Desired, Fleet
@@ -340,3 +342,21 @@ def test_a_newer_commit_ends_a_fleet_rollback(stepping: Stepping, monkeypatch: p
     assert [(action.verb, action.host) for action in stepping.cut] == [("wait", "a")]
     last = {key: end for outcomes in reports for key, end in ends(outcomes).items()}
     assert last == {("hello", "a"): "3", ("hello", "b"): "3"}
+
+
+def test_a_rollback_reaches_no_host_that_only_the_former_version_had(
+    stepping: Stepping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The app ran on c before; where its new version has to go, there is nothing to go back to."""
+    fleet = opened(app("hello", ["a", "b"], version="2"), hosts=("c",))
+
+    async def find_former(*_: object) -> Desired:
+        return opened(app("hello", ["c"])).desired
+
+    monkeypatch.setattr("reconciler.engine.rollback.find_former", find_former)
+    rollback = Rollback(Failure(fleet.desired.apps[0], "b", ("a",)), fleet, WHO)
+
+    asyncio.run(rollback.prepare(()))
+
+    assert (rollback.files, list(rollback.blocked)) == ({}, [("hello", "a")])
+    assert rollback.blocked["hello", "a"].reason.endswith("there is no former version to roll back to")
