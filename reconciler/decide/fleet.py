@@ -7,12 +7,12 @@ host.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from reconciler.decide.budget import admit
 from reconciler.decide.next_action import next_action
-from reconciler.decide.order import FleetStep, in_order, migrates_here
+from reconciler.decide.order import FleetStep, in_order, migrating_host
 from reconciler.decide.surplus import surplus, unseen_hosts
 from reconciler.errors import Unexpected
 from reconciler.model.action import Blocked, Converged
@@ -28,7 +28,9 @@ def next_steps(desired: DesiredFleet, seen: SeenFleet) -> dict[Key, FleetStep]:
     The steps have the order of the targets, removals last. An action that is already under way is its own next step.
     The key ("", host) stands for an unreachable host without a target, from which an app may have to be removed.
     """
-    own = {key: _own_step(key, target, desired, seen) for key, target in desired.targets.items()}
+    migrating = {name: migrating_host(app, desired, seen) for name, app in desired.apps.items()}
+    targets = {key: _without_migration(key, target, migrating) for key, target in desired.targets.items()}
+    own = {key: _own_step(key, target, desired, seen) for key, target in targets.items()}
     steps = in_order(desired, seen, {**own, **desired.refused})
     removed = surplus(desired, seen, steps)
     steps |= {key: _own_step(key, target, desired, seen) for key, target in removed.items()}
@@ -38,10 +40,10 @@ def next_steps(desired: DesiredFleet, seen: SeenFleet) -> dict[Key, FleetStep]:
     return {**admitted, **{key: action for key, action in seen.under_way.items() if key not in admitted}}
 
 
-def target_of(key: Key, desired: DesiredFleet, seen: SeenFleet) -> Target:
-    """The target for the decision: it migrates only on the host where the migration has to run."""
-    target = desired.targets[key]
-    return replace(target, migrates=False) if target.migrates and not migrates_here(key, desired, seen) else target
+def _without_migration(key: Key, target: Target, migrating: Mapping[str, str | None]) -> Target:
+    """The target; it migrates only on the host from which its app's release is migrated."""
+    app, host = key
+    return replace(target, migrates=False) if target.migrates and migrating.get(app, host) != host else target
 
 
 def _own_step(key: Key, target: Target, desired: DesiredFleet, seen: SeenFleet) -> FleetStep:
@@ -54,8 +56,7 @@ def _own_step(key: Key, target: Target, desired: DesiredFleet, seen: SeenFleet) 
     if look is None or (isinstance(look, Unreachable) and target.host in seen.looking):
         return Wait(target.host, target.app, "the host is being looked at")
     try:
-        decided = target_of(key, desired, seen) if key in desired.targets else target
-        step = next_action(replace(decided, behind=seen.behind.get(key), owner=desired.owner), look)
+        step = next_action(replace(target, behind=seen.behind.get(key), owner=desired.owner), look)
     except Exception as raised:  # a bug met with one app must not hold up the others
         error = Unexpected(raised)
         return Blocked(target.host, target.app, str(error), error.next_step, retryable=True, kind=error.kind)

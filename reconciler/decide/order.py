@@ -73,15 +73,14 @@ def worst(obstacles: Iterable[Obstacle | None]) -> Obstacle | None:
     return next((each for each in found if not each.moves), found[0] if found else None)
 
 
-def migrates_here(key: Key, desired: DesiredFleet, seen: SeenFleet) -> bool:
-    """True unless the release was migrated from another host already, or another host goes first and migrates it."""
-    app, target = desired.apps.get(key[0]), desired.targets[key]
-    if app is None or not target.release:
-        return True
-    others = [look.app(target.app).migrated for host in app.hosts if host != key[1] and (look := seen.host(host))]
-    if any(target.release in migrated for migrated in others):
-        return False
-    return next((host for host in app.hosts if seen.host(host)), key[1]) == key[1]
+def migrating_host(app: App, desired: DesiredFleet, seen: SeenFleet) -> str | None:
+    """The host from which the app's release is migrated: the first that can be seen. None if one has done it."""
+    looks = {host: look for host in app.hosts if (look := seen.host(host))}
+    for host, look in looks.items():
+        target = desired.targets.get((app.app, host))
+        if target and target.release and target.release in look.app(app.app).migrated:
+            return None
+    return next(iter(looks), None)
 
 
 def is_rollout(target: Target, look: ObservedHost) -> bool:

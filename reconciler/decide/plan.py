@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from reconciler.decide.expected import expected_host
-from reconciler.decide.fleet import next_steps, target_of
+from reconciler.decide.fleet import next_steps
 from reconciler.decide.order import FleetStep
 from reconciler.model.action import AnyAction, Blocked, Converged
 from reconciler.model.fleet import DesiredFleet, Key, SeenFleet, Wait
@@ -57,7 +57,7 @@ def plan_fleet(desired: DesiredFleet, seen: SeenFleet) -> dict[Key, AppPlan]:
 def _after(key: Key, action: AnyAction, desired: DesiredFleet, seen: SeenFleet) -> SeenFleet:
     look = seen.host(key[1])
     assert look is not None
-    target = target_of(key, desired, seen) if key in desired.targets else Target.removal(key[1], key[0])
+    target = desired.targets.get(key) or Target.removal(key[1], key[0])
     look = expected_host(look, action, target)
     if target.proxy:  # its action also ends any trouble that keeps routes from being written
         look = replace(look, traefik=None, entry_points=None, facts=replace(look.facts, route_trouble=None))
