@@ -135,6 +135,7 @@ def _rights_of_a_user(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Proble
             wants = [f"keep {capability}" for capability in file.app.sandbox.capabilities]
             wants += ["use fetch: host"] * (file.app.artifact.fetch == "host")
             wants += [f"use distribution: {file.app.distribution}"] * (file.app.distribution != "none")
+            wants += ["come after units of the system"] * bool(file.app.after_units)
             wants += ["be served by a managed Traefik"] * (fleet.traefik.managed and file.app.route is not None)
             for what in wants:
                 yield file.problem(
@@ -146,7 +147,10 @@ def _unknown_order(files: Sequence[AppFile]) -> Iterator[Problem]:
     names = {file.app.app for file in files}
     for file in files:
         for index, name in enumerate(file.app.after):
-            if name not in names:
+            if (app := name.partition("@")[0].partition(".")[0]) in names and "." in name:
+                message = f"{name} is a unit of the app {app}, and reconcile decides which of its units runs"
+                yield file.problem(("after", index), message, f"write after: [{app}]")
+            elif "." not in name and name not in names:
                 yield file.problem(("after", index), f"there is no app {name}", "name an app of this desired state")
         if file.app.moved_from in names:
             yield file.problem(

@@ -183,8 +183,10 @@ class App(Common):
     moved_from: values.AppName | None = Field(
         default=None, description="The app's former name. The app of that name is removed only when this one serves."
     )
-    after: Annotated[tuple[values.AppName, ...], EachOnce, MayBeEmpty(tuple)] = Field(
-        default=(), description="Apps that must be converged on all their hosts before this one is changed."
+    after: Annotated[tuple[values.AppOrUnit, ...], EachOnce, MayBeEmpty(tuple)] = Field(
+        default=(),
+        description="Apps that must be converged on all their hosts before this one is changed. Units of the system, "
+        "such as postgresql.service, start before an instance at boot and stop after it at shutdown.",
     )
     route: Route | None = Field(
         default=None, description="Route for visitors through Traefik; leave it out for a worker."
@@ -193,6 +195,11 @@ class App(Common):
         default=None,
         description="Command to run once per release, with the new code and env, before the new instance starts.",
     )
+
+    @property
+    def after_units(self) -> tuple[str, ...]:
+        """Those of `after` that are units of the system. An app has no dot in its name."""
+        return tuple(name for name in self.after if "." in name)
 
     @property
     def memory_limit(self) -> str:

@@ -117,6 +117,23 @@ AppName = Annotated[
     AfterValidator(_check_app_name),
 ]
 
+UNIT_OF_THE_SYSTEM = r"[A-Za-z0-9_][A-Za-z0-9_.:@-]*\.(service|socket|target|mount)"
+
+
+def _check_what_comes_before(name: str) -> str:
+    return name if "." in name else _check_app_name(name)
+
+
+AppOrUnit = Annotated[
+    str,
+    Text(
+        rf"{APP_NAME}|{UNIT_OF_THE_SYSTEM}",
+        "is neither an app nor a unit of systemd",
+        "name an app of this desired state, or a unit such as postgresql.service",
+    ),
+    AfterValidator(_check_what_comes_before),
+]
+
 
 def _check_path(path: str) -> str:
     if "{{" in path or "#" in path:

@@ -223,6 +223,7 @@ def _unit_settings(app: App, spec: HostSpec) -> UnitSettings:
         has_port=bool(app.ports),
         ports=(*app.ports, *app.sandbox.extra_ports),
         scope=spec.scope,
+        after=app.after_units,
     )
 
 

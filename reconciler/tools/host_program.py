@@ -71,6 +71,7 @@ _UNIT_WORDS = {
     "port": f"([1-9][0-9]{{0,4}}|{NODE_PORTS[0]}-{NODE_PORTS[1]})",
     'sandbox.capabilities | join(" ")': "(CAP_[A-Z_0-9]+( CAP_[A-Z_0-9]+)*)?",
     'sandbox.extra_writable_paths | join(" ")': "/[A-Za-z0-9_.+@/-]+( /[A-Za-z0-9_.+@/-]+)*",
+    'after | join(" ")': r"[A-Za-z0-9_.:@-]+( [A-Za-z0-9_.:@-]+)*",
     'writable_beside | join(" ")': "/[A-Za-z0-9_.+@/-]+( /[A-Za-z0-9_.+@/-]+)*",
 }
 _TEXTS = rf"\[{_JSON_TEXT}(, {_JSON_TEXT})*\]"

@@ -33,6 +33,7 @@ class UnitSettings:
     cpu_max: str | None = None
     ports: tuple[int, ...] = ()  # the app may listen on these, and no other app of the host may
     scope: Scope = "system"
+    after: tuple[str, ...] = ()  # units of the system that start before it and stop after it
 
     @property
     def proxy(self) -> bool:

@@ -145,6 +145,40 @@ def test_settings_that_need_root_are_refused_on_a_host_without_root() -> None:
     assert found == [f"{where} keep CAP_CHOWN; {next_step}", f"{where} use fetch: host; {next_step}"]
 
 
+def test_an_app_can_come_after_units_of_the_system_and_after_apps() -> None:
+    text = HELLO.replace("hello", "web") + "after: [hello, postgresql.service, postgresql@15-main.service]\n"
+    desired = load(write({"hello": HELLO, "web": text.replace("4000, 4001", "5000, 5001")}))
+
+    assert desired.apps[1].after_units == ("postgresql.service", "postgresql@15-main.service")
+
+
+@pytest.mark.parametrize(
+    ("name", "fleet", "problem"),
+    [
+        ("other", "", "6:9  after[0]: there is no app other; name an app of this desired state"),
+        (
+            "hello@4000.service",
+            "",
+            "6:9  after[0]: hello@4000.service is a unit of the app hello, and reconcile decides which of its units "
+            "runs; write after: [hello]",
+        ),
+        ("postgresql.slice", "", "6:9  after[0]: 'postgresql.slice' is neither an app nor a unit of systemd; name an"),
+        ("'a.service b.service'", "", "6:9  after[0]: 'a.service b.service' is neither an app nor a unit"),
+        ("root", "", "6:9  after[0]: root is a user or group of the system"),
+        (
+            "postgresql.service",
+            "hosts: {web1: {address: x, scope: user}}",
+            "4:9  hosts[0]: web1 has scope user, where an app cannot come after units of the system",
+        ),
+    ],
+    ids=["no such app", "a unit of ours", "another kind", "two in one", "no app's name", "scope user"],
+)
+def test_what_an_app_cannot_come_after_is_refused(name: str, fleet: str, problem: str) -> None:
+    (found,) = problems({"hello": HELLO + f"after: [{name}]\n"}, fleet=fleet)
+
+    assert found.startswith(f"apps/hello.yaml:{problem}")
+
+
 @pytest.mark.parametrize(("path", "refused"), [("/srv", True), ("/srv/uploads", False), ("/srv2", False)])
 def test_the_releases_folder_of_all_apps_cannot_be_made_writable(path: str, refused: bool) -> None:
     """An app sees its own releases only."""

@@ -69,6 +69,14 @@ def test_a_worker_gets_no_port() -> None:
     assert "PORT=" not in unit_text(replace(SETTINGS, has_port=False))
 
 
+def test_a_unit_comes_after_units_of_the_system_without_starting_them() -> None:
+    text = unit_text(replace(SETTINGS, after=("postgresql.service", "redis-server.service")))
+
+    assert "\nAfter=postgresql.service redis-server.service\n" in text
+    added = set(text.splitlines()) - set(unit_text(SETTINGS).splitlines())
+    assert sorted(line.partition("=")[0] for line in added if not line.startswith("#")) == ["After"]
+
+
 def test_an_instance_is_limited_in_memory_and_where_asked_for_in_cpu() -> None:
     text = unit_text(replace(SETTINGS, cpu_max="150%"))
 

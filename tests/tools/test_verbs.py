@@ -186,6 +186,7 @@ _UNITS = st.builds(
     distribution=st.sampled_from(["none", "sname", "name"]),
     node_host=st.sampled_from(["", "localhost", "10.0.0.5"]),
     has_port=st.booleans(),
+    after=st.sampled_from([(), ("postgresql.service",), ("postgresql@15-main.service", "mnt-data.mount")]),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 
@@ -59,6 +60,24 @@ def test_a_worker_may_finish_its_job_before_it_stops(new_project: NewProject) ->
 
     first_instance = project.machine.read(jobs).split()[: 2 * (done + 1)]
     assert first_instance == ["begun", "done"] * (done + 1)
+
+
+def test_a_database_that_the_app_comes_after_is_stopped_last(new_project: NewProject) -> None:
+    """As at a shutdown, where systemd stops both at once, and the app's last requests still need it."""
+    project = new_project()
+    database = f"{project.app}-db.service"
+    project.machine.run(f"systemd-run --quiet --unit={database} sleep 600")
+    project.converge(after=[database])
+    unit = f"{project.app}@{project.keys['ports'][0]}.service"
+
+    project.machine.run(f"systemctl stop {database} {unit}")
+
+    moments = "InactiveEnterTimestampMonotonic"
+    app = int(project.machine.run(f"systemctl show -P {moments} {unit}").stdout)
+    begun = project.machine.run(
+        f"journalctl -u {database} -o json --output-fields=__MONOTONIC_TIMESTAMP,MESSAGE | grep '\"Stopping '"
+    ).stdout
+    assert int(json.loads(begun.splitlines()[-1])["__MONOTONIC_TIMESTAMP"]) >= app
 
 
 def test_a_booting_beam_is_stopped_without_being_killed(elixir_project: Project) -> None:
