@@ -1,0 +1,416 @@
+"""The invariants of the design, 1 to 16, asked after every effect. None is ever switched off."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from tests.simulator.controller import Ended
+from tests.simulator.process import Run
+from tests.simulator.world.files import LEFT, Entry, Image
+from tests.simulator.world.systemd import MULTI_USER, Process
+from tests.simulator.world.traefik import FOLDER
+
+if TYPE_CHECKING:
+    from tests.simulator.simulation import Simulation
+    from tests.simulator.transport import Sent
+    from tests.simulator.world.host import Host
+
+VISITS_PER_SECOND = 100
+ROUTE_HEAD = re.compile(r"# reconcile route slot=(\S+) ")
+SERVED_AGAIN_SECONDS = 3.0  # after a boot: an instance needs a moment
+
+
+class Broken(AssertionError):
+    """An invariant does not hold. `oracle` names it."""
+
+    def __init__(self, oracle: str, what: str) -> None:
+        super().__init__(f"{oracle}: {what}")
+        self.oracle, self.what = oracle, what
+
+
+@dataclass
+class Wish:
+    """What the oracles know of an app: which releases there may be, and how it is to be reached."""
+
+    app: str
+    slots: tuple[str, ...]
+    routed: bool = True
+    one_slot: bool = False
+    removed: bool = False
+
+
+@dataclass
+class Oracles:
+    """All of them, with what they remember."""
+
+    simulation: Simulation
+    wishes: dict[str, Wish] = field(default_factory=dict)
+    manifests: dict[str, dict[str, bytes]] = field(default_factory=dict)  # version → path → content
+    broken: list[Broken] = field(default_factory=list)
+    checks: Counter[str] = field(default_factory=Counter)
+    routes_written: int = 0
+    uploads: int = 0
+    removals: int = 0
+    requests: float = 0.0
+    lost: float = 0.0
+    served: dict[tuple[str, str], bool] = field(default_factory=dict)  # (host, app) → it answers its visitors
+    since: dict[tuple[str, str], float] = field(default_factory=dict)
+    ready: set[tuple[str, str]] = field(default_factory=set)
+    strangers: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    quiet: bool = False
+    complete: dict[tuple[str, str], Any] = field(default_factory=dict)
+    hostile_words: set[str] = field(default_factory=set)
+    pending_13: set[tuple[str, str]] = field(default_factory=set)
+
+    def fail(self, oracle: str, what: str) -> None:
+        when = f"{self.simulation.clock.seconds:.3f}"
+        if not any(each.oracle == oracle and each.what.split(" ", 1)[1] == what for each in self.broken):
+            self.broken.append(Broken(oracle, f"{when} {what}"))
+
+    def check(self) -> None:
+        """Raises the first that is broken."""
+        if self.broken:
+            raise self.broken[0]
+
+    # What is sent, said and reported.
+
+    def sends(self, sent: Sent, text: str) -> None:
+        self.checks["12"] += 1
+        if any(self.simulation.secret in word for word in (*sent.arguments, text)):
+            self.fail("12", f"a secret is an argument of {sent.verb}")
+        if self.quiet and sent.verb not in ("look",):
+            self.fail("9", f"{sent.verb} is sent to {sent.host}, where nothing is to do")
+
+    def said(self, where: str, text: str) -> None:
+        self.checks["12"] += 1
+        if self.simulation.secret in text:
+            self.fail("12", f"a secret is in {where}")
+
+    def reported(self, outcomes: list[Ended]) -> None:
+        """Ready is true: the release runs, and visitors reach it."""
+        for end in outcomes:
+            self.checks["11"] += 1
+            host, wish = self.simulation.hosts.get(end.host), self.wishes.get(end.app)
+            self.said("an outcome", end.reason)
+            if not end.converged or host is None or wish is None or not host.up:
+                continue
+            running = [p for p in host.systemd.processes if p.app == end.app]
+            if not end.version:
+                if running or host.traefik.port_of(end.app) is not None:
+                    self.fail("11", f"{end.app} is said to be gone, and runs")
+                continue
+            if [p.release.rpartition("-")[0] for p in running] != [end.version]:
+                self.fail("11", f"{end.app} is said to run {end.version}: {[(p.unit, p.release) for p in running]}")
+            elif wish.routed and host.traefik.port_of(end.app) != running[0].port:
+                self.fail("11", f"{end.app} is said to serve, and Traefik sends its visitors elsewhere")
+
+    # Scripts.
+
+    def begins(self, sent: Sent, host: Host) -> None:
+        if sent.verb == "install":
+            self.uploads += 1
+        if sent.verb == "prune":
+            self.removals += 1
+        if not sent.number or len(sent.arguments) < 9:
+            return
+        lease = host.files.text("var/lib/reconcile/lease").split()
+        token, seen = sent.arguments[5], sent.arguments[6]
+        if len(lease) == 5 and lease[1] not in (token, "-") and lease[0] != seen and seen.isdigit():
+            host.was.setdefault("zombies", {})[id(sent)] = self.state_of(host)
+
+    def ends(self, sent: Sent, host: Host, run: Run) -> None:
+        before = host.was.get("zombies", {}).pop(id(sent), None)
+        self.checks["7"] += 1
+        if before is not None and len(host.runs) <= 1 and before != self.state_of(host):
+            self.fail("7", f"{sent.verb} of {sent.controller} changed a host that another has taken since it looked")
+        for stream, data in (("stdout", run.output), ("stderr", run.errors)):
+            self.checks["12"] += 1
+            if self.simulation.secret.encode() in data:
+                self.fail("12", f"a secret is in the {stream} of {sent.verb}")
+
+    def state_of(self, host: Host) -> Any:
+        """Its files as they are, but for locks, what scripts receive, and the history, which tells of attempts, too."""
+        passing = re.compile(r"/\.in\.|\.lock$|/lock$|/\.history/")
+        found = {path: e for path, e in host.files.now.items() if e.kind != "d" and not passing.search(path)}
+        return {p: (e.kind, e.target, host.files.bytes_of(p) if e.kind == "f" else b"") for p, e in found.items()}
+
+    # After every effect.
+
+    def effect(self, host: Host, what: str, changed: set[str]) -> None:
+        self._visitors(host, what)
+        for process in host.systemd.processes:
+            self._proven(host, process)
+        self._told_to_end(host)
+        if changed:
+            self._directory_parses(host, changed)
+            self._releases(host, changed)
+            self._unowned(host, changed)
+            self._secrets(host, changed)
+            self._reboot(host, what)
+        self._shape(host)
+
+    def _visitors(self, host: Host, what: str) -> None:
+        """1: whoever is routed answers. Counted as requests that a visitor would have sent meanwhile."""
+        now = self.simulation.clock.seconds
+        for app, wish in self.wishes.items():
+            key = (host.name, app)
+            if not wish.routed:
+                continue
+            port = host.traefik.port_of(app)
+            process = next((p for p in host.systemd.processes if p.port == port), None)
+            serves = process is not None and 200 <= process.answers < 300
+            before, since = self.served.get(key), self.since.get(key, now)
+            if before is not None and key in self.ready:
+                self.requests += (now - since) * VISITS_PER_SECOND
+                self.lost += 0 if before else (now - since) * VISITS_PER_SECOND
+            self.since[key], self.served[key] = now, serves
+            self.checks["1"] += 1
+            if serves:
+                self.ready.add(key)
+            elif key in self.ready and before:
+                self._stopped_serving(host, wish, what)
+            booted = host.was.get("booted")
+            if key in self.ready and not serves and booted is not None and not wish.removed:
+                self.checks["13"] += 1
+                if now > booted + SERVED_AGAIN_SECONDS and not self._is_excused(host, wish):
+                    self.fail("13", f"{app} does not serve {SERVED_AGAIN_SECONDS:g} s after a boot")
+            if serves:
+                host.was.pop("booted", None)
+
+    def _is_excused(self, host: Host, wish: Wish) -> bool:
+        """What serves badly does so by itself, or an operator made it so; until we have put it right."""
+        return bool(host.was.get(("by itself", wish.app)) or host.was.get(("operator", wish.app)))
+
+    def _stopped_serving(self, host: Host, wish: Wish, what: str) -> None:
+        process, why = host.was.get("ended", (None, ""))
+        if host.was.get("power cut") or not host.up or wish.removed or wish.one_slot:
+            return
+        if host.was.get(("operator", wish.app)):
+            return
+        if process is not None and process.app == wish.app and why == "died by itself":
+            host.was["by itself", wish.app] = True
+            return
+        self.fail("1", f"visitors of {wish.app} are lost: {what}")
+
+    def _proven(self, host: Host, process: Process) -> None:
+        """3: where visitors are sent is right and healthy."""
+        wish = self.wishes.get(process.app)
+        if wish is None or host.traefik.port_of(process.app) != process.port:
+            return
+        self.checks["3"] += 1
+        version = process.release.rpartition("-")[0]
+        if version not in self.simulation.good_versions and not host.was.get(("routed", process.pid)):
+            self.fail("3", f"visitors of {process.app} are sent to {version}, which is not good")
+        if process.listening and not 200 <= process.answers < 300 and not host.was.get(("routed", process.pid)):
+            self.fail("3", f"visitors of {process.app} are sent to {process.unit}, which answers {process.answers}")
+        if process.listening:
+            host.was["routed", process.pid] = True
+
+    def _told_to_end(self, host: Host) -> None:
+        """2: whoever is told to end has no visitors, neither new ones nor open requests."""
+        process: Process | None = host.was.get("told to end")
+        if process is None:
+            return
+        self.checks["2"] += 1
+        wish = self.wishes.get(process.app)
+        if wish is None or wish.one_slot or not wish.routed:
+            return
+        if host.traefik.port_of(process.app) == process.port:
+            self.fail("2", f"{process.unit} is stopped while visitors are sent to it")
+        elif process.connections:
+            self.fail("2", f"{process.unit} is stopped while requests are open")
+
+    def _directory_parses(self, host: Host, changed: set[str]) -> None:
+        """8, for every file of the folder."""
+        if not any(path.startswith(FOLDER + "/") for path in changed):
+            return
+        for name in host.files.names(FOLDER):
+            if not name.endswith((".yml", ".yaml", ".toml")):
+                continue
+            self.checks["8"] += 1
+            text = host.files.text(f"{FOLDER}/{name}")
+            try:
+                whole = bool(yaml.safe_load(text))
+            except yaml.YAMLError:
+                whole = False
+            if not whole:
+                self.fail("8", f"{name} in Traefik's folder is not whole")
+            found = ROUTE_HEAD.match(text)
+            if found and f"{FOLDER}/{name}" in changed:
+                self.routes_written += 1
+                self._route_written(host, name.removesuffix(".yml"), found[1])
+
+    def _route_written(self, host: Host, app: str, slot: str) -> None:
+        """3 and 13: a route names only what is proven, and enabled for the next boot."""
+        wish = self.wishes.get(app)
+        if wish is None or host.was.get("power cut"):
+            return
+        unit = host.systemd.units.get(f"{app}@{slot}.service")
+        process = unit.process if unit else None
+        self.checks["3"] += 1
+        if process is None or not 200 <= process.answers < 300:
+            self.fail("3", f"the route of {app} names slot {slot}, where nothing healthy runs")
+        if not host.systemd.is_enabled(f"{app}@{slot}.service"):
+            self.fail("13", f"the route of {app} names slot {slot}, which is not enabled")
+
+    def _releases(self, host: Host, changed: set[str]) -> None:
+        """4 and 5: a release is there whole or not at all, and what runs keeps it."""
+        touched = {m[0] for path in changed if (m := re.match(r"srv/[^/]+/releases/[^/.][^/]*", path))}
+        for folder in sorted(touched):
+            if folder not in host.files.now:
+                continue
+            self.checks["4"] += 1
+            expected = self.manifests.get(folder.rpartition("/")[2].rpartition("-")[0])
+            if expected is None:
+                continue
+            start = folder + "/"
+            there = {
+                path[len(start) :]: host.files.bytes_of(path)
+                for path, entry in host.files.now.items()
+                if path.startswith(start) and entry.kind == "f"
+            }
+            if there != expected:
+                self.fail("4", f"{folder} is there and not whole")
+        for process in host.systemd.processes:
+            self.checks["5"] += 1
+            if process.release and f"srv/{process.app}/releases/{process.release}" not in host.files.now:
+                self.fail("5", f"the release of {process.unit} was removed while it runs")
+        for path, entry in host.files.now.items():
+            if entry.kind == "l" and "/slots/" in path and not path.rpartition("/")[2].startswith("."):
+                app, slot = path.split("/")[1], path.rpartition("/")[2]
+                target = f"srv/{app}/releases/{entry.target.rpartition('/')[2]}"
+                self.checks["5"] += 1
+                if target not in host.files.now and not self.wishes[app].removed:
+                    self.fail("5", f"slot {slot} of {app} links to a release that is not there")
+
+    def _unowned(self, host: Host, changed: set[str]) -> None:
+        """5: nothing that is not ours is touched."""
+        for path, content in self.strangers.get(host.name, {}).items():
+            self.checks["5"] += 1
+            same = path in host.files.now and host.files.bytes_of(path) == content
+            if not same and not host.was.get("power cut"):
+                self.fail("5", f"{path}, which is not ours, was changed")
+
+    def _secrets(self, host: Host, changed: set[str]) -> None:
+        """12: no file that others can read holds one."""
+        secret = self.simulation.secret.encode()
+        for path in changed:
+            entry = host.files.now.get(path)
+            if entry is None or entry.kind != "f" or secret not in host.files.bytes_of(path):
+                continue
+            self.checks["12"] += 1
+            if entry.mode & 0o077 and not self._is_closed(host, path):
+                self.fail("12", f"others can read a secret in {path}")
+
+    def _is_closed(self, host: Host, path: str) -> bool:
+        parts = path.split("/")
+        folders = ["/".join(parts[:count]) for count in range(1, len(parts))]
+        return any((e := host.files.now.get(f)) is not None and not e.mode & 0o077 for f in folders)
+
+    def _reboot(self, host: Host, what: str) -> None:
+        """13: with the power gone at this instant, the host would come back serving what its route names."""
+        if not host.up:
+            return
+        for app, wish in self.wishes.items():
+            if (host.name, app) not in self.ready or not wish.routed or wish.removed:
+                continue
+            if host.was.get(("operator", app)):  # until what he did is put right, on the disk too
+                images = (host.files.after_cut(left) for left in LEFT)
+                if self.served.get((host.name, app)) and not any(_why_not_served(i, host, app, wish) for i in images):
+                    host.was.pop(("operator", app))
+                continue
+            for left in LEFT:
+                self.checks["13"] += 1
+                if why := _why_not_served(host.files.after_cut(left), host, app, wish):
+                    self.fail("13", f"a power cut ({left}) would leave {app} down: {why} [{what}]")
+
+    def _shape(self, host: Host) -> None:
+        """6: never more than two."""
+        self.checks["6"] += 1
+        running = Counter(process.app for process in host.systemd.processes)
+        for app, count in running.items():
+            if count > 2:
+                self.fail("6", f"{count} instances of {app}")
+
+    # At the end.
+
+    def at_rest(self, *, converged: bool) -> None:
+        """6 and 16: converged hosts hold one instance an app, no leftovers, no script and no lock."""
+        for host in self.simulation.hosts.values():
+            self.checks["16"] += 1
+            for run in host.runs.values():
+                self.fail("16", f"{run.verb} still runs on {host.name}")
+            for app, wish in self.wishes.items():
+                self.checks["6"] += 1
+                running = [p for p in host.systemd.processes if p.app == app]
+                if wish.removed:
+                    self._nothing_left(host, app)
+                elif len(running) != 1:
+                    self.fail("6", f"{len(running)} instances of {app} on {host.name} at rest")
+            for path in host.files.now if converged else ():
+                if _is_leftover(path):
+                    self.fail("6", f"{path} is left on {host.name}")
+
+    def _nothing_left(self, host: Host, app: str) -> None:
+        for path in host.files.now:
+            if path.startswith(
+                (f"srv/{app}/", f"etc/reconcile/{app}/", f"var/lib/reconcile/{app}/", f"{FOLDER}/{app}.")
+            ):
+                self.fail("6", f"{path} of {app} is left on {host.name}")
+
+    def asked(self, canary: str) -> None:
+        """15: no script of root's has a variable of an app."""
+        self.checks["15"] += 1
+        if canary:
+            self.fail("15", "a script of root's runs with a variable of an app")
+
+
+LEFTOVER = re.compile(
+    r"(/\.incoming-|/\.old-|/\.stage(/|$)|\.new$|/\.in\.|/\.lines(/|$)|run/reconcile/[^/]+/[^/]+\.(env|unit)$)"
+)
+
+
+REUSED = re.compile(r"var/lib/reconcile/(lease\.new$|\.lines(/|$)|[^/]+/(inventory|quarantine|suspended)\.new$)")
+
+
+def _is_leftover(path: str) -> bool:
+    """Not those of one name for all time, which the next of its kind writes over."""
+    return not REUSED.match(path) and bool(LEFTOVER.search(path))
+
+
+def _why_not_served(image: Image, host: Host, app: str, wish: Wish) -> str:
+    """Why a boot from these files would not serve the app by the slot that its route names; "" when it would."""
+    route = image.get(f"{FOLDER}/{app}.yml")
+    if route is None:
+        return "its route is not there"
+    slot = _slot_of(host, route)
+    if not slot:
+        return "its route is empty"
+    if f"{MULTI_USER}/{app}@{slot}.service" not in image:
+        return f"slot {slot}, which its route names, is not enabled"
+    unit, env = image.get(f"etc/systemd/system/{app}@.service"), image.get(f"etc/reconcile/{app}/{slot}.env")
+    if unit is None or not unit.size or env is None or not env.size:
+        return f"the files of slot {slot} are not there"
+    link = image.get(f"srv/{app}/slots/{slot}")
+    if link is None:
+        return f"slot {slot} links to no release"
+    release = f"srv/{app}/releases/{link.target.rpartition('/')[2]}"
+    if release not in image:
+        return f"the release of slot {slot} is not there"
+    said = image.get(f"{release}/sim.json")
+    if said is None or not said.size:
+        return f"the release of slot {slot} is not whole"
+    return ""
+
+
+def _slot_of(host: Host, route: Entry) -> str:
+    if not route.size:
+        return ""
+    content = host.files.read.get(route.key) or host.files.content.get(route.key) or b""
+    found = ROUTE_HEAD.match(content.decode(errors="replace"))
+    return found[1] if found else ""

@@ -1,0 +1,362 @@
+"""One simulated run: hosts, controllers, their links, one fault, and the oracles that watch all of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import Callable, Coroutine
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+from unittest import mock
+
+from reconciler.errors import HostUnreachable, ReconcileError
+from reconciler.host.transport import Completed, Transport
+from tests.simulator.controller import Ended, converge_once, engine_of
+from tests.simulator.loop import Clock, VirtualLoop, virtual_time
+from tests.simulator.oracles import Oracles
+from tests.simulator.process import Ask, Processes, Run
+from tests.simulator.transport import KEEPALIVE_SECONDS, Sent, SimulatedHost, unrooted
+from tests.simulator.world.host import Host
+
+LOOKS = ("look", "abi", "history", "await", "drain")
+BEFORE, REPLY, REPLIED = -1, 10_000, 10_001  # points of a change beside its boundaries
+Kind = Literal["kill", "cut", "silent", "power lost", "power torn", "power kept"]
+KINDS: tuple[Kind, ...] = ("kill", "cut", "silent", "power lost", "power torn", "power kept")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What goes wrong, and where: at this boundary of the nth script that changes something."""
+
+    kind: str
+    change: int
+    point: int
+    seconds: float = 2.0  # how long what was stopped there stays so
+    text: str = ""
+
+    def __str__(self) -> str:
+        where = {BEFORE: "before it is sent", REPLY: "before its reply", REPLIED: "after its reply"}.get(self.point)
+        return f"{self.kind} at change {self.change}, {where or f'boundary {self.point}'}{self.text}"
+
+
+class Killed(asyncio.CancelledError):
+    """The controller is gone."""
+
+
+@dataclass
+class Counters:
+    """What a run cost, to compare with the undisturbed one."""
+
+    started: int = 0
+    stopped: int = 0
+    routed: int = 0
+    uploads: int = 0
+    removals: int = 0
+    migrations: int = 0
+
+
+@dataclass
+class Simulation:
+    """Everything of one run. `seed` decides all that is left to chance."""
+
+    seed: int = 0
+    host_names: tuple[str, ...] = ("web1",)
+    faults: list[Fault] = field(default_factory=list)
+    fails: tuple[str, tuple[str, int]] | None = None  # (verb, command): it fails the first time
+    secret: str = "s3cr3t-Zq9"
+    shuffles: bool = False
+    allows_prune: bool = False
+    good_versions: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.dice = random.Random(self.seed)
+        self.clock = Clock()
+        self.processes = Processes()
+        self.oracles = Oracles(self)
+        self.hosts = {
+            name: Host(name, number + 1, self.processes, self.clock, self.dice, self)
+            for number, name in enumerate(self.host_names)
+        }
+        self.folder = self.processes.folder / "desired-state"
+        (self.folder / "apps").mkdir(parents=True)
+        self.dead: set[str] = set()
+        self.abandoned: set[str] = set()
+        self.tasks: dict[str, asyncio.Task[Any]] = {}
+        self.cut_until: dict[tuple[str, str], float] = {}
+        self.sent: list[Sent] = []
+        self.stdin_of: dict[int, bytes] = {}
+        self.tamper: Callable[[Sent, bytes], bytes] | None = None
+        self.trace: list[str] = []
+        self.changes = 0
+        self.points: list[tuple[int, str, int, str]] = []  # (change, verb, boundary, command)
+        self.executed: set[tuple[str, tuple[str, int]]] = set()
+        self.before_change: Callable[[int, Host], None] | None = None
+        self.struck: set[Fault] = set()
+        self.moved: set[tuple[int, str, int]] = set()  # boundaries before which something had changed
+        self.has_moved = False
+        self.power_cuts = 0
+        self.controllers = 0
+        self.log: list[str] = []
+
+    def close(self) -> None:
+        self.processes.close()
+
+    def __enter__(self) -> Simulation:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def run(self, story: Coroutine[Any, Any, Any]) -> Any:
+        """The story from its beginning to its end, in virtual time."""
+        loop = VirtualLoop(self.clock, random.Random(self.seed) if self.shuffles else None)
+        environment = {"RECONCILE_SECRET_TOKEN": self.secret, "XDG_CACHE_HOME": str(cache())}
+        with ExitStack() as stack:
+            stack.enter_context(virtual_time(self.clock))
+            stack.enter_context(engine_of(self))
+            stack.enter_context(mock.patch.dict(os.environ, environment))
+            stack.enter_context(mock.patch("random.uniform", self.dice.uniform))
+            asyncio.set_event_loop(loop)
+            try:
+                return loop.run_until_complete(story)
+            finally:
+                for task in asyncio.all_tasks(loop):
+                    task.cancel()
+                pending = asyncio.all_tasks(loop)
+                if pending:
+                    loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
+                asyncio.set_event_loop(None)
+                loop.close()
+
+    # Controllers.
+
+    def is_dead(self, token: str) -> bool:
+        return token in self.abandoned
+
+    def new_controller(self) -> str:
+        self.controllers += 1
+        return f"controller{self.controllers}"
+
+    def links(self, controller: str) -> dict[str, Transport]:
+        return {name: SimulatedHost(host, controller, self) for name, host in self.hosts.items()}
+
+    def say(self, event: str, **fields: object) -> None:
+        line = f"{self.clock.seconds:.2f} {event} {fields}"
+        self.log.append(line)
+        self.oracles.said("the log", line)
+
+    async def once(self, controller: str | None = None, *, wait_lock_seconds: float = 120.0) -> list[Ended]:
+        """One pass of a controller; an empty list when it was killed, or the desired state cannot be used."""
+        name = controller or self.new_controller()
+        links = self.links(name)
+        work = converge_once(
+            self.folder,
+            links,
+            name,
+            self.say,
+            wait_lock_seconds=wait_lock_seconds,
+            allow_prune=self.allows_prune,
+        )
+        task = self.tasks[name] = asyncio.ensure_future(work)
+        try:
+            outcomes: list[Ended] = await task
+        except asyncio.CancelledError:
+            if name not in self.dead:
+                raise
+            return []
+        except ReconcileError as error:
+            self.say("refused", error=str(error))
+            return [Ended("", "", False, "", str(error), "refused", ())]
+        self.oracles.reported(outcomes)
+        return outcomes
+
+    def kill_controller(self, name: str, *, known: bool = False) -> None:
+        """As by SIGKILL. With `known` the next controller runs on the same machine, and can see that."""
+        self.dead.add(name)
+        if known:
+            self.abandoned.add(name)
+        for sent in self.sent:
+            if sent.controller == name:
+                sent.lost = True
+                if sent.run and not sent.run.ended:
+                    sent.run.hang_up()
+                    sent.run.end_input()
+        if task := self.tasks.get(name):
+            task.cancel()
+
+    def check_alive(self, controller: str) -> None:
+        if controller in self.dead:
+            raise Killed(controller)
+
+    def is_cut(self, link: SimulatedHost) -> bool:
+        return self.clock.seconds < self.cut_until.get((link.controller, link.name), 0.0)
+
+    # Scripts.
+
+    def send(self, link: SimulatedHost, verb: str, text: str, arguments: tuple[str, ...], stdin: bytes) -> Sent:
+        reply: asyncio.Future[Completed] = asyncio.get_running_loop().create_future()
+        changes = verb not in LOOKS
+        self.changes += changes
+        sent = Sent(link.name, link.controller, verb, arguments, self.changes if changes else 0, reply)
+        self.sent.append(sent)
+        self.trace.append(f"{self.clock.seconds:9.3f} {link.controller} {link.name} {verb}")
+        self.oracles.sends(sent, text)
+        if changes and self.before_change:
+            self.before_change(self.changes, link.host)
+        stdin = self.tamper(sent, stdin) if self.tamper else stdin
+        self.stdin_of[id(sent)] = stdin
+        fault = self._fault(sent, BEFORE)
+        if fault and fault.kind == "sleep":
+            self.struck.add(fault)
+            later = (sent, link.host, verb, text, arguments, stdin)
+            asyncio.get_running_loop().call_later(fault.seconds, self._begin, *later)
+            return sent
+        if fault and not self._strike(fault, sent, link.host):
+            return sent
+        self._begin(sent, link.host, verb, text, arguments, stdin)
+        return sent
+
+    def _begin(self, sent: Sent, host: Host, verb: str, text: str, arguments: tuple[str, ...], stdin: bytes) -> None:
+        fails = self.fails[1] if self.fails and self.fails[0] == verb else None
+
+        def ended(run: Run) -> None:
+            self._ended(sent, host, run)
+
+        how: dict[str, Any] = {"fails": fails, "notes": {"sent": sent}}
+        fault = next(
+            (each for each in self.faults if each.change == sent.number and each.kind.startswith("upload")), None
+        )
+        if fault and sent.number:
+            self.struck.add(fault)
+            how |= {"cut": fault.point, "stalls": fault.kind == "upload stalls"}
+        self.oracles.begins(sent, host)
+        sent.run = host.begin(verb, text, arguments, stdin, ended, **how)
+
+    def _ended(self, sent: Sent, host: Host, run: Run) -> None:
+        sent.run = run
+        self.oracles.ends(sent, host, run)
+        output = unrooted(bytes(run.output), str(host.root))
+        errors = bytes(run.errors).replace(str(host.root).encode(), b"")
+        fault = self._fault(sent, REPLY)
+        if fault and not self._strike(fault, sent, host):
+            return
+        completed = Completed(run.status or 0, output, errors)
+        if sent.lost or sent.reply.done():
+            return
+        asyncio.get_running_loop().call_later(0.004, self._deliver, sent, host, completed)
+
+    def _deliver(self, sent: Sent, host: Host, completed: Completed) -> None:
+        if sent.lost or sent.reply.done():
+            return
+        sent.reply.set_result(completed)
+        fault = self._fault(sent, REPLIED)
+        if fault:
+            self._strike(fault, sent, host)
+
+    def given_up(self, sent: Sent) -> None:
+        """The controller waits no more: it tells sshd to end the script, if it is there to do so."""
+        if sent.controller in self.dead or sent.lost:
+            return
+        sent.lost = True
+        if sent.run and not sent.run.ended:
+            self.processes.terminate(sent.run)
+
+    # Faults.
+
+    def before_command(self, host: Host, run: Run, ask: Ask) -> str:
+        sent: Sent | None = run.notes.get("sent")
+        command = run.command(ask)
+        if command:
+            self.executed.add((run.verb, command.key))
+        self.oracles.asked(ask.canary)
+        if sent is None or not sent.number or ask.lane:
+            return "go"
+        point, run.boundaries = run.boundaries, run.boundaries + 1
+        name = command.name if command else " ".join(ask.words[:3])
+        self.points.append((sent.number, run.verb, point, name))
+        if self.has_moved:
+            self.moved.add((sent.number, run.verb, point))
+        self.has_moved = False
+        fault = self._fault(sent, point)
+        if fault is None:
+            return "go"
+        sent.run = run
+        if fault.kind in ("fail", "fail after", "no effect"):
+            self.struck.add(fault)
+            return {"fail": "skip 1", "fail after": "after 1", "no effect": "skip 0"}[fault.kind]
+        if self._strike(fault, sent, host) or run.ended:
+            return "go"
+        host.schedule(run, ask, "go", after=fault.seconds)
+        return ""
+
+    def _fault(self, sent: Sent, point: int) -> Fault | None:
+        if not sent.number:
+            return None
+        return next(
+            (f for f in self.faults if f.change == sent.number and f.point == point and f not in self.struck), None
+        )
+
+    def _strike(self, fault: Fault, sent: Sent, host: Host) -> bool:
+        """Let it happen. True when what was under way goes on as if nothing had."""
+        self.struck.add(fault)
+        self.trace.append(f"{self.clock.seconds:9.3f} FAULT {fault}")
+        loop = asyncio.get_running_loop()
+        if fault.kind.startswith("kill"):
+            self.kill_controller(sent.controller, known=fault.kind == "kill known")
+            return False
+        if fault.kind in ("cut", "silent"):
+            sent.lost = True
+            seconds = 1.0 if fault.kind == "cut" else KEEPALIVE_SECONDS
+            self.cut_until[sent.controller, host.name] = self.clock.seconds + seconds
+            loop.call_later(0.0 if fault.kind == "cut" else seconds, self._lose, sent, "the connection broke")
+            if fault.kind == "cut" and sent.run and not sent.run.ended:
+                sent.run.hang_up()
+                sent.run.end_input()
+            return False
+        if fault.kind.startswith("power"):
+            sent.lost = True
+            self.power_cuts += 1
+            left: Any = fault.kind.partition(" ")[2]
+            loop.call_later(1.0, self._lose, sent, "the connection broke")
+            host.power_cut(left)
+            return False
+        raise AssertionError(f"no such fault: {fault}")
+
+    def _lose(self, sent: Sent, why: str) -> None:
+        if not sent.reply.done() and sent.controller not in self.dead:
+            sent.reply.set_exception(HostUnreachable(sent.host, why, "look again"))
+
+    def effect(self, host: Host, what: str, changed: set[str]) -> None:
+        self.has_moved = self.has_moved or bool(changed) or ": " not in what
+        self.oracles.effect(host, what, changed)
+
+    @property
+    def counters(self) -> Counters:
+        found = Counters()
+        for host in self.hosts.values():
+            counts = host.systemd.counts
+            found.started += counts.get("start", 0)
+            found.stopped += counts.get("stop", 0)
+            found.migrations += counts.get("migrate", 0)
+        found.routed = self.oracles.routes_written
+        found.uploads = self.oracles.uploads
+        found.removals = self.oracles.removals
+        return found
+
+
+_CACHE: list[Path] = []
+
+
+def cache() -> Path:
+    """A cache of prepared artifacts for all simulations of this process."""
+    import atexit
+    import shutil
+    import tempfile
+
+    if not _CACHE:
+        _CACHE.append(Path(tempfile.mkdtemp(prefix="reconcile-simulator-cache-")))
+        atexit.register(shutil.rmtree, _CACHE[0], ignore_errors=True)
+    return _CACHE[0]

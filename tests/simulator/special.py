@@ -1,0 +1,169 @@
+"""Stories that no single fault tells: a controller that slept, a late command, bytes changed on the way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from reconciler.tools.scripts import change_script
+from tests.simulator.process import Run
+from tests.simulator.scenario import write_app
+from tests.simulator.simulation import BEFORE, Fault, Simulation
+from tests.simulator.stories import set_up
+from tests.simulator.transport import Sent
+
+SLEEPS_SECONDS = 50.0
+
+
+def _run(story: Callable[[Simulation], Coroutine[Any, Any, None]], seed: int = 1) -> Simulation:
+    with Simulation(seed) as simulation:
+        simulation.run(story(simulation))
+        simulation.oracles.check()
+        return simulation
+
+
+async def _serve(simulation: Simulation, version: str) -> None:
+    write_app(simulation, "hello", version)
+    outcomes = await simulation.once()
+    if not all(end.converged for end in outcomes):
+        simulation.oracles.fail("liveness", f"version {version} is not reached: {outcomes}")
+
+
+async def _send_again(simulation: Simulation, sent: Sent, arguments: tuple[str, ...], stdin: bytes) -> None:
+    """A script from the outside, as from a connection that was silent for long."""
+    host = simulation.hosts[sent.host]
+    done = asyncio.get_running_loop().create_future()
+
+    def ended(run: Run) -> None:
+        done.set_result(run.status)
+
+    again = Sent(sent.host, sent.controller, sent.verb, arguments, 0, done)
+    simulation.oracles.begins(again, host)
+    run = host.begin(sent.verb, change_script(sent.verb, "system").text, arguments, stdin, ended)
+    again.run = run
+    await done
+    simulation.oracles.ends(again, host, run)
+
+
+def a_zombie_wakes() -> None:
+    """A controller sleeps before each of its changes, while another converges a newer commit."""
+    for change in (2, 3):  # its start, its cutover
+
+        async def told(simulation: Simulation, change: int = change) -> None:
+            set_up(simulation)
+            await _serve(simulation, "1")
+            simulation.changes = 0
+            simulation.faults = [Fault("sleep", change, BEFORE, SLEEPS_SECONDS)]
+            write_app(simulation, "hello", "2")
+            first = asyncio.ensure_future(simulation.once())
+            while not simulation.struck:
+                await asyncio.sleep(0.1)
+            await asyncio.sleep(31)
+            await _serve(simulation, "3")
+            before = simulation.oracles.state_of(simulation.hosts["web1"])
+            await first
+            if before != simulation.oracles.state_of(simulation.hosts["web1"]):
+                simulation.oracles.fail("7", f"a controller that slept before change {change} changed the host")
+            await _serve(simulation, "3")
+
+        _run(told)
+
+
+def late_commands() -> None:
+    """Each command of a rollout comes a second time, when others have gone on."""
+
+    async def told(simulation: Simulation) -> None:
+        set_up(simulation)
+        await _serve(simulation, "1")
+        first = len(simulation.sent)
+        await _serve(simulation, "2")
+        late = [(each, simulation.stdin_of[id(each)]) for each in simulation.sent[first:] if each.number]
+        await _serve(simulation, "3")
+        host = simulation.hosts["web1"]
+        before = simulation.oracles.state_of(host)
+        for sent, stdin in late:
+            if sent.verb != "finish":
+                await _send_again(simulation, sent, sent.arguments, stdin)
+        if before != simulation.oracles.state_of(host):
+            simulation.oracles.fail("7", "a late command changed a host that others had changed since")
+        await _serve(simulation, "3")
+
+    _run(told)
+
+
+def _of_now(simulation: Simulation, verb: str) -> tuple[Sent, tuple[str, ...]]:
+    """The last command of this verb, with the lease as it is now: what its script itself checks must be enough."""
+    sent = next(each for each in reversed(simulation.sent) if each.verb == verb)
+    lease = simulation.hosts["web1"].files.text("var/lib/reconcile/lease").split()
+    return sent, (*sent.arguments[:5], lease[1], lease[0], *sent.arguments[7:])
+
+
+def a_stale_stop() -> None:
+    """The instance that serves is not stopped on anybody's word."""
+
+    async def told(simulation: Simulation) -> None:
+        set_up(simulation)
+        await _serve(simulation, "1")
+        await _serve(simulation, "2")
+        sent, arguments = _of_now(simulation, "stop")
+        unit = simulation.hosts["web1"].systemd.unit("hello@4001.service")
+        await _send_again(simulation, sent, (*arguments[:-2], "4001", unit.invocation), b"")
+
+    _run(told)
+
+
+def a_stale_prune() -> None:
+    """A release that runs is not removed on anybody's word."""
+
+    async def told(simulation: Simulation) -> None:
+        set_up(simulation)
+        for version in ("1", "2", "3"):
+            await _serve(simulation, version)
+        sent, arguments = _of_now(simulation, "prune")
+        process = simulation.hosts["web1"].systemd.processes[0]
+        await _send_again(simulation, sent, (*arguments[:-1], process.release), b"")
+
+    _run(told)
+
+
+def an_upload_tampered_with() -> None:
+    """Other bytes than those that were judged do not appear as a release."""
+
+    async def told(simulation: Simulation) -> None:
+        set_up(simulation)
+        await _serve(simulation, "3")
+        three = next(each for each in reversed(simulation.sent) if each.verb == "install")
+        other = _archive(three, simulation.stdin_of[id(three)])
+
+        def tamper(sent: Sent, data: bytes) -> bytes:
+            if sent.verb != "install":
+                return data
+            simulation.tamper = None
+            return data[: _head(sent)] + other
+
+        simulation.tamper = tamper
+        write_app(simulation, "hello", "2")
+        outcomes = await simulation.once()
+        if all(end.converged for end in outcomes):
+            simulation.oracles.fail("4", "an upload of other bytes was taken for the release")
+        await _serve(simulation, "2")
+
+    _run(told)
+
+
+def _head(sent: Sent) -> int:
+    return int(sent.arguments[-4]) + int(sent.arguments[-3])
+
+
+def _archive(sent: Sent, data: bytes) -> bytes:
+    return data[_head(sent) :]
+
+
+SPECIAL: dict[str, Callable[[], None]] = {
+    "zombie": a_zombie_wakes,
+    "late": late_commands,
+    "stale stop": a_stale_stop,
+    "stale prune": a_stale_prune,
+    "tampered": an_upload_tampered_with,
+}

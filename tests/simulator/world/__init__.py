@@ -1,0 +1,1 @@
+"""What a controller meets: hosts in folders, their systemd and Traefik, and the visitors."""

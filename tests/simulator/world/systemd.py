@@ -1,0 +1,418 @@
+"""systemd as far as the scripts go: units of real unit files, processes that behave as their release says.
+
+A release says so in its file `sim.json`: seconds until it listens (`boot`), what it answers (`answers`), after how many
+seconds it dies (`dies`), how long it takes to stop (`stops`). An env variable SIM of the same form wins.
+"""
+
+from __future__ import annotations
+
+import copy
+import fnmatch
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reconciler.demo.unit import Service, read_env_file, read_service
+
+if TYPE_CHECKING:
+    from tests.simulator.world.host import Host
+
+VERSION = "systemd 255 (255.4-1)\n+PAM -SELINUX\n"
+MULTI_USER = "etc/systemd/system/multi-user.target.wants"
+
+
+@dataclass
+class Process:
+    """The main process of a unit."""
+
+    pid: int
+    unit: str
+    app: str
+    port: int
+    release: str
+    env: dict[str, str]
+    behaviour: dict[str, Any]
+    began: float
+    listening: bool = False
+    connections: int = 0
+    healthy_since: float | None = None
+
+    @property
+    def answers(self) -> int:
+        return int(self.behaviour.get("answers", 200)) if self.listening else 0
+
+    @property
+    def identity(self) -> str:
+        return self.env.get("RECONCILE_INSTANCE", "")
+
+
+@dataclass
+class Unit:
+    """What systemd knows of one."""
+
+    name: str
+    state: str = "inactive"
+    invocation: str = ""
+    restarts: int = 0
+    status: int = 0
+    result: str = "success"
+    since: str = ""
+    text: str | None = None  # as it was loaded: daemon-reload reads it again
+    process: Process | None = None
+    starts: list[float] = field(default_factory=list)
+    accepted: bool = False
+    stopping: list[tuple[int, int]] = field(default_factory=list)  # (run, lane) that wait for its end
+    then_start: bool = False
+    restart_event: int = 0
+
+
+Answer = tuple[int, str] | None
+"""Status and output; None when it is given later."""
+
+
+@dataclass
+class Systemd:
+    """All units of a host."""
+
+    host: Host
+    units: dict[str, Unit] = field(default_factory=dict)
+    pids: int = 1000
+    invocations: int = 0
+    journal: list[tuple[float, str, bool, str]] = field(default_factory=list)
+    migrations: dict[str, Any] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def state_copy(self) -> dict[str, Any]:
+        names = ("units", "pids", "invocations", "journal", "migrations", "counts")
+        return copy.deepcopy({name: getattr(self, name) for name in names})
+
+    def restore(self, state: dict[str, Any]) -> None:
+        for name, value in copy.deepcopy(state).items():
+            setattr(self, name, value)
+
+    def unit(self, name: str) -> Unit:
+        return self.units.setdefault(name, Unit(name))
+
+    @property
+    def processes(self) -> list[Process]:
+        return [unit.process for unit in self.units.values() if unit.process]
+
+    # What systemctl is asked.
+
+    def answer(self, words: tuple[str, ...], asked_by: tuple[int, int]) -> Answer:  # noqa: C901 - one line a verb
+        options = [word for word in words[1:] if word.startswith("-")]
+        verb, *names = _names(words[1:]) or [""]
+        if "--version" in options:
+            return 0, VERSION
+        match verb:
+            case "show":
+                return self._show(words, names)
+            case "list-units":
+                state = next((each for each in options if each.startswith("--state=")), "--state=").partition("=")[2]
+                found = [u for u in self._matching(names) if u.state in state.split(",")]
+                return 0, "".join(f"{unit.name} loaded {unit.state} running x\n" for unit in found)
+            case "daemon-reload":
+                for unit in self.units.values():
+                    unit.text = None
+                return 0, ""
+            case "is-active":
+                return (0, "") if all(self.unit(name).state == "active" for name in names) else (3, "")
+            case "is-enabled":
+                return (0, "") if all(self.is_enabled(name) for name in names) else (1, "")
+            case "enable":
+                return self._enable(names)
+            case "disable":
+                for name in names:
+                    (self.host.root / MULTI_USER / name).unlink(missing_ok=True)
+                return 0, ""
+            case "reset-failed":
+                for unit in self._matching(names):
+                    unit.starts.clear()
+                    unit.restarts, unit.result = 0, "success"
+                    unit.state = "inactive" if unit.state == "failed" else unit.state
+                return 0, ""
+            case "kill":
+                for name in names:
+                    self._end(self.unit(name), 9, "killed by us")
+                return 0, ""
+            case "start":
+                return self._start_all(names)
+            case "stop":
+                return self._stop_all(names, asked_by, wait="--no-block" not in options)
+            case "restart":
+                return self._restart(self.unit(names[0]), asked_by)
+            case "try-restart":
+                return 0, ""
+        raise AssertionError(f"the model of systemctl does not know {words}")
+
+    def _matching(self, patterns: list[str]) -> list[Unit]:
+        full = [each if "." in each else each + ".service" if each.endswith("*") else each for each in patterns]
+        return [u for u in self.units.values() if any(fnmatch.fnmatchcase(u.name, each) for each in full)]
+
+    def _show(self, words: tuple[str, ...], names: list[str]) -> Answer:
+        only = "-P" in words
+        wanted = [p for at, w in enumerate(words) if w in ("-p", "-P") for p in words[at + 1].split(",")]
+        blocks = []
+        for name in names:
+            units = self._matching([name]) if "*" in name else [self.unit(name)]
+            for unit in units:
+                self._load(unit)
+                values = {key: value for key, value in self._properties(unit).items() if key in wanted}
+                blocks.append("".join(f"{v}\n" if only else f"{k}={v}\n" for k, v in values.items()))
+        return 0, "\n".join(blocks)
+
+    def _properties(self, unit: Unit) -> dict[str, str]:
+        pid = unit.process.pid if unit.process else 0
+        return {
+            "MainPID": str(pid),
+            "Result": unit.result,
+            "NRestarts": str(unit.restarts),
+            "ExecMainStatus": str(unit.status),
+            "ControlGroup": f"/system.slice/{unit.name}" if pid else "",
+            "Id": unit.name,
+            "LoadState": "loaded" if unit.text is not None else "not-found",
+            "ActiveState": unit.state,
+            "SubState": {"active": "running", "activating": "auto-restart"}.get(unit.state, "dead"),
+            "ActiveEnterTimestamp": unit.since,
+            "InvocationID": unit.invocation,
+        }
+
+    def is_enabled(self, name: str) -> bool:
+        return (self.host.root / MULTI_USER / name).is_symlink()
+
+    def _enable(self, names: list[str]) -> Answer:
+        for name in names:
+            if self._path(name) is None:
+                return 1, ""
+            link = self.host.root / MULTI_USER / name
+            link.parent.mkdir(exist_ok=True)
+            link.unlink(missing_ok=True)
+            link.symlink_to(f"/etc/systemd/system/{name.partition('@')[0]}@.service")
+        return 0, ""
+
+    def _path(self, name: str) -> Path | None:
+        prefix, at, _ = name.partition("@")
+        template = f"{prefix}@.service" if at else name
+        for folder, file in (("etc", name), ("run", name), ("etc", template), ("run", template)):
+            path = self.host.root / folder / "systemd/system" / file
+            if path.exists():
+                return path
+        return None
+
+    def _load(self, unit: Unit) -> None:
+        if unit.text is None and (path := self._path(unit.name)):
+            unit.text = path.read_text()
+
+    def _service(self, unit: Unit) -> Service | None:
+        self._load(unit)
+        return read_service(unit.text, unit.name) if unit.text is not None else None
+
+    # Starting, ending, starting again.
+
+    def _start_all(self, names: list[str]) -> Answer:
+        return (0, "") if all([self.start(self.unit(name)) for name in names]) else (1, "")
+
+    def start(self, unit: Unit, *, counts: bool = True) -> bool:
+        if unit.state == "active" or unit.name == "traefik.service":
+            return True
+        self.host.events.cancel(unit.restart_event)
+        service = self._service(unit)
+        if service is None:
+            return False
+        self.counts["start"] = self.counts.get("start", 0) + counts
+        return self._launch(unit, service)
+
+    def _launch(self, unit: Unit, service: Service) -> bool:
+        now = self.host.now
+        unit.starts = [at for at in unit.starts if now - at < service.start_limit_seconds] + [now]
+        if service.start_limit_seconds and len(unit.starts) > service.start_limit_burst:
+            return self._fail(unit, "start-limit-hit")
+        self.invocations += 1
+        unit.invocation = f"{self.host.serial:08x}{self.invocations:024x}"
+        real = self.host.real
+        if not all(real(path).exists() for path in service.must_exist):
+            self.note(unit.name, "Assertion failed.")
+            unit.state = "inactive"
+            return False
+        env = dict(service.environment)
+        try:
+            for path in service.environment_files:
+                env |= read_env_file(real(path).read_bytes().decode())
+            folder = real(service.folder).resolve(strict=True)
+        except (OSError, ValueError) as error:
+            self.note(unit.name, f"Failed to load: {error}")
+            return self._fail(unit, "resources")
+        behaviour = _behaviour(folder, env)
+        self.pids += 1
+        app, _, slot = unit.name.removesuffix(".service").partition("@")
+        port = int(slot) if slot.isdigit() else 0
+        unit.process = Process(self.pids, unit.name, app, port, folder.name, env, behaviour, now)
+        unit.state, unit.result, unit.status = "active", "success", 0
+        unit.since = f"@{now:.3f}"
+        self.host.process_began(unit.process)
+        self.note(unit.name, f"{folder.name} starts", own=True)
+        if (port and "answers" in behaviour) or behaviour.get("answers", 200):
+            self.host.events.after(float(behaviour.get("boot", 0.3)), "process_listens", unit.name, self.pids)
+        if behaviour.get("dies") is not None:
+            self.host.events.after(float(behaviour["dies"]), "process_dies", unit.name, self.pids)
+        return True
+
+    def _fail(self, unit: Unit, result: str) -> bool:
+        unit.state, unit.result = "failed", result
+        self.note(unit.name, f"Failed with result '{result}'.")
+        return False
+
+    def listens(self, name: str, pid: int) -> None:
+        process = self.unit(name).process
+        if process and process.pid == pid:
+            process.listening = True
+            process.healthy_since = self.host.now if 200 <= process.answers < 300 else None
+            self.host.tables_changed()
+
+    def dies(self, name: str, pid: int, status: int = 1) -> None:
+        """By itself."""
+        unit = self.unit(name)
+        if unit.process and unit.process.pid == pid:
+            self._end(unit, status, "died by itself")
+
+    def _end(self, unit: Unit, status: int, why: str) -> None:
+        process = unit.process
+        if process is None:
+            return
+        self.host.process_ended(process, why)
+        unit.process = None
+        unit.status = status
+        unit.result = {0: "success", 9: "signal"}.get(status, "exit-code")
+        service = self._service(unit)
+        self.note(unit.name, f"Main process exited, status={status}")
+        if service is None or not service.restarts:
+            unit.state = "failed" if status else "inactive"
+            return
+        unit.state = "activating"
+        unit.restart_event = self.host.events.after(max(service.restart_seconds, 0.1), "unit_restarts", unit.name)
+
+    def restarts(self, name: str) -> None:
+        unit = self.unit(name)
+        service = self._service(unit)
+        if unit.state == "activating" and service:
+            unit.restarts += 1
+            self._launch(unit, service)
+
+    def _stop_all(self, names: list[str], asked_by: tuple[int, int], *, wait: bool) -> Answer:
+        answer: Answer = (0, "")
+        for name in names:
+            if self._stop(self.unit(name)) and wait:
+                self.unit(name).stopping.append(asked_by)
+                answer = None
+        return answer
+
+    def _stop(self, unit: Unit) -> bool:
+        """True when its end has to be waited for."""
+        if unit.state == "activating":
+            self.host.events.cancel(unit.restart_event)
+            unit.state = "inactive"
+        process = unit.process
+        if process is None:
+            return False
+        if unit.state != "deactivating":
+            self.counts["stop"] = self.counts.get("stop", 0) + 1
+            unit.state = "deactivating"
+            self.host.process_told_to_end(process)
+            service = self._service(unit)
+            longest = service.stop_seconds if service else 90
+            seconds = min(float(process.behaviour.get("stops", 0.05)), longest)
+            self.host.events.after(seconds, "process_stopped", unit.name, process.pid)
+        return True
+
+    def stopped(self, name: str, pid: int) -> None:
+        unit = self.unit(name)
+        process = unit.process
+        if process is None or process.pid != pid:
+            return
+        self.host.process_ended(process, "was stopped")
+        unit.process, unit.state, unit.result, unit.status = None, "inactive", "success", 0
+        waiting, unit.stopping = unit.stopping, []
+        status = 0
+        if unit.then_start:
+            unit.then_start = False
+            status = 0 if self.start(unit) else 1
+        for run, lane in waiting:
+            self.host.answer_later(run, lane, status)
+
+    def _restart(self, unit: Unit, asked_by: tuple[int, int]) -> Answer:
+        if self._stop(unit):
+            unit.then_start = True
+            unit.stopping.append(asked_by)
+            return None
+        return (0, "") if self.start(unit) else (1, "")
+
+    def note(self, unit: str, text: str, *, own: bool = False) -> None:
+        self.journal.append((self.host.epoch, unit, own, text))
+
+    def journalctl(self, words: tuple[str, ...]) -> tuple[int, str]:
+        since = next((float(w[1:]) for w in words if w.startswith("@")), 0.0)
+        own = next((w.partition("=")[2] for w in words if w.startswith("_SYSTEMD_UNIT=")), "")
+        name = own or (words[words.index("-u") + 1] if "-u" in words else "")
+        lines = [t for at, unit, by, t in self.journal if unit == name and at >= since and (by or not own)]
+        return 0, "".join(f"{line}\n" for line in lines[-1000:])
+
+    def power_lost(self) -> None:
+        for unit in self.units.values():
+            if unit.process:
+                self.host.process_ended(unit.process, "lost its power")
+        self.units.clear()
+        self.migrations.clear()
+
+    def boot(self) -> None:
+        """What is enabled comes up."""
+        folder = self.host.root / MULTI_USER
+        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+            self.start(self.unit(path.name), counts=False)
+
+    # Migrations.
+
+    def run_once(self, words: tuple[str, ...], asked_by: tuple[int, int]) -> Answer:
+        """systemd-run --wait: the migration of a release, which says in its behaviour how it goes."""
+        settings = dict(word.partition("=")[::2] for word in words if "=" in word)
+        unit = next(w.partition("=")[2] for w in words if w.startswith("--unit="))
+        folder = self.host.real(settings["WorkingDirectory"])
+        behaviour = _behaviour(folder, {})
+        self.counts["migrate"] = self.counts.get("migrate", 0) + 1
+        each = self.unit(unit)
+        each.state = "activating"
+        after = next((w for w in words if w.startswith("ExecStartPost=")), "").split()
+        done = after[-1] if after else ""
+        good = behaviour.get("migrates", True)
+        self.migrations[unit] = [*self.migrations.get(unit, ()), asked_by]
+        self.host.events.after(float(behaviour.get("migration", 0.5)), "migration_ends", unit, folder.name, done, good)
+        return None
+
+    def migration_ends(self, unit: str, release: str, done: str, good: bool) -> None:
+        self.host.migrated(release, good)
+        self.unit(unit).state = "inactive" if good else "failed"
+        if good and done:
+            self.host.real(done).touch()
+        for run, lane in self.migrations.pop(unit, ()):
+            said = "" if good else f"Job for {unit} failed because the control process exited with error code.\n"
+            self.host.answer_later(run, lane, 0 if good else 1, said)
+
+
+def _names(words: tuple[str, ...]) -> list[str]:
+    names, skip = [], False
+    for word in words:
+        if skip:
+            skip = False
+        elif word in ("-p", "-P", "-s", "-n"):
+            skip = True
+        elif not word.startswith("-"):
+            names.append(word)
+    return names
+
+
+def _behaviour(folder: Path, env: dict[str, str]) -> dict[str, Any]:
+    try:
+        said = json.loads((folder / "sim.json").read_text())
+    except (OSError, ValueError):
+        return {"answers": 0, "dies": 0.05}  # nothing there that could be started
+    return {**said, **(json.loads(env["SIM"]) if env.get("SIM") else {})}
