@@ -42,6 +42,7 @@ class Wish:
     routed: bool = True
     one_slot: bool = False
     removed: bool = False
+    migrated: set[str] = field(default_factory=set)  # versions that may serve only once their migration has ended
 
 
 @dataclass
@@ -204,6 +205,8 @@ class Oracles:
             return
         self.checks["3"] += 1
         version = process.release.rpartition("-")[0]
+        if version in wish.migrated and (process.release, True) not in host.was.get("migrations", ()):
+            self.fail("3", f"visitors of {process.app} are sent to {version}, which was not migrated")
         if version not in self.simulation.good_versions and not host.was.get(("routed", process.pid)):
             self.fail("3", f"visitors of {process.app} are sent to {version}, which is not good")
         if process.listening and not 200 <= process.answers < 300 and not host.was.get(("routed", process.pid)):

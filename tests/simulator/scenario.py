@@ -39,6 +39,8 @@ def write_app(simulation: Simulation, app: str, version: str, *, number: int = 0
     (simulation.folder / "apps" / f"{app}.yaml").write_text(yaml.safe_dump(settings))
     ports = settings.get("ports") or []
     wish = simulation.oracles.wishes.setdefault(app, Wish(app, tuple(map(str, ports)) or ("worker",)))
+    if "migrate" in settings:
+        wish.migrated.add(version)
     wish.routed, wish.one_slot, wish.removed = "route" in settings, len(ports) == 1, False
 
 

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from reconciler.tools.script_text import join_scripts
+from reconciler.tools.script_text import CHANGING as SHARED
+from reconciler.tools.script_text import LOOKING, join_scripts, strip
 
 # Where a script may reach outside of the folders that it is given, and what stays the machine's own.
 ROOTED = re.compile(
@@ -24,7 +25,7 @@ ROOTED = re.compile(
     r"|/(?:usr/local/lib|usr/lib|lib)(?=[ ;]))"
 )
 OWN = re.compile(r"/proc/\$1/(?:stat|io)|/proc/self")  # processes of the script itself, which are real
-QUOTED_ROOTED = re.compile(r'(?<=")(/proc/\$each/|/sys/fs/cgroup|/var/lib/|/run/)')
+QUOTED_ROOTED = re.compile(r'(?<=")(/proc/\$(?:each|pid)/|/sys/fs/cgroup|/var/lib/|/run/)')
 
 # Commands that change a host, or that wait: a run can be stopped before each.
 _CHANGING = """mv rm cp ln mkdir mktemp rmdir chmod chown chgrp touch sync tar mkfifo systemctl systemd-run journalctl
@@ -34,7 +35,7 @@ MODELLED = ("systemctl", "journalctl", "sleep", "flock", "timeout")
 _BUILTIN = "exec set shift return exit break continue unset export trap eval . : wait"
 BUILTIN = frozenset(_BUILTIN.split())
 PLACES = frozenset(("Pos", "End", "ValuePos", "ValueEnd", "OpPos", "Position", "Comments"))
-LANED = ("attend", "systemctl")  # what goes on beside the script and asks too
+LANED = ("watch_reader", "systemctl")  # what goes on beside the script and asks too
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def outside_paths(text: str) -> list[str]:
 @functools.cache
 def _plain(verb: str, original: str) -> Parsed:
     """What all actions begin with is parsed once."""
-    shared = join_scripts("system", "prelude", "taken", "look")
+    shared = strip(join_scripts("system", *LOOKING, *SHARED))
     if not original.startswith(shared):
         return _parse_text(verb, original)
     first, rest = _parse_text("", shared), _parse_text(verb, original[len(shared) :])
@@ -178,7 +179,7 @@ class _Finder:
         asks = (changes and not piped and not background and not (stmt.get("Background") and not starts_lane)) or (
             word in MODELLED and not stmt.get("Background")
         )
-        if starts_lane and word == "attend":
+        if starts_lane and word == "watch_reader":
             asks = False
         number = len(self.commands) + 1
         self.commands.append(Command(number, function, place, source[:100], word, begin, asks, starts_lane))

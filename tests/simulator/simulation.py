@@ -232,6 +232,11 @@ class Simulation:
         if fault and sent.number:
             self.struck.add(fault)
             how |= {"cut": fault.point, "stalls": fault.kind == "upload stalls"}
+            if fault.kind == "upload stalls":  # nothing comes from the controller any more, and nothing reaches it
+                sent.lost = True
+                self.cut_until[sent.controller, host.name] = self.clock.seconds + KEEPALIVE_SECONDS
+                lose = (KEEPALIVE_SECONDS, self._lose, sent, "the connection broke")
+                asyncio.get_running_loop().call_later(*lose)
         self.oracles.begins(sent, host)
         sent.run = host.begin(verb, text, arguments, stdin, ended, **how)
 

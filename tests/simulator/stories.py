@@ -26,6 +26,7 @@ class Story:
     converges: bool = True
     keeps: tuple[str, ...] = ()  # versions on the host in the end
     migrations: int = 0
+    traefik_lag_seconds: float = 0.05
     drift: Step | None = None  # what somebody does to the host before the pass under test
 
 
@@ -92,6 +93,7 @@ STORIES: tuple[Story, ...] = (
     Story("damaged release", app("1"), (app("1"),), serves="1", drift=_damage),
     Story("broken upload", app("2"), (app("1"),), serves="2", drift=_break_upload),
     Story("deleted route", app("1"), (app("1"),), serves="1", drift=_delete_route),
+    Story("upgrade behind a slow Traefik", app("2"), (app("1"),), serves="2", traefik_lag_seconds=2.0),
 )
 
 
@@ -125,6 +127,8 @@ def set_up(simulation: Simulation) -> None:
 async def come_to(simulation: Simulation, story: Story) -> None:
     """The state in which the story begins."""
     set_up(simulation)
+    for host in simulation.hosts.values():
+        host.traefik.lag = story.traefik_lag_seconds
     for step in story.before:
         step(simulation)
         await simulation.once()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -116,6 +117,7 @@ def undisturbed(story: Story) -> Reference:
             outcomes = await simulation.once()
             reference.controllers = simulation.controllers
             simulation.before_change = None
+            _check_lease(simulation)
             _check_end(simulation, story, outcomes)
             reference.points = _points(simulation, before)
             reference.counters = _difference(simulation.counters, base)
@@ -147,12 +149,28 @@ def undisturbed(story: Story) -> Reference:
     return reference
 
 
+def _check_lease(simulation: Simulation) -> None:
+    """A pass that is over has given the lease back: the next controller need not wait for it."""
+    host = simulation.hosts["web1"]
+    lease = host.files.text("var/lib/reconcile/lease").split()
+    if lease and int(lease[2]) > host.now - host.boot_seconds:
+        simulation.oracles.fail("16", f"{lease[4]} still has the lease")
+
+
 def _check_facts(simulation: Simulation, story: Story, counters: Counters) -> None:
     """What is known of the end without a reference."""
     names = simulation.hosts["web1"].files.names("srv/hello/releases")
     versions = tuple(sorted(name.rpartition("-")[0] for name in names))
     if story.keeps and versions != story.keeps:
         simulation.oracles.fail("end state", f"releases {versions} are kept, not {story.keeps}")
+    host = simulation.hosts["web1"]
+    for path in host.files.now:
+        if path.endswith("/inventory"):
+            for line in host.files.text(path).splitlines():
+                digest, _, file = line.partition("  ")
+                content = host.files.text(file.removeprefix(f"{host.root}/")).encode()
+                if hashlib.sha256(content).hexdigest() != digest:
+                    simulation.oracles.fail("end state", f"{file.rpartition('/')[2]} is not as it was written")
     if counters.migrations != story.migrations:
         simulation.oracles.fail("counts", f"{counters.migrations} migrations, not {story.migrations}")
 
