@@ -35,3 +35,5 @@ def side_by_side(
     context = multiprocessing.get_context("fork")
     with context.Pool(workers or os.cpu_count() or 1, maxtasksperchild=50) as pool:
         yield from pool.imap_unordered(_call, list(items), chunksize=1)
+        pool.close()
+        pool.join()  # a worker takes its folder away when it ends by itself
