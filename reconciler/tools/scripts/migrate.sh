@@ -9,6 +9,7 @@ change() {
   [ ! -e "$mark" ] || return 0
   stage=$(unpack "$app") || fail "$NO_ROOM" "cannot write below $ENV"
   await_migration
+  failed=no
   if [ ! -e "$mark" ]; then
     identity=$(sed -n '1s/^# reconcile //p' "$stage/env") && [ -n "$identity" ] || fail 1 "the env does not name its release"
     began=$(date +%s)
@@ -16,10 +17,12 @@ change() {
       # systemd 252 forgets an ExecStartPost=+ at a daemon-reload meanwhile.
       [ -e "$mark" ] || touch "$mark" || fail "$NO_ROOM" "cannot write below $STATE"
     else
+      failed=yes
       note_failure "$identity/$4" "${message:-no reason given}"
     fi
   fi
   rm -rf "${stage:?}" || fail "$NO_ROOM" "cannot write below $ENV"
+  [ $failed = no ] || print_log "$unit" "$began" # last: it ends the script if nobody is there to read it
 }
 
 # await_migration: wait for one that is under way.
@@ -42,8 +45,8 @@ LINES
     /bin/sh -c 'set -a && . "$$CREDENTIALS_DIRECTORY/env" && set +a && eval "exec $$RECONCILE_MIGRATE"'
 }
 
-# note_failure ATTEMPT MESSAGE: the release does not get any further: quarantine it, and print what the migration said.
-# Fails if it was not the migration that failed.
+# note_failure ATTEMPT MESSAGE: the release does not get any further: quarantine it. Fails if it was not the migration that
+# failed.
 note_failure() {
   case $2 in
     *"timeout was exceeded"*) why="its migration took longer than $seconds s" ;;
@@ -53,7 +56,6 @@ note_failure() {
       fail 1 "the migration of $release could not be started: $2"
       ;;
   esac
-  print_log "$unit" "$began"
   { printf '%s\n' "$1" "$why" | quarantine "$app" && age_release "$app" "$release"; } ||
     fail "$NO_ROOM" "cannot write below $STATE"
 }
