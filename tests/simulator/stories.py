@@ -29,6 +29,13 @@ class Story:
     traefik_lag_seconds: float = 0.05
     drift: Step | None = None  # what somebody does to the host before the pass under test
 
+    @property
+    def part(self) -> str:
+        """Of the tests: `rollout`, `failure` or `drift`."""
+        if self.drift:
+            return "drift"
+        return "failure" if not self.converges or "fix" in self.name or "slow" in self.name else "rollout"
+
 
 def app(version: str, **keys: Any) -> Step:
     return lambda simulation: write_app(simulation, "hello", version, **keys)
