@@ -19,7 +19,7 @@ def reference_of(story: Story) -> Reference:
 
 def stories_of(part: str) -> list[object]:
     """As parameters of a test. What is known not to hold must fail."""
-    found = []
+    found: list[object] = []
     for story in STORIES:
         if story.part == part:
             gap = GAPS.get(story.name)

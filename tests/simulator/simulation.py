@@ -235,8 +235,8 @@ class Simulation:
             if fault.kind == "upload stalls":  # nothing comes from the controller any more, and nothing reaches it
                 sent.lost = True
                 self.cut_until[sent.controller, host.name] = self.clock.seconds + KEEPALIVE_SECONDS
-                lose = (KEEPALIVE_SECONDS, self._lose, sent, "the connection broke")
-                asyncio.get_running_loop().call_later(*lose)
+                loop = asyncio.get_running_loop()
+                loop.call_later(KEEPALIVE_SECONDS, self._lose, sent, "the connection broke")
         self.oracles.begins(sent, host)
         sent.run = host.begin(verb, text, arguments, stdin, ended, **how)
 
