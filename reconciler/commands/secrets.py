@@ -90,7 +90,8 @@ async def _audit(options: Options) -> int:
         print(note, file=sys.stderr)
     named = [reference for reference in references(desired) if not options.app or reference.user in options.app]
     vault = Vault(desired.secret_files)
-    recipients = recipients_of(desired.secret_files, f"{SECRETS}/{RECIPIENTS}")
+    listed = recipients_of(desired.secret_files, f"{SECRETS}/{RECIPIENTS}")
+    recipients = listed.recipients
     rows = await audit(vault, named, recipients, whole=not options.app, opens=options.verb == "check")
     wrong = options.verb == "check" and any(row.wrong for row in rows)
     if options.json:
@@ -98,8 +99,12 @@ async def _audit(options: Options) -> int:
         print(json.dumps(report | {"secrets": [asdict(row) for row in rows]}, indent=2, ensure_ascii=False))
     else:
         print(_text(rows), end="")
-    for place in vault.keys.open_to_others if options.verb == "check" else ():
-        print(f"note: the private key in {place} can be read by others; chmod 600", file=sys.stderr)
+    notes = [str(error) for error in listed.errors]
+    if options.verb == "check":
+        notes += vault.keys.troubles
+        notes += [f"the private key in {place} can be read by others; chmod 600" for place in vault.keys.open_to_others]
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
     return 1 if wrong else 0
 
 

@@ -10,7 +10,7 @@ from reconciler.desired_state.files import SECRETS
 from reconciler.errors import ReconcileError, SecretError, SecretMissing
 from reconciler.model.references import Reference
 from reconciler.secrets import command
-from reconciler.secrets.sealed import Readers, Recipient, readers_of
+from reconciler.secrets.sealed import Readers, Recipient, damaged, readers_of
 from reconciler.secrets.vault import SOPS_SUFFIXES, Vault, stem_of, variable_name
 
 State = Literal["ok", "missing", "refused", "stale", "unused"]
@@ -98,6 +98,8 @@ def _unopened_row(vault: Vault, name: str, recipients: Sequence[Recipient]) -> R
 
 
 def _age_row(name: str, path: str, readers: Readers, recipients: Sequence[Recipient]) -> Row:
+    if readers.keys is None:
+        return _refused_row(name, f"{SECRETS}/{path}", damaged(f"{SECRETS}/{path}"))
     names = _names_of(readers.listed, recipients) or (f"{readers.keys} keys",)
     difference = readers.difference_from(recipients)
     if not difference:

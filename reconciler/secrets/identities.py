@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from reconciler.errors import SecretRefused
+from reconciler.words import printable
 
 FILE_VARIABLES = ("RECONCILE_AGE_KEY_FILE", "SOPS_AGE_KEY_FILE", "SOPS_AGE_SSH_PRIVATE_KEY_FILE")
 TEXT_VARIABLE = "SOPS_AGE_KEY"
 _LARGEST = 1 << 16
+_KINDS = ("X25519", "ssh-ed25519", "ssh-rsa")  # of stanzas that such keys open
+_SSH_KEY = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -25,8 +29,12 @@ class Keys:
     troubles: tuple[str, ...] = ()
     open_to_others: tuple[str, ...] = ()
 
-    def refusal(self, file: str, readers: Sequence[str]) -> SecretRefused:
-        """Return the error for a file that none of these keys opens."""
+    def refusal(self, file: str, readers: Sequence[str], kinds: Sequence[str] = ()) -> SecretRefused:
+        """Return the error for a file that none of these keys opens. `kinds` are the kinds of key that would."""
+        if kinds and not any(kind in _KINDS for kind in kinds):
+            named = printable(", ".join(dict.fromkeys(kinds)), 60)
+            problem = f"{file} is encrypted only for keys of a kind that is not supported ({named})"
+            return SecretRefused(problem, "encrypt it for an X25519 key (age1…) or an ssh key as well")
         if self.found:
             problem = f"{file} is not encrypted for the keys in {', '.join(self.found)}"
         else:
@@ -81,38 +89,55 @@ def _short_path(path: Path, home: Path | None) -> str:
 
 
 def _add_keys(text: str, label: str, identities: list[object], found: list[str], troubles: list[str]) -> None:
-    try:
-        read = _read_keys(text)
-    except ValueError as error:
-        troubles.append(f"{label}: {error}")
-        return
+    read, wrong = _read_keys(text)
     identities += read
     found += [label] * bool(read)
+    troubles += [f"{label}: {each}" for each in wrong]
 
 
-def _read_keys(text: str) -> list[object]:
-    """Return the keys in an age or SSH key file. Raises ValueError with our own text: a library might quote the key."""
+def _read_keys(text: str) -> tuple[list[object], list[str]]:
+    """Return the keys in a file with age keys, ssh keys or both, and what in it is not a key that can be used.
+
+    The descriptions are our own text: a library might quote the key.
+    """
+    if text.startswith(("age-encryption.org/", "-----BEGIN AGE")):
+        return [], ["is protected by a passphrase, which reconcile cannot ask for"]
+    identities: list[object] = []
+    troubles: list[str] = []
+
+    def take(read: Callable[[str], object], key: str, where: str = "") -> None:
+        try:
+            identities.append(read(key))
+        except ValueError as error:
+            troubles.append(f"{where}{error}")
+
+    for block in _SSH_KEY.findall(text):
+        take(_read_ssh, block + "\n")
+    # The lines of an ssh key keep their place, so that the others keep their number.
+    rest = _SSH_KEY.sub(lambda block: "\n" * block[0].count("\n"), text)
+    for number, line in enumerate(rest.removeprefix("\ufeff").split("\n"), 1):
+        line = line.strip()
+        if line and not line.startswith("#"):
+            take(_read_age, line, f"line {number} ")
+    return identities, troubles
+
+
+def _read_age(line: str) -> object:
+    """Return the key in this line. Raises ValueError."""
     import pyrage
 
-    if "PRIVATE KEY-----" in text:
-        return [_read_ssh(text)]
-    if text.startswith(("age-encryption.org/", "-----BEGIN AGE")):
-        raise ValueError("is protected by a passphrase, which reconcile cannot ask for")
-    identities: list[object] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        line = line.strip()
-        if not line or line.startswith("#"):
-            continue
-        if line.upper().startswith("AGE-PLUGIN-"):
-            raise ValueError(f"line {number} is a plugin key, which is not supported")
-        try:
-            identities.append(pyrage.x25519.Identity.from_str(line))
-        except pyrage.IdentityError:
-            raise ValueError(f"line {number} is not an age private key") from None
-    return identities
+    if line.upper().startswith("AGE-PLUGIN-"):
+        raise ValueError("is a plugin key, which is not supported")
+    if line.upper().startswith("AGE-SECRET-KEY-PQ-"):
+        raise ValueError("is a post-quantum key, which is not supported")
+    try:
+        return pyrage.x25519.Identity.from_str(line)
+    except pyrage.IdentityError:
+        raise ValueError("is not an age private key") from None
 
 
 def _read_ssh(text: str) -> object:
+    """Return the key in this block. Raises ValueError."""
     import pyrage
 
     try:

@@ -9,17 +9,14 @@ without reconcile: `grep -v '^#' FILE | age -d -i KEYS`. Files made by `age` alo
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reconciler.errors import SecretRefused, UsageError
+from reconciler.secrets.age_format import NotAge, remove_armor, split_comments, stanza_kinds
 from reconciler.secrets.identities import Keys
 
-_INTRO = b"age-encryption.org/v1\n"
-_BEGIN = b"-----BEGIN AGE ENCRYPTED FILE-----"
 _LINE = re.compile(r"# for (age1[0-9a-z]+|ssh-(?:ed25519|rsa) [A-Za-z0-9+/=]+)(?: (.*))?")
 
 
@@ -36,10 +33,10 @@ class Recipient:
 
 @dataclass(frozen=True)
 class Readers:
-    """The recipients that a file lists, and the number of keys that it is actually encrypted for."""
+    """The recipients that a file lists, and the number of keys that it is actually encrypted for; None if damaged."""
 
     listed: tuple[Recipient, ...]
-    keys: int
+    keys: int | None
 
     def difference_from(self, wanted: Sequence[Recipient]) -> str:
         """Return how this differs from `wanted`, as the rest of a sentence about the file; "" if it does not."""
@@ -54,41 +51,62 @@ class Readers:
         return " and ".join(parts)
 
 
-def read_recipients(text: bytes, file: str) -> tuple[Recipient, ...]:
+@dataclass(frozen=True)
+class RecipientList:
+    """The recipients file: the keys that can be used, and an error for each line that is none of these."""
+
+    recipients: tuple[Recipient, ...]
+    errors: tuple[UsageError, ...] = ()
+
+    def all_or_refuse(self) -> tuple[Recipient, ...]:
+        """Return the recipients. Raises UsageError if there is a line that cannot be encrypted for."""
+        if self.errors:
+            raise self.errors[0]
+        return self.recipients
+
+
+def read_recipients(text: bytes, file: str) -> RecipientList:
     """Read a recipients file in the format of `age -R`. A comment right above an age key is its owner's name.
 
-    Raises UsageError.
+    Raises UsageError if it contains a private key.
     """
     found: dict[str, Recipient] = {}
+    errors = []
     name = ""
-    for number, line in enumerate(text.decode("utf-8", "replace").splitlines(), 1):
+    for number, line in enumerate(text.decode("utf-8-sig", "replace").splitlines(), 1):
         line = line.strip()
         if line.startswith("#"):
             name = line.lstrip("# ").strip()
             continue
         if line:
-            recipient = _recipient(line, name, f"{file}:{number}")
-            found.setdefault(recipient.key, recipient)
+            _refuse_private_key(line, f"{file}:{number}")
+            try:
+                recipient = _recipient(line, name)
+                found.setdefault(recipient.key, recipient)
+            except ValueError as error:
+                message = f"{file}:{number}  is not a recipient: {error}"
+                errors.append(UsageError(message, "write age1… or a line of an ssh .pub file"))
         name = ""
-    return tuple(found.values())
+    return RecipientList(tuple(found.values()), tuple(errors))
 
 
-def _recipient(line: str, name: str, where: str) -> Recipient:
+def _refuse_private_key(line: str, where: str) -> None:
     if "PRIVATE KEY" in line or line.upper().startswith("AGE-SECRET-KEY-"):
         next_step = (
             "remove it, and replace it if it was ever committed; only public keys belong here, as age-keygen -y prints"
         )
         raise UsageError(f"{where}  contains a private key", next_step)
+
+
+def _recipient(line: str, name: str) -> Recipient:
+    """Return the recipient in this line. Raises ValueError with the reason."""
     kind, _, rest = line.partition(" ")
     if kind in ("ssh-ed25519", "ssh-rsa"):
         blob, _, comment = rest.strip().partition(" ")
         recipient = Recipient(f"{kind} {blob}", comment.strip() or name)
     else:
         recipient = Recipient(line, name)
-    try:
-        _public_key(recipient)
-    except ValueError as error:
-        raise UsageError(f"{where}  is not a recipient: {error}", "write age1… or a line of an ssh .pub file") from None
+    _public_key(recipient)
     return recipient
 
 
@@ -96,12 +114,14 @@ def _public_key(recipient: Recipient) -> object:
     """Return the key as pyrage takes it. Raises ValueError with the reason."""
     import pyrage
 
-    if re.fullmatch(r"age1[a-z0-9]+1[02-9ac-hj-np-z]+", recipient.key):
+    kinds = {"ssh-": pyrage.ssh, "age1tag1": pyrage.tag}  # the latter is in a security token
+    kind = next((kinds[start] for start in kinds if recipient.key.startswith(start)), pyrage.x25519)
+    if recipient.key.startswith(("age1pq1", "age1tagpq1")):
+        raise ValueError("post-quantum keys are not supported")
+    if kind is pyrage.x25519 and re.fullmatch(r"age1[a-z0-9]+1[02-9ac-hj-np-z]+", recipient.key):
         raise ValueError("plugin keys are not supported")
     try:
-        if recipient.key.startswith("ssh-"):
-            return pyrage.ssh.Recipient.from_str(recipient.key)
-        return pyrage.x25519.Recipient.from_str(recipient.key)
+        return kind.Recipient.from_str(recipient.key)
     except pyrage.RecipientError:
         raise ValueError("the key is damaged, or of a type that age does not support") from None
 
@@ -117,41 +137,42 @@ def seal(value: bytes, recipients: Sequence[Recipient]) -> bytes:
 
 def unseal(content: bytes, keys: Keys, file: str) -> bytes:
     """Return the value in an age file. Raises SecretRefused."""
+    try:
+        binary = remove_armor(split_comments(content)[1])
+        kinds = stanza_kinds(binary)
+        value = decrypt(binary, keys)
+    except NotAge:
+        raise damaged(file) from None
+    if value is not None:
+        return value
+    if kinds == ("scrypt",):
+        raise SecretRefused(f"{file} is encrypted with a passphrase, which reconcile cannot ask for", "set it again")
+    raise keys.refusal(file, [str(each) for each in readers_of(content).listed], kinds)
+
+
+def damaged(file: str) -> SecretRefused:
+    """Return the error for a file that is not a whole age file."""
+    return SecretRefused(f"{file} is damaged", "restore it from an earlier commit, or set it again")
+
+
+def decrypt(binary: bytes, keys: Keys) -> bytes | None:
+    """Return the content of a binary age file; None if none of these keys opens it. Raises NotAge if it is damaged."""
     import pyrage
 
     try:
-        return bytes(pyrage.decrypt(_armor(content), list(keys.identities)))
+        return bytes(pyrage.decrypt(binary, list(keys.identities)))
     except pyrage.DecryptError as error:
-        has_our_key = "No matching keys" not in str(error)
-    if has_our_key:
-        raise SecretRefused(f"{file} is damaged", "restore it from an earlier commit, or set it again")
-    readers = readers_of(content).listed
-    raise keys.refusal(file, [str(each) for each in readers])
+        if "No matching keys" in str(error):
+            return None
+        raise NotAge from None
 
 
 def readers_of(content: bytes) -> Readers:
     """Return the recipients of an age file, as far as it reveals them without a private key."""
-    lines = content[: content.find(_BEGIN)] if _BEGIN in content else b""
-    found = (_LINE.fullmatch(line) for line in lines.decode("utf-8", "replace").splitlines())
+    comments, rest = split_comments(content)
+    found = (_LINE.fullmatch(line) for line in comments.decode("utf-8", "replace").splitlines())
     listed = tuple(Recipient(match[1], match[2] or "") for match in found if match)
-    return Readers(listed, _stanzas(_armor(content)))
-
-
-def _armor(content: bytes) -> bytes:
-    content = content.replace(b"\r\n", b"\n") if _BEGIN in content else content
-    return content[content.find(_BEGIN) :] if _BEGIN in content else content
-
-
-def _stanzas(content: bytes) -> int:
-    """Return how many keys open the file. Some age programs add dummy stanzas, whose type ends in -grease."""
-    if content.startswith(_BEGIN):
-        body = b"".join(line for line in content.splitlines() if not line.startswith(b"-----"))
-        try:
-            content = base64.b64decode(body)
-        except binascii.Error:
-            return 0
-    if not content.startswith(_INTRO):
-        return 0
-    head = content[: content.find(b"\n---") + 1]
-    kinds = [line.split(b" ")[1] for line in head.splitlines() if line.startswith(b"-> ")]
-    return sum(not kind.endswith(b"-grease") for kind in kinds)
+    try:
+        return Readers(listed, len(stanza_kinds(remove_armor(rest))))
+    except NotAge:
+        return Readers(listed, None)

@@ -18,8 +18,9 @@ from functools import cached_property
 from typing import Any
 
 from reconciler.errors import SecretRefused
+from reconciler.secrets.age_format import NotAge, remove_armor
 from reconciler.secrets.identities import Keys
-from reconciler.secrets.sealed import Recipient
+from reconciler.secrets.sealed import Recipient, decrypt
 from reconciler.secrets.sops_rule import RULES, RuleUnusable, rule_of
 from reconciler.secrets.sops_tree import Leaf, NotSops, Tree, go_float, read_tree
 
@@ -112,16 +113,12 @@ class SopsFile:
             raise SecretRefused(f"{self.file} has no age recipient", "add one to .sops.yaml and run sops updatekeys")
 
     def _data_key(self, keys: Keys) -> bytes:
-        import pyrage
-
         for entry in self._age():
-            try:
-                data_key = bytes(
-                    pyrage.decrypt(str(entry.get("enc", "")).encode(errors="replace"), list(keys.identities))
-                )
-            except pyrage.DecryptError:
+            try:  # an entry that cannot be read, such as one for a new kind of key, does not hide the others
+                data_key = decrypt(remove_armor(str(entry.get("enc", "")).encode(errors="replace")), keys)
+            except NotAge:
                 continue
-            if len(data_key) == 32:
+            if data_key is not None and len(data_key) == 32:
                 return data_key
         raise keys.refusal(self.file, [str(each) for each in self.recipients])
 

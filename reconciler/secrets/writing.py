@@ -12,7 +12,7 @@ from reconciler.desired_state.files import RECIPIENTS, SECRETS, FolderTree, coll
 from reconciler.errors import InvalidDesiredState, SecretError, SecretRefused, UsageError
 from reconciler.files import write_whole
 from reconciler.model.values import SECRET_NAME, env_text
-from reconciler.secrets.sealed import Recipient, read_recipients, seal, unseal
+from reconciler.secrets.sealed import Recipient, RecipientList, read_recipients, seal, unseal
 from reconciler.secrets.vault import Vault
 
 
@@ -32,9 +32,12 @@ class Store:
         return f"{self.label}/{SECRETS}/{path}"
 
     def recipients(self) -> tuple[Recipient, ...]:
-        """Return the recipients of every secret here. Raises UsageError if there are none."""
+        """Return the recipients of every secret here. Raises UsageError if there are none, or one that is not usable.
+
+        A value that not everybody in the list could read would look like one that they can.
+        """
         file = self.shown_path(RECIPIENTS)
-        found = recipients_of(self.files, file)
+        found = recipients_of(self.files, file).all_or_refuse()
         if not found:
             make = "" if (self.folder / SECRETS).is_dir() else f"mkdir {self.label}/{SECRETS}, then "
             keys = f"cat ~/.ssh/id_ed25519.pub >>{file}, or age-keygen -y YOUR-KEYS >>{file}"
@@ -108,8 +111,8 @@ def open_store(folder: Path, label: str) -> Store:
     return Store(folder, label, secret_files(written))
 
 
-def recipients_of(files: Mapping[str, bytes], file: str) -> tuple[Recipient, ...]:
-    """Return the recipients in the recipients file; none if there is no file. Raises UsageError."""
+def recipients_of(files: Mapping[str, bytes], file: str) -> RecipientList:
+    """Read the recipients file; it has none if there is no file. Raises UsageError for a private key in it."""
     return read_recipients(files.get(RECIPIENTS, b""), file)
 
 

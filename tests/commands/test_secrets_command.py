@@ -294,6 +294,23 @@ def test_check_exits_1_until_every_named_secret_is_available(anna: Person) -> No
     assert anna.secrets("check", "--app", "nobody").returncode in (0, 2)
 
 
+def test_check_names_strange_lines_and_goes_on_with_the_others(anna: Person) -> None:
+    """A post-quantum key among one's own, and one among the recipients; only set refuses the latter."""
+    anna.secrets("set", "hello/key", stdin=PLANTED)
+    anna.write("secrets/recipients.txt", f"{recipients_text(*RECIPIENTS)}age1pq1qqqq\n")
+    keys = f"AGE-SECRET-KEY-PQ-1QQQQ\n{ANNA}"
+
+    done = anna.secrets("check", SOPS_AGE_KEY=keys, HOME="/nonexistent")
+    assert (done.returncode, done.stderr.splitlines()) == (
+        0,
+        [
+            "note: secrets/recipients.txt:5  is not a recipient: post-quantum keys are not supported",
+            "note: SOPS_AGE_KEY: line 1 is a post-quantum key, which is not supported",
+        ],
+    )
+    assert "recipients.txt:5  is not a recipient" in anna.secrets("set", "hello/key", stdin="x").stderr
+
+
 # --- nothing is repeated
 
 

@@ -22,6 +22,7 @@ from reconciler.secrets.audit import Row, audit
 from reconciler.secrets.identities import find_keys
 from reconciler.secrets.sealed import Recipient, read_recipients, readers_of, seal
 from reconciler.secrets.vault import Vault, strip_line_end
+from tests.support import age_files
 from tests.support.sops_files import sops_file
 
 ANNA, BOX, BOB = (pyrage.x25519.Identity.generate() for _ in range(3))
@@ -216,14 +217,44 @@ def test_keys_are_found_where_age_and_sops_users_keep_them(tmp_path: Path) -> No
 
 def test_an_ssh_key_decrypts_what_was_encrypted_for_its_public_key(tmp_path: Path) -> None:
     ssh_keygen(tmp_path / "key", "")
-    recipients = read_recipients((tmp_path / "key.pub").read_bytes(), "recipients.txt")
+    recipients = read_recipients((tmp_path / "key.pub").read_bytes(), "recipients.txt").recipients
     named = {"RECONCILE_AGE_KEY_FILE": str(tmp_path / "key")}
 
     assert (recipients[0].name, read({"a.age": seal(b"x", recipients)}, "a", named)) == ("somebody", "x")
     assert read({"a.yaml": sops_file({"b": "y"}, [recipients[0].key]).encode()}, "a/b", named) == "y"
 
 
-@pytest.mark.parametrize("line", ["AGE-SECRET-KEY-1PLANTED", "planted", "AGE-PLUGIN-YUBIKEY-1PLANTED"])
+STRANGE_KEYS = {
+    "AGE-SECRET-KEY-1PLANTED": "is not an age private key",
+    "planted": "is not an age private key",
+    "AGE-PLUGIN-YUBIKEY-1PLANTED": "is a plugin key, which is not supported",
+    "AGE-SECRET-KEY-PQ-1PLANTED": "is a post-quantum key, which is not supported",
+}
+
+
+@pytest.mark.parametrize("line", STRANGE_KEYS)
+def test_one_strange_line_does_not_hide_the_other_keys_of_a_file(line: str, tmp_path: Path) -> None:
+    """Whatever the order, and in a variable too; the strange line is named."""
+    content = {"a.age": seal(b"x", RECIPIENTS), "b.yaml": sops_file({"c": "y"}, [RECIPIENTS[1].key]).encode()}
+    ssh_keygen(tmp_path / "ssh", "")
+    ssh = (tmp_path / "ssh").read_text()
+    for text in (f"{line}\n{BOX}\n", f"{BOX}\n{line}\n", f"\ufeff{line}\r\n{BOX}", f"{line}\n{ssh}{BOX}\n"):
+        (tmp_path / "keys").write_text(text)
+        for env in ({"RECONCILE_AGE_KEY_FILE": str(tmp_path / "keys")}, {"SOPS_AGE_KEY": text}):
+            assert (read(content, "a", env), read(content, "b/c", env)) == ("x", "y")
+            (trouble,) = find_keys(env).troubles
+            assert trouble.endswith(f"line {2 if text.startswith(str(BOX)) else 1} {STRANGE_KEYS[line]}")
+
+
+def test_an_ssh_key_that_lost_its_last_line_end_is_read(tmp_path: Path) -> None:
+    """As in a variable of CI."""
+    ssh_keygen(tmp_path / "key", "")
+    recipients = read_recipients((tmp_path / "key.pub").read_bytes(), "r").recipients
+
+    assert read({"a.age": seal(b"x", recipients)}, "a", {"SOPS_AGE_KEY": (tmp_path / "key").read_text().strip()}) == "x"
+
+
+@pytest.mark.parametrize("line", STRANGE_KEYS)
 def test_a_bad_key_file_is_reported_by_line_without_its_content(line: str, tmp_path: Path) -> None:
     (tmp_path / "keys").write_text(f"# mine\n{line}\n")
     said = why_not({"a.age": seal(b"x", RECIPIENTS)}, "a", {"RECONCILE_AGE_KEY_FILE": str(tmp_path / "keys")})
@@ -244,7 +275,7 @@ def test_the_recipients_file_is_read_as_age_reads_it_with_names() -> None:
     anna, box, _ = RECIPIENTS
     text = f"# anna\n{anna.key}\n\n{box.key}\n# twice\n{box.key}\n"
 
-    assert read_recipients(text.encode(), "r") == (anna, Recipient(box.key))
+    assert read_recipients(text.encode(), "r").all_or_refuse() == (anna, Recipient(box.key))
 
 
 @pytest.mark.parametrize(
@@ -256,14 +287,33 @@ def test_the_recipients_file_is_read_as_age_reads_it_with_names() -> None:
         ("age1yubikey1qwt50d05nh5vutpdzmlg5wn80xq5negm4uj9ghv0snvdd3yysf5yw3rhl3t", "plugin keys"),
         ("ssh-ed25519 AAAA planted", "r:2  is not a recipient"),
         ("planted@example.com", "r:2  is not a recipient"),
+        ("age1pq1planted", "r:2  is not a recipient: post-quantum keys"),
     ],
 )
 def test_a_line_that_is_not_a_public_key_is_refused_with_its_place(line: str, said: str) -> None:
     with pytest.raises(UsageError) as refused:
-        read_recipients(f"# x\n{line}\n".encode(), "r")
+        read_recipients(f"# x\n{line}\n".encode(), "r").all_or_refuse()
 
     assert said in str(refused.value)
     assert "planted" not in str(refused.value).lower()
+
+
+def test_the_other_lines_of_a_recipients_file_are_used_to_check(tmp_path: Path) -> None:
+    listed = read_recipients(f"age1pq1planted\n{RECIPIENTS[0].key}\n".encode(), "r")
+
+    assert listed.recipients == (Recipient(RECIPIENTS[0].key),)
+    assert [str(error) for error in listed.errors] == ["r:1  is not a recipient: post-quantum keys are not supported"]
+
+
+def test_a_secret_is_encrypted_for_a_key_in_a_security_token() -> None:
+    """Beside others: the owner decrypts it with a plugin, the controller with a key of its own."""
+    recipients = read_recipients(
+        f"{age_files.hardware_recipient()}\n{RECIPIENTS[1].key}\n".encode(), "r"
+    ).all_or_refuse()
+    content = seal(b"x", recipients)
+
+    assert readers_of(content).keys == 2
+    assert read({"a.age": content}, "a") == "x"
 
 
 def test_an_age_file_names_its_readers_and_a_false_list_is_detected() -> None:
