@@ -26,7 +26,7 @@ async def mark(opened: OpenFleet, app: str, verb: str, seconds: int, reason: str
     who = new_controller(opened.owner)
     demand_all(opened)
     marked_hosts = []
-    for files in opened.targets:
+    for files in opened.targets.values():
         if files.target.app == app:
             await _mark(opened, files.target.host, app, (verb, str(seconds)), reason, who)
             marked_hosts.append(files.target.host)
@@ -42,7 +42,7 @@ async def reject(
     host is kept: other work of this process is under way there.
     """
     marked_hosts = []
-    for files in opened.targets:
+    for files in opened.targets.values():
         target = files.target
         if target.app == app and target.host in hosts and target.release:
             attempt = f"{target.identity(target.release)}/{target.attempt}"

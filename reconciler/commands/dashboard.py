@@ -35,7 +35,7 @@ async def _dashboard(options: Options) -> int:
         if options.host_name not in opened.hosts:
             raise UsageError(f"host {options.host_name} has no app", "name a host that has one")
         host, site = opened.hosts[options.host_name], opened.sites[options.host_name]
-        targets = [files for files in opened.targets if files.target.proxy]
+        targets = [files for files in opened.targets.values() if files.target.proxy]
         seen = await observe(host, site, targets, new_controller(opened.owner))
         if isinstance(seen, Unreachable):
             raise HostError(host.name, seen.reason, seen.next_step)

@@ -15,7 +15,7 @@ from reconciler.model.observed import Slot, Unreachable
 from reconciler.model.options import Options
 from reconciler.observe.lease import new_controller
 from reconciler.observe.look import observe
-from reconciler.targets.open_fleet import open_fleet
+from reconciler.targets.open_fleet import demand_all, open_fleet
 from reconciler.targets.resolve import TargetFiles
 from reconciler.tools import scripts
 from reconciler.tools.elixir import Node, read_node
@@ -88,9 +88,8 @@ async def open_live_slot(options: Options) -> AsyncIterator[LiveSlot]:
     """
     options = options.for_app()
     async with open_fleet(options) as opened:
-        if opened.refused:
-            raise UsageError(opened.refused[0].reason, opened.refused[0].next_step)
-        files = opened.targets[0]
+        demand_all(opened)
+        files = next(iter(opened.targets.values()))
         host = opened.hosts[files.target.host]
         seen = await observe(host, files.site, [files], new_controller(opened.owner))
         if isinstance(seen, Unreachable):

@@ -54,13 +54,14 @@ async def _print_host_logs(opened: OpenFleet, name: str, options: Options) -> in
 def _line_printer(opened: OpenFleet, prefix: str) -> Callable[[bytes], None]:
     """Return a function that prints lines as they arrive: escaped for a terminal, unchanged for a file or a pipe."""
     rest, terminal = b"", sys.stdout.isatty()
+    files = next(iter(opened.targets.values()))
 
     def print_lines(block: bytes) -> None:
         nonlocal rest
         *lines, rest = (rest + block).split(b"\n")
         rest = rest[-LONGEST_LINE_BYTES:]
         for line in lines:
-            text = opened.targets[0].mask(line.decode(errors="replace"))
+            text = files.mask(line.decode(errors="replace"))
             print(prefix + (printable_line(text) if terminal else text), flush=True)
 
     return print_lines

@@ -38,7 +38,7 @@ async def _plan(options: Options) -> int:
 async def _hints(opened: OpenFleet) -> list[str]:
     from reconciler.artifact.hints import advice
 
-    targets = {files.target.app: files for files in opened.targets if files.app}
+    targets = {files.target.app: files for files in opened.targets.values() if files.app}
     asked = [advice(files.app, files.folder, files.variables) for files in targets.values() if files.app]
     return [hint for hints in await asyncio.gather(*asked) for hint in hints]
 

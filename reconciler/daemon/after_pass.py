@@ -39,7 +39,7 @@ class PassReports:
     async def report_pass(self, opened: OpenFleet, outcomes: list[Outcome], seconds: float) -> None:
         """Count the pass, write the metrics file and send the messages."""
         for host in opened.hosts:
-            wants = {t.target.app: t.target.version for t in opened.targets if t.target.host == host}
+            wants = {files.target.app: files.target.version for files in opened.by_host.get(host, ())}
             suspended = [o.end.app for o in outcomes if isinstance(o.end, Blocked) and o.end.kind == "suspended"]
             self.metrics.observe_pass(host, seconds, outcomes, wants=wants, suspended=suspended)
         desired = opened.desired
@@ -83,8 +83,8 @@ class PassReports:
         secret = await opened.vault.read_all(names)
         self.notifier = self.notifier or Notifier(settings, secret, remember=_memory_file())
         self.notifier.use(settings, secret)
-        known = {(files.target.app, files.target.host) for files in opened.targets}
-        secrets = frozenset().union(*(files.secrets for files in opened.targets))
+        known = opened.targets.keys()
+        secrets = frozenset().union(*(files.secrets for files in opened.targets.values()))
         failures = await self.notifier.notify(
             outcomes, epoch_seconds(), revision=opened.desired.revision, known=known, secrets=secrets
         )

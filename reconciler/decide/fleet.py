@@ -7,7 +7,7 @@ host.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from reconciler.decide.budget import admit
@@ -15,39 +15,39 @@ from reconciler.decide.next_action import next_action
 from reconciler.decide.order import FleetStep, in_order, migrating_host
 from reconciler.decide.surplus import surplus, unseen_hosts
 from reconciler.errors import Unexpected
-from reconciler.model.action import Blocked, Converged
+from reconciler.model.action import Blocked, Converged, Step
 from reconciler.model.desired import App
 from reconciler.model.fleet import DesiredFleet, Key, SeenFleet, Wait
-from reconciler.model.observed import Unreachable
+from reconciler.model.observed import ObservedHost, Unreachable
 from reconciler.model.target import Target
 
 
-def next_steps(desired: DesiredFleet, seen: SeenFleet) -> dict[Key, FleetStep]:
+def next_steps(desired: DesiredFleet, seen: SeenFleet, answers: Answers | None = None) -> dict[Key, FleetStep]:
     """Return the step of each app on each host: an action, a Wait, Converged or Blocked.
 
     The steps have the order of the targets, removals last. An action that is already under way is its own next step.
     The key ("", host) stands for an unreachable host without a target, from which an app may have to be removed.
+    `answers` spares what was decided before; the result is the same without it.
     """
+    answers = answers or Answers()
     migrating = {name: migrating_host(app, desired, seen) for name, app in desired.apps.items()}
-    targets = {key: _without_migration(key, target, migrating) for key, target in desired.targets.items()}
-    own = {key: _own_step(key, target, desired, seen) for key, target in targets.items()}
+    own = {
+        key: _own_step(key, target, desired, seen, answers, migrates=migrating.get(key[0], key[1]) == key[1])
+        for key, target in desired.targets.items()
+    }
     steps = in_order(desired, seen, {**own, **desired.refused})
     removed = surplus(desired, seen, steps)
-    steps |= {key: _own_step(key, target, desired, seen) for key, target in removed.items()}
+    steps |= {key: _own_step(key, target, desired, seen, answers) for key, target in removed.items()}
     steps |= unseen_hosts(desired, seen)
     admitted = admit({**desired.targets, **removed}, desired, seen, steps)
     # An action goes on although its app is in neither, such as a removal while a new host has not been looked at yet.
     return {**admitted, **{key: action for key, action in seen.under_way.items() if key not in admitted}}
 
 
-def _without_migration(key: Key, target: Target, migrating: Mapping[str, str | None]) -> Target:
-    """The target; it migrates only on the host from which its app's release is migrated."""
-    app, host = key
-    return replace(target, migrates=False) if target.migrates and migrating.get(app, host) != host else target
-
-
-def _own_step(key: Key, target: Target, desired: DesiredFleet, seen: SeenFleet) -> FleetStep:
-    """The step of this app on this host, regardless of other apps and hosts."""
+def _own_step(
+    key: Key, target: Target, desired: DesiredFleet, seen: SeenFleet, answers: Answers, *, migrates: bool = True
+) -> FleetStep:
+    """The step of this app on this host, regardless of other apps and hosts. It `migrates` only if it may do so now."""
     if key in seen.under_way:
         return seen.under_way[key]
     if key in seen.failed:
@@ -55,16 +55,41 @@ def _own_step(key: Key, target: Target, desired: DesiredFleet, seen: SeenFleet) 
     look = seen.hosts.get(target.host)
     if look is None or (isinstance(look, Unreachable) and target.host in seen.looking):
         return Wait(target.host, target.app, "the host is being looked at")
-    try:
-        step = next_action(replace(target, behind=seen.behind.get(key), owner=desired.owner), look)
-    except Exception as raised:  # a bug met with one app must not hold up the others
-        error = Unexpected(raised)
-        return Blocked(target.host, target.app, str(error), error.next_step, retryable=True, kind=error.kind)
+    step = answers.of(key, target, look, seen.behind.get(key), desired.owner, migrates)
     if isinstance(step, Converged | Blocked):
         return step
     if target.host in seen.closing or (target.host in seen.looking and key not in seen.begun):
         return Wait(target.host, target.app, "the host is being looked at")
     return step
+
+
+class Answers:
+    """The last answer of `next_action` for each key. Targets and looks are frozen: the same two have the same answer.
+
+    With it, the decision after the reply of one host asks `next_action` about that host only, not about all of them.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[Key, tuple[Target, ObservedHost | Unreachable, tuple[object, ...], Step]] = {}
+
+    def of(
+        self, key: Key, target: Target, look: ObservedHost | Unreachable, behind: str | None, owner: str, migrates: bool
+    ) -> Step:
+        """Return the answer about this target, with these three values in it, and this look."""
+        values = behind, owner, migrates
+        if (last := self._last.get(key)) and last[0] is target and last[1] is look and last[2] == values:
+            return last[3]
+        step = _answer(replace(target, behind=behind, owner=owner, migrates=target.migrates and migrates), look)
+        self._last[key] = target, look, values, step
+        return step
+
+
+def _answer(target: Target, look: ObservedHost | Unreachable) -> Step:
+    try:
+        return next_action(target, look)
+    except Exception as raised:  # a bug met with one app must not hold up the others
+        error = Unexpected(raised)
+        return Blocked(target.host, target.app, str(error), error.next_step, retryable=True, kind=error.kind)
 
 
 @dataclass(frozen=True)

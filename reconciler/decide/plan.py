@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from reconciler.decide.expected import expected_host
-from reconciler.decide.fleet import next_steps
+from reconciler.decide.fleet import Answers, next_steps
 from reconciler.decide.order import FleetStep
 from reconciler.model.action import AnyAction, Blocked, Converged
 from reconciler.model.fleet import DesiredFleet, Key, SeenFleet, Wait
@@ -36,8 +36,9 @@ def plan_fleet(desired: DesiredFleet, seen: SeenFleet) -> dict[Key, AppPlan]:
     """Return the plan of a pass for the whole fleet, in which every action succeeds. `seen` must have every host."""
     done: dict[Key, list[AnyAction]] = {}
     waits: dict[Key, list[str]] = {}
+    answers = Answers()
     while True:
-        steps = next_steps(desired, seen)
+        steps = next_steps(desired, seen, answers)
         for key, step in steps.items():
             if isinstance(step, Wait) and step.reason not in waits.setdefault(key, []):
                 waits[key].append(step.reason)
@@ -47,21 +48,21 @@ def plan_fleet(desired: DesiredFleet, seen: SeenFleet) -> dict[Key, AppPlan]:
                 key: AppPlan(key[1], key[0], tuple(done.get(key, ())), _end(step), tuple(waits.get(key, ())))
                 for key, step in steps.items()
             }
+        hosts = dict(seen.hosts)
         for key, action in going.items():
             done.setdefault(key, []).append(action)
             if len(done[key]) > MOST_ACTIONS:
                 raise AssertionError(f"the plan for {key[0]} on {key[1]} does not end: {done[key][-4:]}")
-            seen = _after(key, action, desired, seen)
+            hosts[key[1]] = _after(action, desired.targets.get(key) or Target.removal(key[1], key[0]), hosts[key[1]])
+        seen = replace(seen, hosts=hosts, begun=seen.begun | going.keys())
 
 
-def _after(key: Key, action: AnyAction, desired: DesiredFleet, seen: SeenFleet) -> SeenFleet:
-    look = seen.host(key[1])
-    assert look is not None
-    target = desired.targets.get(key) or Target.removal(key[1], key[0])
+def _after(action: AnyAction, target: Target, look: ObservedHost | Unreachable) -> ObservedHost:
+    assert isinstance(look, ObservedHost)
     look = expected_host(look, action, target)
     if target.proxy:  # its action also ends any trouble that keeps routes from being written
         look = replace(look, traefik=None, entry_points=None, facts=replace(look.facts, route_trouble=None))
-    return replace(seen.with_host(look), begun=seen.begun | {key})
+    return look
 
 
 def _end(step: FleetStep) -> Converged | Blocked:

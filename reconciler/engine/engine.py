@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from reconciler.clock import now_seconds
-from reconciler.decide.fleet import failures, next_steps
+from reconciler.decide.fleet import Answers, failures, next_steps
 from reconciler.decide.order import FleetStep
 from reconciler.decide.serving import serving_version
 from reconciler.engine.closings import Closings
@@ -51,6 +51,7 @@ class Engine:
     known: Known = field(default_factory=Known)
     jobs: dict[Key, Job] = field(default_factory=dict)
     steps: dict[Key, FleetStep] = field(default_factory=dict)
+    answers: Answers = field(default_factory=Answers)
     resting: dict[Key, Converged | Blocked] = field(default_factory=dict)
     turns: Turns = field(default_factory=Turns)
     queue: list[Key] = field(default_factory=list)
@@ -83,6 +84,7 @@ class Engine:
     def want(self, opened: OpenFleet, who: Controller) -> None:
         """Take a newer desired state. Call off the actions that it no longer wants; all others go on undisturbed."""
         before, self.opened, self.who, self.held = self.opened, opened, who, False
+        self.answers = Answers()
         self.rollbacks.want(opened)
         for key, job in self.jobs.items():
             if self._is_unwanted(key, job):
@@ -114,12 +116,12 @@ class Engine:
 
     def _decide(self) -> None:
         """Set `steps`, and `resting`: the ends of the apps for which nothing is left to do now."""
-        self.steps = next_steps(self._desired(), self._seen())
+        self.steps = next_steps(self._desired(), self._seen(), self.answers)
         if settled := [host for host in self.traefik_touched if not self._acts((TRAEFIK, host))]:
             for host in settled:  # the look is older than the change of Traefik, and so are its routes
                 self.traefik_touched.discard(host)
                 self.looks.begin(host)
-            self.steps = next_steps(self._desired(), self._seen())
+            self.steps = next_steps(self._desired(), self._seen(), self.answers)
         places = [key for key, step in self.steps.items() if isinstance(step, Wait) and step.for_place]
         self.queue = [*(key for key in self.queue if key in places), *(key for key in places if key not in self.queue)]
         self.turns.claim(self.steps)
@@ -245,8 +247,11 @@ class Engine:
 
     def _close_hosts(self) -> None:
         """Write the history of the apps at rest, and release the lease of a host once no work is left on it."""
+        on_host: dict[str, list[Key]] = {}
+        for key in self.steps:
+            on_host.setdefault(key[1], []).append(key)
         for host in self.closings.due:
-            keys = [key for key in self.steps if key[1] == host]
+            keys = on_host.get(host, [])
             quiet = not any(map(self._acts, keys)) or (self.held and not any(key in self.jobs for key in keys))
             moving = {id(self.turns.of.get(key)) for key in keys if key not in self.resting}
             done = [key for key in keys if key in self.resting and id(self.turns.of.get(key)) not in moving]
@@ -297,12 +302,12 @@ class Engine:
     def _files_of(self, key: Key) -> TargetFiles | None:
         """The desired files of this key; None for a removal, and for a target that cannot be worked out."""
         rollback = self.rollbacks.of(key)
-        return (rollback and rollback.files.get(key)) or self.opened.wanted.get(key)
+        return (rollback and rollback.files.get(key)) or self.opened.targets.get(key)
 
     def _is_unwanted(self, key: Key, job: Job) -> bool:
         now = self._files_of(key)
         if now is None:  # a removal goes on unless the app is desired again
-            return job.files.app is not None or key in self.opened.wanted
+            return job.files.app is not None or self.opened.names(key)
         return not job.files.wants_the_same(now)
 
     def _acting(self, host: str) -> set[str]:

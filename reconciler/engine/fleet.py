@@ -18,11 +18,11 @@ def desired_fleet(
     opened: OpenFleet, instead: Mapping[Key, TargetFiles] | None = None, *, allow_prune: bool = False
 ) -> DesiredFleet:
     """Return the desired fleet for `next_steps`. Targets in `instead` (of a rollback) replace those of the same key."""
-    files = {each.key: each for each in opened.targets} | dict(instead or {})
+    files = opened.targets | dict(instead or {})
     return DesiredFleet(
         targets={key: each.target for key, each in files.items()},
         apps={app.app: app for app in all_apps(opened.desired)},
-        refused={(each.app, each.host): each for each in opened.refused},
+        refused=opened.refused,
         hosts=tuple(sorted(opened.hosts)),
         owner=opened.owner,
         prunes=opened.whole,
@@ -35,9 +35,8 @@ async def look_at(opened: OpenFleet, host: str, who: Controller) -> ObservedHost
     """Observe this host: its targets, and all else that reconcile manages there. Never raises: an unexpected error
     becomes Unreachable, so that it does not hold up other hosts.
     """
-    on_host = [files for files in opened.targets if files.target.host == host]
     try:
-        return await observe(opened.hosts[host], opened.sites[host], on_host, who)
+        return await observe(opened.hosts[host], opened.sites[host], opened.by_host.get(host, []), who)
     except Exception as raised:
         error = Unexpected(raised)
         return Unreachable(host, str(error), error.next_step, error.retryable, error.kind)

@@ -27,16 +27,16 @@ class Preview:
 
     def rows(self, opened: OpenFleet) -> list[tuple[Target, ObservedHost | Unreachable, AppPlan]]:
         """Each plan with its target and the look at its host, except those in `without_target`."""
-        targets = {files.key: files.target for files in opened.targets}
+        targets = opened.targets
         return [
-            (targets.get(key) or Target.removal(key[1], key[0]), self.hosts[key[1]], plan)
+            (targets[key].target if key in targets else Target.removal(key[1], key[0]), self.hosts[key[1]], plan)
             for key, plan in self.plans.items()
-            if key in targets or (key[0] and key not in opened.wanted)
+            if key in targets or (key[0] and key not in opened.refused)
         ]
 
     def without_target(self, opened: OpenFleet) -> list[Blocked]:
         """The blocks of targets that cannot be worked out, and of unreachable hosts without a target."""
-        ends = [plan.end for key, plan in self.plans.items() if not key[0] or opened.wanted.get(key, ...) is None]
+        ends = [plan.end for key, plan in self.plans.items() if not key[0] or key in opened.refused]
         return [end for end in ends if isinstance(end, Blocked)]
 
 

@@ -62,8 +62,8 @@ class Rollback:
         old = await work_out(replace(former, fleet=opened.desired.fleet), (app.app,), hosts, opened)
         await close(old, but=opened)
         self.who = replace(self.who, revision=former.revision)
-        self.files = {files.key: files for files in old.targets}
-        self.blocked = {(app.app, each.host): each for each in old.refused}
+        self.files = dict(old.targets)
+        self.blocked = dict(old.refused)
 
     def _block(self, why: str, next_step: str = "") -> None:
         reason = f"{self.failure.app.version} failed on host {self.failure.host}, and {why}"
@@ -77,7 +77,7 @@ class Rollback:
     def is_still_wanted(self, opened: OpenFleet) -> bool:
         """True if the desired state still asks for the version that failed."""
         return all(
-            (before := self.opened.wanted.get(key)) and (now := opened.wanted.get(key)) and before.wants_the_same(now)
+            (before := self.opened.targets.get(key)) and (now := opened.targets.get(key)) and before.wants_the_same(now)
             for key in self.keys
         )
 
@@ -98,7 +98,7 @@ async def find_former(opened: OpenFleet, now: App, who: Controller) -> Desired |
     """
     if opened.origin is None:
         return None
-    targets = [files for files in opened.targets if files.target.app == now.app]
+    targets = [files for files in opened.targets.values() if files.target.app == now.app]
     looks = await asyncio.gather(
         *(observe(opened.hosts[t.target.host], opened.sites[t.target.host], [t], who) for t in targets)
     )
@@ -109,7 +109,7 @@ async def find_former(opened: OpenFleet, now: App, who: Controller) -> Desired |
             continue
         desired = replace(desired, secret_files=opened.desired.secret_files)
         old = await work_out(desired, (now.app,), None, opened)
-        if not any(_has_failed(files, seen) for files in old.targets):
+        if not any(_has_failed(files, seen) for files in old.targets.values()):
             return desired
     return None
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 from reconciler.artifact.source import digest_of
@@ -31,6 +32,7 @@ from reconciler.host.ssh import SshHost
 from reconciler.host.transport import Transport
 from reconciler.model.action import Blocked
 from reconciler.model.desired import App, Desired
+from reconciler.model.fleet import Key
 from reconciler.model.machine import HostSpec
 from reconciler.model.options import Options
 from reconciler.model.references import references_in
@@ -45,14 +47,14 @@ History = Literal["unasked", "wanted", "demanded"]
 
 @dataclass
 class OpenFleet:
-    """The targets in order of app and host. `refused` has the ones that cannot be worked out, with the reason.
+    """The targets in order of app and host. `refused` has those that cannot be worked out, with the reason.
 
     `sites` and `hosts` have every machine to look at: the apps' hosts, and those that only fleet.yaml names.
     """
 
     desired: Desired
-    targets: list[TargetFiles] = field(default_factory=list)
-    refused: list[Blocked] = field(default_factory=list)
+    targets: dict[Key, TargetFiles] = field(default_factory=dict)
+    refused: dict[Key, Blocked] = field(default_factory=dict)
     sites: dict[str, HostSite] = field(default_factory=dict)
     hosts: dict[str, Transport] = field(default_factory=dict)
     owner: str = "-"
@@ -64,11 +66,17 @@ class OpenFleet:
         """A new vault for the secrets of this desired state."""
         return Vault(self.desired.secret_files)
 
-    @property
-    def wanted(self) -> dict[tuple[str, str], TargetFiles | None]:
-        """Every target by (app, host); None for one that could not be worked out."""
-        targets: dict[tuple[str, str], TargetFiles | None] = {files.key: files for files in self.targets}
-        return {(blocked.app, blocked.host): None for blocked in self.refused} | targets
+    @cached_property
+    def by_host(self) -> dict[str, list[TargetFiles]]:
+        """The targets of each host that has any. It is worked out once, for looks at thousands of hosts."""
+        found: dict[str, list[TargetFiles]] = {}
+        for files in self.targets.values():
+            found.setdefault(files.target.host, []).append(files)
+        return found
+
+    def names(self, key: Key) -> bool:
+        """True if the desired state has this app on this host, even if the target cannot be worked out."""
+        return key in self.targets or key in self.refused
 
     def leads_to(self, site: HostSite) -> bool:
         """True if this host is open already, with the same address and login."""
@@ -155,7 +163,7 @@ async def work_out(
             if not hosts or host in hosts:
                 _add(opened, app, host, result, secret)
     opened.whole = opened.whole and opened.owner != "-"
-    needed = known if opened.whole else {files.target.host for files in opened.targets}
+    needed = known if opened.whole else {host for _, host in opened.targets}
     sites = [opened.sites.setdefault(name, _host_site(desired, name)) for name in sorted(needed)]
     _refuse_local(desired, [site.name for site in sites if not (before and before.leads_to(site))])
     for site in sites:
@@ -165,8 +173,8 @@ async def work_out(
 
 def demand_all(opened: OpenFleet) -> None:
     """Raise UsageError if a target could not be worked out, for example because a secret is missing."""
-    if opened.refused:
-        raise UsageError(opened.refused[0].reason, opened.refused[0].next_step)
+    for blocked in opened.refused.values():
+        raise UsageError(blocked.reason, blocked.next_step)
 
 
 def _host_site(desired: Desired, name: str) -> HostSite:
@@ -184,10 +192,11 @@ def _add(opened: OpenFleet, app: App, host: str, result: str | ReconcileError, s
         if isinstance(result, ArtifactUnavailable):
             files = _without_artifact(files, result)
     except ReconcileError as error:
-        opened.refused.append(Blocked(host, app.app, str(error), error.next_step or None, kind=error.kind))
+        blocked = Blocked(host, app.app, str(error), error.next_step or None, kind=error.kind)
+        opened.refused[app.app, host] = blocked
         opened.whole = False  # an app that cannot be worked out is still desired: remove nothing
     else:
-        opened.targets.append(files)
+        opened.targets[files.key] = files
 
 
 def _without_artifact(files: TargetFiles, error: ArtifactUnavailable) -> TargetFiles:

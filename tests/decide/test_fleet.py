@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.decide.fleet import Failure, failures, next_steps
+from reconciler.decide.fleet import Answers, Failure, failures, next_steps
 from reconciler.decide.guards import too_many_removals
+from reconciler.decide.next_action import next_action
 from reconciler.decide.order import FleetStep, groups
 from reconciler.decide.plan import plan_fleet
 from reconciler.errors import Kind
-from reconciler.model.action import Blocked, Converged, InstallRelease, Migrate, RemoveApp, StartInstance
+from reconciler.model.action import Blocked, Converged, InstallRelease, Migrate, RemoveApp, StartInstance, Step
 from reconciler.model.desired import App, Desired, Fleet
 from reconciler.model.fleet import DesiredFleet, Key, SeenFleet, Wait
 from reconciler.model.machine import read_host
@@ -515,3 +516,23 @@ def test_an_app_of_another_repository_is_not_taken_over(owner: str | None, ours:
         assert step.kind == "foreign"
         assert step.reason.startswith(f"it belongs to another desired state ({owner}); it would ")
         assert step.next_step == "remove it there first, or take it over: reconcile adopt hello"
+
+
+def test_the_next_decision_asks_only_about_hosts_that_have_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And it is the same decision as without the answers of the former one."""
+    desired = desired_of(app("hello", ["a", "b", "c"]), app("web", ["a", "b", "c"], ports=[4002, 4003]))
+    seen, answers = seen_of(desired), Answers()
+    next_steps(desired, seen, answers)
+    asked: list[Key] = []
+
+    def note(target: Target, look: ObservedHost | Unreachable) -> Step:
+        asked.append((target.app, target.host))
+        return next_action(target, look)
+
+    monkeypatch.setattr("reconciler.decide.fleet.next_action", note)
+    seen = replace(seen, hosts={**seen.hosts, "b": Unreachable("b", "gone")}, behind={("web", "c"): "older"})
+
+    steps = next_steps(desired, seen, answers)
+
+    assert asked == [("hello", "b"), ("web", "b"), ("web", "c")]
+    assert steps == next_steps(desired, seen)

@@ -173,7 +173,7 @@ def test_a_host_that_is_reached_otherwise_is_looked_at_before_anything_is_said_o
     asyncio.run(converge(first, QUIET, WHO))
     moved = opened(hello)
     moved.sites["a"] = replace(moved.sites["a"], spec=HostSpec(address="10.9.9.9", user="deploy"))
-    moved.targets = [replace(files, site=moved.sites["a"]) for files in moved.targets]
+    moved.targets = {key: replace(files, site=moved.sites["a"]) for key, files in moved.targets.items()}
 
     async def story() -> tuple[bool, bool]:
         engine = engine_of(first)
@@ -313,7 +313,7 @@ def test_a_newer_commit_ends_a_fleet_rollback(stepping: Stepping, monkeypatch: p
         return []
 
     async def work_out(*_: object) -> OpenFleet:
-        return replace(former, targets=[files for files in former.targets if files.target.host == "a"])
+        return replace(former, targets={key: files for key, files in former.targets.items() if key[1] == "a"})
 
     monkeypatch.setattr("reconciler.engine.rollback.find_former", find_former)
     monkeypatch.setattr("reconciler.engine.rollback.reject", reject)

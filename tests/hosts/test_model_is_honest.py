@@ -77,7 +77,7 @@ async def _walk(project: Project, world: World) -> list[str]:
 
 
 async def _side_by_side(opened: OpenFleet, world: World) -> list[str]:
-    (files,) = opened.targets
+    (files,) = opened.targets.values()
     (host,) = opened.hosts.values()
     applier = Applier(host, files, WHO, lambda text: None)
     seen = await observe(host, files.site, [files], WHO)

@@ -48,7 +48,8 @@ def opened(
     fleet = OpenFleet(Desired(Fleet(), apps, "c1", Path()), owner="reconcile", whole=True)
     for app in apps:
         for host in app.hosts:
-            fleet.targets.append(resolve(app, site(host), Traefik(), Path(), "a" * 64, lambda name: name))
+            files = resolve(app, site(host), Traefik(), Path(), "a" * 64, lambda name: name)
+            fleet.targets[files.key] = files
     for host in {*hosts, *(host for app in apps for host in app.hosts)}:
         fleet.sites[host] = site(host)
         kept = before.hosts.get(host) if before else None

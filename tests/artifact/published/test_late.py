@@ -166,8 +166,8 @@ def test_a_host_that_already_has_the_version_does_not_wait(folder: Path) -> None
     commit(age_seconds=60)
 
     opened = asyncio.run(work_out(load(folder), None, None))
-    (files,) = opened.targets
-    assert (files.target.release, opened.refused) == (None, [])
+    (files,) = opened.targets.values()
+    assert (files.target.release, opened.refused) == (None, {})
     seen = ObservedHost("web1").with_app("hello", ObservedApp(releases=("1.0-" + "0" * 12,)))
     assert isinstance(next_action(files.target, seen), StartInstance)
 
