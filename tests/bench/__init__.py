@@ -20,6 +20,8 @@ both. Figures are medians, with the smallest and largest in brackets. Exit code 
     footprint    peak memory, and bytes sent to the host, of a pass that finds nothing to do
     watch        `reconcile` beside ten hosts: memory and CPU while nothing happens (`--runs` is the minutes, 10), then
                  how soon a commit is begun and a deleted route file is back
+    soak         300 swaps by one watch under load: failed requests, and whether the controller's memory or anything on
+                 the host grows; half an hour, so only if --only names it
 
     lab.py       the host, the app on it, and the command line, timed
     table.py     rows and their text

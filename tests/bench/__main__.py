@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import tests.bench
-from tests.bench import distance, passes, rollout, swaps, watching
+from tests.bench import distance, passes, rollout, soak, swaps, watching
 from tests.bench.lab import Lab, lab
 from tests.bench.table import Row, table
 from tests.hosts.farm import missing_requirements
@@ -30,6 +30,7 @@ MEASURES: dict[str, tuple[Measure, int]] = {
     "help": (passes.show_help, 20),
     "footprint": (passes.footprint, 5),
     "watch": (watching.measure, 10),  # minutes
+    "soak": (soak.measure, 300),
 }
 
 
@@ -48,7 +49,7 @@ def main() -> int:
         return 2
     load = os.getloadavg()[0]
     try:
-        rows = _measured(arguments.only or list(MEASURES), arguments.runs)
+        rows = _measured(arguments.only or [name for name in MEASURES if name != "soak"], arguments.runs)
     except HostsError as error:
         print(error, file=sys.stderr)
         return 2

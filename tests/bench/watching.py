@@ -30,7 +30,7 @@ def measure(lab: Lab, minutes: int) -> list[Row]:
         lab.want(hosts=hosts, rollout={"batch": "100%"})
         lab.once()
         with watching([*lab.command, "--verbose"], lab.project.folder, dict(lab.environ)) as watch:
-            _until(lambda: bool(watch.since(0, "pass.finished")), 60, "the first pass")
+            until(lambda: bool(watch.since(0, "pass.finished")), 60, "the first pass")
             return [*_quiet(watch, minutes), _commit(lab, watch), _drift(lab, watch)]
     finally:
         for machine in added:
@@ -42,7 +42,7 @@ def _quiet(watch: Watching, minutes: int) -> list[Row]:
     pid = watch.process.pid
     begin, cpu, memory = time.time(), _cpu_seconds(pid), []
     while time.time() - begin < minutes * 60:
-        memory.append(_memory_megabytes(pid))
+        memory.append(memory_megabytes(pid))
         time.sleep(1)
     share = 100 * (_cpu_seconds(pid) - cpu) / (time.time() - begin)
     passes = watch.since(begin, "pass.finished")
@@ -67,7 +67,7 @@ def _cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _memory_megabytes(pid: int) -> float:
+def memory_megabytes(pid: int) -> float:
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
@@ -82,10 +82,10 @@ def _trips_a_pass(passes: list[dict[str, Any]]) -> float:
 def _commit(lab: Lab, watch: Watching) -> Row:
     lab.want()
     committed = time.time()
-    _until(lambda: bool(watch.since(committed, "start.finished")), 30, "the first action")
+    until(lambda: bool(watch.since(committed, "start.finished")), 30, "the first action")
     event = watch.since(committed, "start.finished")[0]
     seconds = event["heard_at"] - float(event["seconds"]) - committed
-    _until(lambda: bool(watch.since(committed, "pass.finished")), 120, "the rollout")
+    until(lambda: bool(watch.since(committed, "pass.finished")), 120, "the rollout")
     return Row("commit -> first remote action", f"{seconds:.2f} s", goal="<= 1 s", met=seconds <= 1)
 
 
@@ -93,7 +93,7 @@ def _drift(lab: Lab, watch: Watching) -> Row:
     route = f"/etc/traefik/dynamic/{lab.project.app}.yml"
     lab.machine.run(f"rm {route}")
     broken = time.time()
-    _until(lambda: _exists(lab.machine, route), 2 * INTERVAL_SECONDS, "the route file is back")
+    until(lambda: _exists(lab.machine, route), 2 * INTERVAL_SECONDS, "the route file is back")
     seconds = time.time() - broken
     return Row(
         f"deleted route file -> healed, timer of {INTERVAL_SECONDS} s, connection open",
@@ -107,7 +107,7 @@ def _exists(machine: Machine, path: str) -> bool:
     return machine.run(f"test -e {path}", check=False).returncode == 0
 
 
-def _until(true: Callable[[], bool], seconds: float, what: str) -> None:
+def until(true: Callable[[], bool], seconds: float, what: str) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         if time.monotonic() > deadline:
