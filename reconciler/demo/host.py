@@ -64,7 +64,7 @@ async def demo_host(authorized_key: str, shims: Path, home: Path) -> AsyncIterat
 
     key = asyncssh.generate_private_key("ssh-ed25519")
     sessions = _Sessions(
-        {"HOME": str(home), "LANG": "C.UTF-8", "PATH": f"{shims}:{os.environ.get('PATH', os.defpath)}"}
+        {"HOME": str(home), "LANG": "C.UTF-8", "RECONCILE_PATH": f"{shims}:{os.environ.get('PATH', os.defpath)}"}
     )
     server = await asyncssh.listen(
         "127.0.0.1", 0, server_factory=_server_class(), server_host_keys=[key], gss_host=None, encoding=None,
@@ -106,7 +106,7 @@ class _Sessions:
 
     async def _run(self, channel: asyncssh.SSHServerProcess[bytes]) -> None:
         async with child_process(
-            "sh", "-c", channel.command or "exit 1", stdin=PIPE, stdout=PIPE, stderr=PIPE, cwd="/",
+            "/bin/sh", "-c", channel.command or "exit 1", stdin=PIPE, stdout=PIPE, stderr=PIPE, cwd="/",
             env=self._environment, start_new_session=True,
         ) as process:  # fmt: skip
             assert process.stdout and process.stderr

@@ -25,7 +25,6 @@ from reconciler.host.transport import (
     Writer,
     converse,
     too_long_words,
-    why_refused,
 )
 from reconciler.programs import why_not_started
 
@@ -48,16 +47,17 @@ class LocalHost:
             async with self._start(command) as process, asyncio.timeout(timeout_seconds):
                 with self.round_trips:
                     assert process.stdin and process.stdout and process.stderr
-                    stdout, stderr = await converse(process.stdin, stdin, process.stdout, process.stderr, on_output)
+                    stdout, stderr, before = await converse(
+                        process.stdin, stdin, process.stdout, process.stderr, on_output
+                    )
                     status = await process.wait()
         except TimeoutError:
             raise HostUnreachable(self.name, *too_long_words(timeout_seconds)) from None
         except TooMuch:
             raise HostRefused(self.name, *TOO_MUCH) from None
-        completed = Completed(status, stdout, stderr)
-        if self._sudo and (refused := why_refused(completed)):
+        if refused := before.why_not_begun(status):
             raise HostRefused(self.name, *refused)
-        return completed
+        return Completed(status, stdout, stderr)
 
     @contextlib.asynccontextmanager
     async def _start(self, command: Command) -> AsyncIterator[Process]:

@@ -23,7 +23,6 @@ from reconciler.host.transport import (
     TooMuch,
     Writer,
     too_long_words,
-    why_refused,
 )
 from reconciler.host.wording import plain_words
 
@@ -85,8 +84,6 @@ class SshHost:
                     await self._wait_for_session(turn, refusals)
         finally:
             self._end(turn, process)
-        if sudo and (refused := why_refused(completed)):
-            raise HostRefused(self.name, *refused)
         return replace(completed, queued_seconds=queued)
 
     async def _session(self, connection: Connection, line: str) -> Process | None:
@@ -103,7 +100,7 @@ class SshHost:
         import asyncssh
 
         try:
-            completed = await carry_out(process, stdin, timeout_seconds, on_output)
+            completed, before = await carry_out(process, stdin, timeout_seconds, on_output)
         except TimeoutError:
             raise HostUnreachable(self.name, *too_long_words(timeout_seconds)) from None
         except TooMuch:
@@ -112,6 +109,8 @@ class SshHost:
             raise self._close_lost(connection, error) from error
         if completed.status < 0:
             raise self._close_lost(connection, ConnectionError("something else on the host ended it"))
+        if refused := before.why_not_begun(completed.status):
+            raise HostRefused(self.name, *refused)
         return completed
 
     async def _wait_for_session(self, turn: Turn, refusals: int) -> None:
@@ -144,7 +143,7 @@ class SshHost:
         import asyncssh
 
         connection = await self._connect()
-        line = command.line(connection.get_extra_info("username") != "root")
+        line = command.line(self._needs_root and connection.get_extra_info("username") != "root")
         with lend_terminal(raw=True) as terminal:
             try:
                 process = await connection.create_process(

@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
+from reconciler.host.entry import Before
 from reconciler.host.transport import (
     ENDS_WITHIN_SECONDS,
     Completed,
@@ -46,20 +47,22 @@ async def open_port(connection: Connection, port: int) -> tuple[asyncssh.SSHRead
     return await _open(connection.open_connection("127.0.0.1", port), lambda streams: streams[1].channel.abort())
 
 
-async def carry_out(process: Process, stdin: Stdin, timeout_seconds: float, on_output: OnOutput | None) -> Completed:
+async def carry_out(
+    process: Process, stdin: Stdin, timeout_seconds: float, on_output: OnOutput | None
+) -> tuple[Completed, Before]:
     """Feed the command, read its output and wait for it to end. The status is -1 if something else ended it.
 
     Raises TimeoutError if it does not end in time. Whatever is raised, the command is stopped on the host first.
     """
     try:
         async with asyncio.timeout(timeout_seconds):
-            stdout, stderr = await converse(process.stdin, stdin, process.stdout, process.stderr, on_output)
+            stdout, stderr, before = await converse(process.stdin, stdin, process.stdout, process.stderr, on_output)
             await process.wait_closed()
     except BaseException:
         await _end(process)
         raise
     status = -1 if process.exit_status is None else process.exit_status
-    return Completed(status, stdout, stderr)
+    return Completed(status, stdout, stderr), before
 
 
 async def _end(process: Process) -> None:

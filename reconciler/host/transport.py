@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shlex
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from reconciler.host.entry import (
+    BEGUN,
+    ENTERED,
+    FIRST_LINE,
+    LONGEST_BEFORE_BYTES,
+    Before,
+    entry_words,
+    shell_line,
+)
 from reconciler.words import printable
 
 Stdin = bytes | AsyncIterator[bytes]
@@ -16,20 +24,7 @@ OnOutput = Callable[[bytes], None]
 LARGEST_ANSWER_BYTES = 16 * 1024 * 1024  # a look at a hundred apps is 200 kB
 LONGEST_END_BYTES = 256 * 1024  # kept of the stderr of a command whose stdout is streamed
 
-
-PROGRAM = "/usr/local/sbin/reconcile-host"
-OF_OTHER_SCRIPTS = 78  # verbs/head.sh: the program was made from other scripts than ours
-ARGUMENT_REFUSED = 77
 ENDS_WITHIN_SECONDS = 5.0  # how long to wait for a command that was told to stop
-
-# A login other than root runs the host's own program, if there is one, by the verb of the script: sudo may not allow
-# anything else. The shell line decides that on the host, so it costs no round trip and nothing has to be remembered.
-BY_VERB = f"""\
-verb=$1 scripts=$2 script=$3
-shift 3
-[ ! -x {PROGRAM} ] || exec sudo -n {PROGRAM} "$scripts" "$verb" "$@"
-exec sudo -n sh -c "$script" reconcile "$@"
-"""
 
 
 class Script(Protocol):
@@ -59,23 +54,19 @@ class Command:
 
     def words(self, sudo: bool) -> list[str]:
         """The command as a list of words, to be run as root through sudo if `sudo`."""
-        script = self.script
-        text = script if isinstance(script, str) else script.text
-        words = ["sh", "-c", text, "reconcile", *self.arguments]
-        if not sudo:
-            return words
-        if isinstance(script, str):
-            return ["sudo", "-n", *words]
-        return ["sh", "-c", BY_VERB, "reconcile", script.verb, script.scripts, text, *self.arguments]
+        if isinstance(self.script, str):
+            return entry_words(self.script, self.arguments, sudo=sudo, verb=None)
+        verb = (self.script.verb, self.script.scripts)
+        return entry_words(self.script.text, self.arguments, sudo=sudo, verb=verb)
 
     def line(self, sudo: bool) -> str:
-        """The command as one line for a remote shell. Words are quoted here and nowhere else."""
-        return shlex.join(self.words(sudo))
+        """The command as one line for a login shell. Words are quoted here and nowhere else."""
+        return shell_line(self.words(sudo))
 
 
 @dataclass(frozen=True)
 class Completed:
-    """The exit status of a command and its output."""
+    """The exit status of a command and its own output, without what was printed before it began."""
 
     status: int
     output: bytes
@@ -103,31 +94,6 @@ def too_long_words(timeout_seconds: float) -> tuple[str, str]:
     return f"a command did not end within {timeout_seconds:g} s", "it was told to stop; run a pass again"
 
 
-def why_refused(completed: Completed) -> tuple[str, str] | None:
-    """Return the error message and the next step if root rights were refused; None if the command itself ran."""
-    stderr = completed.stderr.strip()
-    # The last ending is a shell's answer when sudo is missing and one folder of PATH may not be searched.
-    endings = ("sudo: not found", "sudo: command not found", "sudo: Permission denied")
-    no_sudo = completed.status in (126, 127) and stderr.endswith(endings)
-    if no_sudo or (completed.status == 1 and stderr.startswith("sudo: ")):
-        return (
-            f"the user may not become root: {printable(stderr)}",
-            "run reconcile bootstrap with a login that may, or allow this one sudo without a password (NOPASSWD)",
-        )
-    if completed.status in (ARGUMENT_REFUSED, OF_OTHER_SCRIPTS) and stderr.startswith("reconcile-host: "):
-        reason = printable(stderr.splitlines()[-1].removeprefix("reconcile-host: "))
-        if completed.status == OF_OTHER_SCRIPTS:
-            return (
-                f"its {PROGRAM} belongs to another version of reconcile ({reason})",
-                "renew it with this version: reconcile bootstrap, with a login that may become root",
-            )
-        return (
-            f"its {PROGRAM} refuses this: {reason}",
-            "log in as root, or see docs/security.md for what the deploy user may do",
-        )
-    return None
-
-
 class Input(Protocol):
     """The stdin of a command that runs."""
 
@@ -139,9 +105,10 @@ class Input(Protocol):
 
 
 async def feed(command: Input, stdin: Stdin) -> None:
-    """Write all of it, then the end of input."""
+    """Write the line that enters, then all of it, then the end of input."""
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         # Either means that the command ended early; its own message says why.
+        command.write(FIRST_LINE)
         if isinstance(stdin, bytes):
             command.write(stdin)
         else:
@@ -192,6 +159,30 @@ class TooMuch(Exception):
     """A command wrote more than LARGEST_ANSWER_BYTES."""
 
 
+class _Marked:
+    """A stream of a command, from the mark where its own output begins."""
+
+    def __init__(self, stream: Reader) -> None:
+        self._stream = stream
+        self.entered = self.begun = False
+        self.before = b""  # the end of what came before the last mark
+
+    async def read(self, n: int = -1) -> bytes:
+        while not self.begun:
+            if not (block := await self._stream.read(n)):
+                return b""
+            self.before += block
+            for mark in (ENTERED, BEGUN):
+                start, found, rest = self.before.partition(mark)
+                if found:
+                    self.entered, self.begun = True, mark == BEGUN
+                    self.before = start if self.begun else rest
+            if self.begun and rest:
+                return rest
+            self.before = self.before[-LONGEST_BEFORE_BYTES:]
+        return await self._stream.read(n)
+
+
 async def read_all(reader: Reader, on_output: OnOutput | None) -> bytes:
     """Read to the end and return it, or pass each block to `on_output` and return nothing.
 
@@ -223,21 +214,23 @@ async def read_end(reader: Reader) -> bytes:
 
 async def converse(
     command: Input, stdin: Stdin, stdout: Reader, stderr: Reader, on_output: OnOutput | None
-) -> tuple[bytes, bytes]:
-    """Feed a command while reading its output, and return its stdout and stderr.
+) -> tuple[bytes, bytes, Before]:
+    """Feed a command while reading its output, and return its stdout and stderr, and what came before them.
 
     With `on_output`, stdout is passed there instead, and only the end of stderr is returned. Feeding stops once both
     have ended. Raises TooMuch.
     """
-    errors = read_end(stderr) if on_output else read_all(stderr, None)
-    feeding, reading = asyncio.ensure_future(feed(command, stdin)), asyncio.gather(read_all(stdout, on_output), errors)
+    out, error = _Marked(stdout), _Marked(stderr)
+    errors = read_end(error) if on_output else read_all(error, None)
+    feeding, reading = asyncio.ensure_future(feed(command, stdin)), asyncio.gather(read_all(out, on_output), errors)
     try:
         either: list[asyncio.Future[Any]] = [feeding, reading]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if feeding.done():
             feeding.result()  # raises if it could not read the data that it should send
-        out, error = await reading
-        return out, error
+        written, complained = await reading
+        entered, begun = out.entered or error.entered, out.begun or error.begun
+        return written, complained, Before(entered, begun, error.before)
     finally:
         feeding.cancel()
         reading.cancel()
@@ -263,7 +256,7 @@ class Transport(Protocol):
         `timeout_seconds` begins when it is the command's turn to run. When that time is over, or the caller is
         cancelled, the command is stopped on the host too.
         Raises HostUnreachable if the connection breaks or the command does not end in time, HostRefused if root rights
-        are refused or the output is too long."""
+        are refused, a start-up file of the login is in the way, or the output is too long."""
         ...
 
     async def interact(self, command: Command) -> int:

@@ -225,6 +225,7 @@ def _body() -> str:
         package_text("verbs/head.sh"),
         _DISPATCH,
         f"case $verb in\n{guards}*) refuse 'there is no such verb' ;;\nesac\n",
+        _BEGIN,
         f"case $verb in\n{plain}*)\n{join_scripts('system', *LOOKING, *CHANGING)}case $verb in\n{changes}",
         f"look)\n{LOOK_ALONE};;\nfinish)\n{join_scripts('finish')};;\nesac\n",
         f"case $verb in look | finish) ;; *)\n{join_scripts('change')};;\nesac\n;;\nesac\n",
@@ -240,6 +241,12 @@ _DISPATCH = """\
 }
 verb=$2
 shift 2
+"""
+# From here on it is the script that ends, not the guard. host/entry.py reads the mark.
+_BEGIN = """\
+for of in 1 2; do
+  [ -t $of ] || printf '\\036begun\\036' >&$of
+done
 """
 
 

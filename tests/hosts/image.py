@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -25,11 +26,46 @@ LEFT_OUT = (
     "/usr/share/lintian/*",
 )
 DEPLOY_USER = "deploy"
+# bash reads it for every command over SSH. It says and sets what such files do; the last line has no end.
+BASHRC = """\
+echo "Welcome to $(hostname)"
+echo 'Mails in the box' >&2
+export LC_ALL=xx_YY.UTF-8 POSIXLY_CORRECT=1 TAR_OPTIONS=--verbose GREP_OPTIONS=--color=always CDPATH=/
+export PATH="/opt/wrappers:$PATH"
+umask 027
+shopt -s expand_aliases
+alias ls='ls --color=always' rm='rm -i' tar='tar -v'
+printf '\\033]0;%s\\007' "$(hostname)"
+"""
+# A wrapper of the kind that administrators put first in PATH.
+WRAPPER = """\
+#!/bin/sh
+echo "tar: $*"
+exec /usr/bin/tar "$@"
+"""
+# PAM reads it for sshd and sudo.
+ENVIRONMENT = """\
+LC_ALL=xx_YY.UTF-8
+POSIXLY_CORRECT=1
+TAR_OPTIONS=--verbose
+"""
+
+
+def _writes(text: str, path: str) -> str:
+    return f'mkdir -p "$(dirname "$1{path}")" && printf \'%s\' {shlex.quote(text)} >"$1{path}"'
+
+
 HOOKS = (
     # Whoever logs in as `deploy` becomes root by sudo without a password, as on a cloud server.
     f'chroot "$1" useradd --create-home --shell /bin/bash {DEPLOY_USER}',
     f"printf '{DEPLOY_USER} ALL=(ALL:ALL) NOPASSWD: ALL\\n' >\"$1/etc/sudoers.d/{DEPLOY_USER}\"",
     f'chmod 0440 "$1/etc/sudoers.d/{DEPLOY_USER}"',
+    # The start-up files and the environment of a server that people have used for years.
+    _writes(BASHRC, "/root/.bashrc"),
+    _writes(BASHRC, f"/home/{DEPLOY_USER}/.bashrc"),
+    _writes(WRAPPER, "/opt/wrappers/tar"),
+    'chmod 755 "$1/opt/wrappers/tar"',
+    _writes(ENVIRONMENT, "/etc/environment"),
     # Each host brings its own identity and names; the mirrors of the machine that built this are nobody's
     # business.
     'rm -f "$1"/etc/ssh/ssh_host_* "$1/etc/machine-id" "$1/etc/hostname" "$1/etc/resolv.conf"',

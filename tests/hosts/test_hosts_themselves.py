@@ -142,8 +142,9 @@ def test_a_full_disk_is_full_until_it_is_freed(spare: Machine) -> None:
 
 def test_ssh_is_strict_and_lets_root_and_deploy_in(machine: Machine, farm: Farm) -> None:
     """The key is known beforehand; a host that shows another one is refused; `deploy` has sudo."""
-    assert farm.ssh("web1", "id -un").stdout == "root\n"
-    assert farm.ssh("deploy@web1", "id -un; sudo id -un").stdout == "deploy\nroot\n"
+    noise = "Welcome to web1\n\033]0;web1\007"
+    assert farm.ssh("web1", "id -un").stdout == f"{noise}root\n"
+    assert farm.ssh("deploy@web1", "id -un; sudo id -un").stdout == f"{noise}deploy\nroot\n"
 
     known_hosts = farm.home / ".ssh/known_hosts"
     right = known_hosts.read_text()

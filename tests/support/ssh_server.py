@@ -22,6 +22,8 @@ class SshServer:
     """Counts connections and sessions, and keeps the commands that were ended by a signal."""
 
     max_sessions: int = 10
+    shell: tuple[str, ...] = ("/bin/sh",)  # the login's
+    environment: dict[str, str] = field(default_factory=dict)  # BASH_ENV is to bash here what .bashrc is behind sshd
     connections: int = 0
     open: int = 0
     most_open: int = 0
@@ -30,9 +32,9 @@ class SshServer:
     port: int = 0
     host_key: str = ""
 
-    def host(self, name: str = "a") -> SshHost:
+    def host(self, name: str = "a", *, needs_root: bool = False) -> SshHost:
         """This server as a Transport."""
-        return SshHost(name, "127.0.0.1", user="tester", port=self.port, host_key=self.host_key, needs_root=False)
+        return SshHost(name, "127.0.0.1", user="tester", port=self.port, host_key=self.host_key, needs_root=needs_root)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[SshServer]:
@@ -85,8 +87,11 @@ class _Process(asyncssh.SSHServerProcess[bytes]):
                 os.killpg(self._child.pid, SIGTERM)
 
     async def _carry_out(self, _: asyncssh.SSHServerProcess[bytes]) -> None:
-        words = ("sh", "-c", f"exec {self.command}")
-        async with child_process(*words, stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True) as child:
+        words = (*self._server.shell, "-c", self.command or "")
+        env = {**os.environ, **self._server.environment}
+        async with child_process(
+            *words, stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True, env=env
+        ) as child:
             self._child = child
             assert child.stdout and child.stderr
             feeding = asyncio.create_task(self._feed(child))

@@ -8,7 +8,7 @@
 cd / || exit 1
 umask 022
 ulimit -f unlimited 2>/dev/null
-export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C SYSTEMD_PAGER=cat SYSTEMD_COLORS=0
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin LC_ALL=C SYSTEMD_PAGER=cat SYSTEMD_COLORS=0
 REFUSED=77 OTHER=78 LONGEST=8388608
 
 # refuse REASON: print the reason and exit with REFUSED.

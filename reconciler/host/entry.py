@@ -1,0 +1,154 @@
+"""The way in: how a script starts in an environment of its own, and how its output is found among other output.
+
+sshd starts the login's shell, and that shell its start-up files, before anything of ours runs. They may print, set
+variables, read stdin, or put another shell in their place; sudo and PAM add variables and warnings of their own. So a
+script is started with nothing but the variables named here. It marks on both streams where its own output begins, and
+exit statuses count as its own only after that mark.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from reconciler.words import printable
+
+PROGRAM = "/usr/local/sbin/reconcile-host"
+ARGUMENT_REFUSED = 77
+OF_OTHER_SCRIPTS = 78  # verbs/head.sh: the program was made from other scripts than ours
+_REPLACED, _STDIN_EATEN = 93, 94
+
+# The first line of stdin. The script that enters reads it, so it is missing if a start-up file read stdin before. A
+# shell that a start-up file started instead reads stdin as commands: this one ends it before it sees the next line.
+FIRST_LINE = b"exit %d\n" % _REPLACED
+# Control characters, since a start-up file may well print the command line, as with `set -x`, but not these.
+ENTERED = b"\036entered\036"
+BEGUN = b"\036begun\036"  # tools/host_program.py has it too
+LONGEST_BEFORE_BYTES = 2000  # kept of what was printed before a mark
+
+# The system's own folders come first: a program of the same name in /usr/local would not be the one we know.
+USUAL_PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
+
+# A terminal is not marked, and no line is read from one.
+_MARK = "for of in 1 2; do [ -t $of ] || printf '\\036{mark}\\036' >&$of; done\n"
+_ENTER = f"""\
+{_MARK.format(mark="entered")}\
+[ -t 0 ] || {{ IFS= read -r first && [ "$first" = 'exit {_REPLACED}' ]; }} || exit {_STDIN_EATEN}
+cd /
+umask 022
+path=${{RECONCILE_PATH:-{USUAL_PATH}}}
+"""
+_BEGIN = _MARK.format(mark="begun")
+
+# Start the words in "$@" with these variables and no others. A host behind a proxy installs packages through it.
+_CLEAN = """\
+[ -t 0 ] || TERM=
+set -- ${http_proxy:+"http_proxy=$http_proxy"} ${https_proxy:+"https_proxy=$https_proxy"} \
+${no_proxy:+"no_proxy=$no_proxy"} ${TERM:+"TERM=$TERM"} "$@"
+exec /usr/bin/env -i "PATH=$path" LC_ALL=C "HOME=$HOME" "$@"
+"""
+# Behind sudo: PAM may have added to the variables what /etc/environment says.
+_AS_ROOT = "cd /\numask 022\npath=$1\nshift\n" + _CLEAN
+
+_PLAIN = f"{_ENTER}{_CLEAN}"
+_BY_SUDO = f"""\
+{_ENTER}as_root=$1
+shift
+set -- sudo -n sh -c "$as_root" reconcile "$path" "$@"
+{_CLEAN}"""
+# A login other than root runs the host's own program, if there is one, by the verb of the script: sudo may not allow
+# anything else. The shell line decides that on the host, so it costs no round trip and nothing has to be remembered.
+_BY_VERB = f"""\
+{_ENTER}as_root=$1 verb=$2 scripts=$3
+shift 3
+if [ -x {PROGRAM} ]; then
+  shift 4
+  set -- sudo -n {PROGRAM} "$scripts" "$verb" "$@"
+else
+  set -- sudo -n sh -c "$as_root" reconcile "$path" "$@"
+fi
+{_CLEAN}"""
+
+
+def entry_words(text: str, arguments: tuple[str, ...], *, sudo: bool, verb: tuple[str, str] | None) -> list[str]:
+    """Return the words that enter a host and run the script there.
+
+    With `sudo`, as root. With `verb`, a verb and the digest of its scripts, by the host's own program if it has one.
+    """
+    script = ("sh", "-c", _BEGIN + text, "reconcile", *arguments)
+    if not sudo:
+        return ["/bin/sh", "-c", _PLAIN, "reconcile", *script]
+    if verb is None:
+        return ["/bin/sh", "-c", _BY_SUDO, "reconcile", _AS_ROOT, *script]
+    return ["/bin/sh", "-c", _BY_VERB, "reconcile", _AS_ROOT, *verb, *script]
+
+
+def shell_line(words: list[str]) -> str:
+    """Return the words as one line for a login shell: sh, bash, zsh or fish.
+
+    Fish reads a backslash between single quotes differently, so there is none. `exec` leaves no shell behind that could
+    still print something at its end.
+    """
+    return "exec " + " ".join(_quote(word) for word in words)
+
+
+def _quote(word: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9_./:@+,-]+", word):
+        return word
+    escaped = {"\\": "\\\\", "'": "\\'"}
+    pieces = re.findall(r"[\\']|[^\\']+", word)
+    return "".join(escaped.get(piece) or f"'{piece}'" for piece in pieces) or "''"
+
+
+@dataclass(frozen=True)
+class Before:
+    """What came before the script's own output: whether there was any of ours, and the end of stderr until then."""
+
+    entered: bool
+    begun: bool
+    stderr: bytes
+
+    def why_not_begun(self, status: int) -> tuple[str, str] | None:
+        """Return the error message and the next step if the script did not run; None if it did."""
+        if self.begun:
+            return None
+        said = printable(self.stderr.decode(errors="replace").strip()[-300:])
+        if not self.entered:
+            return _why_not_entered(status, said)
+        if status == _STDIN_EATEN:
+            return (
+                "a start-up file of its login reads stdin, which is meant for our commands",
+                "in ~/.bashrc and the like of this login, run `cat`, `read` and similar only in interactive shells",
+            )
+        if status in (ARGUMENT_REFUSED, OF_OTHER_SCRIPTS):
+            return _why_refused_by_program(status, said)
+        return (
+            f"the user may not become root: {said or f'sudo ended with {status}'}",
+            "run reconcile bootstrap with a login that may, or allow this one sudo without a password (NOPASSWD)",
+        )
+
+
+def _why_not_entered(status: int, said: str) -> tuple[str, str]:
+    if status == _REPLACED:
+        return (
+            "a start-up file of its login puts another shell in place of the one that runs our commands",
+            "in ~/.bashrc and the like of this login, write `exec` only for interactive shells",
+        )
+    return (
+        f"its login runs no command of ours: it ended with {status}" + (f", and said: {said}" if said else ""),
+        "see that `ssh HOST true` ends with 0, that no start-up file of the login (~/.bashrc) ends its shell, and that "
+        "the shell is sh, bash, zsh or fish",
+    )
+
+
+def _why_refused_by_program(status: int, said: str) -> tuple[str, str]:
+    reason = said.rpartition("reconcile-host: ")[2]
+    if status == OF_OTHER_SCRIPTS:
+        return (
+            f"its {PROGRAM} belongs to another version of reconcile ({reason})",
+            "renew it with this version: reconcile bootstrap, with a login that may become root",
+        )
+    return (
+        f"its {PROGRAM} refuses this: {reason}",
+        "log in as root, or see docs/security.md for what the deploy user may do",
+    )
