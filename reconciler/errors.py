@@ -42,6 +42,7 @@ Kind = Literal[
     "crashing",
     "unhealthy",
     "port_taken",
+    "exposed",  # visitors who the route keeps out can reach the app past Traefik
     "memory",
     "traefik",
     "starting",  # Traefik is starting and may answer soon

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from reconciler.apply import wait
+from reconciler.apply import confirm, wait
 from reconciler.apply.default_certificate import new_certificate
 from reconciler.apply.install import install
 from reconciler.apply.runner import Runner, tar_of
@@ -64,9 +64,9 @@ class Applier:
         Raises ActionFailed with the host's own error text, HostError or ArtifactError.
         """
         if isinstance(action, ConfirmRoute):
-            return await wait.confirm_route(self.host, self.files, action, _forget_evidence_of(seen, action.app))
+            return await confirm.confirm_route(self.host, self.files, action, _forget_evidence_of(seen, action.app))
         if isinstance(action, WaitCertified):
-            return await wait.wait_for_certificates(
+            return await confirm.wait_for_certificates(
                 self.host, self.files, action, _forget_evidence_of(seen, action.app), self.report_progress
             )
         runner = Runner(self.host, self.files.site, self.controller, self.files.word, seen.lease)

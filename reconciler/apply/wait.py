@@ -1,4 +1,4 @@
-"""Waits over time: for an instance to stay healthy for long enough, and for Traefik to apply a route.
+"""Waits over time for an instance: to stay healthy for long enough, after its start or after the cutover; to drain.
 
 The result is evidence. It becomes part of the observation and is valid until the next look. Each wait renews the
 lease, since waiting is part of a rollout.
@@ -6,25 +6,24 @@ lease, since waiting is part of a rollout.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from reconciler.apply.runner import Runner
 from reconciler.clock import now_seconds, sleep_seconds
-from reconciler.decide.certificates import WITHIN_SECONDS, names_without_certificate
 from reconciler.host.http import HttpConnection, NoAnswer
 from reconciler.host.transport import Transport
-from reconciler.model.action import ConfirmRoute, Drain, Soak, WaitCertified, WaitHealthy
-from reconciler.model.observed import ObservedApp, ObservedHost, Slot
-from reconciler.observe.ask import ask_all_traefiks, ask_certificates, read_health, trouble_of_traefik
-from reconciler.targets.resolve import TargetFiles, api_port, api_ports
+from reconciler.model.action import Drain, Soak, WaitHealthy
+from reconciler.model.observed import ObservedApp, Slot
+from reconciler.observe.ask import ask_all_traefiks
+from reconciler.observe.health_answer import NOT_ASKED, HealthAnswer, read_health
+from reconciler.targets.resolve import TargetFiles
+from reconciler.tools.health_hints import explain_answer
 from reconciler.tools.look import Reply
-from reconciler.tools.traefik_api import is_served, missing_routes, route_held_by_all
+from reconciler.tools.traefik_api import missing_routes
 from reconciler.words import printable_line
 
 LOOK_EVERY_SECONDS = 5.0  # also the interval at which the lease is renewed, and the longest a crash goes unnoticed
-CONFIRM_WITHIN_SECONDS = 10.0
 CRASHES = 2  # a candidate is given up after so many exits
 MISSES = 3  # a soak ends after so many unhealthy answers in a row
 
@@ -42,8 +41,9 @@ class _Watch:
     deadline: float
     report_progress: Callable[[str], None]
     healthy_since: float | None = None
-    answer: str = ""
+    answer: HealthAnswer = NOT_ASKED
     misses: int = 0
+    reconnected: bool = False  # the last answers came over several connections: another instance may have given some
     invocation: str = ""
     steady: bool = False  # it was not restarted between the last two looks
     open: bool = False  # its port was open at the previous look; a worker's port counts as open
@@ -58,7 +58,7 @@ class _Watch:
 
     def report_wait(self) -> None:
         self.report_progress(
-            f"{f'answers {self.answer}' if self.answer else 'starting'}, {max(0.0, self.left):.0f} s left"
+            f"{f'answers {self.answer.text}' if self.answer.text else 'starting'}, {max(0.0, self.left):.0f} s left"
         )
 
     async def look(self, seconds: float, mode: str, *, log: bool = False) -> Reply:
@@ -77,25 +77,28 @@ class _Watch:
 
     async def probe(self, until: float) -> None:
         """Ask the health path until it has been healthy for long enough, does not answer, or the next look is due."""
-        http = HttpConnection(self.host, int(self.slot.name))
+        http = HttpConnection(self.host, int(self.slot.name), self.files.target.health_headers)
         minimum = self.files.target.minimum_healthy_seconds
         try:
             while True:
                 try:
-                    healthy, self.answer = read_health(await http.status(self.files.target.health_path or "/"))
+                    answer = await http.ask(self.files.target.health_path or "/")
+                    self.answer = read_health(answer, self.files.mask)
                 except NoAnswer as error:
-                    healthy, self.answer = False, str(error)
+                    self.answer = HealthAnswer(healthy=False, text=str(error))
+                healthy = self.answer.healthy
                 now = now_seconds()
                 self.misses = 0 if healthy else self.misses + 1
                 self.healthy_since = (self.healthy_since or now) if healthy else None
                 self.report_wait()
-                if now >= until or not self.answer.isdigit() or (healthy and self.healthy_for >= minimum):
+                if now >= until or not self.answer.status or (healthy and self.healthy_for >= minimum):
                     return
                 # Each request is a round trip to a distant host. A restart in between shows in the invocation ID.
                 pause = min(max(minimum, 0.1), 2.0) if healthy else 0.5
                 due = minimum - self.healthy_for if healthy else pause
                 await sleep_seconds(min(pause, max(due, 0.01), max(until - now, 0.05)))
         finally:
+            self.reconnected = http.opened > 1
             http.close()
 
     async def keep_asking(self, slot: Slot, until: float) -> None:
@@ -117,7 +120,7 @@ class _Watch:
         """Look once more, for the journal, and give up. Without a `failure` the reason is that time has run out."""
         reply = await self.look(0.0, "port", log=True)
         slot = reply.apps[self.files.target.app].slot(self.slot.name)
-        return self.give_up(reply, failure or _why_too_late(self, slot))
+        return self.give_up(reply, failure or _why_too_late(self, slot, reply.other_ports))
 
 
 async def wait_healthy(
@@ -149,10 +152,17 @@ async def wait_healthy(
         if failure := _why_hopeless(slot, before):
             return watch.give_up(reply, failure) if reply.log else await watch.give_up_with_journal(failure)
         healthy_seconds = await _measure_health(watch, slot)
+        if healthy_seconds is not None and watch.reconnected:
+            reply = await watch.look(0.0, "port")
+            after = reply.apps[action.app]
+            if reply.status:
+                return reply, after
+            if not watch.steady:
+                continue
         if healthy_seconds is not None:
             lack = await _find_missing_routes(host, action, after) if target.proxy else ""
             if not lack:
-                healthy = replace(slot, healthy=True, health=watch.answer, healthy_for_seconds=healthy_seconds)
+                healthy = replace(slot, healthy=True, health=watch.answer.text, healthy_for_seconds=healthy_seconds)
                 return reply, after.with_slot(healthy)
             await sleep_seconds(0.1)
         if watch.left <= 0:  # a missing route is the reason only while the instance itself is healthy
@@ -212,7 +222,7 @@ async def soak(
         await watch.keep_asking(slot, min(watch.deadline, now_seconds() + LOOK_EVERY_SECONDS))
         if watch.misses >= MISSES:
             path = files.target.health_path
-            miss = f"{path} answered {watch.answer}" if path else "its port was not open"
+            miss = f"{path} answered {watch.answer.words}" if path else "its port was not open"
             return await watch.give_up_with_journal(f"after the cutover {miss}, {MISSES} times in a row")
 
 
@@ -240,73 +250,34 @@ def restarts_before(slot: Slot) -> int:
 def _why_hopeless(slot: Slot, before: Slot) -> str:
     crashes = slot.restarts - restarts_before(before)
     if slot.state == "failed":
-        return f"its unit failed ({slot.last_exit})"
+        return f"its unit failed ({slot.last_exit}){_why_ended(slot)}"
     if crashes >= CRASHES:
-        return f"it exited {crashes} times"
+        return f"it exited {crashes} times{_why_ended(slot)}"
     return "something other than reconcile stopped it" if slot.state == "inactive" else ""
 
 
-def _why_too_late(watch: _Watch, slot: Slot) -> str:
-    within = f"within {watch.files.target.healthy_within_seconds:g} s"
+def _why_ended(slot: Slot) -> str:
+    """A program that puts itself into the background ends with status 0, and systemd ends what it leaves behind."""
+    if slot.state == "active" or slot.last_exit != "success, status 0":  # of one that runs again it is not known
+        return ""
+    return ": it ends with status 0 by itself; if it goes into the background as a daemon, run it in the foreground"
+
+
+def _why_too_late(watch: _Watch, slot: Slot, other_ports: tuple[int, ...]) -> str:
+    target = watch.files.target
+    within = f"within {target.healthy_within_seconds:g} s"
     if slot.stranger:
         return f"port {slot.name} is held by {slot.stranger}"
-    if not watch.answer:
-        return f"it did not open port {slot.name} {within}" if slot.running_now else f"it was not running {within}"
-    return f"{watch.files.target.health_path} was not healthy {within}; the last answer was {watch.answer}"
-
-
-async def confirm_route(host: Transport, files: TargetFiles, action: ConfirmRoute, seen: ObservedHost) -> ObservedHost:
-    """Wait until every Traefik on the host has applied the route, or no longer has one if the action has no digest.
-
-    Returns the observation with what Traefik holds in `applied`, or with `unconfirmed` if time ran out.
-    """
-    app = seen.app(action.app)
-    ports = api_ports(seen, files.site)
-    started, pause = now_seconds(), 0.005
-    trouble: str | None = None
-    applied = app.applied
-    with contextlib.ExitStack() as stack:
-        connections = {port: stack.enter_context(contextlib.closing(HttpConnection(host, port))) for port in ports}
-        while now_seconds() - started < CONFIRM_WITHIN_SECONDS:
-            held = await ask_all_traefiks(host, ports, connections)
-            answered = [rawdata for rawdata in held.values() if isinstance(rawdata, dict)]
-            trouble = trouble_of_traefik(seen, held)
-            applied = route_held_by_all(action.app, answered, action.digest) if answered else app.applied
-            if not trouble and is_served(applied, action.digest):
-                return replace(seen, traefik=None).with_app(action.app, replace(app, applied=applied, unconfirmed=None))
-            await sleep_seconds(pause)
-            pause = min(pause * 1.5, 0.5)
-    waited = f"not within {CONFIRM_WITHIN_SECONDS:g} s"
-    return replace(seen, traefik=trouble).with_app(action.app, replace(app, applied=applied, unconfirmed=waited))
-
-
-async def wait_for_certificates(
-    host: Transport,
-    files: TargetFiles,
-    action: WaitCertified,
-    seen: ObservedHost,
-    report_progress: Callable[[str], None],
-) -> ObservedHost:
-    """Wait until Traefik has a certificate for every name of the route.
-
-    Returns the observation with Traefik's certificates, and with `uncertified` if time ran out.
-    """
-    port = api_port(seen, files.site)
-    http = HttpConnection(host, port)
-    deadline, pause = now_seconds() + WITHIN_SECONDS, 0.1
-    try:
-        while True:
-            held = await ask_certificates(host, port, http)
-            seen = replace(seen, certificates=held)
-            names = names_without_certificate(files.target, seen)
-            if not names:
-                return seen
-            left = deadline - now_seconds()
-            if left <= 0:
-                waited = f"not within {WITHIN_SECONDS} s"
-                return seen.with_app(action.app, replace(seen.app(action.app), uncertified=waited))
-            report_progress(f"certificate for {', '.join(names)}, {left:.0f} s left")
-            await sleep_seconds(min(pause, max(left, 0.01)))
-            pause = min(pause * 1.5, 1.0)
-    finally:
-        http.close()
+    if slot.elsewhere:
+        return (
+            f"it listens on port {slot.name}, but not on 127.0.0.1, where Traefik asks it: have it listen there "
+            "(localhost may mean ::1 alone)"
+        )
+    if not watch.answer.text:
+        others = f"; it listens on port {' and '.join(map(str, other_ports))} instead: it must heed $PORT"
+        not_open = f"it did not open port {slot.name} {within}{others if other_ports else ''}"
+        return not_open if slot.running_now else f"it was not running {within}"
+    asked = {name.lower(): value for name, value in target.health_headers}
+    hint = explain_answer(watch.answer.status, watch.answer.location, target.health_path or "/", asked)
+    last = f"{target.health_path} was not healthy {within}; the last answer was {watch.answer.words}"
+    return f"{last}: {hint}" if hint else last

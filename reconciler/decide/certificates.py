@@ -7,10 +7,9 @@ name and hour.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from reconciler.decide.case import Case
-from reconciler.model.action import Converged, RetryCertificates, Step, WaitCertified
+from reconciler.decide.exposure import Note
+from reconciler.model.action import RetryCertificates, Step, WaitCertified
 from reconciler.model.observed import ObservedHost
 from reconciler.model.target import Target
 
@@ -43,16 +42,14 @@ def certify(case: Case) -> Step | None:
     return RetryCertificates(*case.where, why, case.slot.name, case.slot.invocation, now)
 
 
-def converged_with_notes(case: Case) -> Converged:
-    """Return Converged, with a note on the certificates that are missing."""
-    done = Converged(*case.where, case.identity.version, case.slot.name)
+def certificate_note(case: Case) -> Note | None:
+    """Return the note on the certificates that are missing, None if none is."""
     names = names_without_certificate(case.target, case.seen)
     if not names:
-        return done
-    return replace(
-        done,
-        note=f"https for {', '.join(names)} is answered with Traefik's default certificate",
-        next_step="point its DNS to this host and open port 80 to the CA (journalctl -u traefik shows the CA's "
+        return None
+    return Note(
+        f"https for {', '.join(names)} is answered with Traefik's default certificate",
+        "point its DNS to this host and open port 80 to the CA (journalctl -u traefik shows the CA's "
         f"answer), then run reconcile retry {case.target.app}; otherwise it is retried every hour. If you want no "
         "certificate, set an empty cert_resolver in fleet.yaml",
     )

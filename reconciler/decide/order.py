@@ -125,8 +125,8 @@ def _traefik_first(key: Key, desired: DesiredFleet, steps: dict[Key, FleetStep])
 
 
 def _obstacle_of(key: Key, step: FleetStep, how: str) -> Obstacle | None:
-    if isinstance(step, Converged):
-        return None
+    if isinstance(step, Converged) or (isinstance(step, Blocked) and step.kind == "exposed"):
+        return None  # what is desired runs there
     moves = not isinstance(step, Blocked)
     return Obstacle(f"{how}{key[0]} is {'not yet' if moves else 'not'} converged on {key[1]}", moves)
 

@@ -12,7 +12,9 @@ from dataclasses import replace
 
 from reconciler.decide import certificates, starting
 from reconciler.decide.case import Case
+from reconciler.decide.exposure import exposure_problem
 from reconciler.decide.leaving import leave
+from reconciler.decide.notes import converged_with_notes
 from reconciler.decide.reasons import named_places, route_difference, way_round_foreign, way_round_taken
 from reconciler.decide.routing import check_entry_points, confirm
 from reconciler.decide.serving import serving_version
@@ -76,10 +78,11 @@ def next_step(target: Target, seen: ObservedHost) -> Step:
         _retire_others,
         _prune,
         certificates.certify,
+        exposure_problem,
     ):
         if step := part(case):
             return step
-    return certificates.converged_with_notes(case)
+    return converged_with_notes(case)
 
 
 def _lose_no_visitors(target: Target, app: ObservedApp) -> Step | None:

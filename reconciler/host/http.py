@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.host.transport import Reader, Transport, Writer
@@ -13,35 +14,58 @@ if TYPE_CHECKING:
 LONGEST_BODY = 16 * 1024 * 1024  # Traefik's raw data of a host with thousands of routes
 LONGEST_UNREAD = 64 * 1024  # of a body that is not needed; reading a longer one would only save a new connection
 
+Headers = tuple[tuple[str, str], ...]
+
 
 class NoAnswer(Exception):
     """There was no HTTP answer. `str()` says what happened instead, such as `no answer within 5 s`."""
 
 
-class HttpConnection:
-    """Sends GETs to one port, one after the other, on one connection for as long as the server keeps it open."""
+class _ClosedUnasked(NoAnswer):
+    """The server closed the connection before the first byte of an answer."""
 
-    def __init__(self, host: Transport, port: int) -> None:
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer. Its bytes are the server's own: make them safe before they are printed."""
+
+    status: int
+    body: bytes = b""
+    location: bytes = b""
+
+
+class HttpConnection:
+    """Sends GETs to one port, one after the other, on one connection for as long as the server keeps it open.
+
+    `headers` go with every request; Host is 127.0.0.1 with the port unless it is among them.
+    """
+
+    def __init__(self, host: Transport, port: int, headers: Headers = ()) -> None:
         self._host, self._port = host, port
+        named = {name.lower() for name, _ in headers}
+        own = [("Host", f"127.0.0.1:{port}"), ("User-Agent", "reconcile"), ("Accept", "*/*")]
+        pairs = [(name, value) for name, value in own if name.lower() not in named]
+        self._headers = [(name.encode(), value.encode()) for name, value in (*pairs, *headers)]
         self._streams: tuple[Reader, Writer] | None = None
         self._state: h11.Connection | None = None
+        self.opened = 0  # connections so far
 
     async def get(self, path: str, timeout_seconds: float = 5) -> tuple[int, bytes]:
         """Return (status, body). Raises NoAnswer, HostUnreachable, HostRefused."""
-        status, body = await self._within(timeout_seconds, path, LONGEST_BODY)
-        if len(body) > LONGEST_BODY:
+        answer = await self._within(timeout_seconds, path, LONGEST_BODY)
+        if len(answer.body) > LONGEST_BODY:
             raise NoAnswer("the answer is too long")
-        return status, body
+        return answer.status, answer.body
 
-    async def status(self, path: str, timeout_seconds: float = 5) -> int:
-        """Return the status only, whatever the length of the body. Raises as `get` does."""
-        return (await self._within(timeout_seconds, path, LONGEST_UNREAD))[0]
+    async def ask(self, path: str, timeout_seconds: float = 5) -> Answer:
+        """Return the answer with the beginning of its body, however long that is. Raises as `get` does."""
+        return await self._within(timeout_seconds, path, LONGEST_UNREAD)
 
-    async def _within(self, timeout_seconds: float, path: str, most: int) -> tuple[int, bytes]:
+    async def _within(self, timeout_seconds: float, path: str, most: int) -> Answer:
         try:
             with self._host.round_trips:
                 async with asyncio.timeout(timeout_seconds):
-                    return await self._exchange(path, most)
+                    return await self._exchange_anew(path, most)
         except TimeoutError:
             self.close()
             raise NoAnswer(f"no answer within {timeout_seconds:g} s") from None
@@ -52,19 +76,30 @@ class HttpConnection:
             self.close()
             raise NoAnswer(f"the connection broke ({type(error).__name__})") from None
 
-    async def _exchange(self, path: str, most: int) -> tuple[int, bytes]:
+    async def _exchange_anew(self, path: str, most: int) -> Answer:
+        """Ask once more on a new connection if the server has closed the kept one: a short keep-alive is no failure."""
+        kept = self._streams is not None
+        try:
+            return await self._exchange(path, most)
+        except (OSError, _ClosedUnasked):
+            if not kept:
+                raise
+        self.close()
+        return await self._exchange(path, most)
+
+    async def _exchange(self, path: str, most: int) -> Answer:
         import h11
 
         if self._streams is None or self._state is None:
             self._streams = await self._host.connect(self._port)
+            self.opened += 1
             self._state = h11.Connection(h11.CLIENT)
         reader, writer = self._streams
         state = self._state
-        headers = [("Host", f"127.0.0.1:{self._port}"), ("User-Agent", "reconcile"), ("Accept", "*/*")]
         try:
-            writer.write(state.send(h11.Request(method="GET", target=path, headers=headers)) or b"")
+            writer.write(state.send(h11.Request(method="GET", target=path, headers=self._headers)) or b"")
             writer.write(state.send(h11.EndOfMessage()) or b"")
-            status, body = await _answer(state, reader, most)
+            answer = await _answer(state, reader, most)
         except h11.ProtocolError:  # h11's message repeats bytes from the server, which are not safe to print
             self.close()
             raise NoAnswer("the answer is not HTTP") from None
@@ -72,7 +107,7 @@ class HttpConnection:
             state.start_next_cycle()
         else:
             self.close()
-        return status, body
+        return answer
 
     def close(self) -> None:
         """Close the connection. The next GET opens a new one."""
@@ -81,22 +116,25 @@ class HttpConnection:
             streams[1].close()
 
 
-async def _answer(state: h11.Connection, reader: Reader, most: int) -> tuple[int, bytes]:
-    """Return the status and the body. Stops reading once the body is longer than `most` bytes."""
+async def _answer(state: h11.Connection, reader: Reader, most: int) -> Answer:
+    """Return the answer. Stops reading once its body is longer than `most` bytes."""
     import h11
 
-    status, body = 0, bytearray()
+    status, location, body, begun = 0, b"", bytearray(), False
     while True:
         event = state.next_event()
         if event is h11.NEED_DATA:
-            state.receive_data(await reader.read(65536))
+            data = await reader.read(65536)
+            if not data and not begun:
+                raise _ClosedUnasked("the connection was closed without an answer")
+            begun = True
+            state.receive_data(data)
         elif isinstance(event, h11.Response):
             status = event.status_code
+            location = next((value for name, value in event.headers if name == b"location"), b"")
         elif isinstance(event, h11.Data):
             body += event.data
             if len(body) > most:
-                return status, bytes(body)
+                return Answer(status, bytes(body), location)
         elif isinstance(event, h11.EndOfMessage):
-            return status, bytes(body)
-        elif isinstance(event, h11.ConnectionClosed):
-            raise NoAnswer("the connection was closed without an answer")
+            return Answer(status, bytes(body), location)

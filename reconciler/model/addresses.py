@@ -12,11 +12,11 @@ from pydantic import AfterValidator
 
 from reconciler.model.fields import Text, quoted_excerpt, refuse
 
-_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 Domain = Annotated[
     str,
     Text(
-        rf"{_LABEL}(\.{_LABEL})*",
+        rf"{LABEL}(\.{LABEL})*",
         "is not a domain",
         "write it like example.com: no scheme, port, path or *; an international name in its xn-- form",
         longest=253,

@@ -17,6 +17,7 @@ from reconciler.model import addresses, values
 from reconciler.model.artifact import Artifact
 from reconciler.model.env import Env
 from reconciler.model.fields import AtLeastOne, EachOnce, MayBeEmpty, Whole, refuse
+from reconciler.model.health import HealthHeaders, HealthHost
 from reconciler.model.machine import HostSpec, Layout, Strict, read_host
 from reconciler.model.notify import Notify
 from reconciler.model.reserved import SET_BY_ELIXIR, SET_FOR_DISTRIBUTION
@@ -53,6 +54,15 @@ class HealthCheck(Strict):
     )
     minimum_healthy_seconds: Annotated[int, Whole(0, 600)] = Field(
         default=2, description="How long it must stay healthy without interruption before it gets traffic."
+    )
+
+    host: HealthHost | None = Field(
+        default=None, description="Host header of the check. Default: the first domain of the route, as visitors send."
+    )
+    headers: Annotated[HealthHeaders, MayBeEmpty(dict)] = Field(
+        default_factory=dict,
+        description="Headers of the check, besides those that Traefik sends to the app (X-Forwarded-Proto and others); "
+        '"" leaves one out.',
     )
 
     @model_validator(mode="after")
@@ -176,6 +186,11 @@ class App(Common):
         default=(),
         description="Ports of the slots. Two are used in turn, without downtime; with one, the old instance stops "
         "before the new one starts.",
+    )
+    firewalled: values.Flag = Field(
+        default=False,
+        description="Visitors cannot reach the ports of the app past Traefik, although it listens on every address: "
+        "a firewall keeps them out. Without it, plan and status report such ports.",
     )
     start: values.Command | None = Field(
         default=None, description="Start command, run in the release folder. Default: bin/<app> start."

@@ -64,6 +64,8 @@ class Slot:
     listening: bool = False  # a process of this unit listens on the slot's port
     stranger: str | None = None  # another program that listens on the port and receives its traffic
     port_lost: bool = False  # it is certain that `stranger` receives it
+    elsewhere: bool = False  # a process of this unit listens on the port, but not on 127.0.0.1
+    exposed: bool = False  # it listens on an address that other machines can reach
     open_connections: int = 0
     health: str = ""  # answer of the health path at the look: "200", "503", "connection refused"
     healthy: bool | None = None  # None: not asked

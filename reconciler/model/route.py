@@ -15,7 +15,7 @@ from reconciler.model.observed import TRAEFIK
 from reconciler.model.secret import SecretRef
 
 # These headers belong to one connection, or Traefik sets them itself. A value set by a route would break requests.
-_OF_THE_CONNECTION = re.compile(
+OF_THE_CONNECTION = re.compile(
     "connection|content-length|host|keep-alive|proxy-connection|te|trailer|transfer-encoding|upgrade"
 )
 
@@ -38,7 +38,7 @@ def _check_range(text: str) -> str:
 
 
 def _check_header(name: str) -> str:
-    if _OF_THE_CONNECTION.fullmatch(name.lower()):
+    if OF_THE_CONNECTION.fullmatch(name.lower()):
         raise refuse("cannot be set by a route", "leave it to Traefik")
     return name
 
@@ -89,7 +89,7 @@ PathPrefix = Annotated[
 ]
 
 
-def _check_header_names(headers: dict[str, str]) -> dict[str, str]:
+def check_header_names(headers: dict[str, str]) -> dict[str, str]:
     seen: dict[str, str] = {}
     for name in headers:
         if other := seen.get(name.lower()):
@@ -98,7 +98,7 @@ def _check_header_names(headers: dict[str, str]) -> dict[str, str]:
     return headers
 
 
-HeaderMap = Annotated[dict[HeaderName, HeaderValue], AfterValidator(_check_header_names), MayBeEmpty(dict)]
+HeaderMap = Annotated[dict[HeaderName, HeaderValue], AfterValidator(check_header_names), MayBeEmpty(dict)]
 
 
 class Headers(Strict):

@@ -27,6 +27,7 @@ class TargetRoute:
     parts: tuple[tuple[str, str], ...] = ()  # (name of a part of the file, digest of it), to report what differs
     entry_points: tuple[str, ...] = ()
     certified: tuple[str, ...] = ()  # names that Traefik should have a certificate for
+    guarded: tuple[str, ...] = ()  # the keys of the route that keep some visitors out
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,13 @@ class Target:
     env_keys: tuple[tuple[str, str], ...] = ()
     route: TargetRoute | None = None
     health_path: str | None = None  # None: a running process is enough, or an open port (`port_asked`)
+    health_headers: tuple[tuple[str, str], ...] = ()
     port_asked: bool = False  # without a health path: the instance is healthy while its port is open
     healthy_within_seconds: float = 60.0
     minimum_healthy_seconds: float = 2.0
     drain_seconds: float = 10.0
     migrates: bool = False
+    firewalled: bool = False  # visitors cannot reach its ports past Traefik although it may listen on every address
     keep_releases: int = 3
     soak_seconds: float = 0.0  # how long the old instance is kept warm after the cutover
     only_report_drift: bool = False

@@ -10,9 +10,10 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from reconciler.host.http import HttpConnection, NoAnswer
+from reconciler.host.http import Headers, HttpConnection, NoAnswer
 from reconciler.host.transport import Transport
 from reconciler.model.observed import TRAEFIK, Certificate, ObservedHost
+from reconciler.observe.health_answer import HealthAnswer, read_health
 from reconciler.tools import traefik_api
 
 Rawdata = dict[str, Any]
@@ -142,20 +143,12 @@ def trouble_of_traefik(seen: ObservedHost, held: dict[int, Rawdata | str]) -> st
     return troubles[0] if len(troubles) == len(counting) else None
 
 
-Health = tuple[bool, str]
-
-
-async def ask_health(host: Transport, port: int, path: str) -> Health:
-    """Send one GET to the slot itself. Returns (healthy, the status or a sentence why there was no answer)."""
-    http = HttpConnection(host, port)
+async def ask_health(host: Transport, port: int, path: str, headers: Headers = ()) -> HealthAnswer:
+    """Send one GET to the slot itself. Returns its answer, or why there was none."""
+    http = HttpConnection(host, port, headers)
     try:
-        return read_health(await http.status(path))
+        return read_health(await http.ask(path))
     except NoAnswer as error:
-        return False, str(error)
+        return HealthAnswer(healthy=False, text=str(error))
     finally:
         http.close()
-
-
-def read_health(status: int) -> Health:
-    """Return (healthy, the status as text). Any 2xx is healthy; a redirect is not, and is not followed."""
-    return 200 <= status < 300, str(status)

@@ -8,7 +8,8 @@ from reconciler.errors import HostError, HostRefused
 from reconciler.host.transport import Command, Transport
 from reconciler.model.observed import Lease, ObservedApp, ObservedHost, Unreachable
 from reconciler.model.target import Controller
-from reconciler.observe.ask import Health, Questions, Rawdata, all_of, ask_health, trouble_of_traefik
+from reconciler.observe.ask import Questions, Rawdata, all_of, ask_health, trouble_of_traefik
+from reconciler.observe.health_answer import HealthAnswer
 from reconciler.observe.lease import is_dead, lease_words
 from reconciler.targets.resolve import HostSite, TargetFiles, api_ports
 from reconciler.tools import scripts, traefik_api
@@ -25,13 +26,14 @@ async def observe(
 
     Returns Unreachable instead of raising HostError.
     """
-    ports = sorted({(slot, t.target.health_path) for t in targets for slot in t.target.slots if t.target.health_path})
+    asked = {slot: files.target for files in targets for slot in files.target.slots if files.target.health_path}
     questions = Questions(host, routed=any(files.target.route for files in targets))
     try:
         await host.open()  # one login for all questions, and a slow login must not count as an app's silence
         questions.begin(site.api_ports)
         reply, *answers = await all_of(
-            _look(host, site, targets, controller), *(ask_health(host, int(slot), path or "/") for slot, path in ports)
+            _look(host, site, targets, controller),
+            *(ask_health(host, int(slot), t.health_path or "/", t.health_headers) for slot, t in asked.items()),
         )
         seen = ObservedHost(host.name, reply.facts, apps=reply.apps)
         traefiks = await questions.answers_of(api_ports(seen, site))
@@ -40,7 +42,7 @@ async def observe(
         return Unreachable(host.name, reason, error.next_step or None, error.retryable, error.kind)
     finally:
         await questions.end()
-    health = {slot: answer for (slot, _), answer in zip(ports, answers, strict=True)}
+    health = dict(zip(asked, answers, strict=True))
     held = {port: traefik.rawdata for port, traefik in traefiks.items()}
     answered = [rawdata for rawdata in held.values() if isinstance(rawdata, dict)]
     apps = {name: _with_answers(name, app, answered, health) for name, app in reply.apps.items()}
@@ -74,13 +76,13 @@ async def _look(host: Transport, site: HostSite, targets: list[TargetFiles], con
         ) from error
 
 
-def _with_answers(name: str, app: ObservedApp, answered: list[Rawdata], health: dict[str, Health]) -> ObservedApp:
+def _with_answers(name: str, app: ObservedApp, answered: list[Rawdata], health: dict[str, HealthAnswer]) -> ObservedApp:
     slots = []
     for slot in app.slots:
         if slot.running_now and slot.name in health:
-            healthy, answer = health[slot.name]
+            answer = health[slot.name]
             own = slot.listening and not slot.stranger  # else the answer came from another process
-            slot = replace(slot, healthy=healthy and own, health=answer if own else "port not open")
+            slot = replace(slot, healthy=answer.healthy and own, health=answer.text if own else "port not open")
         slots.append(slot)
     applied = traefik_api.route_held_by_all(name, answered, app.route.digest if app.route else "")
     return replace(app, slots=tuple(slots), applied=applied)

@@ -12,6 +12,7 @@ from reconciler.model.machine import HostSpec, Layout
 from reconciler.model.observed import TRAEFIK, Identity, ObservedHost
 from reconciler.model.target import Target, TargetRoute
 from reconciler.model.traefik import Traefik
+from reconciler.targets.health import health_headers, health_path
 from reconciler.tools.digests import digest
 from reconciler.tools.elixir import node_host, node_name
 from reconciler.tools.masks import mask
@@ -161,6 +162,7 @@ def resolve(
     unit = _unit_settings(app, site.spec)
     route = _route_settings(app, site, traefik, users)
     slots = tuple(str(port) for port in app.ports) or WORKER_SLOT
+    headers = health_headers(app, traefik)
     target = Target(
         host=site.name,
         app=app.app,
@@ -171,7 +173,8 @@ def resolve(
         slots=slots,
         env_keys=keys,
         route=_target_route(route, slots) if route else None,
-        health_path=_health_path(app),
+        health_path=health_path(app),
+        health_headers=headers,
         port_asked=app.health is not None,
         healthy_within_seconds=app.health.healthy_within_seconds if app.health else 30,
         minimum_healthy_seconds=app.health.minimum_healthy_seconds if app.health else 2,
@@ -179,7 +182,8 @@ def resolve(
         migrates=bool(app.migrate),
         keep_releases=app.keep_releases,
         soak_seconds=app.soak_seconds,
-        attempt=digest([app.migrate, app.migrate_within_seconds, app.health.model_dump() if app.health else None]),
+        attempt=digest([app.migrate, app.migrate_within_seconds, app.health and app.health.model_dump(), headers]),
+        firewalled=app.firewalled,
         only_report_drift=app.drift == "warn",
         proxy=app.app == TRAEFIK,
     )
@@ -241,15 +245,7 @@ def _route_settings(app: App, site: HostSite, traefik: Traefik, users: tuple[str
 def _target_route(route: RouteSettings, slots: tuple[str, ...]) -> TargetRoute:
     digests = {slot: route.digest(slot) for slot in slots}
     domains = route.route.tcp.domains if route.route.tcp else route.route.domains
-    return TargetRoute(domains, digests, route.parts, (route.entry_point,), route.certified)
-
-
-def _health_path(app: App) -> str | None:
-    """The path to ask over HTTP, or None. An app behind a TCP route is asked only if a path is written."""
-    health = app.health
-    if health is None or (app.route and app.route.tcp and "path" not in health.model_fields_set):
-        return None
-    return health.path
+    return TargetRoute(domains, digests, route.parts, (route.entry_point,), route.certified, route.guarded)
 
 
 def _users(app: App, secret: Callable[[str], str]) -> tuple[str, ...]:

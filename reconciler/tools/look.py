@@ -6,6 +6,7 @@ It never guesses. It rejects an incomplete reply as a whole; an app with a recor
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -49,6 +50,7 @@ class Reply:
     apps: dict[str, ObservedApp]
     stderr: str = ""
     queued_seconds: float = 0.0  # the wait before the script started
+    other_ports: tuple[int, ...] = ()  # on which the instance that was given up listens instead of its own
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,8 @@ def read_reply(data: bytes, layout: Layout, only: Collection[str] | None = None)
                 raise Unreadable("it has an app twice")
             apps[part.name] = _read_app(part, looked)
     log = tuple(line for part in parts if part.kind == "log" for line in part.lines)
-    return Reply(_status(parts), log, _read_facts(looked, apps), _read_lease(host), apps)
+    ports = _read_ports([part.text for part in parts if part.kind == "ports"])
+    return Reply(_status(parts), log, _read_facts(looked, apps), _read_lease(host), apps, other_ports=ports)
 
 
 def _only(parts: list[Part], kind: str) -> Part:
@@ -92,6 +95,12 @@ def _only(parts: list[Part], kind: str) -> Part:
     if len(found) != 1:
         raise Unreadable(f"it has {len(found)} parts of kind {kind} instead of one")
     return found[0]
+
+
+def _read_ports(texts: list[str]) -> tuple[int, ...]:
+    if not all(re.fullmatch(r"([0-9]{1,5} ?){0,8}", text) for text in texts):
+        raise Unreadable("the list of its ports is malformed")
+    return tuple(int(port) for text in texts for port in text.split())
 
 
 def _status(parts: list[Part]) -> int:

@@ -67,14 +67,14 @@ _UNIT = re.compile(
     r" ([0-9a-f]{32}|-)"
     r" ([0-9]{1,10}|-) ([a-z-]{1,40}) ([!-~]{1,80})"
 )
-_PROCESS = re.compile(r"process ([0-9A-Za-z@._:*\\-]{1,255}) ([0-9]{1,10})")
+_PROCESS = re.compile(r"(process|child) ([0-9A-Za-z@._:*\\-]{1,255}) ([0-9]{1,10})")
 _OPEN = re.compile(r"open ([0-9]{1,5}) ([0-9]{1,15})")
-_LISTEN = re.compile(r"listen ([0-9]{1,5}) ([0-9]{1,15}) ([0-9]{1,10}) ([0-3])")
+_LISTEN = re.compile(r"listen ([0-9]{1,5}) ([0-9]{1,15}) ([0-9]{1,10}) ([0-4])")
 _USER = re.compile(rf"user ([0-9]{{1,10}}) /var/lib/private/({APP_NAME})")
 _SOCKET = re.compile(r"socket /proc/([0-9]{1,10})/fd socket:\[([0-9]{1,15})\]")
 _MEMORY = re.compile(r"/proc/([0-9]{1,10})/status:VmRSS:\s{1,20}([0-9]{1,15}) kB")
 _ENVIRON = re.compile(rf"/proc/([0-9]{{1,10}})/environ:RECONCILE_INSTANCE=({RELEASE}/{RELEASE}/{RELEASE})")
-_OF_WHICH_APP = re.compile(rf"(?:unit|process) ({APP_NAME})@")
+_OF_WHICH_APP = re.compile(rf"(?:unit|process|child) ({APP_NAME})@")
 
 
 @dataclass(frozen=True)
@@ -133,13 +133,22 @@ def read_sums(part: Part) -> dict[str, str]:
     return sums
 
 
+# The addresses that a socket may listen on, from the nearest to 127.0.0.1.
+LOOPBACK, EVERY_IPV4, EVERY_IPV6, NEVER, OTHER = range(5)
+
+
 @dataclass(frozen=True)
 class Listener:
     """A listening socket, the uid that owns it, and its rank for connections to 127.0.0.1."""
 
     inode: str
     user: str
-    kind: int  # the socket with the lowest kind gets a connection; one of kind 3 never does
+    kind: int  # the socket with the lowest kind gets a connection; one of the kinds from `NEVER` on does not
+
+    @property
+    def exposed(self) -> bool:
+        """True if other machines can reach it."""
+        return self.kind in (EVERY_IPV4, EVERY_IPV6, OTHER)
 
 
 @dataclass
@@ -179,8 +188,9 @@ class Processes:
     def _is_process(self, line: str) -> bool:
         if not (found := _PROCESS.fullmatch(line)):
             return False
-        self.main.setdefault(found[1], found[2])
-        self.pids.setdefault(found[1], set()).add(found[2])
+        if found[1] == "process":  # else its unit has no main process any more
+            self.main.setdefault(found[2], found[3])
+        self.pids.setdefault(found[2], set()).add(found[3])
         return True
 
     def _is_port(self, line: str) -> bool:

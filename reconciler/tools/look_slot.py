@@ -10,7 +10,7 @@ from reconciler.model.observed import Identity, Slot, UnitState
 from reconciler.tools import systemd
 from reconciler.tools.elixir import EPMD_UNIT
 from reconciler.tools.framing import Unfit, number
-from reconciler.tools.look_records import LARGEST, Listener, Processes, Unit
+from reconciler.tools.look_records import LARGEST, NEVER, Listener, Processes, Unit
 from reconciler.tools.traefik import htpasswd_path
 
 UNKNOWN = Identity("unknown-0", "unknown", "unknown")  # started by someone else, as before an adoption
@@ -86,9 +86,13 @@ class Sight:
 
 
 def state_of(unit: Unit) -> UnitState:
-    """Return the state of a unit: `activating` if a job of systemd waits for it, as at boot; `inactive` if unknown."""
+    """Return the state of a unit: `activating` if a job of systemd waits for it, as at boot; `inactive` if unknown.
+
+    A unit that deactivates without a job has ended by itself, and systemd is about to start it again.
+    """
     state = STATES.get(unit.state, "inactive")
-    return "activating" if state == "inactive" and unit.job not in ("-", "0") else state
+    waits = unit.job not in ("-", "0")
+    return "activating" if (state, waits) in (("inactive", True), ("deactivating", False)) else state
 
 
 def read_slot(name: str, sight: Sight) -> Slot:
@@ -125,8 +129,8 @@ def _with_unit(slot: Slot, unit: Unit) -> Slot:
 
 
 def listens(unit: str, port: str, processes: Processes) -> bool:
-    """True if a process of this unit listens on the port."""
-    return bool(_held_sockets(unit, port, processes))
+    """True if a process of this unit listens on the port of 127.0.0.1."""
+    return any(listener.kind < NEVER for listener in _held_sockets(unit, port, processes))
 
 
 def _held_sockets(unit: str, port: str, processes: Processes) -> set[Listener]:
@@ -138,10 +142,13 @@ def _held_sockets(unit: str, port: str, processes: Processes) -> set[Listener]:
 def _with_processes(slot: Slot, unit: str, processes: Processes) -> Slot:
     pids = processes.pids.get(unit, set())
     memory_kib = number(str(sum(processes.memory_kib.get(pid, 0) for pid in pids)), LARGEST, "its memory")
+    held = _held_sockets(unit, slot.name, processes)
     slot = replace(
         slot,
         running=_running_identity(slot, unit, processes),
-        listening=listens(unit, slot.name, processes),
+        listening=any(listener.kind < NEVER for listener in held),
+        elsewhere=bool(held) and all(listener.kind >= NEVER for listener in held),
+        exposed=any(listener.exposed for listener in held),
         open_connections=processes.opened.get(slot.name, 0),
         memory_kib=memory_kib,
     )
@@ -167,8 +174,8 @@ def _app_of(listener: Listener, processes: Processes) -> str:
 
 def _stranger(unit: str, port: str, processes: Processes) -> Listener | None:
     """Return the listener that gets the port's connections, if it is not a process of this unit; else None."""
-    nearest = min((listener.kind for listener in processes.listening.get(port, set())), default=3)
-    if nearest == 3:
+    nearest = min((listener.kind for listener in processes.listening.get(port, set())), default=NEVER)
+    if nearest >= NEVER:
         return None
     receiving = {listener for listener in processes.listening[port] if listener.kind == nearest}
     if receiving & _held_sockets(unit, port, processes):

@@ -69,6 +69,12 @@ class RouteSettings:
             return ()
         return route.tcp.domains if route.tcp else (*route.domains, *route.redirects)
 
+    @property
+    def guarded(self) -> tuple[str, ...]:
+        """The keys of the route that keep some visitors out."""
+        keys = {"basic_auth": self.route.basic_auth, "allow_ips": self.route.allow_ips}
+        return tuple(key for key, value in keys.items() if value)
+
     def content(self, slot: str, marker: str) -> dict[str, Any]:
         """Return the content of the file, as the values that Traefik must read from it."""
         if self.route.tcp:

@@ -143,8 +143,8 @@ def test_the_length_of_a_health_answer_does_not_matter() -> None:
     async def story() -> None:
         async with await answering(b"x" * MIB, 600) as server:
             http = HttpConnection(LocalHost("a"), server.sockets[0].getsockname()[1])
-            assert await http.status("/", timeout_seconds=30) == 200
-            assert await http.status("/", timeout_seconds=30) == 200  # on a connection of its own
+            assert (await http.ask("/", timeout_seconds=30)).status == 200
+            assert (await http.ask("/", timeout_seconds=30)).status == 200  # on a connection of its own
             http.close()
 
     assert peak_mib_of(story()) < 20

@@ -124,7 +124,8 @@ def test_a_look_at_a_host_in_trouble() -> None:
         ("a8919ad9", "00000000", {"files_intact": False}),
         ("link 4000 ../releases/0.1.0-e605855ddbe5", "link 4000 -", {"files_intact": False}),
         ("enabled 4000", "", {"enabled": False}),
-        ("service active", "service deactivating", {"state": "deactivating"}),
+        ("service active -", "service deactivating 117", {"state": "deactivating"}),
+        ("service active", "service deactivating", {"state": "activating"}),  # it has ended by itself
         ("service active -", "service inactive 117", {"state": "activating"}),  # the boot is not through
         ("373 0 6e70", "373 7 6e70", {"restarts": 7}),
         # A program may wipe its environment, or fill it with something else: its files are believed.
@@ -169,6 +170,47 @@ def test_the_receiver_of_a_port_is_distinguished_from_other_listeners(
     slot = read_reply(reply, Layout()).apps["hello"].slot("4000")
 
     assert (slot.listening, slot.stranger, slot.port_lost) == (own is not None, stranger, lost)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "listening", "elsewhere", "exposed"),
+    [
+        ("0", True, False, False),  # 127.0.0.1
+        ("1", True, False, True),  # every address
+        ("2", True, False, True),  # every address of IPv6
+        ("3", False, True, False),  # ::1
+        ("4", False, True, True),  # an address of the host
+        ("04", True, False, True),
+    ],
+)
+def test_the_addresses_that_an_app_listens_on_tell_who_reaches_it(
+    kinds: str, listening: bool, elsewhere: bool, exposed: bool
+) -> None:
+    lines = [OWN + kind for kind in kinds]
+    reply = with_lines(without_lines(case("one_live_slot"), "^listen"), "processes", *lines)
+
+    slot = read_reply(reply, Layout()).apps["hello"].slot("4000")
+
+    assert (slot.listening, slot.elsewhere, slot.exposed) == (listening, elsewhere, exposed)
+
+
+def test_a_process_that_a_daemon_left_in_its_unit_is_no_other_program() -> None:
+    """Its unit has no main process any more, and is about to be started again."""
+    reply = edited(case("one_live_slot"), "service active", "service deactivating")
+    reply = edited(reply, "process hello@4000.service", "child hello@4000.service")
+
+    slot = read_reply(reply, Layout()).apps["hello"].slot("4000")
+
+    assert (slot.listening, slot.stranger, slot.running_now) == (True, None, True)
+
+
+def test_the_ports_of_an_instance_that_was_given_up_are_read_strictly() -> None:
+    look = case("one_live_slot")
+
+    assert read_reply(b"@@ ports - 10\n3000 8125 \n" + look, Layout()).other_ports == (3000, 8125)
+    assert read_reply(b"@@ ports - 0\n\n" + look, Layout()).other_ports == ()
+    with pytest.raises(Unreadable, match="the list of its ports is malformed"):
+        read_reply(b"@@ ports - 4\n1;id\n" + look, Layout())
 
 
 def test_an_app_that_took_a_port_is_identified_by_its_unit() -> None:

@@ -27,21 +27,26 @@ look_units() {
   done
 }
 
-# look_unit WORD…: print the unit that look_units has read. The words are those of a time: they become one.
+# look_unit WORD…: print the unit that look_units has read. The words are those of a time: they become one. A program
+# that has left its main process behind has children only.
 look_unit() {
   IFS=_
   since=$*
   unset IFS
   echo "unit $id ${state:--} ${job:--} ${pid:--} ${restarts:--} ${invocation:--} ${status:--} ${result:--} ${since:--}"
-  [ "${pid:-0}" -gt 0 ] || return 0
-  echo "process $id $pid"
-  seen=1
+  seen=0 kind=child
+  if [ "${pid:-0}" -gt 0 ]; then
+    echo "process $id $pid"
+    seen=1 kind=process
+  elif [ -z "$group" ] || [ "$state" = inactive ] || [ "$state" = failed ]; then
+    return 0
+  fi
   for file in "/sys/fs/cgroup$group/cgroup.procs" "/sys/fs/cgroup/systemd$group/cgroup.procs"; do
     [ -r "$file" ] || continue
     while read -r member; do
       [ "$seen" -lt "$MOST_PROCESSES" ] || break
       [ "$member" = "$pid" ] || {
-        echo "process $id $member"
+        echo "$kind $id $member"
         seen=$((seen + 1))
       }
     done <"$file"
@@ -50,8 +55,8 @@ look_unit() {
 }
 
 # look_ports PORT…: print "listen PORT INODE USER KIND" and "open PORT COUNT". What Traefik sends to 127.0.0.1 reaches a
-# socket of that address first (0), then one of all addresses (1), then one of all of IPv6 (2). A few of each kind are
-# shown of each user, so that no user can hide the listener of another behind his own.
+# socket of that address first (0), then one of all addresses (1), then one of all of IPv6 (2), never one of another
+# loopback address (3), or of one that other machines may reach (4). A few of each kind are shown of each user, so that no user can hide the listener of another behind his own.
 look_ports() {
   tables=/proc/net/tcp
   [ ! -r /proc/net/tcp6 ] || tables="$tables /proc/net/tcp6"
@@ -59,7 +64,8 @@ look_ports() {
   awk -v ports="$*" 'BEGIN {n=split(ports,list," "); for (i=1; i<=n; i++) ours[sprintf("%04X",list[i])]=list[i]}
     BEGIN {nothing="00000000000000000000000000000000"; mapped="0000000000000000FFFF0000"
       kinds["0100007F"]=kinds[mapped "0100007F"]=0; kinds["00000000"]=kinds[mapped "00000000"]=1; kinds[nothing]=2}
-    {n=split($2,local,":"); port=local[n]; kind=local[1] in kinds ? kinds[local[1]] : 3}
+    BEGIN {kinds["00000000000000000000000001000000"]=3}
+    {n=split($2,local,":"); port=local[n]; kind=local[1] in kinds ? kinds[local[1]] : local[1] ~ /^(0000000000000000FFFF0000)?......7F$/ ? 3 : 4}
     port in ours && $4=="0A" && heard[port,$8,kind]++ < 8 {print "listen", ours[port], $10, $8, kind}
     port in ours && $4=="01" {open[port]++}
     END {for (port in open) print "open", ours[port], open[port]}' $tables 2>/dev/null

@@ -4,7 +4,7 @@
 127.0.0.1:$PORT; `bin/app work` runs without a port; `bin/app migrate` notes version and GREETING in
 $STATE_DIRECTORY/migrations.
 A behaviour is an environment variable (FAIL_BOOT, NEVER_HEALTHY, DIE_AFTER_SECONDS, FAIL_MIGRATE) or is built in. With
-DATABASE_PORT it exits, at boot and later, when nothing listens there.
+DATABASE_PORT it exits, at boot and later, when nothing listens there. LISTEN_ON is another address to listen on.
 A hostile one: RUN_FIRST is run by sh before the server, RAW_ANSWER is all that `/ping` answers.
 """
 
@@ -39,7 +39,7 @@ esac
 """
 
 SERVER = r"""
-use strict; use warnings; use IO::Socket::INET; use Time::HiRes 'sleep';
+use strict; use warnings; use IO::Socket::INET; use IO::Socket::IP; use Time::HiRes 'sleep';
 $| = 1; $SIG{CHLD} = 'IGNORE';
 my ($version, $stopping) = ($ENV{VERSION}, 0);
 sub check_database {
@@ -50,7 +50,8 @@ if ($ENV{DATABASE_PORT}) {
   check_database();
   $SIG{ALRM} = sub { check_database(); alarm 1 }; alarm 1;
 }
-my $listener = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $ENV{PORT}, Listen => 512, ReuseAddr => 1)
+my $listener = IO::Socket::IP->new(
+  LocalHost => $ENV{LISTEN_ON} || '127.0.0.1', LocalPort => $ENV{PORT}, Listen => 512, ReuseAddr => 1)
   or do { print "app $version: cannot listen on $ENV{PORT}: $!\n"; exit 1 };
 print "app $version: listens on $ENV{PORT}\n";
 $SIG{TERM} = sub { exit 0 };

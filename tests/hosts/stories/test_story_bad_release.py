@@ -51,7 +51,7 @@ def renamed(text: str, names: dict[str, str]) -> str:
         (
             {"never_healthy": True},
             {"healthy_within_seconds": 3},
-            "/ping was not healthy within 3 s; the last answer was 503",
+            '/ping was not healthy within 3 s; the last answer was 503 ("no database")',
             ["app 0.2.0: listens on 4001"],
         ),
         (
@@ -96,6 +96,49 @@ def test_a_bad_release_is_rejected_and_not_tried_again(
     project.add_artifact(small_release("0.3.0"), "0.3.0")
     project.converge(version="0.3.0")
     assert project.running() == project.one_instance("0.3.0", first + 1)
+
+
+def test_what_stands_in_the_way_of_the_health_check_is_named(new_project: NewProject) -> None:
+    """Asked as a visitor is, with the first domain as Host; each cause is told, and what to do about it."""
+    project = new_project(health={"path": "/ping", "healthy_within_seconds": 3, "minimum_healthy_seconds": 0})
+    first = project.keys["ports"][0]
+    moved = f"HTTP/1.1 301 X\r\nLocation: https://{project.domain}/ping\r\nContent-Length: 0"
+    tricks = {
+        "another loopback": {"LISTEN_ON": "::1"},
+        "another port": {"RUN_FIRST": "PORT=38100"},
+        "a daemon": {"RUN_FIRST": "setsid perl server.pl & exit 0"},
+        "a redirect": {"RAW_ANSWER": moved},
+    }
+
+    told = {}
+    for name, env in tricks.items():
+        project.commit(env=env)
+        told[name] = project.once().told.partition("failed here: ")[2].partition("\n")[0].replace(str(first), "4000")
+
+    assert told["another loopback"].startswith("it listens on port 4000, but not on 127.0.0.1, where Traefik asks it")
+    assert told["another port"] == (
+        "it did not open port 4000 within 3 s; it listens on port 38100 instead: it must heed $PORT"
+    )
+    assert "run it in the foreground" in told["a daemon"]
+    assert told["a redirect"].startswith(
+        f"/ping was not healthy within 3 s; the last answer was 301 to https://{project.domain}/ping: it wants https"
+    )
+
+
+def test_an_app_that_can_be_reached_past_traefik_is_reported(new_project: NewProject) -> None:
+    """With a password or ranges on its route it is a problem, without it is a note, and a firewall makes it right."""
+    project = new_project(env={"LISTEN_ON": "0.0.0.0"})
+    result = project.converge()
+    port = project.keys["ports"][0]
+    assert f"visitors can reach port {port} past Traefik" in result.told + project.status()["because"]
+
+    project.commit(route=project.keys["route"] | {"allow_ips": ["203.0.113.0/24"]})
+    guarded = project.once()
+    assert guarded.code == 1
+    assert "past Traefik; allow_ips of its route do not count there" in guarded.told
+
+    project.converge(firewalled=True)
+    assert project.status()["because"] == "as wanted"
 
 
 def test_a_bad_version_is_uploaded_and_tried_only_once_in_an_hour_of_passes(

@@ -1,0 +1,20 @@
+"""What the operator should know although an app is converged. Pure."""
+
+from __future__ import annotations
+
+from reconciler.decide.case import Case
+from reconciler.decide.certificates import certificate_note
+from reconciler.decide.exposure import exposure_note
+from reconciler.model.action import Converged
+
+
+def converged_with_notes(case: Case) -> Converged:
+    """Return Converged, with what was noticed on the way."""
+    notes = [note for note in (certificate_note(case), exposure_note(case)) if note]
+    return Converged(
+        *case.where,
+        case.identity.version,
+        case.slot.name,
+        "; ".join(note.text for note in notes) or None,
+        "; ".join(note.next_step for note in notes) or None,
+    )
