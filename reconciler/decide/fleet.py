@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from reconciler.decide.budget import admit
 from reconciler.decide.next_action import next_action
-from reconciler.decide.order import FleetStep, in_order, migrating_host
+from reconciler.decide.order import FleetStep, after_migrations, in_order, migrating_host
 from reconciler.decide.surplus import surplus, unseen_hosts
 from reconciler.errors import Unexpected
 from reconciler.model.action import Blocked, Converged, Step
@@ -35,7 +35,7 @@ def next_steps(desired: DesiredFleet, seen: SeenFleet, answers: Answers | None =
         key: _own_step(key, target, desired, seen, answers, migrates=migrating.get(key[0], key[1]) == key[1])
         for key, target in desired.targets.items()
     }
-    steps = in_order(desired, seen, {**own, **desired.refused})
+    steps = after_migrations(desired, seen, migrating, in_order(desired, seen, {**own, **desired.refused}))
     removed = surplus(desired, seen, steps)
     steps |= {key: _own_step(key, target, desired, seen, answers) for key, target in removed.items()}
     steps |= unseen_hosts(desired, seen)

@@ -6,11 +6,11 @@ Only a rollout waits. A correction of drift concerns its own host alone, and a r
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from reconciler.decide.slots import carries, live_slot
-from reconciler.model.action import Blocked, Converged, Step
+from reconciler.model.action import Blocked, Converged, Migrate, StartInstance, Step
 from reconciler.model.desired import App
 from reconciler.model.fleet import DesiredFleet, Key, SeenFleet, Wait
 from reconciler.model.observed import TRAEFIK, ObservedHost, Unreachable
@@ -74,13 +74,37 @@ def worst(obstacles: Iterable[Obstacle | None]) -> Obstacle | None:
 
 
 def migrating_host(app: App, desired: DesiredFleet, seen: SeenFleet) -> str | None:
-    """The host from which the app's release is migrated: the first that can be seen. None if one has done it."""
-    looks = {host: look for host in app.hosts if (look := seen.host(host))}
-    for host, look in looks.items():
-        target = desired.targets.get((app.app, host))
-        if target and target.release and target.release in look.app(app.app).migrated:
-            return None
-    return next(iter(looks), None)
+    """The host from which the app's release is migrated: the first that can be seen. None if one has done it.
+
+    A migration under way goes on, although a host that comes before may be back.
+    """
+    looks = {
+        host: (target, look)
+        for host in app.hosts
+        if (look := seen.host(host)) and (target := desired.targets.get((app.app, host)))
+    }
+    if any(target.release in look.app(app.app).migrated for target, look in looks.values()):
+        return None
+    under_way = [host for host in app.hosts if isinstance(seen.under_way.get((app.app, host)), Migrate)]
+    return next(iter([*under_way, *looks]), None)
+
+
+def after_migrations(
+    desired: DesiredFleet, seen: SeenFleet, migrating: Mapping[str, str | None], steps: dict[Key, FleetStep]
+) -> dict[Key, FleetStep]:
+    """Return the steps, with a Wait for each start of a release that another host has yet to migrate.
+
+    Only a rollout that has begun comes so far: on the first host that could be seen, until a host before it was back.
+    """
+    result = dict(steps)
+    for (app, host), step in steps.items():
+        first = migrating.get(app)
+        if first in (None, host) or (app, host) in seen.under_way or not isinstance(step, StartInstance) or step.drift:
+            continue
+        done = isinstance(steps[app, first], Converged)  # it had the release before there was a migration
+        if desired.targets[app, host].migrates and not done:
+            result[app, host] = Wait(host, app, f"waits for the migration from host {first}")
+    return result
 
 
 def is_rollout(target: Target, look: ObservedHost) -> bool:

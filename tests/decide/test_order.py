@@ -1,0 +1,84 @@
+"""Which rollout waits for which: the hosts of one app, apps after apps, and what is said about it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from reconciler.decide.fleet import next_steps
+from reconciler.decide.order import groups
+from reconciler.model.action import Blocked, Converged, InstallRelease, Migrate
+from reconciler.model.fleet import SeenFleet, Wait
+from reconciler.model.observed import ObservedApp, ObservedHost
+from tests.decide.test_fleet import PLENTY, app, blocked, desired_of, seen_of, serving, why
+
+
+def test_without_hosts_there_is_nothing_to_change() -> None:
+    assert groups([], "1") == []
+
+
+@pytest.mark.parametrize(("count", "batch", "size"), [(101, "1%", 2), (100, "1%", 1), (4, "26%", 2), (3, "9", 2)])
+def test_a_share_of_the_hosts_is_rounded_up(count: int, batch: str, size: int) -> None:
+    hosts = [f"h{i}" for i in range(count)]
+
+    assert [len(group) for group in groups(hosts, batch)][:2] == [1, size]
+
+
+def test_an_upgrade_is_proven_on_the_first_host_like_a_first_rollout() -> None:
+    desired = desired_of(app("hello", ["a", "b"]))
+    old = {
+        host: ObservedHost(host, PLENTY).with_app(
+            "hello", serving(replace(desired.targets["hello", host], release="0-" + "b" * 12))
+        )
+        for host in "ab"
+    }
+
+    steps = next_steps(desired, SeenFleet(old))
+
+    assert isinstance(steps["hello", "a"], InstallRelease)
+    assert steps["hello", "b"] == Wait("b", "hello", "waits for host a: hello is not yet converged on a")
+
+
+def test_a_host_waits_for_all_before_it_even_if_the_last_of_them_is_done() -> None:
+    """Host b had the version already; a has not proven it."""
+    desired = desired_of(app("hello", ["a", "b", "c"]))
+
+    steps = next_steps(desired, seen_of(desired, {("hello", "b")}))
+
+    assert isinstance(steps["hello", "b"], Converged)
+    assert why(steps["hello", "c"]) == "waits for host a: hello is not yet converged on a"
+
+
+def test_what_comes_first_counts_on_every_host_even_if_the_first_one_is_done() -> None:
+    desired = desired_of(app("hello", ["a", "b"], after=["db"], ports=[4002, 4003]), app("db", ["a"]))
+
+    steps = next_steps(desired, seen_of(desired, {("hello", "a")}))
+
+    assert why(steps["hello", "b"]) == "comes after db: db is not yet converged on a"
+
+
+def test_what_will_not_end_by_itself_is_said_rather_than_what_will() -> None:
+    """To wait for the first would be in vain."""
+    apps = app("hello", ["a"], after=["one", "two"]), app("one", ["a"], ports=[4002]), app("two", ["a"], ports=[4004])
+    desired = desired_of(*apps)
+    seen = seen_of(desired)
+
+    waits = next_steps(desired, seen)["hello", "a"]
+    stuck = next_steps(desired, replace(seen, failed={("two", "a"): blocked("a", "two")}))["hello", "a"]
+
+    assert waits == Wait("a", "hello", "comes after one: one is not yet converged on a")
+    assert stuck == Blocked("a", "hello", "comes after two: two is not converged on a", kind="waiting")
+
+
+def test_an_app_that_cannot_be_worked_out_for_one_host_is_migrated_from_another() -> None:
+    hello = app("hello", ["a", "b"], migrate="bin/migrate")
+    whole = desired_of(hello)
+    only_b = {key: target for key, target in whole.targets.items() if key[1] == "b"}
+    desired = replace(whole, targets=only_b, refused={("hello", "a"): blocked("a", "hello", "secret")})
+    release = only_b["hello", "b"].release or ""
+    b = ObservedHost("b", PLENTY).with_app("hello", ObservedApp(releases=(release,)))
+
+    steps = next_steps(desired, replace(seen_of(whole, b=b), begun=frozenset({("hello", "b")})))
+
+    assert isinstance(steps["hello", "b"], Migrate)
