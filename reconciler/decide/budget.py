@@ -56,9 +56,7 @@ def _holds_place(key: Key, step: FleetStep, seen: SeenFleet) -> bool:
 
 def _asks_for_place(key: Key, step: FleetStep, seen: SeenFleet) -> bool:
     """True for a start of something new. An app that served and has stopped needs no place: visitors are waiting."""
-    if key in seen.under_way or not isinstance(step, Migrate | StartInstance):
-        return False
-    return isinstance(step, Migrate) or step.drift is None
+    return key not in seen.under_way and isinstance(step, Migrate | StartInstance) and step.drift is None
 
 
 def _why_full(

@@ -24,11 +24,6 @@ class Case:
     crowded: str | None = None  # why there is no room for a second copy
 
     @property
-    def stop_first(self) -> bool:
-        """True if the instance that serves must leave its slot before the desired release can start in it."""
-        return self.slot is self.live and (self.target.one_slot or bool(self.crowded or self.slot.previous))
-
-    @property
     def accepted(self) -> bool:
         """True if this slot was accepted before: the route names it, or, without a route, it is enabled.
 

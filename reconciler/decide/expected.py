@@ -115,10 +115,8 @@ def _expected_app(app: ObservedApp, action: AnyAction, target: Target) -> Observ
 
 
 def _route(target: Target, slot: str) -> RouteFile:
-    wanted = target.route
-    return (
-        RouteFile(slot, wanted.digests[slot], intact=True, parts=wanted.parts) if wanted else RouteFile(slot, "", True)
-    )
+    assert target.route  # otherwise no action writes a route
+    return RouteFile(slot, target.route.digests[slot], intact=True, parts=target.route.parts)
 
 
 def _with_unit(app: ObservedApp, target: Target) -> ObservedApp:

@@ -36,9 +36,9 @@ def refusal(step: AnyAction, target: Target, seen: ObservedHost) -> Blocked | No
 
 def too_many_removals(removed: list[str], apps_seen: int) -> str | None:
     """The reason why these apps may not be removed at once; None if they may."""
-    if not removed or len(removed) <= apps_seen * LARGEST_SHARE_REMOVED:
+    if len(removed) <= apps_seen * LARGEST_SHARE_REMOVED:
         return None
-    names = ", ".join(sorted(removed)[:5]) + (" and more" if len(removed) > 5 else "")
+    names = ", ".join(removed[:5]) + (" and more" if len(removed) > 5 else "")
     return (
         f"removing {len(removed)} of {apps_seen} apps at once ({names}) is more than a third; --allow-prune allows it"
     )

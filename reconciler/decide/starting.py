@@ -71,8 +71,9 @@ def _install(case: Case) -> Step | None:
 
 
 def _replaces_what_runs(case: Case) -> bool:
+    """True if the instance that serves must leave its slot before the desired release can start in it."""
     before = case.slot.previous or case.slot.running or case.slot.prepared
-    return bool(case.stop_first and before and before != case.identity)
+    return bool(case.slot is case.live and before and before != case.identity)
 
 
 def _refuse_start(case: Case) -> Blocked | None:
