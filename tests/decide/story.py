@@ -18,6 +18,7 @@ import hashlib
 import json
 import tempfile
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,24 @@ def digest_of(version: str) -> str:
     return hashlib.sha256(version.encode()).hexdigest()
 
 
+@cache
+def _read_yaml(path: Path) -> Words:
+    return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+
+
+@cache
+def _resolve_app_file(text: str) -> TargetFiles:
+    """Work out an app file. Cached: it is the slow part of a story, and most stories begin with the same app."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "apps").mkdir()
+        (folder / "apps" / f"{json.loads(text)['app']}.yaml").write_text(text, encoding="utf-8")
+        desired = load(folder)
+    app: App = desired.apps[0]
+    site = HostSite(HOST, desired.host(HOST), (8080,))
+    return resolve(app, site, Traefik(), folder, digest_of(app.version), lambda secret: f"value of {secret}")
+
+
 @dataclass(frozen=True)
 class Story:
     """One folder below `cases/`."""
@@ -79,19 +98,11 @@ class Story:
         return str(self._read("desired.yaml").get("app", "hello"))
 
     def _read(self, name: str) -> Words:
-        return yaml.safe_load((self.folder / name).read_text(encoding="utf-8")) or {}
+        return _read_yaml(self.folder / name)
 
     def _target(self, written: Words, **started_with: Any) -> TargetFiles:
         """The app file worked out, with the keys that an instance was started with in place of the desired ones."""
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            (folder / "apps").mkdir()
-            text = json.dumps({**written, **started_with})
-            (folder / "apps" / f"{written['app']}.yaml").write_text(text, encoding="utf-8")
-            desired = load(folder)
-        app: App = desired.apps[0]
-        site = HostSite(HOST, desired.host(HOST), (8080,))
-        return resolve(app, site, Traefik(), folder, digest_of(app.version), lambda secret: f"value of {secret}")
+        return _resolve_app_file(json.dumps({**written, **started_with}))
 
     def _was(self, started_with: Words) -> TargetFiles:
         written = self._read("desired.yaml") or {"app": "hello", "version": "0", **_ANY}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from reconciler.decide.certificates import ASKED_FOR_SECONDS, RETRY_SECONDS
 from reconciler.decide.next_action import next_action
 from reconciler.decide.plan import plan
-from reconciler.model.action import Blocked, Converged, RetryCertificates
+from reconciler.model.action import Blocked, Converged, RetryCertificates, Step, WaitCertified
 from reconciler.model.observed import Certificate, HostFacts, ObservedHost
 from reconciler.model.target import Target, TargetRoute
 from tests.support.world import World, run_pass, wanted
@@ -38,6 +40,54 @@ def look(world: World, *certificates: Certificate, age_seconds: int, at: int = N
 
 def verbs(target: Target, seen: ObservedHost) -> list[str]:
     return [action.verb for action in plan(target, seen).actions]
+
+
+@pytest.mark.parametrize(
+    ("age_seconds", "expected"), [(0, "certify"), (14, "certify"), (15, ""), (3599, ""), (3600, "retry")]
+)
+def test_a_certificate_has_fifteen_seconds_to_come_and_is_asked_for_again_after_an_hour(
+    age_seconds: int, expected: str
+) -> None:
+    target = routed("example.com")
+
+    step = next_action(target, look(converged_world(target), DEFAULT, age_seconds=age_seconds))
+
+    assert ("" if isinstance(step, Converged | Blocked) else step.verb) == expected
+
+
+def test_what_is_waited_for_and_asked_for_again_is_named() -> None:
+    target = routed("example.com", "www.example.com")
+    names = "example.com, www.example.com"
+    world = converged_world(target)
+
+    def step(age_seconds: int) -> Step:
+        return next_action(target, look(world, DEFAULT, age_seconds=age_seconds))
+
+    waiting, retry, end = step(2), step(3600), step(100)
+    assert waiting == WaitCertified(
+        "a", "hello", "within 15 s; visitors are served meanwhile", ("example.com", "www.example.com")
+    )
+    assert isinstance(retry, RetryCertificates)
+    assert retry.reason == f"no certificate for {names}; Traefik asks for it again only when its configuration changes"
+    assert isinstance(end, Converged)
+    assert end.note == f"https for {names} is answered with Traefik's default certificate"
+
+
+def test_certificates_seen_at_the_last_change_are_ignored_and_those_seen_later_are_not() -> None:
+    target = routed("example.com")
+    world = converged_world(target)
+
+    assert verbs(target, look(world, age_seconds=60, at=NOW - 60)) == ["certify"]
+    assert verbs(target, look(world, age_seconds=60, at=NOW - 59)) == []
+
+
+def test_a_worker_needs_no_certificate_and_its_neighbours_ask_for_theirs_all_the_same() -> None:
+    target, worker = routed("example.com"), wanted(route=None, health_path=None)
+    seen = look(converged_world(target), DEFAULT, age_seconds=2)
+    beside = seen.with_app("worker", replace(seen.app("hello"), route=None, applied=None))
+
+    assert verbs(target, beside) == ["certify"]
+    assert verbs(replace(worker, app="worker"), beside) == []
 
 
 def test_a_name_with_its_certificate_needs_nothing() -> None:
