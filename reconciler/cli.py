@@ -15,6 +15,7 @@ from pathlib import Path
 
 from reconciler.commands.arguments import OWN, SECRETS
 from reconciler.errors import ReconcileError, Unexpected
+from reconciler.logs import show_details
 from reconciler.model.options import Options
 
 DESCRIPTION = """From a commit to a converged server: tarball releases, slots under systemd, Traefik routes, over SSH.
@@ -160,6 +161,8 @@ def main(argv: list[str] | None = None) -> int:
     options = read_options(argv)
     if options.show_version and options.command is None:
         return _print_version()
+    if options.verbose:
+        show_details()
     name = options.command or ("once" if options.once else "watch")
     try:
         run = importlib.import_module(f"reconciler.commands.{name}").run

@@ -12,6 +12,8 @@ from reconciler.words import printable_text
 # The columns of an action's line, as (field, width). Other events show their fields as name=value.
 COLUMNS = (("host", 0), ("verb", 8), ("app", 0), ("subject", 24), ("seconds", 6), ("reason", 0))
 
+_details = False
+
 
 @cache
 def _logger() -> Any:  # noqa: ANN401 - structlog's own type
@@ -49,3 +51,15 @@ def _shorten(value: object) -> str:
 def log(event: str, **fields: object) -> None:
     """Log one event. Its name is in the past tense (`instance.started`), its values are fields."""
     _logger().info(event, **fields)
+
+
+def show_details() -> None:
+    """From now on, log details too: with --verbose."""
+    global _details
+    _details = True
+
+
+def log_detail(event: str, **fields: object) -> None:
+    """Log an event that is only of interest with --verbose."""
+    if _details:
+        log(event, **fields)

@@ -56,7 +56,7 @@ async def _bootstrap(options: Options) -> int:
         machine.name, machine.address, machine.port, fingerprint=options.host_key, pinned=_pinned_key(machine)
     )
     _confirm_host_key(machine, shown, options)
-    user = machine.user or shown.login or "root"
+    user = machine.user or shown.login
     host = SshHost(machine.name, machine.address, user=user, port=machine.port, host_key=shown.line)
     layout = (machine.spec or HostSpec(address=machine.address)).paths
     asked = Asked(layout, keys, swap)

@@ -1,15 +1,15 @@
-"""A host over SSH, with asyncssh: one connection per host, strict host keys, ~/.ssh/config honoured."""
+"""A host over SSH, with asyncssh: one connection per host, strict host keys, reached as `ssh HOST` reaches it."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from reconciler.errors import HostError, HostKeyRefused, HostRefused, HostUnreachable
+from reconciler.errors import HostError, HostRefused, HostUnreachable
 from reconciler.host.sessions import Sessions, Turn
+from reconciler.host.ssh_connect import connect
 from reconciler.host.ssh_process import carry_out, open_port, open_session
 from reconciler.host.terminal import lend_terminal
 from reconciler.host.transport import (
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
     from reconciler.host.ssh_process import Connection, Process
 
-CONNECT_SECONDS = 10
-KEEPALIVE_SECONDS = 5  # three unanswered ones end the connection, so a dead link is noticed within 20 s
 MOST_REFUSALS = 16  # of one command that runs alone: about a minute
 
 
@@ -193,64 +191,7 @@ class SshHost:
     async def _connect(self) -> asyncssh.SSHClientConnection:
         async with self._connecting:
             if self._connection is None or self._connection.is_closed():
-                self._connection = await self._open()
+                self._connection = await connect(
+                    self.name, self._address, user=self._user, port=self._port, host_key=self._host_key
+                )
             return self._connection
-
-    async def _open(self) -> asyncssh.SSHClientConnection:
-        import asyncssh
-
-        try:
-            options = self._options()
-            async with asyncio.timeout(CONNECT_SECONDS * 2):
-                return await asyncssh.connect(self._address, options=options)
-        except asyncssh.HostKeyNotVerifiable as error:
-            raise HostKeyRefused(
-                self.name,
-                f"its host key does not match, or none is known ({error.reason})",
-                f"compare it with the provider's console, then put it into known_hosts (ssh {self._address}) "
-                "or into host_key of fleet.yaml",
-            ) from error
-        except asyncssh.PermissionDenied as error:
-            raise HostRefused(
-                self.name,
-                f"login refused ({error.reason})",
-                f"make `ssh {self._address}` work without a password",
-            ) from error
-        except (asyncssh.ConfigParseError, asyncssh.KeyImportError) as error:
-            raise HostRefused(self.name, f"~/.ssh cannot be used: {error}", "fix that file") from error
-        except TimeoutError:
-            raise HostUnreachable(self.name, "no answer in time", f"ssh {self._address}") from None
-        except (asyncssh.Error, OSError) as error:
-            raise HostUnreachable(self.name, plain_words(error), f"ssh {self._address}") from error
-
-    def _options(self) -> asyncssh.SSHClientConnectionOptions:
-        import asyncssh
-
-        settings: dict[str, Any] = {"host": self._address}
-        config = Path("~/.ssh/config").expanduser()
-        if config.is_file():
-            settings["config"] = [str(config)]
-        if self._user:
-            settings["username"] = self._user
-        if self._port:
-            settings["port"] = self._port
-        if self._host_key:
-            pinned = asyncssh.import_public_key(self._host_key)
-            settings["known_hosts"] = ([pinned], [], [])
-            # Overrides ~/.ssh/config: a key of another kind could never be the pinned one.
-            settings["server_host_key_algs"] = [algorithm.decode() for algorithm in pinned.sig_algorithms]
-        options = asyncssh.SSHClientConnectionOptions(
-            connect_timeout=CONNECT_SECONDS,
-            login_timeout=CONNECT_SECONDS,
-            keepalive_interval=KEEPALIVE_SECONDS,
-            keepalive_count_max=3,
-            gss_host=None,
-            **settings,
-        )
-        if options.known_hosts is None:
-            raise HostKeyRefused(
-                self.name,
-                "~/.ssh/config turns the host key check off (UserKnownHostsFile none)",
-                "remove that line for this host, or pin host_key in fleet.yaml",
-            )
-        return options

@@ -1,4 +1,4 @@
-"""An SSH server in this process that limits the sessions of a connection, as sshd does with MaxSessions."""
+"""An SSH server in this process. As sshd, it limits sessions, and has host keys of several kinds."""
 
 from __future__ import annotations
 
@@ -9,12 +9,18 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from signal import SIGTERM
 
 import asyncssh
 
 from reconciler.host.child import child_process
 from reconciler.host.ssh import SshHost
+
+
+@cache
+def _host_key(kind: str) -> asyncssh.SSHKey:
+    return asyncssh.generate_private_key(kind)
 
 
 @dataclass
@@ -24,13 +30,18 @@ class SshServer:
     max_sessions: int = 10
     shell: tuple[str, ...] = ("/bin/sh",)  # the login's
     environment: dict[str, str] = field(default_factory=dict)  # BASH_ENV is to bash here what .bashrc is behind sshd
+    host_keys: tuple[str, ...] = ("ssh-ed25519",)
+    signed_by: asyncssh.SSHKey | None = None  # the authority that signs the host keys
+    login_key: str = ""  # the public key that may log in; without one, everybody may
     connections: int = 0
     open: int = 0
     most_open: int = 0
     refused: int = 0
     ended: list[str] = field(default_factory=list)
     port: int = 0
-    host_key: str = ""
+    host_key: str = ""  # the first
+    public_keys: dict[str, str] = field(default_factory=dict)  # by kind
+    users: list[str] = field(default_factory=list)
 
     def host(self, name: str = "a", *, needs_root: bool = False) -> SshHost:
         """This server as a Transport."""
@@ -38,11 +49,15 @@ class SshServer:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[SshServer]:
-        key = asyncssh.generate_private_key("ssh-ed25519")
-        self.host_key = key.export_public_key("openssh").decode().strip()
+        keys = {kind: _host_key(kind) for kind in self.host_keys}
+        self.public_keys = {kind: key.export_public_key("openssh").decode().strip() for kind, key in keys.items()}
+        self.host_key = self.public_keys[self.host_keys[0]]
+        signed = [self.signed_by.generate_host_certificate(key, "host") for key in keys.values() if self.signed_by]
+        logins = asyncssh.import_authorized_keys(self.login_key) if self.login_key else None
         server = await asyncssh.create_server(
-            lambda: _Login(self), "127.0.0.1", 0, server_host_keys=[key], encoding=None
-        )
+            lambda: _Login(self), "127.0.0.1", 0, server_host_keys=list(keys.values()), server_host_certs=signed,
+            encoding=None, authorized_client_keys=logins,
+        )  # fmt: skip
         self.port = server.sockets[0].getsockname()[1]
         try:
             yield self
@@ -57,7 +72,8 @@ class _Login(asyncssh.SSHServer):
         server.connections += 1
 
     def begin_auth(self, username: str) -> bool:
-        return False
+        self._server.users.append(username)
+        return bool(self._server.login_key)
 
     def session_requested(self) -> bool | asyncssh.SSHServerProcess[bytes]:
         server = self._server

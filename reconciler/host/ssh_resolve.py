@@ -1,0 +1,146 @@
+"""Asks OpenSSH how it would reach a host: `ssh -G`, which reads the configuration but does not connect."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import tempfile
+from asyncio.subprocess import DEVNULL, PIPE
+from dataclasses import replace
+from weakref import WeakKeyDictionary
+
+from reconciler.errors import HostRefused
+from reconciler.host.child import child_process
+from reconciler.host.ssh_config import WITHOUT_EFFECT, Line, compose, read_narrowly, user_file
+from reconciler.host.ssh_settings import Settings, settings_of
+from reconciler.logs import log_detail
+from reconciler.programs import is_missing, why_not_started
+from reconciler.words import printable
+
+SECONDS = 10  # a condition `Match exec` runs a program of the user's
+LARGEST_BYTES = 1024 * 1024
+AT_ONCE = 8  # processes, for a fleet of hundreds of hosts
+_REFUSED_LINE = re.compile(r"(.+?):? line ([0-9]+): (.+)")
+_NEVER = "Host reconcile.invalid"  # a block that applies to no host
+
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+
+
+class _Refused(Exception):
+    """ssh refuses the configuration. `number` is the line of the composed text, or 0."""
+
+    def __init__(self, reason: str, number: int) -> None:
+        super().__init__(reason)
+        self.number = number
+
+
+async def resolve(
+    name: str, address: str, user: str | None, port: int | None, *, usual_user: str | None = None
+) -> Settings:
+    """Return the settings that `ssh ADDRESS` has; `usual_user` is the user if none is configured.
+
+    Raises HostRefused, which names file and line, if ssh refuses its configuration.
+    """
+    lines = compose()
+    if all(not line.keyword or line.keyword in WITHOUT_EFFECT for line in lines):
+        return settings_of(address, port, {"user": [user or usual_user or ""]})
+    try:
+        found = await _ask_ssh(name, lines, address, user, port, usual_user)
+    except FileNotFoundError:  # there is no ssh
+        found, passed_over = read_narrowly(lines, address, user)
+        found.setdefault("user", [usual_user or ""])
+        for line in passed_over:
+            _note_passed_over(name, line, "there is no ssh to judge its condition")
+    return settings_of(address, port, found)
+
+
+async def _ask_ssh(
+    name: str, lines: list[Line], address: str, user: str | None, port: int | None, usual_user: str | None
+) -> dict[str, list[str]]:
+    """Run `ssh -G` until it takes the lines, passing over each Match block that this ssh is too old for."""
+    words = ["ssh", "-G", *(["-l", user] if user else []), *(["-p", str(port)] if port else [])]
+    for _ in range(len(lines)):
+        try:
+            return _read(await _run(name, [*words, "--", address], lines + _last_lines(usual_user)))
+        except _Refused as refused:
+            line = lines[refused.number - 1] if 0 < refused.number <= len(lines) else None
+            if line is None or line.keyword != "match":
+                place = f"{line.file}, line {line.number}: " if line else ""
+                raise HostRefused(
+                    name, f"ssh refuses its configuration: {place}{refused}", f"`ssh -G {address}` checks it"
+                ) from None
+            _note_passed_over(name, line, str(refused))
+            lines = [replace(each, text=_NEVER) if each is line else each for each in lines]
+    raise AssertionError("each turn passes over one line")
+
+
+def _last_lines(usual_user: str | None) -> list[Line]:
+    """Return what applies if nothing else is said. ssh would take the home from the user database, we take HOME."""
+    folder = user_file().parent
+    lines = [f'UserKnownHostsFile "{folder}/known_hosts" "{folder}/known_hosts2"']
+    lines += [f"User {usual_user}"] if usual_user else []
+    return [Line(text, folder, 0) for text in lines]
+
+
+def _note_passed_over(name: str, line: Line, reason: str) -> None:
+    log_detail("ssh_config.block_passed_over", host=name, file=str(line.file), line=line.number, reason=reason)
+
+
+async def _run(name: str, words: list[str], lines: list[Line]) -> str:
+    """Return what `ssh -G` prints. Raises _Refused, and FileNotFoundError if there is no ssh."""
+    turn = _turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(AT_ONCE))
+    # A file, since ssh may read it twice, as for `Match final`.
+    with tempfile.NamedTemporaryFile("w", prefix="ssh_config.", encoding="utf-8", errors="surrogateescape") as file:
+        file.write("".join(f"{line.text}\n" for line in lines))
+        file.flush()
+        words = [*words[:1], "-F", file.name, *words[1:]]
+        try:
+            async with (
+                turn,
+                asyncio.timeout(SECONDS),
+                child_process(*words, stdin=DEVNULL, stdout=PIPE, stderr=PIPE) as child,
+            ):
+                assert child.stdout and child.stderr
+                output, errors = await asyncio.gather(_read_some(child.stdout), _read_some(child.stderr))
+                status = await child.wait()
+        except TimeoutError:
+            raise HostRefused(
+                name, f"`ssh -G` did not end within {SECONDS} s", "see what `Match exec` in ~/.ssh/config runs"
+            ) from None
+        except OSError as error:
+            if is_missing("ssh", error):
+                raise FileNotFoundError("ssh") from error
+            raise HostRefused(
+                name, f"ssh cannot be run: {why_not_started('ssh', error)}", "reinstall OpenSSH"
+            ) from error
+    if status:
+        raise _why_refused(errors.decode(errors="replace"), file.name)
+    return output.decode(errors="surrogateescape")
+
+
+async def _read_some(stream: asyncio.StreamReader) -> bytes:
+    """Read to the end, and keep no more than LARGEST_BYTES."""
+    kept = bytearray()
+    while block := await stream.read(65536):
+        kept += block[: LARGEST_BYTES - len(kept)]
+    return bytes(kept)
+
+
+def _why_refused(errors: str, file: str) -> _Refused:
+    """Find the first line that ssh complains about, in the composed text or in a file that a block includes."""
+    reasons = list[str]()
+    for text in errors.splitlines():
+        found = _REFUSED_LINE.fullmatch(text.strip())
+        if found and found[1] == file:
+            return _Refused(printable("; ".join([*reasons, found[3]])), int(found[2]))
+        if found or not text.startswith("Pseudo-terminal"):
+            reasons.append(text.strip())
+    return _Refused(printable("; ".join(reasons)) or "no message", 0)
+
+
+def _read(output: str) -> dict[str, list[str]]:
+    found = dict[str, list[str]]()
+    for line in output.splitlines():
+        key, _, value = line.partition(" ")
+        found.setdefault(key.lower(), []).append(value)
+    return found
