@@ -27,6 +27,7 @@ from .proxy import API_PORT, ask_api
 
 pytestmark = pytest.mark.hosts
 
+GREETING = "Welcome to web1\n\033]0;web1\007"  # of its start-up files
 BOOT_SECONDS = 20  # 0.4 s on an idle machine; a busy one may be far slower
 ROUTE = """\
 http:
@@ -142,9 +143,8 @@ def test_a_full_disk_is_full_until_it_is_freed(spare: Machine) -> None:
 
 def test_ssh_is_strict_and_lets_root_and_deploy_in(machine: Machine, farm: Farm) -> None:
     """The key is known beforehand; a host that shows another one is refused; `deploy` has sudo."""
-    noise = "Welcome to web1\n\033]0;web1\007"
-    assert farm.ssh("web1", "id -un").stdout == f"{noise}root\n"
-    assert farm.ssh("deploy@web1", "id -un; sudo id -un").stdout == f"{noise}deploy\nroot\n"
+    assert farm.ssh("web1", "id -un").stdout == f"{GREETING}root\n"
+    assert farm.ssh("deploy@web1", "id -un; sudo id -un").stdout == f"{GREETING}deploy\nroot\n"
 
     known_hosts = farm.home / ".ssh/known_hosts"
     right = known_hosts.read_text()
@@ -168,7 +168,7 @@ def test_asyncssh_finds_the_host_through_home(
         async with asyncssh.connect(machine.name) as connection:
             return str((await connection.run("hostname", check=True)).stdout)
 
-    assert asyncio.run(ask()) == "web1\n"
+    assert asyncio.run(ask()) == f"{GREETING}web1\n"
 
 
 def test_traefik_serves_and_its_api_stays_inside(machine: Machine) -> None:
