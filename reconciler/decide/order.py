@@ -26,8 +26,7 @@ def groups(hosts: list[str], batch: str) -> list[list[str]]:
     """
     if not hosts:
         return []
-    share = math.ceil(len(hosts) * int(batch[:-1]) / 100) if batch.endswith("%") else int(batch)
-    size = max(1, share)
+    size = math.ceil(len(hosts) * int(batch[:-1]) / 100) if batch.endswith("%") else int(batch)
     rest = hosts[1:]
     return [hosts[:1], *(rest[i : i + size] for i in range(0, len(rest), size))]
 
@@ -144,8 +143,7 @@ def _is_rollout(key: Key, desired: DesiredFleet, seen: SeenFleet, step: FleetSte
 
 
 def _traefik_first(key: Key, desired: DesiredFleet, steps: dict[Key, FleetStep]) -> Obstacle | None:
-    target = desired.targets[key]
-    return obstacle([(TRAEFIK, key[1])], steps) if target.route and not target.proxy else None
+    return obstacle([(TRAEFIK, key[1])], steps) if desired.targets[key].route else None
 
 
 def _obstacle_of(key: Key, step: FleetStep, how: str) -> Obstacle | None:

@@ -13,7 +13,7 @@ from reconciler.model.action import (
     Step,
     StopInstance,
 )
-from reconciler.model.observed import ObservedHost
+from reconciler.model.observed import ObservedApp, ObservedHost
 from reconciler.model.target import Target
 
 REASON = "no longer in the desired state"
@@ -23,7 +23,7 @@ def next_step(target: Target, seen: ObservedHost) -> Step:
     """Return the next action to remove the app from the host, Converged if nothing of it is left, or Blocked."""
     app = seen.app(target.app)
     where = (target.host, target.app)
-    if target.app not in seen.apps or app == type(app)():
+    if app == ObservedApp():
         return Converged(*where, "", "")
     if target.waits_for:
         kind: Kind = "prune_guard" if target.too_many_removed else "waiting"

@@ -239,7 +239,7 @@ def _soak(case: Case) -> Step | None:
     warm = next((each for each in app.slots if each.name != slot.name and each.running_now and each.enabled), None)
     if not target.soak_seconds or not target.route or not app.route or warm is None:
         return None
-    if slot.failure and warm.running:
+    if slot.failure:
         return GoBack(*case.where, slot.failure, warm.name, warm.invocation, case.identity, slot.failure, slot.name)
     if app.route.age_seconds >= target.soak_seconds:
         return None
@@ -257,12 +257,9 @@ def _retire_others(case: Case) -> Step | None:
 
 
 def _prune(case: Case) -> Step | None:
-    """Prune releases that no slot needs and that are not among the last `keep_releases`; failed ones go first."""
+    """Prune releases that are not among the last `keep_releases`; failed ones go first. By now one slot is in use."""
     app = case.app
-    needed = {case.identity.release}
-    for slot in app.slots:
-        needed |= {each.release for each in (slot.prepared, slot.running, slot.previous) if each}
-    kept = needed | set(app.releases[-case.target.keep_releases :])
+    kept = {case.identity.release, *app.releases[-case.target.keep_releases :]}
     old = tuple(release for release in app.releases if release not in kept) + app.leftovers
     if not old:
         return None

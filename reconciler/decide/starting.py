@@ -58,8 +58,7 @@ def start(case: Case) -> Step | None:
 def _find_leftover(case: Case) -> Slot | None:
     """A slot whose instance of another rollout must stop first, since the slot or the memory is needed; or None."""
     idle = [slot for slot in case.app.slots if slot is not case.live and slot.running_now]
-    others = [slot for slot in idle if not carries(slot, case.target, case.app)]
-    return next((slot for slot in others if slot is case.slot or case.crowded), None)
+    return next((slot for slot in idle if slot is case.slot or case.crowded), None)
 
 
 def _install(case: Case) -> Step | None:

@@ -27,7 +27,7 @@ def surplus(desired: DesiredFleet, seen: SeenFleet, steps: dict[Key, FleetStep])
     too_many = None if desired.allow_prune else too_many_removals(sorted(vanished), len({app for app, _ in owned}))
     removals = {}
     for app, host in gone:
-        first = None if app in vanished else obstacle(_successors(app, desired), steps)
+        first = obstacle(_successors(app, desired), steps)  # one that vanished has no successors
         why = too_many if app in vanished else first.reason if first else None
         removals[app, host] = Target.removal(host, app, why, too_many=app in vanished)
     return removals
