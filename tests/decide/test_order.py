@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from reconciler.decide.fleet import next_steps
 from reconciler.decide.order import groups
 from reconciler.model.action import Blocked, Converged, InstallRelease, Migrate
+from reconciler.model.desired import Desired, Fleet
 from reconciler.model.fleet import SeenFleet, Wait
 from reconciler.model.observed import ObservedApp, ObservedHost
-from tests.decide.test_fleet import PLENTY, app, blocked, desired_of, seen_of, serving, why
+from reconciler.targets.traefik_app import traefik_app
+from tests.decide.test_fleet import PLENTY, TRAEFIK_OF_OURS, app, blocked, desired_of, seen_of, serving, why
 
 
 def test_without_hosts_there_is_nothing_to_change() -> None:
@@ -69,6 +72,58 @@ def test_what_will_not_end_by_itself_is_said_rather_than_what_will() -> None:
 
     assert waits == Wait("a", "hello", "comes after one: one is not yet converged on a")
     assert stuck == Blocked("a", "hello", "comes after two: two is not converged on a", kind="waiting")
+
+
+def test_a_failure_reaches_everything_that_comes_after_it_however_far() -> None:
+    chain = [("one", "two"), ("two", "three"), ("three", "four")]
+    apps = [app(name, ["a"], after=[other], ports=[4000 + 2 * i]) for i, (name, other) in enumerate(chain)]
+    desired = desired_of(*apps, app("four", ["a"], ports=[4020]))
+    seen = replace(seen_of(desired), failed={("four", "a"): blocked("a", "four")})
+
+    steps = next_steps(desired, seen)
+
+    assert [type(steps[name, "a"]) for name in ("one", "two", "three", "four")] == [Blocked] * 4
+
+
+def test_where_traefik_may_not_be_rolled_out_its_apps_are_not_either() -> None:
+    """It has failed on host a, so it does not go on to b."""
+    routes = [app(name, ["a", "b"], ports=[port, port + 1], route={"domains": [f"{name}.example.com"]})
+              for name, port in (("hello", 4002), ("zz", 4004))]  # fmt: skip
+    proxy = traefik_app(Desired(Fleet(traefik=TRAEFIK_OF_OURS), tuple(routes), None, Path()))
+    assert proxy is not None
+    desired = desired_of(*routes, proxy)
+    seen = seen_of(desired, {("hello", "a"), ("zz", "a")})
+    failed = replace(seen, failed={("traefik", "a"): blocked("a", "traefik")})
+
+    steps = next_steps(desired, failed)
+
+    why = "traefik is not converged on b"
+    assert [steps[name, "b"] for name in ("hello", "zz")] == [
+        Blocked("b", name, why, kind="waiting") for name in ("hello", "zz")
+    ]
+
+
+def test_an_app_does_not_wait_for_one_that_is_on_no_host_of_this_run() -> None:
+    """As with --app: only some are looked at."""
+    desired = desired_of(app("hello", ["a"], after=["db"]))
+
+    assert isinstance(next_steps(desired, seen_of(desired))["hello", "a"], InstallRelease)
+
+
+def test_apps_that_come_after_each_other_wait_without_holding_up_the_engine() -> None:
+    """Such a desired state is refused when it is loaded."""
+    desired = desired_of(app("one", ["a"], after=["two"]), app("two", ["a"], after=["one"], ports=[4002]))
+
+    steps = next_steps(desired, seen_of(desired))
+
+    assert all(isinstance(step, Wait) for step in steps.values())
+
+
+def test_an_app_on_a_host_that_is_being_looked_at_says_just_that() -> None:
+    desired = desired_of(app("hello", ["a", "b"]))
+    seen = replace(seen_of(desired), looking=frozenset({"b"}), failed={("hello", "a"): blocked("a", "hello")})
+
+    assert next_steps(desired, seen)["hello", "b"] == Wait("b", "hello", "the host is being looked at")
 
 
 def test_an_app_that_cannot_be_worked_out_for_one_host_is_migrated_from_another() -> None:

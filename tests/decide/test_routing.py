@@ -1,0 +1,103 @@
+"""Traefik in the way of a rollout: it is silent, cannot be told, or does not apply the route."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from reconciler.decide.next_action import next_action
+from reconciler.model.action import Blocked, InstallRelease, StartInstance, Step
+from reconciler.model.observed import AppliedRoute, HostFacts, ObservedApp, ObservedHost
+from tests.decide.test_rollout import APP, LIVE, ONE, ROLLING, TWO, WHERE
+from tests.support.world import wanted
+
+SILENT = Blocked(
+    *WHERE,
+    "Traefik does not answer: connection refused",
+    "systemctl status 'traefik*' on the host",
+    "1",
+    retryable=True,
+    kind="traefik",
+)
+
+
+def step_of(app: ObservedApp, target: Any = TWO, **host: Any) -> Step:
+    return next_action(target, ObservedHost("a", apps={"hello": app}, **host))
+
+
+@pytest.mark.parametrize(("up", "kind"), [(False, "traefik"), (True, "starting")])
+@pytest.mark.parametrize(
+    ("app", "target"),
+    [(APP, TWO), (replace(APP, applied=None), ONE)],
+    ids=["before a rollout", "before a confirmation"],
+)
+def test_a_silent_traefik_is_waited_for_if_it_may_be_starting(
+    app: ObservedApp, target: Any, up: bool, kind: Any
+) -> None:
+    end = step_of(app, target, traefik="connection refused", facts=HostFacts(traefik_up=up))
+
+    assert end == replace(SILENT, kind=kind)
+
+
+def test_without_a_folder_for_routes_no_rollout_begins() -> None:
+    facts = HostFacts(route_trouble="/etc/traefik/dynamic cannot be written")
+
+    assert step_of(APP, facts=facts) == Blocked(
+        *WHERE,
+        "no route can be written: /etc/traefik/dynamic cannot be written",
+        "let Traefik's file provider read a folder that the login can write to, and name it in paths.traefik; "
+        "or delete route: from the app",
+        "1",
+        kind="traefik",
+    )
+
+
+@pytest.mark.parametrize(
+    ("target", "app"),
+    [
+        (wanted("2", route=None, health_path=None), replace(APP, route=None, applied=None)),
+        (ONE, APP.with_slot(replace(LIVE, state="failed", running=None))),
+    ],
+    ids=["a worker", "what serves in the same slot"],
+)
+def test_what_needs_no_route_is_started_without_traefik(target: Any, app: ObservedApp) -> None:
+    step = step_of(app, target, traefik="connection refused", facts=HostFacts(route_trouble="no folder"))
+
+    assert isinstance(step, StartInstance | InstallRelease)
+
+
+@pytest.mark.parametrize(
+    ("applied", "problem"),
+    [
+        (None, "not within 10 s"),
+        (AppliedRoute("4000", "old"), "not within 10 s"),
+        (AppliedRoute("4000", "route-4000", "the middleware is missing"), "the middleware is missing"),
+    ],
+)
+def test_what_traefik_says_about_a_route_is_passed_on(applied: AppliedRoute | None, problem: str) -> None:
+    app = replace(APP, applied=applied, unconfirmed="not within 10 s")
+
+    assert step_of(app, ONE) == Blocked(
+        *WHERE,
+        f"Traefik has not applied the route: {problem}",
+        "journalctl -u 'traefik*' on the host; one bad file in its directory freezes all of them",
+        "1",
+        kind="traefik",
+    )
+
+
+def test_a_route_to_an_entry_point_that_is_gone_is_not_waited_for() -> None:
+    assert ONE.route
+    target = replace(ONE, route=replace(ONE.route, entry_points=("web", "pg")))
+
+    end = step_of(replace(APP, applied=None), target, entry_points=("web",))
+
+    assert isinstance(end, Blocked)
+    assert end.reason == "Traefik has no entry point pg; it has web"
+
+
+def test_what_traefik_says_does_not_stop_what_runs_already() -> None:
+    """The candidate runs: it is asked whether it is healthy, and only then is a route needed."""
+    assert not isinstance(step_of(ROLLING, traefik="connection refused"), Blocked)
