@@ -154,7 +154,8 @@ class Applier:
         if isinstance(action, Migrate):
             seconds = self.files.migrate_within_seconds
             files = tar_of({"env": self.files.migrate_env_text(action.identity), "unit": self.files.unit_text()})
-            words: tuple[str, ...] = (name, action.identity.release, str(seconds), self.files.target.attempt)
+            target, release = self.files.target, action.identity.release
+            words: tuple[str, ...] = (name, release, target.migrate_env or "-", str(seconds), target.attempt)
             return await runner.run("migrate", words, files, LOCK_SECONDS + seconds)
         slot, invocation = action.slot, app.slot(action.slot).invocation
         match action:

@@ -65,7 +65,7 @@ def _expected_app(app: ObservedApp, action: AnyAction, target: Target) -> Observ
             others = tuple(each for each in app.releases if each != action.release)
             return replace(app, releases=(*others, action.release), damaged=())
         case Migrate():
-            return replace(app, migrated=(*app.migrated, action.identity.release))
+            return replace(app, migrated=(*app.migrated, target.migration(action.identity.release)))
         case StartInstance():
             slot = _start_slot(app.slot(action.slot), action, target)
             return app.with_slot(slot) if slot.on_trial else _with_unit(app.with_slot(slot), target)

@@ -82,7 +82,8 @@ def migrating_host(app: App, desired: DesiredFleet, seen: SeenFleet) -> str | No
         for host in app.hosts
         if (look := seen.host(host)) and (target := desired.targets.get((app.app, host)))
     }
-    if any(target.release in look.app(app.app).migrated for target, look in looks.values()):
+    done = ((target.release and target.migration(target.release), look) for target, look in looks.values())
+    if any(mark in look.app(app.app).migrated for mark, look in done):
         return None
     under_way = [host for host in app.hosts if isinstance(seen.under_way.get((app.app, host)), Migrate)]
     return next(iter([*under_way, *looks]), None)

@@ -41,8 +41,9 @@ def start(case: Case) -> Step | None:
         return installed
     if left_over := _find_leftover(case):
         return leave(case, left_over, "left over from another rollout", drift="second_slot")
-    if target.migrates and case.identity.release not in case.app.migrated:
-        return Migrate(*case.where, "once per release, before it starts", case.identity)
+    if target.migrates and target.migration(case.identity.release) not in case.app.migrated:
+        again = f" and value of {', '.join(target.migrate_when)}" if target.migrate_when else ""
+        return Migrate(*case.where, f"once per release{again}, before it starts", case.identity)
     if _replaces_what_runs(case):
         why = "only one slot" if target.one_slot else case.crowded or "as this rollout began"
         reason += f"; stop-first, {why}: no service until it is healthy"

@@ -210,6 +210,10 @@ class App(Common):
         default=None,
         description="Command to run once per release, with the new code and env, before the new instance starts.",
     )
+    migrate_when: Annotated[tuple[values.EnvKey, ...], EachOnce, MayBeEmpty(tuple)] = Field(
+        default=(),
+        description="Variables in env, such as DATABASE_URL, with a new value of which a release migrates again.",
+    )
 
     @property
     def after_units(self) -> tuple[str, ...]:
@@ -263,6 +267,17 @@ class App(Common):
         for key in ("route", "health"):
             if getattr(self, key) is not None and not self.ports:
                 raise refuse("needs a port", "write ports: [4000, 4001]", at=(key,))
+        return self
+
+    @model_validator(mode="after")
+    def _check_migrate_when(self) -> Self:
+        for index, key in enumerate(self.migrate_when):
+            if self.migrate is None:
+                raise refuse(
+                    "needs a migration", "write migrate: bin/migrate, or the command of the app", at=("migrate_when",)
+                )
+            if key not in self.env:
+                raise refuse(f"{key} is not in env", "name a variable of env", at=("migrate_when", index))
         return self
 
     @model_validator(mode="after")

@@ -143,7 +143,7 @@ class ObservedApp:
     slots: tuple[Slot, ...] = ()
     releases: tuple[str, ...] = ()  # complete ones, sorted
     leftovers: tuple[str, ...] = ()  # unfinished uploads
-    migrated: tuple[str, ...] = ()
+    migrated: tuple[str, ...] = ()  # what has migrated, see `Target.migration`
     quarantined: tuple[Quarantine, ...] = ()
     unit: str = ""  # digest of the template on disk, "" if there is none
     unit_intact: bool = True

@@ -55,6 +55,8 @@ class Target:
     drain_seconds: float = 10.0
     migrates: bool = False
     firewalled: bool = False  # visitors cannot reach its ports past Traefik although it may listen on every address
+    migrate_when: tuple[str, ...] = ()  # variables with a new value of which a release migrates again
+    migrate_env: str = ""  # digest of the values of `migrate_when`
     keep_releases: int = 3
     soak_seconds: float = 0.0  # how long the old instance is kept warm after the cutover
     only_report_drift: bool = False
@@ -77,6 +79,10 @@ class Target:
 
     def identity(self, release: str) -> Identity:
         return Identity(release, self.env, self.unit)
+
+    def migration(self, release: str) -> str:
+        """The name under which a host remembers that this release has migrated, with these values of `migrate_when`."""
+        return f"{release}@{self.migrate_env}" if self.migrate_env else release
 
     @property
     def one_slot(self) -> bool:

@@ -180,6 +180,8 @@ def resolve(
         minimum_healthy_seconds=app.health.minimum_healthy_seconds if app.health else 2,
         drain_seconds=app.drain_seconds,
         migrates=bool(app.migrate),
+        migrate_when=app.migrate_when,
+        migrate_env=digest([(key, variables[key]) for key in app.migrate_when]) if app.migrate_when else "",
         keep_releases=app.keep_releases,
         soak_seconds=app.soak_seconds,
         attempt=digest([app.migrate, app.migrate_within_seconds, app.health and app.health.model_dump(), headers]),

@@ -29,7 +29,7 @@ OF_AN_APP: Final[Mapping[str, re.Pattern[str]]] = {
         "link": rf"({_FILE}) (-|\.\./releases/{RELEASE})",
         "release": rf"(-?[0-9]{{1,12}}(?:\.[0-9]{{1,12}})?) ({RELEASE})",
         "enabled": r"([0-9a-z]{1,255})",
-        "migrated": rf"({RELEASE})",
+        "migrated": rf"({RELEASE}(?:@[0-9a-f]{{12}})?)",
         "inventory": rf"([0-9a-f]{{0,64}})  ?({_PATH})",
         "quarantine": rf"([0-9]{{1,18}}) ([0-9A-Za-z._+~/-]{{1,300}})(?: ({_TEXT}))?",
         "owner": rf"({_WORD})",

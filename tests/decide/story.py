@@ -7,6 +7,7 @@
     slots:                                     # other slots, or more about that one: fields of `Slot`, and
       "4001": {version: "1.1", on_trial: true} #   `version`: what it runs; any key of the app file it was started with
     app: {releases: ["0.9"], migrated: ["1.0"]}   # fields of `ObservedApp`; releases by version
+    app: {migrated: [{env: {URL: "a"}}]}          # or by what differed from the desired app when it migrated
     host: {traefik: "does not answer"}            # fields of `ObservedHost`
     facts: {memory_available_kib: 1000}           # fields of `HostFacts`
     unreachable: no answer in time                # in place of all that
@@ -122,10 +123,17 @@ class Story:
         older = [self._release(version) for version in fields.pop("releases", [])]
         held = [each.release for slot in app.slots for each in (slot.running, slot.previous, slot.prepared) if each]
         releases = dict.fromkeys([*older, *held])
-        migrated = tuple(self._release(version) for version in fields.pop("migrated", []))
+        migrated = tuple(map(self._migration, fields.pop("migrated", [])))
         failed = tuple(self._quarantine(dict(words)) for words in fields.pop("quarantined", []))
         fields = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
         return replace(app, releases=tuple(releases), migrated=migrated, quarantined=failed, **fields)
+
+    def _migration(self, written: str | Words) -> str:
+        """A version that migrated, or what it migrated with where `migrate_when` asks."""
+        if isinstance(written, str):
+            return self._release(written)
+        target = self._was(written).target
+        return target.migration(target.release or "")
 
     def _release(self, version: str) -> str:
         return f"{version}-{digest_of(version)[:12]}"

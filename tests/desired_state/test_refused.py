@@ -54,6 +54,7 @@ REFUSED_LINES = [
     ("ports: [4000, 4001, 4002]", "5:8  ports: names 3 ports"),
     ("ports: 4000", "5:8  ports: must be a list"),
     ("ports: [4000, 8080]", "5:15  ports[1]: 8080 is the port of Traefik's API"),
+    ("migrate_when: [GREETING]", "6:15  migrate_when: needs a migration"),
     ("app: root", "1:6  app: root is a user or group of the system"),
     ("app: docker", "1:6  app: docker is a user or group of the system"),
     ("app: traefik", "1:6  app: traefik is a name that reconcile uses itself"),

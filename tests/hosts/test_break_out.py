@@ -630,7 +630,7 @@ def test_a_migration_cannot_make_root_load_anything(attacker: Attacker) -> None:
     )
 
     attacker.machine.run(QUICK)
-    done = attacker.change("migrate", APP, RELEASE, "30", "0" * 12, stdin=files(env=text))
+    done = attacker.change("migrate", APP, RELEASE, "-", "30", "0" * 12, stdin=files(env=text))
 
     assert b"@@ result - 1\n0\n" in done.stdout, done
     assert attacker.machine.run("ls -A /root").stdout.split().count("secret") == 1

@@ -175,7 +175,7 @@ CASES = {
     "unroute": Case((*LIVE, ADD_PASSWORDS), act("unroute", APP)),
     "prune": Case(LIVE, act("prune", APP, NEW, ".incoming-3")),
     "remove": Case((*LIVE, ADD_PASSWORDS, act("unroute", APP), act("stop", APP, SLOT, of=UNIT)), act("remove", APP)),
-    "migrate": Case((install_folder,), act("migrate", APP, NEW, "30", "x", stdin=MIGRATION)),
+    "migrate": Case((install_folder,), act("migrate", APP, NEW, "-", "30", "x", stdin=MIGRATION)),
     "mark suspend": Case(LIVE, act("mark", APP, "suspend", "60", stdin=b"why\n")),
     "mark resume": Case((*LIVE, act("mark", APP, "suspend", "60", stdin=b"why\n")), act("mark", APP, "resume", "0")),
     "mark reject": Case(LIVE, act("mark", APP, "reject", "0", stdin=REASON)),

@@ -77,9 +77,9 @@ look_marks() {
     slot=${slot##*/"$1@"} slot=${slot%.service}
     case $slot in '' | *[!0-9a-z]*) ;; *) echo "enabled $slot" ;; esac
   done
-  for release in "$STATE/$1/migrated"/*; do
-    release=${release##*/}
-    case $release in '' | *[!0-9A-Za-z._+~-]*) ;; *) echo "migrated $release" ;; esac
+  for mark in "$STATE/$1/migrated"/*; do
+    mark=${mark##*/}
+    case $mark in '' | *[!0-9A-Za-z._+~@-]*) ;; *) echo "migrated $mark" ;; esac
   done
 }
 

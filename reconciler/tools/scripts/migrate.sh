@@ -1,8 +1,9 @@
-# change app release seconds attempt; stdin: tar of env, unit. In the sandbox of that unit. systemd runs it, so that it ends and
-# is remembered without us. The mark is set by root: it must not see the app's env, where LD_PRELOAD may stand. What is quoted
-# for systemd reads the same in sh.
+# change app release migrate-env seconds attempt; stdin: tar of env, unit. In the sandbox of that unit. systemd runs it, so that it
+# ends and is remembered without us. The mark is set by root: it must not see the app's env, where LD_PRELOAD may stand. What is
+# quoted for systemd reads the same in sh.
 change() {
-  app=$1 release=$2 seconds=$3 unit=$1-migrate.service mark=$STATE/$1/migrated/$2
+  app=$1 release=$2 seconds=$4 unit=$1-migrate.service mark=$STATE/$1/migrated/$2
+  [ "$3" = - ] || mark=$mark@$3
   receive
   begin_change "$app"
   check_free "$app"
@@ -18,7 +19,7 @@ change() {
       [ -e "$mark" ] || touch "$mark" || fail "$NO_ROOM" "cannot write below $STATE"
     else
       failed=yes
-      note_failure "$identity/$4" "${message:-no reason given}"
+      note_failure "$identity/$5" "${message:-no reason given}"
     fi
   fi
   rm -rf "${stage:?}" || fail "$NO_ROOM" "cannot write below $ENV"

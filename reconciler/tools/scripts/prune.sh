@@ -16,5 +16,5 @@ prune() {
   case $2 in
     .*) rm -rf "${folder:?}" ;;
     *) rm -rf "${old:?}" && { [ ! -d "$folder" ] || { mv -T "$folder" "$old" && rm -rf "${old:?}"; }; } ;;
-  esac && rm -f "$STATE/$1/migrated/$2" "$STATE/$1/trees/$2"
+  esac && rm -f "$STATE/$1/migrated/$2" "$STATE/$1/migrated/$2@"* "$STATE/$1/trees/$2"
 }

@@ -54,6 +54,7 @@ is_invocation() { [ -z "$1" ] || hex "$1" 32; }
 is_identity() {
   only 0-9A-Za-z._+~/- "$1" && short "$1" 128 && case $1 in /* | */ | *//* | */*/*/*/*) return 1 ;; */*/*) ;; *) return 1 ;; esac
 }
+is_digest() { [ "$1" = - ] || hex "$1" 12; }
 is_sha256() { hex "$1" 64; }
 
 # is_top TEXT: the folder to which an archive unpacks.

@@ -18,15 +18,19 @@ def migrations(project: Project) -> str:
 
 
 def test_a_migration_runs_once_per_release_before_it_starts(project: Project) -> None:
-    """New code and new env; an env change of the same release does not migrate again."""
+    """New code and new env; a changed env migrates the same release again only if `migrate_when` names the variable."""
     first = project.converge(migrate="bin/app migrate")
     upgrade = project.converge(version="0.2.0", env={"GREETING": 'Good "day"'})
     change = project.converge(env={"GREETING": "Good night"})
+    named = project.converge(migrate_when=["GREETING"])
+    again = project.converge(env={"GREETING": "Good morning"})
 
     assert first.verbs[:3] == ["install", "migrate", "start"]
     assert upgrade.verbs[:3] == ["install", "migrate", "start"]
     assert change.verbs[0] == "start"
-    assert migrations(project) == '0.1.0 Hello\n0.2.0 Good "day"\n'
+    assert named.verbs == []
+    assert again.verbs[:2] == ["migrate", "start"]
+    assert migrations(project) == '0.1.0 Hello\n0.2.0 Good "day"\n0.2.0 Good morning\n'
 
 
 def test_a_failing_migration_is_a_failed_rollout(project: Project) -> None:
