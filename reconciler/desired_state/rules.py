@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from reconciler.desired_state.yaml_text import Document, KeyPath, Place, dotted_path
 from reconciler.errors import Problem
 from reconciler.model.desired import App, Fleet, HostSpec, SecretRef, read_host
+from reconciler.model.route import TcpRoute
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ def problems_between(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem
     yield from _shared_claims(files, fleet)
     yield from _rights_of_a_user(files, fleet)
     yield from _swallowed_routes(files, fleet)
+    yield from _silent_servers(files, fleet)
+    yield from _uncertified_wildcards(files, fleet)
     yield from _nodes(files, fleet)
     yield from _over_the_releases(files, fleet)
     yield from _unknown_order(files)
@@ -190,6 +193,47 @@ def _swallowed_routes(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Proble
                     message = f"{name} is served over https by {other.app.app} on host {host}"
                     next_step = "choose another name or entry point"
                     yield file.problem(("route", "tcp", "domains", index), message, next_step)
+
+
+def _silent_servers(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
+    """Refuse TCP without TLS beside TLS on one entry point: Traefik waits for the client's first bytes there.
+
+    A protocol in which the server speaks first, such as MySQL or SMTP, would never begin.
+    """
+    with_tls: dict[tuple[object, str], AppFile] = {}
+    for file, tcp in _tcp_routes(files):
+        if tcp.tls != "none":
+            with_tls |= {(spec.machine, tcp.entry_point): file for _, spec in _machines(file, fleet)}
+    for file, tcp in _tcp_routes(files):
+        for host, spec in _machines(file, fleet) if tcp.tls == "none" and tcp.speaks_first == "server" else ():
+            if other := with_tls.get((spec.machine, tcp.entry_point)):
+                message = (
+                    f"{other.app.app} has TLS there on host {host}, so Traefik waits for the client's first bytes, and "
+                    "a protocol in which the server speaks first never begins"
+                )
+                next_step = "give it an entry point of its own, or write speaks_first: client if the client does"
+                yield file.problem(("route", "tcp", "entry_point"), message, next_step)
+                break
+
+
+def _tcp_routes(files: Sequence[AppFile]) -> list[tuple[AppFile, TcpRoute]]:
+    return [(file, file.app.route.tcp) for file in files if file.app.route and file.app.route.tcp]
+
+
+def _uncertified_wildcards(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
+    """Refuse a wildcard whose certificate no authority would give."""
+    acme = fleet.traefik.acme
+    for file in files:
+        route = file.app.route
+        if route is None or not route.tls or acme is None or acme.challenge == "dns" or not fleet.traefik.resolver:
+            continue
+        for index, domain in enumerate(route.domains):
+            if domain.startswith("*."):
+                message = f"{domain} gets no certificate by the http challenge"
+                next_step = (
+                    "write acme: {challenge: dns, provider: …} in fleet.yaml, or tls: false behind a TLS terminator"
+                )
+                yield file.problem(("route", "domains", index), message, next_step)
 
 
 def _shared_claims(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:

@@ -23,6 +23,16 @@ Domain = Annotated[
     ),
     AfterValidator(str.lower),
 ]
+DomainOrWildcard = Annotated[
+    str,
+    Text(
+        rf"(\*\.{LABEL}\.)?{LABEL}(\.{LABEL})*",
+        "is not a domain",
+        "write it like example.com or *.example.com: no scheme, port or path; an international name in its xn-- form",
+        longest=253,
+    ),
+    AfterValidator(str.lower),
+]
 _TARGET = (
     r"(?:([A-Za-z_][A-Za-z0-9_.-]*)@)?"
     r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9_][A-Za-z0-9_.-]*))"

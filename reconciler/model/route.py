@@ -123,6 +123,12 @@ class TcpRoute(Strict):
         description="none: bytes are passed on as they are; terminate: Traefik ends TLS; passthrough: the app ends it.",
     )
 
+    speaks_first: Literal["server", "client"] = Field(
+        default="server",
+        description="Who sends the first bytes of a connection. With client (PostgreSQL, Redis), tls: none can share "
+        "an entry point with routes that have TLS; with server (MySQL, SMTP) it cannot.",
+    )
+
     @model_validator(mode="after")
     def _check_entry_point(self) -> Self:
         if self.entry_point.lower() == TRAEFIK:
@@ -143,8 +149,14 @@ class TcpRoute(Strict):
 class Route(Strict):
     """The visitors that reach the app through Traefik."""
 
-    domains: Annotated[tuple[addresses.Domain, ...], EachOnce, AtLeastOne] = Field(
-        default=(), description="Host names that lead to this app, such as example.com. Required without `tcp`."
+    domains: Annotated[tuple[addresses.DomainOrWildcard, ...], EachOnce, AtLeastOne] = Field(
+        default=(),
+        description="Host names that lead to this app, such as example.com, or *.example.com for every name directly "
+        "below it that no other app has. Required without `tcp`.",
+    )
+    protocol: Literal["http", "h2c"] = Field(
+        default="http",
+        description="How Traefik speaks to the app: http is HTTP/1.1; h2c is HTTP/2 without TLS, as gRPC needs it.",
     )
     tls: values.Flag = Field(default=True, description="Serve over https, on the https entry point of fleet.yaml.")
     redirects: Annotated[dict[addresses.Domain, addresses.Domain], MayBeEmpty(dict)] = Field(
@@ -161,13 +173,25 @@ class Route(Strict):
     basic_auth: SecretRef | None = Field(
         default=None, description="Ask for a password. The secret holds htpasswd lines, bcrypt only (htpasswd -nB)."
     )
+    pass_password_on: values.Flag = Field(
+        default=False,
+        description="With basic_auth: leave the visitor's Authorization header on the request, password included.",
+    )
     allow_ips: Annotated[tuple[Range, ...], EachOnce, AtLeastOne] = Field(
-        default=(), description="Only visitors from these ranges, such as 203.0.113.0/24; others get 403."
+        default=(),
+        description="Only visitors from these ranges, such as 203.0.113.0/24; others get 403. Through trusted_proxies, "
+        "X-Forwarded-For tells who the visitor is.",
     )
     compress: values.Flag = Field(default=False, description="Compress responses for clients that accept it.")
     tcp: TcpRoute | None = Field(
         default=None, description="TCP connections instead of http. Leave out `domains` above then."
     )
+
+    @property
+    def visited_domain(self) -> str:
+        """A name that leads to the app: one of its domains without *, else one below the first."""
+        exact = [domain for domain in self.domains if not domain.startswith("*.")]
+        return exact[0] if exact else self.domains[0].replace("*", "www", 1)
 
     @property
     def claims(self) -> list[tuple[tuple[str | int, ...], str]]:
@@ -199,6 +223,12 @@ class Route(Strict):
                 raise refuse("is already one of the domains", "name it once", at=("redirects", source))
             if goal not in self.domains:
                 raise refuse(f"{goal} is not one of the domains", "add it to domains", at=("redirects", source))
+        return self
+
+    @model_validator(mode="after")
+    def _check_password(self) -> Self:
+        if self.pass_password_on and self.basic_auth is None:
+            raise refuse("needs basic_auth", "add basic_auth, or delete this line", at=("pass_password_on",))
         return self
 
     @model_validator(mode="after")

@@ -114,6 +114,10 @@ class Traefik(Strict):
         default=(),
         description="Proxies whose X-Forwarded-For header is trusted: a CDN or TLS terminator in front of Traefik.",
     )
+    proxy_protocol: Annotated[tuple[addresses.Network, ...], EachOnce, MayBeEmpty(tuple)] = Field(
+        default=(),
+        description="TCP load balancers whose PROXY protocol header is trusted: it names the visitor's address.",
+    )
     idle_seconds: Annotated[int, Whole(1, 3600)] = Field(
         default=4,
         description="When to close idle connections to apps. Must be shorter than the apps' own keep-alive time.",

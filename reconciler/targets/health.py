@@ -15,7 +15,8 @@ def health_path(app: App) -> str | None:
     An app that does not speak HTTP/1.1 to Traefik is asked only if a path is written.
     """
     health = app.health
-    if health is None or (app.route and app.route.tcp and "path" not in health.model_fields_set):
+    route = app.route
+    if health is None or (route and (route.tcp or route.protocol == "h2c") and "path" not in health.model_fields_set):
         return None
     return health.path
 
@@ -37,7 +38,7 @@ def health_headers(app: App, traefik: Traefik) -> tuple[tuple[str, str], ...]:
 
 
 def _of_a_visitor(route: Route, host: str | None, traefik: Traefik) -> dict[str, str]:
-    host = host or visited_domain(route)
+    host = host or route.visited_domain
     port = traefik.https_port if route.tls else traefik.http_port
     headers = {
         "Host": host,
@@ -48,9 +49,3 @@ def _of_a_visitor(route: Route, host: str | None, traefik: Traefik) -> dict[str,
         "X-Real-Ip": LOOPBACK,
     }
     return headers | ({"X-Forwarded-Prefix": route.path} if route.path and route.strip_path else {})
-
-
-def visited_domain(route: Route) -> str:
-    """A name that leads to the app: one of its domains without *, else one below the first."""
-    exact = [domain for domain in route.domains if not domain.startswith("*.")]
-    return exact[0] if exact else route.domains[0].replace("*", "www", 1)

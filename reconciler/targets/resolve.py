@@ -241,7 +241,7 @@ def _route_settings(app: App, site: HostSite, traefik: Traefik, users: tuple[str
     if route.tcp:
         entry_point = route.tcp.entry_point
     htpasswd = htpasswd_path(site.layout.traefik, app.app) if site.spec.scope == "system" else ""
-    return RouteSettings(app.app, route, entry_point, traefik.resolver, users, htpasswd)
+    return RouteSettings(app.app, route, entry_point, traefik.resolver, users, traefik.trusted_proxies, htpasswd)
 
 
 def _target_route(route: RouteSettings, slots: tuple[str, ...]) -> TargetRoute:

@@ -47,7 +47,7 @@ def _host(app: App, values: Mapping[str, str]) -> str:
     if "PHX_HOST" not in app.env:
         return (
             "PHX_HOST is not set: links will point to example.com, and Phoenix will refuse LiveView's websockets; "
-            f"write env: {{PHX_HOST: {app.route.domains[0]}}}"
+            f"write env: {{PHX_HOST: {app.route.visited_domain}}}"
         )
     host = values.get("PHX_HOST")
     if host is None or host.lower() in app.route.domains:

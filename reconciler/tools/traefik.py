@@ -16,12 +16,13 @@ from typing import Any
 from reconciler.model.route import Route
 from reconciler.tools.digests import digest
 from reconciler.tools.rendering import package_text, render
+from reconciler.tools.traefik_rules import rules
 
 # When a connection is refused, nothing was sent, so even a POST may be retried. While an instance restarts, requests
 # then wait for about seven seconds instead of failing. Measured with a gap of 1.3 s: 0 of 1,600 failed.
 HOLD = {"attempts": 20, "initialInterval": "250ms"}
-# By default the longer rule wins, and a rule with many domains is longer than one with a path.
-PATH_PRIORITY = 10_000
+# In the order of preference. By default Traefik answers a browser that takes all three with gzip.
+ENCODINGS = ["zstd", "br", "gzip"]
 # These forms must also suit grep -E. In htpasswd, a name is printable ASCII without colon and comma, and a line that
 # begins with # is a comment for Traefik.
 _ROUTE_HEAD = re.compile(r"# reconcile route slot=([0-9a-z]{1,16}) digest=([0-9a-f]{1,64})")
@@ -52,6 +53,7 @@ class RouteSettings:
     entry_point: str
     cert_resolver: str | None
     users: tuple[str, ...] = ()  # htpasswd lines
+    trusted_proxies: tuple[str, ...] = ()
     htpasswd: str = ""  # the file for them, which only Traefik may read; "" without root, who could give it to Traefik
 
     def digest(self, slot: str) -> str:
@@ -81,7 +83,7 @@ class RouteSettings:
             target = {"loadBalancer": {"servers": [{"address": f"127.0.0.1:{slot}"}]}}
             routers, middlewares, kind = self._tcp_routers(), self._tcp_middlewares(), "tcp"
         else:
-            target = {"loadBalancer": {"servers": [{"url": f"http://127.0.0.1:{slot}"}]}}
+            target = {"loadBalancer": {"servers": [{"url": f"{self.route.protocol}://127.0.0.1:{slot}"}]}}
             routers, middlewares, kind = self._routers(), self._middlewares() | self._redirections(), "http"
         content: dict[str, Any] = {"routers": routers}
         if middlewares:  # an empty block makes the whole file invalid
@@ -90,20 +92,26 @@ class RouteSettings:
 
     def _routers(self) -> dict[str, Any]:
         route = self.route
-        hosts = " || ".join(f"Host(`{domain}`)" for domain in route.domains)
-        main = self._router(hosts, [f"{self.app}-{name}" for name, _ in self._steps_on_the_way()])
-        if route.path:
-            # PathPrefix alone would take /apiary for /api.
-            main["rule"] = f"({hosts}) && (Path(`{route.path}`) || PathPrefix(`{route.path}/`))"
-            main["priority"] = PATH_PRIORITY + len(route.path)
-        if route.tls and self.cert_resolver and len(route.domains) > 1:
-            # A single certificate for all of them would fail as long as one name does not point to this host.
-            main["tls"]["domains"] = [{"main": domain} for domain in route.domains]
+        routers = {}
+        for rule in rules(route.domains, route.path, self.judged_proxies):
+            steps = [f"{self.app}-{name}" for name, _ in self._steps_on_the_way(proxied=rule.proxied)]
+            router = self._router(rule.text, steps)
+            if rule.priority:
+                router["priority"] = rule.priority
+            if route.tls and self.cert_resolver and (len(route.domains) > 1 or rule.domains[0].startswith("*.")):
+                # A single certificate for all of them would fail as long as one name does not point to this host.
+                router["tls"]["domains"] = [{"main": domain} for domain in rule.domains]
+            routers[f"{self.app}{rule.suffix}"] = router
         redirects = {
             redirect_name(self.app, source): self._router(f"Host(`{source}`)", [redirect_name(self.app, source)])
             for source in route.redirects
         }
-        return {self.app: main, **redirects}
+        return routers | redirects
+
+    @property
+    def judged_proxies(self) -> tuple[str, ...]:
+        """The trusted proxies, if `allow_ips` must judge their visitors by X-Forwarded-For."""
+        return self.trusted_proxies if self.route.allow_ips and not self.route.tcp else ()
 
     def _router(self, rule: str, middlewares: list[str]) -> dict[str, Any]:
         router: dict[str, Any] = {"rule": rule, "entryPoints": [self.entry_point], "service": self.app}
@@ -114,26 +122,32 @@ class RouteSettings:
     def _tls(self) -> dict[str, Any]:
         return {"certResolver": self.cert_resolver} if self.cert_resolver else {}
 
-    def _steps_on_the_way(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield (name, middleware) in the order in which they apply to a request."""
+    def _steps_on_the_way(self, *, proxied: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield (name, middleware) in the order in which they apply to a request, `proxied` if by a trusted proxy."""
         route = self.route
-        if route.allow_ips:
+        if route.allow_ips and proxied:
+            # The last address in X-Forwarded-For that is not a trusted proxy's. Without one, Traefik answers 403.
+            strategy = {"ipStrategy": {"excludedIPs": list(self.trusted_proxies)}}
+            yield "allow-proxied", {"ipAllowList": {"sourceRange": list(route.allow_ips), **strategy}}
+        elif route.allow_ips:
             yield "allow", {"ipAllowList": {"sourceRange": list(route.allow_ips)}}
         if self.users:
             # Anyone on the host can read the content of a route through Traefik's API, so the hashes are in a file.
             who = {"usersFile": self.htpasswd} if self.htpasswd else {"users": list(self.users)}
-            yield "auth", {"basicAuth": {"realm": self.app, **who}}
+            passed_on = {} if route.pass_password_on else {"removeHeader": True}
+            yield "auth", {"basicAuth": {"realm": self.app, **who, **passed_on}}
         named = {"customRequestHeaders": route.headers.request, "customResponseHeaders": route.headers.response}
         if headers := {key: dict(values) for key, values in named.items() if values}:
             yield "headers", {"headers": headers}
         if route.compress:
-            yield "compress", {"compress": {}}
+            yield "compress", {"compress": {"encodings": ENCODINGS}}
         if route.path and route.strip_path:
             yield "strip", {"stripPrefix": {"prefixes": [route.path]}}
         yield "hold", {"retry": HOLD}
 
     def _middlewares(self) -> dict[str, Any]:
-        return {f"{self.app}-{name}": middleware for name, middleware in self._steps_on_the_way()}
+        direct, proxied = self._steps_on_the_way(), self._steps_on_the_way(proxied=bool(self.judged_proxies))
+        return {f"{self.app}-{name}": middleware for steps in (direct, proxied) for name, middleware in steps}
 
     def _redirections(self) -> dict[str, Any]:
         # Keep the scheme of the request: behind another TLS terminator every request arrives as http.
@@ -180,7 +194,10 @@ class RouteSettings:
         values |= {"entry point": self.entry_point, "tls": [tls, self.cert_resolver if tls == "terminate" else None]}
         values |= {"path": [route.path, route.strip_path]} if route.path else {}
         values |= {"basic_auth": self.users} if self.users else {}
-        values |= {"compress": ""} if route.compress else {}
+        values |= {"password passed on": ""} if self.users and route.pass_password_on else {}
+        values |= {"compress": ENCODINGS} if route.compress else {}
+        values |= {"protocol": route.protocol} if route.protocol != "http" else {}
+        values |= {f"trusted proxy {proxy}": "" for proxy in self.judged_proxies}
         values |= {"tcp": ""} if route.tcp else {}
         return tuple((name, digest(value)) for name, value in sorted(values.items()))
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from reconciler.model.observed import AppliedRoute, Certificate
-from reconciler.tools.traefik import redirect_name
+from reconciler.tools.traefik_rules import is_router_of
 from reconciler.words import printable
 
 RAWDATA = "/api/rawdata"
@@ -67,7 +67,7 @@ def _json(body: bytes) -> object:
 def read_applied(app: str, rawdata: dict[str, Any]) -> AppliedRoute | None:
     """Return what Traefik holds for the app, from `RAWDATA`; None if it has neither a router nor a marker of it."""
     routers = {**rawdata.get("tcpRouters", {}), **rawdata.get("routers", {})}
-    ours = {name: router for name, router in routers.items() if _is_of(app, name)}
+    ours = {name: router for name, router in routers.items() if is_router_of(app, name)}
     # The form excludes the markers of an app called <app>-route.
     marker = re.compile(rf"{re.escape(app)}-route-([^-]+)-([0-9a-f]{{12}})(?:-[0-9]+)?@file")
     services = [*rawdata.get("services", {}), *rawdata.get("tcpServices", {})]
@@ -81,10 +81,6 @@ def read_applied(app: str, rawdata: dict[str, Any]) -> AppliedRoute | None:
     names = [name for router in ours.values() for name in router.get("middlewares", [])]
     used = [middlewares.get(name if "@" in name else f"{name}@file", {"status": "enabled"}) for name in names]
     return AppliedRoute(slot, route_digest, "; ".join(_problems([*ours.values(), *used])) or None)
-
-
-def _is_of(app: str, name: str) -> bool:
-    return name == f"{app}@file" or (name.startswith(redirect_name(app, "")) and name.endswith("@file"))
 
 
 def _problems(parts: list[dict[str, Any]]) -> list[str]:

@@ -41,7 +41,11 @@ def static_settings(traefik: Traefik) -> dict[str, str]:
         "serversTransport.forwardingTimeouts.idleConnTimeout": f"{traefik.idle_seconds}s",
         **_entry_point(http, traefik.http_port, traefik),
         **_entry_point(https, traefik.https_port, traefik),
-        **{key: value for name, port in traefik.tcp_ports.items() for key, value in _listener(name, port).items()},
+        **{
+            key: value
+            for name, port in traefik.tcp_ports.items()
+            for key, value in _listener(name, port, traefik).items()
+        },
         f"entryPoints.{https}.asDefault": "true",
         f"entryPoints.{https}.http.tls": "true",
     }
@@ -59,9 +63,11 @@ def static_settings(traefik: Traefik) -> dict[str, str]:
     return {_variable(key): value for key, value in sorted(settings.items())}
 
 
-def _listener(name: str, port: int) -> dict[str, str]:
+def _listener(name: str, port: int, traefik: Traefik) -> dict[str, str]:
     place = f"entryPoints.{name}"
+    balancers = ",".join(traefik.proxy_protocol)
     return {
+        **({f"{place}.proxyProtocol.trustedIPs": balancers} if balancers else {}),
         f"{place}.address": f":{port}",
         # Two instances may listen side by side, so the next one is up before this one stops.
         f"{place}.reusePort": "true",
@@ -73,7 +79,7 @@ def _entry_point(name: str, port: int, traefik: Traefik) -> dict[str, str]:
     trusted = ",".join(traefik.trusted_proxies)
     limits = f"entryPoints.{name}.transport.respondingTimeouts"
     return {
-        **_listener(name, port),
+        **_listener(name, port, traefik),
         # Not for TCP routes: Traefik lifts these limits once it has connected both sides. They would only change how
         # long a client may stay silent before TLS begins, and Traefik's default of 60 s is enough for that.
         f"{limits}.readTimeout": f"{traefik.timeouts.read_seconds}s",

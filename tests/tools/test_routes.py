@@ -73,6 +73,11 @@ REFUSED = [
     ("{tcp: {entry_point: Traefik}}", "6:28  route.tcp.entry_point: is the entry point of Traefik's own API"),
     ("{tcp: {entry_point: pg, domains: [a.de]}}", "6:41  route.tcp.domains: can be told apart only with TLS"),
     ("{tcp: {entry_point: pg, tls: yes}}", "6:37  route.tcp.tls: must be 'none', 'terminate' or 'passthrough'"),
+    ("{domains: ['*.de']}", "6:19  route.domains[0]: '*.de' is not a domain; write it like example.com or *.example"),
+    ("{domains: ['a.*.de']}", "6:19  route.domains[0]: 'a.*.de' is not a domain"),
+    ("{domains: [a.de], redirects: {'*.a.de': a.de}}", "6:38  route.redirects.*.a.de: '*.a.de' is not a domain"),
+    ("{domains: [a.de], pass_password_on: true}", "6:44  route.pass_password_on: needs basic_auth"),
+    ("{domains: [a.de], protocol: grpc}", "6:36  route.protocol: must be 'http' or 'h2c'"),
     ("{domains: [a.de], redirect: {}}", "6:26  route.redirect: is not a key; did you mean redirects?"),
 ]
 
@@ -145,7 +150,11 @@ def test_two_apps_on_a_host_do_not_claim_the_same(first: str, second: str, expec
         ("{domains: [a.de]}", "{domains: [a.de], path: /api}"),
         ("{domains: [a.de], path: /api/v1}", "{domains: [a.de], path: /api}"),
         ("{domains: [a.de]}", "{tcp: {entry_point: pg, tls: passthrough, domains: [a.de]}}"),
-        ("{tcp: {entry_point: pg}}", "{tcp: {entry_point: pg, tls: passthrough, domains: [a.de]}}"),
+        (
+            "{tcp: {entry_point: pg, speaks_first: client}}",
+            "{tcp: {entry_point: pg, tls: passthrough, domains: [a.de]}}",
+        ),
+        ("{domains: [one.a.de]}", "{domains: ['*.a.de', a.de]}"),
     ],
 )
 def test_two_apps_may_share_a_domain_as_long_as_traefik_can_tell_them_apart(
@@ -166,6 +175,11 @@ def test_two_apps_may_share_a_domain_as_long_as_traefik_can_tell_them_apart(
             "{domains: [b.de, a.de], path: /x}",
             "{tcp: {entry_point: websecure, tls: passthrough, domains: [a.de]}}",
             "6:67  route.tcp.domains[0]: a.de is served over https by hello on host web1",
+        ),
+        (
+            "{tcp: {entry_point: pg, tls: terminate, domains: [a.de]}}",
+            "{tcp: {entry_point: pg}}",
+            "6:28  route.tcp.entry_point: hello has TLS there on host web1, so Traefik waits for the client",
         ),
         (
             "{domains: [a.de], redirects: {WWW.a.de: a.de}}",

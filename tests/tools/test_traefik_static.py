@@ -115,6 +115,34 @@ def test_other_ports_a_log_and_proxies_in_front() -> None:
     assert said["TRAEFIK_ACCESSLOG_FORMAT"] == "json"
 
 
+def test_balancers_with_the_proxy_protocol_are_trusted_on_every_entry_point() -> None:
+    found = settings(proxy_protocol=("192.0.2.0/24", "2001:db8::1"), tcp_ports={"pg": 5432})
+
+    named = {key: value for key, value in found.items() if "PROXYPROTOCOL" in key}
+    places = [f"TRAEFIK_ENTRYPOINTS_{name}_PROXYPROTOCOL_TRUSTEDIPS" for name in ("WEB", "WEBSECURE", "PG")]
+    assert named == dict.fromkeys(places, "192.0.2.0/24,2001:db8::1")
+
+
+@pytest.mark.parametrize(
+    ("acme", "refused"),
+    [
+        ("", False),
+        (", acme: {email: a@b.de}", True),
+        (", acme: {email: a@b.de, challenge: dns, provider: cloudflare}", False),
+    ],
+)
+def test_a_wildcard_needs_a_challenge_that_can_prove_it(acme: str, refused: bool) -> None:
+    keys = f"{{version: 3.7.15, source: t.tgz{acme}}}"
+    app = APP.replace("[example.com]", "['*.example.com']")
+    assert "*." in app
+
+    if not refused:
+        desired(keys, app)
+        return
+    with pytest.raises(InvalidDesiredState, match="gets no certificate by the http challenge"):
+        desired(keys, app)
+
+
 def test_entry_points_of_tcp_routes_listen_like_the_others() -> None:
     said = settings(tcp_ports={"postgres": 5432})
 

@@ -20,6 +20,7 @@ from reconciler.model.desired import Sandbox
 from reconciler.model.machine import Layout
 from reconciler.model.observed import Identity
 from reconciler.model.route import Headers, Route, TcpRoute
+from reconciler.model.secret import SecretRef
 from reconciler.tools import host_program as verbs
 from reconciler.tools import script_text, scripts
 from reconciler.tools.forms import FormUnknown, decide_blocks, form_of
@@ -340,6 +341,8 @@ _ROUTES = st.one_of(
     ),
     st.just(Route(domains=("a.test",), redirects={"www.a.test": "a.test"}, path="/api", strip_path=True)),
     st.just(Route(domains=("a.test",), allow_ips=("203.0.113.0/24", "2001:db8::/32"))),
+    st.just(Route(domains=("a.test", "*.b.test"), protocol="h2c", path="/api", allow_ips=("203.0.113.0/24",))),
+    st.just(Route(domains=("*.b.test",), basic_auth=SecretRef(secret="s"), pass_password_on=True)),
     st.builds(
         lambda tls, names: Route(
             tcp=TcpRoute(entry_point="postgres", tls=tls, domains=() if tls == "none" else tuple(names)),
@@ -358,12 +361,19 @@ _ROUTES = st.one_of(
     users=st.sampled_from([(), ("me:$2y$05$" + "a" * 53,)]),
     slot=st.integers(1024, 65535),
     attempt=st.sampled_from(["", "2"]),
+    proxies=st.sampled_from([(), ("198.51.100.0/24", "2001:db8::/32")]),
 )
 def test_every_route_that_we_write_is_accepted(
-    route: Route, resolver: str | None, users: tuple[str, ...], slot: int, attempt: str, tmp_path: Path
+    route: Route,
+    resolver: str | None,
+    users: tuple[str, ...],
+    slot: int,
+    attempt: str,
+    proxies: tuple[str, ...],
+    tmp_path: Path,
 ) -> None:
     """Domains, redirects, paths, headers, ranges, passwords, TCP; with and without certificates."""
-    settings = RouteSettings("hello", route, "web", resolver, users, "/etc/traefik/dynamic/hello.htpasswd")
+    settings = RouteSettings("hello", route, "web", resolver, users, proxies, "/etc/traefik/dynamic/hello.htpasswd")
 
     assert judged_file("sound_route", route_text(settings, str(slot), attempt), tmp_path) == ""
 
@@ -396,7 +406,7 @@ def test_passwords_that_we_would_not_write_are_refused(old: str, new: str, tmp_p
     """Another file than the app's own, names that Traefik skips, no hash, and what is cut off or goes on."""
     path = "/etc/traefik/dynamic/hello.htpasswd"
     text = route_text(
-        RouteSettings("hello", Route(domains=("a.test",)), "web", None, ("me:$2y$05$" + "a" * 53,), path), "4000"
+        RouteSettings("hello", Route(domains=("a.test",)), "web", None, ("me:$2y$05$" + "a" * 53,), (), path), "4000"
     )
     assert judged_file("sound_route", text, tmp_path) == "" and old in text
 
