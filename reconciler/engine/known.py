@@ -21,12 +21,17 @@ class Known:
     behind: dict[Key, tuple[str | None, str | None, str | None]] = field(default_factory=dict)  # host's, ours, answer
 
     def take_look(self, look: ObservedHost | Unreachable, newer: Collection[str]) -> None:
-        """Take in a look, except for the apps in `newer`: they have acted since it began, so their replies count."""
+        """Take in a look, except for the apps in `newer`: they have acted since it began, so their replies count.
+
+        If there are none, the look is the newest there is, even if its lease is older: a host that lost its power may
+        have lost the last lease, too.
+        """
         before = self.hosts.get(look.host)
         if isinstance(look, ObservedHost) and isinstance(before, ObservedHost):
             kept = {app: before.apps[app] for app in newer if app in before.apps}
             others = {app: each for app, each in look.apps.items() if app not in newer}
-            look = replace(look, apps={**others, **kept}, lease=_newer_lease(before.lease, look.lease))
+            lease = _newer_lease(before.lease, look.lease) if newer else look.lease
+            look = replace(look, apps={**others, **kept}, lease=lease)
         self.hosts[look.host] = look
 
     def take_reply(self, app: str, begun: ObservedHost, after: ObservedHost) -> bool:

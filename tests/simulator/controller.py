@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -62,11 +62,13 @@ async def converge_once(
     *,
     wait_lock_seconds: float = 0.0,
     allow_prune: bool = False,
+    origin: Any = None,
 ) -> list[Ended]:
     """`reconcile --once` over the desired state in the folder. Raises ReconcileError when that cannot be used."""
     LINKS.set(links)
-    desired = await asyncio.to_thread(load, folder)
-    opened = await work_out(desired, None, None)
+    origin = origin or FolderOrigin(folder)
+    opened = await work_out(await origin.read(), None, None)
+    opened.origin = origin
     who = Controller(token, f"sim@{token}", opened.owner, opened.desired.revision)
     progress = Progress(log, terminal=False)
     outcomes = await converge(opened, progress, who, wait_lock_seconds=wait_lock_seconds, allow_prune=allow_prune)
@@ -87,15 +89,35 @@ class FolderOrigin:
     """The desired state as files in a folder, for a watch."""
 
     folder: Path
-    reads: int = 0
-    why_behind: Any = None
 
     async def read(self) -> Desired:
-        self.reads += 1
         return load(self.folder)
+
+    async def why_behind(self, applied: str) -> str:
+        return ""
 
     async def why_cut_short(self) -> None:
         return None
+
+
+@dataclass
+class Clone(FolderOrigin):
+    """A controller's clone of a repository of which each commit is a folder. `pinned` is a clone that stays behind."""
+
+    newest: Callable[[], int] = lambda: 0
+    pinned: int | None = None
+    number: int = 0
+    fails: bool = False  # what was read last cannot be used
+
+    async def read(self) -> Desired:
+        self.number = self.newest() if self.pinned is None else self.pinned
+        self.fails = True
+        desired = load(self.folder / f"commit-{self.number}")
+        self.fails = False
+        return replace(desired, revision=f"{self.number:040x}")
+
+    async def why_behind(self, applied: str) -> str:
+        return "" if int(applied, 16) <= self.number else "a newer commit was applied"
 
 
 @dataclass
@@ -105,6 +127,13 @@ class Watching:
     watch: Watch
     passes: list[list[Ended]] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    task: asyncio.Task[None] | None = None
+
+    def kill(self) -> None:
+        """Nothing of it goes on."""
+        for task in (self.task, self.watch.running):
+            if task:
+                task.cancel()
 
     def wake(self) -> None:
         self.watch.wake()
@@ -116,12 +145,20 @@ class Watching:
 
 @asynccontextmanager
 async def watching(
-    folder: Path, links: dict[str, Transport], token: str, log: Log, interval_seconds: float = 60.0
+    origin: Any,
+    links: dict[str, Transport],
+    token: str,
+    log: Log,
+    interval_seconds: float = 60.0,
+    *,
+    allow_prune: bool = False,
+    reported: Callable[[list[Ended]], None] = lambda ends: None,
 ) -> AsyncIterator[Watching]:
     """`reconcile` without --once, until the block ends."""
 
     def report(opened: OpenFleet, outcomes: list[Outcome], seconds: float) -> None:
         state.passes.append([ended(outcome) for outcome in outcomes])
+        reported(state.passes[-1])
 
     def report_error(error: ReconcileError) -> None:
         state.errors.append(str(error))
@@ -129,15 +166,13 @@ async def watching(
     def who(owner: str) -> Controller:
         return Controller(token, f"sim@{token}", owner)
 
-    origin: Any = FolderOrigin(folder)
-    watch = Watch(origin, who, Progress(log, terminal=False), report, report_error, interval_seconds)
+    watch = Watch(origin, who, Progress(log, terminal=False), report, report_error, interval_seconds, allow_prune)
     state = Watching(watch)
     LINKS.set(links)
-    task = asyncio.create_task(watch.run())
+    state.task = asyncio.create_task(watch.run())
     try:
         yield state
     finally:
         watch.stop()
-        if not task.done():
-            with suppress(asyncio.CancelledError):
-                await task
+        with suppress(asyncio.CancelledError):
+            await state.task

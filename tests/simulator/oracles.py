@@ -11,7 +11,7 @@ import yaml
 
 from tests.simulator.controller import Ended
 from tests.simulator.process import Run
-from tests.simulator.world.files import LEFT, Entry, Image
+from tests.simulator.world.files import LEFT, Entry, Left
 from tests.simulator.world.systemd import MULTI_USER, Process
 from tests.simulator.world.traefik import FOLDER
 
@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 
 VISITS_PER_SECOND = 100
 ROUTE_HEAD = re.compile(r"# reconcile route slot=(\S+) ")
+PASSING = re.compile(r"/\.in\.|\.lock$|/lock$|/\.history/|/\.lines(/|$)")  # of no account, or of no single controller
 SERVED_AGAIN_SECONDS = 3.0  # after a boot: an instance needs a moment
+
+
+State = tuple[tuple[str, ...], bool]
+"""The versions of an app that run on a host, and whether its visitors are sent to the first of them."""
 
 
 class Broken(AssertionError):
@@ -43,6 +48,11 @@ class Wish:
     one_slot: bool = False
     removed: bool = False
     migrated: set[str] = field(default_factory=set)  # versions that may serve only once their migration has ended
+    hosts: set[str] | None = None  # None: all
+
+    def leaves(self, host: str) -> bool:
+        """The app is not wanted on this host (any more)."""
+        return self.removed or (self.hosts is not None and host not in self.hosts)
 
 
 @dataclass
@@ -66,7 +76,9 @@ class Oracles:
     quiet: bool = False
     complete: dict[tuple[str, str], Any] = field(default_factory=dict)
     hostile_words: set[str] = field(default_factory=set)
-    pending_13: set[tuple[str, str]] = field(default_factory=set)
+    seen: dict[tuple[str, str], dict[str, State]] = field(default_factory=dict)  # (controller, host) → at its last look
+    zombies: set[int] = field(default_factory=set)  # scripts (by id) that others overtook before they began
+    unsettled: set[tuple[str, str]] = field(default_factory=set)  # (host, app) that was wanted otherwise until now
 
     def fail(self, oracle: str, what: str) -> None:
         when = f"{self.simulation.clock.seconds:.3f}"
@@ -86,29 +98,47 @@ class Oracles:
             self.fail("12", f"a secret is an argument of {sent.verb}")
         if self.quiet and sent.verb not in ("look",):
             self.fail("9", f"{sent.verb} is sent to {sent.host}, where nothing is to do")
+        self.checks["10"] += 1
+        if sent.number and sent.verb != "finish" and self.simulation.has_failed_closed(sent.controller):
+            self.fail("10", f"{sent.controller} sends {sent.verb}, and its desired state cannot be used")
 
     def said(self, where: str, text: str) -> None:
         self.checks["12"] += 1
         if self.simulation.secret in text:
             self.fail("12", f"a secret is in {where}")
 
-    def reported(self, outcomes: list[Ended]) -> None:
-        """Ready is true: the release runs, and visitors reach it."""
+    def reported(self, outcomes: list[Ended], controller: str = "") -> None:
+        """Ready is true: at the last look of who says so the release ran, and visitors reached it."""
         for end in outcomes:
             self.checks["11"] += 1
             host, wish = self.simulation.hosts.get(end.host), self.wishes.get(end.app)
             self.said("an outcome", end.reason)
-            if not end.converged or host is None or wish is None or not host.up:
+            if not end.converged or host is None or wish is None:
                 continue
-            running = [p for p in host.systemd.processes if p.app == end.app]
-            if not end.version:
-                if running or host.traefik.port_of(end.app) is not None:
-                    self.fail("11", f"{end.app} is said to be gone, and runs")
-                continue
-            if [p.release.rpartition("-")[0] for p in running] != [end.version]:
-                self.fail("11", f"{end.app} is said to run {end.version}: {[(p.unit, p.release) for p in running]}")
-            elif wish.routed and host.traefik.port_of(end.app) != running[0].port:
-                self.fail("11", f"{end.app} is said to serve, and Traefik sends its visitors elsewhere")
+            self.unsettled.discard((end.host, end.app))
+            then = self.seen.get((controller, end.host), {}).get(end.app, ((), False))
+            now = self._state(host, end.app)
+            if all(self._contradicts(end, wish, state) for state in (then, now)):
+                self.fail("11", f"{end.app} on {end.host} is said to be at {end.version or 'none'}: {then}, then {now}")
+
+    def _state(self, host: Host, app: str) -> State:
+        running = [p for p in host.systemd.processes if p.app == app]
+        port = host.traefik.port_of(app)
+        routed = port is not None and (not running or port == running[0].port)
+        return tuple(p.release.rpartition("-")[0] for p in running), routed
+
+    def _contradicts(self, end: Ended, wish: Wish, state: State) -> bool:
+        versions, routed = state
+        if not end.version:
+            return bool(versions) or routed
+        return versions != (end.version,) or (wish.routed and not routed)
+
+    def changes_mind(self, app: str) -> None:
+        """People want something else of this app: until it is so, it may be gone or not reached."""
+        for host in self.simulation.hosts:
+            self.unsettled.add((host, app))
+            self.ready.discard((host, app))
+            self.served.pop((host, app), None)
 
     # Scripts.
 
@@ -122,13 +152,10 @@ class Oracles:
         lease = host.files.text("var/lib/reconcile/lease").split()
         token, seen = sent.arguments[5], sent.arguments[6]
         if len(lease) == 5 and lease[1] not in (token, "-") and lease[0] != seen and seen.isdigit():
-            host.was.setdefault("zombies", {})[id(sent)] = self.state_of(host)
+            self.zombies.add(id(sent))
 
     def ends(self, sent: Sent, host: Host, run: Run) -> None:
-        before = host.was.get("zombies", {}).pop(id(sent), None)
-        self.checks["7"] += 1
-        if before is not None and len(host.runs) <= 1 and before != self.state_of(host):
-            self.fail("7", f"{sent.verb} of {sent.controller} changed a host that another has taken since it looked")
+        self.seen[sent.controller, host.name] = {app: self._state(host, app) for app in self.wishes}
         for stream, data in (("stdout", run.output), ("stderr", run.errors)):
             self.checks["12"] += 1
             if self.simulation.secret.encode() in data:
@@ -136,8 +163,7 @@ class Oracles:
 
     def state_of(self, host: Host) -> Any:
         """Its files as they are, but for locks, what scripts receive, and the history, which tells of attempts, too."""
-        passing = re.compile(r"/\.in\.|\.lock$|/lock$|/\.history/")
-        found = {path: e for path, e in host.files.now.items() if e.kind != "d" and not passing.search(path)}
+        found = {path: e for path, e in host.files.now.items() if e.kind != "d" and not PASSING.search(path)}
         return {p: (e.kind, e.target, host.files.bytes_of(p) if e.kind == "f" else b"") for p, e in found.items()}
 
     # After every effect.
@@ -147,6 +173,7 @@ class Oracles:
         for process in host.systemd.processes:
             self._proven(host, process)
         self._told_to_end(host)
+        self._zombies(host, what, changed)
         if changed:
             self._directory_parses(host, changed)
             self._releases(host, changed)
@@ -155,12 +182,27 @@ class Oracles:
             self._reboot(host, what)
         self._shape(host)
 
+    def _zombies(self, host: Host, what: str, changed: set[str]) -> None:
+        """7: what was decided before another had the host changes nothing."""
+        sent = host.acting.notes.get("sent") if host.acting else None
+        if sent is None:
+            return
+        self.checks["7"] += 1
+        files = [path for path in changed if not PASSING.search(path) and self._is_file(host, path)]
+        if id(sent) in self.zombies and (files or (": " not in what and not what.endswith(" ended"))):
+            why = f"changed {files[:2] or what}, and another has had the host since it looked"
+            self.fail("7", f"{sent.verb} of {sent.controller} {why}")
+
+    def _is_file(self, host: Host, path: str) -> bool:
+        entry = host.files.now.get(path)
+        return entry is None or entry.kind != "d"
+
     def _visitors(self, host: Host, what: str) -> None:
         """1: whoever is routed answers. Counted as requests that a visitor would have sent meanwhile."""
         now = self.simulation.clock.seconds
         for app, wish in self.wishes.items():
             key = (host.name, app)
-            if not wish.routed:
+            if not wish.routed or key in self.unsettled or wish.leaves(host.name):
                 continue
             port = host.traefik.port_of(app)
             process = next((p for p in host.systemd.processes if p.port == port), None)
@@ -176,7 +218,7 @@ class Oracles:
             elif key in self.ready and before:
                 self._stopped_serving(host, wish, what)
             booted = host.was.get("booted")
-            if key in self.ready and not serves and booted is not None and not wish.removed:
+            if key in self.ready and not serves and booted is not None:
                 self.checks["13"] += 1
                 if now > booted + SERVED_AGAIN_SECONDS and not self._is_excused(host, wish):
                     self.fail("13", f"{app} does not serve {SERVED_AGAIN_SECONDS:g} s after a boot")
@@ -189,7 +231,7 @@ class Oracles:
 
     def _stopped_serving(self, host: Host, wish: Wish, what: str) -> None:
         process, why = host.was.get("ended", (None, ""))
-        if host.was.get("power cut") or not host.up or wish.removed or wish.one_slot:
+        if host.was.get("power cut") or not host.up or wish.one_slot:
             return
         if host.was.get(("operator", wish.app)):
             return
@@ -204,8 +246,11 @@ class Oracles:
         if wish is None or host.traefik.port_of(process.app) != process.port:
             return
         self.checks["3"] += 1
+        if wish.one_slot:  # nothing else is there to send them to while a new release is tried
+            return
         version = process.release.rpartition("-")[0]
-        if version in wish.migrated and (process.release, True) not in host.was.get("migrations", ()):
+        done = [each for any_host in self.simulation.hosts.values() for each in any_host.was.get("migrations", ())]
+        if version in wish.migrated and (process.release, True) not in done:
             self.fail("3", f"visitors of {process.app} are sent to {version}, which was not migrated")
         if version not in self.simulation.good_versions and not host.was.get(("routed", process.pid)):
             self.fail("3", f"visitors of {process.app} are sent to {version}, which is not good")
@@ -221,7 +266,7 @@ class Oracles:
             return
         self.checks["2"] += 1
         wish = self.wishes.get(process.app)
-        if wish is None or wish.one_slot or not wish.routed:
+        if wish is None or wish.one_slot or not wish.routed or host.was.get(("operator", process.app)):
             return
         if host.traefik.port_of(process.app) == process.port:
             self.fail("2", f"{process.unit} is stopped while visitors are sent to it")
@@ -251,7 +296,7 @@ class Oracles:
     def _route_written(self, host: Host, app: str, slot: str) -> None:
         """3 and 13: a route names only what is proven, and enabled for the next boot."""
         wish = self.wishes.get(app)
-        if wish is None or host.was.get("power cut"):
+        if wish is None or host.was.get("power cut") or host.was.get(("operator", app)):
             return
         unit = host.systemd.units.get(f"{app}@{slot}.service")
         process = unit.process if unit else None
@@ -288,7 +333,7 @@ class Oracles:
                 app, slot = path.split("/")[1], path.rpartition("/")[2]
                 target = f"srv/{app}/releases/{entry.target.rpartition('/')[2]}"
                 self.checks["5"] += 1
-                if target not in host.files.now and not self.wishes[app].removed:
+                if target not in host.files.now and not self.wishes[app].leaves(host.name):
                     self.fail("5", f"slot {slot} of {app} links to a release that is not there")
 
     def _unowned(self, host: Host, changed: set[str]) -> None:
@@ -320,16 +365,16 @@ class Oracles:
         if not host.up:
             return
         for app, wish in self.wishes.items():
-            if (host.name, app) not in self.ready or not wish.routed or wish.removed:
+            if (host.name, app) not in self.ready or not wish.routed or wish.leaves(host.name):
                 continue
             if host.was.get(("operator", app)):  # until what he did is put right, on the disk too
-                images = (host.files.after_cut(left) for left in LEFT)
-                if self.served.get((host.name, app)) and not any(_why_not_served(i, host, app, wish) for i in images):
+                served = self.served.get((host.name, app))
+                if served and not any(_why_not_served(host, left, app) for left in LEFT):
                     host.was.pop(("operator", app))
                 continue
             for left in LEFT:
                 self.checks["13"] += 1
-                if why := _why_not_served(host.files.after_cut(left), host, app, wish):
+                if why := _why_not_served(host, left, app):
                     self.fail("13", f"a power cut ({left}) would leave {app} down: {why} [{what}]")
 
     def _shape(self, host: Host) -> None:
@@ -351,7 +396,7 @@ class Oracles:
             for app, wish in self.wishes.items():
                 self.checks["6"] += 1
                 running = [p for p in host.systemd.processes if p.app == app]
-                if wish.removed:
+                if wish.leaves(host.name):
                     self._nothing_left(host, app)
                 elif len(running) != 1:
                     self.fail("6", f"{len(running)} instances of {app} on {host.name} at rest")
@@ -386,26 +431,30 @@ def _is_leftover(path: str) -> bool:
     return not REUSED.match(path) and bool(LEFTOVER.search(path))
 
 
-def _why_not_served(image: Image, host: Host, app: str, wish: Wish) -> str:
-    """Why a boot from these files would not serve the app by the slot that its route names; "" when it would."""
-    route = image.get(f"{FOLDER}/{app}.yml")
+def _why_not_served(host: Host, left: Left, app: str) -> str:
+    """Why a boot after a power cut would not serve the app by the slot that its route names; "" when it would."""
+
+    def there(path: str) -> Entry | None:
+        return host.files.survivor(path, left)
+
+    route = there(f"{FOLDER}/{app}.yml")
     if route is None:
         return "its route is not there"
     slot = _slot_of(host, route)
     if not slot:
         return "its route is empty"
-    if f"{MULTI_USER}/{app}@{slot}.service" not in image:
+    if not there(f"{MULTI_USER}/{app}@{slot}.service"):
         return f"slot {slot}, which its route names, is not enabled"
-    unit, env = image.get(f"etc/systemd/system/{app}@.service"), image.get(f"etc/reconcile/{app}/{slot}.env")
+    unit, env = there(f"etc/systemd/system/{app}@.service"), there(f"etc/reconcile/{app}/{slot}.env")
     if unit is None or not unit.size or env is None or not env.size:
         return f"the files of slot {slot} are not there"
-    link = image.get(f"srv/{app}/slots/{slot}")
+    link = there(f"srv/{app}/slots/{slot}")
     if link is None:
         return f"slot {slot} links to no release"
     release = f"srv/{app}/releases/{link.target.rpartition('/')[2]}"
-    if release not in image:
+    if not there(release):
         return f"the release of slot {slot} is not there"
-    said = image.get(f"{release}/sim.json")
+    said = there(f"{release}/sim.json")
     if said is None or not said.size:
         return f"the release of slot {slot} is not whole"
     return ""

@@ -31,6 +31,7 @@ QUOTED_ROOTED = re.compile(r'(?<=")(/proc/\$(?:each|pid)/|/sys/fs/cgroup|/var/li
 _CHANGING = """mv rm cp ln mkdir mktemp rmdir chmod chown chgrp touch sync tar mkfifo systemctl systemd-run journalctl
     sleep flock timeout kill dd look"""
 CHANGING = frozenset(_CHANGING.split())
+NEEDS_ROOM = ("cp", "ln", "mkdir", "mktemp", "tar", "touch", "dd", "mkfifo")
 MODELLED = ("systemctl", "journalctl", "sleep", "flock", "timeout")
 _BUILTIN = "exec set shift return exit break continue unset export trap eval . : wait"
 BUILTIN = frozenset(_BUILTIN.split())
@@ -50,6 +51,7 @@ class Command:
     offset: int
     asks: bool
     lane: bool = False
+    writes: bool = False  # it needs room on the disk
 
     @property
     def name(self) -> str:
@@ -182,7 +184,8 @@ class _Finder:
         if starts_lane and word == "watch_reader":
             asks = False
         number = len(self.commands) + 1
-        self.commands.append(Command(number, function, place, source[:100], word, begin, asks, starts_lane))
+        writes = word in NEEDS_ROOM or _writes(stmt)
+        self.commands.append(Command(number, function, place, source[:100], word, begin, asks, starts_lane, writes))
 
 
 def _writes(stmt: dict[str, Any]) -> bool:

@@ -9,12 +9,12 @@ from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from unittest import mock
 
 from reconciler.errors import HostUnreachable, ReconcileError
 from reconciler.host.transport import Completed, Transport
-from tests.simulator.controller import Ended, converge_once, engine_of
+from tests.simulator.controller import Clone, Ended, converge_once, engine_of
 from tests.simulator.loop import Clock, VirtualLoop, virtual_time
 from tests.simulator.oracles import Oracles
 from tests.simulator.process import Ask, Processes, Run
@@ -23,8 +23,6 @@ from tests.simulator.world.host import Host
 
 LOOKS = ("look", "abi", "history", "await", "drain")
 BEFORE, REPLY, REPLIED = -1, 10_000, 10_001  # points of a change beside its boundaries
-Kind = Literal["kill", "cut", "silent", "power lost", "power torn", "power kept"]
-KINDS: tuple[Kind, ...] = ("kill", "cut", "silent", "power lost", "power torn", "power kept")
 
 
 @dataclass(frozen=True)
@@ -85,6 +83,7 @@ class Simulation:
         self.dead: set[str] = set()
         self.abandoned: set[str] = set()
         self.tasks: dict[str, asyncio.Task[Any]] = {}
+        self.origins: dict[str, Clone] = {}
         self.cut_until: dict[tuple[str, str], float] = {}
         self.sent: list[Sent] = []
         self.stdin_of: dict[int, bytes] = {}
@@ -143,14 +142,23 @@ class Simulation:
     def links(self, controller: str) -> dict[str, Transport]:
         return {name: SimulatedHost(host, controller, self) for name, host in self.hosts.items()}
 
+    def has_failed_closed(self, controller: str) -> bool:
+        """What this controller read last is no desired state."""
+        origin = self.origins.get(controller)
+        return origin is not None and origin.fails
+
     def say(self, event: str, **fields: object) -> None:
         line = f"{self.clock.seconds:.2f} {event} {fields}"
         self.log.append(line)
         self.oracles.said("the log", line)
 
-    async def once(self, controller: str | None = None, *, wait_lock_seconds: float = 120.0) -> list[Ended]:
+    async def once(
+        self, controller: str | None = None, *, wait_lock_seconds: float = 120.0, origin: Clone | None = None
+    ) -> list[Ended]:
         """One pass of a controller; an empty list when it was killed, or the desired state cannot be used."""
         name = controller or self.new_controller()
+        if origin:
+            self.origins[name] = origin
         links = self.links(name)
         work = converge_once(
             self.folder,
@@ -159,6 +167,7 @@ class Simulation:
             self.say,
             wait_lock_seconds=wait_lock_seconds,
             allow_prune=self.allows_prune,
+            origin=origin,
         )
         task = self.tasks[name] = asyncio.ensure_future(work)
         try:
@@ -170,7 +179,7 @@ class Simulation:
         except ReconcileError as error:
             self.say("refused", error=str(error))
             return [Ended("", "", False, "", str(error), "refused", ())]
-        self.oracles.reported(outcomes)
+        self.oracles.reported(outcomes, name)
         return outcomes
 
     def kill_controller(self, name: str, *, known: bool = False) -> None:
@@ -242,6 +251,11 @@ class Simulation:
 
     def _ended(self, sent: Sent, host: Host, run: Run) -> None:
         sent.run = run
+        if sent.number:
+            said = bytes(run.errors).decode(errors="replace").strip()
+            self.trace.append(
+                f"{self.clock.seconds:9.3f} {sent.controller} {host.name} {sent.verb} ended {run.status} {said}"
+            )
         self.oracles.ends(sent, host, run)
         output = unrooted(bytes(run.output), str(host.root))
         errors = bytes(run.errors).replace(str(host.root).encode(), b"")
@@ -287,8 +301,13 @@ class Simulation:
         self.has_moved = False
         fault = self._fault(sent, point)
         if fault is None:
-            return "go"
+            return "skip 1" if host.full and command and command.writes else "go"
         sent.run = run
+        if fault.kind == "full":  # from here on nothing can be written any more
+            self.struck.add(fault)
+            host.full = True
+            asyncio.get_running_loop().call_later(fault.seconds, setattr, host, "full", False)
+            return "skip 1" if command and command.writes else "go"
         if fault.kind in ("fail", "fail after", "no effect"):
             self.struck.add(fault)
             return {"fail": "skip 1", "fail after": "after 1", "no effect": "skip 0"}[fault.kind]
@@ -308,27 +327,41 @@ class Simulation:
         """Let it happen. True when what was under way goes on as if nothing had."""
         self.struck.add(fault)
         self.trace.append(f"{self.clock.seconds:9.3f} FAULT {fault}")
-        loop = asyncio.get_running_loop()
         if fault.kind.startswith("kill"):
             self.kill_controller(sent.controller, known=fault.kind == "kill known")
             return False
         if fault.kind in ("cut", "silent"):
-            sent.lost = True
-            seconds = 1.0 if fault.kind == "cut" else KEEPALIVE_SECONDS
-            self.cut_until[sent.controller, host.name] = self.clock.seconds + seconds
-            loop.call_later(0.0 if fault.kind == "cut" else seconds, self._lose, sent, "the connection broke")
-            if fault.kind == "cut" and sent.run and not sent.run.ended:
-                sent.run.hang_up()
-                sent.run.end_input()
+            silent = fault.kind == "silent"
+            self.cut_link(sent.controller, host, KEEPALIVE_SECONDS if silent else 1.0, silent=silent)
             return False
         if fault.kind.startswith("power"):
-            sent.lost = True
-            self.power_cuts += 1
-            left: Any = fault.kind.partition(" ")[2]
-            loop.call_later(1.0, self._lose, sent, "the connection broke")
-            host.power_cut(left)
+            self.lose_power(host, fault.kind.partition(" ")[2])
             return False
         raise AssertionError(f"no such fault: {fault}")
+
+    def cut_link(self, controller: str, host: Host, seconds: float, *, silent: bool) -> None:
+        """What is under way there is lost. With `silent` nobody notices, for longer than a keepalive allows."""
+        loop = asyncio.get_running_loop()
+        until = self.clock.seconds + seconds
+        self.cut_until[controller, host.name] = max(self.cut_until.get((controller, host.name), 0.0), until)
+        for sent in self._under_way(host, controller):
+            sent.lost = True
+            loop.call_later(KEEPALIVE_SECONDS if silent else 0.0, self._lose, sent, "the connection broke")
+            if not silent and sent.run and not sent.run.ended:
+                sent.run.hang_up()
+                sent.run.end_input()
+
+    def lose_power(self, host: Host, left: Any) -> None:
+        """Everybody notices a second later."""
+        self.power_cuts += 1
+        for sent in self._under_way(host):
+            sent.lost = True
+            asyncio.get_running_loop().call_later(1.0, self._lose, sent, "the connection broke")
+        host.power_cut(left)
+
+    def _under_way(self, host: Host, controller: str = "") -> list[Sent]:
+        mine = (each for each in self.sent if each.host == host.name and controller in ("", each.controller))
+        return [each for each in mine if not each.reply.done() and not each.lost]
 
     def _lose(self, sent: Sent, why: str) -> None:
         if not sent.reply.done() and sent.controller not in self.dead:

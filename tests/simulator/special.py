@@ -40,7 +40,8 @@ async def _send_again(simulation: Simulation, sent: Sent, arguments: tuple[str, 
 
     again = Sent(sent.host, sent.controller, sent.verb, arguments, 0, done)
     simulation.oracles.begins(again, host)
-    run = host.begin(sent.verb, change_script(sent.verb, "system").text, arguments, stdin, ended)
+    text = change_script(sent.verb, "system").text
+    run = host.begin(sent.verb, text, arguments, stdin, ended, notes={"sent": again})
     again.run = run
     await done
     simulation.oracles.ends(again, host, run)

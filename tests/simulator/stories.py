@@ -114,6 +114,8 @@ def set_up(simulation: Simulation) -> None:
         build(simulation, version)
     build(simulation, "bad", good=False, answers=500)
     build(simulation, "unmigrated", good=False, migrates=False)
+    build(simulation, "dying", good=False, dies=0.5)
+    build(simulation, "silent", good=False, boot=10_000)
     write_fleet(simulation)
     for host in simulation.hosts.values():
         strangers = {

@@ -47,7 +47,8 @@ class SimulatedHost:
 
     async def open(self) -> None:
         await self._travel()
-        if not self.host.up or self.host.now < self.host.reachable_from or self.simulation.is_cut(self):
+        host = self.host
+        if not host.up or host.now < host.reachable_from or host.refuses or self.simulation.is_cut(self):
             await asyncio.sleep(1.0)
             raise HostUnreachable(self.name, "connection refused", "see whether it is up")
 

@@ -22,6 +22,6 @@ change() {
 remove_folders() {
   rm -rf "${RELEASES:?}/${1:?}/slots" "${RELEASES:?}/${1:?}/releases" "${ENV:?}/${1:?}" "${TRIAL_ENV:?}/${1:?}" || return 1
   rmdir "$RELEASES/$1" 2>/dev/null # what else is in it is not ours
-  sync "$UNITS" "$ENV" && { [ ! -d "$ROUTES" ] || sync "$ROUTES"; } || return 1
+  sync "$RELEASES" "$UNITS" "$ENV" && { [ ! -d "$ROUTES" ] || sync "$ROUTES"; } || return 1
   rm -rf "${STATE:?}/${1:?}"
 }

@@ -163,7 +163,10 @@ clear_slot() {
   stop_unit "$1@$2.service" || fail 1 "cannot stop slot $2"
   systemctl reset-failed "$1@$2.service" 2>/dev/null
   end_trial "$1" "$2"
-  { rm -f "$ENV/$1/$2.env" "$RELEASES/$1/slots/$2" "$RELEASES/$1/slots/.$2.new" && forget "$1" "$ENV/$1/$2.env"; } ||
+  {
+    rm -f "$ENV/$1/$2.env" "$RELEASES/$1/slots/$2" "$RELEASES/$1/slots/.$2.new" &&
+      { [ ! -d "$RELEASES/$1/slots" ] || sync "$RELEASES/$1/slots"; } && forget "$1" "$ENV/$1/$2.env"
+  } ||
     fail "$NO_ROOM" "cannot take away the files of slot $2"
 }
 

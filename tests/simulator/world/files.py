@@ -1,7 +1,7 @@
 """A host's files: what is there, what a power cut would leave, and copies of all of it.
 
 `/`, `/srv` and `/var` are file systems of their own here. What was written lies in memory until it is synced: a cut may
-lose all since the last commit of a file system, or keep the names and lose the bytes, or lose nothing.
+lose all since the last commit of each file system or of one alone, or keep names and lose bytes, or lose nothing.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Literal
 from tests.simulator.loop import EPOCH
 
 SYSTEMS = ("etc", "srv", "var")
-Left = Literal["lost", "torn", "kept"]
-LEFT: tuple[Left, ...] = ("lost", "torn", "kept")
+Left = Literal["lost", "torn", "kept", "lost etc", "lost srv", "lost var"]
+LEFT: tuple[Left, ...] = ("lost", "torn", "kept", "lost etc", "lost srv", "lost var")
 FRESH = (1_700_000_000 + 1) * 10**9  # times between this and EPOCH are those of the real machine
 WRITTEN_BACK_SECONDS = 35.0  # by the kernel itself
 Key = tuple[int, int, int]
@@ -135,17 +135,20 @@ class Files:
             self.synced.add(entry.key)
 
     def after_cut(self, left: Left) -> Image:
-        """What there is after a power cut. A file whose bytes are lost is empty."""
-        image: Image = {}
-        for name in SYSTEMS:
-            names = self.durable[name] if left == "lost" else dict(self._of(name))
-            image |= names
-        if left == "kept":
-            return image
-        return {
-            path: entry if self._is_whole(entry) else Entry(entry.kind, entry.mode, entry.mtime_ns)
-            for path, entry in image.items()
-        }
+        """What there is after a power cut."""
+        paths = self.now.keys() | {path for image in self.durable.values() for path in image}
+        return {path: entry for path in paths if (entry := self.survivor(path, left))}
+
+    def survivor(self, path: str, left: Left) -> Entry | None:
+        """What there is of one path after a power cut. A file whose bytes are lost is empty."""
+        system = path.partition("/")[0]
+        if system not in SYSTEMS:
+            return None
+        loses = left in ("lost", f"lost {system}")
+        entry = self.durable[system].get(path) if loses else self.now.get(path)
+        if entry is None or self._is_whole(entry) or not (loses or left == "torn"):
+            return entry
+        return Entry(entry.kind, entry.mode, entry.mtime_ns)
 
     def _is_whole(self, entry: Entry) -> bool:
         return entry.kind != "f" or not entry.size or entry.key in self.synced
@@ -154,16 +157,14 @@ class Files:
         """The power is gone: make it so."""
         image = self.after_cut(left)
         contents = {
-            path: (self.content.get(entry.key) if entry.key in self.synced else None)
-            if left != "kept"
-            else self.bytes_of(path)
+            path: self.content[entry.key] if entry.key in self.synced else self.bytes_of(path)
             for path, entry in image.items()
-            if entry.kind == "f"
+            if entry.kind == "f" and entry.size
         }
         for name in (*SYSTEMS, "run"):
             shutil.rmtree(self.root / name)
             (self.root / name).mkdir()
-        self._make(image, {path: each or b"" for path, each in contents.items()})
+        self._make(image, contents)
         self.settle(epoch_seconds)
 
     def settle(self, epoch_seconds: float) -> None:
@@ -181,7 +182,7 @@ class Files:
             elif entry.kind == "l":
                 place.symlink_to(entry.target)
             else:
-                place.write_bytes(contents[path])
+                place.write_bytes(contents.get(path, b""))
             if entry.kind != "l":
                 place.chmod(entry.mode)
         for path, entry in sorted(image.items(), reverse=True):

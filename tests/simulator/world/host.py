@@ -65,6 +65,9 @@ class Host:
     commands_before: dict[int, int] = field(default_factory=dict)
     was: dict[Any, Any] = field(default_factory=dict)  # what oracles remember of it
     slow: float = 1.0
+    acting: Run | None = None  # the script whose command has an effect just now
+    full: bool = False  # nothing can be written
+    refuses: int = 0  # new connections, while this is more than 0
 
     def __post_init__(self) -> None:
         self.root = self.processes.folder / f"host-{self.name}"
@@ -80,7 +83,7 @@ class Host:
         (self.root / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\n")
         (self.root / "etc/group").write_text("root:x:0:\n")
         self._write_facts()
-        self._begin_traefik()
+        self.traefik_begins()
         self.files.settle(self.epoch)
 
     @property
@@ -208,7 +211,7 @@ class Host:
             process.connections = 0
             self.tables_changed()
 
-    def _begin_traefik(self) -> None:
+    def traefik_begins(self) -> None:
         unit = self.systemd.unit("traefik.service")
         unit.state, unit.invocation = "active", "f" * 32
         self.traefik.start()
@@ -246,6 +249,7 @@ class Host:
         return run
 
     def _asked(self, run: Run, ask: Ask) -> None:
+        self.runs[run.number] = run  # also at its first command, while it is being begun
         self._after_command(run, ask.lane, f"{run.verb}: {' '.join(ask.words[:4])}")
         answer = self.watcher.before_command(self, run, ask)
         if answer:
@@ -279,7 +283,9 @@ class Host:
 
     def _after_command(self, run: Run, lane: int, what: str) -> None:
         changed_by = self.syncs.pop((run.number, lane), None)
+        self.acting = run
         self.look_at_files(what)
+        self.acting = None
         if changed_by:
             for word in changed_by[1:]:
                 path = word.removeprefix(f"{self.root}/")
@@ -291,7 +297,10 @@ class Host:
                     self.files.sync_file(path)
 
     def _do_systemctl(self, run: Run, ask: Ask) -> None:
-        self._answer(run, ask, self.systemd.answer(ask.words, (run.number, ask.lane)))
+        self.acting = run
+        answer = self.systemd.answer(ask.words, (run.number, ask.lane))
+        self.acting = None
+        self._answer(run, ask, answer)
 
     def _do_systemd_run(self, run: Run, ask: Ask) -> None:
         self._answer(run, ask, self.systemd.run_once(ask.words, (run.number, ask.lane)))
@@ -369,7 +378,7 @@ class Host:
         self.up, self.boot_seconds = True, self.now
         self._write_facts()
         self.files.scan(self.epoch)
-        self._begin_traefik()
+        self.traefik_begins()
         self.systemd.boot()
         self.was.pop("power cut", None)
         self.was["booted"] = self.now

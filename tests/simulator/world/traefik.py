@@ -25,13 +25,14 @@ class Traefik:
     held: dict[str, Any] = field(default_factory=dict)
     lag: float = 0.05
     silent: bool = False
+    half_silent: bool = False  # its first page comes, and the one with the routes does not
     down: bool = False
     pending: int = 0
     loads: int = 0
 
     def state_copy(self) -> dict[str, Any]:
         return copy.deepcopy(
-            {name: getattr(self, name) for name in ("held", "lag", "silent", "down", "pending", "loads")}
+            {name: getattr(self, name) for name in ("held", "lag", "silent", "half_silent", "down", "pending", "loads")}
         )
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -81,7 +82,7 @@ class Traefik:
 
     def answer(self, path: str) -> tuple[int, bytes] | None:
         """What its API says; None when it says nothing."""
-        if self.silent:
+        if self.silent or (self.half_silent and path == "/api/rawdata"):
             return None
         if path == "/api/rawdata":
             return 200, json.dumps(self._rawdata()).encode()
