@@ -106,8 +106,8 @@ async def _signed_key(options: dict[str, Any], algorithms: list[str], known: Kno
     lists = KnownKeys((), known.authorities, known.revoked).lists
     try:
         connection = await asyncssh.connect(
-            **options, client_factory=lambda: client, known_hosts=lists, server_host_key_algs=certificates,
-            username="nobody", client_keys=None, login_timeout=CONNECT_SECONDS,
+            **options | {"username": "nobody"}, client_factory=lambda: client, known_hosts=lists,
+            server_host_key_algs=certificates, client_keys=None, login_timeout=CONNECT_SECONDS,
         )  # fmt: skip
         connection.abort()
     except asyncssh.PermissionDenied:

@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.errors import HostError, HostKeyRefused, HostRefused, HostUnreachable
+from reconciler.host.identities import login_keys
 from reconciler.host.known_hosts import KnownKeys, known_keys
-from reconciler.host.ssh_options import connection_options, host_key_algorithms, login_options
+from reconciler.host.ssh_options import connection_options, host_key_algorithms
 from reconciler.host.ssh_resolve import resolve
 from reconciler.host.ssh_settings import Settings
 from reconciler.host.wording import plain_words
@@ -60,15 +61,15 @@ def _demand_known(name: str, settings: Settings) -> KnownKeys:
 async def _log_in(name: str, settings: Settings, known: KnownKeys, jumps: int) -> asyncssh.SSHClientConnection:
     import asyncssh
 
-    options = connection_options(settings) | login_options(name, settings)
-    algorithms = host_key_algorithms(settings, known)
+    options, algorithms = connection_options(settings), host_key_algorithms(settings, known)
     tunnel = await open_tunnel(name, settings, jumps)
     try:
-        connection = await asyncssh.connect(
-            **options, tunnel=tunnel or (), known_hosts=known.lists, server_host_key_algs=algorithms,
-            connect_timeout=CONNECT_SECONDS, login_timeout=CONNECT_SECONDS, keepalive_interval=KEEPALIVE_SECONDS,
-            keepalive_count_max=3,
-        )  # fmt: skip
+        async with login_keys(name, settings) as keys:
+            connection = await asyncssh.connect(
+                **options, tunnel=tunnel or (), known_hosts=known.lists, server_host_key_algs=algorithms,
+                client_keys=keys, agent_path="", connect_timeout=CONNECT_SECONDS, login_timeout=CONNECT_SECONDS,
+                keepalive_interval=KEEPALIVE_SECONDS, keepalive_count_max=3,
+            )  # fmt: skip
     except BaseException as error:
         if tunnel:
             tunnel.abort()

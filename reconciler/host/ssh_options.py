@@ -5,15 +5,10 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from reconciler.host.known_hosts import KnownKeys
-from reconciler.host.ssh_settings import USUAL_IDENTITIES, Settings
-from reconciler.logs import log_detail
-
-if TYPE_CHECKING:
-    import asyncssh
+from reconciler.host.ssh_settings import Settings
 
 _CERTIFICATE = "-cert-v01@openssh.com"
 # A host has keys of several kinds and presents the first kind that the client asks for. This is OpenSSH's order.
@@ -23,13 +18,6 @@ _HOST_KEYS: Final = (
 )  # fmt: skip
 _HOST_CERTIFICATES: Final = tuple(name.removesuffix("@openssh.com") + _CERTIFICATE for name in _HOST_KEYS)
 _FAMILIES = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}
-
-
-class _NoKeys(list["asyncssh.SSHKeyPair"]):
-    """No private keys. asyncssh takes an empty list for "the usual ones", hence true."""
-
-    def __bool__(self) -> bool:
-        return True
 
 
 def connection_options(settings: Settings) -> dict[str, Any]:
@@ -48,6 +36,8 @@ def connection_options(settings: Settings) -> dict[str, Any]:
         sign = wanted[:1] if wanted[:1] in ("+", "-", "^") else ""
         if matching := _matching(wanted[len(sign) :].split(","), (name.decode() for name in possible)):
             options[name] = sign + ",".join(matching)
+    if settings.user:
+        options["username"] = settings.user
     if settings.host_key_alias:
         options["host_key_alias"] = settings.host_key_alias
     if settings.proxy_command:
@@ -56,61 +46,11 @@ def connection_options(settings: Settings) -> dict[str, Any]:
         options["family"] = _FAMILIES[settings.family]
     if settings.bind_address:
         options["local_addr"] = (settings.bind_address, 0)
+    if settings.pkcs11_provider:
+        options["pkcs11_provider"] = settings.pkcs11_provider
     if settings.compression:
         options["compression_algs"] = ["zlib@openssh.com", "none"]
     return options
-
-
-def login_options(name: str, settings: Settings) -> dict[str, Any]:
-    """Return the arguments that say who logs in, with which keys. A key that cannot be used hides no other."""
-    import asyncssh
-
-    certificates = list[asyncssh.SSHCertificate]()
-    for file in settings.certificate_files:
-        try:
-            certificates += asyncssh.load_certificates(file)
-        except (OSError, ValueError) as error:
-            _note_unused(name, file, error)
-    keys, identities = _NoKeys(), list[bytes]()
-    for file in settings.identity_files:
-        try:
-            pairs = asyncssh.load_keypairs([file], None, certificates)
-            keys += pairs
-            identities += [pair.public_data for pair in pairs]
-        except (OSError, ValueError) as error:
-            public = _public_data(file)
-            identities += public
-            if not public:
-                _note_unused(name, file, error)
-    options: dict[str, Any] = {"client_keys": keys}
-    if settings.user:
-        options["username"] = settings.user
-    if settings.agent is not None:
-        options["agent_path"] = settings.agent
-    if settings.identities_only:
-        options |= {"agent_identities": identities} if identities else {"agent_path": ""}
-    if settings.pkcs11_provider:
-        options["pkcs11_provider"] = settings.pkcs11_provider
-    return options
-
-
-def _public_data(file: str) -> list[bytes]:
-    """Return the public key of a private one that is in the agent, or encrypted: the file itself, or beside it."""
-    import asyncssh
-
-    for path in (file, f"{file}.pub"):
-        try:
-            return [asyncssh.read_public_key(path).public_data]
-        except (OSError, ValueError):
-            continue
-    return []
-
-
-def _note_unused(name: str, file: str, error: Exception) -> None:
-    usual = {str(Path(usual).expanduser()) for usual in USUAL_IDENTITIES}
-    if not (file in usual and isinstance(error, FileNotFoundError)):
-        reason = (isinstance(error, OSError) and error.strerror) or str(error)
-        log_detail("identity.passed_over", host=name, file=file, reason=reason)
 
 
 def host_key_algorithms(settings: Settings, known: KnownKeys) -> list[str]:

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -236,6 +237,52 @@ def test_what_was_passed_over_is_told_with_verbose(
         ("known_hosts.line_passed_over", "known_hosts", 1),
         ("identity.passed_over", "id_work", None),
     ]
+
+
+@dataclass
+class Agent:
+    socket: Path
+
+    def add(self, *keys: asyncssh.SSHKey) -> None:
+        for key in keys:
+            command, data = ["ssh-add", "-q", "-"], key.export_private_key()
+            subprocess.run(command, input=data, env={**os.environ, "SSH_AUTH_SOCK": str(self.socket)}, check=True)
+
+
+@pytest.fixture
+def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Agent]:
+    if not shutil.which("ssh-agent"):
+        pytest.skip("needs ssh-agent")
+    with tempfile.TemporaryDirectory() as folder:  # short enough for a socket
+        socket = Path(folder, "agent")
+        process = subprocess.Popen(["ssh-agent", "-D", "-a", socket], stdout=subprocess.DEVNULL)
+        while not socket.exists():
+            assert process.poll() is None
+        yield Agent(socket)
+        process.terminate()
+        process.wait()
+
+
+@pytest.mark.parametrize("more", ["", "  IdentitiesOnly yes\n", "  IdentityAgent {agent}\n"])
+def test_the_named_key_of_an_agent_is_offered_first(
+    home: Home, agent: Agent, monkeypatch: pytest.MonkeyPatch, more: str
+) -> None:
+    """By its public half in a file: sshd ends a login after six wrong keys."""
+    others = [asyncssh.generate_private_key("ssh-ed25519") for _ in range(8)]
+    agent.add(*others, asyncssh.read_private_key(home.folder / ".ssh/id_test"))
+    if not more.startswith("  IdentityAgent"):
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(agent.socket))
+
+    def prepare(server: SshServer) -> None:
+        (home.folder / ".ssh/id_test").rename(home.folder / ".ssh/elsewhere")
+        config = USUAL.format(port=server.port).replace("id_test", "id_test.pub")
+        home.write("config", config + more.format(agent=agent.socket))
+        home.write("known_hosts", known(server))
+
+    server = home.server()
+    visit(server, prepare)
+
+    assert len(server.keys_offered) == 1
 
 
 # --- host keys
