@@ -114,4 +114,5 @@ def connect_error(name: str, address: str, error: Exception, way: str = "") -> H
         return HostRefused(
             name, f"{way}login refused ({error.reason})", f"make `ssh {address}` work without a password"
         )
-    return HostUnreachable(name, f"{way}{plain_words(error)}", f"ssh {address}")
+    what = "no answer in time" if isinstance(error, TimeoutError) else plain_words(error)
+    return HostUnreachable(name, f"{way}{what}", f"ssh {address}")

@@ -10,14 +10,15 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 import asyncssh
 import pytest
 
 from reconciler import logs
-from reconciler.errors import HostError, HostKeyRefused, HostRefused
-from reconciler.host import ssh_config, ssh_resolve
+from reconciler.errors import HostError, HostKeyRefused, HostRefused, HostUnreachable
+from reconciler.host import hostkey, ssh_config, ssh_connect, ssh_resolve
 from reconciler.host.hostkey import ShownKey, ask_host_key
 from reconciler.host.ssh import SshHost
 from reconciler.host.ssh_config import compose, read_narrowly
@@ -475,3 +476,40 @@ Match all
             ours
         )
         assert passed_over == []
+
+
+def test_a_server_that_does_not_speak_is_told_as_such(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (ssh_connect, hostkey):
+        monkeypatch.setattr(module, "CONNECT_SECONDS", 0.3)
+
+    async def story() -> None:
+        silent = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
+        async with silent:
+            port = silent.sockets[0].getsockname()[1]
+            home.write("known_hosts", f"[127.0.0.1]:{port} {home.public_key}\n")
+            with pytest.raises(HostUnreachable, match="no answer in time"):
+                await SshHost("a", "127.0.0.1", user=None, port=port, host_key=None).open()
+            with pytest.raises(HostUnreachable, match="no answer in time"):
+                await ask_host_key("a", "127.0.0.1", port)
+
+    asyncio.run(story())
+
+
+def test_few_programs_run_at_once_for_a_large_fleet(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "log"
+    log.touch()
+    monkeypatch.setenv(
+        "PATH", f"{fake_ssh(tmp_path, f'echo + >>{log}; sleep 0.05; echo - >>{log}')}:{os.environ['PATH']}"
+    )
+    monkeypatch.setattr(ssh_resolve, "AT_ONCE", 3)
+    home.write("config", USUAL)
+
+    async def story() -> None:
+        await asyncio.gather(*(ssh_resolve.resolve("a", f"web{number}", None, None) for number in range(12)))
+
+    asyncio.run(story())
+
+    signs = [1 if sign == "+" else -1 for sign in log.read_text().split()]
+    assert (len(signs), max(accumulate(signs))) == (24, 3)
