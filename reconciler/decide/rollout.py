@@ -16,7 +16,7 @@ from reconciler.decide.exposure import exposure_problem
 from reconciler.decide.leaving import leave
 from reconciler.decide.notes import converged_with_notes
 from reconciler.decide.reasons import named_places, route_difference, way_round_foreign, way_round_taken
-from reconciler.decide.routing import check_entry_points, confirm
+from reconciler.decide.routing import check_route, confirm
 from reconciler.decide.serving import serving_version
 from reconciler.decide.slots import carries, choose_slot, live_slot, shortage, target_identity
 from reconciler.model.action import (
@@ -209,7 +209,7 @@ def _accept(case: Case, reason: str, drift: Drift | None = None) -> Step:
     slot = case.slot
     if not case.target.route:
         return EnableInstance(*case.where, reason, slot.name, slot.invocation, takes_over=case.app.by_hand, drift=drift)
-    if blocked := check_entry_points(case):
+    if blocked := check_route(case):
         return blocked
     before = case.live.name if case.live and case.live.name != slot.name and case.live.occupied else None
     read_again = case.app.route is not None and not case.app.route.htpasswd_intact

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from reconciler.decide.case import Case
+from reconciler.decide.guards import belongs_to_another
 from reconciler.errors import Kind
 from reconciler.model.action import Blocked, ConfirmRoute, Step
+
+_DOMAIN = "domain "  # as in `RouteSettings.parts`
+
+
+def check_route(case: Case) -> Blocked | None:
+    """Return Blocked if the desired route would not serve its names, else None."""
+    return check_entry_points(case) or check_names(case)
 
 
 def check_entry_points(case: Case) -> Blocked | None:
@@ -21,6 +30,35 @@ def check_entry_points(case: Case) -> Blocked | None:
         "add it to traefik.tcp_ports in fleet.yaml, or to the static configuration if you manage Traefik yourself; or "
         "correct the name (route.tcp.entry_point, or traefik in fleet.yaml)",
     )
+
+
+def check_names(case: Case) -> Blocked | None:
+    """Refuse a new name that an app of another desired state serves on this host: only one of them would have visitors.
+
+    Names that this app has in its route already stay; so do those of an app that it replaces in the same desired state.
+    """
+    app, route = case.app, case.target.route
+    if route is None or app.route_deleted:
+        return None
+    held = dict(app.route.parts) if app.route else {}
+    for name, other in sorted(case.seen.apps.items()):
+        if name == case.target.app or not other.route or not belongs_to_another(other.owner, case.target.owner):
+            continue
+        if clash := _shared_name(dict(route.parts), held, dict(other.route.parts)):
+            return case.block(
+                "foreign",
+                f"{clash} is already served by {name} on this host, an app of another desired state",
+                f"use another name here, or delete it from the route of {name} there",
+            )
+    return None
+
+
+def _shared_name(ours: Mapping[str, str], held: Mapping[str, str], theirs: Mapping[str, str]) -> str | None:
+    """The first domain that both routes have, on the same entry point and path; not one that we hold already."""
+    if any(ours.get(part) != theirs.get(part) for part in ("entry point", "path")):
+        return None
+    names = [part for part in ours if part.startswith(_DOMAIN) and part in theirs and part not in held]
+    return names[0].removeprefix(_DOMAIN) if names else None
 
 
 def check_route_writable(case: Case) -> Blocked | None:

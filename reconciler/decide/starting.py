@@ -7,7 +7,7 @@ from dataclasses import replace
 from reconciler.decide.case import Case
 from reconciler.decide.leaving import leave
 from reconciler.decide.reasons import cost_of_traefik, difference
-from reconciler.decide.routing import check_entry_points, check_route_writable
+from reconciler.decide.routing import check_route, check_route_writable
 from reconciler.decide.slots import carries
 from reconciler.model.action import Blocked, Drift, InstallRelease, Migrate, StartInstance, Step
 from reconciler.model.observed import Slot
@@ -80,7 +80,7 @@ def _refuse_start(case: Case) -> Blocked | None:
     slot, live = case.slot, case.live
     if case.target.route and live is not slot and (blocked := check_route_writable(case)):
         return blocked
-    if not carries(slot, case.target, case.app) and (blocked := check_entry_points(case)):
+    if not carries(slot, case.target, case.app) and (blocked := check_route(case)):
         return blocked
     if case.crowded and live is not slot:  # the ports have changed: it cannot take the serving instance's slot
         return case.block("memory", case.crowded, "free memory, or keep one of the former ports")

@@ -9,7 +9,8 @@ import pytest
 
 from reconciler.decide.next_action import next_action
 from reconciler.model.action import Blocked, InstallRelease, StartInstance, Step
-from reconciler.model.observed import AppliedRoute, HostFacts, ObservedApp, ObservedHost
+from reconciler.model.observed import AppliedRoute, HostFacts, ObservedApp, ObservedHost, RouteFile
+from reconciler.model.target import TargetRoute
 from tests.decide.test_rollout import APP, LIVE, ONE, ROLLING, TWO, WHERE
 from tests.support.world import wanted
 
@@ -101,3 +102,55 @@ def test_a_route_to_an_entry_point_that_is_gone_is_not_waited_for() -> None:
 def test_what_traefik_says_does_not_stop_what_runs_already() -> None:
     """The candidate runs: it is asked whether it is healthy, and only then is a route needed."""
     assert not isinstance(step_of(ROLLING, traefik="connection refused"), Blocked)
+
+
+OURS, THEIRS = "repository-aaaa", "repository-bbbb"
+
+
+def beside(owner: str, **parts: str) -> Step:
+    """The step of an app without a route so far, on a host where another app of this owner has this route."""
+    route = RouteFile("5000", "d", True, parts=tuple((key.replace("_", " "), value) for key, value in parts.items()))
+    other = ObservedApp(owner=owner, route=route)
+    seen = ObservedHost(
+        "a", HostFacts(memory_available_kib=4_000_000), apps={"web": other}, entry_points=("websecure",)
+    )
+    wants = TargetRoute(
+        ("x.org",), {"4000": "d", "4001": "e"}, (("domain x.org", ""), ("entry point", "s")), ("websecure",)
+    )
+    return next_action(replace(wanted("1"), route=wants, owner=OURS), seen)
+
+
+def test_a_name_that_an_app_of_another_desired_state_serves_is_refused() -> None:
+    assert beside(THEIRS, **{"domain x.org": "", "entry_point": "s"}) == Blocked(
+        *WHERE,
+        "x.org is already served by web on this host, an app of another desired state",
+        "use another name here, or delete it from the route of web there",
+        kind="foreign",
+    )
+
+
+@pytest.mark.parametrize(
+    ("owner", "parts"),
+    [
+        (OURS, {"domain x.org": "", "entry_point": "s"}),
+        (THEIRS, {"domain y.org": "", "entry_point": "s"}),
+        (THEIRS, {"domain x.org": "", "entry_point": "t"}),
+        (THEIRS, {"domain x.org": "", "entry_point": "s", "path": "/api"}),
+    ],
+    ids=["an app that it replaces", "another name", "another entry point", "another path"],
+)
+def test_other_routes_of_a_host_are_in_nobodys_way(owner: str, parts: dict[str, str]) -> None:
+    assert isinstance(beside(owner, **parts), InstallRelease)
+
+
+def test_an_app_keeps_a_name_that_another_desired_state_takes_too() -> None:
+    parts = (("domain x.org", ""), ("entry point", "s"))
+    other = ObservedApp(owner=THEIRS, route=RouteFile("5000", "d", True, parts=parts))
+    assert APP.route is not None
+    app = replace(APP, owner=OURS, route=replace(APP.route, parts=parts))
+    seen = ObservedHost("a", HostFacts(memory_available_kib=4_000_000), apps={"hello": app, "web": other})
+    assert TWO.route is not None
+
+    step = next_action(replace(TWO, route=replace(TWO.route, parts=parts), owner=OURS), seen)
+
+    assert isinstance(step, StartInstance)
