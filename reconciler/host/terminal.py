@@ -41,9 +41,14 @@ class Terminal:
             loop.remove_signal_handler(signal.SIGWINCH)
 
 
+def has_terminal() -> bool:
+    """True if stdin and stdout are a terminal."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
 def require_terminal() -> None:
     """Raise UsageError if stdin or stdout is not a terminal. Callers do this before they contact any host."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not has_terminal():
         raise UsageError(
             "this needs a terminal on stdin and stdout", "run it in a terminal; in a script, use reconcile rpc"
         )

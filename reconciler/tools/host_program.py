@@ -45,6 +45,7 @@ _KINDS = {
     "node-root": "node_root",
     "program": "name",
     "attempt": "token",
+    "command-file": "token",
     "migrate-env": "digest",
     "any-app": "any_app",
     "sha256": "sha256",

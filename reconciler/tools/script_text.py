@@ -8,7 +8,10 @@ LOOK_ALONE = 'ONLY=$1 TREES=yes\nshift\nlook "$@"\n'
 LOOKING = ("prelude", "taken", "running", "look")  # what a look is made of
 CHANGING = ("inventory", "slots", "routes", "epmd")  # what every action shares, beside a look
 
-_RELEASE, _SANDBOX = {"install", "fetch"}, {"exec", "exec_user", "node", "migrate"}  # they share release.sh, sandbox.sh
+_RELEASE, _SANDBOX = (
+    {"install", "fetch"},
+    {"exec", "exec_tty", "exec_user", "node", "migrate"},
+)  # they share release.sh, sandbox.sh
 
 
 def own_text(name: str) -> str:

@@ -10,6 +10,7 @@ from tests.hosts.stories.conftest import NewProject
 from tests.hosts.stories.project import Project, wait_for
 from tests.hosts.stories.stoppable import stoppable
 from tests.support.child import killed_at_the_end
+from tests.support.terminal import at_a_terminal
 
 pytestmark = pytest.mark.hosts
 
@@ -77,3 +78,23 @@ def test_no_user_of_the_host_can_read_the_arguments_of_exec(project: Project) ->
 
     assert "let-me-hide" not in seen
     assert project.run("exec", project.app, "--", "sh", "-c", "exit 7").code == 7
+
+
+def test_exec_has_the_terminal_that_it_is_started_from(project: Project) -> None:
+    """As `manage.py createsuperuser` needs it: a question, an answer that is not shown, and the exit code."""
+    project.converge()
+    ask = 'stty -echo; printf "password? "; read -r word; stty echo; echo; echo "got $word in $(stty size)"; exit 7'
+    words = project.words("exec", project.app, "--", "env", "WORD=let-me-hide", "sh", "-c", ask)
+    with at_a_terminal(words, project.folder, project.environ) as me:
+        before = me.settings
+        me.sees(r"password\? ")
+        seen = project.machine.run(
+            "cat /proc/[0-9]*/cmdline | tr '\\0' ' '; systemctl show 'run-*' -p ExecStart"
+        ).stdout
+        me.types("let-me-in\r")
+        me.sees(r"\ngot let-me-in in 30 100")
+        assert (me.ends(), me.settings) == (7, before)
+
+    assert me.shown.count("let-me-in") == 1
+    assert "let-me-hide" not in seen
+    assert project.machine.run("ls /run/reconcile-exec").stdout == ""
