@@ -94,8 +94,7 @@ def _refuse_to_stop_routed(step: AnyAction, target: Target, seen: ObservedHost) 
         return None
     if isinstance(step, RejectRelease) and app.slot(step.slot).previous:
         return None  # it was started in place of the serving instance, which is restored
-    routed = {app.route.slot if app.route else "", app.applied.slot if app.applied else ""}
-    if step.slot not in routed:
+    if step.slot not in [route.slot for route in (app.route, app.applied) if route]:
         return None
     reason = f"slot {step.slot} is still routed and is not stopped ({step.reason})"
     next_step = "reconcile status shows the route; correct it in the desired state"

@@ -130,10 +130,9 @@ def _dependencies_first(desired: DesiredFleet, hosts_of: dict[str, list[str]]) -
 
 
 def _host_groups(app: App | None, seen: SeenFleet, hosts: list[str]) -> list[list[str]]:
-    """The hosts in batches. Unreachable hosts come last and hold up no other; they catch up when they are back."""
+    """The hosts in batches. Unreachable hosts are in none and hold up no other; they catch up when they are back."""
     lost = [host for host in hosts if isinstance(seen.hosts.get(host), Unreachable) and host not in seen.looking]
-    groups_of_others = groups([host for host in hosts if host not in lost], app.rollout.batch if app else "1")
-    return [*groups_of_others, lost]
+    return groups([host for host in hosts if host not in lost], app.rollout.batch if app else "1")
 
 
 def _is_rollout(key: Key, desired: DesiredFleet, seen: SeenFleet, step: FleetStep) -> bool:
