@@ -87,7 +87,7 @@ def test_a_worker_needs_no_certificate_and_its_neighbours_ask_for_theirs_all_the
     beside = seen.with_app("worker", replace(seen.app("hello"), route=None, applied=None))
 
     assert verbs(target, beside) == ["certify"]
-    assert verbs(replace(worker, app="worker"), beside) == []
+    assert isinstance(next_action(replace(worker, app="worker"), beside), Converged)
 
 
 def test_a_name_with_its_certificate_needs_nothing() -> None:
@@ -122,6 +122,20 @@ def test_a_missing_certificate_is_reported_and_blocks_nothing() -> None:
     assert isinstance(end, Converged)
     assert end.note == "https for example.com is answered with Traefik's default certificate"
     assert "reconcile retry hello" in (end.next_step or "")
+
+
+def test_everything_that_is_to_be_noted_is_noted() -> None:
+    target = routed("example.com")
+    seen = look(converged_world(target), DEFAULT, age_seconds=100)
+    app = seen.app("hello")
+    missing = next_action(target, seen)
+    open_port = seen.with_app("hello", app.with_slot(replace(app.slot("4000"), exposed=True)))
+    reached = next_action(target, replace(open_port, certificates=None))
+    both = next_action(target, open_port)
+
+    assert isinstance(missing, Converged) and isinstance(reached, Converged) and isinstance(both, Converged)
+    assert both.note == f"{missing.note}; {reached.note}"
+    assert both.next_step == f"{missing.next_step}; {reached.next_step}"
 
 
 def test_an_expired_certificate_counts_as_missing() -> None:

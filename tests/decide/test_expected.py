@@ -171,9 +171,13 @@ def after(action: AnyAction, before: ObservedApp, target: Target = TARGET) -> Ob
         ),
         pytest.param(
             Cutover(*WHERE, "", "4000", "i"),
-            replace(REST, route=None, unit_intact=False),
+            replace(REST, route=None, unit="u9", unit_intact=False),
             replace(
-                REST, route=RouteFile("4000", "to-4000", True, parts=PARTS), releases=(R2, R1), unit_intact=False
+                REST,
+                route=RouteFile("4000", "to-4000", True, parts=PARTS),
+                releases=(R2, R1),
+                unit="u9",
+                unit_intact=False,
             ),
             id="cutover of what was accepted before: its unit stays as it is",
         ),

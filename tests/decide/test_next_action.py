@@ -49,6 +49,19 @@ def test_of_a_host_that_was_not_seen_nothing_is_decided_and_its_own_words_are_pa
     )
 
 
+def test_a_host_that_may_be_back_by_itself_is_tried_again() -> None:
+    assert next_action(TARGET, Unreachable("a", "no route to host")) == Blocked(
+        *WHERE, "no route to host", retryable=True, kind="unreachable"
+    )
+
+
+def test_what_cannot_go_on_anyway_says_so_rather_than_what_a_guard_would_refuse() -> None:
+    end = step_of(replace(BOTH, foreign=("/srv/hello",), suspended="by ann: freeze"))
+
+    assert isinstance(end, Blocked)
+    assert end.kind == "foreign"
+
+
 @pytest.mark.parametrize(
     ("own_words", "next_step"),
     [

@@ -165,6 +165,40 @@ def test_a_first_start_without_a_migration_waits_for_none() -> None:
     assert isinstance(next_steps(replace(desired, targets=targets), back)["hello", "b"], StartInstance)
 
 
+def test_a_migrated_release_starts_although_its_artifact_is_gone() -> None:
+    """The host that has migrated it waits for nobody."""
+    desired, _, back = migrated_from_b()
+    target = desired.targets["hello", "a"]
+    release = target.release or ""
+    unknown = {key: replace(each, release=None) for key, each in desired.targets.items()}
+    a = ObservedHost("a", PLENTY).with_app("hello", ObservedApp(releases=(release,), migrated=(release,)))
+
+    steps = next_steps(replace(desired, targets=unknown), back.with_host(a))
+
+    assert isinstance(steps["hello", "a"], StartInstance)
+
+
+def test_the_first_action_goes_on_although_a_host_that_comes_before_is_back() -> None:
+    desired = desired_of(app("hello", ["a", "b"]))
+    install = InstallRelease("b", "hello", "not on the host", desired.targets["hello", "b"].release or "")
+
+    assert next_steps(desired, replace(seen_of(desired), under_way={("hello", "b"): install}))["hello", "b"] is install
+
+
+def test_a_bug_met_with_one_app_is_reported_about_that_app(monkeypatch: pytest.MonkeyPatch) -> None:
+    def mistaken(target: object, seen: object) -> Converged:
+        raise ValueError("s3cret")
+
+    monkeypatch.setattr("reconciler.decide.fleet.next_action", mistaken)
+    desired = desired_of(app("hello", ["a"]))
+
+    end = next_steps(desired, seen_of(desired))["hello", "a"]
+
+    assert isinstance(end, Blocked)
+    assert (end.host, end.app, end.kind, end.retryable) == ("a", "hello", "unexpected", True)
+    assert end.next_step and "s3cret" not in end.reason + end.next_step
+
+
 def test_what_served_the_release_comes_back_without_waiting_for_a_migration() -> None:
     """Nothing on any host says that it was migrated; visitors must not wait until that is found out."""
     desired, _, back = migrated_from_b()
