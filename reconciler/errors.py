@@ -42,6 +42,7 @@ Kind = Literal[
     "crashing",
     "unhealthy",
     "port_taken",
+    "host",  # the host cannot start instances, whatever their release
     "exposed",  # visitors who the route keeps out can reach the app past Traefik
     "memory",
     "traefik",

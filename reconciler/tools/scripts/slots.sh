@@ -134,10 +134,11 @@ started_at() {
 # printed, and the look tells the rest. Fails if there was no new run after INVOCATION.
 start_slot() {
   systemctl reset-failed "$2@$3.service" 2>/dev/null
-  ! systemctl "$1" "$2@$3.service" || return 0
+  words=$(systemctl "$1" "$2@$3.service" 2>&1) && return 0
   print_log "$2@$3.service" "$(started_at "$2" "$3")"
   invocation=$(invocation_of "$2" "$3") || invocation=
-  [ -n "$invocation" ] && [ "$invocation" != "$4" ] || fail 1 "systemd did not start slot $3"
+  [ -n "$invocation" ] && [ "$invocation" != "$4" ] ||
+    fail 1 "systemd did not start slot $3: $(printf '%s\n' "$words" | head -n 1 | cut -b 1-300)"
 }
 
 # print_log UNIT SECONDS: print the part "log": what its processes said since then, or else what systemd said of it.

@@ -58,3 +58,25 @@ def test_a_foreign_program_on_the_port_is_named(project: Project) -> None:
     assert f"port {port} is taken by another program\n" in result.told
     project.machine.run(f"systemctl stop stranger{port}")
     project.converge()
+
+
+def test_a_fault_of_the_host_is_told_and_the_version_gets_through_when_it_is_gone(project: Project) -> None:
+    """A client that holds the port, then a masked unit: neither says anything about the release."""
+    machine, port = project.machine, project.keys["ports"][1]
+    project.converge()
+    client = f"IO::Socket::INET->new(PeerAddr=>'127.0.0.1:22',LocalAddr=>'127.0.0.1',LocalPort=>{port})"
+    machine.run(f'systemd-run --quiet --unit=client{port} perl -MIO::Socket::INET -e "my \\$s={client}; sleep 600"')
+    machine.run(f"until grep -q ':{port:04X} 0100007F:0016 01' /proc/net/tcp; do sleep 0.05; done")
+    project.commit(version="0.2.0")
+
+    busy = project.once()
+    machine.run(f"systemctl stop client{port}; systemctl mask {project.app}@{port}.service")
+    masked = project.once()
+
+    assert busy.code == masked.code == 1
+    assert f"port {port} is in use by an outgoing connection of another program on this host\n" in busy.told, str(busy)
+    assert "is masked" in masked.told, str(masked)
+    assert project.get() == (200, b"Hello from app 0.1.0\n")
+    machine.run(f"systemctl unmask {project.app}@{port}.service")
+    project.converge()
+    assert project.version_served == "0.2.0"

@@ -1,0 +1,43 @@
+"""Failures of a candidate that are the host's fault: its release may be good, and is tried again. Pure.
+
+systemd's exit statuses: https://www.freedesktop.org/software/systemd/man/latest/systemd.exec.html#Process%20Exit%20Codes
+They mean that the program itself was never started. An app that ends with one of them by itself is only tried again.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from reconciler.model.observed import Slot
+
+_NESTING: Final = "if the host is a container, turn on nesting for it"
+_SPACE: Final = "look at the disk, the mounts and the permissions there; journalctl on the host has systemd's words"
+_STEPS: Final = {  # exit status: (the step at which systemd gave up, what to do)
+    217: ("USER", f"{_NESTING}; a host that refuses user namespaces can do without: sandbox: {{shared_users: true}}"),
+    219: ("CGROUP", _SPACE),
+    225: ("NETWORK", _NESTING),
+    226: ("NAMESPACE", f"{_NESTING}; sandbox: {{shared_users: true}} needs fewer namespaces"),
+    228: ("SECCOMP", "the kernel lacks seccomp; install the distribution's own kernel"),
+    233: ("RUNTIME_DIRECTORY", _SPACE),
+    238: ("STATE_DIRECTORY", _SPACE),
+    239: ("CACHE_DIRECTORY", _SPACE),
+    240: ("LOGS_DIRECTORY", _SPACE),
+    243: ("CREDENTIALS", _NESTING),
+}
+_STATUS: Final = re.compile(r".*, status ([0-9]{1,3})")
+
+
+def host_fault(slot: Slot) -> tuple[str, str] | None:
+    """Return (what is wrong with the host, what to do), or None if the instance itself failed."""
+    found = _STATUS.fullmatch(slot.last_exit)
+    if found and (step := _STEPS.get(int(found[1]))):
+        name, next_step = step
+        return f"systemd cannot start an instance on this host (status {found[1]}, {name})", next_step
+    if slot.open_connections and not slot.listening and not slot.stranger:
+        reason = f"port {slot.name} is in use by an outgoing connection of another program on this host"
+        return (
+            reason,
+            "choose ports below net.ipv4.ip_local_port_range (32768), or reserve them (ip_local_reserved_ports)",
+        )
+    return None
