@@ -11,6 +11,7 @@ from reconciler.apply.default_certificate import new_certificate
 from reconciler.apply.install import install
 from reconciler.apply.runner import Runner, tar_of
 from reconciler.decide.expected import forget_evidence
+from reconciler.decide.host_faults import keep_host_fault
 from reconciler.errors import ActionFailed, HostLocked
 from reconciler.host.transport import Transport
 from reconciler.model.action import (
@@ -99,6 +100,8 @@ class Applier:
         after = reply.apps.get(action.app, ObservedApp())
         if isinstance(action, Drain) and reply.status == 0:
             after = after.with_slot(replace(after.slot(action.slot), drained=True))
+        if isinstance(action, StopInstance) and reply.status == 0:
+            after = after.with_slot(keep_host_fault(app.slot(action.slot), after.slot(action.slot)))
         if isinstance(action, StartInstance | StartAgain) and reply.status == 0:
             after = after.with_slot(self._note_failed_start(after.slot(action.slot), reply))
         if isinstance(action, Migrate) and reply.log:  # it failed; a migration has no slot of its own

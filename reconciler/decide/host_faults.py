@@ -7,8 +7,12 @@ They mean that the program itself was never started. An app that ends with one o
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Final
 
+from reconciler.decide.case import Case
+from reconciler.decide.leaving import leave
+from reconciler.model.action import Step
 from reconciler.model.observed import Slot
 
 _NESTING: Final = "if the host is a container, turn on nesting for it"
@@ -41,3 +45,23 @@ def host_fault(slot: Slot) -> tuple[str, str] | None:
             "choose ports below net.ipv4.ip_local_port_range (32768), or reserve them (ip_local_reserved_ports)",
         )
     return None
+
+
+def give_way_to_host_fault(case: Case) -> Step | None:
+    """Stop a candidate that failed because of its host, then block until the next look. None if it failed by itself."""
+    slot = case.slot
+    fault = host_fault(slot) if slot.failure and not slot.previous else None
+    if fault is None:  # or the instance that it replaced must come back first
+        return None
+    reason, next_step = fault
+    if slot.occupied:
+        return leave(case, slot, reason)
+    return replace(case.block("host", reason, next_step, slot.log_tail), retryable=True)
+
+
+def keep_host_fault(before: Slot, after: Slot) -> Slot:
+    """Return the slot as it is after its candidate was stopped, with the evidence of the host's fault."""
+    if not before.failure or host_fault(before) is None:
+        return after
+    evidence = replace(after, failure=before.failure, last_exit=before.last_exit, log_tail=before.log_tail)
+    return replace(evidence, open_connections=before.open_connections)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from reconciler.decide import certificates, starting
 from reconciler.decide.case import Case
 from reconciler.decide.exposure import exposure_problem
-from reconciler.decide.host_faults import host_fault
+from reconciler.decide.host_faults import give_way_to_host_fault
 from reconciler.decide.leaving import leave
 from reconciler.decide.notes import converged_with_notes
 from reconciler.decide.reasons import named_places, route_difference, way_round_foreign, way_round_taken
@@ -203,10 +203,8 @@ def _give_up(case: Case, failure: str) -> Step:
             slot.log_tail,
         )
         return replace(blocked, retryable=True)
-    fault = host_fault(slot)
-    if fault and not slot.previous:  # else the former instance must come back first
-        reason, next_step = fault
-        return replace(case.block("host", reason, next_step, slot.log_tail), retryable=True)
+    if step := give_way_to_host_fault(case):
+        return step
     return RejectRelease(*case.where, failure, slot.name, case.identity, failure, takes_over=case.app.by_hand)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from reconciler.decide.case import Case
+from reconciler.decide.host_faults import give_way_to_host_fault
 from reconciler.decide.leaving import leave
 from reconciler.decide.reasons import cost_of_traefik, difference
 from reconciler.decide.routing import check_route, check_route_writable
@@ -33,7 +34,7 @@ def start(case: Case) -> Step | None:
     if slot.running_now and slot.running == case.identity:
         return _install(case)
     if slot.failure:  # it was just started and failed; another start would fail the same way
-        return None
+        return None if slot.occupied else give_way_to_host_fault(case)
     if blocked := _refuse_start(case):
         return blocked
     reason = _start_reason(case)

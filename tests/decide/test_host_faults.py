@@ -7,18 +7,21 @@ from typing import Any
 
 import pytest
 
+from reconciler.decide.host_faults import keep_host_fault
 from reconciler.decide.next_action import next_action
-from reconciler.model.action import Blocked, RejectRelease, Step
-from reconciler.model.observed import HostFacts, Identity, ObservedHost, Slot
+from reconciler.model.action import Blocked, RejectRelease, StartInstance, Step, StopInstance
+from reconciler.model.observed import HostFacts, ObservedHost, Slot
 from tests.decide.test_rollout import APP, ONE, TWO
 
+CANDIDATE = Slot(
+    "4001", prepared=TWO.identity("2-000000000000"), on_trial=True, state="failed", failure="its unit failed"
+)
 
-def given_up(target: Any = TWO, previous: Identity | None = None, **slot: Any) -> Step:
-    """The step after a wait for a candidate that failed."""
-    identity = target.identity(target.release)
-    candidate = Slot("4001", prepared=identity, on_trial=True, state="failed", failure="its unit failed", **slot)
-    app = APP.with_slot(replace(candidate, previous=previous))
-    return next_action(target, ObservedHost("a", HostFacts(memory_available_kib=4_000_000), apps={"hello": app}))
+
+def step_of(slot: Slot) -> Step:
+    """The step of a rollout whose candidate is this slot."""
+    seen = ObservedHost("a", HostFacts(memory_available_kib=4_000_000), apps={"hello": APP.with_slot(slot)})
+    return next_action(TWO, seen)
 
 
 @pytest.mark.parametrize(
@@ -39,17 +42,24 @@ def given_up(target: Any = TWO, previous: Identity | None = None, **slot: Any) -
     ],
 )
 def test_a_fault_of_the_host_is_not_the_release(slot: dict[str, Any], reason: str) -> None:
-    step = given_up(**slot)
+    """It is stopped, the version is not rejected, and the next look tries again."""
+    failed = replace(CANDIDATE, **slot)
+    stopped = keep_host_fault(failed, Slot("4001"))
 
+    assert isinstance(step_of(failed), StopInstance)
+    step = step_of(stopped)
     assert isinstance(step, Blocked)
     assert (step.kind, step.retryable, step.reason, step.serving) == ("host", True, reason, "1")
     assert step.next_step
+    assert isinstance(step_of(Slot("4001")), StartInstance)
 
 
 @pytest.mark.parametrize("last_exit", ["exit-code, status 1", "exit-code, status 203", "signal, status 9", ""])
 def test_a_release_that_fails_is_rejected(last_exit: str) -> None:
-    assert isinstance(given_up(last_exit=last_exit), RejectRelease)
+    assert isinstance(step_of(replace(CANDIDATE, last_exit=last_exit)), RejectRelease)
 
 
 def test_an_instance_that_was_replaced_comes_back_before_all_else() -> None:
-    assert isinstance(given_up(previous=ONE.identity("1-0"), last_exit="exit-code, status 226"), RejectRelease)
+    candidate = replace(CANDIDATE, previous=ONE.identity("1-0"), last_exit="exit-code, status 226")
+
+    assert isinstance(step_of(candidate), RejectRelease)

@@ -46,9 +46,17 @@ LINES
     /bin/sh -c 'set -a && . "$$CREDENTIALS_DIRECTORY/env" && set +a && eval "exec $$RECONCILE_MIGRATE"'
 }
 
+# The steps of systemd before the program begins, as in decide/host_faults.py.
+NEVER_BEGAN='[0-9]+/(USER|CGROUP|NETWORK|NAMESPACE|SECCOMP|CREDENTIALS|(RUNTIME|STATE|CACHE|LOGS)_DIRECTORY)'
+
 # note_failure ATTEMPT MESSAGE: the release does not get any further: quarantine it. Fails if it was not the migration that
 # failed.
 note_failure() {
+  step=$(journalctl --no-pager -o cat --since "@$began" -u "$unit" 2>/dev/null | grep -oE "status=$NEVER_BEGAN" | head -n 1)
+  [ -z "$step" ] || {
+    rm -rf "${stage:?}"
+    fail 1 "systemd cannot start a migration on this host: $step"
+  }
   case $2 in
     *"timeout was exceeded"*) why="its migration took longer than $seconds s" ;;
     *"control process"*) why='its migration failed' ;;

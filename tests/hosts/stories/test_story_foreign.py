@@ -61,7 +61,7 @@ def test_a_foreign_program_on_the_port_is_named(project: Project) -> None:
 
 
 def test_a_fault_of_the_host_is_told_and_the_version_gets_through_when_it_is_gone(project: Project) -> None:
-    """A client that holds the port, then a masked unit: neither says anything about the release."""
+    """A client that holds the port, a masked unit, no sandbox for the migration: the release is not to blame."""
     machine, port = project.machine, project.keys["ports"][1]
     project.converge()
     client = f"IO::Socket::INET->new(PeerAddr=>'127.0.0.1:22',LocalAddr=>'127.0.0.1',LocalPort=>{port})"
@@ -72,11 +72,14 @@ def test_a_fault_of_the_host_is_told_and_the_version_gets_through_when_it_is_gon
     busy = project.once()
     machine.run(f"systemctl stop client{port}; systemctl mask {project.app}@{port}.service")
     masked = project.once()
+    machine.run(f"systemctl unmask {project.app}@{port}.service")
+    project.commit(migrate='sh -c "exit 226"')
+    apart = project.once()
 
-    assert busy.code == masked.code == 1
+    assert busy.code == masked.code == apart.code == 1
     assert f"port {port} is in use by an outgoing connection of another program on this host\n" in busy.told, str(busy)
     assert "is masked" in masked.told, str(masked)
+    assert "systemd cannot start a migration on this host" in apart.told, str(apart)
     assert project.get() == (200, b"Hello from app 0.1.0\n")
-    machine.run(f"systemctl unmask {project.app}@{port}.service")
-    project.converge()
+    project.converge(migrate="true")
     assert project.version_served == "0.2.0"
