@@ -6,13 +6,14 @@ machines without ssh: it understands what most people write, and passes over a M
 
 from __future__ import annotations
 
-import getpass
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
+
+from reconciler.host.ssh_settings import local_user
 
 SYSTEM_FOLDER = Path("/etc/ssh")
 MOST_INCLUDES = 16  # one inside the other, as in OpenSSH
@@ -150,7 +151,7 @@ class _Reading:
         return holds
 
     def _subject(self, kind: str) -> str:
-        usual = {"host": self.address, "originalhost": self.address, "user": getpass.getuser(), "tagged": ""}
+        usual = {"host": self.address, "originalhost": self.address, "user": local_user(), "tagged": ""}
         key = {"host": "hostname", "user": "user", "tagged": "tag"}.get(kind, "")
         if kind == "localuser":
             return usual["user"]

@@ -76,5 +76,12 @@ def _wanted(text: str) -> list[str]:
 
 
 def _matching(patterns: list[str], possible: Iterable[str]) -> list[str]:
-    names = list(possible)
-    return list(dict.fromkeys(name for pattern in patterns for name in names if fnmatchcase(name, pattern)))
+    """Return the possible names that match, in the order of the patterns. Most patterns are names."""
+    names = dict.fromkeys(possible)
+    matching = dict[str, None]()
+    for pattern in patterns:
+        if pattern in names:
+            matching[pattern] = None
+        elif "*" in pattern or "?" in pattern:
+            matching |= dict.fromkeys(name for name in names if fnmatchcase(name, pattern))
+    return list(matching)

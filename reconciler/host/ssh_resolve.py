@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import pwd
 import re
 import tempfile
 from asyncio.subprocess import DEVNULL, PIPE
@@ -14,7 +16,7 @@ from reconciler.host.child import child_process
 from reconciler.host.ssh_config import WITHOUT_EFFECT, Line, compose, read_narrowly, user_file
 from reconciler.host.ssh_settings import Settings, settings_of
 from reconciler.logs import log_detail
-from reconciler.programs import is_missing, why_not_started
+from reconciler.programs import is_missing
 from reconciler.words import printable
 
 SECONDS = 10  # a condition `Match exec` runs a program of the user's
@@ -24,6 +26,10 @@ _REFUSED_LINE = re.compile(r"(.+?):? line ([0-9]+): (.+)")
 _NEVER = "Host reconcile.invalid"  # a block that applies to no host
 
 _turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+
+
+class _NoSsh(Exception):
+    """There is no ssh here, or it does not run for this user. `str()` says why."""
 
 
 class _Refused(Exception):
@@ -46,11 +52,11 @@ async def resolve(
         return settings_of(address, port, {"user": [user or usual_user or ""]})
     try:
         found = await _ask_ssh(name, lines, address, user, port, usual_user)
-    except FileNotFoundError:  # there is no ssh
+    except _NoSsh as error:
         found, passed_over = read_narrowly(lines, address, user)
         found.setdefault("user", [usual_user or ""])
         for line in passed_over:
-            _note_passed_over(name, line, "there is no ssh to judge its condition")
+            _note_passed_over(name, line, f"its condition is for ssh to judge, but {error}")
     return settings_of(address, port, found)
 
 
@@ -87,35 +93,46 @@ def _note_passed_over(name: str, line: Line, reason: str) -> None:
 
 
 async def _run(name: str, words: list[str], lines: list[Line]) -> str:
-    """Return what `ssh -G` prints. Raises _Refused, and FileNotFoundError if there is no ssh."""
-    turn = _turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(AT_ONCE))
-    # A file, since ssh may read it twice, as for `Match final`.
-    with tempfile.NamedTemporaryFile("w", prefix="ssh_config.", encoding="utf-8", errors="surrogateescape") as file:
-        file.write("".join(f"{line.text}\n" for line in lines))
-        file.flush()
-        words = [*words[:1], "-F", file.name, *words[1:]]
-        try:
-            async with (
-                turn,
-                asyncio.timeout(SECONDS),
-                child_process(*words, stdin=DEVNULL, stdout=PIPE, stderr=PIPE) as child,
-            ):
-                assert child.stdout and child.stderr
-                output, errors = await asyncio.gather(_read_some(child.stdout), _read_some(child.stderr))
-                status = await child.wait()
-        except TimeoutError:
-            raise HostRefused(
-                name, f"`ssh -G` did not end within {SECONDS} s", "see what `Match exec` in ~/.ssh/config runs"
-            ) from None
-        except OSError as error:
-            if is_missing("ssh", error):
-                raise FileNotFoundError("ssh") from error
-            raise HostRefused(
-                name, f"ssh cannot be run: {why_not_started('ssh', error)}", "reinstall OpenSSH"
-            ) from error
+    """Return what `ssh -G` prints. Raises _Refused and _NoSsh."""
+    try:
+        pwd.getpwuid(os.getuid())
+    except KeyError:  # as in a container that runs with a number for a user
+        raise _NoSsh("this user has no name") from None
+    text = "".join(f"{line.text}\n" for line in lines)
+    try:
+        # A file, since ssh may read it twice, as for `Match final`. There are few at a time, too.
+        async with _turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(AT_ONCE)):
+            with tempfile.NamedTemporaryFile("wb", prefix="ssh_config.") as file:
+                file.write(text.encode(errors="surrogateescape"))
+                file.flush()
+                async with asyncio.timeout(SECONDS):
+                    status, output, errors = await _output([words[0], "-F", file.name, *words[1:]])
+    except TimeoutError:
+        raise HostRefused(
+            name, f"`ssh -G` did not end within {SECONDS} s", "see what `Match exec` in ~/.ssh/config runs"
+        ) from None
+    except OSError as error:
+        raise HostRefused(
+            name,
+            f"its settings cannot be asked of ssh: {error.strerror or error}",
+            f"see that `ssh -G {name}` works, and that /tmp has room",
+        ) from error
     if status:
         raise _why_refused(errors.decode(errors="replace"), file.name)
     return output.decode(errors="surrogateescape")
+
+
+async def _output(words: list[str]) -> tuple[int, bytes, bytes]:
+    """Return the exit status of a program, and what it printed. Raises _NoSsh."""
+    try:
+        async with child_process(*words, stdin=DEVNULL, stdout=PIPE, stderr=PIPE) as child:
+            assert child.stdout and child.stderr
+            output, errors = await asyncio.gather(_read_some(child.stdout), _read_some(child.stderr))
+            return await child.wait(), output, errors
+    except OSError as error:
+        if is_missing(words[0], error):
+            raise _NoSsh(f"{words[0]} is not installed") from error
+        raise
 
 
 async def _read_some(stream: asyncio.StreamReader) -> bytes:

@@ -55,7 +55,7 @@ def settings_of(address: str, port: int | None, found: Mapping[str, list[str]]) 
     port = port or int(value("port") or 22)
     user = value("user") or None
     tokens = {
-        "%": "%", "h": hostname, "n": address, "p": str(port), "r": user or _local_user(), "u": _local_user(),
+        "%": "%", "h": hostname, "n": address, "p": str(port), "r": user or local_user(), "u": local_user(),
         "d": str(Path.home()), "i": str(os.getuid()), "k": value("hostkeyalias") or address,
         "l": os.uname().nodename, "L": os.uname().nodename.partition(".")[0], "j": value("proxyjump"),
     }  # fmt: skip
@@ -87,7 +87,8 @@ def settings_of(address: str, port: int | None, found: Mapping[str, list[str]]) 
     )  # fmt: skip
 
 
-def _local_user() -> str:
+def local_user() -> str:
+    """Return the name of the user who runs this, or ""."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import pwd
 import shutil
 import subprocess
 import sys
@@ -513,3 +515,26 @@ def test_few_programs_run_at_once_for_a_large_fleet(
 
     signs = [1 if sign == "+" else -1 for sign in log.read_text().split()]
     assert (len(signs), max(accumulate(signs))) == (24, 3)
+
+
+def test_a_user_without_a_name_reads_the_configuration_without_ssh(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that runs with a number for a user: ssh itself does not run for one."""
+
+    def nobody(uid: int) -> None:
+        raise KeyError(uid)
+
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    home.write("config", USUAL.format(port=2222))
+
+    assert asyncio.run(ssh_resolve.resolve("a", "web1", "ann", None)).port == 2222
+
+
+def test_a_full_folder_for_temporary_files_is_told(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", full)
+    home.write("config", USUAL.format(port=2222))
+
+    with pytest.raises(HostRefused, match="No space left on device"):
+        asyncio.run(ssh_resolve.resolve("a", "web1", "ann", None))
