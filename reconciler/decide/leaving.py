@@ -14,6 +14,7 @@ def leave(case: Case, slot: Slot, reason: str, drift: Drift | None = None) -> St
     if route and applied and applied.slot == slot.name != route.slot:
         return confirm(case, route.slot, route.digest)
     # Drain whatever number of connections the look before the cutover counted: more may have come in since then.
-    if slot.running_now and slot.enabled and case.target.route and not slot.drained and not slot.port_lost:
+    serves = slot.running_now and not slot.on_trial  # even if somebody has disabled it meanwhile
+    if serves and case.target.route and not slot.drained and not slot.port_lost:
         return Drain(*case.where, f"{case.target.drain_seconds:g} s at most for open requests", slot.name)
     return StopInstance(*case.where, reason, slot.name, drift=drift)

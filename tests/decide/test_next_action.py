@@ -86,7 +86,8 @@ STOP = StopInstance(*WHERE, "replaced by slot 4001", "4000")
     [
         pytest.param({}, DRAIN, id="it may still have requests"),
         pytest.param({"drained": True}, STOP, id="its requests have ended"),
-        pytest.param({"enabled": False}, STOP, id="it never had visitors"),
+        pytest.param({"enabled": False, "on_trial": True}, STOP, id="it never had visitors"),
+        pytest.param({"enabled": False}, DRAIN, id="somebody disabled it while it served"),
         pytest.param({"state": "failed", "running": None}, STOP, id="it does not run"),
         pytest.param({"state": "activating"}, DRAIN, id="it is being restarted"),
         pytest.param({"port_lost": True}, STOP, id="another program has its port"),
@@ -128,7 +129,7 @@ def test_what_failed_after_its_cutover_is_drained_once_traefik_sends_nothing_the
 
 def test_an_instance_that_only_traefik_still_knows_is_not_stopped_for_a_stranger_on_its_port() -> None:
     """Its route file is gone and it is not enabled, but visitors are sent to it."""
-    alone = replace(OLD_SLOT, prepared=NEW, running=NEW, enabled=False, stranger="nginx")
+    alone = replace(OLD_SLOT, prepared=NEW, running=NEW, enabled=False, stranger="nginx", drained=True)
     app = replace(BOTH, slots=(alone,), route=None, applied=AppliedRoute("4000", "route-4000"))
 
     end = step_of(app, wanted("2", slots=("4000",)))

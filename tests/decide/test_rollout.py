@@ -448,7 +448,9 @@ STOP = StopInstance(*WHERE, "replaced by slot 4001", "4000")
         pytest.param(
             CUT_OVER.with_slot(replace(LIVE, state="failed", running=None)), SOAKING, STOP, id="if it runs"
         ),
-        pytest.param(CUT_OVER.with_slot(replace(LIVE, enabled=False)), SOAKING, STOP, id="and had been accepted"),
+        pytest.param(
+            CUT_OVER.with_slot(replace(LIVE, enabled=False, on_trial=True)), SOAKING, STOP, id="and had been accepted"
+        ),
         pytest.param(
             replace(CUT_OVER, slots=CUT_OVER.slots[1:], releases=(R1, R2)),
             SOAKING, Converged(*WHERE, "2", "4001"), id="nothing is warm",

@@ -127,7 +127,7 @@ def _refuses(host: Host) -> None:
 
 
 def _accepts(host: Host) -> None:
-    host.refuses -= 1
+    host.refuses = max(0, host.refuses - 1)
 
 
 LASTING: dict[str, tuple[Callable[[Host], None], Callable[[Host], None]]] = {

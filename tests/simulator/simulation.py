@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +38,14 @@ class Fault:
     def __str__(self) -> str:
         where = {BEFORE: "before it is sent", REPLY: "before its reply", REPLIED: "after its reply"}.get(self.point)
         return f"{self.kind} at change {self.change}, {where or f'boundary {self.point}'}{self.text}"
+
+
+Alter = Callable[[Completed], Completed]
+"""What becomes of a reply on its way."""
+
+
+def _as_it_is(reply: Completed) -> Completed:
+    return reply
 
 
 class Killed(asyncio.CancelledError):
@@ -96,6 +104,8 @@ class Simulation:
         self.struck: set[Fault] = set()
         self.moved: set[tuple[int, str, int]] = set()  # boundaries before which something had changed
         self.has_moved = False
+        self.waist: list[str] = []  # every call of a controller
+        self.at_call: Callable[[int, SimulatedHost], Awaitable[Alter]] | None = None
         self.power_cuts = 0
         self.controllers = 0
         self.log: list[str] = []
@@ -202,6 +212,12 @@ class Simulation:
 
     def is_cut(self, link: SimulatedHost) -> bool:
         return self.clock.seconds < self.cut_until.get((link.controller, link.name), 0.0)
+
+    async def calls(self, link: SimulatedHost, what: str) -> Alter:
+        """A controller is about to call a host. What happens just then, and what becomes of the reply."""
+        self.check_alive(link.controller)
+        self.waist.append(f"{link.controller} {what}")
+        return await self.at_call(len(self.waist), link) if self.at_call else _as_it_is
 
     # Scripts.
 

@@ -59,15 +59,16 @@ class SimulatedHost:
     async def run(
         self, command: Command, stdin: Stdin = b"", timeout_seconds: float = 60, *, on_output: OnOutput | None = None
     ) -> Completed:
-        await self.open()
         script = command.script
         assert not isinstance(script, str)
+        alter = await self.simulation.calls(self, script.verb)
+        await self.open()
         data = stdin if isinstance(stdin, bytes) else b"".join([block async for block in stdin])
         with self.round_trips:
             sent = self.simulation.send(self, script.verb, script.text, command.arguments, data)
             try:
                 async with asyncio.timeout(timeout_seconds):
-                    return await sent.reply
+                    return alter(await sent.reply)
             except TimeoutError:
                 self.simulation.given_up(sent)
                 raise HostUnreachable(self.name, *too_long_words(timeout_seconds)) from None
@@ -79,6 +80,7 @@ class SimulatedHost:
         raise NotImplementedError
 
     async def connect(self, port: int) -> tuple[Reader, Writer]:
+        await self.simulation.calls(self, f"port {port}")
         await self.open()
         with self.round_trips:
             await asyncio.sleep(self.latency)

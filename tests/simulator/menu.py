@@ -1,0 +1,255 @@
+"""The fault menu: at each call of a controller to a host, each thing that may go wrong there, for a while or for good.
+
+The story is the same each time: version 1 serves, version 2 is committed, and something happens at the nth call of the
+pass that brings it. Then it heals, and version 2 must be reached within two passes, with nothing left to do after them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from reconciler.errors import HostUnreachable
+from reconciler.host.transport import Completed
+from tests.simulator.controller import Clone
+from tests.simulator.happenings import LASTING, OPERATOR, Happening, happen
+from tests.simulator.scenario import write_app
+from tests.simulator.simulation import Alter, Simulation
+from tests.simulator.stories import set_up
+from tests.simulator.transport import SimulatedHost
+
+HOST, APP = "web1", "hello"
+PASSES = 2
+REST_SECONDS = 700.0
+LEASE_SECONDS = 30.5
+SHORT, FOR_GOOD = 5.0, 100_000.0
+NOISE = b"Welcome to web1!\r\n@@ look - 4\n"
+
+# kind → the number that the menu of faults gives it, and what it is about.
+MENU: dict[str, str] = {
+    "connections refused": "F1",
+    "cut before the effect": "F3",
+    "cut after the effect": "F4",
+    "no reply": "F9",
+    "half a reply": "F9",
+    "all but the end of a reply": "F9",
+    "noise before a reply": "F9",
+    "noise behind a reply": "F9",
+    "Traefik slow": "F12",
+    "Traefik silent": "F12",
+    "Traefik half-silent": "F12",
+    "Traefik down": "F12",
+    "disk full": "F7",
+    "host slow": "F13",
+    "a second controller of the same commit": "F14",
+    "a second controller of an older commit": "F14",
+    "a second controller of a newer commit": "F14",
+    "the controller sleeps": "F18",
+    "the controller sleeps and a newer commit is applied": "F18",
+    "power kept": "F17",
+    **dict.fromkeys(OPERATOR, "F17"),
+}
+LASTS = ("connections refused", *(kind for kind in MENU if kind.startswith("Traefik")), "disk full")
+
+
+@dataclass(frozen=True)
+class Ordered:
+    """One dish: what goes wrong at which call, and whether it heals by itself."""
+
+    number: int
+    kind: str
+    call: int
+    heals: bool
+
+    def __str__(self) -> str:
+        lasts = ("" if self.heals else ", for good") if self.kind in LASTS else ""
+        return f"{MENU[self.kind]} {self.kind} at call {self.call}{lasts}"
+
+
+@dataclass(frozen=True)
+class Served:
+    """How it went."""
+
+    ordered: Ordered
+    call: str
+    broken: tuple[tuple[str, str], ...]
+    passes: int
+    checks: tuple[tuple[str, int], ...]
+    virtual_seconds: float
+    requests: float
+    lost: float
+
+
+def order(number: int) -> Ordered:
+    """The run that an integer stands for."""
+    rest, heals = divmod(number, 2)
+    call, kind = divmod(rest, 64)
+    return Ordered(number, [*MENU][kind], call, bool(heals))
+
+
+def whole_menu(calls: int) -> Iterator[int]:
+    for place, kind in enumerate(MENU):
+        for call in range(1, calls + 1):
+            yield (call * 64 + place) * 2 + 1
+            if kind in LASTS:
+                yield (call * 64 + place) * 2
+
+
+def sampled_menu(calls: int, count: int, seed: int) -> list[int]:
+    """So many of them, each kind in turn."""
+    dice = random.Random(seed)
+    by_kind: dict[int, list[int]] = {}
+    for number in whole_menu(calls):
+        by_kind.setdefault(number // 2 % 64, []).append(number)
+    for numbers in by_kind.values():
+        dice.shuffle(numbers)
+    rounds = [numbers[at] for at in range(max(map(len, by_kind.values()))) for numbers in by_kind.values() if at < len(numbers)]
+    return rounds[:count] if count else rounds
+
+
+def serve(number: int) -> Served:
+    ordered = order(number)
+    with Simulation(number) as simulation:
+        table = _Table(simulation, ordered)
+        simulation.run(table.serve())
+        return Served(
+            ordered, table.call, tuple((each.oracle, each.what) for each in simulation.oracles.broken), table.passes,
+            tuple(simulation.oracles.checks.items()), simulation.clock.seconds - 1000.0, simulation.oracles.requests,
+            simulation.oracles.lost,
+        )  # fmt: skip
+
+
+def undisturbed_calls() -> list[str]:
+    """The calls of the pass, when nothing goes wrong."""
+    with Simulation(1) as simulation:
+        table = _Table(simulation, Ordered(0, "connections refused", 0, True))
+        simulation.run(table.serve())
+        simulation.oracles.check()
+        return table.undisturbed
+
+
+class _Table:
+    def __init__(self, simulation: Simulation, ordered: Ordered) -> None:
+        self.simulation, self.ordered = simulation, ordered
+        self.commits = simulation.folder.parent
+        self.newest = 0
+        self.passes = 0
+        self.call = ""
+        self.undisturbed: list[str] = []
+        self.others: list[asyncio.Task[Any]] = []
+
+    @property
+    def host(self) -> Any:
+        return self.simulation.hosts[HOST]
+
+    def commit(self, version: str) -> None:
+        self.newest += 1
+        write_app(self.simulation, APP, version)
+        shutil.copytree(self.simulation.folder, self.commits / f"commit-{self.newest}")
+
+    async def once(self, pinned: int | None = None, **how: Any) -> list[Any]:
+        clone = Clone(self.commits, newest=lambda: self.newest, pinned=pinned)
+        return await self.simulation.once(origin=clone, **how)
+
+    async def serve(self) -> None:
+        simulation = self.simulation
+        set_up(simulation)
+        self.commit("1")
+        await self.once()
+        self.commit("2")
+        simulation.waist.clear()
+        simulation.at_call = self.at_call
+        await self.once(pinned=2, wait_lock_seconds=0.0)
+        self.undisturbed = list(simulation.waist)
+        simulation.at_call = None
+        await asyncio.gather(*self.others)
+        if not self.ordered.heals:
+            outcomes = await self.once(wait_lock_seconds=0.0)
+            if simulation.clock.seconds > 1000 + 3600:
+                simulation.oracles.fail("liveness", f"a pass took more than an hour: {outcomes}")
+        await self.heal()
+        await self.end()
+
+    async def heal(self) -> None:
+        host, simulation = self.host, self.simulation
+        simulation.cut_until.clear()
+        host.full, host.slow, host.refuses = False, 1.0, 0
+        host.traefik.silent, host.traefik.half_silent, host.traefik.lag = False, False, 0.05
+        if host.traefik.down:
+            host.traefik_begins()
+        await asyncio.sleep(max(host.reachable_from - host.now, 0) + LEASE_SECONDS)
+
+    async def end(self) -> None:
+        simulation = self.simulation
+        outcomes: list[Any] = []
+        while self.passes < PASSES:
+            self.passes += 1
+            outcomes = await self.once()
+            if outcomes and all(end.converged for end in outcomes):
+                break
+        wanted = "3" if self.newest == 3 else "2"
+        running = [p.release.rpartition("-")[0] for p in self.host.systemd.processes if p.app == APP]
+        simulation.oracles.checks["liveness"] += 1
+        if running != [wanted] or not all(end.converged for end in outcomes):
+            why = [(end.reason, end.actions) for end in outcomes]
+            simulation.oracles.fail("liveness", f"{running} runs after {PASSES} passes, not {wanted}: {why}")
+        simulation.oracles.quiet = True
+        await asyncio.sleep(REST_SECONDS)
+        await self.once()
+        simulation.oracles.at_rest(converged=True)
+
+    # What goes wrong.
+
+    async def at_call(self, number: int, link: SimulatedHost) -> Alter:
+        if number != self.ordered.call or self.call:
+            return _same
+        self.call = self.simulation.waist[-1].partition(" ")[2]
+        self.simulation.trace.append(f"{self.simulation.clock.seconds:9.3f} MENU {self.ordered}")
+        kind = self.ordered.kind
+        if kind in LASTING or kind in OPERATOR or kind.startswith("power"):
+            seconds = SHORT if self.ordered.heals else FOR_GOOD
+            happen(self.simulation, Happening(0.0, kind, HOST, APP, seconds))
+        elif kind.startswith("a second controller"):
+            self._other(kind.split()[-2])
+        elif kind.startswith("the controller sleeps"):
+            self._other("newer" if "newer" in kind else "same", after=LEASE_SECONDS)
+            await asyncio.sleep(2 * LEASE_SECONDS)
+        elif kind == "cut before the effect":
+            self.simulation.cut_link(link.controller, link.host, 1.0, silent=False)
+        return self._alter(kind, link)
+
+    def _other(self, commit: str, after: float = 0.0) -> None:
+        """Another controller works, on another machine."""
+        if commit == "newer":
+            self.commit("3")
+
+        async def work() -> None:
+            await asyncio.sleep(after)
+            await self.once(pinned=1 if commit == "older" else None)
+
+        self.others.append(asyncio.ensure_future(work()))
+
+    def _alter(self, kind: str, link: SimulatedHost) -> Alter:
+        if "after the effect" in kind:
+
+            def lose(reply: Completed) -> Completed:
+                self.simulation.cut_link(link.controller, link.host, 1.0, silent=False)
+                raise HostUnreachable(link.name, "the connection broke", "look again")
+
+            return lose
+        cut = {"no reply": 0.0, "half a reply": 0.5, "all but the end of a reply": 0.98}.get(kind)
+        if cut is not None:
+            return lambda reply: replace(reply, output=reply.output[: int(len(reply.output) * cut)])
+        if kind == "noise before a reply":
+            return lambda reply: replace(reply, output=NOISE + reply.output)
+        if kind == "noise behind a reply":
+            return lambda reply: replace(reply, output=reply.output + NOISE)
+        return _same
+
+
+def _same(reply: Completed) -> Completed:
+    return reply
