@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from tests.simulator.menu import MOST_CALLS, order, serve, whole_menu
 from tests.simulator.oracles import Broken
 from tests.simulator.planted import Planted, by_name
 from tests.simulator.special import SPECIAL
 from tests.simulator.stories import by_name as story_of
+from tests.simulator.swarm import live
 from tests.simulator.sweep import disturbed, every_point, fault_of, undisturbed
 
 
@@ -17,6 +19,12 @@ def find(bug: Planted) -> tuple[str, str]:
         except Broken as error:
             return error.oracle, error.what
         return "", ""
+    if bug.kinds.startswith("seed "):
+        return next(iter(live(int(bug.kinds.partition(" ")[2])).broken), ("", ""))
+    if bug.kinds.startswith("menu "):
+        kind = bug.kinds.partition(" ")[2]
+        calls = [number for number in whole_menu(MOST_CALLS) if order(number).kind == kind]
+        return next((served.broken[0] for number in calls if (served := serve(number)).broken), ("", ""))
     try:
         reference = undisturbed(story_of(bug.story))
     except Broken as error:

@@ -24,6 +24,7 @@ from tests.simulator.transport import SimulatedHost
 
 HOST, APP = "web1", "hello"
 PASSES = 2
+MOST_CALLS = 16  # of a pass that brings a version
 REST_SECONDS = 700.0
 LEASE_SECONDS = 30.5
 SHORT, FOR_GOOD = 5.0, 100_000.0
@@ -107,7 +108,10 @@ def sampled_menu(calls: int, count: int, seed: int) -> list[int]:
         by_kind.setdefault(number // 2 % 64, []).append(number)
     for numbers in by_kind.values():
         dice.shuffle(numbers)
-    rounds = [numbers[at] for at in range(max(map(len, by_kind.values()))) for numbers in by_kind.values() if at < len(numbers)]
+    longest = max(map(len, by_kind.values()))
+    kinds = list(by_kind.values())
+    dice.shuffle(kinds)
+    rounds = [numbers[at] for at in range(longest) for numbers in kinds if at < len(numbers)]
     return rounds[:count] if count else rounds
 
 

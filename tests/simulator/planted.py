@@ -28,7 +28,7 @@ class Planted:
     old: str
     new: str
     story: str = "upgrade"
-    kinds: str = ""  # comma between; "" when the undisturbed story shows it
+    kinds: str = ""  # comma between; "" when the undisturbed story shows it; or a special story, a seed, or the menu
     verb: str = ""
     command: str = ""  # part of a command before which the fault strikes
 

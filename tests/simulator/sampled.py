@@ -7,7 +7,7 @@ import pytest
 from tests.simulator.stories import GAPS, STORIES, Story
 from tests.simulator.sweep import KINDS, UPLOADS, Reference, disturbed, fair_sample, undisturbed
 
-SAMPLE = 5
+SAMPLE = 4
 _REFERENCES: dict[str, Reference] = {}
 
 
