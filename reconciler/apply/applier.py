@@ -41,6 +41,7 @@ from reconciler.model.target import Controller
 from reconciler.targets.resolve import TargetFiles
 from reconciler.tools import traefik
 from reconciler.tools.look import Reply
+from reconciler.tools.sandbox_hints import explain_log
 from reconciler.words import printable, printable_line
 
 STALE = 75  # prelude.sh: the host has changed since the look; nothing was done
@@ -113,6 +114,8 @@ class Applier:
         if slot.state != "failed":
             return slot
         failure = f"its unit failed ({slot.last_exit})"
+        if denied := explain_log(reply.log):
+            failure += f"; {denied}"
         return replace(slot, failure=failure, healthy=False, log_tail=self._log_tail(reply))
 
     def _log_tail(self, reply: Reply) -> tuple[str, ...]:

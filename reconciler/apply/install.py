@@ -19,6 +19,7 @@ from reconciler.targets.resolve import TargetFiles
 from reconciler.tools import scripts
 from reconciler.tools.elf import HostAbi, unmet_needs
 from reconciler.tools.look import Reply
+from reconciler.tools.sandbox_hints import needs_to_write_code
 
 BLOCK_BYTES = 256 * 1024
 SLOWEST_BYTES_PER_SECOND = 50_000  # slower than this counts as a broken connection
@@ -104,6 +105,11 @@ def refuse_unfit(files: TargetFiles, prepared: Prepared, abi: HostAbi, host: str
     if "/" in program and not program.startswith("/") and program.removeprefix("./") not in paths:
         found = ", ".join(prepared.executables[:5]) or "nothing in bin/"
         raise ArtifactRefused(f"{label} has no {program}; it has {found}", f"set start: in apps/{files.app.app}.yaml")
+    if runtime := needs_to_write_code(files.app, paths, files.variables):
+        raise ArtifactRefused(
+            f"{label} starts with {runtime}, which needs memory that it can write and execute; its sandbox denies that",
+            f"write sandbox: {{write_execute_memory: true}} in apps/{files.app.app}.yaml",
+        )
     if files.app.distribution != "none" and not any(re.fullmatch("erts-[^/]+/bin/epmd", path) for path in paths):
         raise ArtifactRefused(
             f"{label} has no erts-*/bin/epmd, which distribution: {files.app.distribution} needs",

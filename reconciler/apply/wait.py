@@ -20,6 +20,7 @@ from reconciler.observe.health_answer import NOT_ASKED, HealthAnswer, read_healt
 from reconciler.targets.resolve import TargetFiles
 from reconciler.tools.health_hints import explain_answer
 from reconciler.tools.look import Reply
+from reconciler.tools.sandbox_hints import explain_log
 from reconciler.tools.traefik_api import missing_routes
 from reconciler.words import printable_line
 
@@ -113,6 +114,8 @@ class _Watch:
     def give_up(self, reply: Reply, failure: str) -> Evidence:
         """Return the app with `failure` and the tail of its journal on the slot."""
         app = reply.apps[self.files.target.app]
+        if denied := explain_log(reply.log):
+            failure += f"; {denied}"
         tail = tuple(printable_line(self.files.mask(line)) for line in reply.log[-15:])
         return reply, app.with_slot(replace(app.slot(self.slot.name), failure=failure, healthy=False, log_tail=tail))
 
@@ -149,7 +152,7 @@ async def wait_healthy(
             return reply, after
         watch.deadline += reply.queued_seconds  # time spent queued behind other sessions is not the instance's fault
         slot = after.slot(action.slot)
-        if failure := _why_hopeless(slot, before):
+        if failure := _why_hopeless(reply, slot, before):
             return watch.give_up(reply, failure) if reply.log else await watch.give_up_with_journal(failure)
         healthy_seconds = await _measure_health(watch, slot)
         if healthy_seconds is not None and watch.reconnected:
@@ -247,18 +250,18 @@ def restarts_before(slot: Slot) -> int:
     return slot.restarts if slot.enabled else 0
 
 
-def _why_hopeless(slot: Slot, before: Slot) -> str:
+def _why_hopeless(reply: Reply, slot: Slot, before: Slot) -> str:
     crashes = slot.restarts - restarts_before(before)
     if slot.state == "failed":
-        return f"its unit failed ({slot.last_exit}){_why_ended(slot)}"
+        return f"its unit failed ({slot.last_exit}){_why_ended(reply)}"
     if crashes >= CRASHES:
-        return f"it exited {crashes} times{_why_ended(slot)}"
+        return f"it exited {crashes} times{_why_ended(reply)}"
     return "something other than reconcile stopped it" if slot.state == "inactive" else ""
 
 
-def _why_ended(slot: Slot) -> str:
+def _why_ended(reply: Reply) -> str:
     """A program that puts itself into the background ends with status 0, and systemd ends what it leaves behind."""
-    if slot.state == "active" or slot.last_exit != "success, status 0":  # of one that runs again it is not known
+    if not reply.ended_well:
         return ""
     return ": it ends with status 0 by itself; if it goes into the background as a daemon, run it in the foreground"
 

@@ -10,14 +10,15 @@ from reconciler.artifact.archive import Prepared, load_prepared, prepare
 from reconciler.artifact.source import digest_of, fetch
 from reconciler.errors import ArtifactError
 from reconciler.model.desired import App
-from reconciler.tools import phoenix
+from reconciler.tools import phoenix, sandbox_hints
 
 
 async def advice(app: App, folder: Path, values: Mapping[str, str]) -> list[str]:
     """Return lines to show. Downloads nothing: the artifact is a local file or was prepared before."""
     prepared = await _find_local_release(app, folder)
     paths = {entry.path for entry in prepared.entries} if prepared else set()
-    return [f"{app.app}: {warning}" for warning in phoenix.warnings(app, paths, values)]
+    found = (*phoenix.warnings(app, paths, values), *sandbox_hints.warnings(app, paths))
+    return [f"{app.app}: {warning}" for warning in found]
 
 
 async def _find_local_release(app: App, folder: Path) -> Prepared | None:

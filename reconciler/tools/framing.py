@@ -49,7 +49,7 @@ def read_parts(data: bytes) -> list[Part]:
     while len(parts) < MOST_PARTS:
         found = _HEAD.match(data, at)
         if found is None:
-            at = _next_line(data, at, begun=any(part.kind not in ("log", "ports", "result") for part in parts))
+            at = _next_line(data, at, begun=any(part.kind not in ("log", "ended", "ports", "result") for part in parts))
             continue
         size, begin = int(found[3]), found.end()
         at = begin + size + 1

@@ -50,6 +50,7 @@ class Reply:
     apps: dict[str, ObservedApp]
     stderr: str = ""
     queued_seconds: float = 0.0  # the wait before the script started
+    ended_well: bool = False  # the instance that was given up ended by itself with status 0
     other_ports: tuple[int, ...] = ()  # on which the instance that was given up listens instead of its own
 
 
@@ -86,8 +87,11 @@ def read_reply(data: bytes, layout: Layout, only: Collection[str] | None = None)
                 raise Unreadable("it has an app twice")
             apps[part.name] = _read_app(part, looked)
     log = tuple(line for part in parts if part.kind == "log" for line in part.lines)
+    ended = any(part.kind == "ended" for part in parts)
     ports = _read_ports([part.text for part in parts if part.kind == "ports"])
-    return Reply(_status(parts), log, _read_facts(looked, apps), _read_lease(host), apps, other_ports=ports)
+    return Reply(
+        _status(parts), log, _read_facts(looked, apps), _read_lease(host), apps, ended_well=ended, other_ports=ports
+    )
 
 
 def _only(parts: list[Part], kind: str) -> Part:

@@ -209,6 +209,7 @@ def test_the_ports_of_an_instance_that_was_given_up_are_read_strictly() -> None:
 
     assert read_reply(b"@@ ports - 10\n3000 8125 \n" + look, Layout()).other_ports == (3000, 8125)
     assert read_reply(b"@@ ports - 0\n\n" + look, Layout()).other_ports == ()
+    assert read_reply(b"@@ ended - 4\nwell\n" + look, Layout()).ended_well and not read_reply(look, Layout()).ended_well
     with pytest.raises(Unreadable, match="the list of its ports is malformed"):
         read_reply(b"@@ ports - 4\n1;id\n" + look, Layout())
 

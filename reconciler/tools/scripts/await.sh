@@ -2,7 +2,7 @@
 # time; less when it fails. The lease is renewed: waiting is part of a rollout.
 change() {
   take_lease
-  unit=$1@$2.service slot=$2 port=$(printf '%04X' "$2" 2>/dev/null) restarts=$4 mode=$5 log=$6
+  unit=$1@$2.service slot=$2 port=$(printf '%04X' "$2" 2>/dev/null) restarts=$4 mode=$5 log=$6 ended=
   deadline=$(($(date +%s%3N) + $3))
   while :; do
     if has_failed "$unit" "$restarts"; then
@@ -15,6 +15,7 @@ change() {
   done
   [ "$log" = yes ] || return 0
   print_log "$unit" "$(started_at "$1" "$slot")"
+  [ "$ended" != '1 0' ] || part ended - well # it exited, with status 0
   is_listening "$port" || part ports - "$(ports_of "$unit")"
 }
 
@@ -34,9 +35,11 @@ ports_of() {
   done
 }
 
-# has_failed UNIT RESTARTS: true if it does not run, or was started again more than once since it had so many restarts.
+# has_failed UNIT RESTARTS: true if it does not run, or was started again more than once since it had so many restarts. Sets ended
+# to how it ended last, by systemd's code and status, while that can be seen: until it is started again.
 has_failed() {
-  properties=$(systemctl show -p ActiveState -p NRestarts "$1" | sort | cut -d= -f2 | tr '\n' ' ') # else in its own order
-  state=${properties%% *} count=${properties#* }
-  [ "$state" = failed ] || [ "$state" = inactive ] || [ $((${count:-0} - $2)) -ge 2 ]
+  # shellcheck disable=SC2046 # one word for each property, in the order of their names; else systemd has an order of its own
+  set -- "$2" $(systemctl show -p ActiveState -p ExecMainCode -p ExecMainStatus -p NRestarts -p SubState "$1" | sort | cut -d= -f2)
+  case "$2 ${6:-}" in failed* | *auto-restart*) ended="$3 $4" ;; esac
+  [ "$2" = failed ] || [ "$2" = inactive ] || [ $((${5:-0} - $1)) -ge 2 ]
 }

@@ -53,7 +53,13 @@ def test_exec_refuses_what_the_slot_refuses(node: Project) -> None:
     """Writable and executable memory, for Node in a slot that does not allow it."""
     project = node
     project.commit(sandbox=None)
-    assert project.once().code == 1
+    refused = project.once()
+    assert (refused.code, refused.verbs) == (1, [])
+    assert "starts with bin/node, which needs memory that it can write and execute" in refused.told
+    project.commit(start="sh -c 'exec bin/node server.js'")
+    failed = project.once()
+    assert failed.code == 1
+    assert "its log says that it needs memory that it can write and execute: write sandbox: {write_exec" in failed.told
 
     project.add_artifact(stoppable("perl")[0], "0.2.0")
     project.converge(version="0.2.0", start="perl app.pl")
