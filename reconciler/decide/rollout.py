@@ -211,7 +211,7 @@ def _give_up(case: Case, failure: str) -> Step:
 def _accept(case: Case, reason: str, drift: Drift | None = None) -> Step:
     slot = case.slot
     if not case.target.route:
-        return EnableInstance(*case.where, reason, slot.name, slot.invocation, takes_over=case.app.by_hand, drift=drift)
+        return EnableInstance(*case.where, reason, slot.name, slot.invocation, takes_over=case.app.by_hand)
     if blocked := check_route(case):
         return blocked
     before = case.live.name if case.live and case.live.name != slot.name and case.live.occupied else None

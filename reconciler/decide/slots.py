@@ -58,7 +58,7 @@ def shortage(target: Target, seen: ObservedHost, live: Slot | None, available_ki
     `available_kib` defaults to the available memory that the look showed.
     """
     app = seen.app(target.app)
-    if live is None or not live.running_now or carries(live, target, app):
+    if live is None or not live.running_now:
         return None
     if any(slot.running_now and carries(slot, target, app) for slot in app.slots):
         return None  # it runs already

@@ -132,6 +132,14 @@ def test_memory_that_is_promised_to_others_is_not_available() -> None:
     assert shortage(TWO, seen, BIG, 0) == SHORT.replace("100", "0")
 
 
+@pytest.mark.parametrize("live", [None, replace(BIG, state="failed", running=None)])
+def test_what_has_nothing_beside_it_starts_although_more_memory_is_promised_than_there_is(live: Slot | None) -> None:
+    app = ObservedApp((live,) if live else ())
+    seen = ObservedHost("a", apps={"hello": app})
+
+    assert shortage(TWO, seen, live, -1) is None
+
+
 UNKNOWN = replace(TWO, release=None)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from reconciler.decide.next_action import next_action
-from reconciler.model.action import Blocked, InstallRelease, RejectRelease, StartInstance, Step, StopInstance
+from reconciler.model.action import Blocked, InstallRelease, Migrate, RejectRelease, StartInstance, Step, StopInstance
 from reconciler.model.observed import HostFacts, Identity, ObservedApp, ObservedHost, RouteFile, Slot
 from reconciler.model.target import Target
 from tests.decide.test_rollout import APP, APPLIED, LIVE, ONE, R1, R2, TRIAL, TWO, V1, V2, WHERE
@@ -106,6 +106,18 @@ def test_a_damaged_release_is_installed_in_place_of_itself_even_while_it_runs() 
 
     assert step_of(replace(APP, damaged=(R1,)), ONE) == install
     assert step_of(replace(APP.with_slot(STOPPED), damaged=(R1,)), ONE) == install
+
+
+@pytest.mark.parametrize(
+    ("variables", "when"),
+    [((), "once per release"), (("DATABASE_URL", "SHARD"), "once per release and value of DATABASE_URL, SHARD")],
+)
+def test_a_migration_says_what_it_is_done_once_for(variables: tuple[str, ...], when: str) -> None:
+    target = replace(TWO, migrates=True, migrate_when=variables)
+
+    step = step_of(replace(APP, releases=(R1, R2)), target)
+
+    assert step == Migrate(*WHERE, f"{when}, before it starts", V2)
 
 
 def test_a_candidate_that_could_not_be_started_is_not_started_again() -> None:
