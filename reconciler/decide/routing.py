@@ -42,7 +42,7 @@ def check_names(case: Case) -> Blocked | None:
         return None
     held = dict(app.route.parts) if app.route else {}
     for name, other in sorted(case.seen.apps.items()):
-        if name == case.target.app or not other.route or not belongs_to_another(other.owner, case.target.owner):
+        if not other.route or not belongs_to_another(other.owner, case.target.owner):
             continue
         if clash := _shared_name(dict(route.parts), held, dict(other.route.parts)):
             return case.block(

@@ -154,3 +154,34 @@ def test_an_app_keeps_a_name_that_another_desired_state_takes_too() -> None:
     step = next_action(replace(TWO, route=replace(TWO.route, parts=parts), owner=OURS), seen)
 
     assert isinstance(step, StartInstance)
+
+
+TAKEN = RouteFile("5000", "d", True, parts=(("domain example.com", ""),))
+NAMED = replace(TWO, owner=OURS, route=TargetRoute(("example.com",), {"4000": "a", "4001": "b"}, TAKEN.parts))
+WEB = ObservedApp(owner=THEIRS, route=TAKEN)
+
+
+def beside_all(target: Any, own: ObservedApp, **others: ObservedApp) -> Step:
+    return next_action(target, ObservedHost("a", apps={**others, "hello": own}))
+
+
+def test_whichever_app_has_the_name_is_found_and_of_several_always_the_same() -> None:
+    """Neither an app without a route nor one of ours ends the search."""
+    worker, ours = replace(WEB, route=None), replace(WEB, owner=OURS)
+
+    end = beside_all(NAMED, ObservedApp(), zed=WEB, web=WEB, blog=ours, admin=worker)
+
+    assert isinstance(end, Blocked)
+    assert end.reason == "example.com is already served by web on this host, an app of another desired state"
+
+
+def test_a_worker_takes_nobodys_name() -> None:
+    assert isinstance(beside_all(replace(NAMED, route=None), ObservedApp(), web=WEB), InstallRelease)
+
+
+def test_a_route_that_was_deleted_by_hand_takes_no_name_anew() -> None:
+    """Its names were ours before, although the host does not show them any more."""
+    deleted = replace(APP, owner=OURS, route=None, route_deleted=True)
+
+    assert isinstance(beside_all(NAMED, deleted, web=WEB), StartInstance)
+    assert isinstance(beside_all(NAMED, replace(deleted, route_deleted=False), web=WEB), Blocked)
