@@ -77,8 +77,9 @@ def install(lab: Lab) -> None:
 
 
 def deploy(lab: Lab, version: str) -> None:
-    """What its user types."""
-    lab.ssh(HOST, f"sh /opt/my_app/deploy.sh {shlex.quote(version)}")
+    """What its user types, without what the start-up files of the test hosts set."""
+    clean = "unset POSIXLY_CORRECT TAR_OPTIONS; umask 022"
+    lab.ssh(HOST, f"{clean}; sh /opt/my_app/deploy.sh {shlex.quote(version)}")
 
 
 def remove(lab: Lab) -> None:

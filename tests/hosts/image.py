@@ -1,7 +1,8 @@
 """The root file system under every host: built once by `mmdebstrap`, kept, never changed.
 
 It holds what a small real server holds for certain and nothing more: no Python, no curl, no iproute2, no apt.
-What works here needs only sshd, systemd, tar, coreutils and util-linux.
+What works here needs only sshd, systemd, tar, coreutils and util-linux. Logins greet, set a window title and have an
+unhelpful environment, as on a server that people have used for years.
 """
 
 from __future__ import annotations
