@@ -26,6 +26,8 @@ SLOWEST_BYTES_PER_SECOND = 50_000  # slower than this counts as a broken connect
 SIGN_OF_LIFE_SECONDS = 4  # release.sh renews the lease at each one
 FETCH_SECONDS = 900  # limit for a host to download an archive, and again to unpack it
 DISK_RESERVE_KIB = 64 * 1024
+LARGEST_WASTE_KIB = 4  # a file takes whole blocks, and a folder or a link one
+INODE_RESERVE = 1000
 
 
 async def install(
@@ -52,9 +54,11 @@ async def install(
 def _words(action: InstallRelease, prepared: Prepared, archive_bytes: int = 0) -> tuple[str, ...]:
     """The arguments that both scripts take. `archive_bytes` is room for an archive that the host stores meanwhile."""
     lengths = (len(prepared.sums.encode()), len(prepared.tree.encode()))
-    needed_kib = (prepared.unpacked_size + archive_bytes) // 1024 + DISK_RESERVE_KIB
+    files = len(prepared.entries)
+    needed_kib = (prepared.unpacked_size + archive_bytes) // 1024 + files * LARGEST_WASTE_KIB + DISK_RESERVE_KIB
+    room = f"{needed_kib}+{files + INODE_RESERVE}"
     mode = "replace" if action.replaces_damaged else "new"
-    return (action.app, action.release, *map(str, (*lengths, needed_kib)), mode)
+    return (action.app, action.release, *map(str, lengths), room, mode)
 
 
 async def load_or_fetch(files: TargetFiles, report_progress: Callable[[str], None]) -> Prepared:

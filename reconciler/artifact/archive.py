@@ -26,6 +26,7 @@ from reconciler.artifact.cache import (
     open_regular,
     wrong_digest,
 )
+from reconciler.artifact.formats import HEAD_BYTES, foreign_format, foreign_format_of
 from reconciler.artifact.members import Member, bare_program, read_members
 from reconciler.artifact.pack import pack
 from reconciler.artifact.spool import Limits, size_text, spool
@@ -36,7 +37,7 @@ from reconciler.tools.release import Entry, manifest_sums, manifest_tree, read_m
 
 LIMITS: Final = Limits()
 # Increase it whenever members.py, pack.py or the notes change, so that what older rules cached is ignored.
-_RULES: Final = "v2"
+_RULES: Final = "v3"
 _START_ERL: Final = "releases/start_erl.data"
 _CHUNK: Final = 1024 * 1024
 
@@ -146,7 +147,7 @@ def _spool_verified(file: BinaryIO, sha256: str, limits: Limits) -> BinaryIO:
     if source.taken > limits.artifact_bytes:
         raise ArtifactRefused(f"it is larger than {size_text(limits.artifact_bytes)}", "leave out what is not needed")
     if found != sha256:
-        raise wrong_digest(sha256, found)
+        raise wrong_digest(sha256, found, foreign_format_of(file))
     if refused:
         raise refused
     return tar
@@ -155,6 +156,8 @@ def _spool_verified(file: BinaryIO, sha256: str, limits: Limits) -> BinaryIO:
 def _prepare(tar: BinaryIO, sha256: str, program: str, limits: Limits) -> Prepared:
     # Not closed explicitly: an error that is being raised may still refer to a slice. The last reference frees it.
     content = memoryview(mmap.mmap(tar.fileno(), 0, access=mmap.ACCESS_READ))
+    if other := foreign_format(bytes(content[:HEAD_BYTES]), bytes(content[-HEAD_BYTES:])):
+        raise ArtifactRefused(f"it is {other.name}", other.next_step)
     bare = program if bytes(content[:4]) == b"\x7fELF" else ""
     members, top = (bare_program(bare, len(content)), "") if bare else read_members(content, limits)
     packed_path, notes_path = _places(sha256, bare)

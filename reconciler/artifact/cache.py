@@ -15,6 +15,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Final
 
+from reconciler.artifact.formats import Format
 from reconciler.errors import ArtifactRefused, ArtifactUnavailable
 from reconciler.files import TEMPORARY, cache_path, make_private
 
@@ -83,9 +84,15 @@ def digest_of_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def wrong_digest(wanted: str, found: str) -> ArtifactRefused:
-    """Return the error for bytes with another digest than expected. The caller puts the artifact's name in front."""
+def wrong_digest(wanted: str, found: str, other: Format | None = None) -> ArtifactRefused:
+    """Return the error for bytes with another digest than expected, which are in an `other` format if that is given.
+
+    The caller puts the artifact's name in front.
+    """
+    digests = f"the sha256 does not match\n  wanted sha256 {wanted}\n  found  sha256 {found}"
+    if other:
+        return ArtifactRefused(f"it is {other.name}; {digests}", other.next_step)
     return ArtifactRefused(
-        f"the sha256 does not match\n  wanted sha256 {wanted}\n  found  sha256 {found}",
+        digests,
         "if the new bytes are intended, publish them as a new version with its sha256; if not, restore the artifact",
     )

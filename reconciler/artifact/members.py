@@ -1,7 +1,8 @@
 """The members that an archive may contain. Any other is refused, with its name and the reason.
 
 Only this module reads the tar. The archive sent to a host is written anew from these members (pack.py), so no
-other reader can interpret it differently. Modes become 0755 and 0644, owners are dropped, hard links become files.
+other reader can interpret it differently. What macOS adds is left out. Modes become 0755 and 0644, owners are dropped,
+hard links become files.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from reconciler.tools.release import (
 )
 from reconciler.words import printable_name
 
+_APPLE_DOUBLE: Final = b"\0\5\26\7"
 _BLOCK: Final = tarfile.BLOCKSIZE
 _LONGEST_HEADER: Final = 256 * 1024
 _MOST_SHARED_HEADERS: Final = 1000
@@ -62,7 +64,7 @@ def read_members(tar: memoryview, limits: Limits) -> tuple[tuple[Member, ...], s
     unpacked = 0
     for info in _headers(tar):
         member = _member(info, tar, members)
-        if member is None:
+        if member is None or _is_of_a_mac(member, tar):
             continue
         previous = members.get(member.path)
         if previous and (previous.kind, member.kind) != ("d", "d"):
@@ -169,6 +171,15 @@ def _member(info: tarfile.TarInfo, tar: memoryview, before: dict[str, Member]) -
     _check_size(info, tar, path)
     mode = PROGRAM_MODE if info.mode & 0o111 else FILE_MODE
     return Member(path, "f", mode, modified, info.offset_data, info.size)
+
+
+def _is_of_a_mac(member: Member, tar: memoryview) -> bool:
+    """True for what macOS adds to an archive: attributes of files as `._name`, and the look of a folder's window."""
+    *folders, name = member.path.split("/")
+    if name == ".DS_Store" or "__MACOSX" in (*folders, name):
+        return True
+    magic = bytes(tar[member.offset : member.offset + len(_APPLE_DOUBLE)])
+    return name.startswith("._") and member.kind == "f" and magic == _APPLE_DOUBLE
 
 
 def _clean_path(name: str, owner: str, what: str) -> str:

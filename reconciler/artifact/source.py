@@ -12,7 +12,7 @@ import os
 import re
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final, assert_never
+from typing import BinaryIO, Final, assert_never
 
 from reconciler.artifact.cache import (
     cache_errors,
@@ -24,6 +24,7 @@ from reconciler.artifact.cache import (
     wrong_digest,
 )
 from reconciler.artifact.download import Progress, check_address
+from reconciler.artifact.formats import foreign_format_of
 from reconciler.artifact.store import FileStore, Store, WebStore
 from reconciler.errors import ArtifactError, ArtifactMissing, ArtifactRefused, ArtifactUnavailable
 from reconciler.files import draft
@@ -121,7 +122,8 @@ async def fetch(
     if isinstance(store, FileStore):
         found = await asyncio.to_thread(_digest_of_path, store.path)
         if found != sha256:
-            raise _error_about(store.label, wrong_digest(sha256, found))
+            with open_regular(store.path) as file:
+                raise _error_about(store.label, wrong_digest(sha256, found, foreign_format_of(file)))
         return store.path
     cached = cache_folder("artifacts") / sha256
     if await asyncio.to_thread(_is_whole, cached, sha256):
@@ -131,11 +133,17 @@ async def fetch(
 
 
 async def measure(source: str, version: str, folder: Path, progress: Progress) -> str:
-    """Return the artifact's sha256. If it is not published, the artifact is read in full and stays in the cache."""
+    """Return the artifact's sha256. If it is not published, the artifact is read in full and stays in the cache.
+
+    Raises ArtifactRefused rather than the digest of something that is no artifact, such as a login page.
+    """
     store = open_store(source, version, folder)
     if digest := await stated_digest(store):
         return digest
     if isinstance(store, FileStore):
+        if store.path.is_file():
+            with open_regular(store.path) as file:
+                _refuse_other_format(file, store.label)
         return await asyncio.to_thread(_digest_of_path, store.path)
     return await _save_to_cache(store, None, progress)
 
@@ -173,11 +181,18 @@ async def _save_to_cache(store: Store, wanted: str | None, progress: Progress) -
             new = stack.enter_context(draft(folder / "artifact"))
         found = await store.save(new.file, progress)
         if wanted and found != wanted:
-            raise _error_about(store.label, wrong_digest(wanted, found))
+            raise _error_about(store.label, wrong_digest(wanted, found, foreign_format_of(new.file)))
+        if wanted is None:
+            _refuse_other_format(new.file, store.label)
         with cache_errors():
             await asyncio.to_thread(new.publish, folder / found)
     await asyncio.to_thread(forget_old, folder)
     return found
+
+
+def _refuse_other_format(file: BinaryIO, label: str) -> None:
+    if other := foreign_format_of(file):
+        raise ArtifactRefused(f"{label}: it is {other.name}", other.next_step)
 
 
 def _is_whole(cached: Path, sha256: str) -> bool:

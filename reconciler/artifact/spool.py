@@ -17,16 +17,7 @@ GIB: Final = 1024**3
 _CHUNK: Final = 256 * 1024
 _EMPTY_BYTES: Final = 64 * 1024**2  # this much of an archive may compress to any ratio
 _XZ_MEMORY_BYTES: Final = 256 * 1024**2  # `xz -9` needs 65 MiB; a header can ask for 4 GiB
-_PACK_AGAIN: Final = "pack it as a .tar.gz"
 _SMALLER: Final = "leave out what the release does not need"
-_OTHER_FORMATS: Final = {
-    b"\x28\xb5\x2f\xfd": "zstd",
-    b"PK\x03\x04": "zip",
-    b"\x04\x22\x4d\x18": "lz4",
-    b"7z\xbc\xaf": "7z",
-    b"!<arch>\n": "ar (.deb)",
-    b"\xed\xab\xee\xdb": "rpm",
-}
 
 
 @dataclass(frozen=True)
@@ -125,9 +116,6 @@ def spool(source: Source, limits: Limits, folder: Path) -> BinaryIO:
 
 def _decompress(source: Source) -> Iterator[bytes]:
     head = source.read(_CHUNK)
-    for magic, name in _OTHER_FORMATS.items():
-        if head.startswith(magic):
-            raise ArtifactRefused(f"it is a {name} file, which is not supported", _PACK_AGAIN)
     start = next((start for magic, start in _STREAMS.items() if head.startswith(magic)), None)
     if start:
         try:

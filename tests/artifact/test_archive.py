@@ -5,12 +5,14 @@ from __future__ import annotations
 import bz2
 import gzip
 import hashlib
+import io
 import lzma
 import os
 import random
 import tarfile
 import tempfile
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -249,10 +251,10 @@ def test_an_empty_archive_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("head", "name"), [(b"\x28\xb5\x2f\xfd", "zstd"), (b"PK\x03\x04", "zip"), (b"!<arch>\n", "ar (.deb)")]
+    ("head", "name"), [(b"\x28\xb5\x2f\xfd", "a zstd"), (b"PK\x03\x04", "a zip"), (b"!<arch>\n", "an ar (.deb)")]
 )
 def test_other_formats_are_refused_by_name(head: bytes, name: str) -> None:
-    assert refusal(head + bytes(1000)) == f"it is a {name} file, which is not supported"
+    assert refusal(head + bytes(1000)) == f"it is {name} file, which is not supported"
 
 
 @pytest.mark.parametrize("squeeze", [gzip.compress, bz2.compress, lzma.compress, bytes])
@@ -342,3 +344,91 @@ def test_a_bare_program_becomes_a_release_of_that_name(tmp_path: Path) -> None:
     assert [entry.path for entry in prepare(path, sha256, program="other").entries] == ["other"]
     assert load_prepared(sha256, program="hello") == ready
     assert load_prepared(sha256) is None
+
+
+APPLE_DOUBLE = b"\0\5\26\7\0\2\0\0Mac OS X        " + bytes(100)
+
+
+def test_what_a_mac_adds_to_an_archive_is_left_out() -> None:
+    """Its attributes beside each file, and even beside the top folder, which is taken off all the same."""
+    records = b"".join(
+        b"%d %s\n" % (len(record) + 4, record)
+        for record in (
+            b"LIBARCHIVE.xattr.com.apple.quarantine=" + b"MDA4MTs2NTA=" + b"x" * 50,
+            b"SCHILY.xattr.com.apple.provenance=" + bytes(range(0, 256, 4)),
+            b"LIBARCHIVE.creationtime=1700000000." + b"5" * 60,
+        )
+    )
+    attributes, _ = special("PaxHeader/app", tarfile.XHDTYPE)
+    attributes.size = len(records)
+    ready = prepared_members(
+        file("._app", APPLE_DOUBLE),
+        folder("app"),
+        file("app/.DS_Store", b"\0\0\0\1Bud1"),
+        file("app/._bin", APPLE_DOUBLE),
+        folder("app/bin"),
+        file("app/bin/._app", APPLE_DOUBLE),
+        (attributes, records),
+        file("app/bin/app", SCRIPT, 0o755),
+        file("app/bin/._own", b"the app's own"),
+        folder("__MACOSX"),
+        file("__MACOSX/app/._x", APPLE_DOUBLE),
+    )
+
+    assert [entry.path for entry in ready.entries] == ["bin", "bin/._own", "bin/app"]
+    assert ready.top_folder == "app"
+    assert ready.executables == ("bin/app",)
+
+
+def zip_bytes(*names: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in names:
+            archive.writestr(name, bytes(100_000))
+    return buffer.getvalue()
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+LOGIN = b"\n<!DOCTYPE html>\n<html lang=en><head><title> Sign in\n to GitLab </title></head>" + b"x" * 100_000
+S3_ERROR = b'<?xml version="1.0"?>\n<Error><Code>AccessDenied</Code><Key>planted</Key></Error>'
+WRONG_FILES = {
+    "an LFS pointer": (POINTER, "a pointer of Git LFS, not the file itself", "git lfs pull"),
+    "a login page": (LOGIN, "a web page (Sign in to GitLab), as behind a login", "the address of the file itself"),
+    "another page": (b"<html><body>Not here</body>", "a web page, as behind a login", "the address of the file itself"),
+    "an error of S3": (S3_ERROR, "an error of the server (AccessDenied)", "the address of the file itself"),
+    "an error as JSON": (
+        b'{"message": "Not Found", "status": "404"}',
+        "a JSON text (Not Found), such as a server's error",
+        "the address of the file itself",
+    ),
+    "a zip file": (zip_bytes("app/bin/app"), "a zip file, which is not supported", "pack it as a .tar.gz"),
+    "a wheel": (
+        zip_bytes("app/__init__.py", "app-1.0.dist-info/RECORD"),
+        "a Python wheel, which does not bring what it needs",
+        "install it into a folder and pack that",
+    ),
+    "a jar": (zip_bytes("META-INF/MANIFEST.MF"), "a Java archive (.jar)", "put it into a .tar.gz"),
+    "a program for macOS": (b"\xcf\xfa\xed\xfe" + bytes(1000), "a program for macOS", "GOOS=linux"),
+    "a program for Windows": (b"MZ" + bytes(1000), "a program for Windows", "GOOS=linux"),
+    "a script": (b"#!/bin/sh\nexec true\n", "a script", "pack it with what it needs"),
+    "a list": (b"my_app-1.0.tar.gz\n", "a text, not an archive", "again"),
+    "a SQLite database": (b"SQLite format 3\0" + bytes(500), "a SQLite database", "pack the release"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_FILES)
+@pytest.mark.parametrize("squeeze", [bytes, gzip.compress])
+def test_a_wrong_file_is_named_for_what_it_is(name: str, squeeze: type[bytes], tmp_path: Path) -> None:
+    """Also if its digest is not the one that was asked for."""
+    content, what, remedy = WRONG_FILES[name]
+    path = tmp_path / "app.tar.gz"
+    path.write_bytes(squeeze(content))
+
+    with pytest.raises(ArtifactRefused) as refused:
+        prepare(path, hashlib.sha256(path.read_bytes()).hexdigest())
+    assert str(refused.value) == f"app.tar.gz: it is {what}"
+    assert remedy in refused.value.next_step
+    if squeeze is bytes and name != "a list":
+        with pytest.raises(ArtifactRefused) as refused:
+            prepare(path, "0" * 64)
+        assert str(refused.value).startswith(f"app.tar.gz: it is {what}; the sha256 does not match\n  wanted")

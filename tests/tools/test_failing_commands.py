@@ -66,7 +66,7 @@ def upload() -> tuple[tuple[str, ...], bytes]:
             member.type = tarfile.DIRTYPE if member.name == "bin" else tarfile.REGTYPE
             member.size = 0 if member.isdir() else len(data)
             archive.addfile(member, io.BytesIO(data))
-    return (str(len(sums)), str(len(tree)), "1", "new"), sums + tree + buffer.getvalue()
+    return (str(len(sums)), str(len(tree)), "1+3", "new"), sums + tree + buffer.getvalue()
 
 
 class Step(Protocol):

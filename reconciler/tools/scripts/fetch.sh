@@ -1,4 +1,4 @@
-# change app release bytes-of-sums bytes-of-tree needed-KiB mode(new|replace) sha256 top-folder seconds; stdin: upload.
+# change app release bytes-of-sums bytes-of-tree needed-KiB+files mode(new|replace) sha256 top-folder seconds; stdin: upload.
 # That is sums, tree, and the address, which can hold a signature: no argument and no file ever holds it. Then a line now
 # and then, for as long as the controller waits: this script ends with them.
 #
@@ -23,7 +23,7 @@ change() {
   { rmdir "$incoming/files" && mv -T "$fetched/tree/$8" "$incoming/files" && [ ! -L "$incoming/files" ]; } ||
     fail 1 "the archive of $2 unpacks to something else here"
   check_names "$2" # before anything of it is given to root
-  give_to_root || fail "$NO_ROOM" "cannot write below $RELEASES"
+  { give_to_root && leave_out_mac; } || fail "$NO_ROOM" "cannot write below $RELEASES"
   finish_release "$1" "$2" fetched
 }
 
@@ -65,4 +65,12 @@ give_to_root() {
     find "$incoming/files" -type d -exec chmod 0755 {} + &&
     find "$incoming/files" -type f -perm /111 -exec chmod 0755 {} + &&
     find "$incoming/files" -type f ! -perm /111 -exec chmod 0644 {} +
+}
+
+# leave_out_mac: remove what macOS adds to an archive, where the manifest does not have it. Returns 1.
+leave_out_mac() {
+  (cd "$incoming/files" && find . -mindepth 1 '(' -name '._*' -o -name .DS_Store -o -name __MACOSX ')' >../mac) || return 1
+  while IFS= read -r path; do
+    grep -qF " $path$(printf '\t')" "$incoming/tree" || rm -rf "${incoming:?}/files/${path:?}" || return 1
+  done <"$incoming/mac"
 }

@@ -1,4 +1,4 @@
-# change app release bytes-of-sums bytes-of-tree needed-KiB mode(new|replace); stdin: upload. That is sums, tree, then a tar.gz.
+# change app release bytes-of-sums bytes-of-tree needed-KiB+files mode(new|replace); stdin: upload. That is sums, tree, then a tar.gz.
 change() {
   begin_change "$1"
   begin_release "$1" "$2" "$5" "$6" || return 0

@@ -1,7 +1,7 @@
 # A release comes to a host in two ways, install and fetch; both begin and end here. It is put together in a folder that
 # only root can reach: what is not checked yet might hold a program that makes root of anyone who starts it.
 
-# begin_release APP RELEASE NEEDED-KiB new|replace: set final, where the release belongs, and incoming, a folder with an
+# begin_release APP RELEASE NEEDED-KiB+FILES new|replace: set final, where the release belongs, and incoming, a folder with an
 # empty folder `files`. Returns 1 if the release is here. Fails if there is no room.
 begin_release() {
   final=${RELEASES:?}/${1:?}/releases/${2:?} incoming=${RELEASES:?}/${1:?}/releases/.incoming-${2:?}
@@ -9,9 +9,18 @@ begin_release() {
   trap end_release EXIT
   trap 'exit 1' HUP INT TERM PIPE
   rm -rf "${incoming:?}" "${incoming:?}.fetched" || fail "$NO_ROOM" "cannot write below $RELEASES/$1/releases"
-  free=$(df -Pk "$RELEASES" | awk 'NR==2{print $4}')
-  [ "$free" -gt "$3" ] || fail "$NO_ROOM" "$(($3 / 1024)) MiB are needed below $RELEASES, $((free / 1024)) MiB are free"
+  demand_room "${3%+*}" "${3#*+}"
   { mkdir -m 0700 "$incoming" && mkdir "$incoming/files"; } || fail "$NO_ROOM" "cannot write below $RELEASES/$1/releases"
+}
+
+# demand_room KiB FILES: fail unless there is room for them below RELEASES. Some file systems have as many files as they
+# have blocks, and count no inodes.
+demand_room() {
+  free=$(df -k --output=avail,itotal,iavail "$RELEASES" | awk 'NR==2{print $1, ($2 + 0 > 0 ? $3 : "-")}')
+  inodes=${free#* } free=${free% *}
+  [ "$free" -gt "$1" ] || fail "$NO_ROOM" "$(($1 / 1024)) MiB are needed below $RELEASES, $((free / 1024)) MiB are free"
+  [ "$inodes" = - ] || [ "$inodes" -gt "$2" ] ||
+    fail "$NO_ROOM" "$2 inodes are needed below $RELEASES, one for each file, and $inodes are free (df -i)"
 }
 
 # end_release: end what reads, and take away what is left of a release that did not get here.
