@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from reconciler.desired_state.key_examples import example_of, key_examples
 from reconciler.model.desired import App, Fleet
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -18,7 +19,12 @@ def schemas() -> dict[str, str]:
 
 
 def _text(model: type[BaseModel], title: str) -> str:
-    schema = {"$schema": _DRAFT} | _without_titles(model.model_json_schema()) | {"title": title}
+    schema = _without_titles(model.model_json_schema())
+    found = key_examples()
+    for name, block in {model.__name__: schema, **schema["$defs"]}.items():
+        for key, described in block["properties"].items():
+            described["examples"] = example_of(found, name, key)
+    schema = {"$schema": _DRAFT} | schema | {"title": title}
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 

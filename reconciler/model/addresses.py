@@ -97,7 +97,7 @@ Address = Annotated[
 Email = Annotated[
     str,
     Text(
-        r"[^@\s\x00-\x1f\x7f\"]+@[A-Za-z0-9][A-Za-z0-9.-]*\.[A-Za-z0-9-]+",
+        r'[^@\s\x00-\x1f\x7f"]+@[A-Za-z0-9][A-Za-z0-9.-]*\.[A-Za-z0-9-]+',
         "is not an e-mail address",
         "write it like ops@example.com",
     ),

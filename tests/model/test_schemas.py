@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from reconciler.commands import schema as schema_command
+from reconciler.desired_state import key_examples
 from reconciler.desired_state.load import load
 from reconciler.desired_state.reference import reference
 from reconciler.desired_state.schema import schemas
@@ -59,6 +60,15 @@ def test_every_key_has_a_description() -> None:
         for block in (schema, *schema["$defs"].values()):
             assert block["description"]
             assert [name for name, key in block["properties"].items() if not key.get("description")] == []
+
+
+def test_every_key_has_an_example_that_loads() -> None:
+    """All are from the desired state in reconciler/desired_state/examples: write a new key there too."""
+    assert load(key_examples.FOLDER, working_tree=True).notes == ()
+    for text in schemas().values():
+        schema = json.loads(text)
+        for block in (schema, *schema["$defs"].values()):
+            assert [name for name, key in block["properties"].items() if not key.get("examples")] == []
 
 
 @pytest.mark.parametrize("name", APPS)
@@ -164,7 +174,7 @@ TYPES: dict[str, tuple[type, ...]] = {
 }
 KEYWORDS = {"type", "pattern", "minimum", "maximum", "enum", "const", "anyOf", "oneOf", "items", "$ref", "$defs"}
 KEYWORDS |= {"properties", "required", "patternProperties", "additionalProperties"}
-KEYWORDS |= {"$schema", "title", "description", "default"}
+KEYWORDS |= {"$schema", "title", "description", "default", "examples"}
 
 
 def check(value: Any, schema: Any, root: Any, at: str) -> list[str]:

@@ -49,7 +49,7 @@ def run_node(script: str, data: Any = None) -> Any:
     done = subprocess.run(
         words, cwd=packages(), input=json.dumps(data), capture_output=True, text=True, check=False, timeout=60
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stderr[-1000:]
     return json.loads(done.stdout)
 
 
