@@ -30,6 +30,7 @@ COMMANDS = {
     "plan": "what a pass would do and why; changes nothing",
     "status": "per app and host: git wants X, host runs Y since T, because Z",
     "validate": "check the desired state; contacts no host",
+    "init": "write the file of a new app, with free ports",
     "set": "write a new version of an app into its YAML file",
     "logs": "show the journal of an app",
     "history": "who changed an app, from which commit, why, how long it took and how it ended",

@@ -41,6 +41,7 @@ from reconciler.model.target import Controller
 from reconciler.targets.resolve import TargetFiles
 from reconciler.tools import traefik
 from reconciler.tools.look import Reply
+from reconciler.tools.release import start_program
 from reconciler.tools.sandbox_hints import explain_log
 from reconciler.words import printable, printable_line
 
@@ -186,6 +187,8 @@ class Applier:
 
     def _slot_files(self, action: StartInstance | RepairFiles) -> bytes:
         files = self.files.slot_files(action.identity)
+        if self.files.app and (program := start_program(self.files.app.start_command)):
+            files["program"] = f"{program}\n"
         if self.files.target.proxy:
             files |= {"certificate": new_certificate(), "default": traefik.default_text()}
         return tar_of(files)

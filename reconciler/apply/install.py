@@ -19,6 +19,7 @@ from reconciler.targets.resolve import TargetFiles
 from reconciler.tools import scripts
 from reconciler.tools.elf import HostAbi, unmet_needs
 from reconciler.tools.look import Reply
+from reconciler.tools.release import start_program
 from reconciler.tools.sandbox_hints import needs_to_write_code
 
 BLOCK_BYTES = 256 * 1024
@@ -104,9 +105,9 @@ def refuse_unfit(files: TargetFiles, prepared: Prepared, abi: HostAbi, host: str
             f"{label} cannot run on host {host}: {'; '.join(refusals)}",
             "build it on the host's distribution",
         )
-    program = files.app.start_command.split()[0]
+    program = start_program(files.app.start_command)
     paths = {entry.path for entry in prepared.entries}
-    if "/" in program and not program.startswith("/") and program.removeprefix("./") not in paths:
+    if program and program not in paths:
         found = ", ".join(prepared.executables[:5]) or "nothing in bin/"
         raise ArtifactRefused(f"{label} has no {program}; it has {found}", f"set start: in apps/{files.app.app}.yaml")
     if runtime := needs_to_write_code(files.app, paths, files.variables):

@@ -17,6 +17,7 @@ TARGET = argument("target", metavar="[user@]HOST[:port]", help="or a name from f
 
 OWN: dict[str, tuple[Argument, ...]] = {
     "status": (argument("--watch", action="store_true", help="refresh until Ctrl-C"),),
+    "init": (APP,),
     "set": (
         APP,
         argument("version", metavar="VERSION"),

@@ -31,7 +31,7 @@ def run(options: Options) -> int:
 
 
 async def _dashboard(options: Options) -> int:
-    async with open_fleet(options) as opened:
+    async with open_fleet(options, valid_only=True) as opened:
         if options.host_name not in opened.hosts:
             raise UsageError(f"host {options.host_name} has no app", "name a host that has one")
         host, site = opened.hosts[options.host_name], opened.sites[options.host_name]

@@ -26,7 +26,9 @@ def run(options: Options) -> int:
 
 async def _history(options: Options) -> int:
     _check_app_name(options.app_name)
-    async with open_fleet(options) as opened:  # of all hosts: a removed app's history stays on the hosts where it ran
+    async with open_fleet(
+        options, valid_only=True
+    ) as opened:  # of all hosts: a removed app's history stays on the hosts where it ran
         histories = await asyncio.gather(
             *(_read_history(opened, name, options.app_name) for name in sorted(opened.hosts))
         )

@@ -87,7 +87,7 @@ async def open_live_slot(options: Options) -> AsyncIterator[LiveSlot]:
     Raises UsageError when there is none, or when the app there is not managed by reconcile.
     """
     options = options.for_app()
-    async with open_fleet(options) as opened:
+    async with open_fleet(options, valid_only=True) as opened:
         demand_all(opened)
         files = next(iter(opened.targets.values()))
         host = opened.hosts[files.target.host]

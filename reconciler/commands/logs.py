@@ -26,7 +26,7 @@ def run(options: Options) -> int:
 
 
 async def _logs(options: Options) -> int:
-    async with open_fleet(options) as opened:
+    async with open_fleet(options, valid_only=True) as opened:
         demand_all(opened)  # unknown secrets could not be masked
         results = await asyncio.gather(*(_print_host_logs(opened, name, options) for name in sorted(opened.hosts)))
     return max(results, default=0)

@@ -85,14 +85,16 @@ def _print_files(options: Options, store: Store, files: list[str]) -> int:
 
 
 async def _audit(options: Options) -> int:
-    desired = await origin_of(options).read()
-    for note in desired.notes:
+    desired = await origin_of(options).read(valid_only=True)
+    for note in (*map(str, desired.invalid), *desired.notes):
         print(note, file=sys.stderr)
     named = [reference for reference in references(desired) if not options.app or reference.user in options.app]
     vault = Vault(desired.secret_files)
     listed = recipients_of(desired.secret_files, f"{SECRETS}/{RECIPIENTS}")
     recipients = listed.recipients
-    rows = await audit(vault, named, recipients, whole=not options.app, opens=options.verb == "check")
+    rows = await audit(
+        vault, named, recipients, whole=not options.app and not desired.invalid, opens=options.verb == "check"
+    )
     wrong = options.verb == "check" and any(row.wrong for row in rows)
     if options.json:
         report = {"ok": not wrong, "recipients": [asdict(recipient) for recipient in recipients]}

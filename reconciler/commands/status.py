@@ -34,7 +34,7 @@ async def _status(options: Options) -> int:
 
 
 async def _print_status(options: Options) -> int:
-    async with open_fleet(options, history="wanted") as opened:
+    async with open_fleet(options, history="wanted", valid_only=True) as opened:
         shown = await preview(opened, allow_prune=options.allow_prune)
         rows = [
             status_row(target, seen, plan) for target, seen, plan in shown.rows(opened) if not _is_gone(target, seen)
@@ -44,7 +44,7 @@ async def _print_status(options: Options) -> int:
         json.dumps(rows, indent=2, ensure_ascii=False) if options.json else status_text(rows),
         end="\n" * options.json,
     )
-    return 0 if all(row["ready"] for row in rows) else 1
+    return 0 if all(row["ready"] for row in rows) and not opened.desired.invalid else 1
 
 
 def _row_without_target(blocked: Blocked) -> dict[str, Any]:

@@ -5,7 +5,7 @@ Inside a git repository the commit counts (HEAD, or `ref`): uncommitted edits ar
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -17,14 +17,16 @@ from reconciler.desired_state.yaml_text import Document, read_yaml
 from reconciler.errors import GitError, InvalidDesiredState, Problem, UsageError
 from reconciler.model.desired import App, Desired, Fleet
 from reconciler.model.source import LocalFile, read_source
+from reconciler.model.values import PORTS_OF_CLIENTS
 
 _NAMED = 10  # files listed in one note
 
 
-def load(folder: Path, *, ref: str | None = None, working_tree: bool = False) -> Desired:
+def load(folder: Path, *, ref: str | None = None, working_tree: bool = False, valid_only: bool = False) -> Desired:
     """Load the desired state in this folder. Raises InvalidDesiredState, GitError or UsageError.
 
-    On an error the caller must not change any host.
+    On an error the caller must not change any host. With `valid_only`, an app whose file is not valid is left out and
+    its problems are in `Desired.invalid`, for commands that only look.
     """
     if ref is not None and working_tree:
         raise UsageError("--ref and --working-tree contradict each other", "leave one of them out")
@@ -32,12 +34,18 @@ def load(folder: Path, *, ref: str | None = None, working_tree: bool = False) ->
     if ref is not None and not in_git:
         raise GitError(f"{folder} is not in a git repository, so there is no {ref}", "leave --ref out")
     if working_tree or not in_git:
-        return build(collect(FolderTree(folder), label(folder)), folder)
-    return _load_commit(folder, ref)
+        return build(collect(FolderTree(folder), label(folder)), folder, valid_only=valid_only)
+    return _load_commit(folder, ref, valid_only)
 
 
 def load_from(
-    mirror: Path, commit: str, subfolder: PurePosixPath, *, folder: Path | None = None, notes: tuple[str, ...] = ()
+    mirror: Path,
+    commit: str,
+    subfolder: PurePosixPath,
+    *,
+    folder: Path | None = None,
+    notes: tuple[str, ...] = (),
+    valid_only: bool = False,
 ) -> Desired:
     """Load the desired state from a commit in a bare mirror. Raises InvalidDesiredState or GitError.
 
@@ -50,13 +58,18 @@ def load_from(
         problem = f"there is no folder {subfolder} in commit {commit[:7]} of the remote repository"
         raise GitError(problem, "name the right one with --desired-state, or commit it")
     try:
-        desired = build(written, folder or mirror, commit, notes, where=subfolder.as_posix(), beside=folder is not None)
-        return replace(desired, committed_at=committed_at, mirror=mirror, inside=subfolder.as_posix())
+        where, beside = subfolder.as_posix(), folder is not None
+        desired = build(written, folder or mirror, commit, notes, where=where, beside=beside, valid_only=valid_only)
+        invalid = _at_commit(desired.invalid, commit)
+        return replace(desired, committed_at=committed_at, mirror=mirror, inside=subfolder.as_posix(), invalid=invalid)
     except InvalidDesiredState as error:
-        named = [replace(problem, file=f"{problem.file}@{commit[:7]}") for problem in error.problems]
-        refused = InvalidDesiredState(tuple(named))
+        refused = InvalidDesiredState(_at_commit(error.problems, commit))
         refused.revision = commit
         raise refused from None
+
+
+def _at_commit(problems: tuple[Problem, ...], commit: str) -> tuple[Problem, ...]:
+    return tuple(replace(problem, file=f"{problem.file}@{commit[:7]}") for problem in problems)
 
 
 def label(folder: Path) -> str:
@@ -67,7 +80,7 @@ def label(folder: Path) -> str:
         return folder.as_posix()
 
 
-def _load_commit(folder: Path, ref: str | None) -> Desired:
+def _load_commit(folder: Path, ref: str | None, valid_only: bool) -> Desired:
     with open_commit(folder, ref) as commit:
         revision, committed_at = commit.id, commit.committed_at
         written = collect(commit, label(folder))
@@ -76,7 +89,8 @@ def _load_commit(folder: Path, ref: str | None) -> Desired:
         raise GitError(f"{label(folder)} is not in commit {revision[:7]}", next_step)
     notes = () if ref else _ignored_edits(written, folder)
     try:
-        return replace(build(written, folder, revision, notes), committed_at=committed_at)
+        desired = build(written, folder, revision, notes, valid_only=valid_only)
+        return replace(desired, committed_at=committed_at)
     except InvalidDesiredState as error:
         error.next_step = "; ".join((f"this is commit {revision[:7]}", *notes))
         error.revision = revision
@@ -110,10 +124,12 @@ def build(
     *,
     where: str | None = None,
     beside: bool = True,
+    valid_only: bool = False,
 ) -> Desired:
     """Build the models from all files. Raises InvalidDesiredState with every problem, sorted by file and line.
 
-    `where` is the folder as errors name it. With `beside` false, relative artifact paths are refused.
+    `where` is the folder as errors name it. With `beside` false, relative artifact paths are refused. With
+    `valid_only`, only problems of fleet.yaml and of the folder are raised.
     """
     where = label(folder) if where is None else where
     sealed = secret_files(written)
@@ -128,11 +144,16 @@ def build(
         problems += problems_between(files, fleet.model)
     if not beside:
         problems += [problem for file in files if (problem := _relative_artifact(file))]
-    if problems or not fleet:
-        raise InvalidDesiredState(tuple(sorted(set(problems))))
-    apps = tuple(file.app for file in files)
-    noted = (*notes, *_lost_variables(apps), *_rootless_notes(fleet.model))
-    return Desired(fleet.model, apps, revision, folder, noted, secret_files=sealed)
+    invalid = tuple(sorted(set(problems)))
+    if not fleet or (invalid and not (valid_only and all(_is_about_an_app(each, where) for each in invalid))):
+        raise InvalidDesiredState(invalid)
+    apps = tuple(file.app for file in files if file.document.file not in {each.file for each in invalid})
+    noted = (*notes, *_lost_variables(apps), *_ports_of_clients(apps), *_rootless_notes(fleet.model))
+    return Desired(fleet.model, apps, revision, folder, noted, secret_files=sealed, invalid=invalid)
+
+
+def _is_about_an_app(problem: Problem, where: str) -> bool:
+    return problem.file.startswith(f"{where}/apps/")
 
 
 def _lost_variables(apps: tuple[App, ...]) -> tuple[str, ...]:
@@ -142,6 +163,18 @@ def _lost_variables(apps: tuple[App, ...]) -> tuple[str, ...]:
         for app in apps
         if app.lost_variables
     )
+
+
+def _ports_of_clients(apps: tuple[App, ...]) -> Iterator[str]:
+    """Notes on ports that Linux also gives to outgoing connections."""
+    for app in apps:
+        if risky := [port for port in (*app.ports, *app.sandbox.extra_ports) if port in PORTS_OF_CLIENTS]:
+            first, last = PORTS_OF_CLIENTS[0], PORTS_OF_CLIENTS[-1]
+            yield (
+                f"{app.app}: {', '.join(map(str, risky))} can be taken by an outgoing connection of the host just when "
+                f"the app starts: Linux gives these the ports {first}–{last}; use one below {first}, or reserve it on "
+                "the host (net.ipv4.ip_local_reserved_ports)"
+            )
 
 
 def read_fleet(content: bytes | None, file: str) -> Fleet:

@@ -30,10 +30,10 @@ FARTHEST_BACK = 200  # commits
 class Origin(Protocol):
     """A place the desired state can be read from, any number of times."""
 
-    async def read(self) -> Desired:
+    async def read(self, *, valid_only: bool = False) -> Desired:
         """Read the newest desired state that may be applied. Raises InvalidDesiredState, GitError or UsageError.
 
-        On an error the caller must not change any host.
+        On an error the caller must not change any host. With `valid_only`, see `load`, it may only look.
         """
         ...
 
@@ -82,11 +82,11 @@ class _Local:
         self._verified: str | None = None
         self._answers: dict[tuple[str, str], str] = {}
 
-    async def read(self) -> Desired:
+    async def read(self, *, valid_only: bool = False) -> Desired:
         options = self._options
         _demand_commits(options)  # again: a watch runs for months, and the repository may have been removed since
         desired = await asyncio.to_thread(
-            load, options.desired_state, ref=options.ref, working_tree=options.working_tree
+            load, options.desired_state, ref=options.ref, working_tree=options.working_tree, valid_only=valid_only
         )
         self._revision = desired.revision
         signers: Path | None = options.allowed_signers
@@ -143,7 +143,7 @@ class _Remote:
         self._follower, self._lasting = follower, lasting
         self._last: tuple[Revision, Desired] | None = None
 
-    async def read(self) -> Desired:
+    async def read(self, *, valid_only: bool = False) -> Desired:
         revision = await self._follower.find_newest()
         if revision.problem is not None and not self._lasting:
             raise revision.problem
@@ -151,7 +151,12 @@ class _Remote:
             return self._last[1]
         try:
             desired = await asyncio.to_thread(
-                load_from, revision.mirror, revision.commit, revision.folder, notes=revision.notes
+                load_from,
+                revision.mirror,
+                revision.commit,
+                revision.folder,
+                notes=revision.notes,
+                valid_only=valid_only,
             )
         except GitError:
             self._follower.forget()

@@ -1,4 +1,4 @@
-"""Change the version in an app's file and nothing else: comments, quotes and line endings stay."""
+"""Change the version and `ports: auto` in an app's file and nothing else: comments, quotes and line endings stay."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.desired_state.files import FolderTree, Written, collect
+from reconciler.desired_state.free_ports import AUTO, free_ports
 from reconciler.desired_state.load import build, label
 from reconciler.desired_state.yaml_text import Document, KeyPath, Place, dotted_path, read_valid_yaml
 from reconciler.errors import InvalidDesiredState, UsageError
@@ -15,6 +16,7 @@ from reconciler.model.desired import App
 VERSION_KEY: KeyPath = ("version",)
 SOURCE_KEY: KeyPath = ("artifact", "source")
 SHA256_KEY: KeyPath = ("artifact", "sha256")
+PORTS_KEY: KeyPath = ("ports",)
 
 
 _NO_PLACE = "must be on one line of its own to be set"
@@ -78,13 +80,30 @@ def set_version(text: str, version: str, sha256: str | None = None, *, file: str
 
 
 def write_version(app: AppText, version: str, sha256: str | None = None) -> App:
-    """Set the version on disk, after checking that the desired state is still valid with it. Return the new app."""
-    text = set_version(app.text, version, sha256, file=app.document.file)
+    """Set the version on disk, after checking that the app is still valid with it. Return the new app.
+
+    The files of other apps may have problems: a pass stops at them.
+    """
+    text = _with_ports(app, set_version(app.text, version, sha256, file=app.document.file))
     files = {**app.others.files, app.key: text.encode("utf-8")}
-    desired = build(Written(files, app.others.problems), app.folder)
+    desired = build(Written(files, app.others.problems), app.folder, valid_only=True)
+    if app.name not in {each.app for each in desired.apps}:
+        raise InvalidDesiredState(desired.invalid)
     if text != app.text:
         _write(app.folder / app.key, files[app.key])
     return next(edited for edited in desired.apps if edited.app == app.name)
+
+
+def _with_ports(app: AppText, text: str) -> str:
+    """Return the text with two free ports in place of `ports: auto`."""
+    if app.value(PORTS_KEY) != AUTO:
+        return text
+    place = _one_line_place(
+        read_valid_yaml(text.encode("utf-8"), app.document.file), text.removeprefix("\ufeff"), PORTS_KEY
+    )
+    first, second = free_ports(app.others.files, but=app.key)
+    start = place.start + text.startswith("\ufeff")
+    return f"{text[:start]}[{first}, {second}]{text[start + place.end - place.start :]}"
 
 
 def _replacement(document: Document, text: str, path: KeyPath, new: str) -> tuple[int, int, str]:

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from reconciler.errors import ReconcileError, UsageError
+from reconciler.errors import Problem, ReconcileError, UsageError
 from reconciler.model import addresses, values
 from reconciler.model.artifact import Artifact
 from reconciler.model.env import Env
@@ -239,6 +239,13 @@ class App(Common):
             return {**written, "health": {}}
         return written
 
+    @field_validator("ports", mode="before")
+    @classmethod
+    def _check_no_auto(cls, written: object) -> object:
+        if written == "auto":
+            raise refuse("are not chosen yet", "reconcile set APP VERSION writes two free ones here, once and for all")
+        return written
+
     @field_validator("ports")
     @classmethod
     def _check_two_ports(cls, ports: tuple[int, ...]) -> tuple[int, ...]:
@@ -335,6 +342,7 @@ class Desired:
     mirror: Path | None = None  # the bare repository it was read from; None if it is the one around `folder`
     inside: str = ""  # the folder's path in that mirror
     secret_files: Mapping[str, bytes] = field(default_factory=dict, repr=False)  # below `secrets/`, still encrypted
+    invalid: tuple[Problem, ...] = ()  # why files were left out of `apps`: it may be looked at, and never applied
 
     def host(self, name: str) -> HostSpec:
         """The host of this name: from fleet.yaml, else read from the name itself. Raises UsageError."""

@@ -12,16 +12,20 @@ import re
 _USERS_AND_GROUPS = """
     root daemon bin sys sync games man lp mail news uucp proxy www-data backup list irc gnats nobody nogroup
     messagebus polkitd sshd ssh adm tty disk kmem dialout fax voice cdrom floppy tape sudo audio dip operator
-    src shadow utmp video sasl plugdev staff users input kvm render sgx crontab netdev docker tss uuidd ntp
-    ntpsec chrony tcpdump avahi postgres mysql redis memcache mongodb rabbitmq nginx apache haproxy caddy
-    postfix postdrop opendkim dovecot dovenull exim debian-exim bind named unbound epmd git gitlab jenkins
-    prometheus grafana munin zabbix nagios fwupd-refresh landscape lxd libvirt libvirt-qemu ubuntu debian
-    admin vagrant ec2-user pollinate syslog tor ftp tftp rtkit statd
+    src shadow utmp video sasl plugdev staff users input kvm render sgx crontab netdev docker ubuntu debian
+    admin vagrant ec2-user pollinate syslog
+"""
+_USERS_OF_PACKAGES = """
+    tss uuidd ntp ntpsec chrony tcpdump avahi postgres mysql redis memcache mongodb rabbitmq nginx apache haproxy
+    caddy postfix postdrop opendkim dovecot dovenull exim debian-exim bind named unbound epmd git gitlab jenkins
+    prometheus grafana munin zabbix nagios fwupd-refresh landscape lxd libvirt libvirt-qemu tor ftp tftp rtkit statd
 """
 _UNITS = """
     getty serial-getty console-getty container-getty autovt modprobe user user-runtime-dir ifup quotaon
-    wg-quick openvpn openvpn-client openvpn-server postgresql redis-server mariadb lvm2-pvscan e2scrub
-    dpkg-db-backup initrd cron dbus container containerd init runlevel usb
+    lvm2-pvscan e2scrub dpkg-db-backup initrd cron dbus container init runlevel usb
+"""
+_UNITS_OF_PACKAGES = """
+    wg-quick openvpn openvpn-client openvpn-server postgresql redis-server mariadb containerd
 """
 _FOLDERS = """
     apt dpkg logrotate pam ucf python private misc aptitude apparmor ca-certificates initramfs-tools grub
@@ -30,10 +34,13 @@ _FOLDERS = """
 """
 _OURS = "traefik reconcile reconcile-epmd reconciler local"
 
+_OF_A_PACKAGE = "a name that a Debian package uses for its"
 APP_NAMES: dict[str, str] = {
     **dict.fromkeys(_FOLDERS.split(), "a folder of the system in /var/lib or /run"),
     **dict.fromkeys(_UNITS.split(), "a unit of the system"),
     **dict.fromkeys(_USERS_AND_GROUPS.split(), "a user or group of the system"),
+    **dict.fromkeys(_UNITS_OF_PACKAGES.split(), f"{_OF_A_PACKAGE} unit, installed or not"),
+    **dict.fromkeys(_USERS_OF_PACKAGES.split(), f"{_OF_A_PACKAGE} user, installed or not"),
     **dict.fromkeys(_OURS.split(), "a name that reconcile uses itself"),
 }
 
@@ -86,6 +93,11 @@ def why_app_name_is_taken(name: str) -> str | None:
     if name.startswith("systemd"):
         return "a name of systemd"
     return APP_NAMES.get(name)
+
+
+def other_app_name(name: str) -> str:
+    """A free name for an app that may not be called `name`."""
+    return f"{name[:27]}-web" if name != "local" and not name.startswith("systemd") else "my-app"
 
 
 def is_system_folder(path: str, purpose: str) -> bool:

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from reconciler.model.fields import Text, Truth, Whole, quoted_excerpt, refuse
-from reconciler.model.reserved import APP_NAME, why_app_name_is_taken, why_env_key_is_taken
+from reconciler.model.reserved import APP_NAME, other_app_name, why_app_name_is_taken, why_env_key_is_taken
 
 # A path component has a character other than its leading dots, so it cannot be `.` or `..`.
 _COMPONENT = r"\.{0,2}[A-Za-z0-9_+@-][A-Za-z0-9_.+@-]*"
@@ -87,6 +87,7 @@ Login = Annotated[
     str, Text(r"[A-Za-z_][A-Za-z0-9_.-]*", "is not a user name", "write it like root or deploy", longest=64)
 ]
 Flag = Annotated[bool, Truth()]
+PORTS_OF_CLIENTS = range(32768, 61000)  # Linux's default of net.ipv4.ip_local_port_range
 Port = Annotated[
     int,
     Whole(
@@ -99,7 +100,7 @@ Port = Annotated[
 
 def _check_app_name(name: str) -> str:
     if why := why_app_name_is_taken(name):
-        raise refuse(f"{name} is {why}", "choose another name for the app")
+        raise refuse(f"{name} is {why}", f"call it {other_app_name(name)}, for example")
     return name
 
 
@@ -121,7 +122,9 @@ UNIT_OF_THE_SYSTEM = r"[A-Za-z0-9_][A-Za-z0-9_.:@-]*\.(service|socket|target|mou
 
 
 def _check_what_comes_before(name: str) -> str:
-    return name if "." in name else _check_app_name(name)
+    if "." not in name and (why := why_app_name_is_taken(name)):
+        raise refuse(f"{name} is {why}", f"name an app; for the unit write {name}.service")
+    return name
 
 
 AppOrUnit = Annotated[

@@ -109,13 +109,18 @@ async def missing_history(origin: Origin, *, may_lack: bool) -> list[str]:
 
 
 @asynccontextmanager
-async def open_fleet(options: Options, history: History = "unasked") -> AsyncIterator[OpenFleet]:
+async def open_fleet(
+    options: Options, history: History = "unasked", *, valid_only: bool = False
+) -> AsyncIterator[OpenFleet]:
     """Read the desired state, print its notes, and open the hosts for one command.
 
-    Raises InvalidDesiredState, GitError or UsageError before any host is contacted.
+    Raises InvalidDesiredState, GitError or UsageError before any host is contacted. With `valid_only`, for commands
+    that change no app, files that are not valid are printed, and stop nothing but work on their own apps.
     """
     origin = origin_of(options)
-    desired = await origin.read()
+    desired = await origin.read(valid_only=valid_only)
+    if desired.invalid:
+        print(f"{InvalidDesiredState(desired.invalid)}\n(left out here; a pass stops at it)", file=sys.stderr)
     notes = list(desired.notes)
     if history != "unasked":
         notes += await missing_history(origin, may_lack=history == "wanted" or options.allow_step_back)
@@ -150,9 +155,11 @@ async def work_out(
     """
     known = {host for app in desired.apps for host in app.hosts} | desired.fleet.hosts.keys()
     every = all_apps(desired)
+    if desired.invalid and not {*(apps or ())} <= {app.app for app in every}:
+        raise InvalidDesiredState(desired.invalid)
     _refuse_unknown("app", apps, {app.app for app in every})
     _refuse_unknown("host", hosts, known)
-    opened = OpenFleet(desired, whole=not apps and not hosts)
+    opened = OpenFleet(desired, whole=not apps and not hosts and not desired.invalid)
     chosen = [app for app in every if not apps or app.app in apps]
     owner = asyncio.create_task(_owner(desired, remote))
     secret = await opened.vault.read_all(named.name for app in chosen for named in references_in(app, app.app))

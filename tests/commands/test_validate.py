@@ -83,3 +83,15 @@ def test_problems_come_as_json_on_stdout(capsys: pytest.CaptureFixture[str]) -> 
 def test_a_git_problem_names_the_next_step(capsys: pytest.CaptureFixture[str]) -> None:
     assert validate(ref="main") == 2
     assert capsys.readouterr().err == "ds is not in a git repository, so there is no main\nnext: leave --ref out\n"
+
+
+def test_validate_names_ports_that_an_outgoing_connection_can_have(capsys: pytest.CaptureFixture[str]) -> None:
+    """The host may give them to any client; then the app cannot start, now and then."""
+    ports = "ports: [32767, 40001]\nsandbox: {extra_ports: [60999, 61000]}\n"
+    Path("ds/apps/hello.yaml").write_text(HELLO + ports)
+
+    assert validate() == 0
+    assert capsys.readouterr().err == (
+        "hello: 40001, 60999 can be taken by an outgoing connection of the host just when the app starts: Linux gives "
+        "these the ports 32768–60999; use one below 32768, or reserve it on the host (net.ipv4.ip_local_reserved_ports)\n"
+    )

@@ -14,7 +14,7 @@ change() {
     sleep 0.05
   done
   [ "$log" = yes ] || return 0
-  print_log "$unit" "$(started_at "$1" "$slot")"
+  print_log "$unit" "$(started_at "$1" "$slot")" "$(only_run "$1" "$slot")"
   [ "$ended" != '1 0' ] || part ended - well # it exited, with status 0
   is_listening "$port" || part ports - "$(ports_of "$unit")"
 }
@@ -35,11 +35,17 @@ ports_of() {
   done
 }
 
-# has_failed UNIT RESTARTS: true if it does not run, or was started again more than once since it had so many restarts. Sets ended
-# to how it ended last, by systemd's code and status, while that can be seen: until it is started again.
+# has_failed UNIT RESTARTS: true if it does not run, or was started again more than once since it had so many restarts. Sets count
+# to the restarts, and ended to how it ended last, by systemd's code and status, while that can be seen: until it is started again.
 has_failed() {
   # shellcheck disable=SC2046 # one word for each property, in the order of their names; else systemd has an order of its own
   set -- "$2" $(systemctl show -p ActiveState -p ExecMainCode -p ExecMainStatus -p NRestarts -p SubState "$1" | sort | cut -d= -f2)
+  count=${5:-0}
   case "$2 ${6:-}" in failed* | *auto-restart*) ended="$3 $4" ;; esac
-  [ "$2" = failed ] || [ "$2" = inactive ] || [ $((${5:-0} - $1)) -ge 2 ]
+  [ "$2" = failed ] || [ "$2" = inactive ] || [ $((count - $1)) -ge 2 ]
+}
+
+# only_run APP SLOT: print the run of the slot, if systemd has not started it again by itself; else nothing. After has_failed.
+only_run() {
+  [ "${count:-0}" != 0 ] || invocation_of "$1" "$2"
 }

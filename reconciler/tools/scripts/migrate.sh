@@ -23,7 +23,7 @@ change() {
     fi
   fi
   rm -rf "${stage:?}" || fail "$NO_ROOM" "cannot write below $ENV"
-  [ $failed = no ] || print_log "$unit" "$began" # last: it ends the script if nobody is there to read it
+  [ $failed = no ] || print_log "$unit" "$began" "" # last: it ends the script if nobody is there to read it
 }
 
 # await_migration: wait for one that is under way.

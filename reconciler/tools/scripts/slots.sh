@@ -135,17 +135,19 @@ started_at() {
 start_slot() {
   systemctl reset-failed "$2@$3.service" 2>/dev/null
   words=$(systemctl "$1" "$2@$3.service" 2>&1) && return 0
-  print_log "$2@$3.service" "$(started_at "$2" "$3")"
   invocation=$(invocation_of "$2" "$3") || invocation=
+  print_log "$2@$3.service" "$(started_at "$2" "$3")" "$invocation"
   [ -n "$invocation" ] && [ "$invocation" != "$4" ] ||
     fail 1 "systemd did not start slot $3: $(printf '%s\n' "$words" | head -n 1 | cut -b 1-300)"
 }
 
-# print_log UNIT SECONDS: print the part "log": what its processes said since then, or else what systemd said of it.
+# print_log UNIT SECONDS INVOCATION: print the part "log": what its processes said since then, in this run if it is not
+# empty, or else what systemd said of it. With one port, the run before has the same unit, and says good-bye since then.
 print_log() {
   journalctl --sync 2>/dev/null
   # With --since systemd 252 takes -n for the first lines, not the last.
-  lines=$(journalctl --no-pager -o cat --since "@$2" "$(said_by "$1")" 2>/dev/null | tail -n 15)
+  # shellcheck disable=SC2046 # one field or two
+  lines=$(journalctl --no-pager -o cat --since "@$2" $(said_by "$1" "$3") 2>/dev/null | tail -n 15)
   [ -n "$lines" ] || lines=$(journalctl --no-pager -o cat -n 15 --since "@$2" -u "$1" 2>/dev/null) ||
     lines='its journal cannot be read by this login'
   case $lines in *'at step USER spawning'* | *'at step NAMESPACE spawning'*)

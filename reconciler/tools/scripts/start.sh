@@ -7,6 +7,7 @@ change() {
   check_free "$app"
   check_invocation "$app" "$slot" "$4"
   stage=$(unpack "$app") || fail 1 "cannot write below $ENV"
+  check_program "$app" "$3" "$stage"
   if [ "$(head -n 1 "$stage/env")" = "$(head -n 1 "$ENV/$app/$slot.env" 2>/dev/null)" ]; then
     write_slot "$app" "$slot" "$3" "$stage" || fail "$NO_ROOM" "cannot write the files of slot $slot"
     end_trial "$app" "$slot"
@@ -17,4 +18,12 @@ change() {
   [ "$app" != traefik ] || give_passwords || fail 1 "cannot let Traefik read the htpasswd files"
   [ "$5" = - ] || step_aside "$5" "$slot" || fail 1 "cannot stop $5"
   start_slot restart "$app" "$slot" "$4"
+}
+
+# check_program APP RELEASE STAGE: fail if the release does not hold the program that starts it, before the instance stops
+# that serves. Where the start command is more than a program, there is no such file.
+check_program() {
+  { IFS= read -r program <"$3/program"; } 2>/dev/null || return 0
+  [ -e "$RELEASES/$1/releases/$2/$program" ] ||
+    fail 1 "$2 has no $program: correct start: in apps/$1.yaml, or the archive"
 }

@@ -7,8 +7,8 @@ WHATEVER_USER=+
 # migration_sandbox UNIT-FILE: print the properties of a unit in which a migration runs, one a line.
 migration_sandbox() { sandbox_of "$1"; }
 
-# said_by UNIT: print the journal's field of what the unit's processes said.
-said_by() { echo "_SYSTEMD_UNIT=$1"; }
+# said_by UNIT INVOCATION: print the journal's fields of what the unit's processes said, in this run if it is not empty.
+said_by() { echo "_SYSTEMD_UNIT=$1${2:+ _SYSTEMD_INVOCATION_ID=$2}"; }
 
 # run_as APP UNIT FOLDER WORD…: run a program, with options of systemd-run before it, and wait: as the app's user, with
 # its state and a folder in /run for now. Returns what that ends with.

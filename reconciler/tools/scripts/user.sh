@@ -43,8 +43,8 @@ systemctl() { command systemctl --user "$@"; }
 # shellcheck disable=SC2329
 journalctl() { command journalctl --user "$@"; }
 
-# said_by UNIT: print the journal's field of what the unit's processes said. By unit journald would not find what a
-# process said that is gone by now: of a user's units it believes the kernel alone.
+# said_by UNIT INVOCATION: print the journal's field of what the unit's processes said. By unit or run journald would not
+# find what a process said that is gone by now: of a user's units it believes the kernel alone.
 # shellcheck disable=SC2329
 said_by() { echo "SYSLOG_IDENTIFIER=${1%.service}"; }
 

@@ -1,0 +1,53 @@
+"""A start command whose program the release does not have is found before the instance that serves is stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from reconciler.tools.release import start_program
+from tests.support.failing_host import FailingHost
+from tests.tools.test_failing_commands import APP, NEW, OLD, SLOT, UNIT, files, install_folder, start
+
+
+@pytest.mark.parametrize(
+    ("command", "program"),
+    [
+        ("bin/hello start", "bin/hello"),
+        ("./hello", "hello"),
+        ("exec bin/hello", "bin/hello"),
+        ("env LANG=C.UTF-8 'A B=c' bin/hello", None),
+        ("env LANG=C.UTF-8 PORT=$PORT ./bin/hello --x", "bin/hello"),
+        ("LANG=C bin/hello", "bin/hello"),
+        ("sh -c 'while sleep 1; do :; done'", None),  # the host's
+        ("/usr/bin/python3 app.py", None),
+        ("env -i bin/hello", None),
+        ("$HOME/bin/x", None),
+        ("bin/../x", None),
+        ("bin/it's", None),
+        ("exec", None),
+        ("bin/$NAME start", None),
+    ],
+)
+def test_the_program_of_a_start_command_is_known_where_it_is_in_the_release(command: str, program: str | None) -> None:
+    assert start_program(command) == program
+
+
+def test_a_missing_program_is_refused_while_the_old_instance_runs(tmp_path: Path) -> None:
+    host = FailingHost(tmp_path)
+    host.make()
+    install_folder(host)
+    start(OLD, SLOT)(host)
+    running = host.invocation(UNIT)
+
+    missing = host.run("start", APP, SLOT, NEW, running, "-", stdin=files(host, NEW, program="bin/none\n"))
+
+    assert (missing.status, missing.stderr.strip()) == (
+        1,
+        f"{NEW} has no bin/none: correct start: in apps/{APP}.yaml, or the archive",
+    )
+    assert host.invocation(UNIT) == running != ""
+    there = host.run("start", APP, SLOT, NEW, running, "-", stdin=files(host, NEW, program="erts-1/bin/epmd\n"))
+    assert there.status == 0
+    assert host.invocation(UNIT) != running
