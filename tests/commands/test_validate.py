@@ -93,5 +93,6 @@ def test_validate_names_ports_that_an_outgoing_connection_can_have(capsys: pytes
     assert validate() == 0
     assert capsys.readouterr().err == (
         "hello: 40001, 60999 can be taken by an outgoing connection of the host just when the app starts: Linux gives "
-        "these the ports 32768–60999; use one below 32768, or reserve it on the host (net.ipv4.ip_local_reserved_ports)\n"
+        "these the ports 32768–60999; use one below 32768, or reserve it on the host "
+        "(net.ipv4.ip_local_reserved_ports)\n"
     )
