@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from reconciler.apply.runner import Runner
 from reconciler.artifact.archive import Prepared, load_prepared, prepare
@@ -14,7 +14,9 @@ from reconciler.clock import sleep_seconds
 from reconciler.errors import ArtifactRefused
 from reconciler.host.transport import Command, Transport
 from reconciler.model.action import InstallRelease
+from reconciler.model.desired import App, Artifact
 from reconciler.model.machine import Scope
+from reconciler.model.observed import TRAEFIK
 from reconciler.targets.resolve import TargetFiles
 from reconciler.tools import scripts
 from reconciler.tools.elf import HostAbi, unmet_needs
@@ -38,13 +40,16 @@ async def install(
 
     Raises ArtifactError, before anything is sent, if the release cannot run on the host.
     """
-    prepared, abi = await asyncio.gather(load_or_fetch(files, report_progress), read_abi(host, files.site.spec.scope))
+    artifact = artifact_for(files, action.release)
+    prepared, abi = await asyncio.gather(
+        load_or_fetch(files, report_progress, action.release), read_abi(host, files.site.spec.scope)
+    )
     refuse_unfit(files, prepared, abi, host.name)
     head = prepared.sums.encode() + prepared.tree.encode()
     assert files.app is not None
-    if files.app.artifact.fetch == "host":
+    if artifact.fetch == "host":
         report_progress("the host is fetching it")
-        address = await public_address(files.app.artifact.source, files.app.version, files.folder)
+        address = await public_address(artifact.source, files.app.version, files.folder)
         words = (*_words(action, prepared, prepared.packed_size), prepared.sha256, prepared.top_folder or ".")
         stdin = _with_signs_of_life(head + f"{address}\n".encode())
         return await runner.run("fetch", (*words, str(FETCH_SECONDS)), stdin, 2 * FETCH_SECONDS + 120)
@@ -62,12 +67,22 @@ def _words(action: InstallRelease, prepared: Prepared, archive_bytes: int = 0) -
     return (action.app, action.release, *map(str, lengths), room, mode)
 
 
-async def load_or_fetch(files: TargetFiles, report_progress: Callable[[str], None]) -> Prepared:
-    """Return the checked release of this target, from the cache or fetched now. Raises ArtifactError."""
-    app = files.app
+def artifact_for(files: TargetFiles, release: str) -> Artifact:
+    """Return the artifact of this release: that of the host's architecture, if each has its own."""
+    assert files.app is not None
+    arch = files.target.arch_of(release)
+    return files.app.artifact.by_arch[arch] if arch else files.app.artifact
+
+
+async def load_or_fetch(files: TargetFiles, report_progress: Callable[[str], None], release: str = "") -> Prepared:
+    """Return the checked release of this target, from the cache or fetched now. Raises ArtifactError.
+
+    The name of the `release` says which one it is, where each architecture has its own.
+    """
+    app, artifact = files.app, artifact_for(files, release)
     assert app is not None
-    source, key, where = app.artifact.source, app.artifact.minisign, (app.version, files.folder)
-    digest = await digest_of(source, app.artifact.sha256, *where)
+    source, key, where = artifact.source, artifact.minisign, (app.version, files.folder)
+    digest = await digest_of(source, artifact.digest, *where)
     # A prepared release may date from a time when no signature was required; then the archive is checked again.
     if key is None and (ready := await asyncio.to_thread(load_prepared, digest, program=app.app)):
         return ready
@@ -95,6 +110,14 @@ async def read_abi(host: Transport, scope: Scope) -> HostAbi:
     )
 
 
+def _way_out(app: App, machine: str, refusals: Sequence[str]) -> str:
+    if not any("built for" in each and each.endswith(f"the host is {machine}") for each in refusals):
+        return "build it on the host's distribution"
+    if app.app == TRAEFIK:
+        return "write sha256: {amd64: …, arm64: …} below traefik in fleet.yaml, and no source, or one with {arch}"
+    return f"build it for {machine}; a fleet of both kinds has {{arch}} in artifact.source (docs/artifacts.md)"
+
+
 def refuse_unfit(files: TargetFiles, prepared: Prepared, abi: HostAbi, host: str) -> None:
     """Raise ArtifactRefused if the release cannot run on the host, or does not contain the program that starts it."""
     assert files.app is not None
@@ -103,7 +126,7 @@ def refuse_unfit(files: TargetFiles, prepared: Prepared, abi: HostAbi, host: str
     if refusals:
         raise ArtifactRefused(
             f"{label} cannot run on host {host}: {'; '.join(refusals)}",
-            "build it on the host's distribution",
+            _way_out(files.app, abi.machine, refusals),
         )
     program = start_program(files.app.start_command)
     paths = {entry.path for entry in prepared.entries}

@@ -44,10 +44,11 @@ async def reject(
     marked_hosts = []
     for files in opened.targets.values():
         target = files.target
-        if target.app == app and target.host in hosts and target.release:
-            attempt = f"{target.identity(target.release)}/{target.attempt}"
-            text, keeps = f"{attempt}\n{reason}", target.host in busy
-            await _mark(opened, target.host, app, ("reject", "0"), text, who, keep_lease=keeps)
+        if target.app == app and target.host in hosts and any(target.releases):
+            # That for another architecture is never tried here, so its mark has no effect.
+            for release in filter(None, target.releases):
+                text, keeps = f"{target.identity(release)}/{target.attempt}\n{reason}", target.host in busy
+                await _mark(opened, target.host, app, ("reject", "0"), text, who, keep_lease=keeps)
             marked_hosts.append(target.host)
     return marked_hosts
 

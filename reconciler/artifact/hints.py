@@ -22,11 +22,12 @@ async def advice(app: App, folder: Path, values: Mapping[str, str]) -> list[str]
 
 
 async def _find_local_release(app: App, folder: Path) -> Prepared | None:
-    artifact, here = app.artifact, ":" not in app.artifact.source
-    if not here and not artifact.sha256:
+    artifact = next(iter(app.artifact.by_arch.values()), app.artifact)
+    here = ":" not in artifact.source
+    if not here and not artifact.digest:
         return None
     try:
-        digest = await digest_of(artifact.source, artifact.sha256, app.version, folder)
+        digest = await digest_of(artifact.source, artifact.digest, app.version, folder)
         ready = await asyncio.to_thread(load_prepared, digest) if digest else None
         if ready or not digest or not here:
             return ready

@@ -100,7 +100,7 @@ async def open_live_slot(options: Options) -> AsyncIterator[LiveSlot]:
                 f"{options.app_name} on {host.name} is not managed by reconcile: {', '.join(unmanaged)}",
                 f"reconcile plan --app {options.app_name} shows what to do about it",
             )
-        slot = live_slot(files.target, app)
+        slot = live_slot(files.target.on(seen.facts.arch), app)
         if slot is None:
             raise UsageError(f"{options.app_name} has no live slot on {host.name}", "reconcile status")
         yield LiveSlot(files, host, slot)

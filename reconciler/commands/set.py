@@ -13,7 +13,7 @@ from reconciler.desired_state.set_version import SHA256_KEY, SOURCE_KEY, VERSION
 from reconciler.errors import ArtifactError, ArtifactUnavailable, UsageError
 from reconciler.model.fields import Text
 from reconciler.model.options import Options
-from reconciler.model.source import LocalFile, NotASource, read_source
+from reconciler.model.source import MACHINES, LocalFile, NotASource, differs_by_arch, fill_in_arch, read_source
 from reconciler.model.values import SHA256, VERSION
 
 
@@ -25,7 +25,7 @@ def run(options: Options) -> int:
         _check_value(SHA256, "--sha256", sha256)
     app = open_app(options.desired_state, options.app_name)
     old = app.value(VERSION_KEY)
-    digest = sha256.lower() if sha256 else _find_digest(app, options.version)
+    digest = _given_digest(app, sha256) if sha256 else _find_digest(app, options.version)
     before = app.text
     now = write_version(app, options.version, digest)
     changed = (app.folder / app.key).read_bytes() != before.encode("utf-8")
@@ -37,11 +37,14 @@ def run(options: Options) -> int:
             "to": now.version,
             "changed": changed,
         }
-        print(json.dumps(report | {"sha256": now.artifact.sha256}, indent=2, ensure_ascii=False))
+        written = now.artifact.model_dump()["sha256"]
+        print(json.dumps(report | {"sha256": written}, indent=2, ensure_ascii=False))
     elif changed:
         print(f"{now.app}: {old} → {now.version} in {app.document.file}")
-        if now.artifact.sha256:
-            print(f"sha256 {now.artifact.sha256}")
+        written = now.artifact.model_dump()["sha256"]
+        for arch, each in written.items() if isinstance(written, dict) else [("", written)]:
+            if each:
+                print(f"sha256 {each} {arch}".rstrip())
         print(f"next: git commit -m '{now.app} {now.version}' {app.document.file}")
     else:
         print(f"{now.app} is already at {now.version} in {app.document.file}")
@@ -55,8 +58,17 @@ def _check_value(shape: Text, what: str, value: str) -> None:
         raise UsageError(f"{what} {error.message()}", str((error.context or {}).get("next_step", ""))) from None
 
 
-def _find_digest(app: AppText, version: str) -> str | None:
-    """Return the sha256 of the artifact at its source. None means: leave the key out, or as it is."""
+def _given_digest(app: AppText, sha256: str) -> str:
+    if differs_by_arch(app.value(SOURCE_KEY) or ""):
+        raise UsageError("--sha256 is one digest, and the source has {arch}", "leave it out, or write both by hand")
+    return sha256.lower()
+
+
+def _find_digest(app: AppText, version: str) -> str | dict[str, str] | None:
+    """Return the sha256 of the artifact at its source, or that of each architecture.
+
+    None means: leave the key out, or as it is.
+    """
     pinned = SHA256_KEY in app.document.places
     source = app.value(SOURCE_KEY) or ""
     if not source or (pinned and version == app.value(VERSION_KEY)):
@@ -68,7 +80,12 @@ def _find_digest(app: AppText, version: str) -> str | None:
     if not pinned and not published:
         return None  # the path of a local file already determines its bytes
     try:
-        return asyncio.run(_measure_digest(app, source, version))
+        if not differs_by_arch(source):
+            return asyncio.run(_measure_digest(app, source, version))
+        written = [arch for arch in MACHINES if (*SHA256_KEY, arch) in app.document.places]
+        return {
+            arch: asyncio.run(_measure_digest(app, fill_in_arch(source, arch), version)) for arch in written or MACHINES
+        }
     except ArtifactError as error:
         if pinned or not isinstance(error, ArtifactUnavailable):
             raise UsageError(

@@ -30,6 +30,7 @@ def next_steps(desired: DesiredFleet, seen: SeenFleet, answers: Answers | None =
     `answers` spares what was decided before; the result is the same without it.
     """
     answers = answers or Answers()
+    desired = _on_their_hosts(desired, seen)
     migrating = {name: migrating_host(app, desired, seen) for name, app in desired.apps.items()}
     own = {
         key: _own_step(key, target, desired, seen, answers, migrates=migrating.get(key[0], key[1]) == key[1])
@@ -42,6 +43,16 @@ def next_steps(desired: DesiredFleet, seen: SeenFleet, answers: Answers | None =
     admitted = admit({**desired.targets, **removed}, desired, seen, steps)
     # An action goes on although its app is in neither, such as a removal while a new host has not been looked at yet.
     return {**admitted, **{key: action for key, action in seen.under_way.items() if key not in admitted}}
+
+
+def _on_their_hosts(desired: DesiredFleet, seen: SeenFleet) -> DesiredFleet:
+    """The same, with each target as it is on a host of the architecture that was seen."""
+    targets = {
+        key: target.on(look.facts.arch)
+        for key, target in desired.targets.items()
+        if target.by_arch and (look := seen.host(target.host))
+    }
+    return replace(desired, targets={**desired.targets, **targets}) if targets else desired
 
 
 def _own_step(

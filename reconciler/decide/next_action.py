@@ -12,6 +12,7 @@ def next_action(target: Target, seen: ObservedHost | Unreachable) -> Step:
     """Return the next action for one app on one host, Converged if nothing is left to do, or Blocked."""
     if isinstance(seen, Unreachable):
         return Blocked(target.host, target.app, seen.reason, seen.next_step, retryable=seen.retryable, kind=seen.kind)
+    target = target.on(seen.facts.arch)
     if unfit := seen.app(target.app).unreadable:
         reason = f"it is left unchanged: {unfit.reason}"
         next_step = (

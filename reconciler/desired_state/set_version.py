@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,7 +61,11 @@ def open_app(folder: Path, name: str) -> AppText:
     return AppText(folder, name, read_valid_yaml(content, file), written)
 
 
-def set_version(text: str, version: str, sha256: str | None = None, *, file: str = "the file") -> str:
+Digest = str | Mapping[str, str]
+"""A digest, or one for each architecture."""
+
+
+def set_version(text: str, version: str, sha256: Digest | None = None, *, file: str = "the file") -> str:
     """Return the text with this version. A digest replaces the present one, or is added after the source.
 
     Raises UsageError or InvalidDesiredState if the text cannot be edited safely.
@@ -69,9 +74,12 @@ def set_version(text: str, version: str, sha256: str | None = None, *, file: str
     text = text.removeprefix(bom)
     before = read_valid_yaml(text.encode("utf-8"), file)
     changes = [_replacement(before, text, VERSION_KEY, version)]
-    if sha256 is not None:
-        known = SHA256_KEY in before.places
-        changes.append(_replacement(before, text, SHA256_KEY, sha256) if known else _new_digest(before, text, sha256))
+    if sha256 is not None and SHA256_KEY not in before.places:
+        changes.append(_new_digest(before, text, _as_yaml(sha256)))
+    elif isinstance(sha256, str):
+        changes.append(_replacement(before, text, SHA256_KEY, sha256))
+    elif sha256:
+        changes += [_replacement(before, text, (*SHA256_KEY, arch), each) for arch, each in sha256.items()]
     edited = text
     for start, end, new in sorted(changes, reverse=True):
         edited = edited[:start] + new + edited[end:]
@@ -79,7 +87,13 @@ def set_version(text: str, version: str, sha256: str | None = None, *, file: str
     return bom + edited
 
 
-def write_version(app: AppText, version: str, sha256: str | None = None) -> App:
+def _as_yaml(sha256: Digest) -> str:
+    if isinstance(sha256, str):
+        return sha256
+    return "{" + ", ".join(f"{arch}: {each}" for arch, each in sha256.items()) + "}"
+
+
+def write_version(app: AppText, version: str, sha256: Digest | None = None) -> App:
     """Set the version on disk, after checking that the app is still valid with it. Return the new app.
 
     The files of other apps may have problems: a pass stops at them.
@@ -137,13 +151,15 @@ def _one_line_place(document: Document, text: str, path: KeyPath) -> Place:
     return place
 
 
-def _check_only_version_changed(before: Document, after: Document, version: str, sha256: str | None) -> None:
+def _check_only_version_changed(before: Document, after: Document, version: str, sha256: Digest | None) -> None:
     """Raise UsageError if anything but the two keys changed, or if YAML reads the version differently."""
     expected = before.value
     if isinstance(expected, dict):
         expected = {**expected, "version": version}
         if sha256 is not None and isinstance(expected.get("artifact"), dict):
-            expected["artifact"] = {**expected["artifact"], "sha256": sha256}
+            kept = expected["artifact"].get("sha256")
+            new = sha256 if isinstance(sha256, str) else {**(kept if isinstance(kept, dict) else {}), **sha256}
+            expected["artifact"] = {**expected["artifact"], "sha256": new}
     if after.value != expected:
         raise UsageError(f"{before.file} cannot be edited without changing more than the version", "edit it by hand")
 

@@ -6,18 +6,28 @@ import base64
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from reconciler.model.fields import Text, quoted_excerpt, refuse
 from reconciler.model.machine import Strict
-from reconciler.model.source import KINDS, LocalFile, NotASource, WebAddress, read_source
+from reconciler.model.source import (
+    KINDS,
+    MACHINES,
+    LocalFile,
+    NotASource,
+    WebAddress,
+    differs_by_arch,
+    fill_in_arch,
+    read_source,
+)
 from reconciler.model.values import LINE, Sha256
 
 
 def _check_source(source: str) -> str:
     for place in re.findall(r"\{[^{}]*\}", source):
-        if place != "{version}":
-            raise refuse(f"{quoted_excerpt(place)} is not a placeholder", "only {version} is filled in")
+        if place not in ("{version}", "{arch}", "{machine}"):
+            next_step = "only {version}, {arch} (amd64, arm64) and {machine} (x86_64, aarch64) are filled in"
+            raise refuse(f"{quoted_excerpt(place)} is not a placeholder", next_step)
     try:
         place = read_source(source, "1.0")
     except NotASource as error:
@@ -56,16 +66,47 @@ MinisignKey = Annotated[
 ]
 
 
+class Digests(Strict):
+    """The digest of the archive for each architecture. One that is left out is not installed there."""
+
+    amd64: Sha256 | None = Field(default=None, description="Digest for x86_64, which `uname -m` also calls it.")
+    arm64: Sha256 | None = Field(default=None, description="Digest for aarch64, which `uname -m` also calls it.")
+
+    def of(self, arch: str) -> str | None:
+        return {"amd64": self.amd64, "arm64": self.arm64}.get(arch)
+
+
+def check_digests(source: str, sha256: str | Digests | None) -> None:
+    """Raise the error for a digest that does not belong to this source: one for two archives, or two for one."""
+    if isinstance(sha256, Digests) and not differs_by_arch(source):
+        raise refuse("has a digest for each architecture", "write {arch} in source, or one digest", at=("sha256",))
+    if isinstance(sha256, str) and differs_by_arch(source):
+        message = "is one digest, but {arch} in source stands for two archives"
+        raise refuse(message, "write sha256: {amd64: …, arm64: …}", at=("sha256",))
+
+
+def _kind_of_digest(value: object) -> str:
+    return "Digests" if isinstance(value, (dict, Digests)) else "digest"
+
+
+Sha256OfEach = Annotated[
+    Annotated[Sha256, Tag("digest")] | Annotated[Digests, Tag("Digests")],
+    Discriminator(_kind_of_digest),
+]
+
+
 class Artifact(Strict):
     """The release archive of a version: its place, its digest or signature, and how it gets to a host."""
 
     source: Source = Field(
         description="A path from the desired-state folder, https://, github:owner/repo, s3://bucket/key or "
-        "oci://registry/repo:{version}; {version} is filled in. Inside { } it needs quotes."
+        "oci://registry/repo:{version}; {version} is filled in, and for each host {arch} (amd64, arm64) or {machine} "
+        "(x86_64, aarch64). Inside { } it needs quotes."
     )
-    sha256: Sha256 | None = Field(
+    sha256: Sha256OfEach | None = Field(
         default=None,
-        description="Digest of the archive. Not needed for a local path, or if there is a SHA256SUMS beside the "
+        description="Digest of the archive; with {arch}, one for each: {amd64: 9f2c…, arm64: 4e1b…}. "
+        "Not needed for a local path, or if there is a SHA256SUMS beside the "
         "archive, or if GitHub or the registry states the digest.",
     )
     minisign: MinisignKey | None = Field(
@@ -77,6 +118,26 @@ class Artifact(Strict):
         default="controller",
         description="Which machine downloads the archive: the controller, or the host itself with its curl or wget.",
     )
+
+    @property
+    def by_arch(self) -> dict[str, Artifact]:
+        """The artifact of each architecture, without placeholders for it; empty if all have the same."""
+        return {arch: self._on(arch) for arch in MACHINES} if differs_by_arch(self.source) else {}
+
+    def _on(self, arch: str) -> Artifact:
+        digest = self.sha256.of(arch) if isinstance(self.sha256, Digests) else None
+        return self.model_copy(update={"source": fill_in_arch(self.source, arch), "sha256": digest})
+
+    @property
+    def digest(self) -> str | None:
+        """The digest of an artifact that is the same for all architectures, or for one of `by_arch`."""
+        assert not isinstance(self.sha256, Digests)
+        return self.sha256
+
+    @model_validator(mode="after")
+    def _check_digests(self) -> Self:
+        check_digests(self.source, self.sha256)
+        return self
 
     @model_validator(mode="after")
     def _check_fetch(self) -> Self:

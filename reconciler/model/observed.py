@@ -181,6 +181,7 @@ class HostFacts:
     now_epoch_seconds: int = 0
     memory_available_kib: int = 0
     cores: int = 0  # 0 if the host did not tell
+    arch: str = ""  # amd64, arm64, or what `uname -m` says; "" if the host did not tell
     route_trouble: str | None = None  # why no route can be written, None if one can
     traefik_up: bool = False  # a unit of Traefik runs or is starting, whether it answers or not
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Final
 
 KINDS: Final = "a path, https://, github:owner/repo, s3://bucket/key or oci://registry/repo:{version}"
+MACHINES: Final = {"amd64": "x86_64", "arm64": "aarch64"}
+"""The architectures: as Debian, Go and Traefik call them, and as `uname -m` does."""
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 _OWNER: Final = r"[A-Za-z0-9][A-Za-z0-9-]{0,38}"
 _REPOSITORY: Final = r"(?!\.{1,2}(?:[/@]|$))[A-Za-z0-9._-]{1,100}"
@@ -80,9 +82,19 @@ def fill_in_version(source: str, version: str) -> str:
     return source.replace("{version}", version)
 
 
+def fill_in_arch(source: str, arch: str) -> str:
+    """The source with `{arch}` and `{machine}` replaced by the two names of this architecture, amd64 or arm64."""
+    return source.replace("{arch}", arch).replace("{machine}", MACHINES[arch])
+
+
+def differs_by_arch(source: str) -> bool:
+    """True if each architecture has an artifact of its own."""
+    return "{arch}" in source or "{machine}" in source
+
+
 def read_source(source: str, version: str) -> Place:
-    """Read the place of this version's artifact. Raises NotASource."""
-    text = fill_in_version(source, version)
+    """Read the place of this version's artifact, for amd64 where no architecture is filled in. Raises NotASource."""
+    text = fill_in_arch(fill_in_version(source, version), "amd64")
     if not text.strip() or "\0" in text:
         raise NotASource("is empty or contains a NUL", f"write {KINDS}")
     scheme = _SCHEME.match(text)

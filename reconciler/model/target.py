@@ -71,11 +71,27 @@ class Target:
     missing_next: str | None = None  # what to do about `missing`
     missing_kind: Kind = "artifact"
     comes_later: bool = False  # the cause of `missing` can pass by itself
+    by_arch: dict[str, Target] = field(
+        default_factory=dict
+    )  # the same, for each architecture that has its own artifact
 
     @classmethod
     def removal(cls, host: str, app: str, waits_for: str | None = None, *, too_many: bool = False) -> Target:
         """The target for an app that must be removed from this host."""
         return cls(host, app, "", None, "", "", (), gone=True, waits_for=waits_for, too_many_removed=too_many)
+
+    def on(self, arch: str) -> Target:
+        """The target for a host of this architecture: its artifact may be another one than for others."""
+        return self.by_arch.get(arch, self)
+
+    def arch_of(self, release: str) -> str | None:
+        """The architecture that this release is for; None if it is the same for all."""
+        return next((arch for arch, target in self.by_arch.items() if target.release == release), None)
+
+    @property
+    def releases(self) -> tuple[str | None, ...]:
+        """The release, or that of each architecture."""
+        return (self.release, *(target.release for target in self.by_arch.values()))
 
     def identity(self, release: str) -> Identity:
         return Identity(release, self.env, self.unit)

@@ -8,13 +8,14 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from reconciler.model import addresses, values
-from reconciler.model.artifact import Source
+from reconciler.model.artifact import Artifact, Sha256OfEach, Source, check_digests
 from reconciler.model.env import Env
 from reconciler.model.fields import EachOnce, MayBeEmpty, Whole, refuse
 from reconciler.model.machine import Strict
 from reconciler.model.observed import TRAEFIK
+from reconciler.model.source import fill_in_arch
 
-RELEASES = "https://github.com/traefik/traefik/releases/download/v{version}/traefik_v{version}_linux_amd64.tar.gz"
+RELEASES = "https://github.com/traefik/traefik/releases/download/v{version}/traefik_v{version}_linux_{arch}.tar.gz"
 _FOR_ANY_TRAEFIK = frozenset({"version", "http_entry_point", "https_entry_point", "cert_resolver", "api_port"})
 
 
@@ -91,8 +92,10 @@ class Traefik(Strict):
     source: Source = Field(
         default=RELEASES, description="Its release archive, or the bare program: a path or an https:// address."
     )
-    sha256: values.Sha256 | None = Field(
-        default=None, description="Digest of the archive, from the release's checksums.txt. Not needed for a path."
+    sha256: Sha256OfEach | None = Field(
+        default=None,
+        description="Digest of the archive, from the release's checksums.txt, or one for each architecture: "
+        "{amd64: 9f2c…, arm64: 4e1b…}. One alone is amd64's. Not needed for a path.",
     )
     http_entry_point: values.Name = Field(default="web", description="Entry point for plain http.")
     https_entry_point: values.Name = Field(default="websecure", description="Entry point for https.")
@@ -135,6 +138,13 @@ class Traefik(Strict):
     )
 
     @property
+    def archive(self) -> Artifact:
+        """Its release archive."""
+        # One digest without a source has always been that of the archive for amd64.
+        one = isinstance(self.sha256, str) and "source" not in self.model_fields_set
+        return Artifact(source=fill_in_arch(self.source, "amd64") if one else self.source, sha256=self.sha256)
+
+    @property
     def managed(self) -> bool:
         """True if reconcile installs and runs this Traefik."""
         return self.version is not None
@@ -167,6 +177,8 @@ class Traefik(Strict):
         if self.sha256 is None and self.source.startswith("https://"):
             next_step = "copy it from traefik_v{version}_checksums.txt of the release"
             raise refuse("needs a sha256 beside it", next_step.replace("{version}", self.version), at=("version",))
+        if "source" in self.model_fields_set:
+            check_digests(self.source, self.sha256)
         if "cert_resolver" in self.model_fields_set and self.cert_resolver and not self.acme:
             raise refuse("names a resolver that is not configured", "add acme, or delete it", at=("cert_resolver",))
         self._check_names()

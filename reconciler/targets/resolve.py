@@ -93,7 +93,7 @@ class TargetFiles:
 
         An artifact that is not available now (no release id) makes no difference.
         """
-        releases = {files.target.release for files in (self, other) if files.target.release}
+        releases = {files.target.releases for files in (self, other) if any(files.target.releases)}
         return len(releases) < 2 and self._asked == other._asked
 
     @property

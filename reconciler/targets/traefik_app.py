@@ -6,7 +6,7 @@ the slot that is enabled for boot is the live one. Pure.
 
 from __future__ import annotations
 
-from reconciler.model.desired import App, Artifact, Desired, HealthCheck, Rollout, Sandbox
+from reconciler.model.desired import App, Desired, HealthCheck, Rollout, Sandbox
 from reconciler.model.observed import TRAEFIK
 from reconciler.tools.traefik_static import PING, START, STOP_SECONDS, static_settings
 
@@ -29,7 +29,7 @@ def traefik_app(desired: Desired) -> App | None:
     return App.model_construct(
         app=TRAEFIK,
         version=traefik.version,
-        artifact=Artifact(source=traefik.source, sha256=traefik.sha256),
+        artifact=traefik.archive,
         hosts=hosts,
         ports=traefik.api_ports,
         start=START,

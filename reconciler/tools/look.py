@@ -24,6 +24,7 @@ from reconciler.model.observed import (
     Unfitting,
 )
 from reconciler.model.reserved import is_app_name
+from reconciler.model.source import MACHINES
 from reconciler.tools import systemd
 from reconciler.tools.framing import Part, Unfit, Unreadable, read_parts
 from reconciler.tools.look_records import Processes, Unit, epoch, read_host, read_sums, records_of
@@ -32,6 +33,9 @@ from reconciler.tools.traefik import DEFAULT_FILE, HAND_MARK, HAND_UNIT, marker,
 from reconciler.words import printable
 
 __all__ = ["Reply", "Unreadable", "layout_words", "read_reply"]
+
+
+_ARCHES = {machine: arch for arch, machine in MACHINES.items()}
 
 
 def layout_words(layout: Layout) -> tuple[str, ...]:
@@ -127,6 +131,7 @@ def _read_facts(looked: _Looked, apps: dict[str, ObservedApp]) -> HostFacts:
         now_epoch_seconds=looked.now,
         memory_available_kib=int(host.get("memory", 0)),
         cores=_count_cores(host.get("cpus", "")),
+        arch=_ARCHES.get(host.get("machine", ""), host.get("machine", "")),
         route_trouble=host.get("noroutes"),
         traefik_up=any(state_of(unit) in ("active", "activating") for unit in traefiks),
     )

@@ -57,6 +57,7 @@ OF_THE_HOST: Final[Mapping[str, re.Pattern[str]]] = {
         "now": r"[0-9]{1,12}",
         "memory": r"[0-9]{1,15}",
         "cpus": r"[0-9]{1,5}(-[0-9]{1,5})?(,[0-9]{1,5}(-[0-9]{1,5})?){0,63}",
+        "machine": r"[0-9A-Za-z_.-]{1,32}",
         "home": r"(/[0-9A-Za-z_.+@/-]{0,4000})?",
         "noroutes": r"(there is no|[0-9A-Za-z_.$-]{1,64} may not write to) [0-9A-Za-z_.+@/-]{1,4000}",
     }.items()

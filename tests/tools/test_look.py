@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import platform
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -424,3 +427,21 @@ def test_an_inactive_disabled_unit_does_not_conflict() -> None:
 @pytest.mark.parametrize(("online", "cores"), [("", 0), ("0", 1), ("0-3", 4), ("0-1,4,6-7", 5), ("3-1", 1)])
 def test_cores_are_counted_from_the_list_of_processors(online: str, cores: int) -> None:
     assert _count_cores(online) == cores
+
+
+@pytest.mark.parametrize(
+    ("machine", "arch"), [("x86_64", "amd64"), ("aarch64", "arm64"), ("riscv64", "riscv64"), ("", "")]
+)
+def test_the_processor_of_a_host_has_the_name_that_archives_use(machine: str, arch: str) -> None:
+    text = with_lines(case("one_live_slot"), "host", f"machine {machine}") if machine else case("one_live_slot")
+
+    assert read_reply(text, Layout()).facts.arch == arch
+
+
+def test_the_look_tells_the_processor_of_this_machine() -> None:
+    script = Path(__file__).parents[2] / "reconciler/tools/scripts/look.sh"
+    text = f"read_lease() {{ :; }}\nROUTES=/\n. {script}\nlook_host"
+
+    done = subprocess.run(["sh", "-c", text], capture_output=True, text=True, check=True)
+
+    assert f"machine {platform.machine()}" in done.stdout.split("\n")

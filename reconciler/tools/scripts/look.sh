@@ -19,6 +19,8 @@ look_host() {
   echo "now $(date +%s)"
   sed -n 's/^MemAvailable: *\([0-9]*\) kB/memory \1/p' /proc/meminfo
   { read -r cpus </sys/devices/system/cpu/online; } 2>/dev/null && echo "cpus $cpus"
+  { read -r machine </proc/sys/kernel/arch; } 2>/dev/null || machine=$(uname -m) # before Linux 6.1
+  echo "machine $machine"
   echo "home $HOME"
   [ -d "$ROUTES" ] || echo "noroutes there is no $ROUTES"
   [ ! -d "$ROUTES" ] || [ -w "$ROUTES" ] || echo "noroutes $(id -un) may not write to $ROUTES"

@@ -106,6 +106,8 @@ class Host:
         (proc / "meminfo").write_text("MemTotal: 8000000 kB\nMemAvailable:    6000000 kB\n")
         (proc / "sys/net/ipv4/tcp_migrate_req").write_text("0\n")
         (self.root / "sys/devices/system/cpu/online").write_text("0-3\n")
+        (self.root / "proc/sys/kernel").mkdir(parents=True, exist_ok=True)
+        (self.root / "proc/sys/kernel/arch").write_text("x86_64\n")
         self.tables_changed()
 
     def set_time(self) -> None:
