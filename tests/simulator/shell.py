@@ -276,7 +276,7 @@ date() {
     *) command date "$@" ;;
   esac
 }
-df() { printf 'Filesystem 1024-blocks Used Available Capacity Mounted\nfs 9 9 %s 9 /\n' "$(cat "$_SIM/df")"; }
+df() { printf '    Avail  Inodes   IFree\n%s 99999999 99999999\n' "$(cat "$_SIM/df")"; }
 """.replace("@EOT@", "'\x04'")
 
 SYSTEMD_RUN = '#!/bin/sh\n. "$_SIM/preamble"\n_ask systemd-run "$@"\n_say\n'
