@@ -6,22 +6,18 @@ import asyncio
 import os
 import platform
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
-from reconciler.artifact.source import digest_of
 from reconciler.desired_state.git.commit import find_repository
 from reconciler.desired_state.git.history import root_commit
 from reconciler.desired_state.load import label
 from reconciler.desired_state.origin import Behind, Origin, origin_of
 from reconciler.errors import (
-    ArtifactAwaited,
-    ArtifactError,
     ArtifactMissing,
-    ArtifactUnavailable,
     InvalidDesiredState,
     Problem,
     ReconcileError,
@@ -31,18 +27,16 @@ from reconciler.host.local import LocalHost
 from reconciler.host.ssh import SshHost
 from reconciler.host.transport import Transport
 from reconciler.model.action import Blocked
-from reconciler.model.desired import App, Artifact, Desired
+from reconciler.model.desired import App, Desired
 from reconciler.model.fleet import Key
 from reconciler.model.machine import HostSpec
 from reconciler.model.options import Options
 from reconciler.model.references import references_in
-from reconciler.model.source import MACHINES
-from reconciler.model.target import Target
 from reconciler.secrets.vault import Vault
+from reconciler.targets.find_artifact import Found, find_digest, raise_refusal, with_artifact
 from reconciler.targets.resolve import HostSite, TargetFiles, cluster_of, resolve
 from reconciler.targets.traefik_app import all_apps
 from reconciler.tools.digests import digest
-from reconciler.tools.release import release_id
 
 History = Literal["unasked", "wanted", "demanded"]
 """How a command uses the history of the desired state: not at all, to report by it, or to change hosts by it."""
@@ -166,7 +160,7 @@ async def work_out(
     chosen = [app for app in every if not apps or app.app in apps]
     owner = asyncio.create_task(_owner(desired, remote))
     secret = await opened.vault.read_all(named.name for app in chosen for named in references_in(app, app.app))
-    results = await asyncio.gather(*(_find(app, desired) for app in chosen))
+    results = await asyncio.gather(*(find_digest(app, desired) for app in chosen))
     opened.owner = await owner
     for app, result in zip(chosen, results, strict=True):
         for host in app.hosts:
@@ -191,50 +185,20 @@ def _host_site(desired: Desired, name: str) -> HostSite:
     return HostSite(name, desired.host(name), desired.fleet.traefik.api_ports)
 
 
-def _add(opened: OpenFleet, app: App, host: str, found: _Found, secret: Callable[[str], str]) -> None:
+def _add(opened: OpenFleet, app: App, host: str, found: Found, secret: Callable[[str], str]) -> None:
     desired = opened.desired
     try:
-        results = list(found.values()) if isinstance(found, dict) else [found]
-        if all(isinstance(each, ReconcileError) and not isinstance(each, ArtifactUnavailable) for each in results):
-            assert isinstance(results[0], ReconcileError)
-            raise results[0]
+        raise_refusal(found)
         known = found if isinstance(found, str) else None  # a host that has the release needs no artifact
         cluster = cluster_of(app, map(desired.host, app.hosts))
         files = resolve(app, _host_site(desired, host), desired.fleet.traefik, desired.folder, known, secret, cluster)
-        if isinstance(found, ReconcileError):
-            files = replace(files, target=_without_artifact(files.target, found))
-        elif isinstance(found, dict):
-            files = replace(files, target=_for_each_arch(files.target, found))
+        files = replace(files, target=with_artifact(files.target, found))
     except ReconcileError as error:
         blocked = Blocked(host, app.app, str(error), error.next_step or None, kind=error.kind)
         opened.refused[app.app, host] = blocked
         opened.whole = False  # an app that cannot be worked out is still desired: remove nothing
     else:
         opened.targets[files.key] = files
-
-
-def _without_artifact(target: Target, error: ReconcileError) -> Target:
-    missing = str(error)
-    if not isinstance(error, ArtifactAwaited):
-        missing = f"the artifact of version {target.version} is not available: {error}"
-    later = isinstance(error, ArtifactUnavailable)
-    return replace(
-        target, missing=missing, missing_next=error.next_step or None, missing_kind=error.kind, comes_later=later
-    )
-
-
-def _for_each_arch(target: Target, found: Mapping[str, str | ReconcileError]) -> Target:
-    """The target with one for each architecture. It stands itself for a host of another one."""
-    by_arch = {
-        arch: _without_artifact(target, result)
-        if isinstance(result, ReconcileError)
-        else replace(target, release=release_id(target.version, result))
-        for arch, result in found.items()
-    }
-    missing = (
-        f"the artifact is for {' and '.join(MACHINES)}, and the processor of the host is of neither kind, or unknown"
-    )
-    return replace(target, by_arch=by_arch, missing=missing, missing_next="see uname -m on the host")
 
 
 async def _owner(desired: Desired, remote: str | None) -> str:
@@ -251,26 +215,6 @@ async def _owner(desired: Desired, remote: str | None) -> str:
     repository = find_repository(desired.folder)
     root = await root_commit(repository) if repository else ""
     return f"repository-{root[:16]}" if root else "-"
-
-
-_Found = str | ReconcileError | dict[str, str | ReconcileError]
-"""The digest of an app's artifact, or why it is not known; or that for each architecture."""
-
-
-async def _find(app: App, desired: Desired) -> _Found:
-    if not (artifacts := app.artifact.by_arch):
-        return await _digest(app, app.artifact, desired)
-    results = await asyncio.gather(*(_digest(app, artifact, desired) for artifact in artifacts.values()))
-    return dict(zip(artifacts, results, strict=True))
-
-
-async def _digest(app: App, artifact: Artifact, desired: Desired) -> str | ReconcileError:
-    try:
-        return await digest_of(artifact.source, artifact.digest, app.version, desired.folder)
-    except ArtifactMissing as error:
-        return await OpenFleet(desired).grant_grace(error, app.app)
-    except ArtifactError as error:
-        return error
 
 
 def _refuse_unknown(what: str, names: tuple[str, ...] | None, known: set[str]) -> None:

@@ -154,12 +154,17 @@ def test_a_fetch_on_the_host_ends_when_its_controller_dies(
 
 
 def in_top_folder(tarball: Path) -> bytes:
+    """The release as somebody packs it on a Mac: in a folder, and with that system's attributes beside its files."""
     buffer = io.BytesIO()
     with tarfile.open(tarball) as old, tarfile.open(fileobj=buffer, mode="w:gz") as new:
         for info in old.getmembers():
             content = old.extractfile(info) if info.isfile() else None
             info.name, info.mode, info.uid, info.gid = f"./app/{info.name}", info.mode | 0o020, 1000, 1000
             new.addfile(info, content)
+        for name in ("./._app", "./app/.DS_Store", "./app/bin/._app", "./__MACOSX/app/._bin"):
+            attributes = tarfile.TarInfo(name)
+            attributes.size = 120
+            new.addfile(attributes, io.BytesIO(b"\0\5\26\7".ljust(120, b"\0")))
     return buffer.getvalue()
 
 
