@@ -135,8 +135,12 @@ def test_a_newer_version_ends_the_upload_of_the_older_one(begun: Project, user: 
     print(f"served {seconds:.1f} s after the commit")
 
 
-def test_another_controller_takes_over_when_the_link_goes_silent_in_an_upload(begun: Project, tmp_path: Path) -> None:
-    """Nothing closes: the host's sshd would notice after two hours. The second goes on when the lease has run out."""
+@pytest.mark.parametrize("end", ["silent", "killed"])
+def test_another_controller_takes_over_when_one_is_lost_in_an_upload(begun: Project, tmp_path: Path, end: str) -> None:
+    """Silence is what the host hears when the controller loses power: its sshd would notice after two hours.
+
+    The second controller goes on when the lease has run out.
+    """
     second = replace(begun, folder=tmp_path / "second", keys=dict(begun.keys))
     with link(begun.machine, 5) as proxy:
         by_way_of(begun, proxy)
@@ -144,9 +148,9 @@ def test_another_controller_takes_over_when_the_link_goes_silent_in_an_upload(be
         shutil.copytree(begun.folder, second.folder)
         (second.folder / "desired-state" / "fleet.yaml").unlink()
         second.commit()
-        with running(begun, "--once"):
+        with running(begun, "--once") as first:
             until(lambda: proxy.bytes_up > 5 * MEGABYTE, 60, "the upload is under way")
-            proxy.black_hole()
+            first.kill() if end == "killed" else proxy.black_hole()
             result = second.once("--wait-lock", "60")
 
     assert result.code == 0, str(result)
