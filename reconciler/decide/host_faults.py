@@ -48,9 +48,9 @@ def host_fault(slot: Slot) -> tuple[str, str] | None:
 
 
 def give_way_to_host_fault(case: Case) -> Step | None:
-    """Stop a candidate that failed because of its host, then block until the next look. None if it failed by itself."""
+    """Stop the candidate that has failed if its host is to blame, then block until the next look; else return None."""
     slot = case.slot
-    fault = host_fault(slot) if slot.failure and not slot.previous else None
+    fault = None if slot.previous else host_fault(slot)
     if fault is None:  # or the instance that it replaced must come back first
         return None
     reason, next_step = fault

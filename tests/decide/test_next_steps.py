@@ -9,6 +9,7 @@ import pytest
 
 from reconciler.decide.fleet import Answers, failures, next_steps
 from reconciler.decide.guards import too_many_removals
+from reconciler.decide.order import FleetStep
 from reconciler.model.action import AnyAction, Blocked, Converged, InstallRelease, Migrate, StartInstance
 from reconciler.model.fleet import DesiredFleet, SeenFleet, Wait
 from reconciler.model.observed import HostFacts, ObservedApp, ObservedHost, Unreachable
@@ -197,6 +198,21 @@ def test_a_bug_met_with_one_app_is_reported_about_that_app(monkeypatch: pytest.M
     assert isinstance(end, Blocked)
     assert (end.host, end.app, end.kind, end.retryable) == ("a", "hello", "unexpected", True)
     assert end.next_step and "s3cret" not in end.reason + end.next_step
+
+
+def test_a_release_that_was_migrated_for_another_database_is_migrated_again() -> None:
+    """Host a remembers the release alone; with `migrate_when`, its name has the database in it."""
+    desired, _, back = migrated_from_b()
+    target = replace(desired.targets["hello", "a"], migrate_when=("DATABASE_URL",), migrate_env="d2")
+    release = target.release or ""
+    fleet = replace(desired, targets={key: replace(target, host=key[1]) for key in desired.targets})
+
+    def step(*migrated: str) -> FleetStep:
+        a = ObservedHost("a", PLENTY).with_app("hello", ObservedApp(releases=(release,), migrated=migrated))
+        return next_steps(fleet, back.with_host(a))["hello", "b"]
+
+    assert step(release) == step(f"{release}@d1") == Wait("b", "hello", "waits for the migration from host a")
+    assert isinstance(step(f"{release}@d2"), StartInstance)
 
 
 def test_what_served_the_release_comes_back_without_waiting_for_a_migration() -> None:
