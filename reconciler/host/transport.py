@@ -160,17 +160,21 @@ class TooMuch(Exception):
 
 
 class _Marked:
-    """A stream of a command, from the mark where its own output begins."""
+    """A stream of a command, from the mark where its own output begins. Raises TooMuch if that is too far away."""
 
     def __init__(self, stream: Reader) -> None:
         self._stream = stream
         self.entered = self.begun = False
         self.before = b""  # the end of what came before the last mark
+        self._skipped = 0
 
     async def read(self, n: int = -1) -> bytes:
         while not self.begun:
             if not (block := await self._stream.read(n)):
                 return b""
+            self._skipped += len(block)
+            if self._skipped > LARGEST_ANSWER_BYTES:
+                raise TooMuch
             self.before += block
             for mark in (ENTERED, BEGUN):
                 start, found, rest = self.before.partition(mark)

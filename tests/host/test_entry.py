@@ -71,6 +71,7 @@ def test_a_start_up_file_changes_neither_environment_nor_output_nor_stdin(startu
         ("cat >/dev/null", "a start-up file of its login reads stdin"),
         ("cat", "a start-up file of its login reads stdin"),
         ("read line", "a start-up file of its login reads stdin"),
+        ("yes", "wrote more than 16 MiB"),
         (
             "echo closed for repairs >&2; exit 4",
             "its login runs no command of ours: .* 4, and said: closed for repairs",
