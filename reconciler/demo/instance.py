@@ -40,6 +40,7 @@ class Instance:
     invocation: str = ""
     restarts: int = 0
     since: str = ""
+    code: int = 0  # how the last process ended: 1 it exited, 2 it was killed, 0 it runs
     status: int = 0
     result: str = "success"
     journal: deque[Entry] = field(default_factory=lambda: deque(maxlen=1000))
@@ -76,6 +77,7 @@ class Instance:
             "MainPID": str(self.main_pid),
             "Result": self.result,
             "NRestarts": str(self.restarts),
+            "ExecMainCode": str(self.code),
             "ExecMainStatus": str(self.status),
             # A path that does not exist as a cgroup, so that the look finds the main process only.
             "ControlGroup": f"/reconcile-demo/{self.name}" if self.main_pid else "",
@@ -126,7 +128,7 @@ class Instance:
 
     async def _launch(self) -> bool:
         self.invocation = uuid.uuid4().hex
-        self.result, self.status, self._process = "success", 0, None
+        self.result, self.code, self.status, self._process = "success", 0, 0, None
         try:
             service = self._service = self._read_service()
             if self._is_started_too_often(service):
@@ -190,7 +192,7 @@ class Instance:
     def _note_end(self, code: int) -> None:
         how = f"killed, status={-code}" if code < 0 else f"exited, status={code}"
         self._note(f"{self.name}: Main process exited, code={how}")
-        self.status = abs(code)
+        self.code, self.status = 2 if code < 0 else 1, abs(code)
         if self.result == "success" and code != 0 and -code not in CLEAN_SIGNALS:
             self.result = "signal" if code < 0 else "exit-code"
 

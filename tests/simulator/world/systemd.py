@@ -168,6 +168,7 @@ class Systemd:
             "MainPID": str(pid),
             "Result": unit.result,
             "NRestarts": str(unit.restarts),
+            "ExecMainCode": "0" if pid else "1",
             "ExecMainStatus": str(unit.status),
             "ControlGroup": f"/system.slice/{unit.name}" if pid else "",
             "Id": unit.name,
