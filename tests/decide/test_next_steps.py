@@ -228,6 +228,27 @@ def test_what_served_the_release_comes_back_without_waiting_for_a_migration() ->
     assert step.drift == "failed"
 
 
+def test_each_host_gets_the_release_for_its_processor() -> None:
+    """So a host that has that one has nothing to roll out: to start it again waits for no other host."""
+    desired = desired_of(app("hello", ["a", "b", "c"]))
+    arm = {key: replace(target, release="1-" + "c" * 12) for key, target in desired.targets.items()}
+    fleet = replace(
+        desired, targets={key: replace(target, by_arch={"arm64": arm[key]}) for key, target in desired.targets.items()}
+    )
+    b = ObservedHost("b", replace(PLENTY, arch="arm64"))
+    down = replace(serving(arm["hello", "b"]).slots[0], state="failed", running=None)
+    serves = b.with_app("hello", serving(arm["hello", "b"], slots=(down,)))
+    seen = seen_of(fleet, a=ObservedHost("a", replace(PLENTY, arch="amd64")), c=Unreachable("c", "no route"))
+
+    first = next_steps(fleet, replace(seen.with_host(b), begun=frozenset({("hello", "b")})))
+    then = next_steps(fleet, seen.with_host(serves))
+
+    assert first["hello", "a"] == InstallRelease("a", "hello", "not on the host", "1-" + "a" * 12)
+    assert first["hello", "b"] == InstallRelease("b", "hello", "not on the host", "1-" + "c" * 12)
+    assert isinstance(first["hello", "c"], Blocked)
+    assert isinstance(then["hello", "b"], StartInstance)
+
+
 def test_a_desired_state_older_than_the_host_changes_nothing_and_says_what_to_do() -> None:
     desired = desired_of(app("hello", ["a"]))
     old = serving(replace(desired.targets["hello", "a"], release="0-" + "b" * 12))
