@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler.desired_state.files import FolderTree, Written, collect
+from reconciler.desired_state.files import FLEET, FolderTree, Written, collect
 from reconciler.desired_state.free_ports import AUTO, free_ports
 from reconciler.desired_state.load import build, label
 from reconciler.desired_state.yaml_text import Document, KeyPath, Place, dotted_path, read_valid_yaml
@@ -94,18 +94,35 @@ def _as_yaml(sha256: Digest) -> str:
 
 
 def write_version(app: AppText, version: str, sha256: Digest | None = None) -> App:
-    """Set the version on disk, after checking that the app is still valid with it. Return the new app.
+    """Set the version on disk, after checking that the desired state is valid with it. Return the new app.
 
-    The files of other apps may have problems: a pass stops at them.
+    A file of another app that is not valid even by itself is no obstacle: a pass stops at it.
     """
     text = _with_ports(app, set_version(app.text, version, sha256, file=app.document.file))
     files = {**app.others.files, app.key: text.encode("utf-8")}
-    desired = build(Written(files, app.others.problems), app.folder, valid_only=True)
-    if app.name not in {each.app for each in desired.apps}:
-        raise InvalidDesiredState(desired.invalid)
+    try:
+        desired = build(Written(files, app.others.problems), app.folder)
+    except InvalidDesiredState:
+        desired = build(Written(_without_invalid(files, app), app.others.problems), app.folder)
     if text != app.text:
         _write(app.folder / app.key, files[app.key])
     return next(edited for edited in desired.apps if edited.app == app.name)
+
+
+def _without_invalid(files: Mapping[str, bytes], app: AppText) -> dict[str, bytes]:
+    """The files without those of other apps that are not valid by themselves."""
+
+    def is_valid(name: str) -> bool:
+        own = {key: content for key, content in files.items() if key in (name, FLEET)}
+        try:
+            build(Written(own), app.folder)
+        except InvalidDesiredState:
+            return False
+        return True
+
+    others = [name for name in files if name.startswith("apps/") and name != app.key]
+    invalid = {name for name in others if not is_valid(name)}
+    return {name: content for name, content in files.items() if name not in invalid}
 
 
 def _with_ports(app: AppText, text: str) -> str:

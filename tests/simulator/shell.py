@@ -24,7 +24,8 @@ ROOTED = re.compile(
     r"(?<![\w$}\"'./*\]%])(/(?:proc/(?:net|sys|meminfo|uptime)|proc/\$(?:[23]|each)|sys/fs/cgroup|sys/devices|var/lib|run/|run\b|etc\b)"
     r"|/(?:usr/local/lib|usr/lib|lib)(?=[ ;]))"
 )
-OWN = re.compile(r"/proc/\$1/(?:stat|io)|/proc/self")  # processes of the script itself, which are real
+# Processes of the script itself, which are real; and those of a group of processes, of which a model has none.
+OWN = re.compile(r"/proc/\$1/(?:stat|io)|/proc/self|/proc/&/fd")
 QUOTED_ROOTED = re.compile(r'(?<=")(/proc/\$(?:each|pid)/|/sys/fs/cgroup|/var/lib/|/run/)')
 
 # Commands that change a host, or that wait: a run can be stopped before each.
