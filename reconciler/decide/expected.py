@@ -40,6 +40,7 @@ from reconciler.model.observed import (
     Quarantine,
     RouteFile,
     Slot,
+    damaged_copy,
 )
 from reconciler.model.target import Target
 
@@ -63,7 +64,8 @@ def _expected_app(app: ObservedApp, action: AnyAction, target: Target) -> Observ
     match action:
         case InstallRelease():
             others = tuple(each for each in app.releases if each != action.release)
-            return replace(app, releases=(*others, action.release), damaged=())
+            app = replace(app, releases=(*others, action.release), damaged=())
+            return _supersede(app, action.release) if action.replaces_damaged else app
         case Migrate():
             return replace(app, migrated=(*app.migrated, target.migration(action.identity.release)))
         case StartInstance():
@@ -112,6 +114,18 @@ def _expected_app(app: ObservedApp, action: AnyAction, target: Target) -> Observ
             return replace(app, releases=kept, leftovers=())
         case _:
             assert_never(action)
+
+
+def _supersede(app: ObservedApp, release: str) -> ObservedApp:
+    """Install a whole copy of the release beside the damaged one, which slots use until they are started anew."""
+    app = replace(app, leftovers=(*app.leftovers, damaged_copy(release)))
+    for slot in app.slots:
+        if slot.running and slot.running.release == release:
+            slot = replace(slot, running=replace(slot.running, release=damaged_copy(release)))
+        if slot.prepared and slot.prepared.release == release and not slot.on_trial:
+            slot = replace(slot, files_intact=False)
+        app = app.with_slot(slot)
+    return app
 
 
 def _route(target: Target, slot: str) -> RouteFile:

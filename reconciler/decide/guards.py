@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reconciler.decide.serving import serving_version
-from reconciler.decide.slots import carries, live_slot
+from reconciler.decide.slots import carries, live_slot, target_identity
 from reconciler.model.action import (
     AnyAction,
     Blocked,
@@ -105,7 +105,9 @@ def _refuse_to_correct_drift(step: AnyAction, target: Target, seen: ObservedHost
     """Drift is a difference although the desired release already serves and no rollout is under way."""
     app = seen.app(target.app)
     live = live_slot(target, app)
-    if not target.only_report_drift or target.gone or live is None or not carries(live, target, app) or live.previous:
+    if not target.only_report_drift or target.gone or live is None or live.previous:
+        return None
+    if not carries(live, target, app) and live.prepared != target_identity(target, app):
         return None
     unfinished = any(slot.name != live.name and slot.occupied for slot in app.slots)
     if unfinished or isinstance(step, ConfirmRoute | PruneReleases | RetryCertificates | WaitCertified):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reconciler.decide.case import Case
-from reconciler.model.observed import Identity, ObservedApp
+from reconciler.model.observed import CHANGED, Identity, ObservedApp
 from reconciler.model.target import Target, TargetRoute
 
 
@@ -12,6 +12,10 @@ def difference(before: Identity | None, wanted: Identity, target: Target, app: O
     if before is None:
         return "first start"
     parts = []
+    if CHANGED in (before.env, before.unit):
+        return "the files from which it was started were changed on the host"
+    if before.damaged and before.release.startswith(f"{wanted.release}~"):
+        return "its files were changed on the host"
     if before.version != wanted.version:
         parts.append(f"version {before.version} → {wanted.version}")
     elif before.release != wanted.release:

@@ -50,11 +50,18 @@ def start(case: Case) -> Step | None:
         reason += f"; stop-first, {why}: no service until it is healthy"
     if target.proxy:
         reason += cost_of_traefik(case)
-    drift: Drift | None = None
-    if carries(slot, target, case.app):
-        drift = "failed" if slot.state == "failed" else "stopped"
     takes_over = case.app.by_hand
-    return StartInstance(*case.where, reason, slot.name, case.identity, takes_over, drift=drift)
+    return StartInstance(*case.where, reason, slot.name, case.identity, takes_over, drift=_drift(case))
+
+
+def _drift(case: Case) -> Drift | None:
+    """Say what was changed on the host, or None if the start belongs to a rollout."""
+    live = case.live
+    if carries(case.slot, case.target, case.app):
+        return "failed" if case.slot.state == "failed" else "stopped"
+    if live and live.running and live.prepared == case.identity:
+        return "release" if live.running.damaged else "env"
+    return None
 
 
 def _find_leftover(case: Case) -> Slot | None:

@@ -22,6 +22,7 @@ from reconciler.model.observed import (
     Quarantine,
     RouteFile,
     Unfitting,
+    is_damaged_copy,
 )
 from reconciler.model.reserved import is_app_name
 from reconciler.model.source import MACHINES
@@ -171,20 +172,23 @@ def _readable_app(sight: Sight, now: int) -> ObservedApp:
     places, inventory = sight.places, sight.inventory
     named = sight.first("slots").split()
     slots = tuple(read_slot(slot, sight) for slot in sorted(named))
-    names = [name for _, name in sorted((float(at), name) for at, name in sight.of("release"))]
+    folders = [name for _, name in sorted((float(at), name) for at, name in sight.of("release"))]
+    names = [sight.copies.name(folder) for folder in folders]
     ours = [path for path in (places.unit, places.route, places.htpasswd) if path in sight.sums]
     ours += [places.env(slot.name) for slot in slots if places.env(slot.name) in sight.sums]
     return ObservedApp(
         slots=slots,
-        releases=tuple(name for name in names if not name.startswith(".")),
-        leftovers=tuple(name for name in names if name.startswith(".")),
+        releases=tuple(name for name in names if not name.startswith(".") and not is_damaged_copy(name)),
+        leftovers=tuple(name for name in names if name.startswith(".") or is_damaged_copy(name)),
         migrated=tuple(name for (name,) in sight.of("migrated")),
         quarantined=tuple(_read_quarantine(*record) for record in sight.of("quarantine")),
         unit=systemd.read_unit_head(sight.first("unit")),
         unit_intact=sight.as_written(places.unit) and (places.epmd not in inventory or sight.as_written(places.epmd)),
         foreign=tuple(path for path in ours if path not in inventory),
         taken=tuple(place for place in places.handed_over if (place,) in sight.of("taken")),
-        damaged=tuple(name for (name,) in sight.of("damaged")),
+        damaged=tuple(
+            name for (folder,) in sight.of("damaged") if not is_damaged_copy(name := sight.copies.name(folder))
+        ),
         owner=sight.first("owner") or None,
         commit=sight.first("commit") or None,
         suspended=next((_read_suspension(record, now, places.app) for record in sight.of("suspended")), None),

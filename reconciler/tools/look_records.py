@@ -36,6 +36,7 @@ OF_AN_APP: Final[Mapping[str, re.Pattern[str]]] = {
         "commit": rf"({_WORD})",
         "suspended": rf"([0-9]{{1,18}}) ({_WORD}) ?({_TEXT})",
         "trial": rf"({SLOT}) (#{_TEXT})",
+        "started": rf"({SLOT}) ([0-9a-f]{{32}}) ({RELEASE}) (-|{RELEASE}/{RELEASE}/{RELEASE})",
         "env": rf"({SLOT}) (#{_TEXT})",
         "unit": rf"(#{_TEXT})",
         "route": rf"(#{_TEXT})",
@@ -75,6 +76,7 @@ _USER = re.compile(rf"user ([0-9]{{1,10}}) /var/lib/private/({APP_NAME})")
 _SOCKET = re.compile(r"socket /proc/([0-9]{1,10})/fd socket:\[([0-9]{1,15})\]")
 _MEMORY = re.compile(r"/proc/([0-9]{1,10})/status:VmRSS:\s{1,20}([0-9]{1,15}) kB")
 _ENVIRON = re.compile(rf"/proc/([0-9]{{1,10}})/environ:RECONCILE_INSTANCE=({RELEASE}/{RELEASE}/{RELEASE})")
+_FOLDER = re.compile(rf"folder ([0-9]{{1,10}}) ({RELEASE})")
 _OF_WHICH_APP = re.compile(rf"(?:unit|process|child) ({APP_NAME})@")
 
 
@@ -165,6 +167,7 @@ class Processes:
     holders: dict[str, set[str]] = field(default_factory=dict)  # inode → pids
     memory_kib: dict[str, int] = field(default_factory=dict)  # pid →
     started_from: dict[str, str] = field(default_factory=dict)  # pid → RECONCILE_INSTANCE
+    folders: dict[str, str] = field(default_factory=dict)  # pid → the release it is in, if not that of its slot's link
     odd: set[str] = field(default_factory=set)
 
     def read(self, part: Part) -> None:
@@ -210,4 +213,6 @@ class Processes:
             self.memory_kib[found[1]] = int(found[2])
         elif found := _ENVIRON.fullmatch(line):
             self.started_from.setdefault(found[1], found[2])
+        elif found := _FOLDER.fullmatch(line):
+            self.folders.setdefault(found[1], found[2])
         return bool(found)

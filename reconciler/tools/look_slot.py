@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from reconciler.model.machine import Layout
-from reconciler.model.observed import Identity, Slot, UnitState
+from reconciler.model.observed import CHANGED, Copies, Identity, Slot, UnitState
 from reconciler.tools import systemd
 from reconciler.tools.elixir import EPMD_UNIT
 from reconciler.tools.framing import Unfit, number
@@ -68,6 +69,10 @@ class Sight:
     processes: Processes
     inventory: Mapping[str, str]  # path → sha256 of the text that reconcile wrote
 
+    @cached_property
+    def copies(self) -> Copies:
+        return Copies.among(folder for _, folder in self.of("release"))
+
     def of(self, kind: str) -> Sequence[tuple[str, ...]]:
         """The records of this kind."""
         return self.records.get(kind, ())
@@ -100,8 +105,6 @@ def read_slot(name: str, sight: Sight) -> Slot:
     unit = f"{sight.places.app}@{name}.service"
     if unit not in sight.processes.units:
         raise Unfit(f"systemd does not know {unit}", f"systemctl show {unit} on the host")
-    link = next((target for slot, target in sight.of("link") if slot == name), "").rpartition("/")[2]
-    link = "" if link == "-" else link
     env_path = sight.places.env(name)
     prepared, keys = systemd.read_env_head(sight.heads("env", name))
     trial, _ = systemd.read_env_head(sight.heads("trial", name))
@@ -109,12 +112,19 @@ def read_slot(name: str, sight: Sight) -> Slot:
         name=name,
         prepared=prepared if any(slot == name for slot, _ in sight.of("link")) else None,
         env_keys=keys,
-        files_intact=sight.as_written(env_path) and (not prepared or link == prepared.release),
+        files_intact=sight.as_written(env_path) and (not prepared or _linked_release(name, sight) == prepared.release),
         enabled=(name,) in sight.of("enabled"),
     )
     if trial and trial != prepared:  # if they are equal, it was accepted a moment ago
         slot = replace(slot, prepared=trial, env_keys=(), files_intact=True, on_trial=True, previous=slot.prepared)
-    return _with_processes(_with_unit(slot, sight.processes.units[unit]), unit, sight.processes)
+    slot = _with_unit(slot, sight.processes.units[unit])
+    return _with_processes(replace(slot, running=_running_identity(slot, unit, sight)), unit, sight.processes)
+
+
+def _linked_release(name: str, sight: Sight) -> str:
+    """Return the release that the slot's link leads to, by the name of its copy; "" if it does not lead to one."""
+    folder = next((target for slot, target in sight.of("link") if slot == name), "").rpartition("/")[2].strip("-")
+    return sight.copies.name(folder) if folder else ""
 
 
 def _with_unit(slot: Slot, unit: Unit) -> Slot:
@@ -145,7 +155,6 @@ def _with_processes(slot: Slot, unit: str, processes: Processes) -> Slot:
     held = _held_sockets(unit, slot.name, processes)
     slot = replace(
         slot,
-        running=_running_identity(slot, unit, processes),
         listening=any(listener.kind < NEVER for listener in held),
         elsewhere=bool(held) and all(listener.kind >= NEVER for listener in held),
         exposed=any(listener.exposed for listener in held),
@@ -183,9 +192,38 @@ def _stranger(unit: str, port: str, processes: Processes) -> Listener | None:
     return min(receiving, key=lambda listener: listener.inode)
 
 
-def _running_identity(slot: Slot, unit: str, processes: Processes) -> Identity | None:
-    """Return the identity that the main process was started with, from its environment, or else from its files."""
-    pid = processes.main.get(unit)
+def _running_identity(slot: Slot, unit: str, sight: Sight) -> Identity | None:
+    """Return what the main process was started from, or None if there is none.
+
+    Root noted it, or it is what systemd starts from the slot's files as they are. The process itself is not believed:
+    it can change its environment and its folder. If they contradict the files, these may have changed since its start.
+    """
+    pid = sight.processes.main.get(unit)
     if pid is None:  # a crashing unit has no process between two starts; its files say what the next one will run
         return slot.prepared if slot.state == "activating" else None
-    return Identity.read(processes.started_from.get(pid, "")) or slot.prepared or UNKNOWN
+    for name, invocation, folder, identity in sight.of("started"):
+        if (name, invocation) == (slot.name, slot.invocation):
+            return _started_from(folder, identity, sight)
+    would_start = _would_start(slot, sight)
+    folder = sight.processes.folders.get(pid, "")
+    claim = sight.processes.started_from.get(pid, str(would_start))
+    if claim == str(would_start) and sight.copies.name(folder) in ("", would_start.release):
+        return would_start
+    return replace(would_start, env=CHANGED)
+
+
+def _started_from(folder: str, identity: str, sight: Sight) -> Identity:
+    read = Identity.read(identity) or Identity("", CHANGED, CHANGED)
+    return replace(read, release=UNKNOWN.release if folder == "-" else sight.copies.name(folder))
+
+
+def _would_start(slot: Slot, sight: Sight) -> Identity:
+    """Return what systemd would start now, by the slot's files: the code by the link, the rest by the env file."""
+    if slot.on_trial and slot.prepared:
+        return slot.prepared
+    if slot.prepared is None:
+        return UNKNOWN
+    release = _linked_release(slot.name, sight) or UNKNOWN.release
+    if sight.as_written(sight.places.env(slot.name)) and sight.as_written(sight.places.unit):
+        return replace(slot.prepared, release=release)
+    return Identity(release, CHANGED, CHANGED)

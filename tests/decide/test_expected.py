@@ -79,10 +79,13 @@ def after(action: AnyAction, before: ObservedApp, target: Target = TARGET) -> Ob
             id="install",
         ),
         pytest.param(
-            InstallRelease(*WHERE, "", R2, replaces_damaged=True),
-            replace(REST, damaged=(R2,)),
-            replace(REST, releases=(R1, R2)),
-            id="install in place of a damaged one",
+            InstallRelease(*WHERE, "", R1, replaces_damaged=True),
+            replace(TRIED, damaged=(R1,)),
+            replace(
+                TRIED.with_slot(replace(LIVE, running=replace(OLD, release=f"{R1}~1"), files_intact=False)),
+                leftovers=(f"{R1}~1",),
+            ),
+            id="install beside a damaged one, which goes on running",
         ),
         pytest.param(
             Migrate(*WHERE, "", NEW), replace(REST, migrated=(R1,)), replace(REST, migrated=(R1, R2)), id="migrate"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from reconciler.decide.next_action import next_action
 from reconciler.model.action import Blocked, Converged, StartInstance, WaitHealthy
-from reconciler.model.observed import ObservedHost
+from reconciler.model.observed import CHANGED, Identity, ObservedHost
 from reconciler.model.target import TargetRoute
 from tests.support.world import World, run_pass, wanted
 
@@ -441,15 +441,63 @@ def test_drift_is_only_reported_where_that_is_asked_for_but_a_new_version_still_
     assert isinstance(run_pass(world, wanted("2", only_report_drift=True)), Converged)
 
 
-def test_a_damaged_release_is_installed_again() -> None:
+@pytest.mark.parametrize("cut", [None, *range(8)])
+def test_a_damaged_release_is_replaced_through_the_other_slot(cut: int | None) -> None:
+    """What runs from it is never left on files that are not there any more; and it goes on if the pass is cut off."""
     world = World()
     run_pass(world, wanted("1"))
     world.seen = world.seen.with_app("hello", replace(world.app, damaged=("1-000000000000",)))
     world.actions.clear()
 
+    run_pass(world, wanted("1"), cut_after=cut)
     assert isinstance(run_pass(world, wanted("1")), Converged)
-    assert verbs(world) == ["install"]
-    assert world.actions[0].drift == "release"
+
+    once = ["install", "start", "cutover", "stop", "prune"]
+    assert [verb for verb in verbs(world) if verb not in ("wait", "confirm", "drain")] == once
+    assert (
+        verbs(world) == ["install", "start", "wait", "cutover", "confirm", "drain", "stop", "prune"] or cut is not None
+    )
+    assert [action.drift for action in world.actions[:2]] == ["release", "release"]
+    assert world.actions[1].reason == "its files were changed on the host"
+    assert [slot.name for slot in world.app.slots if slot.running_now] == ["4001"]
+
+
+def test_a_damaged_release_of_an_app_with_one_port_is_started_anew_in_its_slot() -> None:
+    world = World()
+    run_pass(world, wanted("1", slots=("4000",)))
+    world.seen = world.seen.with_app("hello", replace(world.app, damaged=("1-000000000000",)))
+    world.actions.clear()
+
+    assert isinstance(run_pass(world, wanted("1", slots=("4000",))), Converged)
+    assert verbs(world) == ["install", "start", "wait", "prune"]
+    assert "stop-first, only one slot" in world.actions[1].reason
+
+
+@pytest.mark.parametrize(
+    "running",
+    [
+        pytest.param(Identity("1-000000000000", "e2", "u1"), id="code of one version, env of the next"),
+        pytest.param(Identity("2-000000000000", CHANGED, CHANGED), id="files edited by hand before a restart"),
+    ],
+)
+@pytest.mark.parametrize("reported", [False, True])
+def test_what_runs_other_code_or_env_than_its_files_say_is_replaced(running: Identity, reported: bool) -> None:
+    """A power cut may come between two renames; then a boot starts a mixture. Its files alone look as desired."""
+    world, target = World(), wanted("2", env="e2", only_report_drift=reported)
+    run_pass(world, wanted("1"))
+    run_pass(world, replace(target, only_report_drift=False))
+    live(world, running=running)
+    world.actions.clear()
+
+    end = run_pass(world, target)
+
+    if reported:
+        assert isinstance(end, Blocked)
+        assert end.kind == "drift"
+        return
+    assert isinstance(end, Converged)
+    assert verbs(world) == ["start", "wait", "cutover", "confirm", "drain", "stop"]
+    assert world.actions[0].drift == "env"
 
 
 def test_a_suspended_app_is_not_changed_and_says_what_it_would_do() -> None:

@@ -423,7 +423,11 @@ LEFTOVER = re.compile(
 )
 
 
-REUSED = re.compile(r"var/lib/reconcile/(lease\.new$|\.lines(/|$)|[^/]+/(inventory|quarantine|suspended)\.new$)")
+# Written over by the next of its kind; and what is noted of a run, which a reboot ends.
+REUSED = re.compile(
+    r"var/lib/reconcile/(lease\.new$|\.lines(/|$)|[^/]+/(inventory|quarantine|suspended)\.new$)"
+    r"|run/reconcile/[^/]+/[^/]+\.started$"
+)
 
 
 def _is_leftover(path: str) -> bool:

@@ -156,6 +156,10 @@ class FailingHost:
             if name.endswith(("/quarantine", "/suspended")) or "/.history/" in name:
                 lines = re.sub(r"\d{10}", "TIME", content).splitlines()
                 content = "\n".join(dict.fromkeys(lines))  # what was noted twice
+            if name.endswith(".started"):
+                run, _, origin = content.partition(" ")
+                last = self.invocation(f"hello@{path.stem}.service")
+                content = f"{'its last run' if run == last else 'another run'} {origin}"
             found[name] = f"{stat.filemode(mode)} {content}"
         return found
 

@@ -115,7 +115,7 @@ class World:
         if app.route:
             assert app.slot(app.route.slot).enabled, "the routed slot is not enabled"
         for slot in running:
-            assert slot.running and slot.running.release in app.releases, "runs a release that was pruned"
+            assert slot.running and slot.running.release in (*app.releases, *app.leftovers), "runs a pruned release"
         if len(target.slots) == 1 or not target.route or self.crowded:
             return
         serves = app.applied and app.slot(app.applied.slot).running_now

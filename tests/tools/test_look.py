@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 
 from reconciler.model.machine import Layout
-from reconciler.model.observed import CrashDump, HostFacts, Identity, Lease, ObservedApp, Quarantine, RouteFile, Slot
+from reconciler.model.observed import (
+    CHANGED,
+    CrashDump,
+    HostFacts,
+    Identity,
+    Lease,
+    ObservedApp,
+    Quarantine,
+    RouteFile,
+    Slot,
+)
 from reconciler.tools.look import Reply, Unreadable, _count_cores, read_reply
 from tests.support.look_text import case, edited, framed, renamed, with_lines, without_lines
 
@@ -124,8 +134,12 @@ def test_a_look_at_a_host_in_trouble() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "changed"),
     [
-        ("a8919ad9", "00000000", {"files_intact": False}),
-        ("link 4000 ../releases/0.1.0-e605855ddbe5", "link 4000 -", {"files_intact": False}),
+        ("a8919ad9", "00000000", {"files_intact": False, "running": replace(OLD, env=CHANGED, unit=CHANGED)}),
+        (
+            "link 4000 ../releases/0.1.0-e605855ddbe5",
+            "link 4000 -",
+            {"files_intact": False, "running": replace(OLD, release="unknown-0", env=CHANGED)},
+        ),
         ("enabled 4000", "", {"enabled": False}),
         ("service active -", "service deactivating 117", {"state": "deactivating"}),
         ("service active", "service deactivating", {"state": "activating"}),  # it has ended by itself
@@ -142,6 +156,80 @@ def test_each_difference_on_the_host_shows_in_the_look(before: str, after: str, 
     reply = read_reply(edited(case("one_live_slot"), before, after, kind=kind), Layout())
 
     assert reply.apps["hello"].slot("4000") == replace(LIVE, **changed)  # type: ignore[arg-type]
+
+
+NOTED = f"started 4000 {LIVE.invocation} {OLD.release} {OLD}"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "running"),
+    [
+        pytest.param("", "", OLD, id="the files say it, if nothing is noted"),
+        pytest.param(
+            "../releases/0.1.0-e605855ddbe5",
+            f"../releases/{NEW.release}",
+            replace(OLD, release=NEW.release, env=CHANGED),
+            id="power cut between link and env",
+        ),
+        pytest.param(str(OLD), str(NEW), replace(OLD, env=CHANGED), id="it claims to be the new version"),
+        pytest.param(
+            "/proc/373/fd",
+            f"/proc/373/fd socket:[9]\nfolder 1863 {NEW.release}\nsocket /proc/373/fd",
+            OLD,
+            id="of another pid",
+        ),
+        pytest.param(
+            "/proc/373/fd",
+            f"/proc/373/fd socket:[9]\nfolder 373 {NEW.release}\nsocket /proc/373/fd",
+            replace(OLD, env=CHANGED),
+            id="it is in another release",
+        ),
+    ],
+)
+def test_what_runs_is_what_its_files_say_unless_the_process_contradicts(
+    before: str, after: str, running: Identity
+) -> None:
+    """Nothing that a process says of itself makes it count as what is desired; it can only lose that."""
+    text = case("one_live_slot")
+    kind = "processes" if before == str(OLD) or "/proc" in before else "app"
+    text = edited(text, before, after, kind=kind) if before else text
+
+    assert read_reply(text, Layout()).apps["hello"].slot("4000").running == running
+
+
+@pytest.mark.parametrize(
+    ("noted", "running"),
+    [
+        pytest.param(NOTED, OLD, id="noted"),
+        pytest.param(
+            NOTED.replace(OLD.release, NEW.release).replace(OLD.env, NEW.env), NEW, id="its files were changed since"
+        ),
+        pytest.param(NOTED.replace(f" {OLD}", " -"), Identity(OLD.release, CHANGED, CHANGED), id="of edited files"),
+        pytest.param(NOTED.replace("6e70", "6e71"), replace(OLD, env=CHANGED), id="noted of an earlier run"),
+    ],
+)
+def test_what_root_noted_of_a_run_counts_more_than_its_files_and_its_own_word(noted: str, running: Identity) -> None:
+    text = edited(case("one_live_slot"), str(OLD), str(BAD), kind="processes")
+
+    slot = read_reply(with_lines(text, "app", noted), Layout()).apps["hello"].slot("4000")
+
+    assert slot.running == running
+
+
+def test_a_release_may_lie_in_several_copies_of_which_the_newest_counts() -> None:
+    """The process runs from the first, the link names the second, which is newer but not the newest."""
+    copies = [f"release 1795406299 {OLD.release}~{number}" for number in (2, 10)]
+    linked = edited(
+        case("one_live_slot"), f"link 4000 ../releases/{OLD.release}", f"link 4000 ../releases/{OLD.release}~2"
+    )
+    damaged = [f"damaged {OLD.release}~2", f"damaged {OLD.release}~10"]
+
+    app = read_reply(with_lines(linked, "app", NOTED, *copies, *damaged), Layout()).apps["hello"]
+
+    assert app.releases == app.damaged == (OLD.release,)
+    assert sorted(app.leftovers) == [f"{OLD.release}~1", f"{OLD.release}~2"]
+    live = app.slot("4000")
+    assert (live.running, live.prepared, live.files_intact) == (replace(OLD, release=f"{OLD.release}~1"), OLD, False)
 
 
 OWN = "listen 4000 1863474 64000 "  # of hello@4000, by its user; then how near it is to what is sent to 127.0.0.1

@@ -11,9 +11,10 @@ change() {
   read_stdin all
   exec 4<"$pipe"
   fetched=$incoming.fetched
+  receive_manifest "$3" "$4" || fail "$NO_ROOM" "cannot write below $RELEASES"
+  ! is_unchanged "$1" || return 0
   {
-    head -c "$3" <&4 >"$incoming/sums" && head -c "$4" <&4 >"$incoming/tree" && IFS= read -r address <&4 &&
-      mkdir "$fetched" "$fetched/tree" && chmod 0700 "$fetched" && chown "$NOBODY:$NOBODY" "$fetched" "$fetched/tree"
+    IFS= read -r address <&4 && mkdir "$fetched" "$fetched/tree" && chmod 0700 "$fetched" && chown "$NOBODY:$NOBODY" "$fetched" "$fetched/tree"
   } || fail "$NO_ROOM" "cannot write below $RELEASES"
   message=$(download "$address" "$fetched/archive" "$9" 2>&1) ||
     fail 1 "this host could not fetch $2 by itself: $(printf '%s' "${message:-exit $?}" | head -n 1)"

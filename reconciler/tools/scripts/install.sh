@@ -3,14 +3,16 @@ change() {
   begin_change "$1"
   begin_release "$1" "$2" "$5" "$6" || return 0
   read_stdin upload
-  message=$(unpack_upload "$3" "$4" 2>&1 <"$pipe") || refuse_upload "$2" "$message"
+  exec 4<"$pipe"
+  message=$(receive_manifest "$3" "$4" 2>&1) || refuse_upload "$2" "$message"
+  ! is_unchanged "$1" || return 0
+  message=$(unpack_upload 2>&1 <&4) || refuse_upload "$2" "$message"
   finish_release "$1" "$2" uploaded
 }
 
-# unpack_upload BYTES-OF-SUMS BYTES-OF-TREE: unpack stdin into incoming. Returns 1, and has said why.
+# unpack_upload: unpack stdin into incoming. Returns 1, and has said why.
 unpack_upload() {
-  head -c "$1" >"$incoming/sums" && head -c "$2" >"$incoming/tree" &&
-    tar -xzf - -p --no-same-owner --warning=no-timestamp -C "$incoming/files"
+  tar -xzf - -p --no-same-owner --warning=no-timestamp -C "$incoming/files"
 }
 
 # refuse_upload RELEASE MESSAGE: fail with what went wrong while it was unpacked.

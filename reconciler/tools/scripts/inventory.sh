@@ -6,6 +6,14 @@ is_recorded() {
   mentions "  $2\$" "$STATE/$1/inventory"
 }
 
+# is_as_written APP PATH: true if the file is there and has the content that the inventory tells. Fails if it cannot be
+# read.
+is_as_written() {
+  [ -e "$2" ] || return 1
+  digest=$(sha256sum <"$2") || fail 1 "cannot read $2"
+  grep -qsxF "${digest%% *}  $2" "$STATE/$1/inventory"
+}
+
 # mentions PATTERN FILE…: true if a line of one of the files that exist matches. Fails if one cannot be read.
 mentions() {
   pattern=$1

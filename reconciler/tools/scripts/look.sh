@@ -90,7 +90,7 @@ look_texts() {
   app=$1
   set --
   for file in inventory quarantine owner commit suspended; do set -- "$@" "$STATE/$app/$file"; done
-  for slot in $slots; do set -- "$@" "$TRIAL_ENV/$app/$slot.env" "$ENV/$app/$slot.env"; done
+  for slot in $slots; do set -- "$@" "$TRIAL_ENV/$app/$slot.env" "$TRIAL_ENV/$app/$slot.started" "$ENV/$app/$slot.env"; done
   set -- "$@" "$UNITS/$app@.service" "$ROUTES/$app.yml"
   [ "$app" != traefik ] || set -- "$@" "$ROUTES"/*.yml "$UNITS/traefik.service"
   for file; do
@@ -112,7 +112,7 @@ print_heads() {
       sub("[.].*", "", slot)
       kind = "served " name
       if (FILENAME == state name) kind = ""
-      if (FILENAME == trial name) kind = "trial " slot
+      if (FILENAME == trial name) kind = (name ~ /[.]started$/ ? "started " : "trial ") slot
       if (FILENAME == env name) kind = "env " slot
       if (FILENAME == unit) kind = "unit"
       if (FILENAME == route) kind = "route"
@@ -121,9 +121,9 @@ print_heads() {
     length($0) > 8192 || FNR > 1000 {print "long", name; nextfile}
     {gsub(/[\001-\037\177]/, "?")}
     kind == "" {print name, $0; next}
-    !/^#/ {nextfile}
+    !/^#/ && kind !~ /^started/ {nextfile}
     {print kind, $0}
-    kind ~ /^(trial|served)/ {nextfile}' "$@"
+    kind ~ /^(trial|started|served)/ {nextfile}' "$@"
 }
 
 # look_traefik: print what Traefik serves from, that it has a certificate to show, and that a unit set up by hand is

@@ -40,7 +40,7 @@ $(migration_sandbox "$stage/unit")
 LINES
   # shellcheck disable=SC2016 # the shell that systemd starts expands it
   run_as "$app" "$unit" migrate "$@" -p Type=oneshot -p "TimeoutStartSec=$seconds" \
-    -p "WorkingDirectory=$RELEASES/$app/releases/$release" -p "LoadCredential=env:$stage/env" \
+    -p "WorkingDirectory=$RELEASES/$app/releases/$(newest_copy "$app" "$release")" -p "LoadCredential=env:$stage/env" \
     -p Environment=LANG=C.UTF-8 -p Environment=RELEASE_DISTRIBUTION=none -p UMask=0077 \
     -p "ExecStartPost=$WHATEVER_USER/bin/touch $mark" \
     /bin/sh -c 'set -a && . "$$CREDENTIALS_DIRECTORY/env" && set +a && eval "exec $$RECONCILE_MIGRATE"'

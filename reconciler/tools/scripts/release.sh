@@ -1,11 +1,13 @@
 # A release comes to a host in two ways, install and fetch; both begin and end here. It is put together in a folder that
 # only root can reach: what is not checked yet might hold a program that makes root of anyone who starts it.
 
-# begin_release APP RELEASE NEEDED-KiB+FILES new|replace: set final, where the release belongs, and incoming, a folder with an
-# empty folder `files`. Returns 1 if the release is here. Fails if there is no room.
+# begin_release APP RELEASE NEEDED-KiB+FILES new|replace: set here, the folder of the release; final, where a whole one
+# belongs; and incoming, a folder with an empty folder `files`. Returns 1 if the release is here. Fails if there is no room.
 begin_release() {
-  final=${RELEASES:?}/${1:?}/releases/${2:?} incoming=${RELEASES:?}/${1:?}/releases/.incoming-${2:?}
-  [ ! -d "$final" ] || [ "$4" = replace ] || return 1
+  here=${RELEASES:?}/${1:?}/releases/$(newest_copy "$1" "$2") incoming=${RELEASES:?}/${1:?}/releases/.incoming-${2:?}
+  [ ! -d "$here" ] || [ "$4" = replace ] || return 1
+  final=$(free_copy "$1" "$2") || fail 1 "there are too many copies of $2 below $RELEASES/$1/releases"
+  final=$RELEASES/$1/releases/$final
   trap end_release EXIT
   trap 'exit 1' HUP INT TERM PIPE
   rm -rf "${incoming:?}" "${incoming:?}.fetched" || fail "$NO_ROOM" "cannot write below $RELEASES/$1/releases"
@@ -88,25 +90,35 @@ check_kinds() {
   } || fail 1 "the digests of $1 are not those of its files"
 }
 
+# receive_manifest BYTES-OF-SUMS BYTES-OF-TREE: read the manifest from file 4. Returns 1.
+receive_manifest() {
+  head -c "$1" <&4 >"$incoming/sums" && head -c "$2" <&4 >"$incoming/tree"
+}
+
+# is_unchanged APP: true if the release that is here is the one of the manifest after all: only a time of a file differs
+# from what was installed. That is noted.
+is_unchanged() {
+  [ -d "$here" ] && (
+    cd "$here" && find . -mindepth 1 -printf '%y %m %p\t%l\n' | sort | cmp -s - "$incoming/tree" &&
+      sha256sum --check --strict --status "$incoming/sums" 2>/dev/null
+  ) && note_tree "$1" "$here" "${here##*/}"
+}
+
+# note_tree APP FOLDER NAME: note what tells later whether the files of the release with this folder name were changed,
+# or fail.
+note_tree() {
+  { mkdir -p "$STATE/$1/trees" && tree_digest "$2" >"$STATE/$1/trees/$3" && sync "$STATE/$1/trees/$3"; } ||
+    fail "$NO_ROOM" "cannot write below $STATE"
+}
+
 # finish_release APP RELEASE HOW-IT-CAME: check what is in incoming against what the controller judged; then it is the
 # release, by one rename. Or it fails.
 finish_release() {
   check_kinds "$2" "$3"
   (cd "$incoming/files" && sha256sum --check --strict --quiet ../sums) ||
     fail 1 "the $3 files of $2 do not match their digests"
-  { chmod 00755 "$incoming/files" && mkdir -p "$STATE/$1/trees" && tree_digest "$incoming/files" >"$STATE/$1/trees/$2" &&
-    sync "$STATE/$1/trees/$2"; } ||
-    fail "$NO_ROOM" "cannot write below $STATE"
-  { sync -f "$incoming" && put_in_place; } || fail "$NO_ROOM" "cannot write below $RELEASES/$1/releases"
-}
-
-# put_in_place: rename the files to the release. A damaged one makes room, and stays if the new one cannot take its
-# place; a program that runs from it keeps its open files. Returns 1.
-put_in_place() {
-  rm -rf "${incoming:?}.old" && { [ ! -d "$final" ] || mv -T "$final" "$incoming.old"; } || return 1
-  if ! mv -T "$incoming/files" "$final"; then
-    [ ! -d "$incoming.old" ] || mv -T "$incoming.old" "$final"
-    return 1
-  fi
-  sync -f "$final" && rm -rf "${incoming:?}.old"
+  chmod 00755 "$incoming/files" || fail "$NO_ROOM" "cannot write below $RELEASES/$1/releases"
+  note_tree "$1" "$incoming/files" "${final##*/}"
+  { sync -f "$incoming" && mv -T "$incoming/files" "$final" && sync -f "$final"; } ||
+    fail "$NO_ROOM" "cannot write below $RELEASES/$1/releases"
 }

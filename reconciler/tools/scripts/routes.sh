@@ -104,7 +104,6 @@ give_passwords() (
   [ -e /var/lib/traefik ] || run_as traefik traefik-state.service state /bin/true || exit 1
   for file; do
     routed=${file##*/} routed=${routed%.htpasswd}
-    digest=$(sha256sum <"$file") || exit 1
-    ! grep -qsxF "${digest%% *}  $file" "$STATE/$routed/inventory" || chgrp "$(future_group)" "$file" || exit 1
+    ! is_as_written "$routed" "$file" || chgrp "$(future_group)" "$file" || exit 1
   done
 )

@@ -150,15 +150,19 @@ look_users() {
   [ $# = 0 ] || stat -c 'user %u %n' "$@" 2>/dev/null
 }
 
-# look_processes WORD…: print what the first process of each unit was started with, and what memory all have. The words
-# are those of look_units.
+# look_processes WORD…: print what the first process of each unit was started with, in which release it is if that is not
+# its slot's, and what memory all have. The words are those of look_units.
 look_processes() {
   environs='' statuses='' last=''
+  set +f
   while [ $# -gt 2 ]; do
     case $1 in
       unit) last='' && shift 10 ;;
       *)
-        [ "$2" = "$last" ] || environs="$environs /proc/$3/environ"
+        [ "$2" = "$last" ] || {
+          environs="$environs /proc/$3/environ"
+          look_folder "$2" "$3"
+        }
         last=$2 statuses="$statuses /proc/$3/status"
         shift 3
         ;;
@@ -169,6 +173,19 @@ look_processes() {
   grep -szaH -m 1 '^RECONCILE_INSTANCE=' $environs | tr '\n\0' ' \n' | cut -b 1-300
   # shellcheck disable=SC2086 # several files
   grep -sH '^VmRSS:' $statuses
+}
+
+# look_folder UNIT PID: print the release in which the process of an app is, if it is in another than its slot links to.
+# What it has there for a name is not asked: only whether it is the very same folder.
+# shellcheck disable=SC3013 # every shell of a system with systemd knows -ef
+look_folder() {
+  case $1 in *@*.service) ;; *) return 0 ;; esac
+  app=${1%%@*} slot=${1#*@}
+  [ -d "$RELEASES/$app/releases" ] && ! [ "/proc/$2/cwd" -ef "$RELEASES/$app/slots/${slot%.service}" ] || return 0
+  for folder in "$RELEASES/$app/releases"/*; do
+    case ${folder##*/} in *[!0-9A-Za-z._+~-]*) continue ;; esac
+    [ ! "/proc/$2/cwd" -ef "$folder" ] || echo "folder $2 ${folder##*/}"
+  done
 }
 
 # look_running: print what runs of units, and who listens on the ports in numbers. Nothing of it is a pattern of files.

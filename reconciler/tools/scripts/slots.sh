@@ -16,9 +16,39 @@ check_active() {
   systemctl is-active --quiet "$1@$2.service" || fail "$STALE" "slot $2 is not running any more"
 }
 
-# check_release APP RELEASE: fail with STALE unless the release is here.
+# check_release APP RELEASE: set copy to the name of its folder, or fail with STALE if it is not here.
 check_release() {
-  [ -d "$RELEASES/$1/releases/$2" ] || fail "$STALE" "release $2 is not on this host"
+  copy=$(newest_copy "$1" "$2")
+  [ -d "$RELEASES/$1/releases/$copy" ] || fail "$STALE" "release $2 is not on this host"
+}
+
+# note_started APP SLOT INVOCATION: note what this run of the slot was started from, unless that is noted. The files of the
+# slot say so until they are changed: so this comes before each change, and after each start. The process itself is not
+# asked: it can change its environment. Returns 1.
+note_started() {
+  [ -n "$3" ] || return 0
+  record=$TRIAL_ENV/$1/$2.started noted=
+  [ ! -r "$record" ] || read -r noted _ <"$record"
+  [ "$noted" != "$3" ] || return 0
+  [ -d "$TRIAL_ENV/$1" ] || { mkdir -p "$TRIAL_ENV/$1" && chmod 0700 "$TRIAL_ENV" "$TRIAL_ENV/$1"; } || return 1
+  origin=$(origin_of "$1" "$2") && echo "$3 $origin" >"$TRIAL_ENV/$1/.$2.started" &&
+    mv -T "$TRIAL_ENV/$1/.$2.started" "$record"
+}
+
+# origin_of APP SLOT: print what systemd starts in the slot: the name of the release's folder, and what the env says that
+# it is of. A - for what is not there or is not as it was written. Returns 1.
+origin_of() {
+  identity=
+  if [ -e "$TRIAL_UNITS/$1@$2.service" ]; then
+    folder=$(sed -n 's|^WorkingDirectory=.*/||p' "$TRIAL_UNITS/$1@$2.service") || return 1
+    [ ! -e "$TRIAL_ENV/$1/$2.env" ] || identity=$(sed -n '1s/^# reconcile //p' "$TRIAL_ENV/$1/$2.env") || return 1
+  else
+    folder=$(readlink "$RELEASES/$1/slots/$2") folder=${folder#../releases/}
+    ! is_as_written "$1" "$ENV/$1/$2.env" || ! is_as_written "$1" "$UNITS/$1@.service" ||
+      identity=$(sed -n '1s/^# reconcile //p' "$ENV/$1/$2.env") || return 1
+  fi
+  case $folder in *[!0-9A-Za-z._+~-]*) folder= ;; esac
+  echo "${folder:--} ${identity:--}"
 }
 
 # fit_pauses UNIT-FILE: give it one pause for all restarts if this systemd is older than 254, which cannot make them
@@ -32,18 +62,20 @@ fit_pauses() {
 
 FAILS_FAST='s/^StartLimitIntervalSec=.*/StartLimitIntervalSec=120/; s/^RestartSec=.*/RestartSec=1/'
 
-# write_trial APP SLOT RELEASE STAGE: write the files of an instance on trial, where a reboot forgets them. Returns 1.
+# write_trial APP SLOT RELEASE STAGE: write the files of an instance on trial, where a reboot forgets them. After
+# check_invocation, as all that changes the files of a slot. Returns 1.
 write_trial() {
   check_release "$1" "$3"
-  mkdir -p "$TRIAL_ENV/$1" "$TRIAL_UNITS" && chmod 0700 "$TRIAL_ENV" "$TRIAL_ENV/$1" && fit_pauses "$4/unit" &&
-    sed "s|^\(EnvironmentFile=\).*/%i.env|\1$TRIAL_ENV/$1/%i.env|; s|/$1/slots/%i|/$1/releases/$3|; $FAILS_FAST" \
+  note_started "$1" "$2" "$invocation" && mkdir -p "$TRIAL_ENV/$1" "$TRIAL_UNITS" &&
+    chmod 0700 "$TRIAL_ENV" "$TRIAL_ENV/$1" && fit_pauses "$4/unit" &&
+    sed "s|^\(EnvironmentFile=\).*/%i.env|\1$TRIAL_ENV/$1/%i.env|; s|/$1/slots/%i|/$1/releases/$copy|; $FAILS_FAST" \
       "$4/unit" >"$TRIAL_UNITS/.$1@$2.new" &&
     chmod 0600 "$4/env" && cp "$4/unit" "$TRIAL_ENV/$1/$2.unit" && cp -p "$4/env" "$TRIAL_ENV/$1/.$2.new" &&
     mv -T "$TRIAL_ENV/$1/.$2.new" "$TRIAL_ENV/$1/$2.env" && mv -T "$TRIAL_UNITS/.$1@$2.new" "$TRIAL_UNITS/$1@$2.service" &&
-    write_shared_files "$1" "$3" "$4" && rm -rf "${4:?}"
+    write_shared_files "$1" "$copy" "$4" && rm -rf "${4:?}"
 }
 
-# write_shared_files APP RELEASE STAGE: write what belongs to the whole host and this app needs: Traefik's certificate,
+# write_shared_files APP FOLDER-NAME STAGE: write what belongs to the whole host and this app needs: Traefik's certificate,
 # the port mapper. After the unit: a port mapper that no unit names is taken away. Returns 1 or fails.
 write_shared_files() {
   if [ -e "$3/certificate" ]; then write_certificate "$1" "$3" || return 1; fi
@@ -85,11 +117,12 @@ end_trial() {
 # Returns 1, and then it may have written some of them.
 write_slot() {
   check_release "$1" "$3"
-  fit_pauses "$4/unit" && publish "$1" "$4/unit" "$UNITS/$1@.service" 0644 && link_slot "$1" "$2" "$3" &&
-    publish "$1" "$4/env" "$ENV/$1/$2.env" 0600 && write_shared_files "$1" "$3" "$4" && rm -rf "${4:?}"
+  note_started "$1" "$2" "$invocation" && fit_pauses "$4/unit" && publish "$1" "$4/unit" "$UNITS/$1@.service" 0644 &&
+    link_slot "$1" "$2" "$copy" && publish "$1" "$4/env" "$ENV/$1/$2.env" 0600 &&
+    write_shared_files "$1" "$copy" "$4" && rm -rf "${4:?}"
 }
 
-# link_slot APP SLOT RELEASE: point the slot's link at the release, on disk before anything names the slot: the releases
+# link_slot APP SLOT FOLDER-NAME: point the slot's link at the release, on disk before anything names the slot: the releases
 # may be on a file system of their own. Returns 1.
 link_slot() {
   rm -f "$RELEASES/$1/slots/.$2.new" && ln -s "../releases/$3" "$RELEASES/$1/slots/.$2.new" &&
@@ -101,23 +134,22 @@ note_served() {
   release=$(readlink "$RELEASES/$1/slots/$2") && touch "$RELEASES/$1/releases/${release##*/}"
 }
 
-# is_needed APP RELEASE: true if a slot runs the release, or would, or if that cannot be read.
+# is_needed APP FOLDER-NAME: true if a slot runs the release in it, or would, or if that cannot be read.
 is_needed() {
-  for link in "$RELEASES/$1/slots"/*; do
-    [ -L "$link" ] || continue
-    target=$(readlink "$link") && [ "$target" != "../releases/$2" ] || return 0
-  done
+  ! is_linked "$1" "$2" || return 0
+  of=$(release_of "$2")
   for slot in "$TRIAL_ENV/$1"/*.env; do
     slot=${slot##*/} slot=${slot%.env}
-    on_trial=$(release_on_trial "$1" "$slot") && [ "$on_trial" != "$2" ] || return 0
+    on_trial=$(release_on_trial "$1" "$slot") && [ "$on_trial" != "$of" ] || return 0
   done
   return 1
 }
 
 # age_release APP RELEASE: a release that failed here, and that no slot needs, is the first to be pruned. Returns 1.
 age_release() {
-  ! is_needed "$1" "$2" && [ -d "$RELEASES/$1/releases/$2" ] || return 0
-  touch -d @1 "$RELEASES/$1/releases/$2"
+  copy=$(newest_copy "$1" "$2")
+  ! is_needed "$1" "$copy" && [ -d "$RELEASES/$1/releases/$copy" ] || return 0
+  touch -d @1 "$RELEASES/$1/releases/$copy"
 }
 
 # enable_slot APP SLOT: start it at the next boot. systemd reads that from disk: a reload would take 0.2 s. Returns 1.
@@ -134,7 +166,11 @@ started_at() {
 # printed, and the look tells the rest. Fails if there was no new run after INVOCATION.
 start_slot() {
   systemctl reset-failed "$2@$3.service" 2>/dev/null
-  words=$(systemctl "$1" "$2@$3.service" 2>&1) && return 0
+  if words=$(systemctl "$1" "$2@$3.service" 2>&1); then
+    { invocation=$(invocation_of "$2" "$3") && note_started "$2" "$3" "$invocation"; } ||
+      fail "$NO_ROOM" "cannot note below $TRIAL_ENV what slot $3 was started from"
+    return
+  fi
   invocation=$(invocation_of "$2" "$3") || invocation=
   print_log "$2@$3.service" "$(started_at "$2" "$3")" "$invocation"
   [ -n "$invocation" ] && [ "$invocation" != "$4" ] ||
@@ -167,7 +203,7 @@ clear_slot() {
   systemctl reset-failed "$1@$2.service" 2>/dev/null
   end_trial "$1" "$2"
   {
-    rm -f "$ENV/$1/$2.env" "$RELEASES/$1/slots/$2" "$RELEASES/$1/slots/.$2.new" &&
+    rm -f "$ENV/$1/$2.env" "$RELEASES/$1/slots/$2" "$RELEASES/$1/slots/.$2.new" "$TRIAL_ENV/$1/$2.started" &&
       { [ ! -d "$RELEASES/$1/slots" ] || sync "$RELEASES/$1/slots"; } && forget "$1" "$ENV/$1/$2.env"
   } ||
     fail "$NO_ROOM" "cannot take away the files of slot $2"

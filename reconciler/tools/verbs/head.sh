@@ -68,8 +68,12 @@ is_node() {
   only 0-9A-Za-z_@.- "$1" && short "$1" 255 && case $1 in -*) return 1 ;; esac
 }
 
-# is_node_root TEXT: the folder of a release of this app.
-is_node_root() { is_release "${1##*/}" && [ "$1" = "$RELEASES/$app/releases/${1##*/}" ]; }
+# is_node_root TEXT: the folder of a release of this app, or of a copy of it.
+is_node_root() {
+  name=${1##*/}
+  case $name in *'~'[1-9] | *'~'[1-9][0-9] | *'~'[1-9][0-9][0-9]) name=${name%'~'*} ;; esac
+  is_release "$name" && [ "$1" = "$RELEASES/$app/releases/${1##*/}" ]
+}
 
 # is_word TEXT: app:slot,slot.
 is_word() {

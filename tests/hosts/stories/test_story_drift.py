@@ -6,6 +6,7 @@ import pytest
 
 from tests.hosts.stories.conftest import NewProject
 from tests.hosts.stories.project import Project, changed_lines, wait_for
+from tests.hosts.stories.visitors import visitors
 
 pytestmark = pytest.mark.hosts
 
@@ -82,6 +83,7 @@ def test_an_instance_stopped_by_hand_is_started_again(drifting: Project, damage:
         ("echo '# mine' >>/etc/traefik/dynamic/{app}.yml", ["cutover"]),
         ("rm /etc/traefik/dynamic/{app}.yml", ["cutover", "confirm"]),
         ("mkdir /srv/{app}/releases/.incoming-x && touch /srv/{app}/releases/.incoming-x/y", ["prune"]),
+        ("touch /srv/{app}/releases/*/server.pl", ["install"]),  # which finds that no content was changed
     ],
     ids=lambda value: value.split("/")[0].strip() + value.rpartition("/")[2] if isinstance(value, str) else "",
 )
@@ -114,6 +116,26 @@ def test_a_commit_reverted_during_its_rollout_leaves_nothing_behind(drifting: Pr
     assert (result.code, drifting.running()) == (0, drifting.one_instance("0.1.0", drifting.keys["ports"][0])), str(
         result
     )
+
+
+def test_a_damaged_release_is_replaced_through_the_other_slot(new_project: NewProject) -> None:
+    """The process keeps the files that it runs from until another has taken over. No visitor notices it."""
+    project = new_project()
+    project.converge()
+    app, other = project.app, project.keys["ports"][1]
+    release = project.release_id("0.1.0")
+    project.machine.run(f"echo '# mine' >>/srv/{app}/releases/{release}/server.pl")
+
+    with visitors(project, slow=False):
+        result = project.once()
+
+    assert result.code == 0, str(result)
+    assert result.verbs == ["install", "start", "wait", "cutover", "confirm", "drain", "stop", "prune"]
+    assert project.running() == project.one_instance("0.1.0", other) | {"slot": [f"{other} -> ../releases/{release}~2"]}
+    assert project.lies()["release"] == [f"{release}~2"]
+    pid = project.machine.run(f"systemctl show -P MainPID {app}@{other}").stdout.strip()
+    assert project.machine.run(f"readlink /proc/{pid}/cwd").stdout == f"/srv/{app}/releases/{release}~2\n"
+    assert project.once().verbs == []
 
 
 def test_an_app_moves_to_newly_configured_ports(new_project: NewProject) -> None:

@@ -87,6 +87,23 @@ def test_a_pass_during_boot_waits_for_units_still_to_be_started(rolling: Project
     machine.run("rm -r /etc/systemd/system/gate.service /etc/systemd/system/*.d/late.conf && systemctl daemon-reload")
 
 
+def test_a_boot_into_a_mixture_of_two_versions_is_replaced(rolling: Project) -> None:
+    """As after a power cut between two renames: the link leads to one version, the env is of the other."""
+    project = rolling
+    first, second = project.keys["ports"]
+    assert project.once().code == 0
+    link = f"/srv/{project.app}/slots/{second}"
+    project.machine.run(f"ln -sfn ../releases/{project.release_id('0.1.0')} {link}; sync")
+    power_cut(project.machine)
+    comes_back_with(project, "0.1.0")
+
+    result = project.once()
+
+    assert (result.code, result.verbs) == (0, ["start", "wait", "cutover", "confirm", "drain", "stop"]), str(result)
+    assert project.version_served == "0.2.0"
+    assert project.running() == project.one_instance("0.2.0", first)
+
+
 @pytest.mark.parametrize(
     ("event", "cut"),
     [
