@@ -128,10 +128,11 @@ class Applier:
                 return await self._change_instance(action, app, runner)
             case Cutover() | RetryCertificates():
                 words = (action.app, action.slot, action.invocation)
-                route = self.files.route_text(action.slot, str(action.attempt or ""))
+                route = self.files.route_text(action.slot, action.attempt)
                 return await runner.run("cutover", words, route.encode())
             case GoBack():
-                route, reason = self.files.route_text(action.slot), self.files.mask(action.why)
+                route = self.files.route_text(action.slot, action.attempt)
+                reason = self.files.mask(action.why)
                 back = (action.app, action.slot, action.invocation)
                 failed = f"{self._attempt_text(action.failed)}\n{reason}"
                 return await runner.run("goback", back, tar_of({"route": route, "reason": failed}))

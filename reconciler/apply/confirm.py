@@ -38,8 +38,10 @@ async def confirm_route(host: Transport, files: TargetFiles, action: ConfirmRout
             held = await ask_all_traefiks(host, ports, connections)
             answered = [rawdata for rawdata in held.values() if isinstance(rawdata, dict)]
             trouble = trouble_of_traefik(seen, held)
-            applied = route_held_by_all(action.app, answered, action.digest) if answered else app.applied
-            if not trouble and is_served(applied, action.digest):
+            applied = app.applied
+            if answered:
+                applied = route_held_by_all(action.app, answered, action.digest, action.attempt)
+            if not trouble and is_served(applied, action.digest, action.attempt):
                 return replace(seen, traefik=None).with_app(action.app, replace(app, applied=applied, unconfirmed=None))
             await sleep_seconds(pause)
             pause = min(pause * 1.5, 0.5)

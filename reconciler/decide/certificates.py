@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from reconciler.decide.case import Case
 from reconciler.decide.exposure import Note
+from reconciler.decide.routing import next_attempt
 from reconciler.model.action import RetryCertificates, Step, WaitCertified
 from reconciler.model.observed import ObservedHost
 from reconciler.model.target import Target
@@ -39,7 +40,7 @@ def certify(case: Case) -> Step | None:
     if last_change < RETRY_SECONDS and route.age_seconds < ASKED_FOR_SECONDS:
         return None
     why = f"no certificate for {', '.join(names)}; Traefik asks for it again only when its configuration changes"
-    return RetryCertificates(*case.where, why, case.slot.name, case.slot.invocation, now)
+    return RetryCertificates(*case.where, why, case.slot.name, case.slot.invocation, next_attempt(case))
 
 
 def certificate_note(case: Case) -> Note | None:

@@ -83,11 +83,12 @@ def _expected_app(app: ObservedApp, action: AnyAction, target: Target) -> Observ
                 replace(slot, healthy_for_seconds=seconds, listening=bool(target.health_path) or target.port_asked)
             )
         case Cutover():
-            return replace(_accept_slot(app, action.slot), route=_route(target, action.slot))
+            return replace(_accept_slot(app, action.slot), route=_route(target, action))
         case EnableInstance():
             return replace(_accept_slot(app, action.slot), by_hand=None)
         case ConfirmRoute():
-            return replace(app, applied=AppliedRoute(action.slot, action.digest) if action.digest else None)
+            applied = AppliedRoute(action.slot, action.digest, attempt=action.attempt)
+            return replace(app, applied=applied if action.digest else None)
         case RemoveRoute():
             return replace(app, route=None)
         case Drain():
@@ -98,9 +99,9 @@ def _expected_app(app: ObservedApp, action: AnyAction, target: Target) -> Observ
         case GoBack():
             entry = Quarantine(action.failed, action.why, 0, target.attempt)
             app = replace(app, quarantined=(*app.quarantined, entry))
-            return replace(_enable_slot(app, action.slot), route=_route(target, action.slot))
+            return replace(_enable_slot(app, action.slot), route=_route(target, action))
         case RetryCertificates():
-            return replace(app, route=_route(target, action.slot))
+            return replace(app, route=_route(target, action))
         case WaitCertified():
             return app
         case RemoveApp():
@@ -128,9 +129,9 @@ def _supersede(app: ObservedApp, release: str) -> ObservedApp:
     return app
 
 
-def _route(target: Target, slot: str) -> RouteFile:
-    assert target.route  # otherwise no action writes a route
-    return RouteFile(slot, target.route.digests[slot], intact=True, parts=target.route.parts)
+def _route(target: Target, action: Cutover | GoBack | RetryCertificates) -> RouteFile:
+    digest, parts = (target.route.digests[action.slot], target.route.parts) if target.route else ("", ())
+    return RouteFile(action.slot, digest, intact=True, parts=parts, attempt=action.attempt)
 
 
 def _with_unit(app: ObservedApp, target: Target) -> ObservedApp:

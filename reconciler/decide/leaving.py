@@ -12,7 +12,7 @@ def leave(case: Case, slot: Slot, reason: str, drift: Drift | None = None) -> St
     """Return the next step to stop this instance: confirm that Traefik has moved the traffic, drain, or stop."""
     route, applied = case.app.route, case.app.applied
     if route and applied and applied.slot == slot.name != route.slot:
-        return confirm(case, route.slot, route.digest)
+        return confirm(case, route)
     # Drain whatever number of connections the look before the cutover counted: more may have come in since then.
     serves = slot.running_now and not slot.on_trial  # even if somebody has disabled it meanwhile
     if serves and case.target.route and not slot.drained and not slot.port_lost:

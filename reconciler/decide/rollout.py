@@ -17,7 +17,7 @@ from reconciler.decide.host_faults import give_way_to_host_fault
 from reconciler.decide.leaving import leave
 from reconciler.decide.notes import converged_with_notes
 from reconciler.decide.reasons import named_places, route_difference, way_round_foreign, way_round_taken
-from reconciler.decide.routing import check_route, confirm
+from reconciler.decide.routing import attempt_of, check_route, confirm, is_applied, next_attempt
 from reconciler.decide.serving import serving_version
 from reconciler.decide.slots import carries, choose_slot, live_slot, shortage, target_identity
 from reconciler.model.action import (
@@ -215,10 +215,7 @@ def _accept(case: Case, reason: str, drift: Drift | None = None) -> Step:
     if blocked := check_route(case):
         return blocked
     before = case.live.name if case.live and case.live.name != slot.name and case.live.occupied else None
-    read_again = case.app.route is not None and not case.app.route.htpasswd_intact
-    # Both only grow, so no attempt repeats a number, even in the same second or by the same controller.
-    attempt = case.seen.facts.now_epoch_seconds + case.seen.lease.generation if read_again else 0
-    return Cutover(*case.where, reason, slot.name, slot.invocation, before, attempt, drift=drift)
+    return Cutover(*case.where, reason, slot.name, slot.invocation, before, attempt_of(case, slot.name), drift=drift)
 
 
 def _confirm_slot(case: Case) -> Step | None:
@@ -231,9 +228,9 @@ def _confirm_slot(case: Case) -> Step | None:
     if found is None or found.digest != digest or not found.as_written:
         by_hand = app.route_deleted or (found is not None and not found.as_written)
         return _accept(case, route_difference(app, target.route, digest), "route" if by_hand else None)
-    if app.applied and app.applied.digest == digest and not app.applied.problem:
+    if is_applied(app.applied, found):
         return None
-    return confirm(case, slot.name, digest)
+    return confirm(case, found)
 
 
 def _soak(case: Case) -> Step | None:
@@ -243,7 +240,8 @@ def _soak(case: Case) -> Step | None:
     if not target.soak_seconds or not target.route or not app.route or warm is None:
         return None
     if slot.failure:
-        return GoBack(*case.where, slot.failure, warm.name, warm.invocation, case.identity, slot.failure, slot.name)
+        failed, attempt = (case.identity, slot.failure), next_attempt(case)
+        return GoBack(*case.where, slot.failure, warm.name, warm.invocation, *failed, slot.name, attempt)
     if app.route.age_seconds >= target.soak_seconds:
         return None
     return Soak(*case.where, f"{target.soak_seconds:g} s with slot {warm.name} kept warm", slot.name)

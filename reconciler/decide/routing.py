@@ -9,6 +9,7 @@ from reconciler.decide.case import Case
 from reconciler.decide.guards import belongs_to_another
 from reconciler.errors import Kind
 from reconciler.model.action import Blocked, ConfirmRoute, Step
+from reconciler.model.observed import AppliedRoute, RouteFile
 
 _DOMAIN = "domain "  # as in `RouteSettings.parts`
 
@@ -80,8 +81,27 @@ def block_on_silent_traefik(case: Case) -> Blocked:
     return replace(case.block(kind, reason, "systemctl status 'traefik*' on the host"), retryable=True)
 
 
-def confirm(case: Case, slot: str, digest: str) -> Step:
-    """Confirm that Traefik has applied the route of this slot; Blocked if it has not and will not."""
+def attempt_of(case: Case, slot: str) -> int:
+    """Return the number for the route of this slot: that of the file, if there is nothing to change in it."""
+    found, wanted = case.app.route, case.target.route
+    if found and wanted and found.as_written and (found.slot, found.digest) == (slot, wanted.digests[slot]):
+        return found.attempt
+    return next_attempt(case)
+
+
+def next_attempt(case: Case) -> int:
+    """Return the number of the next write of the route: larger than each that the host or its Traefik still shows."""
+    shown = [each.attempt for each in (case.app.route, case.app.applied) if each and each.attempt]
+    return max(case.seen.facts.now_epoch_seconds, *(attempt + 1 for attempt in shown), 0)
+
+
+def is_applied(applied: AppliedRoute | None, route: RouteFile) -> bool:
+    """True if Traefik has applied this very file, and holds its router enabled."""
+    return bool(applied and not applied.problem and (applied.digest, applied.attempt) == (route.digest, route.attempt))
+
+
+def confirm(case: Case, route: RouteFile) -> Step:
+    """Confirm that Traefik has applied this route; Blocked if it has not and will not."""
     app = case.app
     if blocked := check_entry_points(case):
         return blocked
@@ -94,4 +114,4 @@ def confirm(case: Case, slot: str, digest: str) -> Step:
             f"Traefik has not applied the route: {problem}",
             "journalctl -u 'traefik*' on the host; one bad file in its directory freezes all of them",
         )
-    return ConfirmRoute(*case.where, "Traefik must have applied the route", slot, digest)
+    return ConfirmRoute(*case.where, "Traefik must have applied the route", route.slot, route.digest, route.attempt)

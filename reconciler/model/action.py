@@ -104,7 +104,8 @@ class WaitHealthy(SlotAction):
 class Cutover(SlotAction):
     """Enable the slot for boot, then write the route that names it.
 
-    A new `attempt` changes the file's text, so that Traefik reads the file and everything that it names again.
+    Each write has an `attempt` of its own: a text that Traefik has not read before, and a marker that only this very
+    file has. Traefik may not have applied an earlier file with the same route yet.
     """
 
     invocation: str
@@ -131,6 +132,7 @@ class ConfirmRoute(SlotAction):
     """Check that Traefik has applied the route and that the router is enabled."""
 
     digest: str
+    attempt: int = 0
     verb = "confirm"
 
 
@@ -177,6 +179,7 @@ class GoBack(SlotAction):
     failed: Identity
     why: str
     from_slot: str
+    attempt: int = 0
     verb = "goback"
 
     @property

@@ -150,6 +150,7 @@ class RouteFile:
     htpasswd_intact: bool = True  # the password file that it names is as we wrote it, or it names none
     age_seconds: int = 0  # since it was written, on the host's clock
     parts: tuple[tuple[str, str], ...] = ()  # (name of a part, digest of it), as in `TargetRoute`
+    attempt: int = 0  # number of this write: no other of this app's routes has it
 
     @property
     def as_written(self) -> bool:
@@ -164,6 +165,7 @@ class AppliedRoute:
     slot: str
     digest: str
     problem: str | None = None  # why Traefik disabled the router, None if it did not
+    attempt: int = 0  # that of the route file which Traefik has applied
 
 
 @dataclass(frozen=True)

@@ -84,5 +84,6 @@ def _with_answers(name: str, app: ObservedApp, answered: list[Rawdata], health: 
             own = slot.listening and not slot.stranger  # else the answer came from another process
             slot = replace(slot, healthy=answer.healthy and own, health=answer.text if own else "port not open")
         slots.append(slot)
-    applied = traefik_api.route_held_by_all(name, answered, app.route.digest if app.route else "")
+    digest, attempt = (app.route.digest, app.route.attempt) if app.route else ("", 0)
+    applied = traefik_api.route_held_by_all(name, answered, digest, attempt)
     return replace(app, slots=tuple(slots), applied=applied)

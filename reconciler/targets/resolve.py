@@ -123,7 +123,7 @@ class TargetFiles:
             files["epmd"] = epmd_text(self.layout.releases, self.site.spec.private_address)
         return files
 
-    def route_text(self, slot: str, attempt: str = "") -> str:
+    def route_text(self, slot: str, attempt: int = 0) -> str:
         assert self.route is not None
         return route_text(self.route, slot, attempt)
 

@@ -101,6 +101,7 @@ _ROUTE_WORDS = {
     "app": "@APP@",
     "slot": _PORT,
     "digest": _DIGEST,
+    "attempt": "[0-9]{1,15}",
     "part": _DIGEST,
     "name": "[ -~]{1,300}",
     "kind": "(http|tcp)",

@@ -230,7 +230,7 @@ def _markers(sight: Sight) -> tuple[str, ...]:
     found = []
     for file, head in sorted(sight.of("served")):
         name = file.removesuffix(".yml")
-        slot, digest, _ = read_route_head([head])
+        slot, digest, *_ = read_route_head([head])
         if slot and file == f"{name}.yml" and is_app_name(name):
             found.append(marker(name, slot, digest))
     return tuple(found)
@@ -240,11 +240,11 @@ def _read_route(sight: Sight, now: int) -> RouteFile | None:
     places = sight.places
     if places.route not in sight.sums:
         return None
-    slot, route_digest, parts = read_route_head([head for (head,) in sight.of("route")])
+    slot, route_digest, attempt, parts = read_route_head([head for (head,) in sight.of("route")])
     written = epoch(sight.first("routed") or "0", "the time of its route")
     age_seconds = max(0, now - written) if written else 0
     intact, htpasswd_intact = sight.as_written(places.route), sight.as_written(places.htpasswd)
-    return RouteFile(slot, route_digest, intact, htpasswd_intact, age_seconds, parts)
+    return RouteFile(slot, route_digest, intact, htpasswd_intact, age_seconds, parts, attempt)
 
 
 def _read_quarantine(at: str, failed: str, reason: str) -> Quarantine:

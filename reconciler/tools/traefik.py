@@ -25,7 +25,7 @@ HOLD = {"attempts": 20, "initialInterval": "250ms"}
 ENCODINGS = ["zstd", "br", "gzip"]
 # These forms must also suit grep -E. In htpasswd, a name is printable ASCII without colon and comma, and a line that
 # begins with # is a comment for Traefik.
-_ROUTE_HEAD = re.compile(r"# reconcile route slot=([0-9a-z]{1,16}) digest=([0-9a-f]{1,64})")
+_ROUTE_HEAD = re.compile(r"# reconcile route slot=([0-9a-z]{1,16}) digest=([0-9a-f]{1,64})(?: attempt=([0-9]{1,15}))?")
 _ROUTE_PART = re.compile(r"# part ([0-9a-f]{1,64}) ([ -~]{1,300})")
 HTPASSWD_LINE = re.compile(r"""[!"$-+.-9;-~-][!-+.-9;-~-]*:\$2[aby]\$(0[4-9]|1[0-6])\$[./A-Za-z0-9]{53}""")
 HAND_UNIT = "traefik.service"  # a Traefik set up by hand, for example with deploy/traefik/install.sh
@@ -212,7 +212,7 @@ def redirect_name(app: str, source: str) -> str:
     return f"{app}-redirect.{source}"
 
 
-def route_text(settings: RouteSettings, slot: str, attempt: str = "") -> str:
+def route_text(settings: RouteSettings, slot: str, attempt: int = 0) -> str:
     """Return the dynamic file that sends the app's visitors to one slot.
 
     The htpasswd lines for the file that it names follow after its end; the host separates the two.
@@ -230,6 +230,7 @@ def route_text(settings: RouteSettings, slot: str, attempt: str = "") -> str:
         app=settings.app,
         slot=slot,
         digest=route_digest,
+        attempt=attempt,
         parts=settings.parts,
         kind=kind,
         marker=marker,
@@ -250,13 +251,13 @@ def htpasswd_text(users: tuple[str, ...]) -> str:
     return "".join(f"{line}\n" for line in (*users, "# end"))
 
 
-def read_route_head(lines: list[str]) -> tuple[str, str, tuple[tuple[str, str], ...]]:
-    """Read (slot, digest, parts) from the head of a route file. All are empty if reconcile did not write it."""
+def read_route_head(lines: list[str]) -> tuple[str, str, int, tuple[tuple[str, str], ...]]:
+    """Read (slot, digest, attempt, parts) from the head of a route file; all are empty if it is not ours."""
     head = _ROUTE_HEAD.fullmatch(lines[0]) if lines else None
     if head is None:
-        return "", "", ()
+        return "", "", 0, ()
     parts = [found for line in lines[1:] if (found := _ROUTE_PART.fullmatch(line))]
-    return head[1], head[2], tuple((found[2], found[1]) for found in parts)
+    return head[1], head[2], int(head[3] or 0), tuple((found[2], found[1]) for found in parts)
 
 
 def read_htpasswd(text: str) -> tuple[str, ...]:

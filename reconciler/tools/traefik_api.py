@@ -69,18 +69,19 @@ def read_applied(app: str, rawdata: dict[str, Any]) -> AppliedRoute | None:
     routers = {**rawdata.get("tcpRouters", {}), **rawdata.get("routers", {})}
     ours = {name: router for name, router in routers.items() if is_router_of(app, name)}
     # The form excludes the markers of an app called <app>-route.
-    marker = re.compile(rf"{re.escape(app)}-route-([^-]+)-([0-9a-f]{{12}})(?:-[0-9]+)?@file")
+    marker = re.compile(rf"{re.escape(app)}-route-([^-]+)-([0-9a-f]{{12}})(?:-([0-9]{{1,15}}))?@file")
     services = [*rawdata.get("services", {}), *rawdata.get("tcpServices", {})]
     markers = [found for name in services if (found := marker.fullmatch(name))]
     if not ours and not markers:
         return None
-    slot, route_digest = markers[0].groups() if markers else ("", "")
+    slot, route_digest, number = markers[0].groups() if markers else ("", "", "")
+    attempt = int(number or 0)
     if f"{app}@file" not in ours:
-        return AppliedRoute(slot, route_digest, "the router is missing")
+        return AppliedRoute(slot, route_digest, "the router is missing", attempt)
     middlewares = {**rawdata.get("tcpMiddlewares", {}), **rawdata.get("middlewares", {})}
     names = [name for router in ours.values() for name in router.get("middlewares", [])]
     used = [middlewares.get(name if "@" in name else f"{name}@file", {"status": "enabled"}) for name in names]
-    return AppliedRoute(slot, route_digest, "; ".join(_problems([*ours.values(), *used])) or None)
+    return AppliedRoute(slot, route_digest, "; ".join(_problems([*ours.values(), *used])) or None, attempt)
 
 
 def _problems(parts: list[dict[str, Any]]) -> list[str]:
@@ -125,16 +126,20 @@ def _certificate(entry: dict[str, Any]) -> Certificate:
     return Certificate(tuple(sorted(_texts(entry.get("sans")))), ends)
 
 
-def route_held_by_all(app: str, answers: list[dict[str, Any]], route_digest: str) -> AppliedRoute | None:
+def route_held_by_all(
+    app: str, answers: list[dict[str, Any]], route_digest: str, attempt: int = 0
+) -> AppliedRoute | None:
     """Return what all Traefik instances hold for the app; if they differ, what one without this route holds."""
     held = [read_applied(app, rawdata) for rawdata in answers]
-    behind = [applied for applied in held if not is_served(applied, route_digest)]
+    behind = [applied for applied in held if not is_served(applied, route_digest, attempt)]
     return (behind or held or [None])[0]
 
 
-def is_served(applied: AppliedRoute | None, route_digest: str) -> bool:
-    """True if the app is served through the route with this digest or, without a digest, through no route."""
-    return applied.digest == route_digest and not applied.problem if applied else not route_digest
+def is_served(applied: AppliedRoute | None, route_digest: str, attempt: int = 0) -> bool:
+    """True if the app is served through this very route file or, without a digest, through no route."""
+    if applied is None:
+        return not route_digest
+    return (applied.digest, applied.attempt) == (route_digest, attempt) and not applied.problem
 
 
 def missing_routes(markers: tuple[str, ...], before: dict[str, Any], after: dict[str, Any]) -> str:

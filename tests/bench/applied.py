@@ -16,7 +16,7 @@ PAUSE_SECONDS = 0.003
 
 
 def main() -> None:
-    pattern = re.compile(rb'"(%s-route-[0-9a-z]+-[0-9a-f]+)@file"' % re.escape(sys.argv[1].encode()))
+    pattern = re.compile(rb'"(%s-route-[0-9a-z]+-[0-9a-f]+-[0-9]+)@file"' % re.escape(sys.argv[1].encode()))
     connection = http.client.HTTPConnection("127.0.0.1", 8080, timeout=5)
     known: set[bytes] = set()
     while True:

@@ -112,7 +112,7 @@ def _boot_seconds(lab: Lab) -> float:
 def _applied_milliseconds(lab: Lab, seen: dict[str, int]) -> float:
     path = lab.machine.root / f"etc/traefik/dynamic/{APP}.yml"
     words = dict(word.partition("=")[::2] for word in path.read_text().splitlines()[0].split())
-    marker = f"{APP}-route-{words['slot']}-{words['digest']}"
+    marker = f"{APP}-route-{words['slot']}-{words['digest']}-{words['attempt']}"
     if marker not in seen:
         raise HostsError(f"the API never showed {marker}")
     return (seen[marker] - path.stat().st_ctime_ns) / 1e6

@@ -151,7 +151,7 @@ def test_a_missing_certificate_is_requested_again_hourly() -> None:
     world = converged_world(target)
 
     assert verbs(target, look(world, DEFAULT, age_seconds=RETRY_SECONDS - 1)) == []
-    assert verbs(target, look(world, DEFAULT, age_seconds=RETRY_SECONDS)) == ["retry", "certify"]
+    assert verbs(target, look(world, DEFAULT, age_seconds=RETRY_SECONDS)) == ["retry", "confirm", "certify"]
 
 
 def test_a_change_of_another_app_counts_as_an_attempt() -> None:
@@ -162,7 +162,7 @@ def test_a_change_of_another_app_counts_as_an_attempt() -> None:
 
     assert verbs(target, seen.with_app("other", other)) == []
     asked_for = look(converged_world(target), DEFAULT, age_seconds=ASKED_FOR_SECONDS)
-    assert verbs(target, asked_for.with_app("other", other)) == ["retry", "certify"]
+    assert verbs(target, asked_for.with_app("other", other)) == ["retry", "confirm", "certify"]
 
 
 def test_a_repeated_request_changes_the_route_file() -> None:
@@ -171,7 +171,7 @@ def test_a_repeated_request_changes_the_route_file() -> None:
     step = next_action(target, look(converged_world(target), DEFAULT, age_seconds=RETRY_SECONDS))
 
     assert isinstance(step, RetryCertificates)
-    assert (step.slot, step.attempt) == ("4000", NOW)
+    assert (step.slot, step.attempt) == ("4000", NOW + 1)  # the first write was in the same second
 
 
 def test_a_traefik_that_does_not_list_its_certificates_is_left_alone() -> None:
@@ -184,7 +184,11 @@ def test_a_traefik_that_does_not_list_its_certificates_is_left_alone() -> None:
 def test_drift_only_reported_does_not_stop_certificates() -> None:
     target = replace(routed("example.com"), only_report_drift=True)
 
-    assert verbs(target, look(converged_world(target), DEFAULT, age_seconds=RETRY_SECONDS)) == ["retry", "certify"]
+    assert verbs(target, look(converged_world(target), DEFAULT, age_seconds=RETRY_SECONDS)) == [
+        "retry",
+        "confirm",
+        "certify",
+    ]
 
 
 def test_an_unknown_entry_point_blocks_before_any_change() -> None:

@@ -197,9 +197,9 @@ def after(action: AnyAction, before: ObservedApp, target: Target = TARGET) -> Ob
             id="enable: no unit set up by hand is left",
         ),
         pytest.param(
-            ConfirmRoute(*WHERE, "", "4001", "to-4001"),
+            ConfirmRoute(*WHERE, "", "4001", "to-4001", 7),
             ROUTED,
-            replace(ROUTED, applied=AppliedRoute("4001", "to-4001")),
+            replace(ROUTED, applied=AppliedRoute("4001", "to-4001", attempt=7)),
             id="confirm",
         ),
         pytest.param(
@@ -230,7 +230,7 @@ def after(action: AnyAction, before: ObservedApp, target: Target = TARGET) -> Ob
         pytest.param(
             RetryCertificates(*WHERE, "", "4001", "i", 7),
             replace(ROUTED, route=replace(ROUTE, age_seconds=9000)),
-            ROUTED,
+            replace(ROUTED, route=replace(ROUTE, attempt=7)),
             id="ask for certificates again",
         ),
         pytest.param(WaitCertified(*WHERE, "", ("example.com",)), ROUTED, ROUTED, id="wait for certificates"),

@@ -31,7 +31,6 @@ from reconciler.model.observed import (
     AppliedRoute,
     HostFacts,
     Identity,
-    Lease,
     ObservedApp,
     ObservedHost,
     Quarantine,
@@ -373,15 +372,21 @@ def test_a_cutover_names_the_slot_that_it_takes_the_visitors_from() -> None:
 
 @pytest.mark.parametrize(
     ("route", "attempt"),
-    [(replace(ROUTE, htpasswd_intact=False), 1_007), (replace(ROUTE, intact=False), 0), (None, 0)],
+    [
+        (replace(ROUTE, htpasswd_intact=False), 1_000),
+        (replace(ROUTE, intact=False), 1_000),
+        (replace(ROUTE, htpasswd_intact=False, attempt=1_000), 1_001),
+        (replace(ROUTE, digest="other", attempt=2_000), 2_001),  # the clock was set back
+        (None, 1_000),
+    ],
 )
-def test_traefik_reads_a_changed_password_file_again_only_if_the_route_file_changes_too(
+def test_traefik_reads_a_changed_password_file_again_since_the_route_file_changes_too(
     route: RouteFile | None, attempt: int
 ) -> None:
-    """The number is the time plus the lease's: both only grow."""
+    """The number is the time, and larger than the one before."""
     app = replace(APP, route=route)
 
-    step = step_of(app, facts=HostFacts(now_epoch_seconds=1_000), lease=Lease(generation=7))
+    step = step_of(app, facts=HostFacts(now_epoch_seconds=1_000))
 
     assert isinstance(step, Cutover)
     assert step.attempt == attempt

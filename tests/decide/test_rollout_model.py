@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.decide.next_action import next_action
-from reconciler.model.action import Blocked, Converged, StartInstance, WaitHealthy
-from reconciler.model.observed import CHANGED, Identity, ObservedHost
+from reconciler.model.action import Blocked, ConfirmRoute, Converged, Cutover, StartInstance, WaitHealthy
+from reconciler.model.observed import CHANGED, AppliedRoute, HostFacts, Identity, ObservedHost
 from reconciler.model.target import TargetRoute
 from tests.support.world import World, run_pass, wanted
 
@@ -382,6 +382,43 @@ def live(world: World, **changes: object) -> None:
     world.once_served = False
     world.seen = world.seen.with_app("hello", world.app.with_slot(replace(slot, **changes)))  # type: ignore[arg-type]
     world.actions.clear()
+
+
+def test_a_route_that_comes_back_before_traefik_has_applied_the_one_between_is_confirmed_anew() -> None:
+    """Traefik shows the marker of the first file, and is about to apply the second: it may not count for the third."""
+    world = World(replace(World().seen, facts=HostFacts(now_epoch_seconds=1_000, memory_available_kib=1_000_000)))
+    run_pass(world, wanted("1"))
+    world.traefik_lags = True
+    run_pass(world, wanted("2"), cut_after=4)
+    assert verbs(world)[-1] == "cutover"
+    world.actions.clear()
+
+    seen = world.look()
+    while not isinstance(step := next_action(wanted("1"), seen), Converged | Blocked) and step.verb != "confirm":
+        assert step.verb not in ("drain", "stop"), world.actions
+        seen = world.apply(step, wanted("1"))
+
+    assert verbs(world) == ["wait", "cutover"]
+    assert isinstance(step, ConfirmRoute)
+    route, applied = world.app.route, world.app.applied
+    assert route and applied
+    assert (step.digest, step.attempt) == (route.digest, route.attempt)
+    assert applied.digest == route.digest and applied.attempt < route.attempt
+
+
+@pytest.mark.parametrize("now", [0, 5, 1000])
+def test_no_write_of_a_route_bears_a_number_that_traefik_may_still_show(now: int) -> None:
+    """Also if the file was deleted, or the clock was set back."""
+    world = World()
+    run_pass(world, wanted("1"))
+    applied = replace(world.app.applied or AppliedRoute("", ""), attempt=100)
+    app = replace(world.app, route=None, applied=applied, route_deleted=True)
+    world.seen = replace(world.seen.with_app("hello", app), facts=HostFacts(now_epoch_seconds=now))
+
+    step = next_action(wanted("1"), world.seen)
+
+    assert isinstance(step, Cutover)
+    assert step.attempt == max(now, 101)
 
 
 def test_a_deleted_route_file_is_written_again_at_once() -> None:

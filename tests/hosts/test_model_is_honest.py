@@ -110,7 +110,7 @@ def sketch(step: Step) -> object:
     if isinstance(step, Blocked):
         return "blocked", step.serving
     changes: dict[str, Any] = {} if isinstance(step, Converged) else {"reason": ""}
-    changes |= {key: "" for key in ("invocation", "why") if hasattr(step, key)}
+    changes |= {key: "" for key in ("invocation", "why", "attempt") if hasattr(step, key)}
     return replace(step, **changes)
 
 
@@ -129,7 +129,8 @@ def claims(app: ObservedApp) -> dict[str, Any]:
     slots = {
         f"slot {slot.name}: {key}": value for slot in app.slots if slot.occupied for key, value in of(slot).items()
     }
-    route = replace(app.route, age_seconds=0) if app.route else None
+    route = replace(app.route, age_seconds=0, attempt=0) if app.route else None
+    this_file = app.route is not None and app.applied is not None and app.applied.attempt == app.route.attempt
     return slots | {
         "releases": app.releases,
         "leftovers": app.leftovers,
@@ -139,7 +140,8 @@ def claims(app: ObservedApp) -> dict[str, Any]:
         "foreign": app.foreign,
         "taken": app.taken,
         "route": route,
-        "applied": app.applied,
+        "applied": app.applied and replace(app.applied, attempt=0),
+        "this very file": this_file,
         "unconfirmed": app.unconfirmed,
     }
 
@@ -212,7 +214,7 @@ def test_the_model_of_repairs_matches_the_host(hello: Project) -> None:
 
     assert walk(hello, world, "echo EXTRA=1 >>/etc/reconcile/hello/4000.env") == ["repair", "converged"]
     assert walk(hello, world, "rm /etc/systemd/system/hello@.service") == ["repair", "converged"]
-    assert walk(hello, world, "echo >>/etc/traefik/dynamic/hello.yml") == ["cutover", "converged"]
+    assert walk(hello, world, "echo >>/etc/traefik/dynamic/hello.yml") == ["cutover", "confirm", "converged"]
     assert walk(hello, world, "systemctl disable --quiet hello@4000") == ["enable", "converged"]
     assert walk(hello, world, "systemctl stop hello@4000") == ["start", "wait", "converged"]
     damage = f"echo '# mine' >>/srv/hello/releases/{hello.release_id('0.1.0')}/server.pl"

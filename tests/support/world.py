@@ -66,7 +66,7 @@ class World:
     def look(self) -> ObservedHost:
         """A fresh look. Unless Traefik lags it has applied by now the route file in its folder."""
         if self.app.route and not self.traefik_lags and not self.seen.traefik:
-            applied = AppliedRoute(self.app.route.slot, self.app.route.digest)
+            applied = AppliedRoute(self.app.route.slot, self.app.route.digest, attempt=self.app.route.attempt)
             self.seen = self.seen.with_app("hello", replace(self.app, applied=applied))
         return self.seen.with_app("hello", forget_evidence(self.app))
 
@@ -136,7 +136,7 @@ class World:
         for slot in slots:
             assert not (slot.running and self._bad(slot.running)), "a reboot brings back what was never healthy"
         route = self.app.route
-        applied = AppliedRoute(route.slot, route.digest) if route else None
+        applied = AppliedRoute(route.slot, route.digest, attempt=route.attempt) if route else None
         self.seen = self.seen.with_app("hello", replace(forget_evidence(self.app), slots=tuple(slots), applied=applied))
         self.check(target)
 

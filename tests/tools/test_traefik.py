@@ -33,7 +33,7 @@ def test_a_route_file_names_one_slot_and_carries_its_digest() -> None:
     file = yaml.safe_load(text)
 
     server = {"loadBalancer": {"servers": [{"url": "http://127.0.0.1:4001"}]}}
-    assert read_route_head(text.splitlines()) == ("4001", hello.digest("4001"), hello.parts)
+    assert read_route_head(text.splitlines()) == ("4001", hello.digest("4001"), 0, hello.parts)
     assert file == {
         "http": {
             "routers": {
@@ -181,9 +181,13 @@ def test_certificates_are_requested_where_traefik_terminates_tls() -> None:
 
 
 def test_another_attempt_is_the_same_route_in_a_changed_file() -> None:
-    first, second = route_text(settings(), "4000"), route_text(settings(), "4000", "1700000000")
+    """Only the number differs, which is also in the marker that Traefik shows."""
+    first, second = route_text(settings(), "4000", 1699999999), route_text(settings(), "4000", 1700000000)
 
-    assert read_route_head(first.splitlines()) == read_route_head(second.splitlines())
+    heads = [read_route_head(text.splitlines()) for text in (first, second)]
+    assert [head[2] for head in heads] == [1699999999, 1700000000]
+    assert heads[0][:2] == heads[1][:2] and heads[0][3:] == heads[1][3:]
+    assert f"{settings().marker('4000', heads[1][1])}-1700000000" in yaml.safe_load(second)["http"]["services"]
     assert yaml.safe_load(first) != yaml.safe_load(second)
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from reconciler.model.observed import AppliedRoute, Certificate
 from reconciler.tools.traefik_api import (
     NotTraefiks,
+    is_served,
     missing_routes,
     read_applied,
     read_certificates,
@@ -36,8 +37,14 @@ def test_an_applied_route_is_known_by_its_marker() -> None:
     assert read_applied("hello", raw()) == AppliedRoute("4001", "abc123def456")
 
 
-def test_another_attempt_at_certificates_is_the_same_route() -> None:
-    assert read_applied("hello", raw(marker=MARKER.replace("@", "-1700000000@"))) == read_applied("hello", raw())
+def test_an_earlier_file_with_the_same_route_does_not_count_as_applied() -> None:
+    """Each write of a file has a number, which its marker bears."""
+    applied = read_applied("hello", raw(marker=MARKER.replace("@", "-1700000000@")))
+
+    assert applied == AppliedRoute("4001", "abc123def456", attempt=1700000000)
+    assert is_served(applied, "abc123def456", 1700000000)
+    assert not is_served(applied, "abc123def456", 1700000001)
+    assert is_served(read_applied("hello", raw()), "abc123def456")  # written by an earlier version of reconcile
 
 
 def test_a_tcp_route_is_known_by_its_marker_too() -> None:

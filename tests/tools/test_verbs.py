@@ -360,7 +360,7 @@ _ROUTES = st.one_of(
     resolver=st.sampled_from([None, "letsencrypt"]),
     users=st.sampled_from([(), ("me:$2y$05$" + "a" * 53,)]),
     slot=st.integers(1024, 65535),
-    attempt=st.sampled_from(["", "2"]),
+    attempt=st.sampled_from([0, 2]),
     proxies=st.sampled_from([(), ("198.51.100.0/24", "2001:db8::/32")]),
 )
 def test_every_route_that_we_write_is_accepted(
@@ -368,7 +368,7 @@ def test_every_route_that_we_write_is_accepted(
     resolver: str | None,
     users: tuple[str, ...],
     slot: int,
-    attempt: str,
+    attempt: int,
     proxies: tuple[str, ...],
     tmp_path: Path,
 ) -> None:

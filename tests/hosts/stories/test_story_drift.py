@@ -80,7 +80,7 @@ def test_an_instance_stopped_by_hand_is_started_again(drifting: Project, damage:
         ("ln -sfn /tmp /srv/{app}/slots/{port}", ["repair"]),
         ("echo Nice=5 >>/etc/systemd/system/{app}@.service", ["repair"]),
         ("rm /etc/systemd/system/{app}@.service", ["repair"]),
-        ("echo '# mine' >>/etc/traefik/dynamic/{app}.yml", ["cutover"]),
+        ("echo '# mine' >>/etc/traefik/dynamic/{app}.yml", ["cutover", "confirm"]),
         ("rm /etc/traefik/dynamic/{app}.yml", ["cutover", "confirm"]),
         ("mkdir /srv/{app}/releases/.incoming-x && touch /srv/{app}/releases/.incoming-x/y", ["prune"]),
         ("touch /srv/{app}/releases/*/server.pl", ["install"]),  # which finds that no content was changed
