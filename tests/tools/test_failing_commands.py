@@ -150,7 +150,6 @@ MIGRATION = tar_of({"env": env(NEW), "unit": "[Service]\n"})
 ADD_PASSWORDS = act("cutover", APP, SLOT, of=UNIT, stdin=route(SLOT, "me:hash"))
 CASES = {
     "install": Case((), act("install", APP, NEW, *UPLOAD[0], stdin=UPLOAD[1])),
-    "install, beside a damaged one": Case(LIVE, act("install", APP, OLD, *UPLOAD[0][:-1], "replace", stdin=UPLOAD[1])),
     "start, the first": Case((install_folder,), start(OLD, SLOT)),
     "start, beside another": Case(LIVE, start(NEW, OTHER)),
     "start, of what is accepted": Case(LIVE, start(OLD, SLOT)),
