@@ -39,11 +39,12 @@ _FOLDERS = {"releases": "RELEASES", "env": "ENV", "units": "UNITS", "state": "ST
 _KINDS = {
     **{kind: kind for kind in ("slot", "release", "name", "invocation", "identity", "word", "node")},
     **dict.fromkeys(("seconds", "milliseconds", "restarts", "lines"), "number"),
-    **dict.fromkeys(("bytes-of-sums", "bytes-of-tree", "needed-KiB", "epmd-port"), "number"),
+    **dict.fromkeys(("bytes-of-sums", "bytes-of-tree", "epmd-port"), "number"),
     **dict.fromkeys(("command", "zflags"), "text"),
     "take-over": "nothing",  # only a root login takes over a Traefik that was set up by hand
     "node-root": "node_root",
     "program": "name",
+    "needed-KiB+files": "room",
     "attempt": "token",
     "command-file": "token",
     "migrate-env": "digest",

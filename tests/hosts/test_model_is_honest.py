@@ -102,6 +102,7 @@ def asked_anew(model: ObservedHost, seen: ObservedHost) -> ObservedHost:
     app = model.app("hello")
     slots = tuple(replace(slot, healthy=seen.app("hello").slot(slot.name).healthy) for slot in app.slots)
     asked = seen.app("hello").applied is not None
+    model = replace(model, facts=replace(model.facts, now_epoch_seconds=seen.facts.now_epoch_seconds))
     return model.with_app("hello", replace(app, slots=slots, applied=app.applied if asked else None))
 
 

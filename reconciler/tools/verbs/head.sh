@@ -33,6 +33,10 @@ hex() { only 0-9a-f "$1" && [ "${#1}" = "$2" ]; }
 is_number() {
   only 0-9 "$1" && short "$1" 12 && case $1 in 0?*) return 1 ;; esac
 }
+is_room() {
+  case $1 in *+*+*) return 1 ;; *+*) ;; *) return 1 ;; esac
+  is_number "${1%+*}" && is_number "${1#*+}"
+}
 is_token() { [ "$1" = - ] || { only 0-9A-Za-z._- "$1" && short "$1" 128; }; }
 is_holder() { only 0-9A-Za-z@.:_- "$1" && short "$1" 255; }
 is_owner() { only 0-9A-Za-z._- "$1" && short "$1" 128; }
