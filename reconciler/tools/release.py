@@ -145,7 +145,7 @@ def start_program(command: str) -> str | None:
         words = words[1:]
     path = words[0].removeprefix("./") if words else ""
     if words and (
-        "/" not in words[0] or ".." in path.split("/") or not re.fullmatch(r"[A-Za-z0-9_.+@-][/\w.+@-]*", path)
+        "/" not in words[0] or ".." in path.split("/") or not re.fullmatch(r"[A-Za-z0-9_.+@-][/A-Za-z0-9_.+@-]*", path)
     ):
         return None
     return path or None

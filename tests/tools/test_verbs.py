@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from reconciler.apply.runner import tar_of
 from reconciler.host.transport import Command
 from reconciler.model.desired import Sandbox
 from reconciler.model.machine import Layout
@@ -411,3 +412,42 @@ def test_passwords_that_we_would_not_write_are_refused(old: str, new: str, tmp_p
     assert judged_file("sound_route", text, tmp_path) == "" and old in text
 
     assert judged_file("sound_route", text.replace(old, new), tmp_path) != ""
+
+
+@pytest.mark.parametrize(
+    ("text", "sound"),
+    [
+        ("bin/hello\n", True),
+        ("hello\n", True),
+        ("../x\n", False),
+        ("bin/../../x\n", False),
+        ("/etc/shadow\n", False),
+        ("bin/x\nbin/y\n", False),
+        ("bin/$x\n", False),
+        ("bin/x", False),
+        ("\n", False),
+    ],
+)
+def test_the_program_that_is_started_is_a_path_in_the_release(text: str, sound: bool, tmp_path: Path) -> None:
+    assert judged_file("sound_program", text, tmp_path) == (
+        "" if sound else "reconcile-host: the program is no path in a release"
+    )
+
+
+@pytest.mark.parametrize("more", [(), ("epmd",)])
+@pytest.mark.parametrize("with_program", [True, False])
+def test_a_slot_may_come_with_the_program_that_is_started(
+    more: tuple[str, ...], with_program: bool, tmp_path: Path
+) -> None:
+    names = sorted(("env", "unit", *more, *(["program"] if with_program else [])))
+    (tmp_path / "in").write_bytes(tar_of(dict.fromkeys(names, "x\n")))
+    sorted_names = 'printf "%s\\n" "$@" | sort | tr "\\n" " "'
+    expected = " ".join(names) + " "
+    script = f"""
+        app=hello BOX={tmp_path}
+        take() {{ :; }}
+        judged_tar() {{ [ "$({sorted_names})" = '{expected}' ] || refuse "$*"; }}
+        stdin_slot
+    """
+
+    assert judged(script) == ""

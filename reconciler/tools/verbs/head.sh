@@ -156,17 +156,21 @@ stdin_route() {
   hand_on "$BOX/in"
 }
 
-# stdin_slot: a tar of env and unit, and of what a node or Traefik also needs.
+# stdin_slot: a tar of env and unit, and of what a node or Traefik also needs; and of the program that is started, if that
+# is in the release.
 stdin_slot() {
   take
-  case $(tar -tf - <"$BOX/in" 2>/dev/null | sort | tr '\n' ' ') in
-    'env epmd unit ') judged_tar env unit epmd ;;
-    'certificate default env unit ')
+  names=$(tar -tf - <"$BOX/in" 2>/dev/null | sort | tr '\n' ' ')
+  set -- env unit
+  case $names in *'program '*) set -- "$@" program ;; esac
+  case $names in
+    'env epmd '*) set -- "$@" epmd ;;
+    'certificate default '*)
       [ "$app" = traefik ] || refuse 'only Traefik has a certificate here'
-      judged_tar env unit certificate default
+      set -- "$@" certificate default
       ;;
-    *) judged_tar env unit ;;
   esac
+  judged_tar "$@"
 }
 
 # stdin_tar NAME…: a tar of these files; or with the word history, of files named after apps.
@@ -200,6 +204,7 @@ judged_tar() {
       unit) sound_unit "$BOX/out/unit" ;;
       route) sound_route "$BOX/out/route" ;;
       epmd) sound_epmd "$BOX/out/epmd" ;;
+      program) sound_program "$BOX/out/program" ;;
       default) sound_default "$BOX/out/default" ;;
       *) sound_text "$BOX/out/$name" ;;
     esac
@@ -216,6 +221,15 @@ no_byte_of() {
 
 # sound_KIND FILE: refuse a file that is not of this kind.
 sound_text() { no_byte_of "$1" '\000' || refuse 'stdin holds a NUL'; }
+
+# sound_program FILE: refuse anything but one line with a path below the release.
+sound_program() {
+  sound_text "$1"
+  started=$(cat "$1")
+  { [ "$(wc -l <"$1")" = 1 ] && short "$started" 1024 && only 0-9A-Za-z._/+@- "$started"; } ||
+    refuse 'the program is no path in a release'
+  case /$started/ in *//* | */../*) refuse 'the program is no path in a release' ;; esac
+}
 
 # sound_form FILE FORM WHAT: refuse the file, which is called WHAT, unless all of it matches the form, line by line.
 sound_form() {
