@@ -30,10 +30,25 @@ def is_dead(token: str) -> bool:
     started, _, rest = rest.partition(".")
     where = rest.partition(".")[0]
     return (
-        where == _this_machine() != ""
-        and re.fullmatch("[0-9]{1,9}", pid) is not None
-        and _start_ticks(int(pid)) != started
+        where == _this_machine() != "" and re.fullmatch("[0-9]{1,9}", pid) is not None and _has_ended(int(pid), started)
     )
+
+
+def _has_ended(pid: int, started: str) -> bool:
+    """True if the process that began at this time has ended. One that /proc hides from us (hidepid) has not."""
+    ticks = _start_ticks(pid)
+    return ticks != started and (ticks != "" or not _is_hidden(pid))
+
+
+def _is_hidden(pid: int) -> bool:
+    """True if the kernel knows the process and /proc does not show it. It tells us so by refusing a signal to it."""
+    try:
+        os.kill(pid, 0)  # sends nothing
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return not Path(f"/proc/{pid}").exists()
 
 
 def _start_ticks(pid: int) -> str:
