@@ -176,7 +176,7 @@ def plain(name: str) -> tuple[tarfile.TarInfo, bytes]:
 def upload(*members: tuple[tarfile.TarInfo, bytes], sums: str = "", tree: str = "") -> tuple[tuple[str, ...], bytes]:
     """The arguments and stdin of an install whose manifest describes its content truthfully, good or bad."""
     data = sums.encode() + tree.encode() + tar(*members, mode="w:gz")
-    return ("9.9.9-" + "0" * 12, str(len(sums.encode())), str(len(tree.encode())), "1", "new"), data
+    return ("9.9.9-" + "0" * 12, str(len(sums.encode())), str(len(tree.encode())), "1+9", "new"), data
 
 
 def install(attacker: Attacker, *members: tuple[tarfile.TarInfo, bytes], sums: str = "", tree: str = "") -> Any:
@@ -527,7 +527,7 @@ def send(attacker: Attacker, app: str) -> None:
     """A sound release lies on the host, as one of this app."""
     prepared = prepare(small_release("0.1.0"), sha256(small_release("0.1.0")), label="small")
     head = (prepared.sums.encode(), prepared.tree.encode())
-    words = (RELEASE, str(len(head[0])), str(len(head[1])), "1", "new")
+    words = (RELEASE, str(len(head[0])), str(len(head[1])), "1+9", "new")
     sent = attacker.change("install", app, *words, stdin=b"".join(head) + prepared.packed.read_bytes())
     assert b"@@ result - 1\n0\n" in sent.stdout, sent
 
