@@ -127,6 +127,9 @@ class Oracles:
         routed = port is not None and (not running or port == running[0].port)
         return tuple(p.release.rpartition("-")[0] for p in running), routed
 
+    def state_of_app(self, host: str, app: str) -> State:
+        return self._state(self.simulation.hosts[host], app)
+
     def _contradicts(self, end: Ended, wish: Wish, state: State) -> bool:
         versions, routed = state
         if not end.version:

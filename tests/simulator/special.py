@@ -7,6 +7,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from reconciler.tools.scripts import change_script
+from tests.simulator.happenings import Happening, happen
+from tests.simulator.oracles import Broken
 from tests.simulator.process import Run
 from tests.simulator.scenario import write_app
 from tests.simulator.simulation import BEFORE, Fault, Simulation
@@ -14,6 +16,7 @@ from tests.simulator.stories import set_up
 from tests.simulator.transport import Sent
 
 SLEEPS_SECONDS = 50.0
+DELAY_SECONDS = 1.5  # what the scripts of a neighbour may take from each other
 
 
 def _run(story: Callable[[Simulation], Coroutine[Any, Any, None]], seed: int = 1) -> Simulation:
@@ -161,10 +164,53 @@ def _archive(sent: Sent, data: bytes) -> bytes:
     return data[_head(sent) :]
 
 
+def a_dead_host_delays_nobody() -> None:
+    """14: an app is as fast with a dead or silent host beside its own, or with an app that fails, as without."""
+    undisturbed = _seconds_until_served("")
+    for trouble in ("connections refused", "link silent", "bad"):
+        seconds = _seconds_until_served(trouble)
+        if seconds > undisturbed + DELAY_SECONDS:
+            raise Broken("14", f"{trouble} elsewhere: served after {seconds:.2f} s, and {undisturbed:.2f} s without")
+
+
+def _seconds_until_served(trouble: str) -> float:
+    with Simulation(1, ("web1", "web2")) as simulation:
+        seconds: float = simulation.run(_time_one(simulation, trouble))
+        simulation.oracles.check()
+        return seconds
+
+
+async def _time_one(simulation: Simulation, trouble: str) -> float:
+    set_up(simulation)
+
+    def write(version: str, other: str) -> None:
+        write_app(simulation, "hello", version, hosts=["web1"])
+        write_app(simulation, "other-app", other, number=1, hosts=["web1", "web2"])
+        simulation.oracles.wishes["hello"].hosts = {"web1"}
+
+    write("1", "1")
+    await simulation.once()
+    write("2", trouble if trouble == "bad" else "2")
+    if trouble not in ("", "bad"):
+        happen(simulation, Happening(0.0, trouble, "web2", "", 1000.0))
+        for controller in range(5):
+            simulation.cut_until[f"controller{controller}", "web2"] = simulation.clock.seconds + 1000.0
+    began = simulation.clock.seconds
+    working = asyncio.ensure_future(simulation.once())
+    while simulation.oracles.state_of_app("web1", "hello") != (("2",), True):
+        if working.done() or simulation.clock.seconds > began + 300:
+            raise Broken("14", f"{trouble} elsewhere, and the app never serves")
+        await asyncio.sleep(0.05)
+    took = simulation.clock.seconds - began
+    await working
+    return took
+
+
 SPECIAL: dict[str, Callable[[], None]] = {
     "zombie": a_zombie_wakes,
     "late": late_commands,
     "stale stop": a_stale_stop,
     "stale prune": a_stale_prune,
     "tampered": an_upload_tampered_with,
+    "dead host": a_dead_host_delays_nobody,
 }
