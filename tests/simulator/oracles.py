@@ -96,6 +96,7 @@ class Oracles:
         self.checks["12"] += 1
         if any(self.simulation.secret in word for word in (*sent.arguments, text)):
             self.fail("12", f"a secret is an argument of {sent.verb}")
+        self.checks["9"] += self.quiet
         if self.quiet and sent.verb not in ("look",):
             self.fail("9", f"{sent.verb} is sent to {sent.host}, where nothing is to do")
         self.checks["10"] += 1
@@ -404,7 +405,7 @@ class Oracles:
                 elif len(running) != 1:
                     self.fail("6", f"{len(running)} instances of {app} on {host.name} at rest")
             for path in host.files.now if converged else ():
-                if _is_leftover(path):
+                if _is_leftover(path) and not (self.simulation.power_cuts and STAGED.search(path)):
                     self.fail("6", f"{path} is left on {host.name}")
 
     def _nothing_left(self, host: Host, app: str) -> None:
@@ -431,6 +432,9 @@ REUSED = re.compile(
     r"var/lib/reconcile/(lease\.new$|\.lines(/|$)|[^/]+/(inventory|quarantine|suspended)\.new$)"
     r"|run/reconcile/[^/]+/[^/]+\.started$"
 )
+
+
+STAGED = re.compile(r"/\.stage(/|$)")  # what a power cut leaves of it goes with the next change of the app
 
 
 def _is_leftover(path: str) -> bool:

@@ -56,6 +56,7 @@ class Unit:
     invocation: str = ""
     restarts: int = 0
     status: int = 0
+    code: int = 0  # 1: its last process exited, 2: a signal ended it
     result: str = "success"
     since: str = ""
     text: str | None = None  # as it was loaded: daemon-reload reads it again
@@ -170,6 +171,7 @@ class Systemd:
             "NRestarts": str(unit.restarts),
             "ExecMainCode": "0" if pid else "1",
             "ExecMainStatus": str(unit.status),
+            "ExecMainCode": str(unit.code),
             "ControlGroup": f"/system.slice/{unit.name}" if pid else "",
             "Id": unit.name,
             "LoadState": "loaded" if unit.text is not None else "not-found",
@@ -249,7 +251,7 @@ class Systemd:
         app, _, slot = unit.name.removesuffix(".service").partition("@")
         port = int(slot) if slot.isdigit() else 0
         unit.process = Process(self.pids, unit.name, app, port, folder.name, env, behaviour, now)
-        unit.state, unit.result, unit.status = "active", "success", 0
+        unit.state, unit.result, unit.status, unit.code = "active", "success", 0, 0
         unit.since = f"@{now:.3f}"
         self.host.process_began(unit.process)
         self.note(unit.name, f"{folder.name} starts", own=True)
@@ -283,7 +285,7 @@ class Systemd:
             return
         self.host.process_ended(process, why)
         unit.process = None
-        unit.status = status
+        unit.status, unit.code = status, 2 if status == 9 else 1
         unit.result = {0: "success", 9: "signal"}.get(status, "exit-code")
         service = self._service(unit)
         self.note(unit.name, f"Main process exited, status={status}")
@@ -332,7 +334,7 @@ class Systemd:
         if process is None or process.pid != pid:
             return
         self.host.process_ended(process, "was stopped")
-        unit.process, unit.state, unit.result, unit.status = None, "inactive", "success", 0
+        unit.process, unit.state, unit.result, unit.status, unit.code = None, "inactive", "success", 0, 1
         waiting, unit.stopping = unit.stopping, []
         status = 0
         if unit.then_start:
