@@ -128,6 +128,12 @@ class Oracles:
         routed = port is not None and (not running or port == running[0].port)
         return tuple(p.release.rpartition("-")[0] for p in running), routed
 
+    def serves(self, host: Host, app: str) -> bool:
+        """A visitor of the app would get a good answer now."""
+        port = host.traefik.port_of(app)
+        process = next((p for p in host.systemd.processes if p.port == port), None)
+        return process is not None and 200 <= process.answers < 300
+
     def state_of_app(self, host: str, app: str) -> State:
         return self._state(self.simulation.hosts[host], app)
 
@@ -208,9 +214,7 @@ class Oracles:
             key = (host.name, app)
             if not wish.routed or key in self.unsettled or wish.leaves(host.name):
                 continue
-            port = host.traefik.port_of(app)
-            process = next((p for p in host.systemd.processes if p.port == port), None)
-            serves = process is not None and 200 <= process.answers < 300
+            serves = self.serves(host, app)
             before, since = self.served.get(key), self.since.get(key, now)
             if before is not None and key in self.ready:
                 self.requests += (now - since) * VISITS_PER_SECOND

@@ -317,7 +317,7 @@ class _Life:
                 running = [p.release.rpartition("-")[0] for p in host.systemd.processes if p.app == app]
                 if running != [wanted.version]:
                     oracles.fail("liveness", f"{when} {app} {wanted.version} is wanted on {name}, and {running} runs")
-                elif wanted.routed and not oracles.served.get((name, app)):
+                elif wanted.routed and not oracles.serves(host, app):
                     oracles.fail("liveness", f"{when} {app} on {name} does not serve its visitors")
 
     async def end(self) -> None:
