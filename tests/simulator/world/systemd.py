@@ -169,7 +169,6 @@ class Systemd:
             "MainPID": str(pid),
             "Result": unit.result,
             "NRestarts": str(unit.restarts),
-            "ExecMainCode": "0" if pid else "1",
             "ExecMainStatus": str(unit.status),
             "ExecMainCode": str(unit.code),
             "ControlGroup": f"/system.slice/{unit.name}" if pid else "",
