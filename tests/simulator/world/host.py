@@ -251,6 +251,8 @@ class Host:
         return run
 
     def _asked(self, run: Run, ask: Ask) -> None:
+        if run.ended:  # by what happened when another part of it asked
+            return
         self.runs[run.number] = run  # also at its first command, while it is being begun
         self._after_command(run, ask.lane, f"{run.verb}: {' '.join(ask.words[:4])}")
         answer = self.watcher.before_command(self, run, ask)
