@@ -18,7 +18,7 @@ from reconciler.decide.expected import expected_host
 from reconciler.decide.fleet import Answers, next_steps
 from reconciler.decide.order import FleetStep, groups
 from reconciler.decide.slots import memory_of_second_copy_kib
-from reconciler.model.action import AnyAction, Blocked, Converged, Migrate, StartAgain, StartInstance, WaitHealthy
+from reconciler.model.action import AnyAction, Blocked, Converged, Migrate, StartInstance, WaitHealthy
 from reconciler.model.desired import App
 from reconciler.model.fleet import DesiredFleet, Key, SeenFleet, Wait
 from reconciler.model.observed import HostFacts, Identity, ObservedApp, ObservedHost, Slot, Unreachable
@@ -257,7 +257,7 @@ def _is_seen(step: FleetStep) -> bool:
 def _check_places(desired: DesiredFleet, seen: SeenFleet, steps: Mapping[Key, FleetStep]) -> None:
     for host in desired.hosts:
         look = seen.host(host)
-        starting = [key for key, step in steps.items() if key[1] == host and _is_starting(step)]
+        starting = [key for key, step in steps.items() if look and key[1] == host and _is_starting(step, look)]
         if not look or len(starting) < 2:
             continue
         first = {key for key, step in steps.items() if isinstance(step, WaitHealthy)}  # they hold their place already
@@ -270,5 +270,9 @@ def _check_places(desired: DesiredFleet, seen: SeenFleet, steps: Mapping[Key, Fl
         assert sum(copies) <= look.facts.memory_available_kib or len(copies) < 2 or first, starting
 
 
-def _is_starting(step: FleetStep) -> bool:
-    return isinstance(step, Migrate | StartAgain | StartInstance | WaitHealthy)
+def _is_starting(step: FleetStep, look: ObservedHost) -> bool:
+    """True for what takes a place: something new. What served before takes none when it is started again."""
+    if isinstance(step, WaitHealthy):
+        slot = look.app(step.app).slot(step.slot)
+        return slot.on_trial or not slot.enabled
+    return isinstance(step, Migrate) or (isinstance(step, StartInstance) and step.drift is None)
