@@ -15,6 +15,7 @@ def leave(case: Case, slot: Slot, reason: str, drift: Drift | None = None) -> St
         return confirm(case, route)
     # Drain whatever number of connections the look before the cutover counted: more may have come in since then.
     serves = slot.running_now and not slot.on_trial  # even if somebody has disabled it meanwhile
-    if serves and case.target.route and not slot.drained and not slot.port_lost:
+    asked = case.target.route or slot.open_connections  # its route may have been taken out with this version
+    if serves and asked and not slot.drained and not slot.port_lost:
         return Drain(*case.where, f"{case.target.drain_seconds:g} s at most for open requests", slot.name)
     return StopInstance(*case.where, reason, slot.name, drift=drift)

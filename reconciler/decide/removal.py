@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from reconciler.decide.routing import confirm_drop
 from reconciler.errors import Kind
 from reconciler.model.action import (
     Blocked,
-    ConfirmRoute,
     Converged,
     Drain,
     RemoveApp,
@@ -30,14 +30,8 @@ def next_step(target: Target, seen: ObservedHost) -> Step:
         return Blocked(*where, f"not removed yet: {target.waits_for}", kind=kind)
     if app.route:
         return RemoveRoute(*where, REASON)
-    if app.applied:
-        if seen.traefik or app.unconfirmed:
-            problem = seen.traefik or app.unconfirmed
-            reason = f"Traefik still holds its route: {problem}"
-            return Blocked(
-                *where, reason, "systemctl status 'traefik*' on the host", retryable=bool(seen.traefik), kind="traefik"
-            )
-        return ConfirmRoute(*where, "Traefik must have dropped the route", "", "")
+    if step := confirm_drop(where, seen):
+        return step
     for slot in app.slots:
         if slot.running_now and slot.open_connections and not slot.drained:
             return Drain(*where, f"{target.drain_seconds:g} s at most for open requests", slot.name)

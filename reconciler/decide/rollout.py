@@ -17,7 +17,7 @@ from reconciler.decide.host_faults import give_way_to_host_fault
 from reconciler.decide.leaving import leave
 from reconciler.decide.notes import converged_with_notes
 from reconciler.decide.reasons import named_places, route_difference, way_round_foreign, way_round_taken
-from reconciler.decide.routing import attempt_of, check_route, confirm, is_applied, next_attempt
+from reconciler.decide.routing import attempt_of, check_route, confirm, confirm_drop, is_applied, next_attempt
 from reconciler.decide.serving import serving_version
 from reconciler.decide.slots import carries, choose_slot, live_slot, shortage, target_identity
 from reconciler.model.action import (
@@ -222,7 +222,9 @@ def _confirm_slot(case: Case) -> Step | None:
     """Write the route if it differs from the desired one, then confirm that Traefik has applied it."""
     slot, app, target = case.slot, case.app, case.target
     if not target.route:
-        return RemoveRoute(*case.where, "no route is desired") if app.route else None
+        if app.route:
+            return RemoveRoute(*case.where, "no route is desired")
+        return confirm_drop(case.where, case.seen)
     digest = target.route.digests[slot.name]
     found = app.route
     if found is None or found.digest != digest or not found.as_written:

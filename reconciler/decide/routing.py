@@ -9,7 +9,7 @@ from reconciler.decide.case import Case
 from reconciler.decide.guards import belongs_to_another
 from reconciler.errors import Kind
 from reconciler.model.action import Blocked, ConfirmRoute, Step
-from reconciler.model.observed import AppliedRoute, RouteFile
+from reconciler.model.observed import AppliedRoute, ObservedHost, RouteFile
 
 _DOMAIN = "domain "  # as in `RouteSettings.parts`
 
@@ -98,6 +98,17 @@ def next_attempt(case: Case) -> int:
 def is_applied(applied: AppliedRoute | None, route: RouteFile) -> bool:
     """True if Traefik has applied this very file, and holds its router enabled."""
     return bool(applied and not applied.problem and (applied.digest, applied.attempt) == (route.digest, route.attempt))
+
+
+def confirm_drop(where: tuple[str, str], seen: ObservedHost) -> Step | None:
+    """Confirm that Traefik has dropped the route whose file was removed; None if it holds none."""
+    app = seen.app(where[1])
+    if not app.applied:
+        return None
+    if problem := seen.traefik or app.unconfirmed:
+        reason, next_step = f"Traefik still holds its route: {problem}", "systemctl status 'traefik*' on the host"
+        return Blocked(*where, reason, next_step, retryable=bool(seen.traefik), kind="traefik")
+    return ConfirmRoute(*where, "Traefik must have dropped the route", "", "")
 
 
 def confirm(case: Case, route: RouteFile) -> Step:

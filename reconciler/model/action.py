@@ -129,11 +129,15 @@ class EnableInstance(SlotAction):
 
 @dataclass(frozen=True)
 class ConfirmRoute(SlotAction):
-    """Check that Traefik has applied the route and that the router is enabled."""
+    """Check that Traefik has applied the route of the slot, its router enabled. Without a slot: that it holds none."""
 
     digest: str
     attempt: int = 0
     verb = "confirm"
+
+    @property
+    def subject(self) -> str:
+        return super().subject if self.slot else "route"
 
 
 @dataclass(frozen=True)

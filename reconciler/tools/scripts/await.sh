@@ -3,14 +3,14 @@
 change() {
   take_lease
   unit=$1@$2.service slot=$2 port=$(printf '%04X' "$2" 2>/dev/null) restarts=$4 mode=$5 log=$6 ended=
-  deadline=$(($(date +%s%3N) + $3))
+  deadline=$(($(uptime_milliseconds) + $3))
   while :; do
     if has_failed "$unit" "$restarts"; then
       log=yes
       break
     fi
     ! { [ "$mode" = port ] && is_listening "$port"; } || break
-    [ "$(date +%s%3N)" -lt "$deadline" ] || break
+    [ "$(uptime_milliseconds)" -lt "$deadline" ] || break
     sleep 0.05
   done
   [ "$log" = yes ] || return 0

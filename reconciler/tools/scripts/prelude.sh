@@ -50,6 +50,11 @@ fail() {
   exit "$1"
 }
 
+# uptime_milliseconds: print how long the host has been up. Unlike the time of day nobody sets it.
+uptime_milliseconds() {
+  read -r up _ </proc/uptime && echo $((${up%.*} * 1000 + 1${up#*.} * 10 - 1000)) # hundredths may begin with 0
+}
+
 # read_lease: set generation, token, expires, boot and holder from the lease; now and this_boot; and left, the seconds
 # for which it is still held. The clock is the host's uptime, which never goes back.
 read_lease() {

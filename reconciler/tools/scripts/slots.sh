@@ -235,6 +235,6 @@ is_listening() {
 # step_aside UNIT PORT: the unit lets go of its ports at once, and ends when its open requests have. Returns 1.
 step_aside() {
   systemctl stop --no-block "$1" || return 1
-  port=$(printf '%04X' "$2") deadline=$(($(date +%s) + 5))
-  while is_listening "$port" && [ "$(date +%s)" -lt "$deadline" ]; do sleep 0.02; done
+  port=$(printf '%04X' "$2") deadline=$(($(uptime_milliseconds) + 5000))
+  while is_listening "$port" && [ "$(uptime_milliseconds)" -lt "$deadline" ]; do sleep 0.02; done
 }
