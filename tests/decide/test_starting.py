@@ -100,7 +100,7 @@ def test_a_start_beside_what_serves_costs_nothing_whatever_was_prepared_there() 
 # In which order.
 
 
-def test_a_damaged_release_is_installed_in_place_of_itself_even_while_it_runs() -> None:
+def test_a_whole_copy_of_a_damaged_release_is_installed_even_while_it_runs() -> None:
     """Not before a rollout that replaces it, but before anything is started from it."""
     install = InstallRelease(*WHERE, "its files were changed on the host", R1, replaces_damaged=True, drift="release")
 

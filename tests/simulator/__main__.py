@@ -21,6 +21,8 @@ from tests.simulator.planted import PLANTED, by_name, hunt
 from tests.simulator.swarm import live
 from tests.simulator.sweep import disturbed, fault_of, undisturbed
 
+QUICK_POINTS = 3
+
 
 def main() -> int:
     what = argparse.RawDescriptionHelpFormatter
@@ -28,6 +30,7 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     report = commands.add_parser("report", help="run it, and write docs/reliability.md")
     report.add_argument("--full", action="store_true", help="everything, and the planted bugs, too")
+    report.add_argument("--points", type=int, default=QUICK_POINTS, help="crash points of each story in a sample")
     report.add_argument("--seed", type=int, default=1, help="of all that is left to chance")
     report.add_argument("--workers", type=int, default=0, help="processes; 0 for one a core")
     report.add_argument("--planted-from", type=Path, help="what `hunt` printed, instead of hunting")

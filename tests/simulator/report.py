@@ -7,7 +7,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,8 @@ def write_report(options: argparse.Namespace) -> int:
     """Run it and write the page. 0 when all held, but for the gaps that are known."""
     from tests.simulator.page import page
 
-    evidence = gather(FULL if options.full else QUICK, options.seed, options.workers or os.cpu_count() or 1)
+    size = FULL if options.full else replace(QUICK, points=options.points, menu=max(QUICK.menu, options.points))
+    evidence = gather(size, options.seed, options.workers or os.cpu_count() or 1)
     if options.planted_from:
         evidence.planted = list(_read_hunt(options.planted_from.read_text()))
     elif options.full:
