@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import random
 import re
 import shutil
 import socket
@@ -164,9 +165,17 @@ def isolate_environment(home: Path) -> Iterator[None]:
 def hold_ports(count: int) -> Iterator[list[int]]:
     """Reserve free ports of 127.0.0.1 during the block: other programs do not get them, ours can listen on them."""
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for held in sockets:
-            held.bind(("127.0.0.1", 0))
-            # Set after bind: before it, the kernel might choose a port that another process has bound.
+        ports: list[int] = []
+        # Below the ports of outgoing connections: `reconcile` advises against those.
+        for port in random.sample(range(20_000, 32_768), 1000):
+            held = stack.enter_context(socket.socket())
+            try:
+                held.bind(("127.0.0.1", port))
+            except OSError:  # another process has it
+                continue
+            # Set after bind: before it, a port that another process has bound would pass for a free one.
             held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        yield [held.getsockname()[1] for held in sockets]
+            ports.append(port)
+            if len(ports) == count:
+                break
+        yield ports

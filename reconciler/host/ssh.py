@@ -184,9 +184,11 @@ class SshHost:
 
     def _close_lost(self, connection: Connection, error: Exception) -> HostError:
         """Return the error to raise. Leaves an open connection alone, since other commands use it."""
-        what = "the connection broke" if connection.is_closed() else "a command broke off"
+        silent = isinstance(error, TimeoutError)
+        what = "the connection broke" if silent or connection.is_closed() else "a command broke off"
+        why = "no answer in time" if silent else plain_words(error)
         next_step = "run a pass again: the interrupted action may have been completed"
-        return HostUnreachable(self.name, f"{what}: {plain_words(error)}", next_step)
+        return HostUnreachable(self.name, f"{what}: {why}", next_step)
 
     async def _connect(self) -> asyncssh.SSHClientConnection:
         async with self._connecting:

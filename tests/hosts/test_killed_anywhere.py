@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.apply.runner import tar_of
+from reconciler.host.entry import FIRST_LINE
 from reconciler.host.transport import Command
 from reconciler.model.machine import Layout
 from reconciler.model.observed import Lease
@@ -360,7 +361,8 @@ def test_an_upload_cut_off_midway_has_no_effect(single: Rig, script: str, left: 
         (*lease_words(Layout(), Controller("9-9", "test", "-"), lease), f"{project.app}:{port}", project.app, *words),
     )
 
-    said = machine.run(command.line(sudo=False), stdin=sent[: len(sent) // 5] if left == "a part of it" else b"")
+    part = sent[: len(sent) // 5] if left == "a part of it" else b""
+    said = machine.run(command.line(sudo=False), stdin=FIRST_LINE + part)
 
     assert re.search(r"^@@ result - [0-9]\n(?!0$)", said.stdout, re.MULTILINE), said
     assert "@@ result - 2\n75\n" not in said.stdout, f"it was not even tried: {said.stderr}"

@@ -185,7 +185,7 @@ def test_the_model_of_two_slots_matches_the_host(hello: Project) -> None:
     ]  # fmt: skip
     route = {"domains": ["other.test"], "tls": False}
     assert walk(hello, world, route=route) == ["cutover", "confirm", "converged"]
-    assert walk(hello, world, route=None) == ["unroute", "converged"]
+    assert walk(hello, world, route=None) == ["unroute", "confirm", "converged"]
     assert walk(hello, world) == ["converged"]
 
 

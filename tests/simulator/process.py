@@ -24,7 +24,7 @@ from typing import Any
 from tests.simulator import shell
 
 HANGS_SECONDS = 20.0  # real ones; a script that neither asks nor ends for so long is a mistake of the simulator's
-SETTLES_SECONDS = 0.25  # without a sign of life from a script that may be blocked: by its input, by what it waits for
+SETTLES_SECONDS = 0.75  # without a sign of life from a script that may be blocked: by its input, by what it waits for
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def test_a_certificate_is_requested_until_it_is_issued_and_renewed(place: Place,
 
     again = project.run("retry", project.app)
 
-    assert (again.code, again.verbs, again.told) == (0, ["retry", "certify"], "")
+    assert (again.code, again.verbs, again.told) == (0, ["retry", "confirm", "certify"], "")
     assert len(project.run("history", project.app, "--json").data) == 1  # what only the CA had to do is not in it
     first = https_get(place.machine, name, root=root)
     assert (first.body, "Pebble" in first.issuer) == (b"Hello from app 0.1.0\n", True)
@@ -174,7 +174,7 @@ def password_file_kept(project: Project, secret: dict[str, str], root: str) -> N
     wait_for(lambda: bob_gets() == 200, 10, "Traefik has read the edited file")
     for _ in range(2):
         result = project.once(**secret)
-        assert (result.code, result.verbs) == (0, ["cutover"]), str(result)
+        assert (result.code, result.verbs) == (0, ["cutover", "confirm"]), str(result)
         assert machine.read(path) == f"{HTPASSWD}\n# end\n"
         wait_for(lambda: bob_gets() == 401, 10, "Traefik goes by the file that was put back")
         machine.run(f"rm {path}")
