@@ -133,7 +133,6 @@ def test_no_cut_and_no_changed_byte_gives_another_value_or_a_traceback() -> None
     """Of an age file as we write it: every length, and every byte changed in two ways."""
     recipients = (Recipient(age_files.recipient(), "anna"),)
     whole = seal(VALUE, recipients)
-    start = whole.index(BEGIN.encode())
     chance = random.Random(7)
     assert outcome(whole) == VALUE
 
@@ -144,8 +143,6 @@ def test_no_cut_and_no_changed_byte_gives_another_value_or_a_traceback() -> None
             changed = whole[:at] + bytes([other]) + whole[at + 1 :]
             found = outcome(changed)
             assert found == VALUE or isinstance(found, str)
-            same = other not in b"\v\f" and changed.split() == whole.split()  # to `split`, these are white space, too
-            assert at < start or other == whole[at] or not same or found == VALUE
 
 
 def test_no_cut_and_no_changed_bit_of_a_binary_file_gives_another_value_or_a_traceback() -> None:
