@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from reconciler.errors import Unexpected
 from reconciler.logs import log
-from reconciler.model.action import RetryCertificates, WaitCertified
+from reconciler.model.action import AnyAction, ConfirmRoute, RetryCertificates, WaitCertified
 from reconciler.model.outcome import Outcome
 from reconciler.model.target import Controller
 from reconciler.targets.open_fleet import OpenFleet
 
 # Not in the history: retried hourly, possibly for days, they would push everything else out of its 20 entries.
-CERTIFICATES_ONLY = (RetryCertificates, WaitCertified)
+_FOR_CERTIFICATES = (RetryCertificates, WaitCertified)
 
 
 @dataclass
@@ -44,7 +45,7 @@ class Closings:
     ) -> None:
         from reconciler.apply.history import write_history
 
-        told = [each for each in outcomes if not all(isinstance(action, CERTIFICATES_ONLY) for action in each.actions)]
+        told = [each for each in outcomes if not _only_asks_for_certificates(each.actions)]
         try:
             await write_history(opened.hosts[host], opened.sites[host], who, told, keep_lease=keep_lease)
         except Exception as raised:  # the host is changed already; only the history entry is missing
@@ -53,3 +54,9 @@ class Closings:
             del self.running[host]
             self.freeing.discard(host)
             self.changed.set()
+
+
+def _only_asks_for_certificates(actions: Collection[AnyAction]) -> bool:
+    """True if the route stayed as it was: it was written again only to make Traefik ask the CA."""
+    asked = any(isinstance(action, _FOR_CERTIFICATES) for action in actions)
+    return asked and all(isinstance(action, (*_FOR_CERTIFICATES, ConfirmRoute)) for action in actions)
