@@ -112,7 +112,10 @@ class Host:
 
     def set_time(self) -> None:
         self.processes.set_time(self.epoch)
-        (self.root / "proc/uptime").write_text(f"{self.now - self.boot_seconds:.2f} 0.00\n")
+        # By a rename: a script that reads meanwhile would find an empty file, as it never does on a host.
+        fresh = self.root / "proc/.uptime"
+        fresh.write_text(f"{self.now - self.boot_seconds:.2f} 0.00\n")
+        fresh.rename(self.root / "proc/uptime")
 
     def tables_changed(self) -> None:
         lines = ["  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode"]
