@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 
 from reconciler.commands.live_slot import open_live_slot
 from reconciler.errors import UsageError
@@ -17,5 +18,6 @@ def run(options: Options) -> int:
 
 
 async def _rpc(options: Options) -> int:
+    program = f'exec "$1" rpc {shlex.quote(options.expression)} </dev/null\n'
     async with open_live_slot(options) as live:
-        return await live.stream(live.command(await live.node(), "rpc"), options.expression.encode())
+        return await live.stream(live.command(await live.node(), "rpc"), program.encode())

@@ -1,5 +1,5 @@
-# plain releases env units app slot; stdin: command. With the user, the env, the folder and the sandbox of the slot. No argument
-# and no property of a unit, which everybody may read, holds the command.
+# plain releases env units app slot; stdin: the program of a shell. With the user, the env, the folder and the sandbox of the slot. No argument
+# and no property of a unit, which everybody may read, holds the program.
 RELEASES=$1 ENV=$2 UNITS=$3 app=$4 slot=$5
 [ -r "$ENV/$app/$slot.env" ] || {
   echo "slot $slot of $app has no env file" >&2
@@ -9,8 +9,7 @@ set --
 while IFS= read -r line; do [ -z "$line" ] || set -- "$@" -p "$line"; done <<LINES
 $(sandbox_of "$(unit_of "$UNITS" "$app" "$slot")")
 LINES
-# shellcheck disable=SC2016 # the shell that systemd starts expands it
 exec systemd-run --quiet --pipe --wait --collect -p DynamicUser=yes -p "User=$app" -p "StateDirectory=$app" \
   -p "WorkingDirectory=$RELEASES/$app/slots/$slot" -p "EnvironmentFile=$ENV/$app/$slot.env" -p Environment=LANG=C.UTF-8 \
   -p "Environment=HOME=/var/lib/$app" -p RuntimeDirectory="$app/exec" -p "Environment=RELEASE_TMP=/run/$app/exec" \
-  -p Environment=RELEASE_DISTRIBUTION=none -p UMask=0077 "$@" /bin/sh -c 'eval "exec $$(cat)"'
+  -p Environment=RELEASE_DISTRIBUTION=none -p UMask=0077 "$@" /bin/sh

@@ -1,4 +1,4 @@
-# plain; stdin: command. Keep a command for `exec_tty`, where root alone can read it, and print the name of its file. One that was
+# plain; stdin: the program of a shell. Keep it for `exec_tty`, where root alone can read it, and print the name of its file. One that was
 # not used goes away after some minutes.
 folder=/run/reconcile-exec
 { mkdir -p "$folder" && chmod 0700 "$folder" && find "$folder" -type f -mmin +5 -delete; } || exit 1

@@ -1,4 +1,4 @@
-# releases env units app slot; stdin: command. With the env, the folder and the sandbox of the slot. The way of `run_as`: without
+# releases env units app slot; stdin: the program of a shell. With the env, the folder and the sandbox of the slot. The way of `run_as`: without
 # a D-Bus of the user, systemd-run neither waits nor passes anything through, so pipes do.
 RELEASES=$1 ENV=$2 UNITS=$3 app=$4 slot=$5 unit=reconcile-exec-$$.service
 [ -r "$ENV/$app/$slot.env" ] || {
@@ -16,12 +16,11 @@ exec 3<&0
 cat <&3 >"$box/in" &
 cat "$box/out" &
 cat "$box/err" >&2 &
-# shellcheck disable=SC2016 # the shell that systemd starts expands it
 systemd-run --user --quiet --unit="$unit" -p Type=oneshot -p "StateDirectory=apps/$app" -p "RuntimeDirectory=apps/$app/exec" \
   -p "WorkingDirectory=$RELEASES/$app/slots/$slot" -p "EnvironmentFile=$ENV/$app/$slot.env" -p Environment=LANG=C.UTF-8 \
   -p "Environment=HOME=$(home_of "$app")" -p "Environment=RELEASE_TMP=$XDG_RUNTIME_DIR/apps/$app/exec" \
   -p Environment=RELEASE_DISTRIBUTION=none -p UMask=0077 "$@" -p "StandardInput=file:$box/in" \
-  -p "StandardOutput=file:$box/out" -p "StandardError=file:$box/err" /bin/sh -c 'eval "exec $$(cat)"' 2>"$box/messages" &
+  -p "StandardOutput=file:$box/out" -p "StandardError=file:$box/err" /bin/sh 2>"$box/messages" &
 if wait $!; then code=0; else
   code=$(systemctl show -P ExecMainStatus "$unit")
   [ "$(systemctl show -P ExecMainCode "$unit")" -le 1 ] || code=$((128 + code)) # killed by that signal

@@ -1,6 +1,7 @@
 # change app release migrate-env seconds attempt; stdin: tar of env, unit. In the sandbox of that unit. systemd runs it, so that it
 # ends and is remembered without us. The mark is set by root: it must not see the app's env, where LD_PRELOAD may stand. What is
-# quoted for systemd reads the same in sh.
+# quoted for systemd reads the same in sh. The program comes by stdin, as in all that systemd-run is given here: after a
+# daemon-reload systemd 252 reads `$$` and `;` in the words of a transient unit back as something else.
 change() {
   app=$1 release=$2 seconds=$4 unit=$1-migrate.service mark=$STATE/$1/migrated/$2
   [ "$3" = - ] || mark=$mark@$3
@@ -39,11 +40,12 @@ migrate() {
 $(migration_sandbox "$stage/unit")
 LINES
   # shellcheck disable=SC2016 # the shell that systemd starts expands it
+  program='set -a && . "$CREDENTIALS_DIRECTORY/env" && set +a && eval "exec $RECONCILE_MIGRATE" </dev/null'
+  program=$(printf '%s\n' "$program" | base64 -w 0) || return 1
   run_as "$app" "$unit" migrate "$@" -p Type=oneshot -p "TimeoutStartSec=$seconds" \
     -p "WorkingDirectory=$RELEASES/$app/releases/$(newest_copy "$app" "$release")" -p "LoadCredential=env:$stage/env" \
     -p Environment=LANG=C.UTF-8 -p Environment=RELEASE_DISTRIBUTION=none -p UMask=0077 \
-    -p "ExecStartPost=$WHATEVER_USER/bin/touch $mark" \
-    /bin/sh -c 'set -a && . "$$CREDENTIALS_DIRECTORY/env" && set +a && eval "exec $$RECONCILE_MIGRATE"'
+    -p "ExecStartPost=$WHATEVER_USER/bin/touch $mark" -p StandardInput=data -p "StandardInputData=$program" /bin/sh
 }
 
 # The steps of systemd before the program begins, as in decide/host_faults.py.

@@ -66,17 +66,35 @@ def test_a_failing_migration_is_a_failed_rollout(project: Project) -> None:
 
 def test_a_daemon_reload_during_a_migration_does_not_run_it_twice(project: Project) -> None:
     """As when another app is rolled out at the same time: systemd 252 then forgets what it was to note at the end."""
-    machine, unit = project.machine, f"{project.app}-migrate.service"
+    unit = f"{project.app}-migrate.service"
     project.commit(migrate='sh -c "bin/app migrate; sleep 1"')
 
-    def reload() -> None:
-        wait_for(lambda: machine.run(f"systemctl show -P ActiveState {unit}").stdout == "activating\n", 30, "it runs")
-        machine.run("systemctl daemon-reload")
-
     with ThreadPoolExecutor() as pool:
-        reloaded = pool.submit(reload)
+        reloaded = pool.submit(reload_when, project, unit, "start")
         result = project.once()
         reloaded.result()
 
     assert (result.code, result.verbs.count("migrate")) == (0, 1), str(result)
     assert migrations(project) == "0.1.0 Hello\n"
+
+
+def test_a_daemon_reload_before_a_migration_begins_does_not_change_what_it_runs(project: Project) -> None:
+    """As when another app is rolled out at the same time: systemd 252 then reads `$$` in its words as `$$$$`."""
+    machine, unit = project.machine, f"{project.app}-migrate.service"
+    machine.write(f"/run/systemd/system/{unit}.d/late.conf", "[Service]\nExecStartPre=/bin/sleep 1\n")
+    project.commit(migrate="bin/app migrate")
+
+    with ThreadPoolExecutor() as pool:
+        reloaded = pool.submit(reload_when, project, unit, "start-pre")
+        result = project.once()
+        reloaded.result()
+
+    assert (result.code, result.verbs.count("migrate")) == (0, 1), str(result)
+    assert migrations(project) == "0.1.0 Hello\n"
+
+
+def reload_when(project: Project, unit: str, state: str) -> None:
+    """Reload the host's systemd as soon as the unit is in that state."""
+    asked = f"systemctl show -P SubState {unit}"
+    wait_for(lambda: project.machine.run(asked).stdout == f"{state}\n", 30, f"{unit}: {state}")
+    project.machine.run("systemctl daemon-reload")
