@@ -107,7 +107,7 @@ def test_every_switched_off_warning_has_its_reason() -> None:
 
 @pytest.mark.parametrize("path", PACKAGED, ids=lambda path: path.stem)
 def test_systemd_is_given_no_word_that_a_daemon_reload_changes(path: Path) -> None:
-    """systemd 252 writes `$$` and `;` of a transient unit's words so that it reads them back as `$$$$` and as an end."""
+    """systemd 252 writes `$$` and `;` of a transient unit's words so that they are read back as something else."""
     assert re.findall(r"'[^'\n]*\$\$[^'\n]*'", path.read_text()) == []
     assert re.findall(r"\bsystemd-run\b[^\n]*(?:\\\n[^\n]*)*-c\b", path.read_text()) == []
 

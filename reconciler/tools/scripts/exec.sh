@@ -1,5 +1,5 @@
-# plain releases env units app slot; stdin: the program of a shell. With the user, the env, the folder and the sandbox of the slot. No argument
-# and no property of a unit, which everybody may read, holds the program.
+# plain releases env units app slot; stdin: command. For a shell to read. With the user, the env, the folder and the sandbox of
+# the slot. No argument and no property of a unit, which everybody may read, holds the command.
 RELEASES=$1 ENV=$2 UNITS=$3 app=$4 slot=$5
 [ -r "$ENV/$app/$slot.env" ] || {
   echo "slot $slot of $app has no env file" >&2

@@ -1,5 +1,5 @@
-# plain releases env units app slot file; stdin: terminal. The program that `exec_keep` has kept, run as `exec` runs it, but
-# with this terminal. No argument and no property of a unit, which everybody may read, holds the program.
+# plain releases env units app slot command-file; stdin: terminal. What `exec_keep` has kept, run as `exec` runs it, but with this
+# terminal. No argument and no property of a unit, which everybody may read, holds the command.
 RELEASES=$1 ENV=$2 UNITS=$3 app=$4 slot=$5 file=/run/reconcile-exec/$6 unit=reconcile-exec-$6
 case $6 in '' | *[!A-Za-z0-9]*) exit 1 ;; esac
 trap 'rm -f "$file"' EXIT

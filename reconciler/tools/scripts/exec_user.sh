@@ -1,5 +1,5 @@
-# releases env units app slot; stdin: the program of a shell. With the env, the folder and the sandbox of the slot. The way of `run_as`: without
-# a D-Bus of the user, systemd-run neither waits nor passes anything through, so pipes do.
+# releases env units app slot; stdin: command. For a shell to read. With the env, the folder and the sandbox of the slot. The way
+# of `run_as`: without a D-Bus of the user, systemd-run neither waits nor passes anything through, so pipes do.
 RELEASES=$1 ENV=$2 UNITS=$3 app=$4 slot=$5 unit=reconcile-exec-$$.service
 [ -r "$ENV/$app/$slot.env" ] || {
   echo "slot $slot of $app has no env file" >&2

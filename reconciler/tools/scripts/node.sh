@@ -1,6 +1,6 @@
 # plain env units app slot node-root program node distribution(sname|name) epmd-port zflags how(remote|rpc); stdin: terminal. For rpc
-# that is the program of a shell, whose first argument is `bin/<app>`. `bin/<app>` beside the node of a slot, with its user, env and sandbox. No property of a unit, which
-# everybody may read, holds it.
+# that is a command for a shell, whose first argument is `bin/<app>`. `bin/<app>` beside the node of a slot, with its user, env and
+# sandbox. No property of a unit, which everybody may read, holds the command.
 ENV=$1 unit=$(unit_of "$2" "$3" "$4") app=$3 slot=$4 root=$5 program=$5/bin/$6 node=$7 distribution=$8 port=$9
 shift 9
 flags=$1 how=$2
