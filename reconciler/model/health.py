@@ -1,13 +1,15 @@
-"""The values that a health check may send: its Host and its headers."""
+"""The health check of an app, and the values that it may send: its Host and its headers."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field, model_validator
 
+from reconciler.model import values
 from reconciler.model.addresses import LABEL
-from reconciler.model.fields import Text, refuse
+from reconciler.model.fields import MayBeEmpty, Text, Whole, refuse
+from reconciler.model.machine import Strict
 from reconciler.model.route import OF_THE_CONNECTION, check_header_names
 
 MOST_HEADERS = 20
@@ -57,3 +59,36 @@ HealthHeaders = Annotated[
     AfterValidator(check_header_names),
     AfterValidator(_check_number),
 ]
+
+
+class HealthCheck(Strict):
+    """The check that an instance must pass. It is asked on its own port, before any visitor is routed to it."""
+
+    path: values.HealthPath = Field(
+        default="/", description="Path that answers 2xx when the app can serve. Redirects are not followed."
+    )
+    healthy_within_seconds: Annotated[int, Whole(1, 3600)] = Field(
+        default=60, description="Time from the start of an instance until it must be healthy."
+    )
+    minimum_healthy_seconds: Annotated[int, Whole(0, 600)] = Field(
+        default=2, description="How long it must stay healthy without interruption before it gets traffic."
+    )
+
+    host: HealthHost | None = Field(
+        default=None, description="Host header of the check. Default: the first domain of the route, as visitors send."
+    )
+    headers: Annotated[HealthHeaders, MayBeEmpty(dict)] = Field(
+        default_factory=dict,
+        description="Headers of the check, besides those that Traefik sends to the app (X-Forwarded-Proto and others); "
+        '"" leaves one out.',
+    )
+
+    @model_validator(mode="after")
+    def _check_seconds(self) -> Self:
+        if self.minimum_healthy_seconds > self.healthy_within_seconds:
+            raise refuse(
+                f"{self.minimum_healthy_seconds} is more than healthy_within_seconds",
+                f"lower it, or raise healthy_within_seconds ({self.healthy_within_seconds})",
+                at=("minimum_healthy_seconds",),
+            )
+        return self

@@ -1,0 +1,137 @@
+"""One app, as people write it in its own file."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from reconciler.model import addresses, values
+from reconciler.model.artifact import Artifact
+from reconciler.model.defaults import Common
+from reconciler.model.fields import AtLeastOne, EachOnce, MayBeEmpty, refuse
+from reconciler.model.reserved import SET_BY_ELIXIR, SET_FOR_DISTRIBUTION
+from reconciler.model.route import Route
+from reconciler.model.source import NotASource, read_source
+
+
+class App(Common):
+    """One app: its release, its version, its hosts, and how it runs there."""
+
+    app: values.AppName = Field(description="Name of the app, of its file, of its unit and of the user it runs as.")
+    version: values.Version = Field(description="The version to run. Taken literally: 1.10 is not 1.1.")
+    artifact: Artifact = Field(description="The release archive and its source.")
+    hosts: Annotated[tuple[addresses.HostTarget, ...], EachOnce, AtLeastOne] = Field(
+        description="Hosts that run it: names from fleet.yaml or ~/.ssh/config, user@address:port, or local."
+    )
+    ports: Annotated[tuple[values.Port, ...], EachOnce, MayBeEmpty(tuple)] = Field(
+        default=(),
+        description="Ports of the slots. Two are used in turn, without downtime; with one, the old instance stops "
+        "before the new one starts.",
+    )
+    firewalled: values.Flag = Field(
+        default=False,
+        description="Visitors cannot reach the ports of the app past Traefik, although it listens on every address: "
+        "a firewall keeps them out. Without it, plan and status report such ports.",
+    )
+    start: values.Command | None = Field(
+        default=None, description="Start command, run in the release folder. Default: bin/<app> start."
+    )
+    moved_from: values.AppName | None = Field(
+        default=None, description="The app's former name. The app of that name is removed only when this one serves."
+    )
+    after: Annotated[tuple[values.AppOrUnit, ...], EachOnce, MayBeEmpty(tuple)] = Field(
+        default=(),
+        description="Apps that must be converged on all their hosts before this one is changed. Units of the system, "
+        "such as postgresql.service, start before an instance at boot and stop after it at shutdown.",
+    )
+    route: Route | None = Field(
+        default=None, description="Route for visitors through Traefik; leave it out for a worker."
+    )
+    migrate: values.Command | None = Field(
+        default=None,
+        description="Command to run once per release, with the new code and env, before the new instance starts.",
+    )
+    migrate_when: Annotated[tuple[values.EnvKey, ...], EachOnce, MayBeEmpty(tuple)] = Field(
+        default=(),
+        description="Variables in env, such as DATABASE_URL, with a new value of which a release migrates again.",
+    )
+
+    @property
+    def after_units(self) -> tuple[str, ...]:
+        """Those of `after` that are units of the system. An app has no dot in its name."""
+        return tuple(name for name in self.after if "." in name)
+
+    @property
+    def memory_limit(self) -> str:
+        """The memory limit of one instance, for MemoryMax.
+
+        During a swap two instances run: the default leaves room for both, for Traefik and for the system.
+        """
+        return self.memory_max or ("40%" if len(self.ports) == 2 else "80%")
+
+    @property
+    def start_command(self) -> str:
+        return self.start or f"bin/{self.app} start"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _add_health(cls, written: object) -> object:
+        if isinstance(written, dict) and written.get("ports") and written.get("health") is None:
+            return {**written, "health": {}}
+        return written
+
+    @field_validator("ports", mode="before")
+    @classmethod
+    def _check_no_auto(cls, written: object) -> object:
+        if written == "auto":
+            raise refuse("are not chosen yet", "reconcile set APP VERSION writes two free ones here, once and for all")
+        return written
+
+    @field_validator("ports")
+    @classmethod
+    def _check_two_ports(cls, ports: tuple[int, ...]) -> tuple[int, ...]:
+        if len(ports) > 2:
+            raise refuse(f"names {len(ports)} ports", "two are enough: one serves, the new version starts on the other")
+        return ports
+
+    @property
+    def lost_variables(self) -> list[str]:
+        """Variables in `env` that never reach the app: the default start script, an Elixir release's, overwrites them.
+
+        Sorted; empty if `start` is set.
+        """
+        return sorted(SET_BY_ELIXIR & self.env.keys()) if self.start is None else []
+
+    @model_validator(mode="after")
+    def _check_source_of_version(self) -> Self:
+        try:
+            read_source(self.artifact.source, self.version)
+        except NotASource as error:
+            raise refuse(f"with version {self.version} {error}", error.next_step, at=("artifact", "source")) from None
+        return self
+
+    @model_validator(mode="after")
+    def _check_ports(self) -> Self:
+        for key in ("route", "health"):
+            if getattr(self, key) is not None and not self.ports:
+                raise refuse("needs a port", "write ports: [4000, 4001]", at=(key,))
+        return self
+
+    @model_validator(mode="after")
+    def _check_migrate_when(self) -> Self:
+        for index, key in enumerate(self.migrate_when):
+            if self.migrate is None:
+                raise refuse(
+                    "needs a migration", "write migrate: bin/migrate, or the command of the app", at=("migrate_when",)
+                )
+            if key not in self.env:
+                raise refuse(f"{key} is not in env", "name a variable of env", at=("migrate_when", index))
+        return self
+
+    @model_validator(mode="after")
+    def _check_distribution_env(self) -> Self:
+        for key in sorted(SET_FOR_DISTRIBUTION & self.env.keys()) if self.distribution != "none" else ():
+            message = f"{key} is set by reconcile for distribution"
+            raise refuse(message, "use ERL_AFLAGS or vm.args instead", at=("env", key))
+        return self

@@ -1,0 +1,77 @@
+"""The keys that an app can also get from `defaults` in fleet.yaml."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from reconciler.model import values
+from reconciler.model.env import Env
+from reconciler.model.fields import MayBeEmpty, Whole
+from reconciler.model.health import HealthCheck
+from reconciler.model.machine import Strict
+from reconciler.model.sandbox import Sandbox
+
+
+class Rollout(Strict):
+    """A version is proven on the first host, then rolled out in batches. If it fails on a host, the rollout stops."""
+
+    batch: values.Batch = Field(
+        default="1", description="Hosts at a time after the first: a number, or a share such as 25%."
+    )
+    on_failure: Literal["stop", "rollback"] = Field(
+        default="stop",
+        description="If a version fails on one host: stop there, or also roll back the hosts that have it already.",
+    )
+
+
+class Common(Strict):
+    """The keys that an app can also get from `defaults` in fleet.yaml."""
+
+    env: Env = Field(
+        default_factory=dict,
+        description="Environment variables. Text arrives unchanged; {secret: name} is looked up.",
+    )
+    health: HealthCheck | None = Field(default=None, description="Health check. Without it, / must answer 2xx.")
+    drain_seconds: Annotated[int, Whole(0, 3600)] = Field(
+        default=10,
+        description="Longest wait for open requests of the old instance after the cutover.",
+    )
+    soak_seconds: Annotated[int, Whole(0, 86_400)] = Field(
+        default=0,
+        description="How long the old instance stays warm after the cutover, to take over again if the new one fails.",
+    )
+    drift: Literal["correct", "warn"] = Field(
+        default="correct", description="Correct changes that were made on a host by hand, or only warn about them."
+    )
+    rollout: Rollout = Field(
+        default_factory=lambda: Rollout(), description="How a version is rolled out to several hosts."
+    )
+    stop_seconds: Annotated[int, Whole(1, 3600)] = Field(
+        default=30, description="Time to stop after SIGTERM, before SIGKILL (TimeoutStopSec)."
+    )
+    migrate_within_seconds: Annotated[int, Whole(1, 86_400)] = Field(
+        default=300, description="Time limit of `migrate`; after it the rollout has failed."
+    )
+    keep_releases: Annotated[int, Whole(2, 100)] = Field(
+        default=3, description="Releases to keep on a host, including the running one."
+    )
+    memory_max: values.Memory | None = Field(
+        default=None,
+        description="Memory limit of one instance: 512M, 2G or a share (MemoryMax). Default: 40%, with one port 80%.",
+    )
+    cpu_max: values.CpuShare | None = Field(
+        default=None, description="CPU limit of one instance: 50% of one core, 200% for two (CPUQuota)."
+    )
+    sandbox: Annotated[Sandbox, MayBeEmpty(dict)] = Field(
+        default_factory=Sandbox, description="Protections to switch off, by name."
+    )
+    distribution: Literal["none", "sname", "name"] = Field(
+        default="none",
+        description="Erlang distribution: none, sname (on one host: console, rpc) or name (between hosts, see docs).",
+    )
+
+
+class Defaults(Common):
+    """Settings for every app of the fleet. An app's own key overrides them; `env` is merged key by key."""
