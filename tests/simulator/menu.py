@@ -17,7 +17,7 @@ from reconciler.errors import HostUnreachable
 from reconciler.host.transport import Completed
 from tests.simulator.controller import Clone
 from tests.simulator.happenings import LASTING, OPERATOR, Happening, happen
-from tests.simulator.scenario import write_app
+from tests.simulator.scenario import change_once_more, write_app
 from tests.simulator.simulation import Alter, Simulation
 from tests.simulator.stories import set_up
 from tests.simulator.transport import SimulatedHost
@@ -204,7 +204,10 @@ class _Table:
         simulation.oracles.quiet = True
         await asyncio.sleep(REST_SECONDS)
         await self.once()
-        simulation.oracles.at_rest(converged=True)
+        simulation.oracles.at_rest()
+        await change_once_more(
+            simulation, self.commits / f"commit-{self.newest}", Clone(self.commits, lambda: self.newest)
+        )
 
     # What goes wrong.
 

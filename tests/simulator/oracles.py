@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 VISITS_PER_SECOND = 100
 ROUTE_HEAD = re.compile(r"# reconcile route slot=(\S+) ")
-PASSING = re.compile(r"/\.in\.|\.lock$|/lock$|/\.history/|/\.lines(/|$)")  # of no account, or of no single controller
+PASSING = re.compile(
+    r"/\.stdin\.|\.lock$|/lock$|/\.history/|/\.lines(/|$)"
+)  # of no account, or of no single controller
 SERVED_AGAIN_SECONDS = 3.0  # after a boot: an instance needs a moment
 
 
@@ -164,8 +166,12 @@ class Oracles:
         if len(lease) == 5 and lease[1] not in (token, "-") and lease[0] != seen and seen.isdigit():
             self.zombies.add(id(sent))
 
+    def answers(self, controller: str, host: Host) -> None:
+        """The controller learns how it is now: a script ended, or Traefik answered."""
+        self.seen[controller, host.name] = {app: self._state(host, app) for app in self.wishes}
+
     def ends(self, sent: Sent, host: Host, run: Run) -> None:
-        self.seen[sent.controller, host.name] = {app: self._state(host, app) for app in self.wishes}
+        self.answers(sent.controller, host)
         for stream, data in (("stdout", run.output), ("stderr", run.errors)):
             self.checks["12"] += 1
             if self.simulation.secret.encode() in data:
@@ -395,8 +401,8 @@ class Oracles:
 
     # At the end.
 
-    def at_rest(self, *, converged: bool) -> None:
-        """6 and 16: converged hosts hold one instance an app, no leftovers, no script and no lock."""
+    def at_rest(self) -> None:
+        """6 and 16: hosts hold one instance an app, no script and no lock."""
         for host in self.simulation.hosts.values():
             self.checks["16"] += 1
             for run in host.runs.values():
@@ -408,9 +414,20 @@ class Oracles:
                     self._nothing_left(host, app)
                 elif len(running) != 1:
                     self.fail("6", f"{len(running)} instances of {app} on {host.name} at rest")
-            for path in host.files.now if converged else ():
-                if _is_leftover(path) and not (self.simulation.power_cuts and STAGED.search(path)):
-                    self.fail("6", f"{path} is left on {host.name}")
+
+    def leftovers(self) -> list[str]:
+        """What scripts left half-written: the next change of the app must take it away."""
+        return [
+            f"{path} on {name}"
+            for name, each in self.simulation.hosts.items()
+            for path in each.files.now
+            if is_leftover(path)
+        ]
+
+    def swept(self) -> None:
+        """6: every app was changed once more, so nothing half-written is left."""
+        for each in self.leftovers():
+            self.fail("6", f"{each} is left after the next change")
 
     def _nothing_left(self, host: Host, app: str) -> None:
         for path in host.files.now:
@@ -427,22 +444,16 @@ class Oracles:
 
 
 LEFTOVER = re.compile(
-    r"(/\.incoming-|/\.old-|/\.stage(/|$)|\.new$|/\.in\.|/\.lines(/|$)|run/reconcile/[^/]+/[^/]+\.(env|unit)$)"
+    r"(/\.incoming-|/\.old-|/\.stage(/|$)|\.new$|/\.stdin\.|/\.[^/]+\.started$|run/reconcile/[^/]+/[^/]+\.(env|unit)$)"
 )
 
 
-# Written over by the next of its kind; and what is noted of a run, which a reboot ends.
-REUSED = re.compile(
-    r"var/lib/reconcile/(lease\.new$|\.lines(/|$)|[^/]+/(inventory|quarantine|suspended)\.new$)"
-    r"|run/reconcile/[^/]+/[^/]+\.started$"
-)
+# Of a whole host: written over by the next of its kind. And what is noted of a run, which a reboot ends.
+REUSED = re.compile(r"var/lib/reconcile/(lease\.new$|\.lines(/|$))|run/reconcile/[^/]+/[^/.][^/]*\.started$")
 
 
-STAGED = re.compile(r"/\.stage(/|$)")  # what a power cut leaves of it goes with the next change of the app
-
-
-def _is_leftover(path: str) -> bool:
-    """Not those of one name for all time, which the next of its kind writes over."""
+def is_leftover(path: str) -> bool:
+    """True for a file that is there only while a script works, but for those of one name for all time."""
     return not REUSED.match(path) and bool(LEFTOVER.search(path))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -55,3 +56,15 @@ def build(simulation: Simulation, version: str, *, good: bool = True, **behaviou
 def remove_app(simulation: Simulation, app: str) -> None:
     (simulation.folder / "apps" / f"{app}.yaml").unlink()
     simulation.oracles.wishes[app].removed = True
+
+
+async def change_once_more(simulation: Simulation, folder: Path, origin: Any = None) -> None:
+    """If anything half-written is left, every app of the desired state is changed, and nothing may be left then."""
+    if not simulation.oracles.leftovers():
+        return
+    for path in (folder / "apps").glob("*.yaml"):
+        settings = yaml.safe_load(path.read_text())
+        settings["env"] = settings.get("env", {}) | {"CHANGED": "once more"}
+        path.write_text(yaml.safe_dump(settings))
+    await simulation.once(origin=origin)
+    simulation.oracles.swept()

@@ -244,6 +244,7 @@ _once() {
 _say() {
   case $_a in
     status*) return ${_a#status } ;;
+    skip*) return ${_a#skip } ;;
     out*)
       _a=${_a#out }
       while IFS= read -r _l || [ -n "$_l" ]; do printf '%s\n' "$_l"; done <"${_a#* }"
@@ -256,7 +257,7 @@ sleep() { _ask sleep "$@"; _say; }
 flock() {
   while :; do
     _ask flock "$@"
-    case $_a in status*) return 1 ;; esac
+    case $_a in status* | skip*) return 1 ;; esac
     if [ "$1" = -w ]; then command flock -n "$3" && return; else command flock -n "$1" && return; fi
     _ask locked "$@"
     case $_a in status*) return 1 ;; esac
@@ -266,8 +267,13 @@ timeout() {
   while :; do case $1 in -k) shift 2 ;; -*) shift ;; *) break ;; esac; done
   _t=$1
   shift
-  if [ "$1" = cat ]; then _ask timeout "$_t" cat; case $_a in status*) return 124 ;; esac; fi
+  if [ "$1" = cat ]; then
+    _ask timeout "$_t" cat
+    case $_a in status*) return 124 ;; skip*) return ${_a#skip } ;; esac
+  fi
   command "$@"
+  _p=$?
+  case $_a in after*) return ${_a#after } ;; *) return $_p ;; esac
 }
 date() {
   IFS=' ' read -r _sec _ms <"$_SIM/now"

@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.simulator.controller import Clone, watching
 from tests.simulator.happenings import CUTS, LASTING, OPERATOR, Happening, happen
-from tests.simulator.scenario import remove_app, write_app
+from tests.simulator.scenario import change_once_more, remove_app, write_app
 from tests.simulator.simulation import Fault, Simulation
 from tests.simulator.stories import set_up
 
@@ -338,4 +338,5 @@ class _Life:
         simulation.oracles.quiet = True
         await asyncio.sleep(REST_SECONDS)
         await simulation.once(origin=clone)
-        simulation.oracles.at_rest(converged=True)
+        simulation.oracles.at_rest()
+        await change_once_more(simulation, self.commits / f"commit-{self.newest}", clone)

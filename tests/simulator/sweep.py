@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tests.simulator.oracles import STAGED
+from tests.simulator.oracles import is_leftover
+from tests.simulator.scenario import change_once_more
 from tests.simulator.simulation import BEFORE, REPLIED, REPLY, Counters, Fault, Simulation
 from tests.simulator.stories import STORIES, End, Story, come_to, end_of
 from tests.simulator.world.host import Host, HostCopy
@@ -147,7 +148,7 @@ def undisturbed(story: Story) -> Reference:
             reference.counters = _difference(simulation.counters, base)
             for change, counted in reference.counted.items():
                 reference.counted[change] = _difference(counted, base)
-            await _rest(simulation, story)
+            await _rest(simulation)
             _check_facts(simulation, story, reference.counters)
             reference.end = end_of(simulation)
 
@@ -278,8 +279,9 @@ async def _recover(simulation: Simulation, reference: Reference, story: Story, s
     if simulation.dead - simulation.abandoned or simulation.power_cuts:
         await asyncio.sleep(LEASE_SECONDS)  # nobody can see that its holder is gone
     passes = await _converge(simulation, story)
-    await _rest(simulation, story)
+    await _rest(simulation)
     _compare(simulation, reference, start, base)
+    await change_once_more(simulation, simulation.folder)
     return passes
 
 
@@ -327,13 +329,13 @@ def _check_end(simulation: Simulation, story: Story, outcomes: list[Any]) -> Non
         oracles.fail("liveness", f"{running} runs in the end, not {story.serves or 'nothing'}")
 
 
-async def _rest(simulation: Simulation, story: Story) -> None:
+async def _rest(simulation: Simulation) -> None:
     """Nothing is to do any more: a pass sends nothing but a look, and what was begun has ended."""
     simulation.oracles.quiet = True
     await asyncio.sleep(REST_SECONDS)
     await simulation.once()
     simulation.oracles.quiet = False
-    simulation.oracles.at_rest(converged=story.converges)
+    simulation.oracles.at_rest()
 
 
 def _compare(simulation: Simulation, reference: Reference, start: int, base: Counters) -> None:
@@ -344,8 +346,7 @@ def _compare(simulation: Simulation, reference: Reference, start: int, base: Cou
         expected = reference.end[name]
         for what in ("apps", "releases", "files", "quarantined", "held"):
             there, wanted = getattr(end, what), getattr(expected, what)
-            if simulation.power_cuts:
-                there = tuple(each for each in there if not (isinstance(each, str) and STAGED.search(each)))
+            there = tuple(each for each in there if not (isinstance(each, str) and is_leftover(each)))
             if there != wanted:
                 more, less = (
                     sorted((Counter(there) - Counter(wanted)).elements()),

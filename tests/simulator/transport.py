@@ -128,6 +128,8 @@ class _Stream:
             return
         answer = _answer(self._link.host, self._port, path)
         if answer is not None:
+            if self._port == API_PORT:
+                self._link.simulation.oracles.answers(self._link.controller, self._link.host)
             status, body = answer
             head = f"HTTP/1.1 {status} X\r\ncontent-length: {len(body)}\r\n\r\n"
             self.reader.feed_data(head.encode() + body)

@@ -27,7 +27,6 @@ UNIT, OTHER_UNIT = f"{APP}@{SLOT}.service", f"{APP}@{OTHER}.service"
 # What may fail and leave something behind; with the reason.
 HARMLESS = {
     "rm -f state/.run/hello/4000.unit": "a copy of a unit that no systemd reads, and a reboot takes away",
-    "rm -f state/.run/.in.": "what came on stdin: only root can read it, and a reboot takes it away",
     f"rm -rf releases/{APP}/releases/.incoming-": "the next install clears it, and a look shows that it can be pruned",
     f"rm -rf env/{APP}/.stage": "a folder of root's that the next script clears",
     "mkdir -m 0700 .reconcile": "route files are then written in the watched folder itself, under a name with a dot",

@@ -18,7 +18,7 @@
 #   DEAD         the token of a controller that is known to be gone, or -
 #   COMMIT       the desired state's commit, or -
 #
-# Open files: 9 is the lock of the app that is changed, 8 the lock of the lease while it is written.
+# Open files: 9 is the lock of the app that is changed, 8 the lock of the lease while it is written, 7 what is received.
 #
 # A function that changes something either ends the script with `fail`, or returns 1 for its caller to do so.
 LC_ALL=C PATH=$PATH:/usr/sbin:/sbin
@@ -113,8 +113,10 @@ refuse_folder() {
 }
 
 # take_lease: take or renew the lease. Fails with LOCKED if another controller has it, or changed the host since this
-# one looked: a controller that slept meanwhile changes nothing.
+# one looked: a controller that slept meanwhile changes nothing. A takeover is synced: after a power cut the host still tells
+# such a controller that it was overtaken.
 take_lease() {
+  synced=no
   check_folders
   mkdir -p "$STATE" || fail "$LOCKED" "the lease of this host cannot be had"
   lock_lease
@@ -122,11 +124,12 @@ take_lease() {
   if [ "$token" != "$TOKEN" ]; then
     [ "$left" = 0 ] || [ "$token" = "$DEAD" ] || fail "$LOCKED" "$holder has this host for another $left s at most"
     [ "$generation" = "$SEEN" ] || fail "$LOCKED" "$holder changed this host since it was looked at"
-    generation=$((generation + 1))
+    generation=$((generation + 1)) synced=yes
   else # ours: taken after that look by another app of this process, or long ago, and others had the host in between
     [ "$generation" -le $((SEEN + 1)) ] || fail $LOCKED "another controller changed this host since it was looked at"
   fi
-  write_lease "$TOKEN" "$LEASE_SECONDS" "$HOLDER" || fail "$NO_ROOM" "cannot write below $STATE"
+  { write_lease "$TOKEN" "$LEASE_SECONDS" "$HOLDER" && { [ $synced = no ] || sync "$STATE/lease" "$STATE"; }; } ||
+    fail "$NO_ROOM" "cannot write below $STATE"
   exec 8>&-
 }
 
@@ -150,8 +153,19 @@ begin_change() {
   flock -w 30 9 || fail "$STALE" "another reconcile is changing $1 on this host"
   read_lease
   [ "$generation" = "$own_generation" ] || fail "$LOCKED" "$holder took this host over while this one waited"
+  sweep "$1"
   note "$STATE/$1/owner" "$OWNER"
   note "$STATE/$1/commit" "$COMMIT"
+}
+
+# sweep APP: take away what an earlier change of the app left half-written: it was killed, or could not go on. Only who has
+# the app's lock writes these files, so none of them is in use. Fails.
+sweep() {
+  for left in "$STATE/$1"/*.new "$ENV/$1/.stage" "$ENV/$1"/.*.new "$UNITS/.$1@.service.new" "$RELEASES/$1/slots"/.*.new \
+    "$TRIAL_ENV/$1"/.*.new "$TRIAL_ENV/$1"/.*.started "$TRIAL_UNITS/.$1@"*.new \
+    "${ROUTES%/*}/.reconcile/.$1".*.new "$ROUTES/.$1".*.new; do
+    [ ! -e "$left" ] && [ ! -L "$left" ] || rm -rf "${left:?}" || fail "$NO_ROOM" "cannot take $left away, which is half-written"
+  done
 }
 
 # note FILE TEXT: write the text into the file, unless it holds it or the text is -. Fails if it could not be written.
@@ -160,20 +174,20 @@ note() {
   { echo "$2" >"$1.new" && sync "$1.new" && mv -T "$1.new" "$1"; } || fail "$NO_ROOM" "cannot write below $STATE"
 }
 
-# receive: from here on stdin is a file that holds all of it. The sender has a minute, before any lock is taken: a
-# controller that is gone must keep none.
+# receive: from here on stdin is a file that holds all of it. Its name is gone before its first byte comes, so whatever ends
+# this script leaves no secret behind: at most an empty file, which the next one takes away. The sender has a minute, before
+# any lock is taken: a controller that is gone must keep none.
 receive() {
   check_folders
   # The script of another app may make the folder at the same moment.
   [ -d "$TRIAL_ENV" ] || { mkdir -p "${TRIAL_ENV%/*}" && mkdir -m 0700 "$TRIAL_ENV" 2>/dev/null; } || [ -d "$TRIAL_ENV" ] ||
     fail "$NO_ROOM" "cannot write below $TRIAL_ENV"
-  received=$(mktemp "$TRIAL_ENV/.in.XXXXXXXXXX") || fail "$NO_ROOM" "cannot write below $TRIAL_ENV"
-  if ! timeout 60 cat >"$received"; then
-    rm -f "$received"
-    fail 1 "what was sent did not come within a minute"
-  fi
-  exec <"$received"
-  rm -f "$received" || : # only root can read it, and a reboot takes it away
+  # A script that begins at the same moment may remove the name in between: opening the file makes it anew.
+  (: >"$TRIAL_ENV/.stdin.$$") 2>/dev/null || fail "$NO_ROOM" "cannot write below $TRIAL_ENV"
+  exec 7<>"$TRIAL_ENV/.stdin.$$"
+  rm -f "$TRIAL_ENV"/.stdin.* || fail "$NO_ROOM" "cannot write below $TRIAL_ENV"
+  timeout 60 cat >&7 || fail 1 "what was sent did not come within a minute"
+  exec </proc/self/fd/7 7>&-
 }
 
 # unpack APP: unpack the tar on stdin into a private folder and print its name. Its files are as old as now. Returns 1.

@@ -194,7 +194,8 @@ print_log() {
   part log - "$(printf '%s\n' "$lines" | cut -b 1-4000)"
 }
 
-# clear_slot APP SLOT: the slot is not enabled, does not run and has no files any more. Or it fails.
+# clear_slot APP SLOT: the slot is not enabled, does not run and has no files any more. Or it fails. What the route says is on
+# disk first, whichever script wrote it and failed after that: else a power cut brings back a route to a slot that is gone.
 clear_slot() {
   # Where its template is gone, systemctl finds nothing to disable.
   systemctl disable --quiet "$1@$2.service" 2>/dev/null || rm -f "$UNITS"/*.wants/"$1@$2.service" ||
@@ -203,7 +204,7 @@ clear_slot() {
   systemctl reset-failed "$1@$2.service" 2>/dev/null
   end_trial "$1" "$2"
   {
-    rm -f "$ENV/$1/$2.env" "$RELEASES/$1/slots/$2" "$RELEASES/$1/slots/.$2.new" "$TRIAL_ENV/$1/$2.started" &&
+    { [ ! -d "$ROUTES" ] || sync "$ROUTES"; } && rm -f "$ENV/$1/$2.env" "$RELEASES/$1/slots/$2" "$RELEASES/$1/slots/.$2.new" "$TRIAL_ENV/$1/$2.started" &&
       { [ ! -d "$RELEASES/$1/slots" ] || sync "$RELEASES/$1/slots"; } && forget "$1" "$ENV/$1/$2.env"
   } ||
     fail "$NO_ROOM" "cannot take away the files of slot $2"

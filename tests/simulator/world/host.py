@@ -77,6 +77,7 @@ class Host:
         self.traefik = Traefik(self)
         self.runs: dict[int, Run] = {}
         self.syncs: dict[tuple[int, int], tuple[str, ...]] = {}
+        self.lies: dict[tuple[int, int], int] = {}  # the status of a command that says it failed, and did not
         self.lock_since: dict[tuple[int, int], float] = {}
         for folder in FOLDERS:
             (self.root / folder).mkdir(parents=True, exist_ok=True)
@@ -276,10 +277,12 @@ class Host:
         if run.ended or run.parked.get(ask.lane) is not ask:
             return
         self.set_time()
-        if answer != "go":
+        word = ask.words[0]
+        if answer.startswith("after ") and word in ("systemctl", "systemd-run", "journalctl"):
+            self.lies[run.number, ask.lane] = int(answer.removeprefix("after "))
+        elif answer != "go":
             self.processes.answer(run, ask.lane, answer)
             return
-        word = ask.words[0]
         if word == "sync":
             self.syncs[run.number, ask.lane] = ask.words
         model = getattr(self, f"_do_{word.replace('-', '_')}", None)
@@ -319,6 +322,7 @@ class Host:
         if answer is None:
             return
         status, text = answer
+        status = self.lies.pop((run.number, ask.lane), status)
         if text:
             self.processes.answer_output(run, ask.lane, status, text)
         else:

@@ -1,0 +1,74 @@
+"""What a change that was cut short left half-written goes with the next change of the app. The real scripts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.failing_host import FailingHost
+from tests.tools.test_failing_commands import APP, LIVE, act
+
+HALF_WRITTEN = (
+    *(f"state/{{app}}/{name}.new" for name in ("owner", "commit", "inventory", "quarantine", "suspended")),
+    "env/{app}/.stage/env",
+    "env/{app}/.4000.env.new",
+    "env/{app}/..certificate.new",
+    "units/.{app}@.service.new",
+    "releases/{app}/slots/.4000.new",
+    "state/.run/{app}/.4000.new",
+    "state/.run/{app}/.4000.started",
+    "units/.run/.{app}@4000.new",
+    ".reconcile/.{app}.yml.new",
+    "traefik/.{app}.htpasswd.new",
+)
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> FailingHost:
+    """The app serves, and so does its neighbour."""
+    made = FailingHost(tmp_path / "it")
+    made.make()
+    for step in LIVE:
+        assert step(made).status == 0
+    return made
+
+
+def _leave(host: FailingHost, app: str) -> list[Path]:
+    paths = [host.path(name.format(app=app)) for name in HALF_WRITTEN]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("half of it")
+    return paths
+
+
+def test_whatever_is_half_written_goes_with_the_next_change_of_its_app_whatever_that_changes(host: FailingHost) -> None:
+    mine, neighbours = _leave(host, APP), _leave(host, f"{APP}-2")
+    before = host.path("traefik/hello.yml").read_text()
+
+    ended = act("mark", APP, "resume", "0")(host)
+
+    assert ended.status == 0
+    assert [path for path in mine if path.exists()] == []
+    assert [path for path in neighbours if not path.exists()] == []
+    assert host.path("traefik/hello.yml").read_text() == before
+
+
+def test_a_script_gives_what_it_reads_no_name_and_takes_empty_names_away(host: FailingHost) -> None:
+    left = host.path("state/.run/.stdin.99999999")
+    left.write_text("")
+
+    ended = act("mark", APP, "suspend", "60", stdin=b"why\n")(host)
+
+    assert ended.status == 0
+    assert host.path(f"state/{APP}/suspended").read_text().endswith(" why \n")
+    assert list(left.parent.glob(".stdin.*")) == []
+
+
+def test_what_could_not_be_read_does_not_lie_on_the_host(host: FailingHost) -> None:
+    number = 0
+    while (ended := act("mark", APP, "suspend", "60", stdin=b"secret\n")(host, number)).failed:
+        left = [p for p in host.path("state/.run").iterdir() if p.is_file() and "secret" in p.read_text()]
+        assert left == [], ended
+        number += 1
+    assert number > 3
