@@ -133,14 +133,19 @@ async def _get(host: Transport, port: int, path: str, connection: HttpConnection
 
 
 def trouble_of_traefik(seen: ObservedHost, held: dict[int, Rawdata | str]) -> str | None:
-    """Say why it is unknown what Traefik serves. None if the accepted Traefik has answered, or else any has."""
-    live = [int(slot.name) for slot in seen.app(TRAEFIK).slots if slot.enabled and int(slot.name) in seen.traefik_ports]
-    silent = {port: f"its API on 127.0.0.1:{port}: Traefik does not listen there" for port in live}
-    counting = {port: held.get(port, silent[port]) for port in live} or held
-    troubles = [answer for answer in counting.values() if isinstance(answer, str)]
-    if not counting:
+    """Say why it is unknown what Traefik serves, or None.
+
+    The kernel shares visitors out among all that listen. So none speaks for another: every Traefik that is accepted, or
+    that the look saw listening, must have answered. If there is none of these, any answer counts.
+    """
+    live = {int(slot.name) for slot in seen.app(TRAEFIK).slots if slot.enabled and int(slot.name) in seen.traefik_ports}
+    listening = {*seen.traefik_listens, *seen.app(TRAEFIK).hand_ports} & held.keys()
+    must = sorted(live | listening)
+    if not must and not held:
         return "the host has none"
-    return troubles[0] if len(troubles) == len(counting) else None
+    counting = [held.get(port, f"its API on 127.0.0.1:{port}: Traefik does not listen there") for port in must]
+    troubles = [answer for answer in counting or held.values() if isinstance(answer, str)]
+    return troubles[0] if troubles and (counting or len(troubles) == len(held)) else None
 
 
 async def ask_health(host: Transport, port: int, path: str, headers: Headers = ()) -> HealthAnswer:

@@ -5,6 +5,7 @@ Each names the story in which it shows, and, if it takes a fault to show it, whi
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.simulator.folder import IN_FOLDER, folder_of_process
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HUNT_SECONDS = 540
@@ -52,7 +55,7 @@ def by_name(name: str) -> Planted:
 @contextmanager
 def planted_copy(bug: Planted) -> Iterator[Path]:
     """A folder with a copy of the product in which the mistake is."""
-    with tempfile.TemporaryDirectory(prefix="reconcile-planted-") as folder:
+    with tempfile.TemporaryDirectory(prefix="planted-", dir=folder_of_process()) as folder:
         package = Path(folder) / "reconciler"
         shutil.copytree(REPOSITORY / "reconciler", package, ignore=shutil.ignore_patterns("__pycache__"))
         path = package / bug.file
@@ -71,7 +74,12 @@ def hunt(bug: Planted) -> str:
             f"from tests.simulator.hunting import main; main({bug.name!r})"
         )
         done = subprocess.run(
-            [sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, timeout=HUNT_SECONDS
+            [sys.executable, "-c", program],
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            timeout=HUNT_SECONDS,
+            env=os.environ | {IN_FOLDER: str(folder_of_process())},
         )
     said = done.stdout.strip().splitlines()
     if done.returncode or not said:

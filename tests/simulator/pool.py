@@ -8,6 +8,8 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
+from tests.simulator.folder import end_with_parent
+
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 _WORK: dict[str, Any] = {}
@@ -33,7 +35,7 @@ def side_by_side(
     """The results as they come. The function sees everything that is there now: the workers are forks."""
     _WORK["function"] = function
     context = multiprocessing.get_context("fork")
-    with context.Pool(workers or os.cpu_count() or 1, maxtasksperchild=50) as pool:
+    with context.Pool(workers or os.cpu_count() or 1, end_with_parent, maxtasksperchild=50) as pool:
         yield from pool.imap_unordered(_call, list(items), chunksize=1)
         pool.close()
-        pool.join()  # a worker takes its folder away when it ends by itself
+        pool.join()

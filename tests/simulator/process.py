@@ -6,15 +6,12 @@ can all wait for their answers. Between two answers nothing but that one script 
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import multiprocessing.util
 import os
 import select
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -22,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.simulator import shell
+from tests.simulator.folder import IN_FOLDER, folder_of_process
 
 HANGS_SECONDS = 20.0  # real ones; a script that neither asks nor ends for so long is a mistake of the simulator's
 SETTLES_SECONDS = 0.75  # without a sign of life from a script that may be blocked: by its input, by what it waits for
@@ -86,7 +84,7 @@ class Processes:
     """All scripts of a simulation, and the folder through which they ask."""
 
     def __init__(self) -> None:
-        self.folder = _folder() / "now"
+        self.folder = folder_of_process() / "now"
         shutil.rmtree(self.folder, ignore_errors=True)
         self.control = self.folder / "control"
         (self.control / "bin").mkdir(parents=True)
@@ -145,7 +143,13 @@ class Processes:
         self._open_pipe(self.count, 0)
         data = stdin if cut is None else stdin[:cut]
         source, keeper = self._input(data, stalls)
-        folders = {"_SIM": str(self.control), "_RUN": str(self.count), "HOME": "/root", "LANG": "C.UTF-8"}
+        folders = {
+            IN_FOLDER: str(self.folder.parent),
+            "_SIM": str(self.control),
+            "_RUN": str(self.count),
+            "HOME": "/root",
+            "LANG": "C.UTF-8",
+        }
         process = subprocess.Popen(
             ["sh", str(self._script(parsed, fails)), *arguments],
             stdin=source,
@@ -174,10 +178,10 @@ class Processes:
         return file, -1
 
     def _script(self, parsed: shell.Parsed, fails: tuple[str, int] | None) -> Path:
-        key = (id(parsed), fails)
+        key = (os.getpid(), id(parsed), fails)
         if key not in _SCRIPTS:
             failing = next((each for each in parsed.commands if each.key == fails), None)
-            path = _folder() / f"script-{len(_SCRIPTS)}.sh"
+            path = folder_of_process() / f"script-{len(_SCRIPTS)}.sh"
             path.write_bytes(shell.PREAMBLE.encode() + shell.instrumented(parsed, failing).encode("latin-1"))
             _SCRIPTS[key] = path
         return _SCRIPTS[key]
@@ -303,25 +307,7 @@ class Processes:
             self._answers[run, lane] = os.open(path, os.O_RDWR | os.O_NONBLOCK)
 
 
-_SCRIPTS: dict[tuple[int, tuple[str, int] | None], Path] = {}
-_FOLDERS: dict[int, Path] = {}
-
-
-def _folder() -> Path:
-    """One of this process: the same for each simulation, so that scripts are made ready once."""
-    if os.getpid() not in _FOLDERS:
-        _FOLDERS.clear()
-        _SCRIPTS.clear()
-        base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-        made = _FOLDERS[os.getpid()] = Path(tempfile.mkdtemp(prefix="reconcile-simulator-", dir=base))
-        atexit.register(_remove, made, os.getpid())
-        multiprocessing.util.Finalize(None, _remove, args=(made, os.getpid()), exitpriority=1)
-    return _FOLDERS[os.getpid()]
-
-
-def _remove(folder: Path, of: int) -> None:
-    if os.getpid() == of:
-        shutil.rmtree(folder, ignore_errors=True)
+_SCRIPTS: dict[tuple[int, int, tuple[str, int] | None], Path] = {}
 
 
 def _lives(pid: int) -> bool:

@@ -15,6 +15,7 @@ from unittest import mock
 from reconciler.errors import HostUnreachable, ReconcileError
 from reconciler.host.transport import Completed, Transport
 from tests.simulator.controller import Clone, Ended, converge_once, engine_of
+from tests.simulator.folder import folder_of_process
 from tests.simulator.loop import Clock, VirtualLoop, virtual_time
 from tests.simulator.oracles import Oracles
 from tests.simulator.process import Ask, Processes, Run
@@ -405,12 +406,7 @@ _CACHE: list[Path] = []
 
 
 def cache() -> Path:
-    """A cache of prepared artifacts for all simulations of this process."""
-    import atexit
-    import shutil
-    import tempfile
-
+    """A cache of prepared artifacts for all simulations of this process, and of its forks."""
     if not _CACHE:
-        _CACHE.append(Path(tempfile.mkdtemp(prefix="reconcile-simulator-cache-")))
-        atexit.register(shutil.rmtree, _CACHE[0], ignore_errors=True)
+        _CACHE.append(folder_of_process() / "cache")
     return _CACHE[0]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
+from unittest import mock
 
+from reconciler.apply.wait import LOOK_EVERY_SECONDS
 from reconciler.tools.scripts import change_script
 from tests.simulator.happenings import Happening, happen
 from tests.simulator.oracles import Broken
@@ -16,6 +18,7 @@ from tests.simulator.stories import set_up
 from tests.simulator.transport import Sent
 
 SLEEPS_SECONDS = 50.0
+LEASE_SECONDS = 30.5
 DELAY_SECONDS = 1.5  # what the scripts of a neighbour may take from each other
 
 
@@ -91,6 +94,60 @@ def late_commands() -> None:
                 await _send_again(simulation, sent, sent.arguments, stdin)
         if before != simulation.oracles.state_of(host):
             simulation.oracles.fail("7", "a late command changed a host that others had changed since")
+        await _serve(simulation, "3")
+
+    _run(told)
+
+
+def an_orphaned_drain_ends() -> None:
+    """16: a controller dies in a drain of ten minutes. Its script ends, and nobody need wait for its lease."""
+
+    async def told(simulation: Simulation) -> None:
+        set_up(simulation)
+        await _serve(simulation, "1")
+        write_app(simulation, "hello", "2", drain_seconds=600)
+        name = simulation.new_controller()
+        dying = asyncio.ensure_future(simulation.once(name))
+        while simulation.sent[-1].verb != "drain":
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(1.0)
+        simulation.kill_controller(name)
+        await dying
+        host = simulation.hosts["web1"]
+        await asyncio.sleep(LEASE_SECONDS + LOOK_EVERY_SECONDS)
+        for run in host.runs.values():
+            simulation.oracles.fail("16", f"{run.verb} of a dead controller still runs on web1")
+        lease = host.files.text("var/lib/reconcile/lease").split()
+        if int(lease[2]) > host.now - host.boot_seconds:
+            simulation.oracles.fail("16", f"a dead controller still has the lease: {lease}")
+
+    with mock.patch("tests.simulator.world.host.LINGER_SECONDS", 900.0):
+        _run(told)
+
+
+def a_takeover_outlasts_the_power() -> None:
+    """7: a controller sleeps, another takes the host over, and the power goes: the first one is still refused."""
+
+    async def told(simulation: Simulation) -> None:
+        set_up(simulation)
+        await _serve(simulation, "1")
+        await asyncio.sleep(60)  # all of that is on the disk
+        simulation.changes = 0
+        simulation.faults = [Fault("sleep", 1, BEFORE, 100.0), Fault("power lost", 2, 6, 0.7)]
+        write_app(simulation, "hello", "2")
+        sleeper = asyncio.ensure_future(simulation.once())
+        while not simulation.struck:
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(31)
+        write_app(simulation, "hello", "3")
+        await simulation.once()
+        host = simulation.hosts["web1"]
+        await asyncio.sleep(max(host.reachable_from - host.now, 0) + 2)
+        first = next(each for each in reversed(simulation.sent) if each.number == 1)
+        seen, now = first.arguments[6], host.files.text("var/lib/reconcile/lease").split()
+        if len(simulation.struck) != 2 or not now or now[0] == seen:
+            simulation.oracles.fail("7", f"after a power cut the host tells nobody that it was taken over: {now}")
+        await sleeper
         await _serve(simulation, "3")
 
     _run(told)
@@ -209,6 +266,8 @@ async def _time_one(simulation: Simulation, trouble: str) -> float:
 SPECIAL: dict[str, Callable[[], None]] = {
     "zombie": a_zombie_wakes,
     "late": late_commands,
+    "orphan": an_orphaned_drain_ends,
+    "takeover": a_takeover_outlasts_the_power,
     "stale stop": a_stale_stop,
     "stale prune": a_stale_prune,
     "tampered": an_upload_tampered_with,

@@ -16,6 +16,8 @@ HALF_WRITTEN = (
     "env/{app}/..certificate.new",
     "units/.{app}@.service.new",
     "releases/{app}/slots/.4000.new",
+    "releases/{app}/releases/.incoming-2-0123456789ab/part",
+    "releases/{app}/releases/.old-2-0123456789ab/part",
     "state/.run/{app}/.4000.new",
     "state/.run/{app}/.4000.started",
     "units/.run/.{app}@4000.new",

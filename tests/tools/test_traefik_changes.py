@@ -132,9 +132,9 @@ def host(*slots: Slot) -> ObservedHost:
     return ObservedHost("a", apps={TRAEFIK: ObservedApp(slots=slots)})
 
 
-def running(port: str, *, enabled: bool) -> Slot:
+def running(port: str, *, enabled: bool, listening: bool = False) -> Slot:
     identity = wanted().identity("1-000000000000")
-    return Slot(port, state="active", running=identity, enabled=enabled)
+    return Slot(port, state="active", running=identity, enabled=enabled, listening=listening)
 
 
 def test_the_live_one_counts_and_without_one_any_that_answers() -> None:
@@ -146,3 +146,14 @@ def test_the_live_one_counts_and_without_one_any_that_answers() -> None:
     assert "Traefik does not listen there" in (trouble_of_traefik(host(live, candidate), {8081: {}}) or "")
     assert trouble_of_traefik(host(), {})
     assert trouble_of_traefik(host(), {8080: "refused", 8081: "refused too"}) == "refused"
+
+
+@pytest.mark.parametrize("enabled", [False, True], ids=["a candidate", "both are enabled"])
+def test_a_traefik_that_answers_does_not_speak_for_a_silent_one_beside_it(enabled: bool) -> None:
+    """They share the ports that visitors come to: the silent one may still send them to a stopped instance."""
+    answering, silent = running("8080", enabled=True, listening=True), running("8081", enabled=enabled, listening=True)
+
+    assert (
+        trouble_of_traefik(host(answering, silent), {8080: {}, 8081: "no answer within 5 s"}) == "no answer within 5 s"
+    )
+    assert trouble_of_traefik(host(answering, silent), {8080: {}, 8081: {}}) is None

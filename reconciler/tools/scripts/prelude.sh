@@ -163,6 +163,7 @@ begin_change() {
 sweep() {
   for left in "$STATE/$1"/*.new "$ENV/$1/.stage" "$ENV/$1"/.*.new "$UNITS/.$1@.service.new" "$RELEASES/$1/slots"/.*.new \
     "$TRIAL_ENV/$1"/.*.new "$TRIAL_ENV/$1"/.*.started "$TRIAL_UNITS/.$1@"*.new \
+    "$RELEASES/$1/releases"/.incoming-* "$RELEASES/$1/releases"/.old-* \
     "${ROUTES%/*}/.reconcile/.$1".*.new "$ROUTES/.$1".*.new; do
     [ ! -e "$left" ] && [ ! -L "$left" ] || rm -rf "${left:?}" || fail "$NO_ROOM" "cannot take $left away, which is half-written"
   done
