@@ -28,6 +28,7 @@ from reconciler.model.action import (
     RemoveApp,
     RemoveRoute,
     RepairFiles,
+    RestoreRights,
     RetryCertificates,
     Soak,
     StartAgain,
@@ -49,6 +50,7 @@ STALE = 75  # prelude.sh: the host has changed since the look; nothing was done
 LOCKED = 76  # prelude.sh: another controller has the lease, or had it since the look; nothing was done
 NO_SPACE = 28
 LOCK_SECONDS = 60
+_OF_AN_APP = {RemoveRoute: "unroute", RemoveApp: "remove", RestoreRights: "restore"}
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ class Applier:
         if isinstance(action, Drain) and reply.status == 0:
             after = after.with_slot(replace(after.slot(action.slot), drained=True))
         if isinstance(action, StopInstance) and reply.status == 0:
-            after = after.with_slot(keep_host_fault(app.slot(action.slot), after.slot(action.slot)))
+            after = after.with_slot(keep_host_fault(app.slot(action.slot), after.slot(action.slot), app))
         if isinstance(action, StartInstance | StartAgain) and reply.status == 0:
             after = after.with_slot(self._note_failed_start(after.slot(action.slot), reply))
         if isinstance(action, Migrate) and reply.log:  # it failed; a migration has no slot of its own
@@ -139,14 +141,12 @@ class Applier:
             case EnableInstance():
                 accepted = (action.app, action.slot, action.invocation, action.takes_over or "-")
                 return await runner.run("enable", accepted)
-            case RemoveRoute():
-                return await runner.run("unroute", (action.app,))
+            case RemoveRoute() | RemoveApp() | RestoreRights():
+                return await runner.run(_OF_AN_APP[type(action)], (action.app,))
             case Drain():
                 return await wait.drain(self.files, action, runner, self.report_progress)
             case PruneReleases():
                 return await runner.run("prune", (action.app, *action.releases))
-            case RemoveApp():
-                return await runner.run("remove", (action.app,))
             case WaitHealthy() | ConfirmRoute() | InstallRelease() | Soak() | WaitCertified():
                 raise AssertionError(f"{action.verb} is applied elsewhere")
             case _:

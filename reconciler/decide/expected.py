@@ -23,6 +23,7 @@ from reconciler.model.action import (
     RemoveApp,
     RemoveRoute,
     RepairFiles,
+    RestoreRights,
     RetryCertificates,
     Soak,
     StartAgain,
@@ -76,6 +77,8 @@ def _expected_app(app: ObservedApp, action: AnyAction, target: Target) -> Observ
             return app.with_slot(replace(slot, state="active", running=slot.prepared, invocation=f"{slot.invocation}+"))
         case RepairFiles():
             return _with_unit(app.with_slot(_write_slot(app.slot(action.slot), action.identity, target)), target)
+        case RestoreRights():
+            return replace(app, rights=())
         case WaitHealthy():
             seconds = target.minimum_healthy_seconds
             slot = replace(app.slot(action.slot), state="active", health="200", healthy=True)

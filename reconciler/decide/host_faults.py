@@ -12,8 +12,9 @@ from typing import Final
 
 from reconciler.decide.case import Case
 from reconciler.decide.leaving import leave
+from reconciler.decide.overrides import start_is_changed
 from reconciler.model.action import Step
-from reconciler.model.observed import Slot
+from reconciler.model.observed import ObservedApp, Slot
 
 _NESTING: Final = "if the host is a container, turn on nesting for it"
 _SPACE: Final = "look at the disk, the mounts and the permissions there; journalctl on the host has systemd's words"
@@ -32,7 +33,7 @@ _STEPS: Final = {  # exit status: (the step at which systemd gave up, what to do
 _STATUS: Final = re.compile(r".*, status ([0-9]{1,3})")
 
 
-def host_fault(slot: Slot) -> tuple[str, str] | None:
+def host_fault(slot: Slot, app: ObservedApp) -> tuple[str, str] | None:
     """Return (what is wrong with the host, what to do), or None if the instance itself failed."""
     found = _STATUS.fullmatch(slot.last_exit)
     if found and (step := _STEPS.get(int(found[1]))):
@@ -44,13 +45,18 @@ def host_fault(slot: Slot) -> tuple[str, str] | None:
             reason,
             "choose ports below net.ipv4.ip_local_port_range (32768), or reserve them (ip_local_reserved_ports)",
         )
+    if slot.failure and (drop_ins := start_is_changed(app, slot.name)):
+        return (
+            f"{slot.failure}, with another start than reconcile's: {drop_ins}",
+            "correct or remove that file on the host",
+        )
     return None
 
 
 def give_way_to_host_fault(case: Case) -> Step | None:
     """Stop the candidate that has failed if its host is to blame, then block until the next look; else return None."""
     slot = case.slot
-    fault = None if slot.previous else host_fault(slot)
+    fault = None if slot.previous else host_fault(slot, case.app)
     if fault is None:  # or the instance that it replaced must come back first
         return None
     reason, next_step = fault
@@ -59,9 +65,9 @@ def give_way_to_host_fault(case: Case) -> Step | None:
     return replace(case.block("host", reason, next_step, slot.log_tail), retryable=True)
 
 
-def keep_host_fault(before: Slot, after: Slot) -> Slot:
+def keep_host_fault(before: Slot, after: Slot, app: ObservedApp) -> Slot:
     """Return the slot as it is after its candidate was stopped, with the evidence of the host's fault."""
-    if not before.failure or host_fault(before) is None:
+    if not before.failure or host_fault(before, app) is None:
         return after
     evidence = replace(after, failure=before.failure, last_exit=before.last_exit, log_tail=before.log_tail)
     return replace(evidence, open_connections=before.open_connections)

@@ -16,6 +16,7 @@ from reconciler.decide.exposure import exposure_problem
 from reconciler.decide.host_faults import give_way_to_host_fault
 from reconciler.decide.leaving import leave
 from reconciler.decide.notes import converged_with_notes
+from reconciler.decide.overrides import refuse_override
 from reconciler.decide.reasons import named_places, route_difference, way_round_foreign, way_round_taken
 from reconciler.decide.routing import attempt_of, check_route, confirm, confirm_drop, is_applied, next_attempt
 from reconciler.decide.serving import serving_version
@@ -30,6 +31,7 @@ from reconciler.model.action import (
     RejectRelease,
     RemoveRoute,
     RepairFiles,
+    RestoreRights,
     Soak,
     StartAgain,
     Step,
@@ -68,6 +70,7 @@ def next_step(target: Target, seen: ObservedHost) -> Step:
     crowded = shortage(target, seen, live)
     case = Case(target, seen, app, live, choose_slot(target, app, live, crowded), identity, crowded)
     for part in (
+        _restore_rights,
         _enable_at_boot,
         _keep_quarantine,
         starting.keep_off,
@@ -79,6 +82,7 @@ def next_step(target: Target, seen: ObservedHost) -> Step:
         _retire_others,
         _prune,
         certificates.certify,
+        refuse_override,
         exposure_problem,
     ):
         if step := part(case):
@@ -102,12 +106,22 @@ def _block_without_release(target: Target, seen: ObservedHost) -> Blocked:
     return Blocked(target.host, target.app, why, next_step, serving, retryable=target.comes_later, kind=kind)
 
 
+def _restore_rights(case: Case) -> Step | None:
+    """First of all, as it costs nothing: what others can read or write may matter more than anything else."""
+    rights = case.app.rights
+    if not rights:
+        return None
+    more = f" and {len(rights) - 1} more" if len(rights) > 1 else ""
+    return RestoreRights(*case.where, f"mode or owner was changed: {rights[0]}{more}", drift="rights")
+
+
 def _enable_at_boot(case: Case) -> Step | None:
     """Enable the routed slot for boot whatever else is under way: a reboot must bring back what visitors reach."""
     live, route = case.live, case.app.route
     if live is None or not case.target.route or not route or route.slot != live.name:
         return None
-    if live.enabled or not live.running_now:
+    masked = any(each.kind == "masked" and live.name in each.slots for each in case.app.overrides)
+    if live.enabled or masked or not live.running_now:
         return None
     return EnableInstance(*case.where, "not enabled for boot", live.name, live.invocation, drift="enabled")
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from reconciler.decide.case import Case
 from reconciler.decide.host_faults import give_way_to_host_fault
 from reconciler.decide.leaving import leave
+from reconciler.decide.overrides import refuse_override
 from reconciler.decide.reasons import cost_of_traefik, difference
 from reconciler.decide.routing import check_route, check_route_writable
 from reconciler.decide.slots import carries
@@ -86,6 +87,8 @@ def _replaces_what_runs(case: Case) -> bool:
 
 def _refuse_start(case: Case) -> Blocked | None:
     slot, live = case.slot, case.live
+    if blocked := refuse_override(case):
+        return blocked
     if case.target.route and live is not slot and (blocked := check_route_writable(case)):
         return blocked
     if not carries(slot, case.target, case.app) and (blocked := check_route(case)):

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from reconciler.errors import Kind
 from reconciler.model.observed import Identity
 
-Drift = Literal["stopped", "failed", "env", "unit", "route", "enabled", "release", "second_slot"]
+Drift = Literal["stopped", "failed", "env", "unit", "route", "enabled", "release", "rights", "second_slot"]
 """The thing that someone changed on the host and that an action restores."""
 
 
@@ -91,6 +91,17 @@ class RepairFiles(SlotAction):
 
     identity: Identity
     verb = "repair"
+
+
+@dataclass(frozen=True)
+class RestoreRights(Action):
+    """Give the app's folders and files their owner and mode back."""
+
+    verb = "restore"
+
+    @property
+    def subject(self) -> str:
+        return "modes and owners"
 
 
 @dataclass(frozen=True)
@@ -269,6 +280,7 @@ AnyAction = (
     | StartInstance
     | StartAgain
     | RepairFiles
+    | RestoreRights
     | WaitHealthy
     | Cutover
     | EnableInstance

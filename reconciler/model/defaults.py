@@ -43,7 +43,7 @@ class Common(Strict):
         description="How long the old instance stays warm after the cutover, to take over again if the new one fails.",
     )
     drift: Literal["correct", "warn"] = Field(
-        default="correct", description="Correct changes that were made on a host by hand, or only warn about them."
+        default="correct", description="Put back what was changed on a host by hand, or only warn about it."
     )
     rollout: Rollout = Field(
         default_factory=lambda: Rollout(), description="How a version is rolled out to several hosts."

@@ -185,6 +185,20 @@ class Unfitting:
 
 
 @dataclass(frozen=True)
+class Override:
+    """A file of the host that reconcile did not write and that changes what systemd makes of an app's unit.
+
+    A drop-in changes some settings, a mask forbids every start, and a unit file can count instead of reconcile's own.
+    """
+
+    kind: Literal["dropin", "masked", "instead"]
+    path: str  # "-" if it has unusual characters
+    slots: tuple[str, ...]
+    changes: tuple[str, ...] = ()  # settings of a drop-in that reconcile's unit makes as well
+    adds: tuple[str, ...] = ()  # its other settings
+
+
+@dataclass(frozen=True)
 class ObservedApp:
     """Everything about one app on one host. If `unreadable` is set, nothing else is, and the app is left alone."""
 
@@ -198,6 +212,8 @@ class ObservedApp:
     foreign: tuple[str, ...] = ()  # files in our places that we did not write
     taken: tuple[str, ...] = ()  # what is not ours in the places of the app's state or user; systemd would use it
     damaged: tuple[str, ...] = ()  # releases in use whose files differ from what was installed
+    rights: tuple[str, ...] = ()  # files and folders of ours whose mode or owner was changed, each with what it is now
+    overrides: tuple[Override, ...] = ()
     owner: str | None = None  # the desired state that it belongs to, None before the first change
     commit: str | None = None  # the desired state's commit at the last change, None if that was read from files
     suspended: str | None = None  # who suspended it, until when and why; nothing is changed meanwhile

@@ -28,7 +28,8 @@ from reconciler.model.reserved import is_app_name
 from reconciler.model.source import MACHINES
 from reconciler.tools import systemd
 from reconciler.tools.framing import Part, Unfit, Unreadable, read_parts
-from reconciler.tools.look_records import Processes, Unit, epoch, read_host, read_sums, records_of
+from reconciler.tools.look_overrides import read_overrides
+from reconciler.tools.look_records import Processes, Unit, epoch, read_host, read_rights, read_sums, records_of
 from reconciler.tools.look_slot import Places, Sight, listens, read_slot, state_of
 from reconciler.tools.traefik import DEFAULT_FILE, HAND_MARK, HAND_UNIT, marker, read_route_head, route_files
 from reconciler.words import printable
@@ -67,6 +68,7 @@ class _Looked:
     layout: Layout
     sums: dict[str, str]
     processes: Processes
+    rights: dict[str, str]
 
     @property
     def now(self) -> int:
@@ -84,19 +86,33 @@ def read_reply(data: bytes, layout: Layout, only: Collection[str] | None = None)
     processes = Processes()
     processes.read(single["units"])
     processes.read(single["processes"])
-    looked = _Looked(host, layout.at_home(host.get("home", "")), read_sums(single["sums"]), processes)
+    rights = {path: is_now for part in parts if part.kind == "rights" for path, is_now in read_rights(part).items()}
+    looked = _Looked(host, layout.at_home(host.get("home", "")), read_sums(single["sums"]), processes, rights)
     apps: dict[str, ObservedApp] = {}
     for part in parts:
         if part.kind == "app" and is_app_name(part.name) and (only is None or part.name in only):
             if part.name in apps:
                 raise Unreadable("it has an app twice")
             apps[part.name] = _read_app(part, looked)
+    apps = _with_rights(apps, looked)
     log = tuple(line for part in parts if part.kind == "log" for line in part.lines)
     ended = any(part.kind == "ended" for part in parts)
     ports = _read_ports([part.text for part in parts if part.kind == "ports"])
     return Reply(
         _status(parts), log, _read_facts(looked, apps), _read_lease(host), apps, ended_well=ended, other_ports=ports
     )
+
+
+def _with_rights(apps: dict[str, ObservedApp], looked: _Looked) -> dict[str, ObservedApp]:
+    """Add the changed modes and owners to the apps; to the first one those of the folders that all apps share."""
+    shared = (looked.layout.state, looked.layout.env)
+    for name in apps:
+        places = Places(name, looked.layout)
+        found = sorted(path for path in looked.rights if path in shared or places.holds(path))
+        if not apps[name].unreadable and found:
+            apps[name] = replace(apps[name], rights=tuple(f"{path} ({looked.rights[path]})" for path in found))
+            shared = ("", "")
+    return apps
 
 
 def _only(parts: list[Part], kind: str) -> Part:
@@ -186,6 +202,7 @@ def _readable_app(sight: Sight, now: int) -> ObservedApp:
         unit_intact=sight.as_written(places.unit) and (places.epmd not in inventory or sight.as_written(places.epmd)),
         foreign=tuple(path for path in ours if path not in inventory),
         taken=tuple(place for place in places.handed_over if (place,) in sight.of("taken")),
+        overrides=read_overrides(places.app, named, sight.processes),
         damaged=tuple(
             name for (folder,) in sight.of("damaged") if not is_damaged_copy(name := sight.copies.name(folder))
         ),

@@ -64,6 +64,7 @@ OF_THE_HOST: Final[Mapping[str, re.Pattern[str]]] = {
     }.items()
 }
 _SUM = re.compile(rf"([0-9a-f]{{64}})  ({_PATH})")
+_RIGHTS = re.compile(rf"([0-7]{{1,5}}) ([0-9]{{1,10}}) ({_PATH})")
 _UNIT = re.compile(
     r"unit ([0-9A-Za-z@._:*\\-]{1,255}) ([a-z]{1,20}|-) ([0-9]{1,10}|-) ([0-9]{1,10}|-) ([0-9]{1,10}|-)"
     r" ([0-9a-f]{32}|-)"
@@ -73,11 +74,13 @@ _PROCESS = re.compile(r"(process|child) ([0-9A-Za-z@._:*\\-]{1,255}) ([0-9]{1,10
 _OPEN = re.compile(r"open ([0-9]{1,5}) ([0-9]{1,15})")
 _LISTEN = re.compile(r"listen ([0-9]{1,5}) ([0-9]{1,15}) ([0-9]{1,10}) ([0-4])")
 _USER = re.compile(rf"user ([0-9]{{1,10}}) /var/lib/private/({APP_NAME})")
+_OVERRIDE = re.compile(r"(dropin|masked|instead) ([0-9A-Za-z@._:*\\-]{1,255}) (-|/[0-9A-Za-z_.+@/:~-]{1,4000})")
+_SETTING = re.compile(r"sets (/[0-9A-Za-z_.+@/:~-]{1,4000}) ([0-9A-Za-z]{1,64})")
 _SOCKET = re.compile(r"socket /proc/([0-9]{1,10})/fd socket:\[([0-9]{1,15})\]")
 _MEMORY = re.compile(r"/proc/([0-9]{1,10})/status:VmRSS:\s{1,20}([0-9]{1,15}) kB")
 _ENVIRON = re.compile(rf"/proc/([0-9]{{1,10}})/environ:RECONCILE_INSTANCE=({RELEASE}/{RELEASE}/{RELEASE})")
 _FOLDER = re.compile(rf"folder ([0-9]{{1,10}}) ({RELEASE})")
-_OF_WHICH_APP = re.compile(rf"(?:unit|process|child) ({APP_NAME})@")
+_OF_WHICH_APP = re.compile(rf"(?:unit|process|child|dropin|masked|instead) ({APP_NAME})@")
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,17 @@ def read_sums(part: Part) -> dict[str, str]:
     return sums
 
 
+def read_rights(part: Part) -> dict[str, str]:
+    """Return path → the mode and the owner that it should not have. Raises Unreadable."""
+    rights: dict[str, str] = {}
+    for line in part.lines:
+        found = _RIGHTS.fullmatch(line)
+        if found is None:
+            raise Unreadable("a record of an owner and a mode is malformed")
+        rights[found[3].replace("/./", "/")] = f"mode {found[1]}, owner {'root' if found[2] == '0' else found[2]}"
+    return rights
+
+
 # The addresses that a socket may listen on, from the nearest to 127.0.0.1.
 LOOPBACK, EVERY_IPV4, EVERY_IPV6, NEVER, OTHER = range(5)
 
@@ -168,12 +182,18 @@ class Processes:
     memory_kib: dict[str, int] = field(default_factory=dict)  # pid →
     started_from: dict[str, str] = field(default_factory=dict)  # pid → RECONCILE_INSTANCE
     folders: dict[str, str] = field(default_factory=dict)  # pid → the release it is in, if not that of its slot's link
+    dropins: dict[str, list[str]] = field(default_factory=dict)  # unit → drop-ins that reconcile did not write
+    masked: dict[str, str] = field(default_factory=dict)  # unit → the link that masks it
+    instead: dict[str, str] = field(default_factory=dict)  # unit → the file that systemd takes instead of ours
+    settings: dict[str, list[str]] = field(default_factory=dict)  # drop-in → the settings that it makes
     odd: set[str] = field(default_factory=set)
 
     def read(self, part: Part) -> None:
         """Read one part. A malformed line of an app goes into `odd`; any other raises Unreadable."""
         for line in part.lines:
             if self._is_unit(line) or self._is_process(line) or self._is_port(line) or self._is_held(line):
+                continue
+            if self._is_override(line):
                 continue
             if line.startswith("/proc/"):
                 continue  # an environment of another form, or a process that has ended meanwhile: ignore it
@@ -196,6 +216,17 @@ class Processes:
             self.main.setdefault(found[2], found[3])
         self.pids.setdefault(found[2], set()).add(found[3])
         return True
+
+    def _is_override(self, line: str) -> bool:
+        if found := _OVERRIDE.fullmatch(line):
+            kind, unit, path = found.groups()
+            if kind == "dropin":
+                self.dropins.setdefault(unit, []).append(path)
+            else:
+                (self.masked if kind == "masked" else self.instead)[unit] = path
+        elif found := _SETTING.fullmatch(line):
+            self.settings.setdefault(found[1], []).append(found[2])
+        return bool(found)
 
     def _is_port(self, line: str) -> bool:
         if found := _LISTEN.fullmatch(line):

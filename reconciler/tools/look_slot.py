@@ -58,6 +58,11 @@ class Places:
     def env(self, slot: str) -> str:
         return f"{self.layout.env}/{self.app}/{slot}.env"
 
+    def holds(self, path: str) -> bool:
+        """True if this is a file or folder of this app."""
+        own = [f"{folder}/{self.app}/" for folder in (self.layout.releases, self.layout.env, self.layout.state)]
+        return path in (self.unit, self.route, self.htpasswd) or f"{path}/".startswith(tuple(own))
+
 
 @dataclass(frozen=True)
 class Sight:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from reconciler.tools.rendering import package_text
 
 LOOK_ALONE = 'ONLY=$1 TREES=yes\nshift\nlook "$@"\n'
-LOOKING = ("prelude", "taken", "running", "look")  # what a look is made of
+LOOKING = ("prelude", "taken", "rights", "running", "look")  # what a look is made of
 CHANGING = ("inventory", "copies", "slots", "routes", "epmd")  # what every action shares, beside a look
 
 _RELEASE, _SANDBOX = (

@@ -21,6 +21,7 @@ from reconciler.model.action import (
     RemoveApp,
     RemoveRoute,
     RepairFiles,
+    RestoreRights,
     RetryCertificates,
     Soak,
     StartAgain,
@@ -206,6 +207,7 @@ def after(action: AnyAction, before: ObservedApp, target: Target = TARGET) -> Ob
             ConfirmRoute(*WHERE, "", "", ""), replace(REST, route=None), replace(REST, route=None, applied=None),
             id="confirm that there is none",
         ),
+        pytest.param(RestoreRights(*WHERE, ""), replace(REST, rights=("x",)), REST, id="restore"),
         pytest.param(RemoveRoute(*WHERE, ""), REST, replace(REST, route=None), id="unroute"),
         pytest.param(
             Drain(*WHERE, "", "4000"),

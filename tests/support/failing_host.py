@@ -116,7 +116,7 @@ class FailingHost:
         (self.root / "calls").mkdir()
         script = scripts.finish_script("system") if name == "finish" else scripts.change_script(name, "system")
         head = COUNTED + "".join(WRAPPED % (each, each, each) for each in CHANGING) + SYSTEMD
-        frame, look = "part result - $?\n", 'ONLY=yes TREES=no\nlook "$word"\n'
+        frame, look = "part result - $?\n", 'ONLY=yes TREES=${TREES:-no}\nlook "$word"\n'
         assert name == "finish" or script.text.endswith(frame + look)
         text = head + script.text.replace(frame + look, frame)  # what it looks like is seen from here
         lease = (*self.layout.model_dump().values(), "me", "0", "me@here", "owner", "-", "c0ffee")

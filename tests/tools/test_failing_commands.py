@@ -127,6 +127,15 @@ def repair(host: FailingHost, failing: int = -1) -> Ended:
     return host.run("repair", *words, stdin=files(host, NEW), failing=failing)
 
 
+def open_to_others(host: FailingHost, failing: int = -1) -> Ended:
+    """Somebody changed the modes of what is ours, for better or worse."""
+    modes = {f"env/{APP}/{SLOT}.env": 0o644, f"state/{APP}/owner": 0o666, f"releases/{APP}/releases/{OLD}": 0o700}
+    modes |= {f"units/{APP}@.service": 0o600, f"traefik/{APP}.htpasswd": 0o644, f"traefik/{APP}.yml": 0o666}
+    for name, mode in modes.items():
+        host.path(name).chmod(mode)
+    return Ended(0, "", "")
+
+
 def reject(host: FailingHost, failing: int = -1) -> Ended:
     words = (APP, SLOT, NEW, host.invocation(UNIT), "-")
     return host.run("reject", *words, stdin=REASON, failing=failing)
@@ -167,6 +176,7 @@ CASES = {
     "reject, of a first version": Case((install_folder, start(NEW, SLOT)), reject),
     "reject, in the place of another": Case((*LIVE, act("unroute", APP), start(NEW, SLOT)), reject, go_on_after_reject),
     "repair": Case(LIVE, repair),
+    "restore": Case((*LIVE, ADD_PASSWORDS, open_to_others), act("restore", APP)),
     "stop": Case((*LIVE, act("unroute", APP)), act("stop", APP, SLOT, of=UNIT)),
     "stop, the last with a port mapper": Case(
         (install_folder, start(OLD, SLOT, epmd="[Service]\n")), act("stop", APP, SLOT, of=UNIT)

@@ -17,6 +17,7 @@ from reconciler.model.observed import (
     Identity,
     Lease,
     ObservedApp,
+    Override,
     Quarantine,
     RouteFile,
     Slot,
@@ -383,6 +384,31 @@ def test_a_password_file_is_looked_at_like_its_route() -> None:
     assert seen(recorded, "34" * 32) == (False, ())
     assert seen(recorded) == (False, ())
     assert seen(case("one_live_slot"), ours) == (False, (path,))
+
+
+def test_a_file_that_changes_a_unit_is_seen_with_its_settings_but_not_their_values() -> None:
+    """Those settings first that the unit of reconcile makes, too. What the distribution brings is not among them."""
+    unit, drop_in = "hello@4000.service", "/etc/systemd/system/hello@.service.d/over.conf"
+    reply = with_lines(
+        case("one_live_slot"),
+        "units",
+        f"dropin {unit} {drop_in}",
+        f"dropin hello@4001.service {drop_in}",
+        f"dropin {unit} -",
+        "masked hello@4001.service /run/systemd/system/hello@4001.service",
+        f"instead {unit} /etc/systemd/system/{unit}",
+        "masked other@1.service -",
+    )
+    reply = with_lines(reply, "processes", f"sets {drop_in} Nice", f"sets {drop_in} User", f"sets {drop_in} User")
+
+    assert read_reply(reply, Layout()).apps["hello"].overrides == (
+        Override("masked", "/run/systemd/system/hello@4001.service", ("4001",)),
+        Override("instead", f"/etc/systemd/system/{unit}", ("4000",)),
+        Override("dropin", "-", ("4000",)),
+        Override("dropin", drop_in, ("4000", "4001"), ("User",), ("Nice",)),
+    )
+    odd = with_lines(case("one_live_slot"), "units", f"dropin {unit} /etc/a b")
+    assert read_reply(odd, Layout()).apps["hello"].unreadable, "and no other app is touched by it"
 
 
 def test_a_crash_dump_is_seen() -> None:

@@ -135,10 +135,11 @@ look_traefik() {
   for link in "$UNITS"/*.wants/traefik.service; do [ ! -L "$link" ] || echo 'hand enabled'; done
 }
 
-# tree_digest FOLDER: print what changes with every change of a name, size, time, mode or link below it. The folder's own
-# time says when it served last. Returns 1.
+# tree_digest FOLDER: print what changes with every change of a name, size, time, mode or link below it, and with an owner
+# that is not ours. The folder's own time says when it served last. Returns 1.
 tree_digest() {
-  (cd "$1" && sum=$(find . -mindepth 1 -printf '%y %m %s %T@ %p\t%l\n' | sort | sha256sum) && echo "${sum%% *}")
+  (cd "$1" && sum=$(find . -mindepth 1 -printf '%y %m %s %T@ %p\t%l\n' ! -uid "$OWN_UID" -printf '%U %p\n' | sort | sha256sum) &&
+    echo "${sum%% *}")
 }
 
 # look_trees APP WORD…: print which releases that a slot links to are not what was installed. Three words for each folder
@@ -178,6 +179,8 @@ look() {
     part app "$app" "$(look_app "$app")"
     note_units_and_files
   done
+  # shellcheck disable=SC2046 # names of apps
+  [ "$TREES" = no ] || part rights - "$(find_rights $(for word; do echo "${word%%:*}"; done))"
   # shellcheck disable=SC2086 # several files
   part sums - "$([ -z "$files" ] || sha256sum $files)"
   case $units in *' traefik.service'*) ;; *) units="$units traefik*.service" ;; esac # only whether it is up

@@ -39,6 +39,10 @@ if [ -z "$TRIAL_UNITS" ]; then
   esac
 fi
 
+# OWN_UID: whose files ours are. On a host that is root, or the login of a user's own systemd.
+# shellcheck disable=SC2034 # not every script asks
+while read -r key OWN_UID _; do [ "$key" != Uid: ] || break; done </proc/self/status
+
 STALE=75   # exit status: the host is no longer as the controller saw it; nothing was done, look again
 LOCKED=76  # exit status: another controller has the host, or had it since this one looked
 NO_ROOM=28 # exit status: something could not be written

@@ -99,7 +99,7 @@ receive_manifest() {
 # from what was installed. That is noted.
 is_unchanged() {
   [ -d "$here" ] && (
-    cd "$here" && find . -mindepth 1 -printf '%y %m %p\t%l\n' | sort | cmp -s - "$incoming/tree" &&
+    cd "$here" && find . -mindepth 1 -printf '%y %m %p\t%l\n' ! -uid "$OWN_UID" -printf '%U\n' | sort | cmp -s - "$incoming/tree" &&
       sha256sum --check --strict --status "$incoming/sums" 2>/dev/null
   ) && note_tree "$1" "$here" "${here##*/}"
 }

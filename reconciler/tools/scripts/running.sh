@@ -4,7 +4,7 @@
 MOST_PROCESSES=64 SEARCH_SECONDS=1
 
 # look_units: read what systemctl shows, each unit ended by an empty line, and print what each does, in ten words, and
-# its processes, in three.
+# its processes and what others made of its unit, in three.
 look_units() {
   while IFS='=' read -r key value; do
     case $key in
@@ -18,10 +18,17 @@ look_units() {
       ExecMainStatus) status=$value ;;
       Result) result=$value ;;
       ActiveEnterTimestamp) since=$value ;;
+      LoadState) load=$value ;;
+      FragmentPath) fragment=$value ;;
+      DropInPaths) dropins=$value ;;
       '')
-        # shellcheck disable=SC2086 # the words of a time
-        [ -z "$id" ] || look_unit $since
+        # shellcheck disable=SC2086 # the words of a time, and paths
+        [ -z "$id" ] || {
+          look_unit $since
+          look_overrides $dropins
+        }
         id='' state='' job='' pid='' restarts='' invocation='' group='' status='' result='' since=''
+        load='' fragment='' dropins=''
         ;;
     esac
   done
@@ -52,6 +59,58 @@ look_unit() {
     done <"$file"
     break
   done 2>/dev/null # a process, or all of them, may be gone by now
+}
+
+# look_overrides PATH…: print which files others have put over the unit that look_units has read: drop-ins, a mask, or a
+# unit file that systemd takes instead of ours. Those that the distribution brings are below /usr. Of a path with spaces,
+# which systemd quotes, only the folder is told.
+look_overrides() {
+  case $id in *@*.service) ;; *) return 0 ;; esac
+  case $load$fragment in
+    masked*) print_override masked "$fragment" ;;
+    *"/${id%%@*}@.service" | *"$TRIAL_UNITS/$id") ;;
+    */*) print_override instead "$fragment" ;;
+  esac
+  for path; do
+    case $path in
+      /usr/* | /lib/*) ;;
+      '"/'*)
+        path=${path#?}
+        print_override dropin "${path%/*}"
+        ;;
+      /*) print_override dropin "$path" ;;
+    esac
+  done
+}
+
+# print_override KIND PATH: print that this file is over the unit; a - for a path that is none or has unusual characters.
+print_override() {
+  case $2 in
+    '' | [!/]* | *[!0-9A-Za-z@._+/:~-]*) echo "$1 $id -" ;;
+    *) echo "$1 $id $2" ;;
+  esac
+}
+
+# look_settings WORD…: print which settings the drop-ins among these have, without their values. The words are those of
+# look_units.
+look_settings() {
+  paths=' '
+  while [ $# -gt 2 ]; do
+    case $1$paths in
+      unit*) shift 7 ;;
+      dropin*" $3 "*) ;;
+      dropin*) [ ! -f "$3" ] || paths="$paths$3 " ;;
+    esac
+    shift 3
+  done
+  # shellcheck disable=SC2086 # several files
+  [ "$paths" = ' ' ] || awk 'FNR > 1000 {nextfile}
+    !more && match($0, /^[ \t]*[A-Za-z][0-9A-Za-z]*[ \t]*=/) {
+      key = substr($0, 1, RLENGTH - 1)
+      gsub(/[ \t]/, "", key)
+      if (length(key) < 64) print "sets", FILENAME, key
+    }
+    {more = /\\$/}' $paths 2>/dev/null
 }
 
 # look_ports PORT…: print "listen PORT INODE USER KIND" and "open PORT COUNT". What Traefik sends to 127.0.0.1 reaches a
@@ -86,6 +145,7 @@ look_sockets() {
   while [ $# -gt 2 ]; do
     case $1 in
       unit) last='' && shift 10 ;;
+      dropin | masked | instead) shift 3 ;;
       *)
         if [ "$2" = "$last" ]; then others="$others$2 $3 "; else mains="$mains /proc/$3/fd"; fi
         last=$2
@@ -158,6 +218,7 @@ look_processes() {
   while [ $# -gt 2 ]; do
     case $1 in
       unit) last='' && shift 10 ;;
+      dropin | masked | instead) shift 3 ;;
       *)
         [ "$2" = "$last" ] || {
           environs="$environs /proc/$3/environ"
@@ -191,7 +252,7 @@ look_folder() {
 # look_running: print what runs of units, and who listens on the ports in numbers. Nothing of it is a pattern of files.
 # shellcheck disable=SC2086 # several units and ports, and words that these functions print
 look_running() {
-  show=$(systemctl show --no-pager -p Id,ActiveState,Job,MainPID,NRestarts,InvocationID,ControlGroup,ActiveEnterTimestamp,ExecMainStatus,Result $units)
+  show=$(systemctl show --no-pager -p Id,ActiveState,Job,MainPID,NRestarts,InvocationID,ControlGroup,ActiveEnterTimestamp,ExecMainStatus,Result,LoadState,FragmentPath,DropInPaths $units)
   units=$(printf '%s\n\n' "$show" | look_units)
   part units - "$units"
   ports=$([ -z "$numbers" ] || look_ports $numbers)
@@ -199,5 +260,6 @@ look_running() {
   part processes - "$ports
 $sockets
 $(look_users "$sockets" $ports)
+$(case $units in *dropin*) look_settings $units ;; esac)
 $(look_processes $units)"
 }

@@ -87,12 +87,49 @@ def test_an_instance_stopped_by_hand_is_started_again(drifting: Project, damage:
         ("rm /etc/traefik/dynamic/{app}.yml", ["cutover", "confirm"]),
         ("mkdir /srv/{app}/releases/.incoming-x && touch /srv/{app}/releases/.incoming-x/y", ["prune"]),
         ("touch /srv/{app}/releases/*/server.pl", ["install"]),  # which finds that no content was changed
+        ("chmod 0644 /etc/reconcile/{app}/{port}.env; chmod 0755 /etc/reconcile", ["restore"]),
+        ("chown -h deploy /srv/{app}/releases /srv/{app}/releases/*; chmod 0777 /srv/{app}/slots", ["restore"]),
+        ("chmod 0666 /etc/systemd/system/{app}@.service; chown deploy /etc/traefik/dynamic/{app}.yml", ["restore"]),
+        ("chown -R deploy /var/lib/reconcile/{app}; chmod 0666 /var/lib/reconcile/{app}/owner", ["restore"]),
+        ("systemctl enable --quiet {app}@{other}", ["stop"]),
     ],
     ids=lambda value: value.split("/")[0].strip() + value.rpartition("/")[2] if isinstance(value, str) else "",
 )
 def test_a_file_changed_by_hand_is_restored(drifting: Project, damage: str, verbs: list[str]) -> None:
     """The instance is not restarted, so no request is at risk."""
     assert heal(drifting, damage, restarts=False) == verbs
+
+
+def test_drop_ins_and_masks_are_named_and_stay(drifting: Project) -> None:
+    """They are an administrator's doing. What they change is said, and how to undo it; the app keeps serving."""
+    machine, app = drifting.machine, drifting.app
+    port, other = drifting.keys["ports"]
+    units = "/etc/systemd/system"
+    drop_in, of_all = f"{units}/{app}@.service.d/override.conf", "/run/systemd/system/service.d/site.conf"
+    machine.run(
+        f"mkdir -p {drop_in.rpartition('/')[0]} {of_all.rpartition('/')[0]}; systemctl mask --quiet {app}@{other}\n"
+        f"printf '[Service]\\nMemoryMax=1G\\nEnvironment=TOKEN=geheim\\nNice=5\\n' >{drop_in}\n"
+        f"printf '[Service]\\nLogRateLimitBurst=7\\n' >{of_all}; systemctl daemon-reload"
+    )
+    before = machine.run(INSTANCES).stdout
+
+    named = drifting.once()
+    plan = drifting.plan()
+
+    assert (plan.code, named.code, named.verbs) == (0, 0, []), str(named)
+    for text in (drop_in, "sets MemoryMax, Environment", "adds Nice", of_all, f"unmask {app}@{other}.service"):
+        assert text in named.out + named.err, str(named)
+        assert text in plan.out, str(plan)
+    assert "geheim" not in str(named) + str(plan)
+
+    machine.run(f"systemctl mask --quiet {app}@{port}")
+    masked = drifting.once()
+    machine.run(f"systemctl unmask {app}@{port} {app}@{other}; rm {drop_in} {of_all}; systemctl daemon-reload")
+
+    assert (masked.code, masked.verbs) == (1, []), str(masked)
+    assert f"{app}@{port}.service is masked" in str(masked)
+    assert machine.run(INSTANCES).stdout == before
+    assert (drifting.once().code, drifting.once().verbs) == (0, [])
 
 
 def test_an_instance_that_died_is_restarted_by_systemd_alone(drifting: Project) -> None:
