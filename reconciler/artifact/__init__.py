@@ -9,6 +9,7 @@
     spool.py      decompression within limits
     members.py    what an archive may contain, and why the rest is refused
     pack.py       the canonical archive, with its manifest and what its programs need
+    migrations.py the database migrations that a release brings, by the names of its files
     cache.py      files under ~/.cache/reconcile, each complete or absent
 
 Nothing here knows about hosts: `apply` unpacks a release there and checks its manifest.

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from dataclasses import replace
 
 from reconciler.decide.plan import AppPlan
+from reconciler.engine.migration_notes import migration_notes
 from reconciler.engine.preview import preview
 from reconciler.engine.report import plan_json, plan_text
 from reconciler.model.action import Blocked, Converged
@@ -23,7 +25,9 @@ async def _plan(options: Options) -> int:
     async with open_fleet(options, history="wanted") as opened:
         hints = await _hints(opened)
         shown = await preview(opened, allow_prune=options.allow_prune)
-        plans = [plan for plan in shown.plans.values() if plan.actions or not _is_absent(plan)]
+        notes = await migration_notes(opened, shown)
+        plans = [replace(plan, notes=notes.get(key, ())) for key, plan in shown.plans.items()]
+        plans = [plan for plan in plans if plan.actions or not _is_absent(plan)]
     for hint in hints:
         print(hint, file=sys.stderr)
     print(

@@ -16,6 +16,14 @@ MOST_ACTIONS = 40  # more means that the decision and the expectation disagree, 
 
 
 @dataclass(frozen=True)
+class PlanNote:
+    """What the operator should know before these actions are taken, and what to do about it."""
+
+    text: str
+    next_step: str | None = None
+
+
+@dataclass(frozen=True)
 class AppPlan:
     """The actions a pass would take for one app on one host, in order, why it waits, and how it would end."""
 
@@ -24,6 +32,7 @@ class AppPlan:
     actions: tuple[AnyAction, ...]
     end: Converged | Blocked
     waits: tuple[str, ...] = ()
+    notes: tuple[PlanNote, ...] = ()
 
 
 def plan(target: Target, seen: ObservedHost | Unreachable) -> AppPlan:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from reconciler.decide.plan import AppPlan
+from reconciler.decide.plan import AppPlan, PlanNote
 from reconciler.decide.serving import serving
 from reconciler.model.action import Blocked, Converged
 from reconciler.model.observed import ObservedHost, Unreachable
@@ -25,10 +25,15 @@ def table(rows: list[list[str]]) -> str:
 
 
 def plan_text(plans: list[AppPlan]) -> str:
-    """Return a line per action, then a paragraph for each app that would end blocked or with a note."""
+    """Return a line per action, the notes on them, and a paragraph for each app that would end blocked or noted."""
     rows = [row for p in plans for row in _plan_rows(p)]
+    noted = "".join(dict.fromkeys(_note_text(p.app, note) for p in plans for note in p.notes))
     ends = "".join(blocked_text(p.end) for p in plans if isinstance(p.end, Blocked))
-    return ((table(rows) + ends) or "nothing to do\n") + notes_text([p.end for p in plans])
+    return ((table(rows) + noted + ends) or "nothing to do\n") + notes_text([p.end for p in plans])
+
+
+def _note_text(app: str, note: PlanNote) -> str:
+    return printable_text(f"{app}: {note.text}" + (f"\n  next: {note.next_step}" if note.next_step else "")) + "\n"
 
 
 def _plan_rows(plan: AppPlan) -> list[list[str]]:
@@ -42,6 +47,7 @@ def plan_json(plans: list[AppPlan]) -> list[dict[str, Any]]:
             "host": p.host,
             "app": p.app,
             **({"waits": list(p.waits)} if p.waits else {}),
+            **({"notes": [{"note": n.text, "next": n.next_step or ""} for n in p.notes]} if p.notes else {}),
             "actions": [{"verb": a.verb, "subject": a.subject, "reason": a.reason} for a in p.actions],
             **end_json(p.end),
         }

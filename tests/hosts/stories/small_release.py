@@ -98,12 +98,16 @@ sub answer {
 """
 
 
-def small_release(version: str, **behaviour: str | bool | float) -> Path:
-    """The tarball of this version; `fail_boot=True` and the like build a behaviour in, which env may override."""
+def small_release(version: str, *, migrations: tuple[str, ...] = (), **behaviour: str | bool | float) -> Path:
+    """The tarball of this version; `fail_boot=True` and the like build a behaviour in, which env may override.
+
+    `migrations` are names of files in db/migrate, which nothing reads.
+    """
     settings = {name.upper(): "1" if value is True else str(value) for name, value in sorted(behaviour.items())}
     lines = "".join(f'{name}=${{{name}-"{value}"}}; export {name}\n' for name, value in settings.items())
     files = {"bin/app": (0o755, START), "server.pl": (0o644, SERVER)}
     files |= {"VERSION": (0o644, f"{version}\n"), "behaviour": (0o644, lines)}
+    files |= {f"db/migrate/{name}.rb": (0o644, "") for name in migrations}
     members = [member("bin", tarfile.DIRTYPE, mode=0o755)]
     members += [member(name, data=text.encode(), mode=mode) for name, (mode, text) in sorted(files.items())]
     parts = [part for info, data in members for part in (info.name, data)]

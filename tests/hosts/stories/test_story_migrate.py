@@ -18,15 +18,30 @@ def migrations(project: Project) -> str:
 
 
 def test_a_migration_runs_once_per_release_before_it_starts(project: Project) -> None:
-    """New code and new env; a changed env migrates the same release again only if `migrate_when` names the variable."""
+    """New code and new env; a changed env migrates the same release again only if `migrate_when` names the variable.
+
+    The plan names the migrations that a release brings, and those that an older one does not know.
+    """
     first = project.converge(migrate="bin/app migrate")
+    project.add_artifact(small_release("0.2.0", migrations=("20260101_add_price", "20260102_add_size")), "0.2.0")
+    project.commit(version="0.2.0")
+    forward = project.plan()
     upgrade = project.converge(version="0.2.0", env={"GREETING": 'Good "day"'})
     change = project.converge(env={"GREETING": "Good night"})
-    named = project.converge(migrate_when=["GREETING"])
+    project.commit(version="0.1.0")
+    back = project.plan()
+    named = project.converge(version="0.2.0", migrate_when=["GREETING"])
     again = project.converge(env={"GREETING": "Good morning"})
 
     assert first.verbs[:3] == ["install", "migrate", "start"]
     assert upgrade.verbs[:3] == ["install", "migrate", "start"]
+    assert forward.out.endswith(
+        f"{project.app}: 0.2.0 brings 2 new migrations: 20260101_add_price, 20260102_add_size\n"
+    )
+    assert back.out.endswith(
+        f"{project.app}: 0.2.0 migrated 20260101_add_price, 20260102_add_size, which 0.1.0 does not know\n"
+        "  next: make sure that 0.1.0 works with the database as 0.2.0 left it: reconcile undoes no migration\n"
+    )
     assert change.verbs[0] == "start"
     assert named.verbs == []
     assert again.verbs[:2] == ["migrate", "start"]

@@ -118,11 +118,11 @@ def test_the_whole_life_of_an_app_without_root(rootless: Project) -> None:
     assert project.run("exec", project.app, "--", "sh", "-c", "kill -9 $$").code == 137
     assert len(project.run("exec", project.app, "--", "head", "-c", "1000000", "/dev/zero").out) == 1_000_000
 
-    for version, fault, why, said in (
-        ("0.3.0", "fail_boot", "it exited 2 times", "cannot reach the database"),
-        ("0.4.0", "fail_migrate", "its migration failed", "column visits exists already"),
+    for version, bad_release, why, said in (
+        ("0.3.0", small_release("0.3.0", fail_boot=True), "it exited 2 times", "cannot reach the database"),
+        ("0.4.0", small_release("0.4.0", fail_migrate=True), "its migration failed", "column visits exists already"),
     ):
-        project.add_artifact(small_release(version, **{fault: True}), version)
+        project.add_artifact(bad_release, version)
         project.commit(version=version)
         bad = project.once()
         assert bad.code == 1
