@@ -105,7 +105,7 @@ class Applier:
         if isinstance(action, Drain) and reply.status == 0:
             after = after.with_slot(replace(after.slot(action.slot), drained=True))
         if isinstance(action, StopInstance) and reply.status == 0:
-            after = after.with_slot(keep_host_fault(app.slot(action.slot), after.slot(action.slot), app))
+            after = after.with_slot(keep_host_fault(app.slot(action.slot), after.slot(action.slot), app, reply.facts))
         if isinstance(action, StartInstance | StartAgain) and reply.status == 0:
             after = after.with_slot(self._note_failed_start(after.slot(action.slot), reply))
         if isinstance(action, Migrate) and reply.log:  # it failed; a migration has no slot of its own

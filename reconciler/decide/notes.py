@@ -5,13 +5,15 @@ from __future__ import annotations
 from reconciler.decide.case import Case
 from reconciler.decide.certificates import certificate_note
 from reconciler.decide.exposure import exposure_note
+from reconciler.decide.host_faults import noexec_note
 from reconciler.decide.overrides import override_notes
 from reconciler.model.action import Converged
 
 
 def converged_with_notes(case: Case) -> Converged:
     """Return Converged, with what was noticed on the way."""
-    notes = [note for note in (certificate_note(case), exposure_note(case), *override_notes(case)) if note]
+    seen = (certificate_note(case), exposure_note(case), noexec_note(case), *override_notes(case))
+    notes = [note for note in seen if note]
     return Converged(
         *case.where,
         case.identity.version,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from reconciler.decide.case import Case
-from reconciler.decide.host_faults import give_way_to_host_fault
+from reconciler.decide.host_faults import give_way_to_host_fault, refuse_noexec
 from reconciler.decide.leaving import leave
 from reconciler.decide.overrides import refuse_override
 from reconciler.decide.reasons import cost_of_traefik, difference
@@ -87,7 +87,7 @@ def _replaces_what_runs(case: Case) -> bool:
 
 def _refuse_start(case: Case) -> Blocked | None:
     slot, live = case.slot, case.live
-    if blocked := refuse_override(case):
+    if blocked := refuse_override(case) or refuse_noexec(case):
         return blocked
     if case.target.route and live is not slot and (blocked := check_route_writable(case)):
         return blocked

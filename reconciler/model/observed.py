@@ -247,6 +247,7 @@ class HostFacts:
     cores: int = 0  # 0 if the host did not tell
     arch: str = ""  # amd64, arm64, or what `uname -m` says; "" if the host did not tell
     route_trouble: str | None = None  # why no route can be written, None if one can
+    noexec: str | None = None  # where the releases' file system is mounted, if no program can be run from it
     traefik_up: bool = False  # a unit of Traefik runs or is starting, whether it answers or not
 
 

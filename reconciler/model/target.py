@@ -57,6 +57,7 @@ class Target:
     firewalled: bool = False  # visitors cannot reach its ports past Traefik although it may listen on every address
     migrate_when: tuple[str, ...] = ()  # variables with a new value of which a release migrates again
     migrate_env: str = ""  # digest of the values of `migrate_when`
+    runs_own_program: bool = False  # it is started by a program of its release, not by one of the host
     keep_releases: int = 3
     soak_seconds: float = 0.0  # how long the old instance is kept warm after the cutover
     only_report_drift: bool = False

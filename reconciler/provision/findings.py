@@ -54,6 +54,7 @@ def findings(seen: Survey, around: Around) -> tuple[Finding, ...]:
         _folders(seen, around.layout),
         *(_room("disk", room, "make room: reconcile keeps keep_releases releases per app") for room in seen.disks),
         *(_room("inodes", room, "remove small files, or create a larger file system") for room in seen.inodes),
+        *_noexec(seen, around.layout),
         *_memory(seen),
         _ports(seen),
         _clock(seen, around),
@@ -137,6 +138,19 @@ def _room(what: str, room: Room, remedy: str) -> Finding:
     little = free < LEAST_FREE_SHARE and (what != "disk" or room.free < LEAST_FREE_KIB * 4)
     says = f"{room.path} has {free:.0%} free" + (f" ({room.free // 1024} MiB)" if what == "disk" else "")
     return Finding(what, "problem", says, remedy) if little else Finding(what, "ok", says)
+
+
+def _noexec(seen: Survey, layout: Layout) -> list[Finding]:
+    """Where no program can be run: no release at all, or what an app puts into its state and runs from there."""
+    found = []
+    for folder, mount in seen.noexec.items():
+        releases = folder == layout.releases
+        of_what = "of a release" if releases else "in the state of an app"
+        says = f"{mount} is mounted noexec, so no program {of_what} can be run"
+        remedy = f"mount -o remount,exec {mount}, also in /etc/fstab"
+        remedy += "; or another folder as paths.releases in fleet.yaml" if releases else ", if an app needs that"
+        found.append(Finding("noexec", "problem" if releases else "note", says, remedy))
+    return found
 
 
 def _memory(seen: Survey) -> list[Finding]:

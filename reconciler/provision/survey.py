@@ -61,6 +61,7 @@ class Survey:
     folders: dict[str, Mode]
     disks: tuple[Room, ...]
     inodes: tuple[Room, ...]
+    noexec: dict[str, str]  # folder → where its file system is mounted, if no program can be run from it
     memory: dict[str, int]  # MemTotal, MemAvailable, SwapTotal in KiB
     now_epoch_seconds: int
     clock_kept: bool
@@ -108,6 +109,7 @@ def _survey(lines: _Lines) -> Survey:
         folders=dict(_modes(lines, "folder")),
         disks=tuple(_rooms(lines, "disk")),
         inodes=tuple(_rooms(lines, "inodes")),
+        noexec=dict(lines.pairs("noexec")),
         memory={key: number(value, LARGEST, f"its {key}") for key, value in lines.pairs("memory")},
         now_epoch_seconds=number(lines.first("now") or "0", 253_402_300_799, "its time"),
         clock_kept=lines.first("ntp") == "yes",

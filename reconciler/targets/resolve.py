@@ -16,7 +16,7 @@ from reconciler.targets.health import health_headers, health_path
 from reconciler.tools.digests import digest
 from reconciler.tools.elixir import node_host, node_name
 from reconciler.tools.masks import mask
-from reconciler.tools.release import release_id
+from reconciler.tools.release import release_id, start_program
 from reconciler.tools.systemd import UnitSettings, env_file, epmd_text, unit_text
 from reconciler.tools.traefik import RouteSettings, htpasswd_path, read_htpasswd, route_text
 
@@ -182,6 +182,7 @@ def resolve(
         migrates=bool(app.migrate),
         migrate_when=app.migrate_when,
         migrate_env=digest([(key, variables[key]) for key in app.migrate_when]) if app.migrate_when else "",
+        runs_own_program=start_program(app.start_command) is not None,
         keep_releases=app.keep_releases,
         soak_seconds=app.soak_seconds,
         attempt=digest([app.migrate, app.migrate_within_seconds, app.health and app.health.model_dump(), headers]),

@@ -150,6 +150,7 @@ def _read_facts(looked: _Looked, apps: dict[str, ObservedApp]) -> HostFacts:
         cores=_count_cores(host.get("cpus", "")),
         arch=_ARCHES.get(host.get("machine", ""), host.get("machine", "")),
         route_trouble=host.get("noroutes"),
+        noexec=host.get("noexec"),
         traefik_up=any(state_of(unit) in ("active", "activating") for unit in traefiks),
     )
 

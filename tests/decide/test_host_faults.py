@@ -9,7 +9,7 @@ import pytest
 
 from reconciler.decide.host_faults import host_fault, keep_host_fault
 from reconciler.decide.next_action import next_action
-from reconciler.model.action import Blocked, RejectRelease, StartInstance, Step, StopInstance
+from reconciler.model.action import Blocked, Converged, RejectRelease, StartInstance, Step, StopInstance
 from reconciler.model.observed import HostFacts, ObservedApp, ObservedHost, Slot
 from tests.decide.test_rollout import APP, ONE, TWO
 
@@ -44,7 +44,7 @@ def step_of(slot: Slot) -> Step:
 def test_a_fault_of_the_host_is_not_the_release(slot: dict[str, Any], reason: str) -> None:
     """It is stopped, the version is not rejected, and the next look tries again."""
     failed = replace(CANDIDATE, **slot)
-    stopped = keep_host_fault(failed, Slot("4001"), ObservedApp())
+    stopped = keep_host_fault(failed, Slot("4001"), ObservedApp(), HostFacts())
 
     assert isinstance(step_of(failed), StopInstance)
     step = step_of(stopped)
@@ -91,7 +91,10 @@ SPACE = "look at the disk, the mounts and the permissions there; journalctl on t
 def test_each_step_that_systemd_could_not_take_has_a_name_and_a_remedy(status: int, step: str, next_step: str) -> None:
     reason = f"systemd cannot start an instance on this host (status {status}, {step})"
 
-    assert host_fault(Slot("4001", last_exit=f"exit-code, status {status}"), ObservedApp()) == (reason, next_step)
+    assert host_fault(Slot("4001", last_exit=f"exit-code, status {status}"), ObservedApp(), HostFacts()) == (
+        reason,
+        next_step,
+    )
 
 
 @pytest.mark.parametrize(
@@ -109,7 +112,7 @@ def test_a_port_in_use_by_an_outgoing_connection_is_the_host_s_fault(changes: di
         "choose ports below net.ipv4.ip_local_port_range (32768), or reserve them (ip_local_reserved_ports)",
     )
 
-    assert host_fault(Slot("4001", **changes), ObservedApp()) == (expected if is_fault else None)
+    assert host_fault(Slot("4001", **changes), ObservedApp(), HostFacts()) == (expected if is_fault else None)
 
 
 STATUS = "exit-code, status 226"
@@ -117,8 +120,8 @@ STATUS = "exit-code, status 226"
 
 def test_what_was_seen_of_the_candidate_is_kept_until_the_next_look_and_shown() -> None:
     failed = replace(CANDIDATE, last_exit=STATUS, log_tail=("no namespace",), open_connections=2)
-    stopped = keep_host_fault(failed, Slot("4001"), ObservedApp())
-    reason, next_step = host_fault(failed, ObservedApp()) or ("", "")
+    stopped = keep_host_fault(failed, Slot("4001"), ObservedApp(), HostFacts())
+    reason, next_step = host_fault(failed, ObservedApp(), HostFacts()) or ("", "")
 
     assert stopped == Slot(
         "4001", last_exit=STATUS, open_connections=2, failure="its unit failed", log_tail=("no namespace",)
@@ -133,7 +136,7 @@ def test_what_was_seen_of_the_candidate_is_kept_until_the_next_look_and_shown() 
 def test_nothing_is_kept_of_a_candidate_that_failed_by_itself(changes: dict[str, Any]) -> None:
     failed = replace(CANDIDATE, last_exit=STATUS)
 
-    assert keep_host_fault(replace(failed, **changes), Slot("4001"), ObservedApp()) == Slot("4001")
+    assert keep_host_fault(replace(failed, **changes), Slot("4001"), ObservedApp(), HostFacts()) == Slot("4001")
 
 
 def test_a_slot_that_ended_so_at_some_time_is_no_reason_to_wait() -> None:
@@ -149,3 +152,35 @@ def test_what_has_served_is_not_stopped_for_a_fault_of_its_host() -> None:
 
     assert isinstance(end, Blocked)
     assert (end.kind, end.retryable) == ("unhealthy", True)
+
+
+NOEXEC = HostFacts(memory_available_kib=4_000_000, noexec="/srv")
+
+
+def test_where_no_program_of_a_release_can_be_run_nothing_is_begun() -> None:
+    """Neither an upload nor a migration; the version is not rejected, and is tried again."""
+    target = replace(TWO, runs_own_program=True, migrates=True)
+    step = next_action(target, ObservedHost("a", NOEXEC, apps={"hello": APP}))
+
+    assert isinstance(step, Blocked)
+    assert (step.kind, step.retryable, step.serving) == ("host", True, "1")
+    assert step.reason == "/srv is mounted noexec on this host, so no program of a release can be run there"
+    assert "remount,exec /srv" in str(step.next_step)
+
+
+def test_a_program_of_the_host_may_read_a_release_from_there() -> None:
+    """`start: /usr/bin/python3 app.py` needs nothing executable there. If it fails, the release is not to blame."""
+    seen = ObservedHost("a", NOEXEC, apps={"hello": APP})
+    failed = replace(CANDIDATE, last_exit="exit-code, status 126")
+
+    assert not isinstance(next_action(TWO, seen), Blocked)
+    assert isinstance(next_action(TWO, seen.with_app("hello", APP.with_slot(failed))), StopInstance)
+    healthy = replace(seen, facts=replace(NOEXEC, noexec=None))
+    assert isinstance(next_action(TWO, healthy.with_app("hello", APP.with_slot(failed))), RejectRelease)
+
+
+def test_what_runs_there_already_is_left_to_run_and_noted() -> None:
+    step = next_action(replace(ONE, runs_own_program=True), ObservedHost("a", NOEXEC, apps={"hello": APP}))
+
+    assert isinstance(step, Converged)
+    assert "could not be started again" in str(step.note)

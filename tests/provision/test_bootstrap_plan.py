@@ -228,6 +228,17 @@ def test_what_is_seen_from_here() -> None:
     assert list(found(seen, forwards=False)) == ["sshd"]
 
 
+def test_a_mount_from_which_no_program_can_be_run_is_named() -> None:
+    """A problem where the releases are, a note where only an app itself may want to."""
+    assert found(replace(ready(), noexec={"/srv": "/srv"})) == {
+        "noexec": "/srv is mounted noexec, so no program of a release can be run"
+    }
+    told = findings(replace(ready(), noexec={"/var/lib": "/var"}), AROUND)
+    assert [(each.level, each.says) for each in told if each.subject == "noexec"] == [
+        ("note", "/var is mounted noexec, so no program in the state of an app can be run")
+    ]
+
+
 def test_an_app_with_too_many_rights_is_named() -> None:
     """The desired state asks for those rights: it is reported, but not as a problem of the host."""
     exposed = replace(ready(), exposure={"a@4000.service": 1.4, "b@4010.service": 4.2})

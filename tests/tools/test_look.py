@@ -411,6 +411,12 @@ def test_a_file_that_changes_a_unit_is_seen_with_its_settings_but_not_their_valu
     assert read_reply(odd, Layout()).apps["hello"].unreadable, "and no other app is touched by it"
 
 
+def test_a_mount_from_which_no_release_can_be_run_is_seen() -> None:
+    reply = read_reply(with_lines(case("one_live_slot"), "host", "noexec /srv"), Layout())
+
+    assert (reply.facts.noexec, read("one_live_slot").facts.noexec) == ("/srv", None)
+
+
 def test_a_crash_dump_is_seen() -> None:
     """One more line in what the look prints anyway."""
     text = with_lines(case("one_live_slot"), "app", "dump 1795406300 4000")

@@ -56,6 +56,11 @@ survey_files() {
 # survey_machine: print disks, memory, the clock and what the kernel and systemd can do.
 survey_machine() {
   df -Pk "$RELEASES" /var / 2>/dev/null | awk 'NR>1 && !seen[$6]++ {print "disk", $6, $2, $4}'
+  # shellcheck disable=SC2046 # two lines of one word
+  for folder in "$RELEASES" /var/lib; do
+    set -- $(findmnt -rno TARGET,OPTIONS --target "$folder" 2>/dev/null | tail -n 1)
+    case ,$2, in *,noexec,*) echo "noexec $folder $1" ;; esac
+  done
   df -Pi "$RELEASES" /var / 2>/dev/null | awk 'NR>1 && !seen[$6]++ {print "inodes", $6, $2, $4}'
   sed -n 's/^\(MemTotal\|MemAvailable\|SwapTotal\): *\([0-9]*\) kB/memory \1 \2/p' /proc/meminfo
   echo "now $(date +%s)"

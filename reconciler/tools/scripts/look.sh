@@ -17,7 +17,7 @@ look_host() {
   read_lease
   echo "lease $generation $token $left $holder"
   echo "now $(date +%s)"
-  sed -n 's/^MemAvailable: *\([0-9]*\) kB/memory \1/p' /proc/meminfo
+  look_machine
   { read -r cpus </sys/devices/system/cpu/online; } 2>/dev/null && echo "cpus $cpus"
   { read -r machine </proc/sys/kernel/arch; } 2>/dev/null || machine=$(uname -m) # before Linux 6.1
   echo "machine $machine"
@@ -25,6 +25,21 @@ look_host() {
   [ -d "$ROUTES" ] || echo "noroutes there is no $ROUTES"
   [ ! -d "$ROUTES" ] || [ -w "$ROUTES" ] || echo "noroutes $(id -un) may not write to $ROUTES"
 }
+
+# look_machine: print the memory, and where the file system of the releases is mounted if no program can be run from it.
+# Below a mount point of several file systems the last one counts.
+look_machine() (
+  cd -P "$RELEASES" 2>/dev/null && folder=$PWD || folder=$RELEASES
+  awk -v folder="$folder/" '$1 == "MemAvailable:" {print "memory", $2}
+    FILENAME ~ /mountinfo$/ {
+      point = $5 == "/" ? $5 : $5 "/"
+      if (index(folder, point) == 1 && length(point) >= longest) {
+        longest = length(point)
+        noexec = $6 ~ /(^|,)noexec(,|$)/ ? $5 : ""
+      }
+    }
+    END {if (noexec ~ /^[0-9A-Za-z_.+@\/-]+$/) print "noexec", noexec}' /proc/meminfo /proc/self/mountinfo
+)
 
 # find_slots APP SLOT,SLOT: set slots to these and to those with a file or a link, with a + at the end if there are more.
 find_slots() {

@@ -26,4 +26,6 @@ check_program() {
   { IFS= read -r program <"$3/program"; } 2>/dev/null || return 0
   [ -e "$RELEASES/$1/releases/$2/$program" ] ||
     fail 1 "$2 has no $program: correct start: in apps/$1.yaml, or the archive"
+  [ ! -f "$RELEASES/$1/releases/$2/$program" ] || [ -x "$RELEASES/$1/releases/$2/$program" ] ||
+    fail 1 "$program of $2 cannot be run: it is not executable in the archive, or its file system is mounted noexec"
 }

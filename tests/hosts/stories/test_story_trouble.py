@@ -112,6 +112,25 @@ def test_a_disk_without_room_is_reported_before_the_upload(serving: Project) -> 
     finishes_by_itself(serving)
 
 
+def test_releases_from_which_nothing_can_be_run_are_the_hosts_fault(serving: Project) -> None:
+    """It is said before the upload; what runs goes on, and no version is rejected."""
+    serving.machine.run("mount --bind /srv /srv && mount -o remount,bind,noexec /srv")
+
+    with nothing_touched(serving.machine):
+        result = serving.once()
+
+    assert (result.code, result.verbs) == (1, [])
+    assert told(serving, result) == (
+        "host web1: hello: /srv is mounted noexec on this host, so no program of a release can be run there\n"
+        "  version 0.1.0 still runs\n"
+        "  next: mount -o remount,exec /srv, also in /etc/fstab; or name another folder as paths.releases in "
+        "fleet.yaml\n"
+    )
+    assert "no program of a release can be run" in serving.run("doctor", serving.machine.name).out
+    serving.machine.run("umount /srv")
+    finishes_by_itself(serving)
+
+
 def test_a_disk_full_at_the_cutover_leaves_the_old_route_whole(serving: Project) -> None:
     """The route file stays whole and names the old slot; with room again the new one takes over."""
     serving.killed_after("start.finished")
