@@ -131,7 +131,7 @@ def refuse_unfit(files: TargetFiles, prepared: Prepared, abi: HostAbi, host: str
     program = start_program(files.app.start_command)
     paths = {entry.path for entry in prepared.entries}
     if program and program not in paths:
-        found = ", ".join(prepared.executables[:5]) or "nothing in bin/"
+        found = ", ".join(prepared.executables[:5]) or "no program in bin/ or at its top"
         raise ArtifactRefused(f"{label} has no {program}; it has {found}", f"set start: in apps/{files.app.app}.yaml")
     if runtime := needs_to_write_code(files.app, paths, files.variables):
         raise ArtifactRefused(

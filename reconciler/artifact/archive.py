@@ -68,14 +68,15 @@ class Prepared:
 
     @property
     def executables(self) -> tuple[str, ...]:
-        """Paths of the programs in `bin/`, such as ("bin/hello",)."""
-        return tuple(
+        """Paths of the programs in `bin/`, such as ("bin/hello",); without that folder, those at the top."""
+        programs = [
             entry.path
             for entry in self.entries
-            if re.fullmatch(r"bin/[^/]+", entry.path)
+            if (entry.kind == "l" or (entry.kind == "f" and entry.mode & 0o100))
             and not entry.path.endswith(".bat")  # mix writes one for Windows
-            and (entry.kind == "l" or (entry.kind == "f" and entry.mode & 0o100))
-        )
+        ]
+        inside = tuple(path for path in programs if re.fullmatch(r"bin/[^/]+", path))
+        return inside or tuple(path for path in programs if "/" not in path)
 
 
 def prepare(artifact: Path, sha256: str, *, label: str = "", program: str = "", limits: Limits = LIMITS) -> Prepared:

@@ -6,6 +6,8 @@ from reconciler.decide.case import Case
 from reconciler.model.observed import CHANGED, Identity, ObservedApp
 from reconciler.model.target import Target, TargetRoute
 
+START_KEY = "RECONCILE_START"  # the start command, as the env file has it
+
 
 def difference(before: Identity | None, wanted: Identity, target: Target, app: ObservedApp) -> str:
     """Return a phrase for a plan line: `version 0.1.0 → 0.2.0`, `env GREETING changed`, `first start`."""
@@ -52,8 +54,11 @@ def _env_difference(before: Identity, target: Target, app: ObservedApp) -> str:
     slot = next((slot for slot in app.slots if slot.prepared == before and slot.env_keys), None)
     if slot is None:
         return "env changed"
-    changed = _changes(dict(slot.env_keys), dict(target.env_keys))
-    return "env " + ", ".join(changed) if changed else "env changed"
+    old, new = dict(slot.env_keys), dict(target.env_keys)
+    start = "start changed" if old.pop(START_KEY, None) != new.pop(START_KEY, None) else ""
+    changed = _changes(old, new)
+    env = "env " + ", ".join(changed) if changed else "" if start else "env changed"
+    return ", ".join(part for part in (start, env) if part)
 
 
 def cost_of_traefik(case: Case) -> str:
@@ -63,6 +68,16 @@ def cost_of_traefik(case: Case) -> str:
     if case.live and case.live is not case.slot and case.live.running_now:
         return "; both serve until the new one has every route: new connections may get a 404 for a few milliseconds"
     return ""
+
+
+def cost_of_two_instances(case: Case) -> str:
+    """A phrase if the old instance keeps files open that the new one uses beside it: a database may not bear that."""
+    live, target = case.live, case.target
+    if not live or live is case.slot or not live.running_now or not live.keeps_files or target.proxy:
+        return ""
+    seconds = target.minimum_healthy_seconds + target.drain_seconds
+    files = f"the files that slot {live.name} keeps open in /var/lib/{target.app}"
+    return f"; for about {seconds:g} s both instances use {files} (ports: [{live.name}] if only one may)"
 
 
 def way_round_foreign(target: Target) -> str:

@@ -8,7 +8,7 @@ from reconciler.decide.case import Case
 from reconciler.decide.host_faults import give_way_to_host_fault, refuse_noexec
 from reconciler.decide.leaving import leave
 from reconciler.decide.overrides import refuse_override
-from reconciler.decide.reasons import cost_of_traefik, difference
+from reconciler.decide.reasons import cost_of_traefik, cost_of_two_instances, difference
 from reconciler.decide.routing import check_route, check_route_writable
 from reconciler.decide.slots import carries
 from reconciler.model.action import Blocked, Drift, InstallRelease, Migrate, StartInstance, Step
@@ -49,6 +49,8 @@ def start(case: Case) -> Step | None:
     if _replaces_what_runs(case):
         why = "only one slot" if target.one_slot else case.crowded or "as this rollout began"
         reason += f"; stop-first, {why}: no service until it is healthy"
+    else:
+        reason += cost_of_two_instances(case)
     if target.proxy:
         reason += cost_of_traefik(case)
     takes_over = case.app.by_hand

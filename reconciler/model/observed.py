@@ -112,6 +112,7 @@ class Slot:
     port_lost: bool = False  # it is certain that `stranger` receives it
     elsewhere: bool = False  # a process of this unit listens on the port, but not on 127.0.0.1
     exposed: bool = False  # it listens on an address that other machines can reach
+    keeps_files: bool = False  # its main process has a file in the state folder open for writing, such as a database
     open_connections: int = 0
     health: str = ""  # answer of the health path at the look: "200", "503", "connection refused"
     healthy: bool | None = None  # None: not asked

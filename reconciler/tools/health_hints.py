@@ -26,6 +26,8 @@ def explain_answer(status: int, location: str, path: str, headers: Mapping[str, 
         )
     if status == 404:
         return "it does not know this path: health.path names one that answers 2xx"
+    if status == 500:
+        return "it failed itself; if its log does not say why, have it log its errors (Django without DEBUG: LOGGING)"
     return ""
 
 

@@ -78,6 +78,7 @@ _USER = re.compile(rf"user ([0-9]{{1,10}}) /var/lib/private/({APP_NAME})")
 _OVERRIDE = re.compile(r"(dropin|masked|instead) ([0-9A-Za-z@._:*\\-]{1,255}) (-|/[0-9A-Za-z_.+@/:~-]{1,4000})")
 _SETTING = re.compile(r"sets (/[0-9A-Za-z_.+@/:~-]{1,4000}) ([0-9A-Za-z]{1,64})")
 _SOCKET = re.compile(r"socket /proc/([0-9]{1,10})/fd socket:\[([0-9]{1,15})\]")
+_KEEPS = re.compile(r"keeps /proc/([0-9]{1,10})/fd")
 _MEMORY = re.compile(r"/proc/([0-9]{1,10})/status:VmRSS:\s{1,20}([0-9]{1,15}) kB")
 _ENVIRON = re.compile(rf"/proc/([0-9]{{1,10}})/environ:RECONCILE_INSTANCE=({RELEASE}/{RELEASE}/{RELEASE})")
 _FOLDER = re.compile(rf"folder ([0-9]{{1,10}}) ({RELEASE})")
@@ -180,6 +181,7 @@ class Processes:
     users: dict[str, str] = field(default_factory=dict)  # uid → the app that runs as it
     opened: dict[str, int] = field(default_factory=dict)  # port → number of connections
     holders: dict[str, set[str]] = field(default_factory=dict)  # inode → pids
+    keepers: set[str] = field(default_factory=set)  # pids that keep a file in their state folder open for writing
     memory_kib: dict[str, int] = field(default_factory=dict)  # pid →
     started_from: dict[str, str] = field(default_factory=dict)  # pid → RECONCILE_INSTANCE
     folders: dict[str, str] = field(default_factory=dict)  # pid → the release it is in, if not that of its slot's link
@@ -241,6 +243,8 @@ class Processes:
     def _is_held(self, line: str) -> bool:
         if found := _SOCKET.fullmatch(line):
             self.holders.setdefault(found[2], set()).add(found[1])
+        elif found := _KEEPS.fullmatch(line):
+            self.keepers.add(found[1])
         elif found := _MEMORY.fullmatch(line):
             self.memory_kib[found[1]] = int(found[2])
         elif found := _ENVIRON.fullmatch(line):

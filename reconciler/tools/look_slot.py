@@ -163,6 +163,7 @@ def _with_processes(slot: Slot, unit: str, processes: Processes) -> Slot:
         listening=any(listener.kind < NEVER for listener in held),
         elsewhere=bool(held) and all(listener.kind >= NEVER for listener in held),
         exposed=any(listener.exposed for listener in held),
+        keeps_files=processes.main.get(unit) in processes.keepers,
         open_connections=processes.opened.get(slot.name, 0),
         memory_kib=memory_kib,
     )

@@ -16,7 +16,19 @@ from tests.support.world import wanted
 BEFORE = Identity("1-aaaaaaaaaaaa", "e1", "u1")
 TARGET = wanted("1", env_keys=(("ADDED", "1"), ("ALSO", "1"), ("KEPT", "1"), ("OTHER", "2")))
 KEYS = (("GONE", "1"), ("KEPT", "1"), ("OTHER", "1"), ("WENT", "1"))
-APP = ObservedApp((Slot("4000", BEFORE, KEYS), Slot("4001", replace(BEFORE, env="e0"), (("NOISE", "1"),))))
+WANTED = TARGET.env_keys
+APP = ObservedApp(
+    (
+        Slot("4000", BEFORE, KEYS),
+        Slot("4001", replace(BEFORE, env="e0"), (("NOISE", "1"),)),
+        Slot("4002", replace(BEFORE, env="e3"), (*WANTED, ("RECONCILE_START", "1"))),
+        Slot(
+            "4003",
+            replace(BEFORE, env="e4"),
+            (*(("KEPT", "0") if key == "KEPT" else (key, value) for key, value in WANTED), ("RECONCILE_START", "1")),
+        ),
+    )
+)
 ENV_CHANGES = "env OTHER changed, ADDED added, ALSO added, GONE removed, WENT removed"
 
 
@@ -30,6 +42,8 @@ ENV_CHANGES = "env OTHER changed, ADDED added, ALSO added, GONE removed, WENT re
         (BEFORE, {"env": "e2"}, ENV_CHANGES),
         (replace(BEFORE, env="e9"), {"env": "e2"}, "env changed"),  # no slot shows which variables it had
         (BEFORE, {"unit": "u2"}, "unit settings changed"),
+        (replace(BEFORE, env="e3"), {"env": "e2"}, "start changed"),
+        (replace(BEFORE, env="e4"), {"env": "e2"}, "start changed, env KEPT changed"),
         (
             BEFORE,
             {"release": "2-bbbbbbbbbbbb", "env": "e2", "unit": "u2"},

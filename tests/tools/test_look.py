@@ -306,6 +306,16 @@ def test_the_ports_of_an_instance_that_was_given_up_are_read_strictly() -> None:
         read_reply(b"@@ ports - 4\n1;id\n" + look, Layout())
 
 
+def test_an_instance_that_keeps_files_of_its_state_folder_open_is_seen() -> None:
+    """Those of its main process, as the shell finds them: a database that a second instance would use as well."""
+    reply = case("one_live_slot")
+
+    assert not read_reply(reply, Layout()).apps["hello"].slot("4000").keeps_files
+    for pid, keeps in (("373", True), ("99", False)):
+        seen = read_reply(with_lines(reply, "processes", f"keeps /proc/{pid}/fd"), Layout())
+        assert seen.apps["hello"].slot("4000").keeps_files is keeps
+
+
 def test_an_app_that_took_a_port_is_identified_by_its_unit() -> None:
     """Where all apps are of one login, too."""
     reply = without_lines(case("one_live_slot"), "^(listen|socket|process|/proc)")

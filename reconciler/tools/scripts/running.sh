@@ -156,11 +156,13 @@ look_sockets() {
   [ -z "$mains" ] || search_mains
 }
 
-# search_mains: print which main process has each socket of look_sockets, most often that. Where it is none of them,
-# another process of its unit has it: a search that may take long.
+# search_mains: print which main process has each socket of look_sockets, most often that, and which of them keeps a file of
+# its state folder open for writing. Where a socket is of none of them, another process of its unit has it: a search that
+# may take long.
 search_mains() {
   # shellcheck disable=SC2086 # folders and words of find
-  held=$(timeout -k 1 5 find $mains '(' -false $names ')' -printf 'socket %h %l\n' 2>/dev/null | awk '!seen[$0]++')
+  held=$(timeout -k 1 5 find $mains '(' -false $names ')' -printf 'socket %h %l\n' -o \
+    -perm -200 -lname '/var/lib/private/*' -printf 'keeps %h\n' 2>/dev/null | awk '!seen[$0]++')
   [ -z "$held" ] || printf '%s\n' "$held"
   # shellcheck disable=SC2086 # two words for each port
   set -- $ports
