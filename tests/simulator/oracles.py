@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -421,7 +422,7 @@ class Oracles:
             f"{path} on {name}"
             for name, each in self.simulation.hosts.items()
             for path in each.files.now
-            if is_leftover(path)
+            if is_leftover(each.files.now, path)
         ]
 
     def swept(self) -> None:
@@ -452,8 +453,14 @@ LEFTOVER = re.compile(
 REUSED = re.compile(r"var/lib/reconcile/(lease\.new$|\.lines(/|$))|run/reconcile/[^/]+/[^/.][^/]*\.started$")
 
 
-def is_leftover(path: str) -> bool:
-    """True for a file that is there only while a script works, but for those of one name for all time."""
+NOTED = re.compile(r"var/lib/reconcile/([^/]+)/(?:trees|migrated)/([^@]+)(?:@.*)?$")
+
+
+def is_leftover(files: Mapping[str, Entry], path: str) -> bool:
+    """True for a file that is there only while a script works, but for those of one name for all time; and for what is
+    noted of a release that is gone."""
+    if noted := NOTED.match(path):
+        return f"srv/{noted[1]}/releases/{noted[2]}" not in files
     return not REUSED.match(path) and bool(LEFTOVER.search(path))
 
 

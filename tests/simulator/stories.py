@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.simulator.oracles import REUSED
+from tests.simulator.oracles import REUSED, is_leftover
 from tests.simulator.scenario import build, remove_app, write_app, write_fleet
 from tests.simulator.simulation import Simulation
 
@@ -183,6 +183,7 @@ def end_of(simulation: Simulation) -> dict[str, End]:
                 for path, entry in files.now.items()
                 if entry.kind != "d"
                 and not REUSED.match(path)
+                and not is_leftover(files.now, path)
                 and "/releases/" not in path
                 and not path.startswith("var/lib/reconcile/.history")
             )

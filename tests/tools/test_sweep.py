@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.failing_host import FailingHost
-from tests.tools.test_failing_commands import APP, LIVE, act
+from tests.tools.test_failing_commands import APP, LIVE, OLD, act
 
 HALF_WRITTEN = (
     *(f"state/{{app}}/{name}.new" for name in ("owner", "commit", "inventory", "quarantine", "suspended")),
@@ -18,6 +18,8 @@ HALF_WRITTEN = (
     "releases/{app}/slots/.4000.new",
     "releases/{app}/releases/.incoming-2-0123456789ab/part",
     "releases/{app}/releases/.old-2-0123456789ab/part",
+    "state/{app}/trees/9-0123456789ab",
+    "state/{app}/migrated/9-0123456789ab@0123",
     "state/.run/{app}/.4000.new",
     "state/.run/{app}/.4000.started",
     "units/.run/.{app}@4000.new",
@@ -46,6 +48,10 @@ def _leave(host: FailingHost, app: str) -> list[Path]:
 
 def test_whatever_is_half_written_goes_with_the_next_change_of_its_app_whatever_that_changes(host: FailingHost) -> None:
     mine, neighbours = _leave(host, APP), _leave(host, f"{APP}-2")
+    kept = [host.path(f"state/{APP}/{name}/{OLD}") for name in ("trees", "migrated")]
+    for path in kept:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("of a release that is here")
     before = host.path("traefik/hello.yml").read_text()
 
     ended = act("mark", APP, "resume", "0")(host)
@@ -53,6 +59,7 @@ def test_whatever_is_half_written_goes_with_the_next_change_of_its_app_whatever_
     assert ended.status == 0
     assert [path for path in mine if path.exists()] == []
     assert [path for path in neighbours if not path.exists()] == []
+    assert [path for path in kept if not path.exists()] == []
     assert host.path("traefik/hello.yml").read_text() == before
 
 

@@ -171,6 +171,16 @@ sweep() {
     "${ROUTES%/*}/.reconcile/.$1".*.new "$ROUTES/.$1".*.new; do
     [ ! -e "$left" ] && [ ! -L "$left" ] || rm -rf "${left:?}" || fail "$NO_ROOM" "cannot take $left away, which is half-written"
   done
+  for left in "$STATE/$1/trees"/* "$STATE/$1/migrated"/*; do
+    [ ! -e "$left" ] || is_of_release "$1" "${left##*/}" || rm -f "$left" || fail "$NO_ROOM" "cannot write below $STATE"
+  done
+}
+
+# is_of_release APP NAME: true if what is noted under this name is of a release that is here. A power cut may bring back the
+# notes of one that was pruned.
+is_of_release() {
+  for folder in "$RELEASES/$1/releases/${2%%@*}" "$RELEASES/$1/releases/${2%%@*}~"*; do [ ! -d "$folder" ] || return 0; done
+  return 1
 }
 
 # note FILE TEXT: write the text into the file, unless it holds it or the text is -. Fails if it could not be written.

@@ -152,9 +152,19 @@ age_release() {
   touch -d @1 "$RELEASES/$1/releases/$copy"
 }
 
-# enable_slot APP SLOT: start it at the next boot. systemd reads that from disk: a reload would take 0.2 s. Returns 1.
+# enable_slot APP SLOT: start it at the next boot. systemd reads that from disk: a reload would take 0.2 s. Returns 1, also if
+# systemctl says that it is done and the link is not there.
 enable_slot() {
-  systemctl enable --quiet --no-reload "$1@$2.service"
+  systemctl enable --quiet --no-reload "$1@$2.service" || return 1
+  for link in "$UNITS"/*.wants/"$1@$2.service"; do [ ! -L "$link" ] || return 0; done
+  return 1
+}
+
+# disable_slot APP SLOT: do not start it at the next boot. Where its template is gone, systemctl finds nothing to disable, and
+# may say that it is done. Returns 1.
+disable_slot() {
+  systemctl disable --quiet "$1@$2.service" 2>/dev/null
+  for link in "$UNITS"/*.wants/"$1@$2.service"; do [ ! -L "$link" ] || rm -f "$link" || return 1; done
 }
 
 # started_at APP SLOT: print when its files were written, in seconds: that is, when it was started.
@@ -197,9 +207,7 @@ print_log() {
 # clear_slot APP SLOT: the slot is not enabled, does not run and has no files any more. Or it fails. What the route says is on
 # disk first, whichever script wrote it and failed after that: else a power cut brings back a route to a slot that is gone.
 clear_slot() {
-  # Where its template is gone, systemctl finds nothing to disable.
-  systemctl disable --quiet "$1@$2.service" 2>/dev/null || rm -f "$UNITS"/*.wants/"$1@$2.service" ||
-    fail 1 "cannot disable slot $2"
+  disable_slot "$1" "$2" || fail 1 "cannot disable slot $2"
   stop_unit "$1@$2.service" || fail 1 "cannot stop slot $2"
   systemctl reset-failed "$1@$2.service" 2>/dev/null
   end_trial "$1" "$2"
