@@ -18,8 +18,9 @@ from reconciler.observe.lease import lease_words
 from reconciler.targets.resolve import HostSite
 from reconciler.tools import scripts
 
-# The action that begins a rollout gives the best reason; an upload before it only says that a release was missing.
-ROLLOUT_VERBS = ("migrate", "start", "enable", "goback", "reject")
+# The action that begins a rollout gives the best reason: an upload before it only says that a release was missing, a
+# migration that it comes once.
+ROLLOUT_VERBS = ("start", "enable", "goback", "reject")
 
 if TYPE_CHECKING:
     from reconciler.model.outcome import Outcome
