@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 
 from reconciler.model.desired import App
+from reconciler.tools.release import start_program
 
 # Runtimes that compile while they run. They write code into memory and execute it there.
 _COMPILERS = frozenset({"node", "deno", "bun", "java"})
@@ -33,6 +34,19 @@ _DENIED = (
         "namespaces of its own: write sandbox: {namespaces: true}",
         r"\b(unshare|clone|CLONE_NEW\w+)\b.*(EPERM|not permitted)|\bno usable sandbox\b",
     ),
+    (
+        "a port below 1024: it has $PORT, and Traefik is in front of it",
+        r"\b(listen|bind)\b.*(EACCES|permission denied)",
+    ),
+    (
+        "to become another user: it runs as one of its own already, so take the user and group out of its settings",
+        r"\b(set(res)?[ug]id|(set|init)groups|f?chown)\b.*(EPERM|not permitted)",
+    ),
+    (
+        "a device: write sandbox: {devices: true}",
+        r"/dev/(dri|fuse|kvm|net|snd|tty|video|bus/usb)\w*\b.*(ENOENT|EPERM|EACCES|no such file|denied|not permitted)"
+        r"|(no such file|denied|not permitted).*/dev/(dri|fuse|kvm|net|snd|tty|video|bus/usb)",
+    ),
 )
 
 
@@ -41,7 +55,7 @@ def needs_to_write_code(app: App, paths: Collection[str], variables: Mapping[str
 
     That is Node as the start command: with another one, the program may never run, or not as a compiler.
     """
-    program = app.start_command.split()[0].removeprefix("./")
+    program = start_program(app.start_command) or ""
     interpreted = "--jitless" in app.start_command or "--jitless" in variables.get("NODE_OPTIONS", "")
     refused = program in paths and program.rpartition("/")[2] == "node" and not interpreted
     return program if refused and not app.sandbox.write_execute_memory else ""

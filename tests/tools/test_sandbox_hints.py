@@ -24,6 +24,7 @@ def app(start: str = "bin/node server.js", **keys: Any) -> App:
     [
         ("bin/node server.js", RELEASE, "", "bin/node"),
         ("./bin/node server.js", RELEASE, "", "bin/node"),
+        ("env HOSTNAME=127.0.0.1 bin/node server.js", RELEASE, "", "bin/node"),
         ("bin/node --jitless server.js", RELEASE, "", ""),
         ("bin/node server.js", RELEASE, "--enable-source-maps --jitless", ""),
         ("bin/start", (*RELEASE, "bin/start"), "", ""),  # it may run node for something else, or not at all
@@ -64,6 +65,11 @@ def test_a_runtime_anywhere_in_the_release_is_a_warning() -> None:
         ("couldn't get netstats: socket: address family not supported by protocol", "address family"),
         ("Error: listen EPERM: operation not permitted 0.0.0.0:9100", "extra_ports"),
         ("unshare: unshare failed: Operation not permitted", "namespaces"),
+        ("listen tcp 127.0.0.1:443: bind: permission denied", "$PORT"),
+        ("nginx: [emerg] setgid(33) failed (1: Operation not permitted)", "another user"),
+        ("chown: changing ownership of '/var/lib/a': Operation not permitted", "another user"),
+        ("open /dev/dri/renderD128: no such file or directory", "devices"),
+        ("OSError: [Errno 1] Operation not permitted: '/dev/ttyUSB0'", "devices"),
     ],
 )
 def test_a_denial_in_the_log_is_explained(line: str, key: str) -> None:
