@@ -17,7 +17,7 @@ from pathlib import Path
 
 import reconciler
 
-LONGEST_SECONDS = 120
+LONGEST_SECONDS = 240
 
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(
