@@ -43,6 +43,7 @@ Kind = Literal[
     "unhealthy",
     "port_taken",
     "host",  # the host cannot start instances, whatever their release
+    "hook",  # `after_rollout` failed; the app itself is converged
     "exposed",  # visitors who the route keeps out can reach the app past Traefik
     "memory",
     "traefik",

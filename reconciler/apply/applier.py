@@ -30,6 +30,7 @@ from reconciler.model.action import (
     RepairFiles,
     RestoreRights,
     RetryCertificates,
+    RunHook,
     Soak,
     StartAgain,
     StartInstance,
@@ -93,6 +94,9 @@ class Applier:
     async def _act(self, action: AnyAction, app: ObservedApp, runner: Runner) -> tuple[Reply, ObservedApp]:
         """Return the last reply, and the app with the evidence added that only watching could give."""
         match action:
+            case Migrate() | RunHook():
+                reply = await self._run_once(action, runner)
+                return reply, self._note_failed_run(action, reply)
             case WaitHealthy():
                 return await wait.wait_healthy(self.host, self.files, action, app, runner, self.report_progress)
             case Soak():
@@ -108,9 +112,18 @@ class Applier:
             after = after.with_slot(keep_host_fault(app.slot(action.slot), after.slot(action.slot), app, reply.facts))
         if isinstance(action, StartInstance | StartAgain) and reply.status == 0:
             after = after.with_slot(self._note_failed_start(after.slot(action.slot), reply))
-        if isinstance(action, Migrate) and reply.log:  # it failed; a migration has no slot of its own
-            after = after.with_slot(replace(after.slots[0], log_tail=self._log_tail(reply)))
         return reply, after
+
+    def _note_failed_run(self, action: Migrate | RunHook, reply: Reply) -> ObservedApp:
+        """Return the app with the log of a migration or hook that failed, which has no slot of its own."""
+        after = reply.apps.get(action.app, ObservedApp())
+        if isinstance(action, RunHook):
+            after = replace(after, hook_failed=after.hook is not None and after.hook.state == "failed")
+            if action.hook == "on_failure":
+                return after  # what the version itself said matters more
+        if not reply.log:
+            return after
+        return after.with_slot(replace(after.slots[0], log_tail=self._log_tail(reply)))
 
     def _note_failed_start(self, slot: Slot, reply: Reply) -> Slot:
         """Record why a start failed at once. The reply has the journal, so there is nothing to wait for."""
@@ -126,7 +139,7 @@ class Applier:
 
     async def _change_host(self, action: AnyAction, app: ObservedApp, runner: Runner) -> Reply:
         match action:
-            case StartInstance() | StartAgain() | RepairFiles() | StopInstance() | RejectRelease() | Migrate():
+            case StartInstance() | StartAgain() | RepairFiles() | StopInstance() | RejectRelease():
                 return await self._change_instance(action, app, runner)
             case Cutover() | RetryCertificates():
                 words = (action.app, action.slot, action.invocation)
@@ -135,7 +148,7 @@ class Applier:
             case GoBack():
                 route = self.files.route_text(action.slot, action.attempt)
                 reason = self.files.mask(action.why)
-                back = (action.app, action.slot, action.invocation)
+                back = (action.app, action.slot, action.invocation, action.hook)
                 failed = f"{self._attempt_text(action.failed)}\n{reason}"
                 return await runner.run("goback", back, tar_of({"route": route, "reason": failed}))
             case EnableInstance():
@@ -147,28 +160,23 @@ class Applier:
                 return await wait.drain(self.files, action, runner, self.report_progress)
             case PruneReleases():
                 return await runner.run("prune", (action.app, *action.releases))
-            case WaitHealthy() | ConfirmRoute() | InstallRelease() | Soak() | WaitCertified():
+            case Migrate() | RunHook() | WaitHealthy() | ConfirmRoute() | InstallRelease() | Soak() | WaitCertified():
                 raise AssertionError(f"{action.verb} is applied elsewhere")
             case _:
                 assert_never(action)
 
     async def _change_instance(
         self,
-        action: StartInstance | StartAgain | RepairFiles | StopInstance | RejectRelease | Migrate,
+        action: StartInstance | StartAgain | RepairFiles | StopInstance | RejectRelease,
         app: ObservedApp,
         runner: Runner,
     ) -> Reply:
         name, stop_seconds = action.app, LOCK_SECONDS + 2.0 * self.files.stop_seconds
-        if isinstance(action, Migrate):
-            seconds = self.files.migrate_within_seconds
-            files = tar_of({"env": self.files.migrate_env_text(action.identity), "unit": self.files.unit_text()})
-            target, release = self.files.target, action.identity.release
-            words: tuple[str, ...] = (name, release, target.migrate_env or "-", str(seconds), target.attempt)
-            return await runner.run("migrate", words, files, LOCK_SECONDS + seconds)
         slot, invocation = action.slot, app.slot(action.slot).invocation
         match action:
             case StartInstance():
-                words = (name, slot, action.identity.release, invocation, action.takes_over or "-")
+                words: tuple[str, ...] = (name, slot, action.identity.release, invocation)
+                words += (action.takes_over or "-", action.hook)
                 return await runner.run("start", words, self._slot_files(action), stop_seconds)
             case RepairFiles():
                 words = (name, slot, action.identity.release, invocation)
@@ -179,8 +187,22 @@ class Applier:
                 return await runner.run("stop", (name, slot, invocation), b"", stop_seconds)
             case RejectRelease():
                 why = f"{self._attempt_text(action.identity)}\n{self.files.mask(action.why)}"
-                words = (name, slot, action.identity.release, invocation, action.takes_over or "-")
+                words = (name, slot, action.identity.release, invocation, action.takes_over or "-", action.hook)
                 return await runner.run("reject", words, why.encode(), stop_seconds)
+
+    async def _run_once(self, action: Migrate | RunHook, runner: Runner) -> Reply:
+        limit, hook_limit = self.files.migrate_within_seconds, self.files.hook_within_seconds
+        name, release, unit = action.app, action.identity.release, self.files.unit_text()
+        if isinstance(action, RunHook):
+            files = tar_of({"env": self.files.hook_env_text(action), "unit": unit})
+            return await runner.run(
+                "hook", (name, action.hook, release, str(hook_limit)), files, LOCK_SECONDS + hook_limit
+            )
+        target = self.files.target
+        before = hook_limit if target.before_migrate else 0
+        files = tar_of({"env": self.files.migrate_env_text(action.identity), "unit": unit})
+        words = (name, release, target.migrate_env or "-", str(limit), target.attempt, str(before), action.hook)
+        return await runner.run("migrate", words, files, LOCK_SECONDS + limit + before)
 
     def _attempt_text(self, identity: Identity) -> str:
         """The identity as quarantine records it, with the digest of the rest of the attempt. Sent on stdin only."""

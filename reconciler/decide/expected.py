@@ -17,6 +17,7 @@ from reconciler.model.action import (
     EnableInstance,
     GoBack,
     InstallRelease,
+    MarksHook,
     Migrate,
     PruneReleases,
     RejectRelease,
@@ -25,6 +26,7 @@ from reconciler.model.action import (
     RepairFiles,
     RestoreRights,
     RetryCertificates,
+    RunHook,
     Soak,
     StartAgain,
     StartInstance,
@@ -35,6 +37,8 @@ from reconciler.model.action import (
 from reconciler.model.observed import (
     AppliedRoute,
     Certificate,
+    HookMark,
+    HookName,
     Identity,
     ObservedApp,
     ObservedHost,
@@ -58,7 +62,7 @@ def expected_host(seen: ObservedHost, action: AnyAction, target: Target) -> Obse
 def forget_evidence(app: ObservedApp) -> ObservedApp:
     """Return the app as a fresh look shows it: without evidence that only watching it gives."""
     slots = tuple(replace(slot, healthy_for_seconds=None, failure=None, drained=False) for slot in app.slots)
-    return replace(app, slots=slots, unconfirmed=None, uncertified=None)
+    return replace(app, slots=slots, hook_failed=False, unconfirmed=None, uncertified=None)
 
 
 def _expected_app(app: ObservedApp, action: AnyAction, target: Target) -> ObservedApp:  # noqa: C901 - one line a case
@@ -71,6 +75,7 @@ def _expected_app(app: ObservedApp, action: AnyAction, target: Target) -> Observ
             return replace(app, migrated=(*app.migrated, target.migration(action.identity.release)))
         case StartInstance():
             slot = _start_slot(app.slot(action.slot), action, target)
+            app = _mark_hook(app, "after_rollout", action.identity, action.hook)
             return app.with_slot(slot) if slot.on_trial else _with_unit(app.with_slot(slot), target)
         case StartAgain():
             slot = app.slot(action.slot)
@@ -102,6 +107,7 @@ def _expected_app(app: ObservedApp, action: AnyAction, target: Target) -> Observ
         case GoBack():
             entry = Quarantine(action.failed, action.why, 0, target.attempt)
             app = replace(app, quarantined=(*app.quarantined, entry))
+            app = _mark_hook(app, "on_failure", action.failed, action.hook)
             return replace(_enable_slot(app, action.slot), route=_route(target, action))
         case RetryCertificates():
             return replace(app, route=_route(target, action))
@@ -113,11 +119,17 @@ def _expected_app(app: ObservedApp, action: AnyAction, target: Target) -> Observ
             return app.with_slot(Slot(action.slot))
         case RejectRelease():
             return _reject_release(app, action, target, seen_at=0)
+        case RunHook():
+            return replace(app, hook=HookMark(action.hook, action.identity, "done"))
         case PruneReleases():
             kept = tuple(each for each in app.releases if each not in action.releases)
             return replace(app, releases=kept, leftovers=())
         case _:
             assert_never(action)
+
+
+def _mark_hook(app: ObservedApp, hook: HookName, identity: Identity, how: MarksHook) -> ObservedApp:
+    return app if how == "keep" else replace(app, hook=HookMark(hook, identity, "due") if how == "due" else None)
 
 
 def _supersede(app: ObservedApp, release: str) -> ObservedApp:
@@ -202,5 +214,6 @@ def _reject_release(app: ObservedApp, action: RejectRelease, target: Target, see
             enabled=before.enabled,
             invocation=f"{before.invocation}+",
         )
+    app = _mark_hook(app, "on_failure", action.identity, action.hook)
     rejected = replace(app.with_slot(after), quarantined=(*app.quarantined, entry))
     return _sink_release(rejected, action.identity.release)

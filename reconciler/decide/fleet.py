@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
+from reconciler.decide import hooks
 from reconciler.decide.budget import admit
 from reconciler.decide.next_action import next_action
 from reconciler.decide.order import FleetStep, after_migrations, in_order, migrating_host
@@ -37,6 +38,7 @@ def next_steps(desired: DesiredFleet, seen: SeenFleet, answers: Answers | None =
         for key, target in desired.targets.items()
     }
     steps = after_migrations(desired, seen, migrating, in_order(desired, seen, {**own, **desired.refused}))
+    steps = hooks.after_all_hosts(desired, seen, hooks.once_per_rollout(desired, seen, steps))
     removed = surplus(desired, seen, steps)
     steps |= {key: _own_step(key, target, desired, seen, answers) for key, target in removed.items()}
     steps |= unseen_hosts(desired, seen)

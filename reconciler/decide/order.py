@@ -8,15 +8,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from reconciler.decide.slots import carries, live_slot
-from reconciler.model.action import Blocked, Converged, Migrate, StartInstance, Step
+from reconciler.model.action import Blocked, Converged, Migrate, RunHook, StartInstance, Step
 from reconciler.model.desired import App
 from reconciler.model.fleet import DesiredFleet, Key, SeenFleet, Wait
 from reconciler.model.observed import TRAEFIK, ObservedHost, Unreachable
 from reconciler.model.target import Target
 
 FleetStep = Step | Wait
+RUNS_AS_DESIRED: Final = ("hook", "exposed")  # kinds of Blocked with which the desired version runs all the same
 
 
 def groups(hosts: list[str], batch: str) -> list[list[str]]:
@@ -136,7 +138,7 @@ def _host_groups(app: App | None, seen: SeenFleet, hosts: list[str]) -> list[lis
 
 
 def _is_rollout(key: Key, desired: DesiredFleet, seen: SeenFleet, step: FleetStep) -> bool:
-    if isinstance(step, Converged | Blocked | Wait) or key in seen.begun or key in seen.under_way:
+    if isinstance(step, Converged | Blocked | Wait | RunHook) or key in seen.begun or key in seen.under_way:
         return False
     look = seen.host(key[1])
     return look is not None and is_rollout(desired.targets[key], look)
@@ -147,7 +149,9 @@ def _traefik_first(key: Key, desired: DesiredFleet, steps: dict[Key, FleetStep])
 
 
 def _obstacle_of(key: Key, step: FleetStep, how: str) -> Obstacle | None:
-    if isinstance(step, Converged) or (isinstance(step, Blocked) and step.kind == "exposed"):
+    if isinstance(step, RunHook) and step.hook == "after_rollout":
+        return None
+    if isinstance(step, Converged) or (isinstance(step, Blocked) and step.kind in RUNS_AS_DESIRED):
         return None  # what is desired runs there
     moves = not isinstance(step, Blocked)
     return Obstacle(f"{how}{key[0]} is {'not yet' if moves else 'not'} converged on {key[1]}", moves)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reconciler.decide import certificates, starting
+from reconciler.decide import certificates, hooks, starting
 from reconciler.decide.case import Case
 from reconciler.decide.exposure import exposure_problem
 from reconciler.decide.host_faults import give_way_to_host_fault
@@ -83,11 +83,10 @@ def next_step(target: Target, seen: ObservedHost) -> Step:
         _prune,
         certificates.certify,
         refuse_override,
-        exposure_problem,
     ):
         if step := part(case):
             return step
-    return converged_with_notes(case)
+    return hooks.after_rollout(case, exposure_problem(case) or converged_with_notes(case))
 
 
 def _lose_no_visitors(target: Target, app: ObservedApp) -> Step | None:
@@ -137,7 +136,7 @@ def _keep_quarantine(case: Case) -> Step | None:
             return leave(case, slot, "its release failed here")
         if slot.prepared and slot.prepared != case.identity and not slot.running_now and slot.state != "failed":
             return StartAgain(*case.where, f"{slot.prepared.version} served before", slot.name)
-    return _block_quarantined(case, entry)
+    return hooks.on_failure(case, entry) or _block_quarantined(case, entry)
 
 
 def _concerns(entry: Quarantine, case: Case) -> bool:
@@ -148,7 +147,7 @@ def _block_quarantined(case: Case, entry: Quarantine) -> Blocked:
     log_tail = next((slot.log_tail for slot in case.app.slots if slot.log_tail), ())
     return case.block(
         "quarantined",
-        f"version {case.identity.version} {_quarantine_text(entry)}",
+        f"version {case.identity.version} {_quarantine_text(entry)}{hooks.failure_of_on_failure(case, entry)}",
         f"reconcile logs {case.target.app}; then commit another version or env (these digests are not tried again)",
         log_tail,
     )
@@ -183,13 +182,15 @@ def _accept_when_healthy(case: Case) -> Step | None:
     if slot.failure:
         return (_soak(case) if case.accepted else None) or _give_up(case, slot.failure)
     if not proven:
-        return WaitHealthy(*case.where, (case.accepted and _trouble(slot)) or _health_text(target), slot.name)
+        return WaitHealthy(*case.where, (case.accepted and _trouble(slot)) or _health_text(case), slot.name)
     return _accept(case, "healthy")
 
 
-def _health_text(target: Target) -> str:
+def _health_text(case: Case) -> str:
+    target = case.target
     asked = f"{target.health_path} healthy" if target.health_path else "port open" if target.port_asked else "running"
-    return f"{asked} for {target.minimum_healthy_seconds:g} s, within {target.healthy_within_seconds:g} s"
+    otherwise = ", else on_failure" if "on_failure" in target.hooks and not case.accepted else ""
+    return f"{asked} for {target.minimum_healthy_seconds:g} s, within {target.healthy_within_seconds:g} s{otherwise}"
 
 
 def _trouble(slot: Slot) -> str | None:
@@ -219,7 +220,8 @@ def _give_up(case: Case, failure: str) -> Step:
         return replace(blocked, retryable=True)
     if step := give_way_to_host_fault(case):
         return step
-    return RejectRelease(*case.where, failure, slot.name, case.identity, failure, takes_over=case.app.by_hand)
+    mark = hooks.mark_of(case.target, "on_failure")
+    return RejectRelease(*case.where, failure, slot.name, case.identity, failure, case.app.by_hand, hook=mark)
 
 
 def _accept(case: Case, reason: str, drift: Drift | None = None) -> Step:
@@ -257,7 +259,8 @@ def _soak(case: Case) -> Step | None:
         return None
     if slot.failure:
         failed, attempt = (case.identity, slot.failure), next_attempt(case)
-        return GoBack(*case.where, slot.failure, warm.name, warm.invocation, *failed, slot.name, attempt)
+        mark = hooks.mark_of(target, "on_failure")
+        return GoBack(*case.where, slot.failure, warm.name, warm.invocation, *failed, slot.name, attempt, hook=mark)
     if app.route.age_seconds >= target.soak_seconds:
         return None
     return Soak(*case.where, f"{target.soak_seconds:g} s with slot {warm.name} kept warm", slot.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from reconciler.decide import hooks
 from reconciler.decide.case import Case
 from reconciler.decide.host_faults import give_way_to_host_fault, refuse_noexec
 from reconciler.decide.leaving import leave
@@ -45,7 +46,9 @@ def start(case: Case) -> Step | None:
         return leave(case, left_over, "left over from another rollout", drift="second_slot")
     if target.migrates and target.migration(case.identity.release) not in case.app.migrated:
         again = f" and value of {', '.join(target.migrate_when)}" if target.migrate_when else ""
-        return Migrate(*case.where, f"once per release{again}, before it starts", case.identity)
+        after = ", after before_migrate" if target.before_migrate else ""
+        mark = hooks.mark_of(target, "on_failure")
+        return Migrate(*case.where, f"once per release{again}, before it starts{after}", case.identity, hook=mark)
     if _replaces_what_runs(case):
         why = "only one slot" if target.one_slot else case.crowded or "as this rollout began"
         reason += f"; stop-first, {why}: no service until it is healthy"
@@ -53,8 +56,9 @@ def start(case: Case) -> Step | None:
         reason += cost_of_two_instances(case)
     if target.proxy:
         reason += cost_of_traefik(case)
-    takes_over = case.app.by_hand
-    return StartInstance(*case.where, reason, slot.name, case.identity, takes_over, drift=_drift(case))
+    takes_over, drift = case.app.by_hand, _drift(case)
+    mark = "keep" if drift and target.hooks else hooks.mark_of(target, "after_rollout")
+    return StartInstance(*case.where, reason, slot.name, case.identity, takes_over, drift=drift, hook=mark)
 
 
 def _drift(case: Case) -> Drift | None:

@@ -6,10 +6,15 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from reconciler.errors import Kind
-from reconciler.model.observed import Identity
+from reconciler.model.observed import HookName, Identity
 
 Drift = Literal["stopped", "failed", "env", "unit", "route", "enabled", "release", "rights", "second_slot"]
 """The thing that someone changed on the host and that an action restores."""
+
+
+MarksHook = Literal["due", "none", "keep"]
+"""What an action does about the host's mark of a hook: the hook is due once the rollout has ended; or on no account, as
+another host runs it; or the action is not a part of a rollout's beginning or failure."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,7 @@ class Migrate(Action):
     """Run the migration once per release, with the new code and the new env, before any slot is touched."""
 
     identity: Identity
+    hook: MarksHook = field(default="none", kw_only=True)  # on_failure, if it fails
     verb = "migrate"
 
     @property
@@ -71,6 +77,7 @@ class StartInstance(SlotAction):
 
     identity: Identity
     takes_over: str | None = None  # a unit set up by hand that must release the ports first
+    hook: MarksHook = field(default="none", kw_only=True)  # after_rollout
     verb = "start"
 
     @property
@@ -195,6 +202,7 @@ class GoBack(SlotAction):
     why: str
     from_slot: str
     attempt: int = 0
+    hook: MarksHook = field(default="none", kw_only=True)  # on_failure
     verb = "goback"
 
     @property
@@ -230,7 +238,22 @@ class RejectRelease(SlotAction):
     identity: Identity
     why: str
     takes_over: str | None = None  # a unit set up by hand that is started again
+    hook: MarksHook = field(default="none", kw_only=True)  # on_failure
     verb = "reject"
+
+
+@dataclass(frozen=True)
+class RunHook(Action):
+    """Run a hook that is due. Once only: a hook that fails, or is cut off by a reboot, is not run again."""
+
+    hook: HookName
+    identity: Identity
+    otherwise: Converged | Blocked | None = field(default=None, kw_only=True)  # the answer while the hook has to wait
+    verb = "hook"
+
+    @property
+    def subject(self) -> str:
+        return f"{self.hook}, {self.identity.version}"
 
 
 @dataclass(frozen=True)
@@ -294,6 +317,7 @@ AnyAction = (
     | Drain
     | StopInstance
     | RejectRelease
+    | RunHook
     | PruneReleases
 )
 Step = AnyAction | Converged | Blocked

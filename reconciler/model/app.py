@@ -10,6 +10,8 @@ from reconciler.model import addresses, values
 from reconciler.model.artifact import Artifact
 from reconciler.model.defaults import Common
 from reconciler.model.fields import AtLeastOne, EachOnce, MayBeEmpty, refuse
+from reconciler.model.hook import Hook, HookValue, read_hook
+from reconciler.model.observed import HookName
 from reconciler.model.reserved import SET_BY_ELIXIR, SET_FOR_DISTRIBUTION
 from reconciler.model.route import Route
 from reconciler.model.source import NotASource, read_source
@@ -56,6 +58,23 @@ class App(Common):
         default=(),
         description="Variables in env, such as DATABASE_URL, with a new value of which a release migrates again.",
     )
+
+    before_migrate: values.Command | None = Field(
+        default=None,
+        description="Command to run before each migration, such as a backup. If it fails, nothing is migrated, and the "
+        "rollout has failed.",
+    )
+    after_rollout: HookValue | None = Field(
+        default=None,
+        description="Command to run once the version runs on all hosts. If it fails, that is reported and nothing is "
+        "undone.",
+    )
+    on_failure: HookValue | None = Field(
+        default=None, description="Command to run after a failed rollout, with the version that was rejected."
+    )
+
+    def hook(self, name: HookName) -> Hook | None:
+        return read_hook(self.after_rollout if name == "after_rollout" else self.on_failure)
 
     @property
     def after_units(self) -> tuple[str, ...]:
@@ -127,6 +146,13 @@ class App(Common):
                 )
             if key not in self.env:
                 raise refuse(f"{key} is not in env", "name a variable of env", at=("migrate_when", index))
+        return self
+
+    @model_validator(mode="after")
+    def _check_before_migrate(self) -> Self:
+        if self.before_migrate is not None and self.migrate is None:
+            next_step = "write migrate: bin/migrate, or the command of the app"
+            raise refuse("needs a migration", next_step, at=("before_migrate",))
         return self
 
     @model_validator(mode="after")

@@ -54,6 +54,9 @@ class Common(Strict):
     migrate_within_seconds: Annotated[int, Whole(1, 86_400)] = Field(
         default=300, description="Time limit of `migrate`; after it the rollout has failed."
     )
+    hook_within_seconds: Annotated[int, Whole(1, 86_400)] = Field(
+        default=300, description="Time limit of each hook: `before_migrate`, `after_rollout`, `on_failure`."
+    )
     keep_releases: Annotated[int, Whole(2, 100)] = Field(
         default=3, description="Releases to keep on a host, including the running one."
     )

@@ -1,8 +1,9 @@
 """The observed state: what one look at a host showed. It may be out of date, but it is never guessed.
 
 There are two kinds of facts. Most are read from the host in one look. A few are *evidence*: something watched over time
-in this pass (`healthy_for_seconds`, `failure`, `drained`, `unconfirmed`, `uncertified`). Evidence belongs to the
-invocation it was seen on and lasts only until the next look. After a crash, the next pass gathers it again.
+in this pass (`healthy_for_seconds`, `failure`, `drained`, `unconfirmed`, `uncertified`, `hook_failed`). Evidence
+belongs to the invocation it was seen on and lasts only until the next look. After a crash, the next pass gathers it
+again.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Final, Literal, get_args
 
 from reconciler.errors import Kind
 
@@ -141,6 +142,25 @@ class Quarantine:
     attempt: str = ""  # digest of the migration and the health check; a change of it allows another try
 
 
+HookName = Literal["after_rollout", "on_failure"]
+"""The hooks that run when a rollout has ended. `before_migrate` is a part of the migration."""
+HOOKS: Final[tuple[HookName, ...]] = get_args(HookName)
+HookState = Literal["due", "begun", "done", "failed"]
+
+
+@dataclass(frozen=True)
+class HookMark:
+    """The hook that a rollout of this identity has made due on this host, and how far it got. A host has the last one.
+
+    `begun` was written before the hook ran; without a sign of life it means that nothing noticed its end.
+    """
+
+    hook: HookName
+    identity: Identity
+    state: HookState
+    reason: str | None = None  # why it failed
+
+
 @dataclass(frozen=True)
 class RouteFile:
     """The route file that we wrote for an app: the slot it names and the digest of its contents."""
@@ -227,6 +247,8 @@ class ObservedApp:
     markers: tuple[str, ...] = ()  # Traefik only: the markers of our route files that it has applied
     crash_dumps: tuple[CrashDump, ...] = ()
     unreadable: Unfitting | None = None
+    hook: HookMark | None = None
+    hook_failed: bool = False  # evidence: this pass saw the end of the hook, and it failed
     unconfirmed: str | None = None  # evidence: how long we asked Traefik without success
     uncertified: str | None = None  # evidence: how long we waited for a certificate without success
 

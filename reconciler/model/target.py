@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from reconciler.errors import Kind
-from reconciler.model.observed import Identity
+from reconciler.model.observed import HookName, Identity
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,9 @@ class Target:
     minimum_healthy_seconds: float = 2.0
     drain_seconds: float = 10.0
     migrates: bool = False
+    before_migrate: bool = False  # a hook comes before the migration
+    hooks: tuple[HookName, ...] = ()  # those that run when a rollout has ended
+    hooks_each_host: tuple[HookName, ...] = ()  # those of them that run on every host, not only on one
     firewalled: bool = False  # visitors cannot reach its ports past Traefik although it may listen on every address
     migrate_when: tuple[str, ...] = ()  # variables with a new value of which a release migrates again
     migrate_env: str = ""  # digest of the values of `migrate_when`
@@ -62,7 +65,7 @@ class Target:
     soak_seconds: float = 0.0  # how long the old instance is kept warm after the cutover
     only_report_drift: bool = False
     gone: bool = False  # the desired state does not name it any more: remove it from this host
-    attempt: str = ""  # digest of the migration and the health check, which can also decide about success
+    attempt: str = ""  # digest of the migration, its hook and the health check, which can also decide about success
     behind: str | None = None  # why this desired state may not replace the one applied to the host, None if it may
     waits_for: str | None = None  # why it may not be removed yet
     owner: str = "-"  # which desired state this is, "-" if that is not known

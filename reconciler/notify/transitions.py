@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from reconciler.notify.problems import QUIET
+from reconciler.notify.problems import QUIET, TOLD_ONCE
 from reconciler.notify.states import State
 
 if TYPE_CHECKING:
@@ -95,6 +95,9 @@ def transitions(
     for key, state in sorted(after.items()):
         last = reported.get(key)
         if state.problem in QUIET:
+            continue
+        if last and last.state.problem in TOLD_ONCE and not state.problem and not state.changed:
+            reported[key] = LastReport(state, now, last.times)
             continue
         notice = _news(key, state, last, now)
         if notice is None:

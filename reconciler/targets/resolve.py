@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from reconciler.errors import ReconcileError, SecretError, SecretUnusable
+from reconciler.model.action import RunHook
 from reconciler.model.desired import App, SecretRef
 from reconciler.model.machine import HostSpec, Layout
-from reconciler.model.observed import TRAEFIK, Identity, ObservedHost
+from reconciler.model.observed import HOOKS, TRAEFIK, Identity, ObservedHost
 from reconciler.model.target import Target, TargetRoute
 from reconciler.model.traefik import Traefik
 from reconciler.targets.health import health_headers, health_path
@@ -19,6 +20,7 @@ from reconciler.tools.masks import mask
 from reconciler.tools.release import release_id, start_program
 from reconciler.tools.systemd import UnitSettings, env_file, epmd_text, unit_text
 from reconciler.tools.traefik import RouteSettings, htpasswd_path, read_htpasswd, route_text
+from reconciler.words import printable
 
 WORKER_SLOT = ("worker",)  # the only slot of an app without ports
 
@@ -85,6 +87,10 @@ class TargetFiles:
         return self.app.migrate_within_seconds if self.app else 0
 
     @property
+    def hook_within_seconds(self) -> int:
+        return self.app.hook_within_seconds if self.app else 0
+
+    @property
     def layout(self) -> Layout:
         return self.site.layout
 
@@ -109,8 +115,19 @@ class TargetFiles:
         return env_file(identity, self.variables, self.target.env_keys)
 
     def migrate_env_text(self, identity: Identity) -> str:
-        """The env file of a migration: the same variables, plus RECONCILE_MIGRATE with its command."""
-        return env_file(identity, {**self.variables, "RECONCILE_MIGRATE": (self.app and self.app.migrate) or ""}, ())
+        """The env file of a migration: the same variables, plus those with its command and with its hook's."""
+        commands = {"RECONCILE_MIGRATE": (self.app and self.app.migrate) or ""}
+        if self.app and self.app.before_migrate:
+            commands["RECONCILE_BEFORE_MIGRATE"] = self.app.before_migrate
+        return env_file(identity, {**self.variables, **commands}, ())
+
+    def hook_env_text(self, action: RunHook) -> str:
+        """The env file of a hook: the same variables, plus its command, the version, and why a rollout has failed."""
+        hook = self.app and self.app.hook(action.hook)
+        more = {"RECONCILE_HOOK": hook.run if hook else "", "RECONCILE_VERSION": action.identity.version}
+        if action.hook == "on_failure":
+            more["RECONCILE_REASON"] = printable(self.mask(action.reason))
+        return env_file(action.identity, {**self.variables, **more}, ())
 
     def unit_text(self) -> str:
         assert self.unit is not None
@@ -180,17 +197,28 @@ def resolve(
         minimum_healthy_seconds=app.health.minimum_healthy_seconds if app.health else 2,
         drain_seconds=app.drain_seconds,
         migrates=bool(app.migrate),
+        before_migrate=bool(app.before_migrate),
+        hooks=tuple(name for name in HOOKS if app.hook(name)),
+        hooks_each_host=tuple(name for name in HOOKS if (hook := app.hook(name)) and hook.each_host),
         migrate_when=app.migrate_when,
         migrate_env=digest([(key, variables[key]) for key in app.migrate_when]) if app.migrate_when else "",
         runs_own_program=start_program(app.start_command) is not None,
         keep_releases=app.keep_releases,
         soak_seconds=app.soak_seconds,
-        attempt=digest([app.migrate, app.migrate_within_seconds, app.health and app.health.model_dump(), headers]),
+        attempt=_attempt(app, headers),
         firewalled=app.firewalled,
         only_report_drift=app.drift == "warn",
         proxy=app.app == TRAEFIK,
     )
     return TargetFiles(target, app, site, unit, route, folder, variables, secrets)
+
+
+def _attempt(app: App, headers: tuple[tuple[str, str], ...]) -> str:
+    """The digest of what decides about success besides release, env and unit: the migration and the health check."""
+    parts = [app.migrate, app.migrate_within_seconds, app.health and app.health.model_dump(), headers]
+    if app.before_migrate:
+        parts += [app.before_migrate, app.hook_within_seconds]
+    return digest(parts)
 
 
 def _values(app: App, secret: Callable[[str], str]) -> dict[str, str]:

@@ -31,7 +31,15 @@ PROGRAM = "/usr/local/sbin/reconcile-host"
 SUDOERS = "/etc/sudoers.d/reconcile"
 # The capabilities that do not make an app root: low ports, and memory that is not swapped out.
 CAPABILITIES = "CAP_NET_BIND_SERVICE CAP_IPC_LOCK"
-PARTS = ("system", *LOOKING[:-1], *CHANGING, "release", "sandbox", "change")  # shared parts of scripts, not verbs
+PARTS = (
+    "system",
+    *LOOKING[:-1],
+    *CHANGING,
+    "release",
+    "sandbox",
+    "once",
+    "change",
+)  # shared parts of scripts, not verbs
 OF_A_USER = ("user", "lingers", "exec_user", "logs_user")  # for scope user, which does not need root
 
 _SIGNATURE = re.compile(r"# (plain|change|look|end|root)((?: [^ :;.]+)*)(?:; stdin: ([a-z, ]+))?(?:[:.].*)?")
@@ -278,7 +286,7 @@ def _guard(signature: Signature) -> str:
 
 
 def _argument(word: str, value: str, shape: str) -> list[str]:
-    if found := re.fullmatch(r"[a-z-]+\(([a-z]+(?:\|[a-z]+)*)\)", word):
+    if found := re.fullmatch(r"[a-z-]+\(([a-z_]+(?:\|[a-z_]+)*)\)", word):
         return [f"choice {value} {found[1].replace('|', ' ')}"]
     if word in _FOLDERS:
         return [f'same "${_FOLDERS[word]}" {value}']

@@ -10,11 +10,15 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import cast
 
 from reconciler.model.machine import Layout
 from reconciler.model.observed import (
     TRAEFIK,
     CrashDump,
+    HookMark,
+    HookName,
+    HookState,
     HostFacts,
     Identity,
     Lease,
@@ -198,6 +202,7 @@ def _readable_app(sight: Sight, now: int) -> ObservedApp:
         releases=tuple(name for name in names if not name.startswith(".") and not is_damaged_copy(name)),
         leftovers=tuple(name for name in names if name.startswith(".") or is_damaged_copy(name)),
         migrated=tuple(name for (name,) in sight.of("migrated")),
+        hook=next((_read_hook(*record) for record in sight.of("hook")), None),
         quarantined=tuple(_read_quarantine(*record) for record in sight.of("quarantine")),
         unit=systemd.read_unit_head(sight.first("unit")),
         unit_intact=sight.as_written(places.unit) and (places.epmd not in inventory or sight.as_written(places.epmd)),
@@ -269,6 +274,11 @@ def _read_quarantine(at: str, failed: str, reason: str) -> Quarantine:
     *parts, attempt = failed.split("/") if failed.count("/") == 3 else [failed, ""]
     identity = Identity.read("/".join(parts)) or Identity(failed, "", "")
     return Quarantine(identity, printable(reason, 1000), epoch(at, "a time in its quarantine"), attempt)
+
+
+def _read_hook(hook: str, identity: str, state: str, reason: str) -> HookMark:
+    read = Identity.read(identity) or Identity(identity, "", "")
+    return HookMark(cast("HookName", hook), read, cast("HookState", state), printable(reason, 1000) or None)
 
 
 def _read_suspension(record: tuple[str, ...], now: int, app: str) -> str | None:

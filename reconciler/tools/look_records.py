@@ -32,6 +32,8 @@ OF_AN_APP: Final[Mapping[str, re.Pattern[str]]] = {
         "migrated": rf"({RELEASE}(?:@[0-9a-f]{{12}})?)",
         "inventory": rf"([0-9a-f]{{0,64}})  ?({_PATH})",
         "quarantine": rf"([0-9]{{1,18}}) ([0-9A-Za-z._+~/-]{{1,300}})(?: ({_TEXT}))?",
+        "hook": rf"(after_rollout|on_failure) ({RELEASE}/{RELEASE}/{RELEASE})"
+        rf" (due|begun|done|failed)(?: ({_TEXT}))?",
         "owner": rf"({_WORD})",
         "commit": rf"({_WORD})",
         "suspended": rf"([0-9]{{1,18}}) ({_WORD}) ?({_TEXT})",

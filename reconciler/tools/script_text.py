@@ -8,15 +8,16 @@ LOOK_ALONE = 'ONLY=$1 TREES=yes\nshift\nlook "$@"\n'
 LOOKING = ("prelude", "taken", "rights", "running", "look")  # what a look is made of
 CHANGING = ("inventory", "copies", "slots", "routes", "epmd")  # what every action shares, beside a look
 
-_RELEASE, _SANDBOX = (
-    {"install", "fetch"},
-    {"exec", "exec_tty", "exec_user", "node", "migrate"},
-)  # they share release.sh, sandbox.sh
+_SHARED = {  # file → the scripts that share it
+    "release": {"install", "fetch"},
+    "sandbox": {"exec", "exec_tty", "exec_user", "node", "migrate", "hook"},
+    "once": {"migrate", "hook"},
+}
 
 
 def own_text(name: str) -> str:
-    """Return the text of a script, preceded by the file that it shares with similar scripts."""
-    return join_scripts(*["release"] * (name in _RELEASE), *["sandbox"] * (name in _SANDBOX), name)
+    """Return the text of a script, preceded by the files that it shares with similar scripts."""
+    return join_scripts(*(shared for shared, scripts in _SHARED.items() if name in scripts), name)
 
 
 def join_scripts(*names: str) -> str:

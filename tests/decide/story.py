@@ -8,6 +8,7 @@
       "4001": {version: "1.1", on_trial: true} #   `version`: what it runs; any key of the app file it was started with
     app: {releases: ["0.9"], migrated: ["1.0"]}   # fields of `ObservedApp`; releases by version
     app: {migrated: [{env: {URL: "a"}}]}          # or by what differed from the desired app when it migrated
+    app: {hook: {hook: on_failure, state: due, version: "1.1"}}   # and perhaps a `reason`
     host: {traefik: "does not answer"}            # fields of `ObservedHost`
     facts: {memory_available_kib: 1000}           # fields of `HostFacts`
     unreachable: no answer in time                # in place of all that
@@ -29,6 +30,7 @@ from reconciler.desired_state.load import load
 from reconciler.model.desired import App
 from reconciler.model.observed import (
     AppliedRoute,
+    HookMark,
     HostFacts,
     Identity,
     ObservedApp,
@@ -125,6 +127,8 @@ class Story:
         releases = dict.fromkeys([*older, *held])
         migrated = tuple(map(self._migration, fields.pop("migrated", [])))
         failed = tuple(self._quarantine(dict(words)) for words in fields.pop("quarantined", []))
+        if hook := fields.pop("hook", None):
+            fields["hook"] = self._hook(dict(hook))
         fields = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
         return replace(app, releases=tuple(releases), migrated=migrated, quarantined=failed, **fields)
 
@@ -134,6 +138,10 @@ class Story:
             return self._release(written)
         target = self._was(written).target
         return target.migration(target.release or "")
+
+    def _hook(self, words: Words) -> HookMark:
+        hook, state, reason = words.pop("hook"), words.pop("state"), words.pop("reason", None)
+        return HookMark(hook, self._identity(words), state, reason)
 
     def _release(self, version: str) -> str:
         return f"{version}-{digest_of(version)[:12]}"

@@ -33,6 +33,7 @@ APPS = {
     "hosts: [web1, root@h, 'root@g:22', 'r@[::1]:22']\nports: [4000]\nstart: x y\nmigrate: z\nmemory_max: 1000000\n"
     "health: {path: /a, healthy_within_seconds: 1, minimum_healthy_seconds: 0}\n"
     "route: {domains: [A.de, 1.de, '1.2'], tls: 'false'}\ndrain_seconds: 0\nstop_seconds: 1\n"
+    "before_migrate: b\nafter_rollout: true\non_failure: {run: x, each_host: 'true'}\nhook_within_seconds: '1'\n"
     "migrate_within_seconds: 1\nkeep_releases: 100\ndistribution: sname\nenv: {RELEASE_COOKIE: {secret: c}}\n"
     "sandbox: {devices: true, home: false, extra_writable_paths: [/a.b/c], capabilities: }\n",
 }

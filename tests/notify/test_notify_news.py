@@ -228,3 +228,14 @@ def test_a_dead_host_with_twenty_apps_is_one_line() -> None:
 
 def test_states_that_read_the_same_are_the_same() -> None:
     assert replace(BAD, text="told otherwise", serving="0") == BAD
+
+
+def test_a_hook_that_failed_is_reported_once_and_its_end_is_no_news() -> None:
+    """The app ran as desired all the time."""
+    failed = State("", "hook", "d2", "version 1 runs, but after_rollout failed", serving="1")
+    first = transitions({HERE: LastReport(GOOD, 0)}, {HERE: failed}, 10)
+    later = transitions(first.reported, {HERE: GOOD}, 20)
+
+    assert [notice.event for notice in first.notices] == ["failed"]
+    assert later.notices == ()
+    assert later.reported[HERE].state == GOOD

@@ -31,6 +31,7 @@ HARMLESS = {
     f"rm -rf env/{APP}/.stage": "a folder of root's that the next script clears",
     "mkdir -m 0700 .reconcile": "route files are then written in the watched folder itself, under a name with a dot",
     f"rmdir releases/{APP}": "an empty folder of ours",
+    f"mv -T state/{APP}/hook.done": "systemd has done it before; else the hook is said to have been cut off",
 }
 # Whether these fail cannot be seen in a folder: a script that says 0 has not noticed.
 UNSEEN = ("sync", "touch")
@@ -92,7 +93,7 @@ def start(release: str, slot: str, **more: str) -> Step:
     def step(host: FailingHost, failing: int = -1) -> Ended:
         before = host.invocation(f"{APP}@{slot}.service")
         stdin = files(host, release, **more)
-        return host.run("start", APP, slot, release, before, "-", stdin=stdin, failing=failing)
+        return host.run("start", APP, slot, release, before, "-", "due", stdin=stdin, failing=failing)
 
     return step
 
@@ -137,7 +138,7 @@ def open_to_others(host: FailingHost, failing: int = -1) -> Ended:
 
 
 def reject(host: FailingHost, failing: int = -1) -> Ended:
-    words = (APP, SLOT, NEW, host.invocation(UNIT), "-")
+    words = (APP, SLOT, NEW, host.invocation(UNIT), "-", "due")
     return host.run("reject", *words, stdin=REASON, failing=failing)
 
 
@@ -150,10 +151,11 @@ def go_on_after_reject(host: FailingHost, failing: int = -1) -> Ended:
 
 def traefik(host: FailingHost, failing: int = -1) -> Ended:
     stdin = files(host, OLD, certificate="KEY\n", default=default_text())
-    return host.run("start", APP, SLOT, OLD, host.invocation(UNIT), "-", stdin=stdin, failing=failing)
+    return host.run("start", APP, SLOT, OLD, host.invocation(UNIT), "-", "none", stdin=stdin, failing=failing)
 
 
 TO_OTHER = act("cutover", APP, OTHER, of=OTHER_UNIT, stdin=route(OTHER))
+BACK = tar_of({"route": route(SLOT).decode(), "reason": REASON.decode()})
 MIGRATION = tar_of({"env": env(NEW), "unit": "[Service]\n"})
 ADD_PASSWORDS = act("cutover", APP, SLOT, of=UNIT, stdin=route(SLOT, "me:hash"))
 CASES = {
@@ -171,7 +173,7 @@ CASES = {
     "enable": Case(LIVE[:2], act("enable", APP, SLOT, of=UNIT, last=("old.service",))),
     "goback": Case(
         (*LIVE, start(NEW, OTHER), TO_OTHER),
-        act("goback", APP, SLOT, of=UNIT, stdin=tar_of({"route": route(SLOT).decode(), "reason": REASON.decode()})),
+        act("goback", APP, SLOT, of=UNIT, last=("due",), stdin=BACK),
     ),
     "reject, of a first version": Case((install_folder, start(NEW, SLOT)), reject),
     "reject, in the place of another": Case((*LIVE, act("unroute", APP), start(NEW, SLOT)), reject, go_on_after_reject),
@@ -184,7 +186,8 @@ CASES = {
     "unroute": Case((*LIVE, ADD_PASSWORDS), act("unroute", APP)),
     "prune": Case(LIVE, act("prune", APP, NEW, ".incoming-3")),
     "remove": Case((*LIVE, ADD_PASSWORDS, act("unroute", APP), act("stop", APP, SLOT, of=UNIT)), act("remove", APP)),
-    "migrate": Case((install_folder,), act("migrate", APP, NEW, "-", "30", "x", stdin=MIGRATION)),
+    "migrate": Case((install_folder,), act("migrate", APP, NEW, "-", "30", "x", "30", "due", stdin=MIGRATION)),
+    "hook": Case((*LIVE, start(NEW, OTHER)), act("hook", APP, "after_rollout", NEW, "30", stdin=MIGRATION)),
     "mark suspend": Case(LIVE, act("mark", APP, "suspend", "60", stdin=b"why\n")),
     "mark resume": Case((*LIVE, act("mark", APP, "suspend", "60", stdin=b"why\n")), act("mark", APP, "resume", "0")),
     "mark reject": Case(LIVE, act("mark", APP, "reject", "0", stdin=REASON)),

@@ -104,7 +104,7 @@ look_marks() {
 look_texts() {
   app=$1
   set --
-  for file in inventory quarantine owner commit suspended; do set -- "$@" "$STATE/$app/$file"; done
+  for file in inventory quarantine owner commit suspended hook; do set -- "$@" "$STATE/$app/$file"; done
   for slot in $slots; do set -- "$@" "$TRIAL_ENV/$app/$slot.env" "$TRIAL_ENV/$app/$slot.started" "$ENV/$app/$slot.env"; done
   set -- "$@" "$UNITS/$app@.service" "$ROUTES/$app.yml"
   [ "$app" != traefik ] || set -- "$@" "$ROUTES"/*.yml "$UNITS/traefik.service"

@@ -189,6 +189,15 @@ note() {
   { echo "$2" >"$1.new" && sync "$1.new" && mv -T "$1.new" "$1"; } || fail "$NO_ROOM" "cannot write below $STATE"
 }
 
+# mark_hook APP due|none|keep HOOK IDENTITY: note that this hook is due here once the rollout has ended, or that none is.
+# Fails if it could not be written.
+mark_hook() {
+  case $2 in
+    due) note "$STATE/$1/hook" "$3 $4 due" ;;
+    none) [ ! -e "$STATE/$1/hook" ] || rm -f "$STATE/$1/hook" || fail "$NO_ROOM" "cannot write below $STATE" ;;
+  esac
+}
+
 # receive: from here on stdin is a file that holds all of it. Its name is gone before its first byte comes, so whatever ends
 # this script leaves no secret behind: at most an empty file, which the next one takes away. The sender has a minute, before
 # any lock is taken: a controller that is gone must keep none.
@@ -232,13 +241,14 @@ one_line() {
   head -c 2000 | tr '\000-\037\177' ' '
 }
 
-# quarantine APP: remember that an attempt failed here, and why. Stdin is its identity on a line of its own, then the
+# quarantine APP [due|none]: remember that an attempt failed here, and why, and whether on_failure is due. Stdin is its identity on a line of its own, then the
 # reason: arguments can be read by every user and sudo logs them, and a digest that tells a short secret is in none.
 # Returns 1.
 quarantine() {
   read -r identity && [ "${#identity}" -le 300 ] || return 1
   case $identity in '' | *[!0-9A-Za-z._+~/-]*) return 1 ;; esac
   at=$(date +%s) && reason=$(one_line) || return 1
+  mark_hook "$1" "${2:-keep}" on_failure "${identity%/*}"
   {
     printf ' %s \n' "$identity" | grep -vsFf - "$STATE/$1/quarantine" | tail -n 19 &&
       echo "$at $identity $reason"

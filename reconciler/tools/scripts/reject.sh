@@ -1,4 +1,4 @@
-# change app slot release invocation take-over; stdin: reason. The identity, then why. What it was started in the place of comes
+# change app slot release invocation take-over hook(due|none|keep); stdin: reason. The identity, then why. What it was started in the place of comes
 # back.
 change() {
   app=$1 slot=$2 unit=$1@$2.service
@@ -7,7 +7,7 @@ change() {
   check_invocation "$app" "$slot" "$4"
   on_trial=$(release_on_trial "$app" "$slot") || fail 1 "cannot read below $TRIAL_ENV"
   [ -n "$on_trial" ] || ! is_routed "$app" "$slot" || fail "$STALE" "the route names slot $slot"
-  quarantine "$app" || fail "$NO_ROOM" "cannot write below $STATE"
+  quarantine "$app" "$6" || fail "$NO_ROOM" "cannot write below $STATE"
   systemctl kill -s KILL "$unit" 2>/dev/null # no visitor is served by it: no need to wait
   if [ -z "$on_trial" ] || [ ! -e "$ENV/$app/$slot.env" ]; then
     clear_slot "$app" "$slot"

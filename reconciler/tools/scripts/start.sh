@@ -1,4 +1,4 @@
-# change app slot release invocation take-over; stdin: slot files. On trial, unless it is what the slot's files say already. What
+# change app slot release invocation take-over hook(due|none|keep); stdin: slot files. On trial, unless it is what the slot's files say already. What
 # to take over from is a unit, or -.
 change() {
   app=$1 slot=$2
@@ -8,6 +8,8 @@ change() {
   check_invocation "$app" "$slot" "$4"
   stage=$(unpack "$app") || fail 1 "cannot write below $ENV"
   check_program "$app" "$3" "$stage"
+  identity=$(sed -n '1s/^# reconcile //p' "$stage/env") || fail 1 "cannot read below $ENV"
+  mark_hook "$app" "$6" after_rollout "$identity"
   if [ "$(head -n 1 "$stage/env")" = "$(head -n 1 "$ENV/$app/$slot.env" 2>/dev/null)" ]; then
     write_slot "$app" "$slot" "$3" "$stage" || fail "$NO_ROOM" "cannot write the files of slot $slot"
     end_trial "$app" "$slot"

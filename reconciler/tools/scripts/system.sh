@@ -1,11 +1,11 @@
 # The system's own systemd runs the apps, each as a user of its own. `user.sh` says the same for a login without root.
 
 # In front of a command in a unit: not as the app's user, nor in its sandbox.
-# shellcheck disable=SC2034 # only migrate.sh uses it
+# shellcheck disable=SC2034 # only once.sh uses it
 WHATEVER_USER=+
 
-# migration_sandbox UNIT-FILE: print the properties of a unit in which a migration runs, one a line.
-migration_sandbox() { sandbox_of "$1"; }
+# once_sandbox UNIT-FILE: print the properties of a unit in which a command of once.sh runs, one a line.
+once_sandbox() { sandbox_of "$1"; }
 
 # said_by UNIT INVOCATION: print the journal's fields of what the unit's processes said, in this run if it is not empty.
 said_by() { echo "_SYSTEMD_UNIT=$1${2:+ _SYSTEMD_INVOCATION_ID=$2}"; }

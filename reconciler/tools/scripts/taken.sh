@@ -49,13 +49,13 @@ is_missing() {
   [ ! -e "$1" ] && [ ! -L "$1" ]
 }
 
-# is_our_runtime_folder PATH: true if it is a folder of root's with nothing but what an instance, a migration or a
-# command of an app has there.
+# is_our_runtime_folder PATH: true if it is a folder of root's with nothing but what an instance, a migration, a hook or
+# a command of an app has there.
 is_our_runtime_folder() {
   # shellcheck disable=SC3067 # every shell of a system with systemd knows -O, and stat would be one more process
   [ ! -L "$1" ] && [ -d "$1" ] && [ -O "$1" ] || return 1
   for path in "$1"/* "$1"/.[!.]*; do
-    case ${path##*/} in '*' | '.[!.]*' | [1-9]* | worker | migrate | exec) ;; *) return 1 ;; esac
+    case ${path##*/} in '*' | '.[!.]*' | [1-9]* | worker | migrate | hook | exec) ;; *) return 1 ;; esac
   done
 }
 

@@ -26,12 +26,12 @@ for word; do
 done
 
 # There is but one user.
-# shellcheck disable=SC2034 # only migrate.sh uses it
+# shellcheck disable=SC2034 # only once.sh uses it
 WHATEVER_USER=
 
-# migration_sandbox UNIT-FILE: print nothing. What notes its end would be inside, too: a user's systemd lets nothing out.
+# once_sandbox UNIT-FILE: print nothing. What notes its end would be inside, too: a user's systemd lets nothing out.
 # shellcheck disable=SC2329 # not every script needs it, here and below
-migration_sandbox() { :; }
+once_sandbox() { :; }
 
 # at_home: print the lines of a unit on stdin with the folders that this systemd would put into them.
 at_home() {

@@ -105,7 +105,7 @@ is_own_app() {
   grep -q "^$1:" /etc/passwd /etc/group
   [ $? = 1 ] || refuse "$1 is a user or group of this host"
   for folder in /usr/lib /lib /usr/local/lib; do
-    for unit in "$1@.service" "$1.service" "$1-migrate.service"; do
+    for unit in "$1@.service" "$1.service" "$1-migrate.service" "$1-hook.service"; do
       [ ! -e "$folder/systemd/system/$unit" ] || refuse "$unit is a unit of this host's system"
     done
   done
