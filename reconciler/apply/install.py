@@ -28,6 +28,7 @@ BLOCK_BYTES = 256 * 1024
 SLOWEST_BYTES_PER_SECOND = 50_000  # slower than this counts as a broken connection
 SIGN_OF_LIFE_SECONDS = 4  # release.sh renews the lease at each one
 FETCH_SECONDS = 900  # limit for a host to download an archive, and again to unpack it
+COPY_SECONDS = 300
 DISK_RESERVE_KIB = 64 * 1024
 LARGEST_WASTE_KIB = 4  # a file takes whole blocks, and a folder or a link one
 INODE_RESERVE = 1000
@@ -47,12 +48,14 @@ async def install(
     refuse_unfit(files, prepared, abi, host.name)
     head = prepared.sums.encode() + prepared.tree.encode()
     assert files.app is not None
-    if artifact.fetch == "host":
+    if artifact.fetch == "host" and not action.copied:
         report_progress("the host is fetching it")
         address = await public_address(artifact.source, files.app.version, files.folder)
         words = (*_words(action, prepared, prepared.packed_size), prepared.sha256, prepared.top_folder or ".")
         stdin = _with_signs_of_life(head + f"{address}\n".encode())
         return await runner.run("fetch", (*words, str(FETCH_SECONDS)), stdin, 2 * FETCH_SECONDS + 120)
+    if action.copied:
+        return await runner.run("copy", _words(action, prepared), head, COPY_SECONDS)
     seconds = 120 + prepared.packed_size / SLOWEST_BYTES_PER_SECOND
     return await runner.run("install", _words(action, prepared), _stream(head, prepared, report_progress), seconds)
 
@@ -84,7 +87,7 @@ async def load_or_fetch(files: TargetFiles, report_progress: Callable[[str], Non
     source, key, where = artifact.source, artifact.minisign, (app.version, files.folder)
     digest = await digest_of(source, artifact.digest, *where)
     # A prepared release may date from a time when no signature was required; then the archive is checked again.
-    if key is None and (ready := await asyncio.to_thread(load_prepared, digest, program=app.app)):
+    if key is None and (ready := await asyncio.to_thread(load_prepared, digest, program=app.family)):
         return ready
     label = label_of(source, *where)
     report_progress(f"fetching {label}")
@@ -93,7 +96,7 @@ async def load_or_fetch(files: TargetFiles, report_progress: Callable[[str], Non
         report_progress("checking the signature")
         await verify_signature(source, *where, key, digest, path)
     report_progress("checking the archive")
-    return await asyncio.to_thread(prepare, path, digest, label=label, program=app.app)
+    return await asyncio.to_thread(prepare, path, digest, label=label, program=app.family)
 
 
 async def read_abi(host: Transport, scope: Scope) -> HostAbi:
@@ -132,11 +135,13 @@ def refuse_unfit(files: TargetFiles, prepared: Prepared, abi: HostAbi, host: str
     paths = {entry.path for entry in prepared.entries}
     if program and program not in paths:
         found = ", ".join(prepared.executables[:5]) or "no program in bin/ or at its top"
-        raise ArtifactRefused(f"{label} has no {program}; it has {found}", f"set start: in apps/{files.app.app}.yaml")
+        raise ArtifactRefused(
+            f"{label} has no {program}; it has {found}", f"set start: in apps/{files.app.family}.yaml"
+        )
     if runtime := needs_to_write_code(files.app, paths, files.variables):
         raise ArtifactRefused(
             f"{label} starts with {runtime}, which needs memory that it can write and execute; its sandbox denies that",
-            f"write sandbox: {{write_execute_memory: true}} in apps/{files.app.app}.yaml",
+            f"write sandbox: {{write_execute_memory: true}} in apps/{files.app.family}.yaml",
         )
     if files.app.distribution != "none" and not any(re.fullmatch("erts-[^/]+/bin/epmd", path) for path in paths):
         raise ArtifactRefused(

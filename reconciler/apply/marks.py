@@ -11,6 +11,7 @@ from reconciler.apply.runner import Runner
 from reconciler.decide.guards import belongs_to_another
 from reconciler.errors import ActionFailed, HostLocked
 from reconciler.model.observed import Unreachable
+from reconciler.model.process_name import family_of
 from reconciler.model.target import Controller
 from reconciler.observe.lease import new_controller
 from reconciler.observe.look import observe
@@ -19,7 +20,7 @@ from reconciler.words import printable
 
 
 async def mark(opened: OpenFleet, app: str, verb: str, seconds: int, reason: str) -> list[str]:
-    """Set a mark on every host of the app, and return their names.
+    """Set a mark on every host of the app, for its processes too, and return the names of the hosts.
 
     Raises HostLocked or ActionFailed at the first host where that fails.
     """
@@ -27,10 +28,10 @@ async def mark(opened: OpenFleet, app: str, verb: str, seconds: int, reason: str
     demand_all(opened)
     marked_hosts = []
     for files in opened.targets.values():
-        if files.target.app == app:
-            await _mark(opened, files.target.host, app, (verb, str(seconds)), reason, who)
+        if family_of(files.target.app) == app:
+            await _mark(opened, files.target.host, files.target.app, (verb, str(seconds)), reason, who)
             marked_hosts.append(files.target.host)
-    return marked_hosts
+    return list(dict.fromkeys(marked_hosts))
 
 
 async def reject(

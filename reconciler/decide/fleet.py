@@ -1,8 +1,8 @@
 """next_steps(desired, seen): the next step of every app on every host. Pure.
 
 Everything that makes one app wait for another is decided here: the order of apps and hosts (`order`), the removals
-(`surplus`), and how many starts a host can take at once (`budget`). `next_action` decides what one app needs on one
-host.
+(`surplus`), what an app and its processes do together (`family`), and how many starts a host can take at once
+(`budget`). `next_action` decides what one app needs on one host.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from reconciler.decide import hooks
 from reconciler.decide.budget import admit
+from reconciler.decide.family import together
 from reconciler.decide.next_action import next_action
 from reconciler.decide.order import FleetStep, after_migrations, in_order, migrating_host
 from reconciler.decide.surplus import surplus, unseen_hosts
@@ -41,6 +42,7 @@ def next_steps(desired: DesiredFleet, seen: SeenFleet, answers: Answers | None =
     steps = hooks.after_all_hosts(desired, seen, hooks.once_per_rollout(desired, seen, steps))
     removed = surplus(desired, seen, steps)
     steps |= {key: _own_step(key, target, desired, seen, answers) for key, target in removed.items()}
+    steps = together(desired, seen, steps)
     steps |= unseen_hosts(desired, seen)
     admitted = admit({**desired.targets, **removed}, desired, seen, steps)
     # An action goes on although its app is in neither, such as a removal while a new host has not been looked at yet.

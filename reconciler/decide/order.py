@@ -15,6 +15,7 @@ from reconciler.model.action import Blocked, Converged, Migrate, RunHook, StartI
 from reconciler.model.desired import App
 from reconciler.model.fleet import DesiredFleet, Key, SeenFleet, Wait
 from reconciler.model.observed import TRAEFIK, ObservedHost, Unreachable
+from reconciler.model.process_name import family_of, is_process
 from reconciler.model.target import Target
 
 FleetStep = Step | Wait
@@ -44,13 +45,16 @@ class Obstacle:
 def in_order(desired: DesiredFleet, seen: SeenFleet, own: dict[Key, FleetStep]) -> dict[Key, FleetStep]:
     """Return the steps, with a Wait or a Blocked for each rollout that may not begin yet. Same keys, same order."""
     hosts_of: dict[str, list[str]] = {}
+    with_processes: dict[str, list[Key]] = {}  # the keys of an app, and of all its processes
     for key in own:
         hosts_of.setdefault(key[0], []).append(key[1])
+        for name in {key[0], family_of(key[0])}:
+            with_processes.setdefault(name, []).append(key)
     steps = dict(own)
     for name in _dependencies_first(desired, hosts_of):
         app = desired.apps.get(name)
         before = [
-            obstacle(((each, host) for host in hosts_of.get(each, ())), steps, f"comes after {each}: ")
+            obstacle(with_processes.get(each, ()), steps, f"comes after {each}: ")
             for each in (app.after if app else ())
         ]
         for group in _host_groups(app, seen, hosts_of[name]):
@@ -58,7 +62,10 @@ def in_order(desired: DesiredFleet, seen: SeenFleet, own: dict[Key, FleetStep]) 
                 key = name, host
                 if _is_rollout(key, desired, seen, own[key]):
                     steps[key] = _behind(worst([*before, _traefik_first(key, desired, steps)]), key, own[key])
-            earlier = [obstacle([(name, host)], steps, f"waits for host {host}: ") for host in group]
+            earlier = [
+                obstacle((key for key in with_processes[name] if key[1] == host), steps, f"waits for host {host}: ")
+                for host in group
+            ]
             before = [worst([*before, *earlier])]
     return steps
 
@@ -117,9 +124,9 @@ def is_rollout(target: Target, look: ObservedHost) -> bool:
 
 
 def _dependencies_first(desired: DesiredFleet, hosts_of: dict[str, list[str]]) -> Iterator[str]:
-    """Yield every app after those in its `after`, and Traefik first. Loading has refused cycles."""
+    """Yield every app after those in its `after` and after its processes, Traefik first. Loading has refused cycles."""
     done: set[str] = set()
-    for name in sorted(hosts_of, key=lambda each: each != TRAEFIK):
+    for name in sorted(hosts_of, key=lambda each: (each != TRAEFIK, not is_process(each))):
         path = [name]
         while path:
             app = desired.apps.get(path[-1])

@@ -14,6 +14,7 @@ from reconciler.decide.routing import check_route, check_route_writable
 from reconciler.decide.slots import carries
 from reconciler.model.action import Blocked, Drift, InstallRelease, Migrate, StartInstance, Step
 from reconciler.model.observed import Slot
+from reconciler.model.process_name import is_process
 
 
 def keep_off(case: Case) -> Step | None:
@@ -50,8 +51,7 @@ def start(case: Case) -> Step | None:
         mark = hooks.mark_of(target, "on_failure")
         return Migrate(*case.where, f"once per release{again}, before it starts{after}", case.identity, hook=mark)
     if _replaces_what_runs(case):
-        why = "only one slot" if target.one_slot else case.crowded or "as this rollout began"
-        reason += f"; stop-first, {why}: no service until it is healthy"
+        reason += _gap(case)
     else:
         reason += cost_of_two_instances(case)
     if target.proxy:
@@ -59,6 +59,14 @@ def start(case: Case) -> Step | None:
     takes_over, drift = case.app.by_hand, _drift(case)
     mark = "keep" if drift and target.hooks else hooks.mark_of(target, "after_rollout")
     return StartInstance(*case.where, reason, slot.name, case.identity, takes_over, drift=drift, hook=mark)
+
+
+def _gap(case: Case) -> str:
+    """The words that announce that the former instance ends before its successor starts."""
+    if is_process(case.target.app):
+        return "; the former one ends first, since it must not run twice"
+    why = "only one slot" if case.target.one_slot else case.crowded or "as this rollout began"
+    return f"; stop-first, {why}: no service until it is healthy"
 
 
 def _drift(case: Case) -> Drift | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from reconciler.decide.family import why_process_stays
 from reconciler.decide.guards import too_many_removals
 from reconciler.decide.order import FleetStep, obstacle
 from reconciler.model.action import Blocked
 from reconciler.model.fleet import DesiredFleet, Key, SeenFleet
 from reconciler.model.observed import TRAEFIK, ObservedHost, Unreachable
+from reconciler.model.process_name import family_of, is_process
 from reconciler.model.target import Target
 
 
@@ -23,12 +25,14 @@ def surplus(desired: DesiredFleet, seen: SeenFleet, steps: dict[Key, FleetStep])
     gone = sorted((owned - routing | begun) - named)
     wanted_apps = {app for app, _ in named}
     moved = {app.moved_from for app in desired.apps.values()}
-    vanished = {app for app, _ in gone if app not in wanted_apps and app not in moved}
-    too_many = None if desired.allow_prune else too_many_removals(sorted(vanished), len({app for app, _ in owned}))
+    families = {family_of(app) for app in wanted_apps} | moved
+    vanished = {app for app, _ in gone if family_of(app) not in families}
+    kinds = sorted({family_of(app) for app in vanished}), len({family_of(app) for app, _ in owned})
+    too_many = None if desired.allow_prune else too_many_removals(*kinds)
     removals = {}
     for app, host in gone:
-        first = obstacle(_successors(app, desired), steps)  # one that vanished has no successors
-        why = too_many if app in vanished else first.reason if first else None
+        find = why_process_stays if is_process(app) else _why_app_stays
+        why = too_many if app in vanished else find(app, host, desired, steps)
         removals[app, host] = Target.removal(host, app, why, too_many=app in vanished)
     return removals
 
@@ -52,6 +56,11 @@ def _unseen(look: Unreachable) -> Blocked:
 
 def _is_ours(look: ObservedHost, app: str, owner: str) -> bool:
     return look.apps[app].owner == owner != "-"
+
+
+def _why_app_stays(app: str, host: str, desired: DesiredFleet, steps: dict[Key, FleetStep]) -> str | None:
+    first = obstacle(_successors(app, desired), steps)
+    return first.reason if first else None
 
 
 def _successors(app: str, desired: DesiredFleet) -> list[Key]:

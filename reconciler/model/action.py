@@ -40,6 +40,7 @@ class InstallRelease(Action):
 
     release: str
     replaces_damaged: bool = False
+    copied: bool = False  # from the app that this is a process of, which has it on the host
     verb = "install"
 
     @property

@@ -12,6 +12,8 @@ from reconciler.model.defaults import Common
 from reconciler.model.fields import AtLeastOne, EachOnce, MayBeEmpty, refuse
 from reconciler.model.hook import Hook, HookValue, read_hook
 from reconciler.model.observed import HookName
+from reconciler.model.process import Process, ProcessName
+from reconciler.model.process_name import LONGEST_NAME, family_of
 from reconciler.model.reserved import SET_BY_ELIXIR, SET_FOR_DISTRIBUTION
 from reconciler.model.route import Route
 from reconciler.model.source import NotASource, read_source
@@ -75,6 +77,22 @@ class App(Common):
 
     def hook(self, name: HookName) -> Hook | None:
         return read_hook(self.after_rollout if name == "after_rollout" else self.on_failure)
+
+    processes: Annotated[dict[ProcessName, Process], MayBeEmpty(dict)] = Field(
+        default_factory=dict,
+        description="Processes beside the web process, such as queue workers, by name. A version is all of them: if "
+        "one does not come up, none is changed.",
+    )
+
+    @property
+    def family(self) -> str:
+        """The app itself, or the app that it is a process of."""
+        return family_of(self.app)
+
+    @property
+    def proof_seconds(self) -> tuple[int, int]:
+        """How long an instance must be healthy without interruption, and within which time from its start."""
+        return (self.health.minimum_healthy_seconds, self.health.healthy_within_seconds) if self.health else (2, 30)
 
     @property
     def after_units(self) -> tuple[str, ...]:
@@ -154,6 +172,42 @@ class App(Common):
             next_step = "write migrate: bin/migrate, or the command of the app"
             raise refuse("needs a migration", next_step, at=("before_migrate",))
         return self
+
+    @model_validator(mode="after")
+    def _check_processes(self) -> Self:
+        names: dict[str, str] = {}
+        for key, process in self.processes.items():
+            for name in process.names(self.app, key):
+                if len(name) > LONGEST_NAME:
+                    message = (
+                        f"its unit and user would be called {name}: {len(name)} characters (at most {LONGEST_NAME})"
+                    )
+                    raise refuse(message, "choose a shorter name", at=("processes", key))
+                if other := names.get(name):
+                    raise refuse(f"{name} would also be one of {other}", "choose another name", at=("processes", key))
+                names[name] = key
+            for index, host in enumerate(process.hosts):
+                if host not in self.hosts:
+                    message = f"{self.app} does not run on {host}"
+                    raise refuse(message, f"name one of {', '.join(self.hosts)}", at=("processes", key, "hosts", index))
+        if self.processes and self.soak_seconds:
+            message = "does not go with processes: a process cannot stay warm beside its successor"
+            raise refuse(message, "delete it, or the processes", at=("soak_seconds",))
+        return self
+
+    @model_validator(mode="after")
+    def _check_first_process(self) -> Self:
+        """Without ports and start, the first process runs in the app's own unit, on all its hosts."""
+        first = next(iter(self.processes), None)
+        if first and self.has_first_process_only and self.processes[first].hosts:
+            message = "is the app's first process, which runs on all its hosts"
+            raise refuse(message, "delete hosts here, or write start: for the app", at=("processes", first, "hosts"))
+        return self
+
+    @property
+    def has_first_process_only(self) -> bool:
+        """True if there is no web process: the first of `processes` takes its place."""
+        return bool(self.processes) and not self.ports and self.start is None
 
     @model_validator(mode="after")
     def _check_distribution_env(self) -> Self:

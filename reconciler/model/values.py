@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from reconciler.model.fields import Text, Truth, Whole, quoted_excerpt, refuse
+from reconciler.model.process_name import SEPARATOR
 from reconciler.model.reserved import APP_NAME, other_app_name, why_app_name_is_taken, why_env_key_is_taken
 
 # A path component has a character other than its leading dots, so it cannot be `.` or `..`.
@@ -99,6 +100,8 @@ Port = Annotated[
 
 
 def _check_app_name(name: str) -> str:
+    if SEPARATOR in name:
+        raise refuse(f"{name} is a name that reconcile gives to a process of an app", "use a single -")
     if why := why_app_name_is_taken(name):
         raise refuse(f"{name} is {why}", f"call it {other_app_name(name)}, for example")
     return name

@@ -31,6 +31,7 @@ from reconciler.model.desired import App, Desired
 from reconciler.model.fleet import Key
 from reconciler.model.machine import HostSpec
 from reconciler.model.options import Options
+from reconciler.model.process_name import family_of
 from reconciler.model.references import references_in
 from reconciler.secrets.vault import Vault
 from reconciler.targets.find_artifact import Found, find_digest, raise_refusal, with_artifact
@@ -157,15 +158,17 @@ async def work_out(
     _refuse_unknown("app", apps, {app.app for app in every})
     _refuse_unknown("host", hosts, known)
     opened = OpenFleet(desired, whole=not apps and not hosts and not desired.invalid)
-    chosen = [app for app in every if not apps or app.app in apps]
+    families = {family_of(name) for name in apps or ()}
+    chosen = [app for app in every if not apps or app.family in families]
     owner = asyncio.create_task(_owner(desired, remote))
     secret = await opened.vault.read_all(named.name for app in chosen for named in references_in(app, app.app))
-    results = await asyncio.gather(*(find_digest(app, desired) for app in chosen))
+    whole = {app.family: app for app in reversed(chosen)}  # the processes of an app have its artifact
+    found = dict(zip(whole, await asyncio.gather(*(find_digest(app, desired) for app in whole.values())), strict=True))
     opened.owner = await owner
-    for app, result in zip(chosen, results, strict=True):
+    for app in chosen:
         for host in app.hosts:
             if not hosts or host in hosts:
-                _add(opened, app, host, result, secret)
+                _add(opened, app, host, found[app.family], secret)
     opened.whole = opened.whole and opened.owner != "-"
     needed = known if opened.whole else {host for _, host in opened.targets}
     sites = [opened.sites.setdefault(name, _host_site(desired, name)) for name in sorted(needed)]

@@ -14,6 +14,7 @@ from reconciler.model.observed import HOOKS, TRAEFIK, Identity, ObservedHost
 from reconciler.model.target import Target, TargetRoute
 from reconciler.model.traefik import Traefik
 from reconciler.targets.health import health_headers, health_path
+from reconciler.targets.processes import kin_of
 from reconciler.tools.digests import digest
 from reconciler.tools.elixir import node_host, node_name
 from reconciler.tools.masks import mask
@@ -180,6 +181,7 @@ def resolve(
     route = _route_settings(app, site, traefik, users)
     slots = tuple(str(port) for port in app.ports) or WORKER_SLOT
     headers = health_headers(app, traefik)
+    minimum_healthy_seconds, healthy_within_seconds = app.proof_seconds
     target = Target(
         host=site.name,
         app=app.app,
@@ -193,8 +195,8 @@ def resolve(
         health_path=health_path(app),
         health_headers=headers,
         port_asked=app.health is not None,
-        healthy_within_seconds=app.health.healthy_within_seconds if app.health else 30,
-        minimum_healthy_seconds=app.health.minimum_healthy_seconds if app.health else 2,
+        healthy_within_seconds=healthy_within_seconds,
+        minimum_healthy_seconds=minimum_healthy_seconds,
         drain_seconds=app.drain_seconds,
         migrates=bool(app.migrate),
         before_migrate=bool(app.before_migrate),
@@ -218,6 +220,8 @@ def _attempt(app: App, headers: tuple[tuple[str, str], ...]) -> str:
     parts = [app.migrate, app.migrate_within_seconds, app.health and app.health.model_dump(), headers]
     if app.before_migrate:
         parts += [app.before_migrate, app.hook_within_seconds]
+    if kin := kin_of(app):
+        parts.append(kin)
     return digest(parts)
 
 

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from reconciler.model.desired import App, Desired, HealthCheck, Rollout, Sandbox
 from reconciler.model.observed import TRAEFIK
+from reconciler.targets.processes import with_processes
 from reconciler.tools.traefik_static import PING, START, STOP_SECONDS, static_settings
 
 KEEP_RELEASES = 2  # a release takes 200 MB
 
 
 def all_apps(desired: Desired) -> tuple[App, ...]:
-    """The apps of the desired state, with the managed Traefik first if there is one."""
+    """The apps of the desired state, each followed by its processes; the managed Traefik is first if there is one."""
     traefik = traefik_app(desired)
-    return (traefik, *desired.apps) if traefik else desired.apps
+    apps = tuple(each for app in desired.apps for each in with_processes(app))
+    return (traefik, *apps) if traefik else apps
 
 
 def traefik_app(desired: Desired) -> App | None:

@@ -69,6 +69,7 @@ _PORT = "[1-9][0-9]{3,4}"
 _JSON_TEXT = r'"([^"\]|\\["\])*"'
 _UNIT_WORDS = {
     "app": "@APP@",
+    "user": "@USER@",
     "digest": _DIGEST,
     "node": "[a-z0-9_]+_%i(@[0-9A-Za-z.-]+)?",
     "node_flags": r"-start_epmd false -kernel inet_dist_use_interface \{[0-9,]+\}"

@@ -9,7 +9,7 @@ LOOKING = ("prelude", "taken", "rights", "running", "look")  # what a look is ma
 CHANGING = ("inventory", "copies", "slots", "routes", "epmd")  # what every action shares, beside a look
 
 _SHARED = {  # file → the scripts that share it
-    "release": {"install", "fetch"},
+    "release": {"install", "fetch", "copy"},
     "sandbox": {"exec", "exec_tty", "exec_user", "node", "migrate", "hook"},
     "once": {"migrate", "hook"},
 }

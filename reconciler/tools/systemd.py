@@ -11,6 +11,7 @@ from typing import Any
 
 from reconciler.model.machine import Scope
 from reconciler.model.observed import TRAEFIK, Identity
+from reconciler.model.process_name import family_of
 from reconciler.tools import elixir
 from reconciler.tools.digests import digest
 from reconciler.tools.rendering import package_text, render
@@ -36,6 +37,11 @@ class UnitSettings:
     after: tuple[str, ...] = ()  # units of the system that start before it and stop after it
 
     @property
+    def user(self) -> str:
+        """The user that it runs as: its own, or that of the app which it is a process of."""
+        return family_of(self.app)
+
+    @property
     def proxy(self) -> bool:
         """True for Traefik, whose unit has rights that no other app gets."""
         return self.app == TRAEFIK
@@ -59,7 +65,12 @@ def unit_text(settings: UnitSettings) -> str:
     node = elixir.node_name(settings.app, "%i", settings.node_host)
     beam = {"node": node, "node_flags": elixir.node_flags(settings.node_host)}
     epmd = {"epmd_unit": elixir.EPMD_UNIT, "epmd_port": elixir.EPMD_PORT}
-    own = {"digest": settings.digest, "proxy": settings.proxy, "writable_beside": settings.writable_beside}
+    own = {
+        "user": settings.user,
+        "digest": settings.digest,
+        "proxy": settings.proxy,
+        "writable_beside": settings.writable_beside,
+    }
     own["listens"] = _listens(settings)
     return render(settings.template, **own, **vars(settings), **beam, **epmd)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from reconciler.model.process_name import is_process
 from tests.simulator.controller import Ended
 from tests.simulator.process import Run
 from tests.simulator.world.files import LEFT, Entry, Left
@@ -52,6 +53,7 @@ class Wish:
     removed: bool = False
     migrated: set[str] = field(default_factory=set)  # versions that may serve only once their migration has ended
     hosts: set[str] | None = None  # None: all
+    processes: tuple[str, ...] = ()  # names of its processes, each of which runs on every host of the app
 
     def leaves(self, host: str) -> bool:
         """The app is not wanted on this host (any more)."""
@@ -397,7 +399,7 @@ class Oracles:
         self.checks["6"] += 1
         running = Counter(process.app for process in host.systemd.processes)
         for app, count in running.items():
-            if count > 2:
+            if count > (1 if is_process(app) else 2):
                 self.fail("6", f"{count} instances of {app}")
 
     # At the end.
@@ -415,6 +417,15 @@ class Oracles:
                     self._nothing_left(host, app)
                 elif len(running) != 1:
                     self.fail("6", f"{len(running)} instances of {app} on {host.name} at rest")
+                else:
+                    self._one_version(host, running[0], wish)
+
+    def _one_version(self, host: Host, main: Process, wish: Wish) -> None:
+        """A version is all of its processes."""
+        for name in wish.processes:
+            releases = [p.release for p in host.systemd.processes if p.app == f"{wish.app}--{name}"]
+            if releases != [main.release]:
+                self.fail("6", f"{wish.app} is {main.release} on {host.name}, and its {name} {releases or 'nothing'}")
 
     def leftovers(self) -> list[str]:
         """What scripts left half-written: the next change of the app must take it away."""

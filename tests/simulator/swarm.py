@@ -53,9 +53,11 @@ class Plan:
     happenings: tuple[Happening, ...]
     faults: tuple[Fault, ...]
     kills: tuple[tuple[float, int], ...]
+    processes: tuple[str, ...] = ()  # of each app that has a route
 
     def __str__(self) -> str:
         lines = [f"seed {self.seed}: {len(self.hosts)} hosts, controllers: {', '.join(self.controllers)}"]
+        lines += [f"every app has the processes {', '.join(self.processes)}"] if self.processes else []
         for at, commit in self.commits:
             what = (
                 commit if isinstance(commit, str) else "; ".join(_app_words(*each) for each in sorted(commit.items()))
@@ -103,7 +105,12 @@ def plan_of(seed: int) -> Plan:
     faults = [_fault(dice) for _ in range(dice.choice((0, 0, 1, 1, 2)))]
     kills = [(dice.uniform(0, lasts), dice.randrange(len(controllers))) for _ in range(dice.choice((0, 0, 1, 2)))]
     return Plan(seed, hosts, tuple(commits), controllers, tuple(sorted(happenings, key=lambda h: h.at)), tuple(faults),
-                tuple(sorted(kills)))  # fmt: skip
+                tuple(sorted(kills)), _processes(seed))  # fmt: skip
+
+
+def _processes(seed: int) -> tuple[str, ...]:
+    """Decided by dice of their own, so that the other words of a seed are the same with and without them."""
+    return random.Random(f"processes of {seed}").choice(((), (), ("mailer",), ("mailer", "worker")))
 
 
 def _first(dice: random.Random, kind: str, hosts: tuple[str, ...]) -> Wanted:
@@ -238,8 +245,12 @@ class _Life:
                 keys["migrate"] = "bin/run migrate"
             if not wanted.routed:
                 keys["route"] = None
+            if self.plan.processes:
+                named = {name: {"start": "bin/run start", "minimum_healthy_seconds": 1} for name in self.plan.processes}
+                keys["processes"] = named
             write_app(simulation, app, wanted.version, number=number, **keys)
             wish = simulation.oracles.wishes[app]
+            wish.processes = self.plan.processes
             wish.hosts = set(wanted.hosts)
             if wanted.one_slot:
                 wish.slots = (str(4000 + 10 * number),)

@@ -7,6 +7,7 @@ tries it as a whole, over ssh.
 from __future__ import annotations
 
 import dataclasses
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -161,7 +162,7 @@ _SANDBOXES = st.builds(
 )
 _UNITS = st.builds(
     UnitSettings,
-    app=st.sampled_from(["hello", "traefik"]),
+    app=st.sampled_from(["hello", "traefik", "hello--mailer"]),
     layout=st.just(Layout().model_dump()),
     sandbox=_SANDBOXES.map(lambda sandbox: sandbox.model_dump()),
     stop_seconds=st.integers(1, 3600),
@@ -179,6 +180,19 @@ _UNITS = st.builds(
 def test_every_unit_that_we_write_is_accepted(unit: UnitSettings, tmp_path: Path) -> None:
     """Whatever an app may say of itself, within the capabilities and folders that make nobody root."""
     assert judged_file("sound_unit", unit_text(unit), tmp_path, unit.app) == ""
+
+
+def test_a_process_runs_as_the_user_of_its_app_and_of_no_other(tmp_path: Path) -> None:
+    """A deploy user who may choose the user would read the state of every app."""
+    unit = unit_text(dataclasses.replace(UNIT, app="hello--mailer"))
+
+    assert judged_file("sound_unit", unit, tmp_path, "hello--mailer") == ""
+    for user in ("victim", "hello--mailer", "root"):
+        spoiled = unit.replace("User=hello\n", f"User={user}\n").replace(
+            "StateDirectory=hello\n", f"StateDirectory={user}\n"
+        )
+        assert "not of the form" in judged_file("sound_unit", spoiled, tmp_path, "hello--mailer"), user
+    assert "is not on this host" in judged("STATE=/nonexistent; is_own_app hello--mailer")
 
 
 def test_no_other_app_gets_the_unit_of_traefik(tmp_path: Path) -> None:
@@ -225,7 +239,7 @@ def test_a_unit_with_a_removed_doubled_or_moved_line_is_refused(tmp_path: Path) 
     ]
     form = tmp_path / "form"
     form.write_text(
-        verbs._unit_form(Layout().model_dump(), proxy=False).replace("@APP@", "hello").replace("\n", "\x01")
+        re.sub("@(APP|USER)@", "hello", verbs._unit_form(Layout().model_dump(), proxy=False)).replace("\n", "\x01")
     )
     texts = tmp_path / "texts"
     texts.write_text("".join("".join(each).replace("\n", "\x01") + "\n" for each in [*spoiled, lines]))

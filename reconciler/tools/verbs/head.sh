@@ -102,6 +102,8 @@ is_app() { is_own_app "$1" && [ -d "$STATE/$1" ]; }
 # is_own_app TEXT: an app that may be changed: one of ours, or one whose places belong to no other program.
 is_own_app() {
   app_shaped "$1" || return 1
+  # A process has the user of its app.
+  case $1 in *--*) [ -d "$STATE/${1%%--*}" ] || refuse "${1%%--*}, which $1 is a process of, is not on this host" ;; esac
   grep -q "^$1:" /etc/passwd /etc/group
   [ $? = 1 ] || refuse "$1 is a user or group of this host"
   for folder in /usr/lib /lib /usr/local/lib; do
@@ -234,7 +236,7 @@ sound_program() {
 # sound_form FILE FORM WHAT: refuse the file, which is called WHAT, unless all of it matches the form, line by line.
 sound_form() {
   no_byte_of "$1" '\000-\011\013-\037\177-\377' || refuse "the $3 holds characters that it should not"
-  form=$(printf '%s' "$2" | sed "s/@APP@/$app/g" | tr '\n' '\001')
+  form=$(printf '%s' "$2" | sed "s/@APP@/$app/g; s/@USER@/${app%%--*}/g" | tr '\n' '\001')
   { [ -n "$form" ] && tr '\n' '\001' <"$1" | grep -qxE -e "$form"; } || refuse "the $3 is not of the form that this host takes"
 }
 sound_epmd() { sound_form "$1" "$EPMD_FORM" 'unit of the port mapper'; }

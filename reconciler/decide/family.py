@@ -1,0 +1,207 @@
+"""An app and its processes on one host: one version of all of them. Pure.
+
+    the web process is proven in its idle slot → each process is replaced and proven → the cutover → the processes are
+    accepted
+
+Until the cutover the processes are on trial, as the web process is: whatever does not come up takes all of them back,
+and a reboot brings back the former version of each. Two of one process never run: the former one ends first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from reconciler.decide.order import FleetStep, obstacle
+from reconciler.decide.serving import serving_version
+from reconciler.decide.slots import carries, live_slot, target_identity
+from reconciler.model.action import (
+    Blocked,
+    Converged,
+    Cutover,
+    EnableInstance,
+    InstallRelease,
+    RejectRelease,
+    StartInstance,
+)
+from reconciler.model.fleet import DesiredFleet, Key, SeenFleet, Wait
+from reconciler.model.observed import ObservedHost, Slot
+from reconciler.model.process_name import SEPARATOR, family_of, is_process
+from reconciler.model.target import Target
+
+Steps = dict[Key, FleetStep]
+
+
+def together(desired: DesiredFleet, seen: SeenFleet, steps: Steps) -> Steps:
+    """Return the steps, with those changed by which one part of an app would go ahead of the others. Same keys."""
+    families: dict[Key, list[Key]] = {}
+    for key in steps:
+        if is_process(key[0]) and key in desired.targets:
+            families.setdefault((family_of(key[0]), key[1]), []).append(key)
+    result = dict(steps)
+    for leader, processes in families.items():
+        look = seen.host(leader[1])
+        if look is not None and leader in desired.targets:
+            family = _Family(desired, seen, steps, look, leader, tuple(processes))
+            result |= {key: family.step(key) for key in (leader, *processes) if key not in seen.under_way}
+        else:  # the app itself cannot be worked out
+            result |= {key: _behind(key, leader, steps) for key in processes if key not in seen.under_way}
+    return result
+
+
+def why_process_stays(app: str, host: str, desired: DesiredFleet, steps: Mapping[Key, FleetStep]) -> str | None:
+    """Why a process that is no longer desired on this host must go on for now; None if it may be removed.
+
+    It belongs to the version that serves, so it ends with that. One that goes to another host, or gets another name,
+    ends before its successor starts, which waits for that.
+    """
+    family = family_of(app)
+    names = {family, *(each.app for each in desired.apps.values() if each.moved_from == family)}
+    leader = next((key for key in steps if key[0] in names and key[1] == host and key in desired.targets), None)
+    step = steps[leader] if leader else None
+    if step is None or isinstance(step, Converged | Cutover | EnableInstance):
+        return None
+    return f"{leader[0]} is not yet converged on {host}" if leader else None
+
+
+def _behind(key: Key, leader: Key, steps: Steps) -> FleetStep:
+    first, step = obstacle([leader], steps), steps[key]
+    if first is None or isinstance(step, Converged | Blocked | Wait):
+        return step
+    return Wait(key[1], key[0], first.reason) if first.moves else _blocked(key, first.reason)
+
+
+def _blocked(key: Key, reason: str, serving: str | None = None) -> Blocked:
+    return Blocked(key[1], key[0], reason, serving=serving, kind="waiting")
+
+
+@dataclass(frozen=True)
+class _Family:
+    """An app and its processes on one host. `steps` has the step of each as if it were alone."""
+
+    desired: DesiredFleet
+    seen: SeenFleet
+    steps: Mapping[Key, FleetStep]
+    look: ObservedHost
+    leader: Key
+    processes: tuple[Key, ...]
+
+    def step(self, key: Key) -> FleetStep:
+        """The step of one of them, with regard to the others."""
+        step, first = self.steps[key], self.steps[self.leader]
+        if isinstance(step, Wait):  # for what may never come if the app itself is blocked
+            stays = key != self.leader and isinstance(first, Blocked) and not self._has_taken_over(self.leader)
+            return self._wait_for(key, self.leader) if stays else step
+        return self._step_of_leader() if key == self.leader else self._step_of_process(key)
+
+    def _step_of_leader(self) -> FleetStep:
+        step = self.steps[self.leader]
+        if isinstance(step, Converged | Blocked) or self._has_taken_over(self.leader):
+            return step
+        if failed := self._failed_process():
+            why = f"its process {failed[0].partition(SEPARATOR)[2]} failed: {self._why(failed)}"
+            return self._take_back(self.leader, why) or step
+        if not isinstance(step, Cutover | EnableInstance):
+            return step
+        late = next((key for key in self.processes if not self._is_ready(key)), None)
+        return step if late is None else self._wait_for(self.leader, late)
+
+    def _step_of_process(self, key: Key) -> FleetStep:
+        step = self.steps[key]
+        if isinstance(step, Converged | Blocked) or self._has_taken_over(key):
+            return self._copy(key, step) if isinstance(step, InstallRelease) else step
+        if self._leader_failed() and self._slot_on_trial(key):
+            why = f"rolled back with {self.leader[0]}, which failed: {self._why(self.leader)}"
+            return self._take_back(key, why) or step
+        if isinstance(step, InstallRelease):
+            return self._copy(key, step)
+        if isinstance(step, StartInstance) and step.drift is None:
+            return self._wait_to_start(key) or step
+        if isinstance(step, EnableInstance) and not self._has_taken_over(self.leader):
+            return self._wait_for(key, self.leader)
+        return step
+
+    def _copy(self, key: Key, step: InstallRelease) -> FleetStep:
+        """Take the release from the app itself, once that has it: a process is sent nothing."""
+        app = self.look.app(self.leader[0])
+        if step.release not in app.releases or step.release in app.damaged:
+            return self._wait_for(key, self.leader)
+        return replace(step, copied=True, reason=f"{step.reason}; copied from {self.leader[0]}")
+
+    def _wait_to_start(self, key: Key) -> FleetStep | None:
+        if not (self._has_taken_over(self.leader) or isinstance(self.steps[self.leader], Cutover | EnableInstance)):
+            return self._wait_for(key, self.leader)
+        for place in self._former_places(key):
+            step = self.steps.get(place)
+            reason = f"waits until {place[0]} has ended on {place[1]}: it must not run twice"
+            moves = not isinstance(step, Blocked | None)
+            return Wait(key[1], key[0], reason) if moves else _blocked(key, reason, self._serving(key))
+        return None
+
+    def _former_places(self, key: Key) -> list[Key]:
+        """Where this process still runs, although no longer desired there: on another host, or under a former name."""
+        app = self.desired.apps.get(self.leader[0])
+        names = {key[0]}
+        if app and app.moved_from:
+            names.add(app.moved_from + SEPARATOR + key[0].partition(SEPARATOR)[2])
+        places = [(name, host) for host in self.seen.hosts for name in sorted(names)]
+        return [place for place in places if place not in self.desired.targets and self._runs(place)]
+
+    def _runs(self, place: Key) -> bool:
+        look = self.seen.host(place[1])
+        return look is not None and any(slot.running_now for slot in look.app(place[0]).slots)
+
+    def _wait_for(self, key: Key, other: Key) -> FleetStep:
+        step = self.steps[other]
+        if isinstance(step, Blocked):
+            return _blocked(key, f"waits for {other[0]}: {step.reason}", self._serving(key))
+        return Wait(key[1], key[0], f"waits for {other[0]} on {other[1]}")
+
+    def _is_ready(self, key: Key) -> bool:
+        """True if the process runs what is desired: accepted, or proven and on trial until the cutover."""
+        return self._has_taken_over(key) or isinstance(self.steps[key], EnableInstance)
+
+    def _has_taken_over(self, key: Key) -> bool:
+        """True if the desired release was accepted in the live slot."""
+        target, app = self._target(key), self.look.app(key[0])
+        live = live_slot(target, app)
+        return live is not None and live.previous is None and not live.on_trial and carries(live, target, app)
+
+    def _failed_process(self) -> Key | None:
+        return next((key for key in self.processes if self._is_quarantined(key)), None)
+
+    def _leader_failed(self) -> bool:
+        return self._is_quarantined(self.leader) and not self._has_taken_over(self.leader)
+
+    def _is_quarantined(self, key: Key) -> bool:
+        step = self.steps[key]
+        return isinstance(step, Blocked) and step.kind == "quarantined"
+
+    def _slot_on_trial(self, key: Key) -> Slot | None:
+        app, identity = self.look.app(key[0]), target_identity(self._target(key), self.look.app(key[0]))
+        trials = (slot for slot in app.slots if slot.on_trial or slot.previous or not slot.enabled)
+        return next((slot for slot in trials if identity in (slot.prepared, slot.running)), None)
+
+    def _take_back(self, key: Key, why: str) -> FleetStep | None:
+        """Reject what is on trial in favour of the former version; or, if it has not been started, do not start it."""
+        target, app = self._target(key), self.look.app(key[0])
+        identity, slot = target_identity(target, app), self._slot_on_trial(key)
+        if identity is None:
+            return None
+        if slot is None:
+            reason = f"version {identity.version} failed here: {why}"
+            next_step = f"reconcile logs {self.leader[0]}; then commit another version or env"
+            return Blocked(key[1], key[0], reason, next_step, self._serving(key), kind="quarantined")
+        return RejectRelease(key[1], key[0], why, slot.name, identity, why, takes_over=app.by_hand)
+
+    def _why(self, key: Key) -> str:
+        """Why this one failed, without the words with which its own message begins."""
+        step = self.steps[key]
+        assert isinstance(step, Blocked)
+        return step.reason.partition(": ")[2] or step.reason
+
+    def _target(self, key: Key) -> Target:
+        return self.desired.targets[key]
+
+    def _serving(self, key: Key) -> str | None:
+        return serving_version(self._target(key), self.look)
