@@ -25,6 +25,7 @@ OWN: dict[str, tuple[Argument, ...]] = {
     ),
     "logs": (
         APP,
+        argument("--process", metavar="NAME", default="", help="those of this process of the app"),
         argument("--follow", action="store_true", help="print new lines until Ctrl-C"),
         argument("--lines", type=int, default=100, metavar="N", help="how many of the newest lines of each host (100)"),
     ),

@@ -10,6 +10,7 @@ from reconciler.errors import HostError, HostRefused, UsageError
 from reconciler.host.transport import Command
 from reconciler.model.options import Options
 from reconciler.targets.open_fleet import OpenFleet, demand_all, open_fleet
+from reconciler.targets.processes import name_on_hosts
 from reconciler.tools import scripts
 from reconciler.words import printable, printable_line
 
@@ -28,14 +29,28 @@ def run(options: Options) -> int:
 async def _logs(options: Options) -> int:
     async with open_fleet(options, valid_only=True) as opened:
         demand_all(opened)  # unknown secrets could not be masked
-        results = await asyncio.gather(*(_print_host_logs(opened, name, options) for name in sorted(opened.hosts)))
+        app = _app_of(opened, options)
+        hosts = sorted(files.target.host for files in opened.targets.values() if files.target.app == app)
+        results = await asyncio.gather(*(_print_host_logs(opened, host, app, options) for host in hosts))
     return max(results, default=0)
 
 
-async def _print_host_logs(opened: OpenFleet, name: str, options: Options) -> int:
+def _app_of(opened: OpenFleet, options: Options) -> str:
+    """The name on hosts of the app, or of its process that was asked for. Raises UsageError if it has no such one."""
+    if not options.process:
+        return options.app_name
+    app = next(each for each in opened.desired.apps if each.app == options.app_name)
+    if options.process not in app.processes:
+        known = ", ".join(app.processes) or "none"
+        raise UsageError(f"{app.app} has no process {options.process}", f"known: {known}")
+    return name_on_hosts(app, options.process)
+
+
+async def _print_host_logs(opened: OpenFleet, name: str, app: str, options: Options) -> int:
     script = scripts.plain_script("logs", opened.sites[name].spec.scope)
-    command = Command(script, (options.app_name, str(options.lines), "yes" if options.follow else "no"))
-    on_output = _line_printer(opened, f"{name}: " if len(opened.hosts) > 1 else "")
+    command = Command(script, (app, str(options.lines), "yes" if options.follow else "no"))
+    several = len({files.target.host for files in opened.targets.values() if files.target.app == app}) > 1
+    on_output = _line_printer(opened, f"{name}: " if several else "")
     try:
         seconds = FOLLOW_SECONDS if options.follow else 60
         done = await opened.hosts[name].run(command, b"", seconds, on_output=on_output)
@@ -47,7 +62,7 @@ async def _print_host_logs(opened: OpenFleet, name: str, options: Options) -> in
         print(f"{error}\nnext: {error.next_step}", file=sys.stderr)
         return 1
     for line in done.stderr.splitlines():
-        print(f"{name}: {options.app_name} {printable_line(line)}", file=sys.stderr)
+        print(f"{name}: {app} {printable_line(line)}", file=sys.stderr)
     return 0
 
 

@@ -46,6 +46,7 @@ class Options:
     version: str = ""
     sha256: str | None = None
     follow: bool = False
+    process: str = ""  # name of a process of the app
     lines: int = 100
     now: bool = False
     watch: bool = False

@@ -37,6 +37,12 @@ def with_processes(app: App) -> tuple[App, ...]:
     return app, *(_process_app(app, *each) for each in named)
 
 
+def name_on_hosts(app: App, process: str) -> str:
+    """The name that the first of this process has on hosts."""
+    takes_its_place = app.has_first_process_only and process == next(iter(app.processes))
+    return app.app if takes_its_place else app.processes[process].names(app.app, process)[0]
+
+
 def kin_of(app: App) -> str:
     """The digest of what makes a version of a whole family succeed or fail; "" for an app without processes.
 

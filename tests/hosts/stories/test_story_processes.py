@@ -104,3 +104,13 @@ def test_an_app_without_a_web_process_has_processes_only(new_project: NewProject
     units = app.machine.run(f"systemctl list-units --plain --no-legend --state=active '{app.app}*@*'").stdout
     names = [line.split()[0] for line in units.splitlines()]
     assert names == [f"{app.app}{each}@worker.service" for each in ("--worker-2", "--worker", "")]
+
+
+def test_the_log_of_a_process_is_asked_for_by_its_name(whole: Project) -> None:
+    project = whole
+    project.converge(processes={"mailer": MAILER})
+
+    assert "app 0.1.0: works" in project.run("logs", project.app, "--process", "mailer").out
+    assert "app 0.1.0: works" not in project.run("logs", project.app).out
+    unknown = project.run("logs", project.app, "--process", "postman")
+    assert (unknown.code, unknown.err) == (2, f"{project.app} has no process postman\nnext: known: mailer\n")
