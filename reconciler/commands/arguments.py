@@ -36,7 +36,13 @@ OWN: dict[str, tuple[Argument, ...]] = {
     ),
     "console": (APP,),
     "rpc": (APP, argument("expression", metavar="EXPRESSION", help="for example 'IO.inspect(Node.list())'")),
-    "exec": (APP, argument("words", nargs="...", metavar="-- COMMAND", help="for example -- bin/hello eval 1+1")),
+    "exec": (
+        APP,
+        argument(
+            "--candidate", action="store_true", help="with the version and env that are wanted, not with what serves"
+        ),
+        argument("words", nargs="...", metavar="-- COMMAND", help="for example -- bin/hello eval 1+1"),
+    ),
     "retry": (APP,),
     "suspend": (
         APP,

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from reconciler.decide.slots import live_slot
 from reconciler.errors import HostError, UsageError
 from reconciler.host.transport import Command, Transport
-from reconciler.model.observed import Slot, Unreachable
+from reconciler.model.observed import ObservedHost, Slot, Unreachable
 from reconciler.model.options import Options
+from reconciler.model.target import Controller
 from reconciler.observe.lease import new_controller
 from reconciler.observe.look import observe
 from reconciler.targets.open_fleet import demand_all, open_fleet
@@ -25,16 +26,38 @@ LONGEST_SECONDS = 3600
 
 
 @dataclass(frozen=True)
-class LiveSlot:
-    """The slot in which an app serves, and its host."""
+class AppOnHost:
+    """An app on one host, on which a command of it can be run."""
 
     files: TargetFiles
     host: Transport
-    slot: Slot
 
     @property
     def app(self) -> str:
         return self.files.target.app
+
+    async def stream(self, command: Command, stdin: bytes = b"") -> int:
+        """Run a command, print its output as it arrives with secrets masked, and return its exit code.
+
+        Raises BrokenPipeError when the reader of stdout has gone, as with `| head`.
+        """
+        masker = Masker(self.files.secrets)
+        try:
+            done = await self.host.run(
+                command, stdin, LONGEST_SECONDS, on_output=lambda piece: _write_stdout(masker.feed(piece))
+            )
+            _write_stdout(masker.end())
+        except _ReaderGone:
+            raise BrokenPipeError from None
+        print(self.files.mask(done.stderr), end="", file=sys.stderr)
+        return done.status
+
+
+@dataclass(frozen=True)
+class LiveSlot(AppOnHost):
+    """The slot in which an app serves, and its host."""
+
+    slot: Slot
 
     async def node(self) -> Node:
         """Return the BEAM node that runs there. Raises UsageError if there is none, or if it accepts no connections."""
@@ -63,35 +86,19 @@ class LiveSlot:
         words = (layout.env, layout.units, self.app, self.slot.name, *node.words, how)
         return Command(scripts.plain_script("node", "system"), words)
 
-    async def stream(self, command: Command, stdin: bytes = b"") -> int:
-        """Run a command, print its output as it arrives with secrets masked, and return its exit code.
-
-        Raises BrokenPipeError when the reader of stdout has gone, as with `| head`.
-        """
-        masker = Masker(self.files.secrets)
-        try:
-            done = await self.host.run(
-                command, stdin, LONGEST_SECONDS, on_output=lambda piece: _write_stdout(masker.feed(piece))
-            )
-            _write_stdout(masker.end())
-        except _ReaderGone:
-            raise BrokenPipeError from None
-        print(self.files.mask(done.stderr), end="", file=sys.stderr)
-        return done.status
-
 
 @asynccontextmanager
-async def open_live_slot(options: Options) -> AsyncIterator[LiveSlot]:
-    """Open the live slot of `options.app_name`, on the host given by --host or else on the first of its hosts.
+async def look_at_app(options: Options) -> AsyncIterator[tuple[AppOnHost, ObservedHost, Controller]]:
+    """Look at `options.app_name`, on the host given by --host or else on the first of its hosts.
 
-    Raises UsageError when there is none, or when the app there is not managed by reconcile.
+    Raises UsageError if the app there is not managed by reconcile.
     """
     options = options.for_app()
     async with open_fleet(options, valid_only=True) as opened:
         demand_all(opened)
         files = next(iter(opened.targets.values()))
-        host = opened.hosts[files.target.host]
-        seen = await observe(host, files.site, [files], new_controller(opened.owner))
+        host, controller = opened.hosts[files.target.host], new_controller(opened.owner)
+        seen = await observe(host, files.site, [files], controller)
         if isinstance(seen, Unreachable):
             raise HostError(host.name, seen.reason, seen.next_step)
         app = seen.app(options.app_name)
@@ -100,10 +107,20 @@ async def open_live_slot(options: Options) -> AsyncIterator[LiveSlot]:
                 f"{options.app_name} on {host.name} is not managed by reconcile: {', '.join(unmanaged)}",
                 f"reconcile plan --app {options.app_name} shows what to do about it",
             )
-        slot = live_slot(files.target.on(seen.facts.arch), app)
+        yield AppOnHost(files, host), seen, controller
+
+
+@asynccontextmanager
+async def open_live_slot(options: Options) -> AsyncIterator[LiveSlot]:
+    """Open the live slot of `options.app_name`, on the host given by --host or else on the first of its hosts.
+
+    Raises UsageError when there is none, or when the app there is not managed by reconcile.
+    """
+    async with look_at_app(options) as (found, seen, _):
+        slot = live_slot(found.files.target.on(seen.facts.arch), seen.app(found.app))
         if slot is None:
-            raise UsageError(f"{options.app_name} has no live slot on {host.name}", "reconcile status")
-        yield LiveSlot(files, host, slot)
+            raise UsageError(f"{found.app} has no live slot on {found.host.name}", "reconcile status")
+        yield LiveSlot(found.files, found.host, slot)
 
 
 class _ReaderGone(Exception):

@@ -52,6 +52,7 @@ class Options:
     watch: bool = False
     expression: str = ""
     words: tuple[str, ...] = ()
+    candidate: bool = False
     reason: str = ""
     duration: str | None = None
     port: int = 0

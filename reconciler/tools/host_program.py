@@ -62,7 +62,7 @@ _KINDS = {
 }
 _STDIN = {"": "stdin_none", "upload": "stdin_upload", **dict.fromkeys(("terminal", "command"), "stdin_terminal")}
 _STDIN |= {"reason": "stdin_reason", "route": "stdin_route", "slot files": "stdin_slot"}
-_TAR_FILES = {"env", "unit", "route", "reason", "history"}
+_TAR_FILES = {"env", "unit", "command", "route", "reason", "history"}
 
 _DIGEST = "[0-9a-f]{12}"
 _PORT = "[1-9][0-9]{3,4}"

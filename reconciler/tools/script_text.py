@@ -10,8 +10,9 @@ CHANGING = ("inventory", "copies", "slots", "routes", "epmd")  # what every acti
 
 _SHARED = {  # file → the scripts that share it
     "release": {"install", "fetch", "copy"},
-    "sandbox": {"exec", "exec_tty", "exec_user", "node", "migrate", "hook"},
+    "sandbox": {"exec", "exec_keep", "exec_tty", "exec_user", "candidate_keep", "candidate", "node", "migrate", "hook"},
     "once": {"migrate", "hook"},
+    "copies": {"exec_user", "candidate"},
 }
 
 

@@ -13,6 +13,7 @@ newest_copy() {
 }
 
 # free_copy APP RELEASE: print the name of a folder that counts more than all others, and that no slot names. Returns 1.
+# shellcheck disable=SC2329 # not every script needs it, here and below
 free_copy() {
   copy=$(newest_copy "$1" "$2")
   number=${copy#"$2"} number=${number#'~'}
@@ -24,11 +25,13 @@ free_copy() {
 }
 
 # release_of FOLDER-NAME: print the release that is in it.
+# shellcheck disable=SC2329
 release_of() {
   case ${1##*'~'} in "$1" | '' | *[!0-9]*) echo "$1" ;; *) echo "${1%'~'*}" ;; esac
 }
 
 # is_linked APP FOLDER-NAME: true if the files of a slot name the folder, or if that cannot be read.
+# shellcheck disable=SC2329
 is_linked() {
   for link in "$RELEASES/$1/slots"/*; do
     [ -L "$link" ] || continue

@@ -1,25 +1,28 @@
-# releases env units app slot; stdin: command. For a shell to read. With the env, the folder and the sandbox of the slot. The way
-# of `run_as`: without a D-Bus of the user, systemd-run neither waits nor passes anything through, so pipes do.
-RELEASES=$1 ENV=$2 UNITS=$3 app=$4 slot=$5 unit=reconcile-exec-$$.service
-[ -r "$ENV/$app/$slot.env" ] || {
-  echo "slot $slot of $app has no env file" >&2
-  exit 1
-}
+# releases env units app slot release; stdin: command. For a shell to read. With the env, the folder and the sandbox of the slot;
+# or, with a release, of a version that does not run yet: then stdin is a tar of env, unit, command. The way of `run_as`:
+# without a D-Bus of the user, systemd-run neither waits nor passes anything through, so pipes do.
+RELEASES=$1 ENV=$2 UNITS=$3 app=$4 slot=$5 release=$6 unit=reconcile-exec-$$.service
+[ "$release" != - ] || demand_env "$ENV" "$app" "$slot"
 box=$(mktemp -d "$XDG_RUNTIME_DIR/reconcile-exec.XXXXXXXXXX") && mkfifo "$box/in" "$box/out" "$box/err" || exit 1
 trap 'systemctl stop "$unit" 2>/dev/null; rm -rf "${box:?}"' EXIT
 trap 'exit 1' HUP INT TERM PIPE
+folder=$RELEASES/$app/slots/$slot env=$ENV/$app/$slot.env unit_file=$(unit_of "$UNITS" "$app" "$slot")
+if [ "$release" = - ]; then
+  exec 3<&0
+else
+  folder=$RELEASES/$app/releases/$(newest_copy "$app" "$release") env=$box/env unit_file=$box/unit
+  tar -xf - -C "$box" && exec 3<"$box/command" || exit 1
+fi
 set --
 while IFS= read -r line; do [ -z "$line" ] || set -- "$@" -p "$line"; done <<LINES
-$(sandbox_of "$(unit_of "$UNITS" "$app" "$slot")" | at_home)
+$(properties_beside "$folder" "$env" "$unit_file" | at_home)
 LINES
-exec 3<&0
 cat <&3 >"$box/in" &
 cat "$box/out" &
 cat "$box/err" >&2 &
 systemd-run --user --quiet --unit="$unit" -p Type=oneshot -p "StateDirectory=apps/$app" -p "RuntimeDirectory=apps/$app/exec" \
-  -p "WorkingDirectory=$RELEASES/$app/slots/$slot" -p "EnvironmentFile=$ENV/$app/$slot.env" -p Environment=LANG=C.UTF-8 \
-  -p "Environment=HOME=$(home_of "$app")" -p "Environment=RELEASE_TMP=$XDG_RUNTIME_DIR/apps/$app/exec" \
-  -p Environment=RELEASE_DISTRIBUTION=none -p UMask=0077 "$@" -p "StandardInput=file:$box/in" \
+  -p "Environment=HOME=$(home_of "$app")" -p "Environment=RELEASE_TMP=$XDG_RUNTIME_DIR/apps/$app/exec" "$@" \
+  -p "StandardInput=file:$box/in" \
   -p "StandardOutput=file:$box/out" -p "StandardError=file:$box/err" /bin/sh 2>"$box/messages" &
 if wait $!; then code=0; else
   code=$(systemctl show -P ExecMainStatus "$unit")

@@ -115,6 +115,8 @@ def test_the_whole_life_of_an_app_without_root(rootless: Project) -> None:
     fenced = project.run("exec", project.app, "--", "sh", "-c", f"{probes}; printf here >&2; exit 7")
     assert (fenced.code, fenced.out, fenced.err.endswith("\nhere")) == (7, "its-own-state\n", True)
     assert project.run("exec", project.app, "--", "no-such-program").code == 127
+    told = project.run("exec", project.app, "--candidate", "--", "sh", "-c", 'echo "$GREETING in $(pwd)"; exit 6')
+    assert (told.code, told.out.startswith("Good day in "), "/releases/" in told.out) == (6, True, True), str(told)
     assert project.run("exec", project.app, "--", "sh", "-c", "kill -9 $$").code == 137
     assert len(project.run("exec", project.app, "--", "head", "-c", "1000000", "/dev/zero").out) == 1_000_000
 

@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from reconciler.tools.scripts import plain_script
 from tests.hosts.stories.conftest import NewProject
 from tests.hosts.stories.project import Project, wait_for
 from tests.hosts.stories.stoppable import stoppable
@@ -103,4 +104,38 @@ def test_exec_has_the_terminal_that_it_is_started_from(project: Project) -> None
 
     assert me.shown.count("let-me-in") == 1
     assert "let-me-hide" not in seen
+    assert project.machine.run("ls /run/reconcile-exec").stdout == ""
+
+
+def test_a_command_of_a_candidate_runs_with_what_is_wanted(project: Project) -> None:
+    """The version and the env of the commit, in the sandbox of its unit, before any of it serves."""
+    project.converge()
+    project.commit(version="0.2.0", env={"GREETING": "wanted"})
+    ask = 'echo "$GREETING in $(pwd)"; grep NoNewPrivs /proc/self/status; echo x >/srv/x; exit 7'
+    folder = f"/srv/{project.app}/releases/{project.release_id('0.2.0')}"
+    before = project.running()
+
+    said = project.run("exec", project.app, "--candidate", "--", "sh", "-c", ask)
+
+    assert (said.code, said.out) == (7, f"wanted in {folder}\nNoNewPrivs:\t1\n"), str(said)
+    assert "Read-only file system" in said.told
+    assert project.running() == before
+    live = project.run("exec", project.app, "--", "sh", "-c", 'echo "$GREETING in $(pwd)"').out
+    assert live.startswith("Hello in ")
+    words = project.words("exec", "--candidate", project.app, "--", "sh", "-c", "stty size; exit 3")
+    with at_a_terminal(words, project.folder, project.environ) as me:
+        me.sees(r"30 100")
+        assert me.ends() == 3
+    assert project.machine.run("ls /run/reconcile-exec; systemctl list-units -q 'reconcile-exec*'").stdout == ""
+    assert project.once().code == 0
+
+
+def test_a_command_that_never_got_its_terminal_does_not_stay(project: Project) -> None:
+    """The link may die between the two steps: the host itself takes away what was kept, after minutes."""
+    project.converge()
+    keep = project.machine.run(f"sh -s <<'END'\n{plain_script('exec_keep', 'system').text}\nEND\n").stdout.strip()
+
+    timer = f"reconcile-exec-end-{keep}"
+    assert "true" in project.machine.run(f"systemctl is-active -q {timer}.timer && echo true").stdout
+    project.machine.run(f"systemctl start {timer}.service; systemctl stop {timer}.timer")
     assert project.machine.run("ls /run/reconcile-exec").stdout == ""
