@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 
 from reconciler.apply.runner import Runner
 from reconciler.clock import now_seconds, sleep_seconds
-from reconciler.host.http import HttpConnection, NoAnswer
+from reconciler.host.http import NOT_HTTP, HttpConnection, NoAnswer
 from reconciler.host.transport import Transport
 from reconciler.model.action import Drain, Soak, WaitHealthy
 from reconciler.model.observed import ObservedApp, Slot
 from reconciler.observe.ask import ask_all_traefiks
 from reconciler.observe.health_answer import NOT_ASKED, HealthAnswer, read_health
 from reconciler.targets.resolve import TargetFiles
-from reconciler.tools.health_hints import explain_answer
+from reconciler.tools.health_hints import NOT_HTTP_HINT, explain_answer
 from reconciler.tools.look import Reply
 from reconciler.tools.sandbox_hints import explain_log
 from reconciler.tools.traefik_api import missing_routes
@@ -282,5 +282,7 @@ def _why_too_late(watch: _Watch, slot: Slot, other_ports: tuple[int, ...]) -> st
         return not_open if slot.running_now else f"it was not running {within}"
     asked = {name.lower(): value for name, value in target.health_headers}
     hint = explain_answer(watch.answer.status, watch.answer.location, target.health_path or "/", asked)
-    last = f"{target.health_path} was not healthy {within}; the last answer was {watch.answer.words}"
+    hint = NOT_HTTP_HINT if watch.answer.text == NOT_HTTP else hint
+    said = f"the last answer was {watch.answer.words}" if watch.answer.status else watch.answer.text
+    last = f"{target.health_path} was not healthy {within}; {said}"
     return f"{last}: {hint}" if hint else last

@@ -58,7 +58,7 @@ def read_members(tar: memoryview, limits: Limits) -> tuple[tuple[Member, ...], s
     """Return all members sorted by path, with the folders that paths imply; and the stripped top folder, or "".
 
     An archive made with `tar czf app.tgz app/` contains a single folder: that folder is stripped, unless it is
-    called `bin`, which belongs to the release. Raises ArtifactRefused.
+    called `bin` or `sbin`, which belong to the release. Raises ArtifactRefused.
     """
     members: dict[str, Member] = {}
     unpacked = 0
@@ -247,7 +247,7 @@ def _add_folders(members: dict[str, Member], limits: Limits) -> None:
 def _strip_top_folder(members: dict[str, Member]) -> tuple[dict[str, Member], str]:
     tops = {path.partition("/")[0] for path in members}
     top = min(tops)
-    if len(tops) > 1 or top == "bin" or members[top].kind != "d":
+    if len(tops) > 1 or top in ("bin", "sbin") or members[top].kind != "d":
         return members, ""
     inner = (replace(member, path=path[len(top) + 1 :]) for path, member in members.items() if path != top)
     return {member.path: member for member in inner}, top

@@ -17,6 +17,9 @@ LONGEST_UNREAD = 64 * 1024  # of a body that is not needed; reading a longer one
 Headers = tuple[tuple[str, str], ...]
 
 
+NOT_HTTP = "the answer is not HTTP"
+
+
 class NoAnswer(Exception):
     """There was no HTTP answer. `str()` says what happened instead, such as `no answer within 5 s`."""
 
@@ -102,7 +105,7 @@ class HttpConnection:
             answer = await _answer(state, reader, most)
         except h11.ProtocolError:  # h11's message repeats bytes from the server, which are not safe to print
             self.close()
-            raise NoAnswer("the answer is not HTTP") from None
+            raise NoAnswer(NOT_HTTP) from None
         if state.our_state is h11.DONE and state.their_state is h11.DONE:
             state.start_next_cycle()
         else:

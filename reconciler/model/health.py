@@ -67,6 +67,11 @@ class HealthCheck(Strict):
     path: values.HealthPath = Field(
         default="/", description="Path that answers 2xx when the app can serve. Redirects are not followed."
     )
+    tcp: bool = Field(
+        default=False,
+        description="True: an open port is enough and nothing is asked, for a program that does not speak HTTP. It is "
+        "the default where the route is tcp or h2c, and no path is written.",
+    )
     healthy_within_seconds: Annotated[int, Whole(1, 3600)] = Field(
         default=60, description="Time from the start of an instance until it must be healthy."
     )
@@ -82,6 +87,12 @@ class HealthCheck(Strict):
         description="Headers of the check, besides those that Traefik sends to the app (X-Forwarded-Proto and others); "
         '"" leaves one out.',
     )
+
+    @model_validator(mode="after")
+    def _check_tcp(self) -> Self:
+        if self.tcp and (asked := {"path", "host", "headers"} & self.model_fields_set):
+            raise refuse("asks for nothing but an open port", f"leave out {' and '.join(sorted(asked))}", at=("tcp",))
+        return self
 
     @model_validator(mode="after")
     def _check_seconds(self) -> Self:

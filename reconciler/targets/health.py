@@ -16,7 +16,9 @@ def health_path(app: App) -> str | None:
     """
     health = app.health
     route = app.route
-    if health is None or (route and (route.tcp or route.protocol == "h2c") and "path" not in health.model_fields_set):
+    if health is None or health.tcp:
+        return None
+    if route and (route.tcp or route.protocol == "h2c") and "path" not in health.model_fields_set:
         return None
     return health.path
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+NOT_HTTP_HINT = "for a program that does not speak HTTP, write health: {tcp: true}"
+
 
 def explain_answer(status: int, location: str, path: str, headers: Mapping[str, str]) -> str:
     """Say why an app may answer so, and what to do; "" if there is nothing to say.

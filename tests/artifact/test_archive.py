@@ -107,6 +107,7 @@ def test_one_top_folder_is_taken_off_unless_it_is_bin() -> None:
 
     assert (stripped.top_folder, stripped.executables) == ("app-1.0", ("bin/app",))
     assert (kept.top_folder, kept.executables) == ("", ("bin/app",))
+    assert prepared_members(file("sbin/appd", mode=0o755)).top_folder == ""
     assert (beside.top_folder, [entry.path for entry in beside.entries]) == ("", ["README", "app", "app/run"])
 
 

@@ -57,6 +57,8 @@ def test_a_check_over_http_needs_a_path_where_visitors_do_not_speak_http() -> No
     assert path_of("route: {tcp: {entry_point: db}}\n") is None
     assert path_of("route: {tcp: {entry_point: db}}\nhealth: {path: /up}\n") == "/up"
     assert path_of("route: {domains: [a.de]}\n") == "/"
+    assert path_of("health: {tcp: true}\n") is None
+    assert path_of("route: {domains: [a.de]}\nhealth: {tcp: true, healthy_within_seconds: 9}\n") is None
 
 
 @pytest.mark.parametrize(
@@ -72,6 +74,7 @@ def test_a_check_over_http_needs_a_path_where_visitors_do_not_speak_http() -> No
         ("{headers: {connection: close}}", "6:20  health.headers.connection: belongs to the connection"),
         ("{headers: {'X Y': z}}", "6:20  health.headers.X Y: 'X Y' is not the name of a header"),
         ('{headers: {X: "a\\nY: b"}}', "6:23  health.headers.X: 'a\\nY: b' cannot be the value of a header"),
+        ("{tcp: true, path: /}", "6:15  health.tcp: asks for nothing but an open port; leave out path"),
         ("{headers: {X: ä}}", "6:23  health.headers.X: 'ä' cannot be the value of a header"),
         ("{headers: {X: a, x: b}}", "6:29  health.headers.x: is the same header as X"),
         (f"{{headers: {{X: {'a' * 1001}}}}}", "6:23  health.headers.X: is 1001 characters long"),

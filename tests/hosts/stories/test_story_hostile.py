@@ -43,7 +43,7 @@ def test_a_health_answer_cannot_pretend_to_be_an_app(evil: Project) -> None:
     second = evil.once()
 
     assert (first.code, second.code) == (1, 1)
-    assert "the answer is not HTTP" in first.told
+    assert "the answer is not HTTP: for a program that does not speak HTTP, write health: {tcp: true}" in first.told
     assert ".." not in first.told + plan.out + second.told
     assert evil.machine.run(f"[ -e {STOLEN} ] || echo absent").stdout == "absent\n"
     assert second.verbs == []  # the bad version is known as bad: it is not tried again
