@@ -7,14 +7,18 @@ pass that brings it. Then it heals, and version 2 must be reached within two pas
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import random
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from reconciler.errors import HostUnreachable
+from reconciler.desired_state.load import load
+from reconciler.errors import GitError, HostUnreachable
 from reconciler.host.transport import Completed
+from reconciler.model.desired import Desired
 from tests.simulator.controller import Clone
 from tests.simulator.happenings import LASTING, OPERATOR, Happening, happen
 from tests.simulator.scenario import change_once_more, write_app
@@ -53,8 +57,21 @@ MENU: dict[str, str] = {
     "the controller sleeps and a newer commit is applied": "F18",
     "power kept": "F17",
     **dict.fromkeys(OPERATOR, "F17"),
+    "host key changed": "F2",
+    "git does not answer": "F15",
+    "git has an empty tree": "F15",
+    "git has half a file": "F15",
+    "git has another history": "F15",
+    "the artifact is gone": "F16",
+    "the artifact has other bytes": "F16",
+    "the artifact is cut short": "F16",
 }
-LASTS = ("connections refused", *(kind for kind in MENU if kind.startswith("Traefik")), "disk full")
+LASTS = (
+    "connections refused",
+    *(kind for kind in MENU if kind.startswith(("Traefik", "the artifact"))),
+    "disk full",
+    "host key changed",
+)
 
 
 @dataclass(frozen=True)
@@ -117,7 +134,7 @@ def sampled_menu(calls: int, count: int, seed: int) -> list[int]:
 
 def serve(number: int) -> Served:
     ordered = order(number)
-    with Simulation(number) as simulation:
+    with Simulation(number, own_cache=MENU[ordered.kind] == "F16") as simulation:
         table = _Table(simulation, ordered)
         simulation.run(table.serve())
         return Served(
@@ -136,6 +153,32 @@ def undisturbed_calls() -> list[str]:
         return table.undisturbed
 
 
+class Unusable(Clone):
+    """A clone of which the newest commit is no desired state, or no successor of what was applied."""
+
+    kind: str = ""
+
+    async def read(self) -> Desired:
+        self.pinned = 1 if self.kind == "git has another history" else None
+        desired = await super().read()
+        self.fails = True
+        if self.kind == "git does not answer":
+            raise GitError("the repository does not answer", "see whether it is reachable")
+        if self.kind == "git has another history":
+            return replace(desired, revision="f" * 40)
+        broken = self.folder / f"broken-{len(list(self.folder.glob('broken-*')))}"
+        shutil.copytree(self.folder / f"commit-{self.number}", broken)
+        for app in (broken / "apps").iterdir():
+            if self.kind == "git has an empty tree":
+                app.unlink()
+            else:
+                app.write_text(app.read_text()[:-100])
+        return load(broken)
+
+    async def why_behind(self, applied: str) -> str:
+        return "it is not a successor of what was applied" if self.kind == "git has another history" else ""
+
+
 class _Table:
     def __init__(self, simulation: Simulation, ordered: Ordered) -> None:
         self.simulation, self.ordered = simulation, ordered
@@ -143,6 +186,7 @@ class _Table:
         self.newest = 0
         self.passes = 0
         self.call = ""
+        self.right = b""
         self.undisturbed: list[str] = []
         self.others: list[asyncio.Task[Any]] = []
 
@@ -152,11 +196,19 @@ class _Table:
 
     def commit(self, version: str) -> None:
         self.newest += 1
-        write_app(self.simulation, APP, version)
+        packed = (self.build / f"app-{version}.tar.gz").read_bytes()
+        artifact = {"source": "../build/app-{version}.tar.gz", "sha256": hashlib.sha256(packed).hexdigest()}
+        write_app(self.simulation, APP, version, artifact=artifact)
         shutil.copytree(self.simulation.folder, self.commits / f"commit-{self.newest}")
 
-    async def once(self, pinned: int | None = None, **how: Any) -> list[Any]:
-        clone = Clone(self.commits, newest=lambda: self.newest, pinned=pinned)
+    @property
+    def build(self) -> Path:
+        return self.simulation.folder.parent / "build"
+
+    async def once(self, pinned: int | None = None, git: str = "", **how: Any) -> list[Any]:
+        clone = (Unusable if git else Clone)(self.commits, newest=lambda: self.newest, pinned=pinned)
+        if isinstance(clone, Unusable):
+            clone.kind = git
         return await self.simulation.once(origin=clone, **how)
 
     async def serve(self) -> None:
@@ -185,6 +237,8 @@ class _Table:
         host.traefik.silent, host.traefik.half_silent, host.traefik.lag = False, False, 0.05
         if host.traefik.down:
             host.traefik_begins()
+        host.key_changed = False
+        self.put_back()
         await asyncio.sleep(max(host.reachable_from - host.now, 0) + LEASE_SECONDS)
 
     async def end(self) -> None:
@@ -220,6 +274,14 @@ class _Table:
         if kind in LASTING or kind in OPERATOR or kind.startswith("power"):
             seconds = SHORT if self.ordered.heals else FOR_GOOD
             happen(self.simulation, Happening(0.0, kind, HOST, APP, seconds))
+        elif kind == "host key changed":
+            link.host.key_changed = True
+            self._heal_soon(lambda: setattr(link.host, "key_changed", False))
+        elif kind.startswith("the artifact"):
+            self._spoil(kind)
+            self._heal_soon(self.put_back)
+        elif kind.startswith("git"):
+            self.others.append(asyncio.ensure_future(self._use_git(kind)))
         elif kind.startswith("a second controller"):
             self._other(kind.split()[-2])
         elif kind.startswith("the controller sleeps"):
@@ -239,6 +301,32 @@ class _Table:
             await self.once(pinned=1 if commit == "older" else None)
 
         self.others.append(asyncio.ensure_future(work()))
+
+    def _heal_soon(self, heal: Callable[[], None]) -> None:
+        if self.ordered.heals:
+            asyncio.get_running_loop().call_later(SHORT, heal)
+
+    def _spoil(self, kind: str) -> None:
+        """What the store holds under the name of version 2 is not what was committed."""
+        place = self.build / "app-2.tar.gz"
+        self.right = place.read_bytes()
+        if kind.endswith("gone"):
+            place.unlink()
+        else:
+            place.write_bytes((self.build / "app-3.tar.gz").read_bytes() if "other" in kind else self.right[:-200])
+
+    def put_back(self) -> None:
+        if self.right:
+            (self.build / "app-2.tar.gz").write_bytes(self.right)
+
+    async def _use_git(self, kind: str) -> None:
+        """A controller on another machine reads a desired state that is none: it changes and removes nothing."""
+        before = len(self.simulation.sent)
+        name = self.simulation.new_controller()
+        await self.once(git=kind, controller=name)
+        for sent in self.simulation.sent[before:]:
+            if sent.controller == name and sent.number and sent.verb != "finish":
+                self.simulation.oracles.fail("10", f"{name} sends {sent.verb}, and {kind}")
 
     def _alter(self, kind: str, link: SimulatedHost) -> Alter:
         if "after the effect" in kind:

@@ -27,6 +27,7 @@ ROUTE_HEAD = re.compile(r"# reconcile route slot=(\S+) ")
 PASSING = re.compile(
     r"/\.stdin\.|\.lock$|/lock$|/\.history/|/\.lines(/|$)"
 )  # of no account, or of no single controller
+MOST_REFUSALS = 12  # of one host key in a pass: the look, what is under way, and their questions beside
 SERVED_AGAIN_SECONDS = 3.0  # after a boot: an instance needs a moment
 
 
@@ -82,6 +83,7 @@ class Oracles:
     complete: dict[tuple[str, str], Any] = field(default_factory=dict)
     hostile_words: set[str] = field(default_factory=set)
     seen: dict[tuple[str, str], dict[str, State]] = field(default_factory=dict)  # (controller, host) → at its last look
+    keys_refused: Counter[tuple[str, str]] = field(default_factory=Counter)
     zombies: set[int] = field(default_factory=set)  # scripts (by id) that others overtook before they began
     unsettled: set[tuple[str, str]] = field(default_factory=set)  # (host, app) that was wanted otherwise until now
 
@@ -168,6 +170,13 @@ class Oracles:
         token, seen = sent.arguments[5], sent.arguments[6]
         if len(lease) == 5 and lease[1] not in (token, "-") and lease[0] != seen and seen.isdigit():
             self.zombies.add(id(sent))
+
+    def refuses_key(self, controller: str, host: str) -> None:
+        """16: a host that has another key is not asked again and again."""
+        self.checks["16"] += 1
+        self.keys_refused[controller, host] += 1
+        if self.keys_refused[controller, host] > MOST_REFUSALS:
+            self.fail("16", f"{controller} goes on asking {host}, which has another host key")
 
     def answers(self, controller: str, host: Host) -> None:
         """The controller learns how it is now: a script ended, or Traefik answered."""
@@ -464,14 +473,18 @@ LEFTOVER = re.compile(
 REUSED = re.compile(r"var/lib/reconcile/(lease\.new$|\.lines(/|$))|run/reconcile/[^/]+/[^/.][^/]*\.started$")
 
 
+SLOT_FILE = re.compile(r"etc/reconcile/([^/]+)/([^./]+)\.env$|srv/([^/]+)/slots/([^./]+)$")
 NOTED = re.compile(r"var/lib/reconcile/([^/]+)/(?:trees|migrated)/([^@]+)(?:@.*)?$")
 
 
 def is_leftover(files: Mapping[str, Entry], path: str) -> bool:
-    """True for a file that is there only while a script works, but for those of one name for all time; and for what is
-    noted of a release that is gone."""
+    """True for a file that is there only while a script works, but for those of one name for all time; for what is
+    noted of a release that is gone; and for half of the files of a slot."""
     if noted := NOTED.match(path):
         return f"srv/{noted[1]}/releases/{noted[2]}" not in files
+    if half := SLOT_FILE.match(path):
+        app, slot = half[1] or half[3], half[2] or half[4]
+        return not {f"etc/reconcile/{app}/{slot}.env", f"srv/{app}/slots/{slot}"} <= files.keys()
     return not REUSED.match(path) and bool(LEFTOVER.search(path))
 
 

@@ -77,6 +77,7 @@ class Simulation:
     shuffles: bool = False
     allows_prune: bool = False
     good_versions: set[str] = field(default_factory=set)
+    own_cache: bool = False  # of prepared artifacts: else one for all simulations of a process
 
     def __post_init__(self) -> None:
         self.dice = random.Random(self.seed)
@@ -123,7 +124,10 @@ class Simulation:
     def run(self, story: Coroutine[Any, Any, Any]) -> Any:
         """The story from its beginning to its end, in virtual time."""
         loop = VirtualLoop(self.clock, random.Random(self.seed) if self.shuffles else None)
-        environment = {"RECONCILE_SECRET_TOKEN": self.secret, "XDG_CACHE_HOME": str(cache())}
+        environment = {
+            "RECONCILE_SECRET_TOKEN": self.secret,
+            "XDG_CACHE_HOME": str(self.processes.folder / "cache" if self.own_cache else cache()),
+        }
         with ExitStack() as stack:
             stack.enter_context(virtual_time(self.clock))
             stack.enter_context(engine_of(self))

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from reconciler.errors import HostUnreachable
+from reconciler.errors import HostKeyRefused, HostUnreachable
 from reconciler.host.transport import Command, Completed, OnOutput, Reader, RoundTrips, Stdin, Writer, too_long_words
 from tests.simulator.process import Run
 from tests.simulator.world.host import Host
@@ -48,6 +48,9 @@ class SimulatedHost:
     async def open(self) -> None:
         await self._travel()
         host = self.host
+        if host.key_changed:
+            self.simulation.oracles.refuses_key(self.controller, self.name)
+            raise HostKeyRefused(self.name, "its host key has changed", "see why, and name the new key")
         if not host.up or host.now < host.reachable_from or host.refuses or self.simulation.is_cut(self):
             await asyncio.sleep(1.0)
             raise HostUnreachable(self.name, "connection refused", "see whether it is up")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,42 @@ def test_whatever_is_half_written_goes_with_the_next_change_of_its_app_whatever_
     assert [path for path in neighbours if not path.exists()] == []
     assert [path for path in kept if not path.exists()] == []
     assert host.path("traefik/hello.yml").read_text() == before
+
+
+@pytest.mark.parametrize("left", [f"env/{APP}/4001.env", f"releases/{APP}/slots/4001"])
+def test_half_of_a_slot_goes_if_nothing_runs_there(host: FailingHost, left: str) -> None:
+    half, live = host.path(left), [host.path(f"env/{APP}/4000.env"), host.path(f"releases/{APP}/slots/4000")]
+    if left.startswith("env"):
+        half.write_text("KEY=of a release that is gone\n")
+    else:
+        half.symlink_to(f"../releases/{OLD}")
+    inventory = host.path(f"state/{APP}/inventory")
+    inventory.write_text(f"{inventory.read_text()}{'0' * 64}  {host.layout.env}/{APP}/4001.env\n")
+
+    assert act("mark", APP, "resume", "0")(host).status == 0
+
+    assert (os.path.lexists(half), [os.path.lexists(path) for path in live]) == (False, [True, True])
+    assert "4001" not in inventory.read_text()
+
+
+def test_an_env_file_that_reconcile_did_not_write_stays(host: FailingHost) -> None:
+    by_hand = host.path(f"env/{APP}/4001.env")
+    by_hand.write_text("KEY=theirs\n")
+
+    assert act("mark", APP, "resume", "0")(host).status == 0
+
+    assert by_hand.read_text() == "KEY=theirs\n"
+
+
+@pytest.mark.parametrize("lost", [f"env/{APP}/4000.env", f"releases/{APP}/slots/4000"])
+def test_half_of_a_slot_stays_while_it_runs(host: FailingHost, lost: str) -> None:
+    """An operator deleted the other half: that is drift, which a pass repairs."""
+    kept = {f"env/{APP}/4000.env", f"releases/{APP}/slots/4000"} - {lost}
+    host.path(lost).unlink()
+
+    assert act("mark", APP, "resume", "0")(host).status == 0
+
+    assert os.path.lexists(host.path(*kept))
 
 
 def test_a_script_gives_what_it_reads_no_name_and_takes_empty_names_away(host: FailingHost) -> None:

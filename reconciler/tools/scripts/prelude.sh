@@ -158,6 +158,7 @@ begin_change() {
   read_lease
   [ "$generation" = "$own_generation" ] || fail "$LOCKED" "$holder took this host over while this one waited"
   sweep "$1"
+  sweep_slots "$1"
   note "$STATE/$1/owner" "$OWNER"
   note "$STATE/$1/commit" "$COMMIT"
 }
@@ -165,21 +166,21 @@ begin_change() {
 # sweep APP: take away what an earlier change of the app left half-written: it was killed, or could not go on. Only who has
 # the app's lock writes these files, so none of them is in use. Fails.
 sweep() {
-  for left in "$STATE/$1"/*.new "$ENV/$1/.stage" "$ENV/$1"/.*.new "$UNITS/.$1@.service.new" "$RELEASES/$1/slots"/.*.new \
+  for part in "$STATE/$1"/*.new "$ENV/$1/.stage" "$ENV/$1"/.*.new "$UNITS/.$1@.service.new" "$RELEASES/$1/slots"/.*.new \
     "$TRIAL_ENV/$1"/.*.new "$TRIAL_ENV/$1"/.*.started "$TRIAL_UNITS/.$1@"*.new \
     "$RELEASES/$1/releases"/.incoming-* "$RELEASES/$1/releases"/.old-* \
     "${ROUTES%/*}/.reconcile/.$1".*.new "$ROUTES/.$1".*.new; do
-    [ ! -e "$left" ] && [ ! -L "$left" ] || rm -rf "${left:?}" || fail "$NO_ROOM" "cannot take $left away, which is half-written"
+    [ ! -e "$part" ] && [ ! -L "$part" ] || rm -rf "${part:?}" || fail "$NO_ROOM" "cannot take $part away, which is half-written"
   done
-  for left in "$STATE/$1/trees"/* "$STATE/$1/migrated"/*; do
-    [ ! -e "$left" ] || is_of_release "$1" "${left##*/}" || rm -f "$left" || fail "$NO_ROOM" "cannot write below $STATE"
+  for part in "$STATE/$1/trees"/* "$STATE/$1/migrated"/*; do
+    [ ! -e "$part" ] || is_of_release "$1" "${part##*/}" || rm -f "$part" || fail "$NO_ROOM" "cannot write below $STATE"
   done
 }
 
 # is_of_release APP NAME: true if what is noted under this name is of a release that is here. A power cut may bring back the
 # notes of one that was pruned.
 is_of_release() {
-  for folder in "$RELEASES/$1/releases/${2%%@*}" "$RELEASES/$1/releases/${2%%@*}~"*; do [ ! -d "$folder" ] || return 0; done
+  for of_release in "$RELEASES/$1/releases/${2%%@*}" "$RELEASES/$1/releases/${2%%@*}~"*; do [ ! -d "$of_release" ] || return 0; done
   return 1
 }
 

@@ -129,9 +129,17 @@ link_slot() {
     mv -T "$RELEASES/$1/slots/.$2.new" "$RELEASES/$1/slots/$2" && sync -f "$RELEASES/$1/slots"
 }
 
+# set_age FOLDER WORD…: give the folder of a release the time that the words of touch say, on disk: by it prune tells the way
+# back from what may go. Returns 1.
+set_age() {
+  aged=$1
+  shift
+  touch "$@" "$aged" && sync "$aged"
+}
+
 # note_served APP SLOT: the slot serves now: its release counts as the newest of all. Returns 1.
 note_served() {
-  release=$(readlink "$RELEASES/$1/slots/$2") && touch "$RELEASES/$1/releases/${release##*/}"
+  release=$(readlink "$RELEASES/$1/slots/$2") && set_age "$RELEASES/$1/releases/${release##*/}"
 }
 
 # is_needed APP FOLDER-NAME: true if a slot runs the release in it, or would, or if that cannot be read.
@@ -149,7 +157,7 @@ is_needed() {
 age_release() {
   copy=$(newest_copy "$1" "$2")
   ! is_needed "$1" "$copy" && [ -d "$RELEASES/$1/releases/$copy" ] || return 0
-  touch -d @1 "$RELEASES/$1/releases/$copy"
+  set_age "$RELEASES/$1/releases/$copy" -d @1
 }
 
 # enable_slot APP SLOT: start it at the next boot. systemd reads that from disk: a reload would take 0.2 s. Returns 1, also if
@@ -205,17 +213,41 @@ print_log() {
 }
 
 # clear_slot APP SLOT: the slot is not enabled, does not run and has no files any more. Or it fails. What the route says is on
-# disk first, whichever script wrote it and failed after that: else a power cut brings back a route to a slot that is gone.
+# disk first, whichever script wrote it and failed after that: else a power cut brings back a route to a slot that is gone. The
+# link goes last, after the env is gone on disk: while it is there, a look shows that the slot is to be cleared.
 clear_slot() {
   disable_slot "$1" "$2" || fail 1 "cannot disable slot $2"
   stop_unit "$1@$2.service" || fail 1 "cannot stop slot $2"
   systemctl reset-failed "$1@$2.service" 2>/dev/null
   end_trial "$1" "$2"
   {
-    { [ ! -d "$ROUTES" ] || sync "$ROUTES"; } && rm -f "$ENV/$1/$2.env" "$RELEASES/$1/slots/$2" "$RELEASES/$1/slots/.$2.new" "$TRIAL_ENV/$1/$2.started" &&
-      { [ ! -d "$RELEASES/$1/slots" ] || sync "$RELEASES/$1/slots"; } && forget "$1" "$ENV/$1/$2.env"
+    { [ ! -d "$ROUTES" ] || sync "$ROUTES"; } && rm -f "$ENV/$1/$2.env" && forget "$1" "$ENV/$1/$2.env" &&
+      rm -f "$RELEASES/$1/slots/$2" "$TRIAL_ENV/$1/$2.started" &&
+      { [ ! -d "$RELEASES/$1/slots" ] || sync "$RELEASES/$1/slots"; }
   } ||
     fail "$NO_ROOM" "cannot take away the files of slot $2"
+}
+
+# sweep_slots APP: take away the half of a slot's files that a power cut left or brought back: an env of ours without a link, or
+# a link without an env, of a slot that does not run and would not at boot. A look takes such a slot for empty. Fails.
+sweep_slots() {
+  for half in "$ENV/$1"/*.env; do
+    half_slot=${half##*/} half_slot=${half_slot%.env}
+    [ ! -e "$half" ] || [ -L "$RELEASES/$1/slots/$half_slot" ] || is_kept "$1" "$half_slot" || ! is_recorded "$1" "$half" ||
+      { rm -f "$half" && forget "$1" "$half"; } || fail "$NO_ROOM" "cannot take $half away"
+  done
+  for half in "$RELEASES/$1/slots"/*; do
+    half_slot=${half##*/}
+    [ ! -L "$half" ] || [ -e "$ENV/$1/$half_slot.env" ] || is_kept "$1" "$half_slot" ||
+      { forget "$1" "$ENV/$1/$half_slot.env" && rm -f "$half"; } || fail "$NO_ROOM" "cannot take $half away"
+  done
+}
+
+# is_kept APP SLOT: true if the slot runs, is on trial, or would run at boot, or if that is not known.
+is_kept() {
+  [ ! -e "$TRIAL_ENV/$1/$2.env" ] && [ ! -e "$TRIAL_UNITS/$1@$2.service" ] || return 0
+  for link in "$UNITS"/*.wants/"$1@$2.service"; do [ ! -L "$link" ] || return 0; done
+  ! has_ended "$1@$2.service"
 }
 
 # stop_unit UNIT: stop it. It may take longer than a lease lasts, so the lease is renewed meanwhile. Returns 1.

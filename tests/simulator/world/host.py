@@ -67,6 +67,7 @@ class Host:
     slow: float = 1.0
     acting: Run | None = None  # the script whose command has an effect just now
     full: bool = False  # nothing can be written
+    key_changed: bool = False
     refuses: int = 0  # new connections, while this is more than 0
 
     def __post_init__(self) -> None:
