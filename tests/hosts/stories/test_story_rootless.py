@@ -154,3 +154,19 @@ def test_the_whole_life_of_an_app_without_root(rootless: Project) -> None:
     assert (
         f"{project.app}@{first}.service" in machine.run(f"ls {HOME}/.config/systemd/user/default.target.wants").stdout
     )
+
+
+def test_an_app_without_root_has_processes_too(rootless: Project) -> None:
+    """In units of the login's systemd, with the state of their app."""
+    project, machine = rootless, rootless.machine
+    allow(machine)
+    start = "sh -c 'echo $RECONCILE_INSTANCE >>$HOME/mailed; exec bin/app work'"
+    project.converge(processes={"mailer": {"start": start, "minimum_healthy_seconds": 1}})
+    project.converge(version="0.2.0")
+
+    unit = f"{project.app}--mailer@worker.service"
+    environ = f"XDG_RUNTIME_DIR=/run/user/$(id -u {LOGIN})"
+    shown = machine.run(f"runuser -u {LOGIN} -- env {environ} systemctl --user is-active {unit}")
+    assert shown.stdout == "active\n"
+    mailed = machine.read(f"{STATE}/{project.app}/mailed").splitlines()
+    assert [line.partition("-")[0] for line in mailed] == ["0.1.0", "0.2.0"]

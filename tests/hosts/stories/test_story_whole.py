@@ -22,6 +22,7 @@ from tests.hosts.stories.small_release import small_release
 pytestmark = pytest.mark.hosts
 
 SECRET = 'first "line" $HOME\nsecond'
+MAILER = {"start": "sh -c 'test -n \"$PASSWORD\" && exec bin/app work'", "minimum_healthy_seconds": 0}
 ASKS = 4  # at a time, while Traefik is upgraded
 MOST_FAILED_SHARE = 0.05
 
@@ -92,7 +93,7 @@ def test_from_a_bare_server_to_https_as_the_deploy_user(
         project.converge()
         root = ours.root()
         assert https_get(bare, project.domain, "/env/PASSWORD", root).body == SECRET.encode()
-        project.converge(version="0.2.0")
+        project.converge(version="0.2.0", processes={"mailer": MAILER})
         with nothing_touched(bare):
             assert project.once().verbs == []
         want_traefik(project, NEWER, acme)
@@ -105,7 +106,8 @@ def test_from_a_bare_server_to_https_as_the_deploy_user(
     assert len(failures) <= MOST_FAILED_SHARE * len(answers), (len(answers), failures)
     assert len(instances(project)) == 1
     assert traefik_of(project).lies()["enabled"] == ["traefik@8081.service"]
-    assert project.running() == project.one_instance("0.2.0", 4001)
+    expected = project.one_instance("0.2.0", 4001)
+    assert project.running() == expected | {"unit": ["small--mailer@worker.service active", *expected["unit"]]}
     assert project.run("doctor", bare.name).code == 0, str(project.run("doctor", bare.name))
 
 
