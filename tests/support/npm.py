@@ -43,6 +43,14 @@ def _install(folder: Path) -> None:
         pytest.skip(f"npm packages cannot be installed: {done.stderr.strip().splitlines()[-1:]}")
 
 
+def programs(folder: Path) -> Path:
+    """Fill the folder with `node` and `npm`, for PATH. The npm in the bin/ of the Python package does not start."""
+    (folder / "node").symlink_to(_node())
+    (folder / "npm").write_text(f'#!/bin/sh\nexec "{_node()}" "{_NPM}" "$@"\n', encoding="utf-8")
+    (folder / "npm").chmod(0o755)
+    return folder
+
+
 def run_node(script: str, data: Any = None) -> Any:
     """What the script, a module that can import the packages, prints as JSON. It gets `data` as JSON on stdin."""
     words = [_node(), "--input-type=module", "--eval", script]

@@ -23,8 +23,8 @@ from tests.hosts.load import Load, Stream, Target
 from tests.hosts.machine import Machine
 from tests.hosts.stories.project import REPOSITORY, Project, command_environ, wait_for
 from tests.hosts.stories.project import yaml as one_line
-from tests.hosts.stories.stoppable import node
 from tests.support.forked import LONGEST_SECONDS
+from tests.support.npm import programs
 from tests.support.releases import cached
 
 pytestmark = pytest.mark.hosts
@@ -96,10 +96,10 @@ def pack(program: Program, former: bool) -> Path:
     def make(path: Path) -> None:
         with tempfile.TemporaryDirectory() as folder:
             home, caches = Path(folder) / "home", path.parents[2]
-            home.mkdir()
+            (home / "bin").mkdir(parents=True)
             (home / "reconcile").symlink_to(REPOSITORY)
-            path_of_npm = f"{Path(node()).parent}:{os.environ['PATH']}"
-            environ = {**os.environ, "HOME": str(home), "PATH": path_of_npm, "GZIP_LEVEL": "1"}
+            search = f"{programs(home / 'bin')}:{os.environ['PATH']}"
+            environ = {**os.environ, "HOME": str(home), "PATH": search, "GZIP_LEVEL": "1"}
             environ |= {"PIP_CACHE_DIR": f"{caches}/pip", "npm_config_cache": f"{caches}/npm"}
             words = ["sh", "-eu", "-c", script]
             done = subprocess.run(
