@@ -115,7 +115,8 @@ async def read_abi(host: Transport, scope: Scope) -> HostAbi:
 
 def _way_out(app: App, machine: str, refusals: Sequence[str]) -> str:
     if not any("built for" in each and each.endswith(f"the host is {machine}") for each in refusals):
-        return "build it on the host's distribution"
+        lacks = any(each.startswith("missing ") for each in refusals)
+        return "build it on the host's distribution" + (", or install the libraries there" if lacks else "")
     if app.app == TRAEFIK:
         return "write sha256: {amd64: …, arm64: …} below traefik in fleet.yaml, and no source, or one with {arch}"
     return f"build it for {machine}; a fleet of both kinds has {{arch}} in artifact.source (docs/artifacts.md)"
