@@ -111,6 +111,8 @@ env: {{GREETING: Hello}}
 health: {{path: /ping, minimum_healthy_seconds: 1}}
 route: {{domains: [{DOMAIN}], tls: false}}
 drain_seconds: 5
+processes:
+  worker: {{start: bin/hello work, minimum_healthy_seconds: 1}}
 """
         (self.desired_state / "apps" / f"{APP}.yaml").write_text(text, encoding="utf-8")
         return text

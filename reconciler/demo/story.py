@@ -27,7 +27,7 @@ REPORT = "please report this with the whole output"
 Say = Callable[[str], None]
 
 OPENING = """\
-The demo rolls out a release here, then a newer one under load (10 s).
+The demo rolls out a release here, then a newer one under load (15 s).
 Real: git, SSH, release archives, every script run on a host, Traefik {version}.
 Simulated: systemd. The stand-in runs the real unit files without a sandbox.
 """
@@ -135,7 +135,8 @@ async def _pass(stage: Stage, say: Say) -> None:
 
     def say_action(event: str, **fields: object) -> None:
         verb = event.partition(".")[0]
-        say(f"   {fields['seconds']:5.2f} s  {verb:8}  {fields['subject']:18}  {fields['reason']}".rstrip())
+        place = f"{fields['app']:13}  {fields['subject']:18}"
+        say(f"   {fields['seconds']:5.2f} s  {verb:8}  {place}  {fields['reason']}".rstrip())
 
     async with open_fleet(stage.arguments) as opened:
         progress = Progress(say_action, terminal=sys.stderr.isatty())

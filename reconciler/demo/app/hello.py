@@ -250,6 +250,15 @@ def migrate() -> int:
     return 0
 
 
+def work() -> int:
+    """A process without a port, as a queue worker is: it works until it is told to end."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # before it is waited for
+    print(f"worker {version()}: waiting for work", flush=True)
+    signal.sigwait({signal.SIGTERM})
+    print(f"worker {version()}: the work under way is done", flush=True)
+    return 0
+
+
 def die(seconds: float) -> None:
     print(f"dying after {seconds} s: DIE_AFTER_SECONDS is set", file=sys.stderr, flush=True)
     os._exit(1)
@@ -264,8 +273,10 @@ async def start() -> None:
 def main(command: str) -> int:
     if command == "migrate":
         return migrate()
+    if command == "work":
+        return work()
     if command != "start":
-        print(f"{command} is not a command; use start or migrate", file=sys.stderr)
+        print(f"{command} is not a command; use start, work or migrate", file=sys.stderr)
         return 2
     if setting("FAIL_BOOT") == "1":
         print("refusing to boot: FAIL_BOOT is 1", file=sys.stderr)
