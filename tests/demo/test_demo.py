@@ -101,7 +101,8 @@ def test_two_versions_are_rolled_out_and_no_request_fails(folder: Path) -> None:
     assert demo.returncode == 0, output
     found = PERFECT.search(output)
     assert found and int(found[1]) > 250, output
-    assert "hello  0.2.0" in output
+    assert re.search(r"hello +0\.2\.0", output)
+    assert re.search(r"hello--worker +0\.2\.0", output)
     assert max(map(len, output.splitlines())) <= 80
     assert (running(folder), list(folder.iterdir())) == ([], [])
 
