@@ -127,7 +127,7 @@ class Systemd:
 
     def _journal(self, read: Words) -> Answer:
         """Return a unit's journal: with `-u UNIT` its own lines and systemd's, with `_SYSTEMD_UNIT=UNIT` its own."""
-        own = [name.removeprefix("_SYSTEMD_UNIT=") for name in read.names]
+        own = [name.removeprefix("_SYSTEMD_UNIT=") for name in read.names if name.startswith("_SYSTEMD_UNIT=")]
         instance = self.instances.get(read.options.get("-u") or (own or [""])[0])
         since = float(read.options.get("--since", "@0").removeprefix("@"))
         entries = [entry for entry in instance.journal if entry.at_epoch_seconds >= since] if instance else []

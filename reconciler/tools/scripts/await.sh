@@ -14,7 +14,8 @@ change() {
     sleep 0.05
   done
   [ "$log" = yes ] || return 0
-  print_log "$unit" "$(started_at "$1" "$slot")" "$(only_run "$1" "$slot")"
+  # shellcheck disable=SC2046 # a word for each run
+  print_log "$unit" "$(started_at "$1" "$slot")" $(runs_on_trial "$1" "$slot")
   [ "$ended" != '1 0' ] || part ended - well # it exited, with status 0
   is_listening "$port" || part ports - "$(ports_of "$unit")"
 }
@@ -43,9 +44,4 @@ has_failed() {
   count=${5:-0}
   case "$2 ${6:-}" in failed* | *auto-restart*) ended="$3 $4" ;; esac
   [ "$2" = failed ] || [ "$2" = inactive ] || [ $((count - $1)) -ge 2 ]
-}
-
-# only_run APP SLOT: print the run of the slot, if systemd has not started it again by itself; else nothing. After has_failed.
-only_run() {
-  [ "${count:-0}" != 0 ] || invocation_of "$1" "$2"
 }

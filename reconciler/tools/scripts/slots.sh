@@ -180,6 +180,14 @@ started_at() {
   stat -c %Y "$TRIAL_ENV/$1/$2.env" 2>/dev/null || stat -c %Y "$RELEASES/$1/slots/$2" 2>/dev/null || echo 0
 }
 
+# runs_on_trial APP SLOT: print the first run from the slot's files as they are, and the last one if systemd has started it
+# again: not one from other files, which the slot had before.
+runs_on_trial() {
+  last=$(invocation_of "$1" "$2") || return 0
+  { read -r first origin <"$TRIAL_ENV/$1/$2.started" && [ "$origin" = "$(origin_of "$1" "$2")" ]; } 2>/dev/null || first=
+  echo "$first" "$last"
+}
+
 # start_slot start|restart APP SLOT INVOCATION: start the slot. If systemd tried and the instance failed, its log is
 # printed, and the look tells the rest. Fails if there was no new run after INVOCATION.
 start_slot() {
@@ -195,15 +203,18 @@ start_slot() {
     fail 1 "systemd did not start slot $3: $(printf '%s\n' "$words" | head -n 1 | cut -b 1-300)"
 }
 
-# print_log UNIT SECONDS INVOCATION: print the part "log": what its processes said since then, in this run if it is not
-# empty, or else what systemd said of it. With one port, the run before has the same unit, and says good-bye since then.
+# print_log UNIT SECONDS INVOCATION…: print the part "log": what its processes said since then, in these runs if there are
+# any, or else what systemd said of them. With one port, the run before has the same unit, and says good-bye since then.
 print_log() {
+  unit=$1 since=$2
+  shift 2
   journalctl --sync 2>/dev/null
   # With --since systemd 252 takes -n for the first lines, not the last.
-  # shellcheck disable=SC2046 # one field or two
-  lines=$(journalctl --no-pager -o cat --since "@$2" $(said_by "$1" "$3") 2>/dev/null | tail -n 15)
-  [ -n "$lines" ] || lines=$(journalctl --no-pager -o cat -n 15 --since "@$2" -u "$1" 2>/dev/null) ||
-    lines='its journal cannot be read by this login'
+  # shellcheck disable=SC2046 # a word for each field, here and below
+  lines=$(journalctl --no-pager -o cat --since "@$since" $(said_by "$unit" "$@") 2>/dev/null | tail -n 15)
+  # shellcheck disable=SC2046
+  [ -n "$lines" ] || lines=$(journalctl --no-pager -o cat --since "@$since" -u "$unit" $(said_of "$@") 2>/dev/null | tail -n 15)
+  [ -n "$lines" ] || journalctl -n 0 >/dev/null 2>&1 || lines='its journal cannot be read by this login'
   case $lines in *'at step USER spawning'* | *'at step NAMESPACE spawning'*)
     lines="$lines
 (a host that refuses user namespaces can do without: sandbox: {shared_users: true})"

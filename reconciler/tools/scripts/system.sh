@@ -7,8 +7,15 @@ WHATEVER_USER=+
 # once_sandbox UNIT-FILE: print the properties of a unit in which a command of once.sh runs, one a line.
 once_sandbox() { sandbox_of "$1"; }
 
-# said_by UNIT INVOCATION: print the journal's fields of what the unit's processes said, in this run if it is not empty.
-said_by() { echo "_SYSTEMD_UNIT=$1${2:+ _SYSTEMD_INVOCATION_ID=$2}"; }
+# said_by UNIT INVOCATION…: print the journal's fields of what the unit's processes said, in these runs if there are any.
+said_by() {
+  echo "_SYSTEMD_UNIT=$1"
+  shift
+  for run; do [ -z "$run" ] || echo "_SYSTEMD_INVOCATION_ID=$run"; done
+}
+
+# said_of INVOCATION…: print the journal's fields of what systemd itself said of these runs.
+said_of() { for run; do [ -z "$run" ] || echo "INVOCATION_ID=$run"; done; }
 
 # run_as APP UNIT FOLDER WORD…: run a program, with options of systemd-run before it, and wait: as the app's user, with
 # its state and a folder in /run for now. Returns what that ends with.

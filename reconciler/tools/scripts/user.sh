@@ -43,10 +43,20 @@ systemctl() { command systemctl --user "$@"; }
 # shellcheck disable=SC2329
 journalctl() { command journalctl --user "$@"; }
 
-# said_by UNIT INVOCATION: print the journal's field of what the unit's processes said. By unit or run journald would not
-# find what a process said that is gone by now: of a user's units it believes the kernel alone.
+# said_by UNIT INVOCATION…: print the journal's field of what the unit's processes said, and, with runs, since when the first of
+# them began. By unit or run journald would not find what a process said that is gone by now: of a user's units it
+# believes the kernel alone.
 # shellcheck disable=SC2329
-said_by() { echo "SYSLOG_IDENTIFIER=${1%.service}"; }
+said_by() {
+  echo "SYSLOG_IDENTIFIER=${1%.service}"
+  [ -n "$2" ] || return 0
+  began=$(journalctl --no-pager -o short-unix "USER_INVOCATION_ID=$2" 2>/dev/null | head -n 1)
+  [ -z "$began" ] || echo "--since=@${began%% *}"
+}
+
+# said_of INVOCATION…: print the journal's fields of what systemd itself said of these runs.
+# shellcheck disable=SC2329
+said_of() { for run; do [ -z "$run" ] || echo "USER_INVOCATION_ID=$run"; done; }
 
 # run_as APP UNIT FOLDER WORD…: run a program, with options of systemd-run before it, and wait: with the app's state and
 # a folder in /run for now. Returns 1. Without --wait, which needs a D-Bus of the user: a oneshot's start is its end. A
