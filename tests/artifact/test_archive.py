@@ -100,6 +100,12 @@ def test_a_gzip_of_several_streams_with_trailing_zeros_is_accepted() -> None:
     assert ready.unpacked_size == 700_000
 
 
+def test_the_programs_of_a_release_without_bin_are_those_at_its_top() -> None:
+    ready = prepared_members(file("run", mode=0o755), file("README"), file("lib/helper", mode=0o755))
+
+    assert ready.executables == ("run",)
+
+
 def test_one_top_folder_is_taken_off_unless_it_is_bin() -> None:
     stripped = prepared_members(folder("app-1.0"), file("app-1.0/bin/app", mode=0o755), link("app-1.0/a", "bin/app"))
     kept = prepared_members(file("bin/app", mode=0o755))

@@ -170,6 +170,17 @@ def test_a_release_for_another_processor_is_refused_with_the_way_out(folder: Pat
     assert remedy in refused.value.next_step
 
 
+def test_a_release_without_its_libraries_on_the_host_is_refused_with_both_ways_out(folder: Path) -> None:
+    """Such as a program taken out of a Debian package."""
+    write(folder, "source: ../hello-1-amd64.tar.gz", "route: {domains: [example.com]}\n")
+    needs = Requirements((ElfFile("bin/hello", "x86_64", libraries=("libatomic.so.1",)),))
+    ready = Prepared(AMD, Path("x"), AMD, 1, 1, (), needs)
+
+    with pytest.raises(ArtifactRefused, match="missing libatomic") as refused:
+        refuse_unfit(opened(folder).targets["hello", "a"], ready, HostAbi("x86_64", libraries=frozenset(["a"])), "a")
+    assert refused.value.next_step == "build it on the host's distribution, or install the libraries there"
+
+
 def test_set_writes_a_digest_for_each(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """In place of those that are there."""
     old = "0" * 64

@@ -29,7 +29,8 @@ change() {
 }
 
 # note_failure ATTEMPT due|none|keep WHAT SECONDS MESSAGE: the release does not get any further: quarantine it, and make
-# on_failure due. Fails if it was not the migration or its hook that failed.
+# on_failure due. Fails if it was not the migration or its hook that failed. The reason reads "its migration failed", or
+# "its migration took longer than 600 s".
 note_failure() {
   step=$(step_that_failed "$began")
   [ -z "$step" ] || {
