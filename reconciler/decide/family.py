@@ -126,7 +126,8 @@ class _Family:
         app = self.look.app(self.leader[0])
         if step.release not in app.releases or step.release in app.damaged:
             return self._wait_for(key, self.leader)
-        return replace(step, copied=True, reason=f"{step.reason}; copied from {self.leader[0]}")
+        why = f"{step.reason}; " if step.replaces_damaged else ""
+        return replace(step, copied=True, reason=f"{why}copied from {self.leader[0]}")
 
     def _wait_to_start(self, key: Key) -> FleetStep | None:
         if not (self._has_taken_over(self.leader) or isinstance(self.steps[self.leader], Cutover | EnableInstance)):

@@ -124,10 +124,16 @@ async def _second_release(stage: Stage, say: Say) -> Swap:
     return swap
 
 
+def _wrap(line: str) -> str:
+    """The line of a table within 80 characters: what goes on in its last column stays in that column."""
+    return textwrap.fill(line, 80, subsequent_indent=" " * (line.rindex("  ") + 2)) if len(line) > 80 else line
+
+
 async def _preview(stage: Stage, say: Say) -> None:
     async with open_fleet(stage.arguments) as opened:
         plans = [*(await preview(opened)).plans.values()]
-    say(textwrap.indent(plan_text(plans), "   ").rstrip())
+    for line in plan_text(plans).splitlines():
+        say(_wrap(f"   {line}".rstrip()))
 
 
 async def _pass(stage: Stage, say: Say) -> None:
@@ -135,8 +141,9 @@ async def _pass(stage: Stage, say: Say) -> None:
 
     def say_action(event: str, **fields: object) -> None:
         verb = event.partition(".")[0]
-        place = f"{fields['app']:13}  {fields['subject']:18}"
-        say(f"   {fields['seconds']:5.2f} s  {verb:8}  {place}  {fields['reason']}".rstrip())
+        what = fields["subject"] if fields["app"] == APP else fields["app"]  # a process has one slot only
+        line = f"   {fields['seconds']:5.2f} s  {verb:8}  {what:18}  {fields['reason']}"
+        say(_wrap(line.rstrip()))
 
     async with open_fleet(stage.arguments) as opened:
         progress = Progress(say_action, terminal=sys.stderr.isatty())

@@ -206,7 +206,7 @@ def test_a_process_copies_the_release_that_the_app_has_on_the_host() -> None:
 
     assert isinstance(step, InstallRelease)
     assert step.copied
-    assert step.reason == "not on the host; copied from shop"
+    assert step.reason == "copied from shop"
 
 
 def test_a_host_follows_only_when_the_processes_of_the_one_before_are_converged() -> None:
