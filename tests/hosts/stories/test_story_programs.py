@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.hosts.debian_packages import update_package_lists
 from tests.hosts.load import Load, Stream, Target
 from tests.hosts.machine import Machine
 from tests.hosts.stories.project import REPOSITORY, Project, command_environ, wait_for
@@ -119,8 +120,7 @@ def project(own: Machine, ssh_home: Path, command_cache: Path, tmp_path: Path) -
     project = Project(tmp_path / "servers", "shop", own, environ, {"version": "and others"})
     (project.folder / "desired-state" / "apps").mkdir(parents=True)
     (project.folder / ".gitignore").write_text("out/\n")
-    if not any(Path("/var/lib/apt/lists").glob("*_Packages*")):
-        subprocess.run(["apt-get", "update", "-qq"], check=True, capture_output=True, timeout=120)
+    update_package_lists()
     wanted = [(program, former) for program in PROGRAMS for former in (True, False)]
     with ThreadPoolExecutor(max_workers=2) as pool:
         for (program, _), tarball in zip(wanted, pool.map(pack, *zip(*wanted, strict=True)), strict=True):
