@@ -169,7 +169,8 @@ sweep() {
   for part in "$STATE/$1"/*.new "$ENV/$1/.stage" "$ENV/$1"/.*.new "$UNITS/.$1@.service.new" "$RELEASES/$1/slots"/.*.new \
     "$TRIAL_ENV/$1"/.*.new "$TRIAL_ENV/$1"/.*.started "$TRIAL_UNITS/.$1@"*.new \
     "$RELEASES/$1/releases"/.incoming-* "$RELEASES/$1/releases"/.old-* \
-    "${ROUTES%/*}/.reconcile/.$1".*.new "$ROUTES/.$1".*.new; do
+    "${ROUTES%/*}/.reconcile/.$1.yml.new" "${ROUTES%/*}/.reconcile/.$1.htpasswd.new" \
+    "$ROUTES/.$1.yml.new" "$ROUTES/.$1.htpasswd.new"; do
     [ ! -e "$part" ] && [ ! -L "$part" ] || rm -rf "${part:?}" || fail "$NO_ROOM" "cannot take $part away, which is half-written"
   done
   for part in "$STATE/$1/trees"/* "$STATE/$1/migrated"/*; do
