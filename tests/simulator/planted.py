@@ -73,14 +73,14 @@ def hunt(bug: Planted) -> str:
             f"import sys; sys.path[:0] = [{str(folder)!r}]; sys.dont_write_bytecode = True; "
             f"from tests.simulator.hunting import main; main({bug.name!r})"
         )
-        done = subprocess.run(
-            [sys.executable, "-c", program],
-            cwd=REPOSITORY,
-            capture_output=True,
-            text=True,
-            timeout=HUNT_SECONDS,
-            env=os.environ | {IN_FOLDER: str(folder_of_process())},
-        )
+        environment = os.environ | {IN_FOLDER: str(folder_of_process())}
+        command = [sys.executable, "-c", program]
+        try:
+            done = subprocess.run(
+                command, cwd=REPOSITORY, capture_output=True, text=True, timeout=HUNT_SECONDS, env=environment
+            )
+        except subprocess.TimeoutExpired:
+            return f"crash: no end within {HUNT_SECONDS} s"
     said = done.stdout.strip().splitlines()
     if done.returncode or not said:
         return f"crash: {done.stderr.strip()[-300:]}"

@@ -57,6 +57,7 @@ class World:
     once_served: bool = False
     crowded: bool = False  # there is no room for two copies: the old one stops first, and the plan says so
     traefik_lags: bool = False
+    disabled_by_hand: bool = False  # the routed slot, until that is put right
     dies_in_soak: set[str] = field(default_factory=set)  # releases that fail after their cutover
 
     @property
@@ -113,7 +114,9 @@ class World:
         running = [slot for slot in app.slots if slot.running_now]
         assert len(running) <= 2, "more than two instances"
         if app.route:
-            assert app.slot(app.route.slot).enabled, "the routed slot is not enabled"
+            enabled = app.slot(app.route.slot).enabled
+            self.disabled_by_hand = self.disabled_by_hand and not enabled
+            assert enabled or self.disabled_by_hand, "the routed slot is not enabled"
         for slot in running:
             assert slot.running and slot.running.release in (*app.releases, *app.leftovers), "runs a pruned release"
         if len(target.slots) == 1 or not target.route or self.crowded:
