@@ -33,6 +33,8 @@ COMMANDS = {
     "init": "write the file of a new app, with free ports",
     "set": "write a new version of an app into its YAML file",
     "logs": "show the journal of an app",
+    "jobs": "when each job runs next, and how its last run ended",
+    "run": "run a job of an app now: its output, and its exit code",
     "history": "who changed an app, from which commit, why, how long it took and how it ended",
     "rollback": "show the commit that takes an app back; --now goes back at once and holds it there",
     "console": "IEx in the node of an app's live slot",

@@ -56,6 +56,7 @@ Kind = Literal[
     "login",
     "locked",  # the look showed that another controller holds the host
     "lease_lost",  # another controller took the host between our look and our action
+    "job_failed",  # the last run of a job
     "action",  # a remote action failed
     "secret",
     "artifact",

@@ -31,6 +31,7 @@ from reconciler.model.action import (
     RestoreRights,
     RetryCertificates,
     RunHook,
+    ScheduleJobs,
     Soak,
     StartAgain,
     StartInstance,
@@ -51,7 +52,7 @@ STALE = 75  # prelude.sh: the host has changed since the look; nothing was done
 LOCKED = 76  # prelude.sh: another controller has the lease, or had it since the look; nothing was done
 NO_SPACE = 28
 LOCK_SECONDS = 60
-_OF_AN_APP = {RemoveRoute: "unroute", RemoveApp: "remove", RestoreRights: "restore"}
+_OF_AN_APP = {RemoveRoute: "unroute", RemoveApp: "remove", RestoreRights: "restore", ScheduleJobs: "schedule"}
 
 
 @dataclass(frozen=True)
@@ -154,8 +155,10 @@ class Applier:
             case EnableInstance():
                 accepted = (action.app, action.slot, action.invocation, action.takes_over or "-")
                 return await runner.run("enable", accepted)
-            case RemoveRoute() | RemoveApp() | RestoreRights():
-                return await runner.run(_OF_AN_APP[type(action)], (action.app,))
+            case RemoveRoute() | RemoveApp() | RestoreRights() | ScheduleJobs():
+                jobs = tar_of(self.files.job_files()) if isinstance(action, ScheduleJobs) else b""
+                seconds = LOCK_SECONDS + 2.0 * self.files.stop_seconds  # a removal ends what a job still runs
+                return await runner.run(_OF_AN_APP[type(action)], (action.app,), jobs, seconds)
             case Drain():
                 return await wait.drain(self.files, action, runner, self.report_progress)
             case PruneReleases():

@@ -9,15 +9,17 @@ import json
 from typing import TYPE_CHECKING
 
 from reconciler.apply.runner import tar_of
-from reconciler.errors import HostError
+from reconciler.clock import sleep_seconds
+from reconciler.errors import ActionFailed, HostError
 from reconciler.host.transport import Command, Transport
 from reconciler.model.action import Converged
-from reconciler.model.observed import Lease
+from reconciler.model.observed import JobRun, Lease
 from reconciler.model.target import Controller
 from reconciler.observe.lease import lease_words
 from reconciler.targets.resolve import HostSite
 from reconciler.tools import scripts
 
+_TRIES = 40  # a second apart: longer than a lease
 # The action that begins a rollout gives the best reason: an upload before it only says that a release was missing, a
 # migration that it comes once.
 ROLLOUT_VERBS = ("start", "enable", "goback", "reject")
@@ -36,6 +38,31 @@ async def write_history(
         await host.run(Command(scripts.finish_script(site.spec.scope), words), tar_of(lines), 30)
     except HostError:
         return
+
+
+async def write_run(host: Transport, site: HostSite, controller: Controller, app: str, job: str, ran: JobRun) -> None:
+    """Write into the history of the app that a job was run by hand. Waits a little for a pass that has the host."""
+    version = ran.release.rpartition("-")[0]
+    seconds = max(0, ran.ended_epoch_seconds - ran.began_epoch_seconds)
+    entry = {
+        "who": controller.holder,
+        "commit": controller.revision,
+        "from": version,
+        "to": version,
+        "actions": ["run"],
+        "why": f"job {job}, by hand",
+        "seconds": seconds,
+        "outcome": f"it {ran.how}",
+        "reason": "",
+    }
+    words = (*lease_words(site.layout, controller, Lease()), "keep")
+    line = tar_of({app: json.dumps(entry, ensure_ascii=False) + "\n"})
+    for _ in range(_TRIES):
+        done = await host.run(Command(scripts.finish_script(site.spec.scope), words), line, 30)
+        if done.status == 0:
+            return
+        await sleep_seconds(1)
+    raise ActionFailed(host.name, f"the run is not in the history: {done.last_words}", "nothing more is to be done")
 
 
 def _line(outcome: Outcome, controller: Controller) -> str:

@@ -34,6 +34,12 @@ async def mark(opened: OpenFleet, app: str, verb: str, seconds: int, reason: str
     return list(dict.fromkeys(marked_hosts))
 
 
+async def mark_job(opened: OpenFleet, app: str, job: str, host: str, words: tuple[str, str], reason: str) -> None:
+    """Set a mark on a job, on the host that runs it. `words`: the verb and the seconds. Raises as `mark` does."""
+    demand_all(opened)
+    await _mark(opened, host, app, (job, *words), reason, new_controller(opened.owner), script="pause")
+
+
 async def reject(
     opened: OpenFleet, app: str, reason: str, hosts: Collection[str], who: Controller, busy: Collection[str] = ()
 ) -> list[str]:
@@ -63,6 +69,7 @@ async def _mark(
     who: Controller,
     *,
     keep_lease: bool = False,
+    script: str = "mark",
 ) -> None:
     transport, site = opened.hosts[host], opened.sites[host]
     seen = await observe(transport, site, [], who)
@@ -74,7 +81,7 @@ async def _mark(
     if words[0] != "adopt" and belongs_to_another(owner, who.owner):
         raise ActionFailed(host, f"{app} belongs to another desired state ({owner})", f"use that one, or adopt {app}")
     runner = Runner(transport, site, who, f"{app}:", seen.lease)
-    reply = await runner.run_for_reply("mark", (app, *words), reason.encode())
+    reply = await runner.run_for_reply(script, (app, *words), reason.encode())
     if reply.status:
         raise ActionFailed(host, printable(reply.stderr) or f"exit {reply.status}", "run the command again")
     if not keep_lease:

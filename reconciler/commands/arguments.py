@@ -13,6 +13,7 @@ def argument(*names: str, **options: Any) -> Argument:  # noqa: ANN401 - what ad
 
 
 APP = argument("app_name", metavar="APP")
+JOB = argument("--job", metavar="JOB", default="", help="one job of the app, instead of the app")
 TARGET = argument("target", metavar="[user@]HOST[:port]", help="or a name from fleet.yaml")
 
 OWN: dict[str, tuple[Argument, ...]] = {
@@ -26,8 +27,15 @@ OWN: dict[str, tuple[Argument, ...]] = {
     "logs": (
         APP,
         argument("--process", metavar="NAME", default="", help="those of this process of the app"),
+        JOB,
         argument("--follow", action="store_true", help="print new lines until Ctrl-C"),
         argument("--lines", type=int, default=100, metavar="N", help="how many of the newest lines of each host (100)"),
+    ),
+    "jobs": (argument("app_name", metavar="APP", nargs="?", default="", help="only the jobs of this app"),),
+    "run": (
+        APP,
+        argument("job", metavar="JOB"),
+        argument("words", nargs="...", metavar="-- ARGUMENTS", help="for the command of the job, behind its own"),
     ),
     "history": (APP,),
     "rollback": (
@@ -46,10 +54,11 @@ OWN: dict[str, tuple[Argument, ...]] = {
     "retry": (APP,),
     "suspend": (
         APP,
+        JOB,
         argument("--reason", required=True, help="why; shown by status"),
         argument("--for", dest="duration", metavar="TIME", default=None, help="30m, 2h or 7d (until resumed)"),
     ),
-    "resume": (APP,),
+    "resume": (APP, JOB),
     "adopt": (APP,),
     "dashboard": (
         argument("host_name", metavar="HOST"),

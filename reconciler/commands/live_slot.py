@@ -6,11 +6,11 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reconciler.decide.slots import live_slot
 from reconciler.errors import HostError, UsageError
-from reconciler.host.transport import Command, Transport
+from reconciler.host.transport import Command, Completed, Transport
 from reconciler.model.observed import ObservedHost, Slot, Unreachable
 from reconciler.model.options import Options
 from reconciler.model.target import Controller
@@ -41,15 +41,8 @@ class AppOnHost:
 
         Raises BrokenPipeError when the reader of stdout has gone, as with `| head`.
         """
-        masker = Masker(self.files.secrets)
-        try:
-            done = await self.host.run(
-                command, stdin, LONGEST_SECONDS, on_output=lambda piece: _write_stdout(masker.feed(piece))
-            )
-            _write_stdout(masker.end())
-        except _ReaderGone:
-            raise BrokenPipeError from None
-        print(self.files.mask(done.stderr), end="", file=sys.stderr)
+        done = await stream_masked(self.host, self.files, command, stdin, LONGEST_SECONDS)
+        print(done.stderr, end="", file=sys.stderr)
         return done.status
 
 
@@ -85,6 +78,22 @@ class LiveSlot(AppOnHost):
         layout = self.files.layout
         words = (layout.env, layout.units, self.app, self.slot.name, *node.words, how)
         return Command(scripts.plain_script("node", "system"), words)
+
+
+async def stream_masked(
+    host: Transport, files: TargetFiles, command: Command, stdin: bytes, seconds: float
+) -> Completed:
+    """Run a command, print its output as it arrives with secrets masked, and return how it ended, with masked stderr.
+
+    Raises BrokenPipeError when the reader of stdout has gone, as with `| head`.
+    """
+    masker = Masker(files.secrets)
+    try:
+        done = await host.run(command, stdin, seconds, on_output=lambda piece: _write_stdout(masker.feed(piece)))
+        _write_stdout(masker.end())
+    except _ReaderGone:
+        raise BrokenPipeError from None
+    return replace(done, errors=files.mask(done.stderr).encode())
 
 
 @asynccontextmanager

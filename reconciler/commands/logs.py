@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import Callable
 
+from reconciler.commands.run import files_of_job
 from reconciler.errors import HostError, HostRefused, UsageError
 from reconciler.host.transport import Command
 from reconciler.model.options import Options
@@ -31,6 +32,8 @@ async def _logs(options: Options) -> int:
         demand_all(opened)  # unknown secrets could not be masked
         app = _app_of(opened, options)
         hosts = sorted(files.target.host for files in opened.targets.values() if files.target.app == app)
+        if options.job:
+            hosts = [files_of_job(opened, options.app_name, options.job).target.host]
         results = await asyncio.gather(*(_print_host_logs(opened, host, app, options) for host in hosts))
     return max(results, default=0)
 
@@ -48,7 +51,8 @@ def _app_of(opened: OpenFleet, options: Options) -> str:
 
 async def _print_host_logs(opened: OpenFleet, name: str, app: str, options: Options) -> int:
     script = scripts.plain_script("logs", opened.sites[name].spec.scope)
-    command = Command(script, (app, str(options.lines), "yes" if options.follow else "no"))
+    words = (app, str(options.lines), "yes" if options.follow else "no", options.job or "-")
+    command = Command(script, words)
     several = len({files.target.host for files in opened.targets.values() if files.target.app == app}) > 1
     on_output = _line_printer(opened, f"{name}: " if several else "")
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from reconciler.apply.marks import mark
+from reconciler.commands.suspend import mark_app_or_job
 from reconciler.model.options import Options
 from reconciler.targets.open_fleet import open_fleet
 
@@ -17,6 +17,9 @@ def run(options: Options) -> int:
 
 async def _resume(options: Options) -> int:
     async with open_fleet(options) as opened:
-        hosts = await mark(opened, options.app_name, "resume", 0, "")
-    print(f"{options.app_name} resumes at the next pass on {', '.join(hosts)}")
+        hosts = await mark_app_or_job(opened, options, "resume", 0)
+    if options.job:
+        print(f"the job {options.job} of {options.app_name} resumes on {', '.join(hosts)}")
+    else:
+        print(f"{options.app_name} resumes at the next pass on {', '.join(hosts)}")
     return 0

@@ -83,7 +83,8 @@ class PassReports:
         secret = await opened.vault.read_all(names)
         self.notifier = self.notifier or Notifier(settings, secret, remember=_memory_file())
         self.notifier.use(settings, secret)
-        known = opened.targets.keys()
+        jobs = {(f"{app} job {job.name}", host) for (app, host), f in opened.targets.items() for job in f.target.jobs}
+        known = opened.targets.keys() | jobs
         secrets = frozenset().union(*(files.secrets for files in opened.targets.values()))
         failures = await self.notifier.notify(
             outcomes, epoch_seconds(), revision=opened.desired.revision, known=known, secrets=secrets

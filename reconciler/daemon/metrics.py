@@ -111,6 +111,8 @@ class Metrics:
             *("app", "host", "wants", "runs", "ready"),
         )
         self.suspended = Family("gauge", "1 while changes to the app are suspended.", "app", "host")
+        self.job_failed = Family("gauge", "1 if the last run of the job failed.", "app", "host", "job")
+        self.job_end = Family("gauge", "When the last run of the job ended.", "app", "host", "job")
         self.drift = Family("counter", "Differences that somebody else made, by kind.", "kind")
         self.rollback = Family("counter", "Versions given up: before (reject) or after (goback) the cutover.", "reason")
         self.actions = Family("counter", "Actions carried out, by verb.", "verb")
@@ -135,6 +137,8 @@ class Metrics:
             "reconcile_errors_total": self.errors,
             "reconcile_app_info": self.app,
             "reconcile_suspended": self.suspended,
+            "reconcile_job_failed": self.job_failed,
+            "reconcile_job_last_end_timestamp_seconds": self.job_end,
             "reconcile_drift_detected_total": self.drift,
             "reconcile_rollback_total": self.rollback,
             "reconcile_actions_total": self.actions,
@@ -162,7 +166,8 @@ class Metrics:
         self.passes.add(host=host, outcome="converged" if good else "blocked")
         for app in [app for app, on in self._problems if on == host and (app in here or app not in (wants or {}))]:
             self.app.drop(host=host, app=app)
-            self.suspended.drop(host=host, app=app)
+            for family in (self.suspended, self.job_failed, self.job_end):
+                family.drop(host=host, app=app)
             if app not in here:
                 del self._problems[app, host]
         for app, outcome in here.items():
@@ -192,6 +197,10 @@ class Metrics:
             suspended = suspended or problem == "suspended"
             self.app.set(1, **where, wants=wants, runs=end.serving or "", ready="false")
         self.suspended.set(float(suspended), **where)
+        for job in outcome.jobs:
+            if job.files and job.last:
+                self.job_failed.set(float(job.last.failed), **where, job=job.name)
+                self.job_end.set(job.last.ended_epoch_seconds, **where, job=job.name)
 
     def observe_error(self, error: BaseException) -> None:
         """A pass that could not even be made: the desired state, git, or something unforeseen."""

@@ -27,6 +27,7 @@ from reconciler.model.action import (
     RestoreRights,
     RetryCertificates,
     RunHook,
+    ScheduleJobs,
     Soak,
     StartAgain,
     StartInstance,
@@ -42,6 +43,7 @@ from reconciler.model.observed import (
     Identity,
     ObservedApp,
     ObservedHost,
+    ObservedJob,
     Quarantine,
     RouteFile,
     Slot,
@@ -124,12 +126,23 @@ def _expected_app(app: ObservedApp, action: AnyAction, target: Target) -> Observ
         case PruneReleases():
             kept = tuple(each for each in app.releases if each not in action.releases)
             return replace(app, releases=kept, leftovers=())
+        case ScheduleJobs():
+            return replace(app, jobs=_schedule_jobs(app, target), jobs_unfinished=False)
         case _:
             assert_never(action)
 
 
 def _mark_hook(app: ObservedApp, hook: HookName, identity: Identity, how: MarksHook) -> ObservedApp:
     return app if how == "keep" else replace(app, hook=HookMark(hook, identity, "due") if how == "due" else None)
+
+
+def _schedule_jobs(app: ObservedApp, target: Target) -> tuple[ObservedJob, ...]:
+    jobs = {job.name: replace(job, files=(), intact=True, scheduled=False) for job in app.jobs if job.runs_since}
+    for wanted in target.jobs:
+        job = app.job(wanted.name)
+        timed = wanted.timed and not job.suspended
+        jobs[job.name] = replace(job, files=wanted.files, intact=True, scheduled=timed, half_scheduled=False)
+    return tuple(sorted(jobs.values(), key=lambda job: job.name))
 
 
 def _supersede(app: ObservedApp, release: str) -> ObservedApp:

@@ -11,6 +11,7 @@ from reconciler.model.action import (
     PruneReleases,
     RejectRelease,
     RetryCertificates,
+    ScheduleJobs,
     StopInstance,
     WaitCertified,
 )
@@ -108,6 +109,8 @@ def _refuse_to_correct_drift(step: AnyAction, target: Target, seen: ObservedHost
     if not target.only_report_drift or target.gone or live is None or live.previous:
         return None
     if not carries(live, target, app) and live.prepared != target_identity(target, app):
+        return None
+    if isinstance(step, ScheduleJobs) and not step.drift:
         return None
     unfinished = any(slot.name != live.name and slot.occupied for slot in app.slots)
     if unfinished or isinstance(step, ConfirmRoute | PruneReleases | RetryCertificates | WaitCertified):

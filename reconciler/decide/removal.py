@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reconciler.decide.jobs import end_jobs
 from reconciler.decide.routing import confirm_drop
 from reconciler.errors import Kind
 from reconciler.model.action import (
@@ -28,6 +29,8 @@ def next_step(target: Target, seen: ObservedHost) -> Step:
     if target.waits_for:
         kind: Kind = "prune_guard" if target.too_many_removed else "waiting"
         return Blocked(*where, f"not removed yet: {target.waits_for}", kind=kind)
+    if scheduled := end_jobs(target, app, REASON):
+        return scheduled
     if app.route:
         return RemoveRoute(*where, REASON)
     if step := confirm_drop(where, seen):

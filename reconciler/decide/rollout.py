@@ -14,6 +14,7 @@ from reconciler.decide import certificates, hooks, starting
 from reconciler.decide.case import Case
 from reconciler.decide.exposure import exposure_problem
 from reconciler.decide.host_faults import give_way_to_host_fault
+from reconciler.decide.jobs import schedule_jobs
 from reconciler.decide.leaving import leave
 from reconciler.decide.notes import converged_with_notes
 from reconciler.decide.overrides import refuse_override
@@ -80,6 +81,7 @@ def next_step(target: Target, seen: ObservedHost) -> Step:
         _confirm_slot,
         _soak,
         _retire_others,
+        schedule_jobs,
         _prune,
         certificates.certify,
         refuse_override,
@@ -280,7 +282,8 @@ def _prune(case: Case) -> Step | None:
     """Prune releases that are not among the last `keep_releases`; failed ones go first. By now one slot is in use."""
     app = case.app
     kept = {case.identity.release, *app.releases[-case.target.keep_releases :]}
-    old = tuple(release for release in app.releases if release not in kept) + app.leftovers
+    run = {job.runs_release for job in app.jobs}  # a run of a job keeps its release until it ends
+    old = tuple(name for name in (*app.releases, *app.leftovers) if name not in kept | run)
     if not old:
         return None
     return PruneReleases(*case.where, f"the last {case.target.keep_releases} are kept", old)

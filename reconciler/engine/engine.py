@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from reconciler.clock import now_seconds
@@ -293,7 +293,9 @@ class Engine:
 
     def _outcome(self, key: Key, end: Converged | Blocked, *, unwritten: bool = False) -> Outcome:
         episode = self.turns.episodes.get(key) or Episode(self._serving(key))
-        outcome = episode.outcome(end, unwritten=unwritten)
+        seen = self.known.hosts.get(key[1])
+        jobs = seen.app(key[0]).jobs if isinstance(seen, ObservedHost) else ()
+        outcome = replace(episode.outcome(end, unwritten=unwritten), jobs=jobs)
         rollback = self.rollbacks.of(key)
         return rollback.outcome(key, outcome) if rollback else outcome
 

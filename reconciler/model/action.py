@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from reconciler.errors import Kind
 from reconciler.model.observed import HookName, Identity
 
-Drift = Literal["stopped", "failed", "env", "unit", "route", "enabled", "release", "rights", "second_slot"]
+Drift = Literal["stopped", "failed", "env", "unit", "route", "enabled", "release", "rights", "second_slot", "job"]
 """The thing that someone changed on the host and that an action restores."""
 
 
@@ -270,6 +270,18 @@ class PruneReleases(Action):
 
 
 @dataclass(frozen=True)
+class ScheduleJobs(Action):
+    """Write the units of all jobs of the app, remove those of former ones, and start and stop their timers."""
+
+    jobs: tuple[str, ...]  # those that differ
+    verb = "schedule"
+
+    @property
+    def subject(self) -> str:
+        return f"job{'s' * (len(self.jobs) > 1)} {', '.join(self.jobs)}".rstrip()
+
+
+@dataclass(frozen=True)
 class Converged:
     """Nothing is left to do: a fresh look matched. An empty version means that the app was removed, as desired.
 
@@ -320,5 +332,6 @@ AnyAction = (
     | RejectRelease
     | RunHook
     | PruneReleases
+    | ScheduleJobs
 )
 Step = AnyAction | Converged | Blocked

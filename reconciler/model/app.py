@@ -11,9 +11,10 @@ from reconciler.model.artifact import Artifact
 from reconciler.model.defaults import Common
 from reconciler.model.fields import AtLeastOne, EachOnce, MayBeEmpty, refuse
 from reconciler.model.hook import Hook, HookValue, read_hook
+from reconciler.model.job import MOST_JOBS, Job, JobName
 from reconciler.model.observed import HookName
 from reconciler.model.process import Process, ProcessName
-from reconciler.model.process_name import LONGEST_NAME, family_of
+from reconciler.model.process_name import LONGEST_NAME, SEPARATOR, family_of
 from reconciler.model.reserved import SET_BY_ELIXIR, SET_FOR_DISTRIBUTION
 from reconciler.model.route import Route
 from reconciler.model.source import NotASource, read_source
@@ -61,6 +62,11 @@ class App(Common):
         description="Variables in env, such as DATABASE_URL, with a new value of which a release migrates again.",
     )
 
+    jobs: Annotated[dict[JobName, Job], MayBeEmpty(dict)] = Field(
+        default_factory=dict,
+        description="Programs of the app that run to their end, on a schedule or by hand, by name.",
+    )
+
     before_migrate: values.Command | None = Field(
         default=None,
         description="Command to run before each migration, such as a backup. If it fails, nothing is migrated, and the "
@@ -106,6 +112,10 @@ class App(Common):
         During a swap two instances run: the default leaves room for both, for Traefik and for the system.
         """
         return self.memory_max or ("40%" if len(self.ports) == 2 else "80%")
+
+    def host_of_job(self, job: str) -> str:
+        """The one host that runs this job."""
+        return self.jobs[job].host or self.hosts[0]
 
     @property
     def start_command(self) -> str:
@@ -214,4 +224,24 @@ class App(Common):
         for key in sorted(SET_FOR_DISTRIBUTION & self.env.keys()) if self.distribution != "none" else ():
             message = f"{key} is set by reconcile for distribution"
             raise refuse(message, "use ERL_AFLAGS or vm.args instead", at=("env", key))
+        return self
+
+    @model_validator(mode="after")
+    def _check_jobs(self) -> Self:
+        if len(self.jobs) > MOST_JOBS:
+            raise refuse(f"are {len(self.jobs)}, and {MOST_JOBS} are allowed", "make two apps of it", at=("jobs",))
+        taken = {name for key, process in self.processes.items() for name in process.names(self.app, key)}
+        for name, job in self.jobs.items():
+            unit, longest = f"{self.app}{SEPARATOR}{name}", LONGEST_NAME
+            if unit in taken:
+                message = f"its unit would be {unit}, which is that of a process"
+                raise refuse(message, "choose another name", at=("jobs", name))
+            if len(unit) > longest:
+                message = f"its unit would be {unit}, which has {len(unit)} characters (at most {longest})"
+                raise refuse(message, f"shorten its name by {len(unit) - longest}", at=("jobs", name))
+            if job.host is not None and job.host not in self.hosts:
+                message = f"{job.host} is not a host of {self.app}"
+                raise refuse(
+                    message, f"name one of {', '.join(self.hosts)}, or add it to hosts", at=("jobs", name, "host")
+                )
         return self

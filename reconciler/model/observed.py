@@ -190,6 +190,49 @@ class AppliedRoute:
 
 
 @dataclass(frozen=True)
+class JobRun:
+    """How the last run of a job ended. `result` is systemd's word, or `not-started` or `no-release`."""
+
+    began_epoch_seconds: int
+    ended_epoch_seconds: int
+    result: str
+    status: int  # as a shell says it
+    release: str  # the release that it ran with, "" if there was none
+
+    @property
+    def failed(self) -> bool:
+        return self.result != "success"
+
+    @property
+    def how(self) -> str:
+        """How it ended, as people say it."""
+        return {
+            "success": "ended well",
+            "exit-code": f"ended with exit status {self.status}",
+            "timeout": "took too long and was stopped",
+            "oom-kill": "ran out of memory",
+            "signal": f"was killed by signal {max(0, self.status - 128)}",
+            "not-started": "was not started, or was stopped",
+            "no-release": "found no version that serves",
+        }.get(self.result, f"failed ({self.result})")
+
+
+@dataclass(frozen=True)
+class ObservedJob:
+    """A job of an app on one host. Without `files` it is only the rest of one: a run under way, or a mark."""
+
+    name: str
+    files: tuple[tuple[str, str], ...] = ()  # (name, sha256) of those that we wrote and that are there
+    intact: bool = True  # these files are as we wrote them, and none is missing
+    scheduled: bool = False  # its timer runs and is enabled for boot
+    half_scheduled: bool = False  # only one of the two
+    suspended: str | None = None  # who suspended it, until when and why
+    runs_since: int | None = None  # a run is under way, since this time in epoch seconds
+    runs_release: str = ""  # the release of that run
+    last: JobRun | None = None
+
+
+@dataclass(frozen=True)
 class CrashDump:
     """The dump that a BEAM wrote when it crashed. The last one of each slot is kept."""
 
@@ -246,6 +289,8 @@ class ObservedApp:
     watched: tuple[str, ...] = ()  # Traefik only: the files it serves routes from
     markers: tuple[str, ...] = ()  # Traefik only: the markers of our route files that it has applied
     crash_dumps: tuple[CrashDump, ...] = ()
+    jobs: tuple[ObservedJob, ...] = ()  # sorted by name
+    jobs_unfinished: bool = False  # their files were being written when a pass was cut off
     unreadable: Unfitting | None = None
     hook: HookMark | None = None
     hook_failed: bool = False  # evidence: this pass saw the end of the hook, and it failed
@@ -255,6 +300,10 @@ class ObservedApp:
     def slot(self, name: str) -> Slot:
         """The slot of this name, or an empty one if the look showed nothing of it."""
         return next((slot for slot in self.slots if slot.name == name), Slot(name))
+
+    def job(self, name: str) -> ObservedJob:
+        """The job of this name, or an empty one if the look showed nothing of it."""
+        return next((job for job in self.jobs if job.name == name), ObservedJob(name))
 
     def with_slot(self, slot: Slot) -> ObservedApp:
         others = [other for other in self.slots if other.name != slot.name]
@@ -269,6 +318,7 @@ class HostFacts:
     memory_available_kib: int = 0
     cores: int = 0  # 0 if the host did not tell
     arch: str = ""  # amd64, arm64, or what `uname -m` says; "" if the host did not tell
+    zone: str = ""  # the host's time zone, if it has jobs and this is not UTC
     route_trouble: str | None = None  # why no route can be written, None if one can
     noexec: str | None = None  # where the releases' file system is mounted, if no program can be run from it
     traefik_up: bool = False  # a unit of Traefik runs or is starting, whether it answers or not

@@ -39,6 +39,7 @@ class Options:
 
     # Arguments of single commands.
     app_name: str = ""
+    job: str = ""
     host_name: str = ""
     secret_name: str = ""
     target: str = ""

@@ -9,6 +9,7 @@ from reconciler.model.action import (
     Blocked,
     Converged,
 )
+from reconciler.model.observed import ObservedJob
 
 
 @dataclass(frozen=True)
@@ -20,3 +21,4 @@ class Outcome:
     seconds: float = 0.0
     before: str | None = None  # the version that ran when the pass began
     waited_seconds: float = 0.0  # for another controller
+    jobs: tuple[ObservedJob, ...] = ()  # of the app on this host, as last seen

@@ -31,6 +31,16 @@ class TargetRoute:
 
 
 @dataclass(frozen=True)
+class TargetJob:
+    """A job that runs on this host: its files, each with the sha256 of its text, and whether it has a timer."""
+
+    name: str
+    files: tuple[tuple[str, str], ...]
+    timed: bool = False
+    zoned: bool = True  # its times name their time zone, or it has none
+
+
+@dataclass(frozen=True)
 class Target:
     """One app on one host, as desired.
 
@@ -57,6 +67,7 @@ class Target:
     before_migrate: bool = False  # a hook comes before the migration
     hooks: tuple[HookName, ...] = ()  # those that run when a rollout has ended
     hooks_each_host: tuple[HookName, ...] = ()  # those of them that run on every host, not only on one
+    jobs: tuple[TargetJob, ...] = ()  # sorted by name
     firewalled: bool = False  # visitors cannot reach its ports past Traefik although it may listen on every address
     migrate_when: tuple[str, ...] = ()  # variables with a new value of which a release migrates again
     migrate_env: str = ""  # digest of the values of `migrate_when`

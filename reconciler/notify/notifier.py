@@ -17,7 +17,7 @@ from reconciler.notify import formats, github, memory
 from reconciler.notify.channel import Channel, identity, name_of, open_channel
 from reconciler.notify.memory import PlaceMemory
 from reconciler.notify.send import Sender, Undelivered, Unreached, sender
-from reconciler.notify.states import State, state_of, state_of_desired_state
+from reconciler.notify.states import State, state_of, state_of_desired_state, states_of_jobs
 from reconciler.notify.transitions import DESIRED_STATE, Key, LastReport, News, times_within_a_day, transitions
 from reconciler.tools.masks import mask
 
@@ -79,9 +79,11 @@ class Notifier:
             return []
         async with self._lock:
             hidden = {*secrets, *self._own_secrets()}
+            outcomes = tuple(outcomes)
             states = {(outcome.end.app, outcome.end.host): state_of(outcome, hidden) for outcome in outcomes}
             self._note_states(states, revision, known)
-            return await self._notify_all(states, now, known, hidden)
+            jobs = {key: state for outcome in outcomes for key, state in states_of_jobs(outcome).items()}
+            return await self._notify_all(states | jobs, now, known, hidden)
 
     async def notify_of_desired_state(
         self, error: ReconcileError | None, now: float, *, revision: str | None = None, secrets: Collection[str] = ()

@@ -14,6 +14,7 @@ from reconciler.notify.problems import WORDLESS, error_kind
 from reconciler.tools.masks import mask
 
 if TYPE_CHECKING:
+    from reconciler.model.observed import JobRun
     from reconciler.model.outcome import Outcome
 
 LONGEST_TEXT: Final = 300
@@ -73,6 +74,23 @@ def state_of(outcome: Outcome, secrets: Collection[str] = ()) -> State:
         changed,
         rolled_out=rolled_out,
     )
+
+
+def states_of_jobs(outcome: Outcome) -> dict[tuple[str, str], State]:
+    """Return the state of each job of the app that has run on the host, by a name that no app may have."""
+    return {
+        (f"{outcome.end.app} job {job.name}", outcome.end.host): _state_of_job(outcome.end.app, job.name, job.last)
+        for job in outcome.jobs
+        if job.files and job.last
+    }
+
+
+def _state_of_job(app: str, job: str, last: JobRun) -> State:
+    if not last.failed:
+        return State("well")
+    text = f"its last run {last.how}"
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return State("", "job_failed", digest, text, f"reconcile logs {app} --job {job}")
 
 
 def state_of_desired_state(error: ReconcileError | None, secrets: Collection[str] = ()) -> State:

@@ -11,12 +11,13 @@ from reconciler.model.action import RunHook
 from reconciler.model.desired import App, SecretRef
 from reconciler.model.machine import HostSpec, Layout
 from reconciler.model.observed import HOOKS, TRAEFIK, Identity, ObservedHost
-from reconciler.model.target import Target, TargetRoute
+from reconciler.model.target import Target, TargetJob, TargetRoute
 from reconciler.model.traefik import Traefik
 from reconciler.targets.health import health_headers, health_path
 from reconciler.targets.processes import kin_of
-from reconciler.tools.digests import digest
+from reconciler.tools.digests import digest, sha256_of
 from reconciler.tools.elixir import node_host, node_name
+from reconciler.tools.jobs import JobSettings, job_files
 from reconciler.tools.masks import mask
 from reconciler.tools.release import release_id, start_program
 from reconciler.tools.systemd import UnitSettings, env_file, epmd_text, unit_text
@@ -141,6 +142,13 @@ class TargetFiles:
             files["epmd"] = epmd_text(self.layout.releases, self.site.spec.private_address)
         return files
 
+    def job_files(self) -> dict[str, str]:
+        """The units of the jobs that run on this host, by the names of their files."""
+        if self.app is None or self.unit is None:
+            return {}
+        jobs = _job_settings(self.app, self.target.host)
+        return {name: text for job in jobs for name, text in job_files(job, self.unit).items()}
+
     def route_text(self, slot: str, attempt: int = 0) -> str:
         assert self.route is not None
         return route_text(self.route, slot, attempt)
@@ -208,6 +216,7 @@ def resolve(
         keep_releases=app.keep_releases,
         soak_seconds=app.soak_seconds,
         attempt=_attempt(app, headers),
+        jobs=_target_jobs(app, site.name, unit),
         firewalled=app.firewalled,
         only_report_drift=app.drift == "warn",
         proxy=app.app == TRAEFIK,
@@ -264,6 +273,31 @@ def _unit_settings(app: App, spec: HostSpec) -> UnitSettings:
         scope=spec.scope,
         after=app.after_units,
     )
+
+
+def _job_settings(app: App, host: str) -> list[JobSettings]:
+    """The jobs of the app that run on this host, by name."""
+    return [
+        JobSettings(
+            name,
+            job.run,
+            job.at,
+            job.within_minutes,
+            job.catch_up,
+            job.memory_max or app.memory_limit,
+            job.cpu_max or app.cpu_max,
+        )
+        for name, job in sorted(app.jobs.items())
+        if app.host_of_job(name) == host
+    ]
+
+
+def _target_jobs(app: App, host: str, unit: UnitSettings) -> tuple[TargetJob, ...]:
+    found = []
+    for job in _job_settings(app, host):
+        files = tuple((name, sha256_of(text)) for name, text in sorted(job_files(job, unit).items()))
+        found.append(TargetJob(job.name, files, timed=job.at is not None, zoned=app.jobs[job.name].zoned))
+    return tuple(found)
 
 
 def _route_settings(app: App, site: HostSite, traefik: Traefik, users: tuple[str, ...]) -> RouteSettings | None:

@@ -23,6 +23,7 @@ from reconciler.model.reserved import APP_NAMES, ENV_KEYS
 from reconciler.tools.digests import digest
 from reconciler.tools.elixir import EPMD_UNIT, NODE_PORTS
 from reconciler.tools.forms import decide_blocks, escape, form_of
+from reconciler.tools.jobs import TIMER, job_template, starter_template, trial_env
 from reconciler.tools.rendering import package_text
 from reconciler.tools.script_text import CHANGING, LOOK_ALONE, LOOKING, join_scripts, own_text, strip_comments
 from reconciler.tools.traefik import HTPASSWD_LINE
@@ -49,6 +50,8 @@ _KINDS = {
     **dict.fromkeys(("seconds", "milliseconds", "restarts", "lines"), "number"),
     **dict.fromkeys(("bytes-of-sums", "bytes-of-tree", "epmd-port"), "number"),
     **dict.fromkeys(("command", "zflags"), "text"),
+    "job": "job",
+    "no-job": "nothing",
     "take-over": "nothing",  # only a root login takes over a Traefik that was set up by hand
     "node-root": "node_root",
     "program": "name",
@@ -61,7 +64,7 @@ _KINDS = {
     "top-folder": "top",
 }
 _STDIN = {"": "stdin_none", "upload": "stdin_upload", **dict.fromkeys(("terminal", "command"), "stdin_terminal")}
-_STDIN |= {"reason": "stdin_reason", "route": "stdin_route", "slot files": "stdin_slot"}
+_STDIN |= {"reason": "stdin_reason", "route": "stdin_route", "slot files": "stdin_slot", "job files": "stdin_jobs"}
 _TAR_FILES = {"env", "unit", "command", "route", "reason", "history"}
 
 _DIGEST = "[0-9a-f]{12}"
@@ -85,6 +88,15 @@ _UNIT_WORDS = {
     'sandbox.extra_writable_paths | join(" ")': "/[A-Za-z0-9_.+@/-]+( /[A-Za-z0-9_.+@/-]+)*",
     'after | join(" ")': r"[A-Za-z0-9_.:@-]+( [A-Za-z0-9_.:@-]+)*",
     'writable_beside | join(" ")': "/[A-Za-z0-9_.+@/-]+( /[A-Za-z0-9_.+@/-]+)*",
+}
+_JOB_WORDS = {
+    "app": "@APP@",
+    "job": "@JOB@",
+    "scope": "--system",
+    "command": r'([] !#$&-[^-~]|\\("|\\|U[0-9a-f]{8})|%%)+',
+    "at": "[A-Za-z0-9*~.,/:@_+-]+( +[A-Za-z0-9*~.,/:@_+-]+)*",
+    "within_seconds": "[1-9][0-9]{1,5}",
+    "give_up_seconds": "[1-9][0-9]{1,3}",
 }
 _TEXTS = rf"\[{_JSON_TEXT}(, {_JSON_TEXT})*\]"
 _MAIN = rf'\{{"main": {_JSON_TEXT}\}}'
@@ -195,6 +207,7 @@ def _forms(folders: dict[str, str]) -> dict[str, str]:
     return {
         "UNIT_FORM": _unit_form(folders, proxy=False),
         "PROXY_FORM": _unit_form(folders, proxy=True),
+        **_job_forms(folders),
         "ROUTE_FORM": _route_form(folders["traefik"]),
         "EPMD_FORM": _epmd_form(folders["releases"]),
         "DEFAULT_FORM": escape(package_text("templates/traefik-default.yml")),
@@ -209,6 +222,16 @@ def _epmd_form(releases: str) -> str:
 def _unit_form(folders: dict[str, str], *, proxy: bool) -> str:
     words = _UNIT_WORDS | {f"layout.{key}": escape(path) for key, path in folders.items()}
     return form_of(decide_blocks(package_text("templates/app@.service.j2"), proxy=proxy), words)
+
+
+def _job_forms(folders: dict[str, str]) -> dict[str, str]:
+    words = _UNIT_WORDS | _JOB_WORDS | {f"layout.{key}": escape(path) for key, path in folders.items()}
+    words["trial_env"] = escape(trial_env("system", folders))
+    return {
+        "JOB_FORM": form_of(job_template("system"), words),
+        "STARTER_FORM": form_of(starter_template(), words),
+        "TIMER_FORM": form_of(package_text(TIMER), words),
+    }
 
 
 def _route_form(folder: str) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import cast
 
 from reconciler.model.machine import Layout
@@ -32,6 +31,8 @@ from reconciler.model.reserved import is_app_name
 from reconciler.model.source import MACHINES
 from reconciler.tools import systemd
 from reconciler.tools.framing import Part, Unfit, Unreadable, read_parts
+from reconciler.tools.look_jobs import read_jobs
+from reconciler.tools.look_marks import read_suspension
 from reconciler.tools.look_overrides import read_overrides
 from reconciler.tools.look_records import Processes, Unit, epoch, read_host, read_rights, read_sums, records_of
 from reconciler.tools.look_slot import Places, Sight, listens, read_slot, state_of
@@ -153,6 +154,7 @@ def _read_facts(looked: _Looked, apps: dict[str, ObservedApp]) -> HostFacts:
         memory_available_kib=int(host.get("memory", 0)),
         cores=_count_cores(host.get("cpus", "")),
         arch=_ARCHES.get(host.get("machine", ""), host.get("machine", "")),
+        zone=host.get("zone", ""),
         route_trouble=host.get("noroutes"),
         noexec=host.get("noexec"),
         traefik_up=any(state_of(unit) in ("active", "activating") for unit in traefiks),
@@ -214,13 +216,15 @@ def _readable_app(sight: Sight, now: int) -> ObservedApp:
         ),
         owner=sight.first("owner") or None,
         commit=sight.first("commit") or None,
-        suspended=next((_read_suspension(record, now, places.app) for record in sight.of("suspended")), None),
+        suspended=next((read_suspension(record, now, places.app) for record in sight.of("suspended")), None),
         route=_read_route(sight, now),
         route_deleted=places.route in inventory and places.route not in sight.sums,
         crash_dumps=tuple(
             CrashDump(f"/var/lib/{places.app}/erl_crash.{slot}.dump", epoch(at, "the time of its crash dump"))
             for at, slot in sight.of("dump")
         ),
+        jobs=read_jobs(sight, now),
+        jobs_unfinished=bool(sight.of("jobs")),
     )
 
 
@@ -279,16 +283,3 @@ def _read_quarantine(at: str, failed: str, reason: str) -> Quarantine:
 def _read_hook(hook: str, identity: str, state: str, reason: str) -> HookMark:
     read = Identity.read(identity) or Identity(identity, "", "")
     return HookMark(cast("HookName", hook), read, cast("HookState", state), printable(reason, 1000) or None)
-
-
-def _read_suspension(record: tuple[str, ...], now: int, app: str) -> str | None:
-    """Return `by WHO until WHEN: WHY`, or None if the suspension is over. Raises Unfit."""
-    end_text, who, reason = record
-    try:
-        until = epoch(end_text, "the time until which it is suspended")
-    except Unfit as error:
-        raise Unfit(str(error), f"reconcile resume {app}") from None
-    if until and until <= now:
-        return None
-    end = f" until {datetime.fromtimestamp(until, UTC):%Y-%m-%d %H:%M} UTC" if until else ""
-    return f"by {who}{end}: {printable(reason, 1000)}"

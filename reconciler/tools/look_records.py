@@ -16,6 +16,7 @@ from reconciler.tools.framing import Part, Unfit, Unreadable, number
 LAST_EPOCH_SECONDS: Final = 253_402_300_799  # the end of the year 9999
 LARGEST: Final = 10**15
 SLOT: Final = r"(?:worker|[0-9]{1,5})"
+JOB: Final = r"[a-z][0-9a-z_-]{0,30}"
 RELEASE: Final = r"[0-9A-Za-z._+~-]{1,128}"
 _WORD = r"[0-9A-Za-z._@:+~-]{1,255}"
 _FILE = r"[0-9A-Za-z@._+~-]{1,255}"
@@ -37,6 +38,11 @@ OF_AN_APP: Final[Mapping[str, re.Pattern[str]]] = {
         "owner": rf"({_WORD})",
         "commit": rf"({_WORD})",
         "suspended": rf"([0-9]{{1,18}}) ({_WORD}) ?({_TEXT})",
+        "timer": rf"({JOB})",
+        "jobs": r"(unfinished)",
+        "runs": rf"({JOB}) ([0-9]{{1,18}}) ({SLOT}|-) ({RELEASE})",
+        "ran": rf"({JOB}) ([0-9]{{1,18}}) ([0-9]{{1,18}}) ([a-z-]{{1,40}}) ([0-9]{{1,3}}) ({RELEASE})",
+        "paused": rf"({JOB}) ([0-9]{{1,18}}) ({_WORD}) ?({_TEXT})",
         "trial": rf"({SLOT}) (#{_TEXT})",
         "started": rf"({SLOT}) ([0-9a-f]{{32}}) ({RELEASE}) (-|{RELEASE}/{RELEASE}/{RELEASE})",
         "env": rf"({SLOT}) (#{_TEXT})",
@@ -63,6 +69,7 @@ OF_THE_HOST: Final[Mapping[str, re.Pattern[str]]] = {
         "cpus": r"[0-9]{1,5}(-[0-9]{1,5})?(,[0-9]{1,5}(-[0-9]{1,5})?){0,63}",
         "machine": r"[0-9A-Za-z_.-]{1,32}",
         "home": r"(/[0-9A-Za-z_.+@/-]{0,4000})?",
+        "zone": r"[0-9A-Za-z_+/-]{1,64}",
         "noroutes": r"(there is no|[0-9A-Za-z_.$-]{1,64} may not write to) [0-9A-Za-z_.+@/-]{1,4000}",
     }.items()
 }

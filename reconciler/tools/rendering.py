@@ -12,13 +12,18 @@ def package_text(name: str) -> str:
 
 
 def render(template: str, **values: object) -> str:
+    """Return the rendered template, by its name in the package."""
+    return render_text(package_text(template), **values)
+
+
+def render_text(text: str, **values: object) -> str:
     """Return the rendered template. An unknown name raises here, so that it cannot break a unit on a host."""
     from jinja2 import Environment, StrictUndefined
 
     # Autoescape is for HTML and would spoil unit files and YAML. The caller parses a route again and compares it.
     environment = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)  # noqa: S701
     environment.filters["tojson"] = _plain_json  # jinja2's own filter escapes for HTML
-    return environment.from_string(package_text(template)).render(**values)
+    return environment.from_string(text).render(**values)
 
 
 def _plain_json(value: object) -> str:

@@ -42,8 +42,10 @@ SYSTEMD = """\
 systemctl() {
   counted systemctl "$@" || return 1
   verb=
+  wants=$UNITS/multi-user.target.wants
   for each; do
     case $each in
+      *.timer) verb=${verb:-$each} name=$each wants=$UNITS/timers.target.wants ;;
       --version) echo 'systemd 252 (252)'; return ;;
       -P | -s | --*) ;;
       KILL | InvocationID | ActiveState | MainPID) property=$each ;;
@@ -60,14 +62,14 @@ systemctl() {
       command mktemp -u XXXXXXXXXXXXXXXX >"$HOST/systemd/$name.run"; : >"$HOST/systemd/$name.active"; } ;;
     stop | kill) command rm -f "$HOST/systemd/$name.active" ;;
     is-active) [ -e "$HOST/systemd/$name.active" ] ;;
-    is-enabled) [ -L "$UNITS/multi-user.target.wants/$name" ] ;;
+    is-enabled) [ -L "$wants/$name" ] ;;
     enable)
-      command mkdir -p "$UNITS/multi-user.target.wants"
-      command ln -sf x "$UNITS/multi-user.target.wants/$name" ;;
-    disable) command rm -f "$UNITS/multi-user.target.wants/$name" ;;
-    daemon-reload) command cat "$UNITS"/*.service "$TRIAL_UNITS"/*.service >"$HOST/systemd/read" 2>/dev/null; : ;;
+      command mkdir -p "$wants"
+      command ln -sf x "$wants/$name" ;;
+    disable) command rm -f "$wants/$name" ;;
+    daemon-reload) command cat "$UNITS"/*.[st]* "$TRIAL_UNITS"/*.service >"$HOST/systemd/read" 2>/dev/null; : ;;
     list-units) for each in "$HOST"/systemd/*.active; do [ ! -e "$each" ] || echo "${each##*/}"; done ;;
-    reset-failed | try-restart) ;;
+    reset-failed | try-restart | clean) ;;
     *) echo "the test knows no systemctl $*" >&2; kill -s KILL $$ ;;
   esac
 }

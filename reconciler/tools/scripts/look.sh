@@ -22,6 +22,7 @@ look_host() {
   { read -r machine </proc/sys/kernel/arch; } 2>/dev/null || machine=$(uname -m) # before Linux 6.1
   echo "machine $machine"
   echo "home $HOME"
+  look_zone
   [ -d "$ROUTES" ] || echo "noroutes there is no $ROUTES"
   [ ! -d "$ROUTES" ] || [ -w "$ROUTES" ] || echo "noroutes $(id -un) may not write to $ROUTES"
 }
@@ -40,6 +41,16 @@ look_machine() (
     }
     END {if (noexec ~ /^[0-9A-Za-z_.+@\/-]+$/) print "noexec", noexec}' /proc/meminfo /proc/self/mountinfo
 )
+
+# look_zone: print the time zone of a host that has jobs, unless it is UTC.
+# shellcheck disable=SC3013 # every shell of a system with systemd knows -ef
+look_zone() {
+  for folder in "$STATE"/*/jobs; do
+    [ -d "$folder" ] && [ -e /etc/localtime ] || continue
+    ! [ /etc/localtime -ef /usr/share/zoneinfo/Etc/UTC ] && zone=$(readlink /etc/localtime) && echo "zone ${zone##*zoneinfo/}"
+    return 0
+  done
+}
 
 # find_slots APP SLOT,SLOT: set slots to these and to those with a file or a link, with a + at the end if there are more.
 find_slots() {
@@ -66,6 +77,7 @@ look_app() {
   [ -z "$folders" ] || printf '%s\n' "$folders"
   look_texts "$1"
   look_marks "$1"
+  [ ! -d "$STATE/$1/jobs" ] || look_jobs "$1"
   for slot in $slots; do
     dump=/var/lib/$1/erl_crash.$slot.dump # the app may make a link of it, or of any other name
     [ ! -f "$dump" ] || [ -L "$dump" ] || stat -c "dump %Y $slot" "$dump"
@@ -100,6 +112,15 @@ look_marks() {
   done
 }
 
+# look_jobs APP: print which timers of its jobs are enabled for boot, and whether their units were written in part.
+look_jobs() {
+  for timer in "$UNITS"/*.wants/"$1--"*.timer; do
+    timer=${timer##*/"$1--"} timer=${timer%.timer}
+    case $timer in '' | *[!0-9a-z_-]*) ;; *) echo "timer $timer" ;; esac
+  done
+  [ ! -e "$STATE/$1/jobs/unfinished" ] || echo 'jobs unfinished'
+}
+
 # look_texts APP: print its state, and the comments at the head of what is written for other programs.
 look_texts() {
   app=$1
@@ -107,6 +128,8 @@ look_texts() {
   for file in inventory quarantine owner commit suspended hook; do set -- "$@" "$STATE/$app/$file"; done
   for slot in $slots; do set -- "$@" "$TRIAL_ENV/$app/$slot.env" "$TRIAL_ENV/$app/$slot.started" "$ENV/$app/$slot.env"; done
   set -- "$@" "$UNITS/$app@.service" "$ROUTES/$app.yml"
+  [ ! -d "$STATE/$app/jobs" ] ||
+    set -- "$@" "$STATE/$app/jobs"/*.last "$STATE/$app/jobs"/*.suspended "$TRIAL_ENV/$app"/*.job
   [ "$app" != traefik ] || set -- "$@" "$ROUTES"/*.yml "$UNITS/traefik.service"
   for file; do
     shift
@@ -127,7 +150,9 @@ print_heads() {
       sub("[.].*", "", slot)
       kind = "served " name
       if (FILENAME == state name) kind = ""
+      if (FILENAME == state "jobs/" name) kind = (name ~ /[.]last$/ ? "ran " : "paused ") slot
       if (FILENAME == trial name) kind = (name ~ /[.]started$/ ? "started " : "trial ") slot
+      if (FILENAME == trial name && name ~ /[.]job$/) kind = "runs " slot
       if (FILENAME == env name) kind = "env " slot
       if (FILENAME == unit) kind = "unit"
       if (FILENAME == route) kind = "route"
@@ -136,9 +161,9 @@ print_heads() {
     length($0) > 8192 || FNR > 1000 {print "long", name; nextfile}
     {gsub(/[\001-\037\177]/, "?")}
     kind == "" {print name, $0; next}
-    !/^#/ && kind !~ /^started/ {nextfile}
+    !/^#/ && kind !~ /^(started|ran|paused|runs) / {nextfile}
     {print kind, $0}
-    kind ~ /^(trial|started|served)/ {nextfile}' "$@"
+    kind ~ /^(trial|started|served|ran|paused|runs) / {nextfile}' "$@"
 }
 
 # look_traefik: print what Traefik serves from, that it has a certificate to show, and that a unit set up by hand is
@@ -213,9 +238,24 @@ note_units_and_files() {
     case $slot in *[!0-9]*) ;; *) numbers="$numbers $slot" ;; esac
     set -- "$@" "$ENV/$app/$slot.env"
   done
+  [ ! -d "$STATE/$app/jobs" ] || note_jobs
   if [ "$app" = traefik ]; then
     units="$units traefik.service"
     set -- "$@" "$ROUTES/00-certificate.yml" "$UNITS/traefik.service"
   fi
   for file; do [ ! -f "$file" ] || files="$files $file"; done
+}
+
+# note_jobs: add those of the jobs of the app to units and files.
+note_jobs() {
+  for path in "$TRIAL_ENV/$app"/*.job; do
+    job=${path##*/} job=${job%.job}
+    case $job in *[!0-9a-z_-]*) ;; *) units="$units $app--$job.service" ;; esac
+  done
+  [ -r "$STATE/$app/inventory" ] || return 0
+  while read -r _ path; do
+    case $path in *[!0-9A-Za-z_.+@/-]*) continue ;; "$UNITS/$app--"*) ;; *) continue ;; esac
+    [ ! -f "$path" ] || files="$files $path"
+    case $path in *@.service) ;; *) units="$units ${path##*/}" ;; esac
+  done <"$STATE/$app/inventory"
 }

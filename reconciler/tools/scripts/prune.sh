@@ -34,7 +34,7 @@ prune() {
 # prune_folder APP NAME: take the folder of a release away, by one rename. It is gone on disk before what is noted of it: a power
 # cut brings back no release that nobody can compare. Returns 1, or fails if it is needed.
 prune_folder() {
-  ! is_needed "$1" "$2" || fail "$STALE" "a slot needs $2"
+  ! is_needed "$1" "$2" || fail "$STALE" "a slot or a job needs $2"
   old=${RELEASES:?}/${1:?}/releases/.old-${2:?}
   rm -rf "${old:?}" && { [ ! -d "$RELEASES/$1/releases/$2" ] || mv -T "$RELEASES/$1/releases/$2" "$old"; } &&
     rm -rf "${old:?}" && sync "$RELEASES/$1/releases" && rm -f "$STATE/$1/trees/$2"

@@ -2,6 +2,8 @@
 change() {
   app=$1
   begin_change "$app"
+  drop_jobs "$app" ''
+  end_runs "$app"
   running=$(systemctl list-units --plain --no-legend --state=active,activating,deactivating "$app@*") ||
     fail 1 "systemd does not tell what runs of $app"
   [ -z "$running" ] || fail "$STALE" "something of $app still runs"

@@ -142,9 +142,10 @@ note_served() {
   release=$(readlink "$RELEASES/$1/slots/$2") && set_age "$RELEASES/$1/releases/${release##*/}"
 }
 
-# is_needed APP FOLDER-NAME: true if a slot runs the release in it, or would, or if that cannot be read.
+# is_needed APP FOLDER-NAME: true if a slot or a job runs the release in it, or a slot would, or if that cannot be read.
 is_needed() {
   ! is_linked "$1" "$2" || return 0
+  ! runs_with "$1" "$2" || return 0
   of=$(release_of "$2")
   for slot in "$TRIAL_ENV/$1"/*.env; do
     slot=${slot##*/} slot=${slot%.env}

@@ -55,7 +55,7 @@ is_our_runtime_folder() {
   # shellcheck disable=SC3067 # every shell of a system with systemd knows -O, and stat would be one more process
   [ ! -L "$1" ] && [ -d "$1" ] && [ -O "$1" ] || return 1
   for path in "$1"/* "$1"/.[!.]*; do
-    case ${path##*/} in '*' | '.[!.]*' | [1-9]* | worker | migrate | hook | exec) ;; *) return 1 ;; esac
+    case ${path##*/} in '*' | '.[!.]*' | [1-9]* | worker | migrate | hook | exec | job.*) ;; *) return 1 ;; esac
   done
 }
 

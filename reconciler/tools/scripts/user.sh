@@ -34,6 +34,7 @@ WHATEVER_USER=
 once_sandbox() { :; }
 
 # at_home: print the lines of a unit on stdin with the folders that this systemd would put into them.
+# shellcheck disable=SC2329
 at_home() {
   sed "s|%h|$HOME|g; s|%t|$XDG_RUNTIME_DIR|g; s|%S|$(state_home)|g"
 }
@@ -73,9 +74,11 @@ run_as() {
 }
 
 # home_of APP: print the folder of its state.
+# shellcheck disable=SC2329
 home_of() { echo "$(state_home)/apps/$1"; }
 
 # state_home: print where this systemd puts state: since 254 below .local/state, before below .config.
+# shellcheck disable=SC2329
 state_home() {
   systemd-path user-state-private 2>/dev/null || systemd-path user-configuration
 }

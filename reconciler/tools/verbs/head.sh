@@ -72,6 +72,11 @@ is_node() {
   only 0-9A-Za-z_@.- "$1" && short "$1" 255 && case $1 in -*) return 1 ;; esac
 }
 
+# is_job TEXT: the name of a job.
+is_job() {
+  only 0-9a-z_- "$1" && short "$1" 28 && case $1 in [!a-z]* | *--* | *- | worker) return 1 ;; esac
+}
+
 # is_node_root TEXT: the folder of a release of this app, or of a copy of it.
 is_node_root() {
   name=${1##*/}
@@ -121,7 +126,7 @@ is_own_app() {
 }
 
 # What arrives on stdin is judged in a folder of root's in memory, and passed on from there.
-BOX=
+BOX='' job=''
 
 # take: save all of stdin as in of the folder BOX.
 take() {
@@ -175,6 +180,30 @@ stdin_slot() {
   judged_tar "$@"
 }
 
+# stdin_jobs: a tar of units of jobs of this app.
+stdin_jobs() {
+  [ "$app" != traefik ] || refuse 'Traefik has no jobs'
+  take
+  names=$(tar -tf - <"$BOX/in" 2>/dev/null) || refuse 'stdin is no tar'
+  set -f
+  # shellcheck disable=SC2086 # one word a name, since -f is set
+  set -- $names
+  for name; do find_job "$name"; done
+  judged_tar "$@"
+}
+
+# find_job NAME: set job to the job of which this is a unit, and form to what that must look like.
+find_job() {
+  case $1 in "$app--"*) job=${1#"$app--"} ;; *) refuse 'the tar holds something else than units of jobs' ;; esac
+  case $job in
+    *@.service) job=${job%@.service} form=$JOB_FORM ;;
+    *.service) job=${job%.service} form=$STARTER_FORM ;;
+    *.timer) job=${job%.timer} form=$TIMER_FORM ;;
+    *) refuse 'the tar holds something else than units of jobs' ;;
+  esac
+  is_job "$job" || refuse 'a unit of the tar bears a name that no job may have'
+}
+
 # stdin_tar NAME…: a tar of these files; or with the word history, of files named after apps.
 stdin_tar() {
   take
@@ -207,6 +236,7 @@ judged_tar() {
       route) sound_route "$BOX/out/route" ;;
       epmd) sound_epmd "$BOX/out/epmd" ;;
       program) sound_program "$BOX/out/program" ;;
+      "$app--"*) sound_job "$name" ;;
       default) sound_default "$BOX/out/default" ;;
       *) sound_text "$BOX/out/$name" ;;
     esac
@@ -236,7 +266,7 @@ sound_program() {
 # sound_form FILE FORM WHAT: refuse the file, which is called WHAT, unless all of it matches the form, line by line.
 sound_form() {
   no_byte_of "$1" '\000-\011\013-\037\177-\377' || refuse "the $3 holds characters that it should not"
-  form=$(printf '%s' "$2" | sed "s/@APP@/$app/g; s/@USER@/${app%%--*}/g" | tr '\n' '\001')
+  form=$(printf '%s' "$2" | sed "s/@APP@/$app/g; s/@JOB@/$job/g; s/@USER@/${app%%--*}/g" | tr '\n' '\001')
   { [ -n "$form" ] && tr '\n' '\001' <"$1" | grep -qxE -e "$form"; } || refuse "the $3 is not of the form that this host takes"
 }
 sound_epmd() { sound_form "$1" "$EPMD_FORM" 'unit of the port mapper'; }
@@ -275,12 +305,24 @@ sound_env() {
     END {exit bad || open || !begun}' "$1" || refuse 'the env is not of the form that this host takes, or sets a variable that is not an app'"'"'s'
 }
 
-# sound_unit FILE: the capabilities and writable paths must also be those that a deploy user may give.
+# sound_unit FILE: the unit of an app.
 sound_unit() {
   case $app in
     traefik) sound_form "$1" "$PROXY_FORM" unit ;;
     *) sound_form "$1" "$UNIT_FORM" unit ;;
   esac
+  sound_rights "$1"
+}
+
+# sound_job NAME: a unit of a job of this app, of the tar that is in BOX.
+sound_job() {
+  find_job "$1"
+  sound_form "$BOX/out/$1" "$form" 'unit of a job'
+  sound_rights "$BOX/out/$1"
+}
+
+# sound_rights FILE: refuse a unit with capabilities or writable paths that only root may give.
+sound_rights() {
   capabilities=$(sed -n 's/^CapabilityBoundingSet=//p' "$1") ambient=$(sed -n 's/^AmbientCapabilities=//p' "$1")
   for each in $capabilities $ambient; do
     case " $CAPABILITIES " in *" $each "*) ;; *) refuse "an app may not have $each here, only $CAPABILITIES: only root gives more" ;; esac

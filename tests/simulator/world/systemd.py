@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 VERSION = "systemd 255 (255.4-1)\n+PAM -SELINUX\n"
 MULTI_USER = "etc/systemd/system/multi-user.target.wants"
+TIMERS = "etc/systemd/system/timers.target.wants"
 
 
 @dataclass
@@ -125,7 +126,7 @@ class Systemd:
                 return self._enable(names)
             case "disable":
                 for name in names:
-                    (self.host.root / MULTI_USER / name).unlink(missing_ok=True)
+                    (self.host.root / _wants(name) / name).unlink(missing_ok=True)
                 return 0, ""
             case "reset-failed":
                 for unit in self._matching(names):
@@ -143,7 +144,7 @@ class Systemd:
                 return self._stop_all(names, asked_by, wait="--no-block" not in options)
             case "restart":
                 return self._restart(self.unit(names[0]), asked_by)
-            case "try-restart":
+            case "try-restart" | "clean":
                 return 0, ""
         raise AssertionError(f"the model of systemctl does not know {words}")
 
@@ -181,16 +182,17 @@ class Systemd:
         }
 
     def is_enabled(self, name: str) -> bool:
-        return (self.host.root / MULTI_USER / name).is_symlink()
+        return (self.host.root / _wants(name) / name).is_symlink()
 
     def _enable(self, names: list[str]) -> Answer:
         for name in names:
             if self._path(name) is None:
                 return 1, ""
-            link = self.host.root / MULTI_USER / name
+            link = self.host.root / _wants(name) / name
             link.parent.mkdir(exist_ok=True)
             link.unlink(missing_ok=True)
-            link.symlink_to(f"/etc/systemd/system/{name.partition('@')[0]}@.service")
+            file = name if name.endswith(".timer") else f"{name.partition('@')[0]}@.service"
+            link.symlink_to(f"/etc/systemd/system/{file}")
         return 0, ""
 
     def _path(self, name: str) -> Path | None:
@@ -219,6 +221,9 @@ class Systemd:
         if unit.state == "active" or unit.name == "traefik.service":
             return True
         self.host.events.cancel(unit.restart_event)
+        if unit.name.endswith(".timer"):  # it only runs: no time comes at which it starts something
+            unit.state = "active" if self._path(unit.name) else "inactive"
+            return unit.state == "active"
         service = self._service(unit)
         if service is None:
             return False
@@ -316,6 +321,7 @@ class Systemd:
             unit.state = "inactive"
         process = unit.process
         if process is None:
+            unit.state = "inactive" if unit.name.endswith(".timer") else unit.state
             return False
         if unit.state != "deactivating":
             self.counts["stop"] = self.counts.get("stop", 0) + 1
@@ -368,9 +374,9 @@ class Systemd:
 
     def boot(self) -> None:
         """What is enabled comes up."""
-        folder = self.host.root / MULTI_USER
-        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-            self.start(self.unit(path.name), counts=False)
+        for folder in (self.host.root / MULTI_USER, self.host.root / TIMERS):
+            for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+                self.start(self.unit(path.name), counts=False)
 
     # Migrations.
 
@@ -398,6 +404,10 @@ class Systemd:
         for run, lane in self.migrations.pop(unit, ()):
             said = "" if good else f"Job for {unit} failed because the control process exited with error code.\n"
             self.host.answer_later(run, lane, 0 if good else 1, said)
+
+
+def _wants(name: str) -> str:
+    return TIMERS if name.endswith(".timer") else MULTI_USER
 
 
 def _names(words: tuple[str, ...]) -> list[str]:

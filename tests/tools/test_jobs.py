@@ -1,0 +1,110 @@
+"""The units of a job: made from the unit of the app, and the only ones that the deploy user's guard takes."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from reconciler.model.machine import Layout, Scope
+from reconciler.model.sandbox import Sandbox
+from reconciler.tools.host_program import _forms
+from reconciler.tools.jobs import JobSettings, job_files
+from reconciler.tools.systemd import UnitSettings, unit_text
+
+COMMAND = "bin/shop eval \"Shop.run('50%\\n')\" $X ü"
+
+
+def unit(scope: Scope = "system", **changes: object) -> UnitSettings:
+    usual = {
+        "app": "shop",
+        "layout": Layout().model_dump(),
+        "sandbox": Sandbox().model_dump(),
+        "stop_seconds": 30,
+        "memory_max": "40%",
+        "distribution": "sname",
+        "node_host": "127.0.0.1",
+        "has_port": True,
+        "ports": (4000, 4001),
+        "scope": scope,
+        "after": ("postgresql.service",) if scope == "system" else (),
+    }
+    return UnitSettings(**{**usual, **changes})  # type: ignore[arg-type]
+
+
+JOB = JobSettings("nightly", COMMAND, "*-*-* 03:00 Europe/Vienna", 30, True, "1G", "50%")
+
+
+def sandbox_lines(text: str) -> list[str]:
+    return [
+        line
+        for line in text.partition("# The sandbox")[2].partition("[Install]")[0].splitlines()
+        if re.match("[A-Z]", line) and not line.startswith("SocketBindAllow=")
+    ]
+
+
+@pytest.mark.parametrize("scope", ["system", "user"])
+def test_a_job_has_the_user_the_env_and_the_sandbox_of_an_instance(scope: Scope) -> None:
+    app, job = unit_text(unit(scope)), job_files(JOB, unit(scope))["shop--nightly@.service"]
+
+    assert sandbox_lines(app) == sandbox_lines(job) != []
+    for key in ("User", "StateDirectory", "WorkingDirectory", "After", "UMask"):
+        assert re.findall(f"^{key}=.*", app, re.M)[:1] == re.findall(f"^{key}=.*", job, re.M)[:1]
+    assert "\nMemoryMax=1G\nCPUQuota=50%\n" in job
+    assert "\nTimeoutStartSec=1800\n" in job
+    assert not re.search(r"PORT=|RELEASE_NODE|epmd|Restart=|Install|ExecStop", job)
+
+
+def test_the_command_arrives_in_the_unit_as_it_was_written() -> None:
+    (line,) = re.findall('^Environment="RECONCILE_JOB=(.*)"$', job_files(JOB, unit())["shop--nightly@.service"], re.M)
+
+    assert line.isascii()
+    unquoted = re.sub(r"\\U([0-9a-f]{8})", lambda found: chr(int(found[1], 16)), line)
+    assert re.sub(r'\\(["\\])', r"\1", unquoted).replace("%%", "%") == COMMAND
+
+
+def test_a_job_without_a_time_has_no_timer() -> None:
+    by_hand = JobSettings("nightly", COMMAND, None, 30, False, "1G", None)
+    assert sorted(job_files(by_hand, unit())) == ["shop--nightly.service", "shop--nightly@.service"]
+
+
+def forms() -> dict[str, str]:
+    """The forms of a job's units, as the program on a host has them."""
+    found = _forms(Layout().model_dump())
+    return {
+        name: found[name].replace("@APP@", "shop").replace("@JOB@", "nightly").replace("@USER@", "shop")
+        for name in KINDS.values()
+    }
+
+
+KINDS = {"@.service": "JOB_FORM", ".service": "STARTER_FORM", ".timer": "TIMER_FORM"}
+
+
+@pytest.mark.parametrize("ending", KINDS)
+def test_the_guard_takes_what_we_write_and_nothing_else(ending: str) -> None:
+    form, text = forms()[KINDS[ending]], job_files(JOB, unit())[f"shop--nightly{ending}"]
+
+    assert re.fullmatch(form, text)
+    for line in text.splitlines():
+        for other in (f"{line}\nExecStartPre=+/bin/sh", "", f"{line} x\nUser=root"):
+            if line and not line.startswith("#"):
+                assert not re.fullmatch(form, text.replace(f"{line}\n", f"{other}\n", 1)), line
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("User=shop", "User=root"),
+        ("job.nightly", "job.other"),
+        ("ü", 'x" LD_PRELOAD=/x "'),
+        ("50%%", "50%h"),
+        ("EnvironmentFile=-/run/reconcile/shop/nightly.now", "EnvironmentFile=-/etc/shadow"),
+    ],
+)
+def test_the_guard_refuses_a_job_that_is_more(before: str, after: str) -> None:
+    text = job_files(JOB, unit())["shop--nightly@.service"].replace("\\U000000fc", "ü")
+    assert before in text
+
+    changed = text.replace(before, after, 1).replace("ü", "\\U000000fc")
+
+    assert not re.fullmatch(forms()["JOB_FORM"], changed)
