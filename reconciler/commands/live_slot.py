@@ -105,7 +105,7 @@ async def look_at_app(options: Options) -> AsyncIterator[tuple[AppOnHost, Observ
     options = options.for_app()
     async with open_fleet(options, valid_only=True) as opened:
         demand_all(opened)
-        files = next(iter(opened.targets.values()))
+        files = next(each for each in opened.targets.values() if each.target.app == options.app_name)
         host, controller = opened.hosts[files.target.host], new_controller(opened.owner)
         seen = await observe(host, files.site, [files], controller)
         if isinstance(seen, Unreachable):

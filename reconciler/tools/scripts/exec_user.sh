@@ -20,8 +20,8 @@ LINES
 cat <&3 >"$box/in" &
 cat "$box/out" &
 cat "$box/err" >&2 &
-systemd-run --user --quiet --unit="$unit" -p Type=oneshot -p "StateDirectory=apps/$app" -p "RuntimeDirectory=apps/$app/exec" \
-  -p "Environment=HOME=$(home_of "$app")" -p "Environment=RELEASE_TMP=$XDG_RUNTIME_DIR/apps/$app/exec" "$@" \
+systemd-run --user --quiet --unit="$unit" -p Type=oneshot -p "StateDirectory=apps/${app%%--*}" -p "RuntimeDirectory=apps/$app/exec" \
+  -p "Environment=HOME=$(home_of "${app%%--*}")" -p "Environment=RELEASE_TMP=$XDG_RUNTIME_DIR/apps/$app/exec" "$@" \
   -p "StandardInput=file:$box/in" \
   -p "StandardOutput=file:$box/out" -p "StandardError=file:$box/err" /bin/sh 2>"$box/messages" &
 if wait $!; then code=0; else

@@ -41,8 +41,9 @@ run_beside() {
   while IFS= read -r line; do [ -z "$line" ] || set -- "$@" -p "$line"; done <<LINES
 $properties
 LINES
-  systemd-run --quiet --wait --collect -p DynamicUser=yes -p "User=$name" -p "StateDirectory=$name" \
-    -p "RuntimeDirectory=$name/exec" -p "Environment=HOME=/var/lib/$name" -p "Environment=RELEASE_TMP=/run/$name/exec" "$@" \
+  user=${name%%--*} # a process has the user of its app
+  systemd-run --quiet --wait --collect -p DynamicUser=yes -p "User=$user" -p "StateDirectory=$user" \
+    -p "RuntimeDirectory=$name/exec" -p "Environment=HOME=/var/lib/$user" -p "Environment=RELEASE_TMP=/run/$name/exec" "$@" \
     /bin/sh ${program:+"$program"}
 }
 

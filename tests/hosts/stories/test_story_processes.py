@@ -106,11 +106,13 @@ def test_an_app_without_a_web_process_has_processes_only(new_project: NewProject
     assert names == [f"{app.app}{each}@worker.service" for each in ("--worker-2", "--worker", "")]
 
 
-def test_the_log_of_a_process_is_asked_for_by_its_name(whole: Project) -> None:
+def test_a_process_can_be_asked_for_by_its_name(whole: Project) -> None:
     project = whole
-    project.converge(processes={"mailer": MAILER})
+    project.converge(processes={"mailer": {**MAILER, "env": {"QUEUE": "letters"}}})
 
     assert "app 0.1.0: works" in project.run("logs", project.app, "--process", "mailer").out
     assert "app 0.1.0: works" not in project.run("logs", project.app).out
+    inside = project.run("exec", f"{project.app}--mailer", "--", "sh", "-c", "echo $QUEUE $(id -un) $HOME")
+    assert inside.out == f"letters {project.app} /var/lib/{project.app}\n", str(inside)
     unknown = project.run("logs", project.app, "--process", "postman")
     assert (unknown.code, unknown.err) == (2, f"{project.app} has no process postman\nnext: known: mailer\n")
