@@ -112,7 +112,7 @@ def test_a_process_can_be_asked_for_by_its_name(whole: Project) -> None:
 
     assert "app 0.1.0: works" in project.run("logs", project.app, "--process", "mailer").out
     assert "app 0.1.0: works" not in project.run("logs", project.app).out
-    inside = project.run("exec", f"{project.app}--mailer", "--", "sh", "-c", "echo $QUEUE $(id -un) $HOME")
-    assert inside.out == f"letters {project.app} /var/lib/{project.app}\n", str(inside)
+    inside = project.run("exec", f"{project.app}--mailer", "--", "sh", "-c", "echo $QUEUE; [ -O $HOME ] && echo $HOME")
+    assert inside.out == f"letters\n/var/lib/{project.app}\n", str(inside)
     unknown = project.run("logs", project.app, "--process", "postman")
     assert (unknown.code, unknown.err) == (2, f"{project.app} has no process postman\nnext: known: mailer\n")
