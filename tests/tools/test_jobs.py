@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import re
+import subprocess
+import tarfile
 
 import pytest
 
+from reconciler.apply.runner import tar_of
 from reconciler.model.machine import Layout, Scope
 from reconciler.model.sandbox import Sandbox
-from reconciler.tools.host_program import _forms
+from reconciler.tools.host_program import _forms, verb_file
 from reconciler.tools.jobs import JobSettings, job_files
 from reconciler.tools.systemd import UnitSettings, unit_text
 
@@ -108,3 +112,46 @@ def test_the_guard_refuses_a_job_that_is_more(before: str, after: str) -> None:
     changed = text.replace(before, after, 1).replace("ü", "\\U000000fc")
 
     assert not re.fullmatch(forms()["JOB_FORM"], changed)
+
+
+def judged(files: dict[str, str], app: str = "shop") -> str:
+    """What the guard of a host says of a tar of these; "" if it takes them, and then it hands on the same."""
+    head = verb_file(Layout()).partition("[ $# -ge 2 ]")[0]
+    words = ["sh", "-c", f"{head}\napp={app}; stdin_jobs; cat"]
+    done = subprocess.run(words, input=tar_of(files), capture_output=True, check=False)
+    if done.returncode == 0:
+        with tarfile.open(fileobj=io.BytesIO(done.stdout)) as handed_on:
+            assert sorted(handed_on.getnames()) == sorted(files)
+    return done.stderr.decode().strip() if done.returncode else ""
+
+
+def test_the_guard_of_a_host_takes_the_units_of_all_jobs_and_those_of_none() -> None:
+    other = JobSettings("re-index", "bin/x", None, 60, False, "40%", None)
+    plain = unit(node_host="", after=())
+
+    assert judged(job_files(JOB, unit()) | job_files(other, unit())) == ""
+    assert judged(job_files(JOB, plain)) == ""
+    assert judged({}) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("shop--nightly@.socket", "something else than units of jobs"),
+        ("cron.service", "something else than units of jobs"),
+        ("shop--a--b.service", "bears a name that no job may have"),
+        ("shop--worker.service", "bears a name that no job may have"),
+        ("shop--../x.service", "bears a name that no job may have"),
+        ("shop--other.service", "unit of a job is not of the form"),
+    ],
+)
+def test_the_guard_of_a_host_refuses_other_files(name: str, says: str) -> None:
+    text = job_files(JOB, unit())["shop--nightly.service"]
+    assert says in judged({name: text})
+
+
+def test_the_guard_of_a_host_gives_no_jobs_to_traefik_and_no_rights_that_only_root_gives() -> None:
+    strong = unit(sandbox={**Sandbox().model_dump(), "capabilities": ("CAP_SYS_ADMIN",)})
+
+    assert "Traefik has no jobs" in judged({}, "traefik")
+    assert "may not have CAP_SYS_ADMIN" in judged(job_files(JOB, strong))
