@@ -23,6 +23,7 @@ from reconciler.model.action import (
     RepairFiles,
     RestoreRights,
     RetryCertificates,
+    RunHook,
     Soak,
     StartAgain,
     StartInstance,
@@ -33,6 +34,7 @@ from reconciler.model.action import (
 from reconciler.model.observed import (
     AppliedRoute,
     Certificate,
+    HookMark,
     HostFacts,
     Identity,
     ObservedApp,
@@ -92,6 +94,18 @@ def after(action: AnyAction, before: ObservedApp, target: Target = TARGET) -> Ob
             Migrate(*WHERE, "", NEW), replace(REST, migrated=(R1,)), replace(REST, migrated=(R1, R2)), id="migrate"
         ),
         pytest.param(StartInstance(*WHERE, "", "4001", NEW), REST, TRIED, id="start a candidate beside"),
+        pytest.param(
+            StartInstance(*WHERE, "", "4001", NEW, hook="due"),
+            replace(REST, hook=HookMark("after_rollout", OLD, "done")),
+            replace(TRIED, hook=HookMark("after_rollout", NEW, "due")),
+            id="start a candidate, which makes its hook due",
+        ),
+        pytest.param(
+            RunHook(*WHERE, "", "after_rollout", NEW),
+            replace(REST, hook=HookMark("after_rollout", NEW, "begun")),
+            replace(REST, hook=HookMark("after_rollout", NEW, "done")),
+            id="run a hook",
+        ),
         pytest.param(
             StartInstance(*WHERE, "", "4000", NEW),
             REST.with_slot(

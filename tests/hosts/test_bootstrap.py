@@ -83,6 +83,8 @@ def test_a_bare_server_serves_within_a_minute(bare: Machine, environ: dict[str, 
         ports=[4000, 4001],
         start="bin/app start",
         migrate="bin/app migrate",
+        before_migrate="true",
+        after_rollout="true",
         env={"GREETING": 'He said "$HOME"\n`id`'},
         health={"path": "/ping", "healthy_within_seconds": 10, "minimum_healthy_seconds": 0},
         route={"domains": ["small.test"], "tls": False},
@@ -91,7 +93,7 @@ def test_a_bare_server_serves_within_a_minute(bare: Machine, environ: dict[str, 
     project.converge()
     assert project.running() == project.one_instance("0.1.0", 4000)
     assert project.get("/env/GREETING") == (200, b'He said "$HOME"\n`id`')
-    project.converge(version="0.2.0")
+    assert project.converge(version="0.2.0").verbs[-1] == "hook"
     with nothing_touched(bare):
         assert project.once().verbs == []
     assert project.running() == project.one_instance("0.2.0", 4001)

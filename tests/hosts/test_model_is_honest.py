@@ -136,6 +136,7 @@ def claims(app: ObservedApp) -> dict[str, Any]:
         "releases": app.releases,
         "leftovers": app.leftovers,
         "migrated": tuple(sorted(app.migrated)),
+        "hook": app.hook,
         "quarantined": [each.identity for each in app.quarantined],
         "unit": (app.unit, app.unit_intact),
         "foreign": app.foreign,
@@ -180,8 +181,9 @@ def test_the_model_of_two_slots_matches_the_host(hello: Project) -> None:
     bad_unit: dict[str, Any] = {"version": "0.3.0", "stop_seconds": 5}
     assert walk(hello, world, **bad_unit) == ["start", "wait", "reject", "blocked"]
     assert walk(hello, world, version="0.4.0") == ["install", *swap, "prune", "converged"]
-    assert walk(hello, world, version="0.5.0", migrate="bin/app migrate") == [
-        "install", "migrate", *swap, "prune", "converged",
+    hooks = {"before_migrate": "true", "after_rollout": "true"}
+    assert walk(hello, world, version="0.5.0", migrate="bin/app migrate", **hooks) == [
+        "install", "migrate", *swap, "prune", "hook", "converged",
     ]  # fmt: skip
     route = {"domains": ["other.test"], "tls": False}
     assert walk(hello, world, route=route) == ["cutover", "confirm", "converged"]

@@ -470,7 +470,9 @@ LEFTOVER = re.compile(
 
 
 # Of a whole host: written over by the next of its kind. And what is noted of a run, which a reboot ends.
-REUSED = re.compile(r"var/lib/reconcile/(lease\.new$|\.lines(/|$))|run/reconcile/[^/]+/[^/.][^/]*\.started$")
+REUSED = re.compile(
+    r"var/lib/reconcile/(lease\.new$|\.lines(/|$)|[^/]+/hook\.done$)|run/reconcile/[^/]+/[^/.][^/]*\.started$"
+)
 
 
 SLOT_FILE = re.compile(r"etc/reconcile/([^/]+)/([^./]+)\.env$|srv/([^/]+)/slots/([^./]+)$")

@@ -63,6 +63,7 @@ class Counters:
     uploads: int = 0
     removals: int = 0
     migrations: int = 0
+    hooks: int = 0
 
 
 @dataclass
@@ -400,6 +401,7 @@ class Simulation:
             found.started += counts.get("start", 0)
             found.stopped += counts.get("stop", 0)
             found.migrations += counts.get("migrate", 0)
+            found.hooks += counts.get("hook", 0)
         found.routed = self.oracles.routes_written
         found.uploads = self.oracles.uploads
         found.removals = self.oracles.removals

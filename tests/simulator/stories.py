@@ -26,6 +26,7 @@ class Story:
     converges: bool = True
     keeps: tuple[str, ...] = ()  # versions on the host in the end
     migrations: int = 0
+    hooks: int = 0  # runs of after_rollout or on_failure; a fault can prevent one, and never repeats it
     traefik_lag_seconds: float = 0.05
     drift: Step | None = None  # what somebody does to the host before the pass under test
 
@@ -82,6 +83,7 @@ def _remove(simulation: Simulation) -> None:
 
 
 MIGRATES = {"migrate": "bin/run migrate"}
+HOOKS = {"before_migrate": "bin/run backup", "after_rollout": "bin/run warm", "on_failure": "bin/run tell"}
 STORIES: tuple[Story, ...] = (
     Story("first install", app("1"), serves="1"),
     Story("upgrade", app("2"), (app("1"),), serves="2"),
@@ -101,6 +103,8 @@ STORIES: tuple[Story, ...] = (
     Story("broken upload", app("2"), (app("1"),), serves="2", drift=_break_upload),
     Story("deleted route", app("1"), (app("1"),), serves="1", drift=_delete_route),
     Story("upgrade behind a slow Traefik", app("2"), (app("1"),), serves="2", traefik_lag_seconds=2.0),
+    Story("hooks", app("2", **MIGRATES, **HOOKS), (app("1"),), serves="2", migrations=1, hooks=1),
+    Story("on_failure", app("bad", **MIGRATES, **HOOKS), (app("1"),), "1", converges=False, migrations=1, hooks=1),
 )
 
 

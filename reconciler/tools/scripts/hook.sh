@@ -25,19 +25,18 @@ run_hook() {
   began=$(date +%s)
   note "$mark.done" "$hook $identity done"
   note "$mark" "$hook $identity begun"
+  sync "$STATE/$app" || { # else a power cut could bring back the mark before
+    note "$mark" "$hook $identity due"
+    fail "$NO_ROOM" "cannot write below $STATE"
+  }
   if message=$(run_once RECONCILE_HOOK hook "$1" -p "ExecStartPost=$WHATEVER_USER/bin/mv -T $mark.done $mark" 2>&1); then
     # systemd 252 forgets an ExecStartPost=+ at a daemon-reload meanwhile.
     [ ! -e "$mark.done" ] || mv -T "$mark.done" "$mark" || fail "$NO_ROOM" "cannot write below $STATE"
     return
   fi
+  failed=yes
   step=$(step_that_failed "$began")
-  if [ -z "$step" ] && why=$(why_it_failed "$1" "$message"); then
-    failed=yes
-    note "$mark" "$hook $identity failed it $why"
-    return
-  fi
-  note "$mark" "$hook $identity due" # it was not run
-  rm -rf "${stage:?}"
-  [ -z "$step" ] || fail 1 "systemd cannot start a hook on this host: $step"
-  fail 1 "the $hook of $release could not be started: ${message:-no reason given}"
+  why=$(why_it_failed "$1" "$message") || why="could not be started: $(printf '%s\n' "${message:-no reason given}" | one_line)"
+  [ -z "$step" ] || why="could not be started: systemd failed at $step"
+  note "$mark" "$hook $identity failed it $why"
 }

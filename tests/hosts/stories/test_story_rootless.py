@@ -24,6 +24,7 @@ NOTE = (
     "from the home; they stop when linger is switched off (docs/rootless.md)\n"
 )
 # What an app of the same user can see and do, before it becomes itself.
+HOOK = "sh -c 'echo {} $RECONCILE_VERSION >>$STATE_DIRECTORY/hooks'"
 PROBES = {
     "its-own-release": "echo x >>VERSION",
     "the-env-of-another": f"cat {HOME}/.config/reconcile/other/*",
@@ -101,12 +102,13 @@ def test_the_whole_life_of_an_app_without_root(rootless: Project) -> None:
     first, second = project.keys["ports"]
     probes = "; ".join(f"{{ {probe}; }} >/dev/null 2>&1 && echo {name}" for name, probe in PROBES.items())
 
-    project.converge(migrate="bin/app migrate", start=f"sh -c '({probes}) >$HOME/seen; exec bin/app start'")
+    hooks = {"after_rollout": HOOK.format("after"), "on_failure": HOOK.format("failed")}
+    project.converge(migrate="bin/app migrate", **hooks, start=f"sh -c '({probes}) >$HOME/seen; exec bin/app start'")
     with visitors(project, slow=False):
         upgrade = project.converge(version="0.2.0")
         change = project.converge(env={"GREETING": "Good day"})
-    assert upgrade.verbs == ["install", "migrate", "start", "wait", "cutover", "confirm", "drain", "stop"]
-    assert change.verbs == ["start", "wait", "cutover", "confirm", "drain", "stop"]
+    assert upgrade.verbs == ["install", "migrate", "start", "wait", "cutover", "confirm", "drain", "stop", "hook"]
+    assert change.verbs == ["start", "wait", "cutover", "confirm", "drain", "stop", "hook"]
     assert project.get() == (200, b"Good day from app 0.2.0\n")
     assert machine.read(f"{STATE}/{project.app}/migrations") == "0.1.0 Hello\n0.2.0 Hello\n"
     assert machine.read(f"{STATE}/{project.app}/seen") == "its-own-state\n"
@@ -130,6 +132,9 @@ def test_the_whole_life_of_an_app_without_root(rootless: Project) -> None:
         assert bad.code == 1
         assert f"version {version} failed here: {why}\n" in bad.told
         assert f"  | app {version}: {said}\n" in bad.told
+    assert machine.read(f"{STATE}/{project.app}/hooks").splitlines() == [
+        "after 0.1.0", "after 0.2.0", "after 0.2.0", "failed 0.3.0", "failed 0.4.0",
+    ]  # fmt: skip
     assert f"{project.app}@{second}" in project.run("logs", project.app).out
 
     project.commit(version="0.2.0")

@@ -191,8 +191,8 @@ class Host:
     def unit_restarts(self, name: str) -> None:
         self.systemd.restarts(name)
 
-    def migration_ends(self, unit: str, release: str, done: str, good: bool) -> None:
-        self.systemd.migration_ends(unit, release, done, good)
+    def migration_ends(self, unit: str, release: str, after: list[str], good: bool) -> None:
+        self.systemd.migration_ends(unit, release, after, good)
 
     def traefik_reads(self) -> None:
         self.traefik.read()

@@ -378,29 +378,36 @@ class Systemd:
             for path in sorted(folder.iterdir()) if folder.is_dir() else []:
                 self.start(self.unit(path.name), counts=False)
 
-    # Migrations.
+    # Migrations and hooks.
 
     def run_once(self, words: tuple[str, ...], asked_by: tuple[int, int]) -> Answer:
-        """systemd-run --wait: the migration of a release, which says in its behaviour how it goes."""
+        """systemd-run --wait: a migration or hook of a release, which says in its behaviour how it goes."""
         settings = dict(word.partition("=")[::2] for word in words if "=" in word)
         unit = next(w.partition("=")[2] for w in words if w.startswith("--unit="))
         folder = self.host.real(settings["WorkingDirectory"])
         behaviour = _behaviour(folder, {})
-        self.counts["migrate"] = self.counts.get("migrate", 0) + 1
+        after = next((w for w in words if w.startswith("ExecStartPost=")), "").split()
+        what = "hook" if unit.endswith("-hook.service") else "migrate" if after else "before"
+        self.counts[what] = self.counts.get(what, 0) + 1
         each = self.unit(unit)
         each.state = "activating"
-        after = next((w for w in words if w.startswith("ExecStartPost=")), "").split()
-        done = after[-1] if after else ""
-        good = behaviour.get("migrates", True)
+        good = what != "migrate" or behaviour.get("migrates", True)
         self.migrations[unit] = [*self.migrations.get(unit, ()), asked_by]
-        self.host.events.after(float(behaviour.get("migration", 0.5)), "migration_ends", unit, folder.name, done, good)
+        self.host.events.after(
+            float(behaviour.get("migration", 0.5)), "migration_ends", unit, folder.name, after[1:], good
+        )
         return None
 
-    def migration_ends(self, unit: str, release: str, done: str, good: bool) -> None:
-        self.host.migrated(release, good)
+    def migration_ends(self, unit: str, release: str, after: list[str], good: bool) -> None:
+        if unit.endswith("-migrate.service") and after:
+            self.host.migrated(release, good)
         self.unit(unit).state = "inactive" if good else "failed"
-        if good and done:
-            self.host.real(done).touch()
+        if good and after:  # `touch FILE`, or `mv -T FILE FILE`
+            *before, done = (self.host.real(path) for path in after if path.startswith("/"))
+            if before:
+                before[0].replace(done)
+            else:
+                done.touch()
         for run, lane in self.migrations.pop(unit, ()):
             said = "" if good else f"Job for {unit} failed because the control process exited with error code.\n"
             self.host.answer_later(run, lane, 0 if good else 1, said)
