@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from reconciler.decide.order import FleetStep, obstacle
+from reconciler.decide.hooks import mark_of
+from reconciler.decide.order import FleetStep, obstacle, runs_as_desired
 from reconciler.decide.serving import serving_version
 from reconciler.decide.slots import carries, live_slot, target_identity
 from reconciler.model.action import (
@@ -22,6 +23,7 @@ from reconciler.model.action import (
     EnableInstance,
     InstallRelease,
     RejectRelease,
+    RunHook,
     StartInstance,
 )
 from reconciler.model.fleet import DesiredFleet, Key, SeenFleet, Wait
@@ -59,7 +61,7 @@ def why_process_stays(app: str, host: str, desired: DesiredFleet, steps: Mapping
     names = {family, *(each.app for each in desired.apps.values() if each.moved_from == family)}
     leader = next((key for key in steps if key[0] in names and key[1] == host and key in desired.targets), None)
     step = steps[leader] if leader else None
-    if step is None or isinstance(step, Converged | Cutover | EnableInstance):
+    if step is None or isinstance(step, Cutover | EnableInstance) or runs_as_desired(step):
         return None
     return f"{leader[0]} is not yet converged on {host}" if leader else None
 
@@ -96,7 +98,7 @@ class _Family:
 
     def _step_of_leader(self) -> FleetStep:
         step = self.steps[self.leader]
-        if isinstance(step, Converged | Blocked) or self._has_taken_over(self.leader):
+        if isinstance(step, Converged | Blocked | RunHook) or self._has_taken_over(self.leader):
             return step
         if failed := self._failed_process():
             why = f"its process {failed[0].partition(SEPARATOR)[2]} failed: {self._why(failed)}"
@@ -176,6 +178,8 @@ class _Family:
 
     def _is_quarantined(self, key: Key) -> bool:
         step = self.steps[key]
+        if isinstance(step, RunHook):
+            return step.hook == "on_failure"
         return isinstance(step, Blocked) and step.kind == "quarantined"
 
     def _slot_on_trial(self, key: Key) -> Slot | None:
@@ -193,11 +197,14 @@ class _Family:
             reason = f"version {identity.version} failed here: {why}"
             next_step = f"reconcile logs {self.leader[0]}; then commit another version or env"
             return Blocked(key[1], key[0], reason, next_step, self._serving(key), kind="quarantined")
-        return RejectRelease(key[1], key[0], why, slot.name, identity, why, takes_over=app.by_hand)
+        mark = mark_of(target, "on_failure")
+        return RejectRelease(key[1], key[0], why, slot.name, identity, why, takes_over=app.by_hand, hook=mark)
 
     def _why(self, key: Key) -> str:
         """Why this one failed, without the words with which its own message begins."""
         step = self.steps[key]
+        if isinstance(step, RunHook):
+            return step.reason
         assert isinstance(step, Blocked)
         return step.reason.partition(": ")[2] or step.reason
 

@@ -39,10 +39,10 @@ def next_steps(desired: DesiredFleet, seen: SeenFleet, answers: Answers | None =
         for key, target in desired.targets.items()
     }
     steps = after_migrations(desired, seen, migrating, in_order(desired, seen, {**own, **desired.refused}))
-    steps = hooks.after_all_hosts(desired, seen, hooks.once_per_rollout(desired, seen, steps))
     removed = surplus(desired, seen, steps)
     steps |= {key: _own_step(key, target, desired, seen, answers) for key, target in removed.items()}
     steps = together(desired, seen, steps)
+    steps = hooks.after_all_hosts(desired, seen, hooks.once_per_rollout(desired, seen, steps))
     steps |= unseen_hosts(desired, seen)
     admitted = admit({**desired.targets, **removed}, desired, seen, steps)
     # An action goes on although its app is in neither, such as a removal while a new host has not been looked at yet.

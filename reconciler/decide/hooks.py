@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from reconciler.decide.case import Case
-from reconciler.decide.order import RUNS_AS_DESIRED, FleetStep
+from reconciler.decide.order import FleetStep, runs_as_desired
 from reconciler.decide.slots import target_identity
 from reconciler.model.action import (
     Blocked,
@@ -26,6 +26,7 @@ from reconciler.model.action import (
 from reconciler.model.desired import App
 from reconciler.model.fleet import DesiredFleet, Key, SeenFleet, Wait
 from reconciler.model.observed import HOOKS, HookName, Quarantine, Unreachable
+from reconciler.model.process_name import family_of
 from reconciler.model.target import Target
 
 
@@ -95,7 +96,7 @@ def once_per_rollout(desired: DesiredFleet, seen: SeenFleet, steps: Mapping[Key,
 
 
 def after_all_hosts(desired: DesiredFleet, seen: SeenFleet, steps: Mapping[Key, FleetStep]) -> dict[Key, FleetStep]:
-    """Return the steps, with an `after_rollout` held back until no host has anything left to do.
+    """Return the steps, with an `after_rollout` held back until the app has nothing left to do, on any host.
 
     Hosts that cannot be reached are not waited for. If the version is stuck on another host, the hook stays due.
     """
@@ -104,12 +105,13 @@ def after_all_hosts(desired: DesiredFleet, seen: SeenFleet, steps: Mapping[Key, 
         if not isinstance(step, RunHook) or step.hook != "after_rollout" or key in seen.under_way:
             continue
         app, host = key
-        others = [(other, each) for (name, other), each in steps.items() if name == app and other != host]
-        open_ = [(other, each) for other, each in others if not _rests(each, other, seen)]
-        if any(isinstance(each, Blocked) for _, each in open_) and step.otherwise:
+        others = [(other, steps[other]) for other in desired.targets if family_of(other[0]) == app and other in steps]
+        late = [(other, each) for other, each in others if not _rests(each, other[1], seen)]
+        if any(isinstance(each, Blocked) for _, each in late) and step.otherwise:
             result[key] = step.otherwise
-        elif open_:
-            result[key] = Wait(host, app, f"after_rollout waits for host {open_[0][0]}")
+        elif late:
+            (name, place), _ = late[0]
+            result[key] = Wait(host, app, f"after_rollout waits for {name} on {place}")
     return result
 
 
@@ -144,6 +146,4 @@ def _with_mark(step: FleetStep | None, mark: MarksHook) -> FleetStep:
 
 def _rests(step: FleetStep, host: str, seen: SeenFleet) -> bool:
     """True if this host keeps no `after_rollout` waiting."""
-    if isinstance(step, Blocked):
-        return step.kind in RUNS_AS_DESIRED or isinstance(seen.hosts.get(host), Unreachable)
-    return isinstance(step, Converged | RunHook)
+    return runs_as_desired(step) or isinstance(seen.hosts.get(host), Unreachable)

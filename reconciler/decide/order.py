@@ -22,6 +22,13 @@ FleetStep = Step | Wait
 RUNS_AS_DESIRED: Final = ("hook", "exposed")  # kinds of Blocked with which the desired version runs all the same
 
 
+def runs_as_desired(step: FleetStep) -> bool:
+    """True if what is desired runs: nothing else need wait for the app."""
+    if isinstance(step, RunHook):
+        return step.hook == "after_rollout"
+    return isinstance(step, Converged) or (isinstance(step, Blocked) and step.kind in RUNS_AS_DESIRED)
+
+
 def groups(hosts: list[str], batch: str) -> list[list[str]]:
     """Return the hosts in the order they may be changed: the first alone, then batches of a number or a share of all.
 
@@ -156,10 +163,8 @@ def _traefik_first(key: Key, desired: DesiredFleet, steps: dict[Key, FleetStep])
 
 
 def _obstacle_of(key: Key, step: FleetStep, how: str) -> Obstacle | None:
-    if isinstance(step, RunHook) and step.hook == "after_rollout":
+    if runs_as_desired(step):
         return None
-    if isinstance(step, Converged) or (isinstance(step, Blocked) and step.kind in RUNS_AS_DESIRED):
-        return None  # what is desired runs there
     moves = not isinstance(step, Blocked)
     return Obstacle(f"{how}{key[0]} is {'not yet' if moves else 'not'} converged on {key[1]}", moves)
 

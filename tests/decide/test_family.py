@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -16,13 +17,14 @@ from reconciler.model.action import (
     EnableInstance,
     InstallRelease,
     RejectRelease,
+    RunHook,
     StartInstance,
     StopInstance,
     WaitHealthy,
 )
 from reconciler.model.desired import App
 from reconciler.model.fleet import DesiredFleet, Key, SeenFleet, Wait
-from reconciler.model.observed import Identity, ObservedApp, ObservedHost, Quarantine, Slot
+from reconciler.model.observed import HookMark, Identity, ObservedApp, ObservedHost, Quarantine, Slot
 from reconciler.targets.processes import with_processes
 from tests.decide.test_fleet import PLENTY, app, desired_of, serving
 
@@ -316,3 +318,49 @@ def test_nothing_of_an_app_is_there() -> None:
     assert [each.verb for each in plans[SHOP].actions] == ["install", "start", "wait", "cutover", "confirm"]
     assert [each.verb for each in plans[WORKER].actions] == ["install", "start", "wait", "enable"]
     assert ObservedApp() == look_of(seen).app("shop")
+
+
+HOOKS: dict[str, Any] = {"after_rollout": "bin/warm", "on_failure": "bin/tell"}
+
+
+def identity_of(desired: DesiredFleet, key: Key) -> Identity:
+    target = desired.targets[key]
+    return target.identity(target.release or "")
+
+
+def test_after_rollout_runs_once_for_all_of_them_and_at_last() -> None:
+    """A process that is not there yet is waited for; nothing waits for the hook."""
+    desired = shop("2", **HOOKS)
+    seen = changed(converged(desired), SHOP, hook=HookMark("after_rollout", identity_of(desired, SHOP), "due"))
+
+    done = next_steps(desired, seen)
+    late = next_steps(desired, trial(desired, seen, MAILER))
+
+    assert kinds(done, SHOP, MAILER, WORKER) == [RunHook, Converged, Converged]
+    assert kinds(late, SHOP, MAILER, WORKER) == [Wait, EnableInstance, Converged]
+    assert why(late[SHOP]) == "after_rollout waits for shop--mailer on a"
+
+
+def test_a_process_that_failed_makes_on_failure_due_for_the_app_alone() -> None:
+    """It runs although its process has failed, too, and meanwhile the others are taken back."""
+    desired, seen = shop("2", **HOOKS), converged(shop("1"))
+    seen = trial(desired, trial(desired, seen, SHOP), WORKER)
+    failed = Quarantine(identity_of(desired, MAILER), "it exited", 0, desired.targets[MAILER].attempt)
+    seen = changed(seen, MAILER, quarantined=(failed,), releases=(failed.identity.release,))
+
+    first = next_steps(desired, seen)[SHOP]
+    assert isinstance(first, RejectRelease)
+    assert first.hook == "due"
+
+    identity = identity_of(desired, SHOP)
+    look = converged(shop("1")).host("a")
+    assert look is not None
+    former = look.app("shop")
+    seen = changed(
+        seen, SHOP, slots=former.slots, releases=(*former.releases, identity.release),
+        quarantined=(Quarantine(identity, "its process mailer failed", 0, desired.targets[SHOP].attempt),),
+        hook=HookMark("on_failure", identity, "due"),
+    )  # fmt: skip
+    steps = next_steps(desired, seen)
+    assert kinds(steps, SHOP, WORKER) == [RunHook, RejectRelease]
+    assert [step.hook for step in (steps[SHOP], steps[WORKER])] == ["on_failure", "none"]  # type: ignore[union-attr]
