@@ -139,6 +139,13 @@ def refuse_unfit(files: TargetFiles, prepared: Prepared, abi: HostAbi, host: str
         raise ArtifactRefused(
             f"{label} has no {program}; it has {found}", f"set start: in apps/{files.app.family}.yaml"
         )
+    if program and any(
+        entry.path == program and entry.kind == "f" and not entry.mode & 0o100 for entry in prepared.entries
+    ):
+        raise ArtifactRefused(
+            f"{label} has {program}, but not as a file that can be run",
+            f"chmod +x {program} before packing; a tar made on Windows has no such modes",
+        )
     if runtime := needs_to_write_code(files.app, paths, files.variables):
         raise ArtifactRefused(
             f"{label} starts with {runtime}, which needs memory that it can write and execute; its sandbox denies that",

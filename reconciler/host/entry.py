@@ -31,8 +31,12 @@ USUAL_PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
 
 # A terminal is not marked, and no line is read from one.
 _MARK = "for of in 1 2; do [ -t $of ] || printf '\\036{mark}\\036' >&$of; done\n"
+# A start-up file may have limited the size of files, and what is sent may be larger.
+_LIFT = "ulimit -f unlimited 2>/dev/null\n"
+# A stream that a start-up file closed is opened, or what is started next gets a file of its own in its place.
 _ENTER = f"""\
-{_MARK.format(mark="entered")}\
+true >&2 || exec 2>/dev/null
+{_MARK.format(mark="entered")}{_LIFT}\
 [ -t 0 ] || {{ IFS= read -r first && [ "$first" = 'exit {_REPLACED}' ]; }} || exit {_STDIN_EATEN}
 cd /
 umask 022
@@ -48,7 +52,7 @@ ${no_proxy:+"no_proxy=$no_proxy"} ${TERM:+"TERM=$TERM"} "$@"
 exec /usr/bin/env -i "PATH=$path" LC_ALL=C "HOME=$HOME" "$@"
 """
 # Behind sudo: PAM may have added to the variables what /etc/environment says.
-_AS_ROOT = "cd /\numask 022\npath=$1\nshift\n" + _CLEAN
+_AS_ROOT = f"{_LIFT}cd /\numask 022\npath=$1\nshift\n{_CLEAN}"
 
 _PLAIN = f"{_ENTER}{_CLEAN}"
 _BY_SUDO = f"""\

@@ -72,7 +72,8 @@ async def _look(host: Transport, site: HostSite, targets: list[TargetFiles], con
         raise HostRefused(
             host.name,
             f"its reply cannot be read ({error}): {completed.last_words}",
-            "the host needs sh, systemd, tar, GNU coreutils and findutils, util-linux",
+            "the host needs sh, systemd, tar, GNU coreutils and findutils, util-linux; "
+            "and nothing that a start-up file of its login leaves running may print",
         ) from error
 
 

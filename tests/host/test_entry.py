@@ -64,6 +64,20 @@ def test_a_start_up_file_changes_neither_environment_nor_output_nor_stdin(startu
     assert (done.status, done.stdout, done.stderr) == (3, SHOWN, "told\n")
 
 
+def test_a_stream_that_a_start_up_file_closed_is_none_of_ours(tmp_path: Path) -> None:
+    """Else a file that a program opens next would be its stderr."""
+    done = ran(Command("readlink /proc/self/fd/2\nexit 3\n"), tmp_path, "exec 2>&-")
+
+    assert (done.status, done.stdout) == (3, "/dev/null\n")
+
+
+def test_a_limit_of_a_start_up_file_does_not_cut_what_we_write(tmp_path: Path) -> None:
+    target = tmp_path / "written"
+    done = ran(Command('head -c 3000000 /dev/zero >"$1"', (str(target),)), tmp_path, "ulimit -S -f 1")
+
+    assert (done.status, target.stat().st_size) == (0, 3_000_000)
+
+
 @pytest.mark.parametrize(
     ("startup", "says"),
     [

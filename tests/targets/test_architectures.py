@@ -21,6 +21,7 @@ from reconciler.model.fleet import SeenFleet
 from reconciler.model.observed import HostFacts, ObservedHost
 from reconciler.targets.open_fleet import OpenFleet, work_out
 from reconciler.tools.elf import ElfFile, HostAbi, Requirements
+from reconciler.tools.release import Entry
 
 AMD, ARM = (hashlib.sha256(arch.encode()).hexdigest() for arch in ("amd64", "arm64"))
 APP = "app: hello\nversion: '1'\nhosts: [a, b]\nports: [4000, 4001]\nrollout: {batch: 100%}\n"
@@ -168,6 +169,19 @@ def test_a_release_for_another_processor_is_refused_with_the_way_out(folder: Pat
     with pytest.raises(ArtifactRefused, match="built for x86_64, the host is aarch64") as refused:
         refuse_unfit(opened(folder).targets[app, "a"], ready, HostAbi("aarch64"), "a")
     assert remedy in refused.value.next_step
+
+
+def test_a_start_program_that_nobody_may_run_is_refused_before_it_is_sent(folder: Path) -> None:
+    """As a tar that was made on Windows has it."""
+    write(folder, "source: ../hello-1-amd64.tar.gz", "start: bin/hello\nroute: {domains: [example.com]}\n")
+    for mode, refused in ((0o644, True), (0o755, False)):
+        ready = Prepared(AMD, Path("x"), AMD, 1, 1, (Entry("bin/hello", "f", mode, AMD),), Requirements(()))
+        try:
+            refuse_unfit(opened(folder).targets["hello", "a"], ready, HostAbi("x86_64"), "a")
+        except ArtifactRefused as error:
+            assert (refused, str(error)) == (True, "hello 1 has bin/hello, but not as a file that can be run")
+        else:
+            assert not refused
 
 
 def test_a_release_without_its_libraries_on_the_host_is_refused_with_both_ways_out(folder: Path) -> None:
