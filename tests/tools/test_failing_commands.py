@@ -31,6 +31,7 @@ HARMLESS = {
     f"rm -rf env/{APP}/.stage": "a folder of root's that the next script clears",
     "mkdir -m 0700 .reconcile": "route files are then written in the watched folder itself, under a name with a dot",
     f"rmdir releases/{APP}": "an empty folder of ours",
+    f"systemd-run --wait --collect --unit={APP}-hook.service": "it has failed, and is not tried again",
     f"mv -T state/{APP}/hook.done": "systemd has done it before; else the hook is said to have been cut off",
 }
 # Whether these fail cannot be seen in a folder: a script that says 0 has not noticed.
@@ -199,7 +200,10 @@ CASES = {
 WHOLE = (CASES["start, the first"], CASES["again"], CASES["finish"])
 CHANGE_NOTHING = {"await", "drain"}
 ELSEWHERE = {
-    "fetch": "tests/hosts/stories/test_story_fetch.py, since it needs a server, and begins and ends as install does"
+    "fetch": "tests/hosts/stories/test_story_fetch.py, since it needs a server, and begins and ends as install does",
+    "copy": "tests/hosts/stories/test_story_processes.py, since it begins and ends as install does",
+    "schedule": "tests/hosts/stories/test_story_jobs.py",
+    "pause": "tests/hosts/stories/test_story_jobs.py",
 }
 
 
