@@ -158,6 +158,9 @@ def traefik(host: FailingHost, failing: int = -1) -> Ended:
 TO_OTHER = act("cutover", APP, OTHER, of=OTHER_UNIT, stdin=route(OTHER))
 BACK = tar_of({"route": route(SLOT).decode(), "reason": REASON.decode()})
 MIGRATION = tar_of({"env": env(NEW), "unit": "[Service]\n"})
+JOB = tar_of({f"{APP}--nightly{end}": f"{end}\n" for end in ("@.service", ".service", ".timer")})
+ENDED = (*LIVE, act("unroute", APP), act("stop", APP, SLOT, of=UNIT))
+SCHEDULE = act("schedule", APP, stdin=JOB)
 ADD_PASSWORDS = act("cutover", APP, SLOT, of=UNIT, stdin=route(SLOT, "me:hash"))
 CASES = {
     "install": Case((), act("install", APP, NEW, *UPLOAD[0], stdin=UPLOAD[1])),
@@ -187,6 +190,14 @@ CASES = {
     "unroute": Case((*LIVE, ADD_PASSWORDS), act("unroute", APP)),
     "prune": Case(LIVE, act("prune", APP, NEW, ".incoming-3")),
     "remove": Case((*LIVE, ADD_PASSWORDS, act("unroute", APP), act("stop", APP, SLOT, of=UNIT)), act("remove", APP)),
+    "schedule, the first": Case(LIVE, SCHEDULE),
+    "schedule, of nothing": Case((*LIVE, SCHEDULE), act("schedule", APP, stdin=tar_of({}))),
+    "pause suspend": Case((*LIVE, SCHEDULE), act("pause", APP, "nightly", "suspend", "0", stdin=b"why\n")),
+    "pause resume": Case(
+        (*LIVE, SCHEDULE, act("pause", APP, "nightly", "suspend", "0", stdin=b"why\n")),
+        act("pause", APP, "nightly", "resume", "0"),
+    ),
+    "remove, with jobs": Case((*ENDED, SCHEDULE), act("remove", APP)),
     "migrate": Case((install_folder,), act("migrate", APP, NEW, "-", "30", "x", "30", "due", stdin=MIGRATION)),
     "hook": Case((*LIVE, start(NEW, OTHER)), act("hook", APP, "after_rollout", NEW, "30", stdin=MIGRATION)),
     "mark suspend": Case(LIVE, act("mark", APP, "suspend", "60", stdin=b"why\n")),
@@ -202,8 +213,6 @@ CHANGE_NOTHING = {"await", "drain"}
 ELSEWHERE = {
     "fetch": "tests/hosts/stories/test_story_fetch.py, since it needs a server, and begins and ends as install does",
     "copy": "tests/hosts/stories/test_story_processes.py, since it begins and ends as install does",
-    "schedule": "tests/hosts/stories/test_story_jobs.py",
-    "pause": "tests/hosts/stories/test_story_jobs.py",
 }
 
 
