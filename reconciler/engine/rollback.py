@@ -105,13 +105,17 @@ async def find_former(opened: OpenFleet, now: App, who: Controller) -> Desired |
     seen = {look.host: look for look in looks if isinstance(look, ObservedHost)}
     async for desired in opened.origin.past_states():
         app = app_of(desired, now.app)
-        if app is None or (app.version, app.env, app.start) == (now.version, now.env, now.start):
+        if app is None or _made_of(app) == _made_of(now):
             continue
         desired = replace(desired, secret_files=opened.desired.secret_files)
         old = await work_out(desired, (now.app,), None, opened)
         if not any(_has_failed(files, seen) for files in old.targets.values()):
             return desired
     return None
+
+
+def _made_of(app: App) -> tuple[object, ...]:
+    return app.version, app.env, app.start, app.processes
 
 
 def app_of(desired: Desired, name: str) -> App | None:

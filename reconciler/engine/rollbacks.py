@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from reconciler.decide.fleet import Failure
 from reconciler.engine.rollback import Rollback
 from reconciler.model.fleet import Key
+from reconciler.model.process_name import family_of
 from reconciler.model.target import Controller
 from reconciler.targets.open_fleet import OpenFleet
 from reconciler.targets.resolve import TargetFiles
@@ -27,8 +28,8 @@ class Rollbacks:
         rollback.task = asyncio.create_task(self._prepare(rollback))
 
     def of(self, key: Key) -> Rollback | None:
-        """The rollback of this app, if it concerns this host."""
-        rollback = self.by_app.get(key[0])
+        """The rollback of this app, or of the app that this is a process of, if it concerns this host."""
+        rollback = self.by_app.get(family_of(key[0]))
         return rollback if rollback and key[1] in rollback.failure.others else None
 
     @property

@@ -20,6 +20,7 @@ from reconciler.model.observed import Lease, ObservedHost, Unreachable
 from reconciler.model.outcome import Outcome
 from reconciler.model.traefik import Traefik
 from reconciler.targets.open_fleet import OpenFleet
+from reconciler.targets.processes import with_processes
 from reconciler.targets.resolve import HostSite, TargetFiles, resolve
 from tests.decide.test_fleet import app
 from tests.support.stepping import PLENTY, QUIET, WHO, Stepping, ends, engine_of, opened, stepping
@@ -342,6 +343,44 @@ def test_a_newer_commit_ends_a_fleet_rollback(stepping: Stepping, monkeypatch: p
     assert [(action.verb, action.host) for action in stepping.cut] == [("wait", "a")]
     last = {key: end for outcomes in reports for key, end in ends(outcomes).items()}
     assert last == {("hello", "a"): "3", ("hello", "b"): "3"}
+
+
+def test_the_processes_of_an_app_are_taken_back_with_it(stepping: Stepping, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Version 2 failed on host b; on host a, where it was live, all of it goes back to 1, with the files of 1."""
+
+    def at(version: str, before: OpenFleet | None = None) -> OpenFleet:
+        keys = {"version": version, "rollout": {"on_failure": "rollback"}, "env": {"V": version}}
+        whole = app("hello", ["a", "b"], processes={"mailer": {"start": "bin/mail"}}, **keys)
+        return opened(*with_processes(whole), before=before)
+
+    second = at("2")
+    former = at("1", before=second)
+
+    async def find_former(*_: object) -> Desired:
+        return former.desired
+
+    async def reject(*_: object) -> list[str]:
+        return []
+
+    async def work_out(*_: object) -> OpenFleet:
+        return replace(former, targets={key: files for key, files in former.targets.items() if key[1] == "a"})
+
+    monkeypatch.setattr("reconciler.engine.rollback.find_former", find_former)
+    monkeypatch.setattr("reconciler.engine.rollback.reject", reject)
+    monkeypatch.setattr("reconciler.engine.rollback.work_out", work_out)
+    engine = engine_of(second, [])
+
+    async def begin() -> None:
+        engine.rollbacks.begin(Failure(second.desired.apps[0], "b", ("a",)), second, WHO)
+        await engine.rollbacks.by_app["hello"].task
+
+    asyncio.run(begin())
+
+    for name in ("hello", "hello--mailer"):
+        rollback = engine.rollbacks.of((name, "a"))
+        assert rollback is not None
+        assert rollback.files[name, "a"].variables["V"] == "1"
+        assert engine.rollbacks.of((name, "b")) is None
 
 
 def test_a_rollback_reaches_no_host_that_only_the_former_version_had(
