@@ -363,7 +363,7 @@ TRICKS = [
     argument("prune of a path", "prune", APP, ".x/../../../../etc"),
     argument("prune of an option", "prune", APP, "--help"),
     argument("an invocation that is none", "stop", APP, SLOT, "--help"),
-    argument("a release with a line end", "reject", APP, SLOT, f"{RELEASE}\nx", "", "-"),
+    argument("a release with a line end", "reject", APP, SLOT, f"{RELEASE}\nx", "", "-", "none"),
     argument("more arguments than there are", "stop", APP, SLOT, "", "more"),
     argument("fewer arguments than there are", "stop", APP),
     argument("units written elsewhere", "unroute", APP, units="/tmp"),

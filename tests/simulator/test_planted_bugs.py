@@ -11,7 +11,7 @@ QUICK = (
     "stop without draining",
     "act on the old look",
     "every slot is enabled",
-    "link not synced",
+    "the route is not synced",
 )
 
 

@@ -15,6 +15,7 @@ import reconciler
 from reconciler.model.desired import Sandbox
 from reconciler.model.machine import Layout
 from reconciler.tools.host_program import OF_A_USER
+from reconciler.tools.jobs import JobSettings, job_files
 from reconciler.tools.systemd import UnitSettings, unit_text
 
 PACKAGE = Path(reconciler.__file__).parent
@@ -28,6 +29,7 @@ UNITS = {
     **{app: unit_text(dataclasses.replace(SETTINGS, app=app)) for app in ("hello", "traefik")},
     "node": unit_text(dataclasses.replace(SETTINGS, distribution="name", node_host="10.0.0.5")),
     "user": unit_text(dataclasses.replace(SETTINGS, scope="user")),
+    **job_files(JobSettings("nightly", "bin/x", "daily", 30, False, "1G", None), SETTINGS),
     **{path.name: path.read_text() for path in SHIPPED},
     "reconcile-epmd.service": (PACKAGE / "tools/templates/reconcile-epmd.service.j2").read_text(),
 }
@@ -37,6 +39,7 @@ def test_every_unit_template_is_covered() -> None:
     """A template that is new here stands in none of these tests."""
     assert [path.name for path in TEMPLATES] == [
         "app@.service.j2",
+        "job.service.j2",
         "reconcile-epmd.service.j2",
         "user-app@.service.j2",
     ]
