@@ -264,7 +264,8 @@ class Processes:
         """Take in one piece of news of it; False when there was none."""
         streams = [each for each in (run.process.stdout, run.process.stderr) if each and not each.closed]
         sources: list[Any] = [self._asks, *streams]
-        ready, _, _ = select.select(sources, [], [], 0.005 if run.process.poll() is None else 0)
+        ended = run.process.poll() is not None  # asked before: what it wrote at its very end is there then
+        ready, _, _ = select.select(sources, [], [], 0 if ended else 0.005)
         if self._asks in ready:
             self._take_asks()
             return True
@@ -275,10 +276,9 @@ class Processes:
                 if not block:
                     stream.close()
                 return True
-        if run.process.poll() is not None:
+        if ended:
             self._done(run)
-            return True
-        return False
+        return ended
 
     def _take_asks(self) -> None:
         with contextlib.suppress(BlockingIOError):
