@@ -150,7 +150,7 @@ def files(unit: str | None = None, env: str | None = None) -> bytes:
 
 
 def start(attacker: Attacker, stdin: bytes, **head: str) -> subprocess.CompletedProcess[bytes]:
-    return attacker.change("start", APP, SLOT, RELEASE, attacker.invocation, "-", stdin=stdin, **head)
+    return attacker.change("start", APP, SLOT, RELEASE, attacker.invocation, "-", "none", stdin=stdin, **head)
 
 
 def member(name: str, **fields: Any) -> tuple[tarfile.TarInfo, bytes]:
@@ -305,7 +305,7 @@ TRICKS = [
     Trick(
         "a pager in a terminal",
         lambda attacker: attacker.shell(
-            f"PAGER='sh -c \"{PWNED}\"' SYSTEMD_PAGER='{PWNED}' LESSOPEN='|{PWNED}' {HEAD} logs {APP} 9 no", b"", "-tt"
+            f"PAGER='sh -c \"{PWNED}\"' SYSTEMD_PAGER='{PWNED}' LESSOPEN='|{PWNED}' {HEAD} logs {APP} 9 no -", b"", "-tt"
         ),
         ends=(0,),
     ),
@@ -335,9 +335,9 @@ TRICKS = [
     argument("root's own unit adopted", "mark", "nightly", "adopt", "0"),
     argument("an app of ours adopted", "mark", APP, "adopt", "0"),
     argument("somebody's releases removed", "remove", "precious"),
-    plainly("the journal of the system", "logs", "ssh", "9", "no"),
-    plainly("the journal of a unit of the system", "logs", "getty", "9", "no"),
-    plainly("an option for the journal", "logs", APP, "--file=/etc/shadow", "no"),
+    plainly("the journal of the system", "logs", "ssh", "9", "no", "-"),
+    plainly("the journal of a unit of the system", "logs", "getty", "9", "no", "-"),
+    plainly("an option for the journal", "logs", APP, "--file=/etc/shadow", "no", "-"),
     plainly("a history from elsewhere", "history", "/root", APP),
     argument("a slot with /..", "stop", APP, "4000/../../x", ""),
     argument("a slot below 1024", "stop", APP, "22", ""),
@@ -630,7 +630,7 @@ def test_a_migration_cannot_make_root_load_anything(attacker: Attacker) -> None:
     )
 
     attacker.machine.run(QUICK)
-    done = attacker.change("migrate", APP, RELEASE, "-", "30", "0" * 12, stdin=files(env=text))
+    done = attacker.change("migrate", APP, RELEASE, "-", "30", "0" * 12, "30", "none", stdin=files(env=text))
 
     assert b"@@ result - 1\n0\n" in done.stdout, done
     assert attacker.machine.run("ls -A /root").stdout.split().count("secret") == 1

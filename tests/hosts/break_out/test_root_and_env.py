@@ -46,7 +46,7 @@ def test_another_app_cannot_have_the_unit_of_traefik(key_holder: Attacker) -> No
     )
     stdin = tar_of({"env": env_file(IDENTITY, told(APP), ()), "unit": unit})
 
-    done = key_holder.change("start", APP, SLOT, RELEASE, "", "-", stdin=stdin)
+    done = key_holder.change("start", APP, SLOT, RELEASE, "", "-", "none", stdin=stdin)
 
     assert (done.returncode, b"not of the form" in done.stderr) == (REFUSED, True), done
     assert not key_holder.machine.run(f"ls -d /var/lib/private/{APP} 2>/dev/null || :").stdout
@@ -60,7 +60,7 @@ def test_no_root_process_runs_with_the_env_of_traefik(key_holder: Attacker) -> N
     identity = Identity(RELEASE, "0" * 12, settings.digest)
     stdin = tar_of({"env": env_file(identity, told(TRAEFIK), ()), "unit": unit_text(settings)})
 
-    done = key_holder.change("start", TRAEFIK, API, RELEASE, "", "-", stdin=stdin, word=f"{TRAEFIK}:{API}")
+    done = key_holder.change("start", TRAEFIK, API, RELEASE, "", "-", "none", stdin=stdin, word=f"{TRAEFIK}:{API}")
 
     assert b"@@ result - 1\n0\n" in done.stdout, done
     answers = "bash -c 'exec 3<>/dev/tcp/127.0.0.1/8080'"
