@@ -305,7 +305,9 @@ TRICKS = [
     Trick(
         "a pager in a terminal",
         lambda attacker: attacker.shell(
-            f"PAGER='sh -c \"{PWNED}\"' SYSTEMD_PAGER='{PWNED}' LESSOPEN='|{PWNED}' {HEAD} logs {APP} 9 no -", b"", "-tt"
+            f"PAGER='sh -c \"{PWNED}\"' SYSTEMD_PAGER='{PWNED}' LESSOPEN='|{PWNED}' {HEAD} logs {APP} 9 no -",
+            b"",
+            "-tt",
         ),
         ends=(0,),
     ),
