@@ -16,14 +16,16 @@ from reconciler.model.target import Controller
 from reconciler.observe.lease import new_controller
 from reconciler.observe.look import observe
 from reconciler.targets.open_fleet import OpenFleet, demand_all
+from reconciler.targets.processes import refuse_process
 from reconciler.words import printable
 
 
 async def mark(opened: OpenFleet, app: str, verb: str, seconds: int, reason: str) -> list[str]:
     """Set a mark on every host of the app, for its processes too, and return the names of the hosts.
 
-    Raises HostLocked or ActionFailed at the first host where that fails.
+    Raises UsageError for a process, HostLocked or ActionFailed at the first host where that fails.
     """
+    refuse_process(app)
     who = new_controller(opened.owner)
     demand_all(opened)
     marked_hosts = []

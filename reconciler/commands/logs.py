@@ -42,10 +42,10 @@ def _app_of(opened: OpenFleet, options: Options) -> str:
     """The name on hosts of the app, or of its process that was asked for. Raises UsageError if it has no such one."""
     if not options.process:
         return options.app_name
-    app = next(each for each in opened.desired.apps if each.app == options.app_name)
-    if options.process not in app.processes:
-        known = ", ".join(app.processes) or "none"
-        raise UsageError(f"{app.app} has no process {options.process}", f"known: {known}")
+    app = next((each for each in opened.desired.apps if each.app == options.app_name), None)
+    if app is None or options.process not in app.processes:
+        known = ", ".join(app.processes if app else ()) or "none"
+        raise UsageError(f"{options.app_name} has no process {options.process}", f"known: {known}")
     return name_on_hosts(app, options.process)
 
 

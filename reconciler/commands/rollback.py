@@ -15,10 +15,12 @@ from reconciler.model.desired import App, Desired
 from reconciler.model.options import Options
 from reconciler.observe.lease import new_controller
 from reconciler.targets.open_fleet import close, open_fleet, work_out
+from reconciler.targets.processes import refuse_process
 
 
 def run(options: Options) -> int:
     """Return 0 after printing what to commit; 1 after going back, because git then still wants something else."""
+    refuse_process(options.app_name)
     options = options.for_app()
     return asyncio.run(_rollback(options))
 

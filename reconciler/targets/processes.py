@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from reconciler.errors import UsageError
 from reconciler.model.app import App
 from reconciler.model.process import Process
+from reconciler.model.process_name import family_of, is_process
 from reconciler.tools.digests import digest
 
 STARTS_WITHIN_SECONDS = 30
@@ -35,6 +37,13 @@ def with_processes(app: App) -> tuple[App, ...]:
         (_, first), *named = named
         return _in_place_of(app, first), *(_process_app(app, *each) for each in named)
     return app, *(_process_app(app, *each) for each in named)
+
+
+def refuse_process(name: str) -> None:
+    """Raise UsageError if this is the name of a process: what was asked for is done to the whole app or not at all."""
+    if is_process(name):
+        app = family_of(name)
+        raise UsageError(f"{name} is a process of {app}, and one version with it", f"name {app} instead")
 
 
 def name_on_hosts(app: App, process: str) -> str:

@@ -297,15 +297,8 @@ def test_a_removal_is_reported_with_what_it_did(stepping: Stepping) -> None:
     assert ("a", ["app00"], False) in stepping.closed
 
 
-def test_a_newer_commit_ends_a_fleet_rollback(stepping: Stepping, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Version 2 failed on host b, so host a is taken back to 1; version 3 comes while 1 is being proven there."""
-
-    def at(version: str, before: OpenFleet | None = None) -> OpenFleet:
-        return opened(app("hello", ["a", "b"], version=version, rollout={"on_failure": "rollback"}), before=before)
-
-    asyncio.run(converge(at("1"), QUIET, WHO))
-    second = at("2")
-    former = at("1", before=second)
+def goes_back_to(former: OpenFleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rollback takes host a back to this desired state, without asking git or marking a host."""
 
     async def find_former(*_: object) -> Desired:
         return former.desired
@@ -319,6 +312,19 @@ def test_a_newer_commit_ends_a_fleet_rollback(stepping: Stepping, monkeypatch: p
     monkeypatch.setattr("reconciler.engine.rollback.find_former", find_former)
     monkeypatch.setattr("reconciler.engine.rollback.reject", reject)
     monkeypatch.setattr("reconciler.engine.rollback.work_out", work_out)
+
+
+def test_a_newer_commit_ends_a_fleet_rollback(stepping: Stepping, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Version 2 failed on host b, so host a is taken back to 1; version 3 comes while 1 is being proven there."""
+
+    def at(version: str, before: OpenFleet | None = None) -> OpenFleet:
+        return opened(app("hello", ["a", "b"], version=version, rollout={"on_failure": "rollback"}), before=before)
+
+    asyncio.run(converge(at("1"), QUIET, WHO))
+    second = at("2")
+    former = at("1", before=second)
+
+    goes_back_to(former, monkeypatch)
     failed = Blocked("b", "hello", "version 2 failed here", kind="quarantined")
     reports: list[list[Outcome]] = []
 
@@ -356,18 +362,7 @@ def test_the_processes_of_an_app_are_taken_back_with_it(stepping: Stepping, monk
     second = at("2")
     former = at("1", before=second)
 
-    async def find_former(*_: object) -> Desired:
-        return former.desired
-
-    async def reject(*_: object) -> list[str]:
-        return []
-
-    async def work_out(*_: object) -> OpenFleet:
-        return replace(former, targets={key: files for key, files in former.targets.items() if key[1] == "a"})
-
-    monkeypatch.setattr("reconciler.engine.rollback.find_former", find_former)
-    monkeypatch.setattr("reconciler.engine.rollback.reject", reject)
-    monkeypatch.setattr("reconciler.engine.rollback.work_out", work_out)
+    goes_back_to(former, monkeypatch)
     engine = engine_of(second, [])
 
     async def begin() -> None:
