@@ -39,7 +39,8 @@ from reconciler.model.action import (
     WaitCertified,
     WaitHealthy,
 )
-from reconciler.model.observed import Identity, ObservedApp, ObservedHost, Slot
+from reconciler.model.identity import Identity
+from reconciler.model.observed import ObservedApp, ObservedHost, Slot
 from reconciler.model.target import Controller
 from reconciler.targets.resolve import TargetFiles
 from reconciler.tools import traefik

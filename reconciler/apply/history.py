@@ -13,7 +13,8 @@ from reconciler.clock import sleep_seconds
 from reconciler.errors import ActionFailed, HostError
 from reconciler.host.transport import Command, Transport
 from reconciler.model.action import Converged
-from reconciler.model.observed import JobRun, Lease
+from reconciler.model.observed import Lease
+from reconciler.model.observed_job import JobRun
 from reconciler.model.target import Controller
 from reconciler.observe.lease import lease_words
 from reconciler.targets.resolve import HostSite

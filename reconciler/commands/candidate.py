@@ -14,7 +14,7 @@ from reconciler.decide.guards import refusal
 from reconciler.decide.slots import target_identity
 from reconciler.errors import ActionFailed, UsageError
 from reconciler.model.action import InstallRelease
-from reconciler.model.observed import Identity
+from reconciler.model.identity import Identity
 from reconciler.model.options import Options
 
 

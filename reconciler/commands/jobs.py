@@ -12,7 +12,8 @@ from reconciler.clock import epoch_seconds
 from reconciler.engine.report import table
 from reconciler.model.calendar import parse_calendar
 from reconciler.model.job import Job
-from reconciler.model.observed import JobRun, ObservedHost, ObservedJob, Unreachable
+from reconciler.model.observed import ObservedHost, Unreachable
+from reconciler.model.observed_job import JobRun, ObservedJob
 from reconciler.model.options import Options
 from reconciler.observe.lease import new_controller
 from reconciler.observe.look import observe

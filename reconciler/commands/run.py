@@ -11,7 +11,7 @@ from reconciler.apply.history import write_run
 from reconciler.commands.live_slot import stream_masked
 from reconciler.errors import ActionFailed, UsageError
 from reconciler.host.transport import Command
-from reconciler.model.observed import JobRun
+from reconciler.model.observed_job import JobRun
 from reconciler.model.options import Options
 from reconciler.observe.lease import new_controller
 from reconciler.targets.open_fleet import OpenFleet, demand_all, open_fleet

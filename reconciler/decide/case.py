@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from reconciler.decide.serving import serving_version
 from reconciler.errors import Kind
 from reconciler.model.action import Blocked
-from reconciler.model.observed import Identity, ObservedApp, ObservedHost, Slot
+from reconciler.model.identity import Identity
+from reconciler.model.observed import ObservedApp, ObservedHost, Slot
 from reconciler.model.target import Target
 
 

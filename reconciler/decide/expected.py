@@ -35,20 +35,19 @@ from reconciler.model.action import (
     WaitCertified,
     WaitHealthy,
 )
+from reconciler.model.identity import Identity, damaged_copy
 from reconciler.model.observed import (
     AppliedRoute,
     Certificate,
     HookMark,
     HookName,
-    Identity,
     ObservedApp,
     ObservedHost,
-    ObservedJob,
     Quarantine,
     RouteFile,
     Slot,
-    damaged_copy,
 )
+from reconciler.model.observed_job import ObservedJob
 from reconciler.model.target import Target
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from reconciler.decide.case import Case
 from reconciler.decide.exposure import Note
 from reconciler.model.action import ScheduleJobs
-from reconciler.model.observed import ObservedApp, ObservedJob
+from reconciler.model.observed import ObservedApp
+from reconciler.model.observed_job import ObservedJob
 from reconciler.model.target import Target, TargetJob
 
 

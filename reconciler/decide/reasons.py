@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from reconciler.decide.case import Case
-from reconciler.model.observed import CHANGED, Identity, ObservedApp
+from reconciler.model.identity import Identity
+from reconciler.model.observed import CHANGED, ObservedApp
 from reconciler.model.target import Target, TargetRoute
 
 START_KEY = "RECONCILE_START"  # the start command, as the env file has it

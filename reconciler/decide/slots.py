@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from reconciler.model.observed import Identity, ObservedApp, ObservedHost, Slot
+from reconciler.model.identity import Identity
+from reconciler.model.observed import ObservedApp, ObservedHost, Slot
 from reconciler.model.target import Target
 
 MEMORY_HEADROOM = 1.2  # a second copy may need a little more than the first has now

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from reconciler.errors import Kind
-from reconciler.model.observed import HookName, Identity
+from reconciler.model.identity import Identity
+from reconciler.model.observed import HookName
 
 Drift = Literal["stopped", "failed", "env", "unit", "route", "enabled", "release", "rights", "second_slot", "job"]
 """The thing that someone changed on the host and that an action restores."""

@@ -8,12 +8,12 @@ again.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, get_args
 
 from reconciler.errors import Kind
+from reconciler.model.identity import Identity
+from reconciler.model.observed_job import ObservedJob
 
 TRAEFIK = "traefik"
 """The name of the app that a managed Traefik runs as; no other app may have it."""
@@ -21,73 +21,7 @@ TRAEFIK = "traefik"
 CHANGED = "changed"
 """In place of a digest: the file from which an instance may have been started was not as reconcile had written it."""
 
-_IDENTITY = re.compile("/".join([r"([0-9A-Za-z._+~-]{1,128})"] * 3))
-_COPY = re.compile(r"(.+-[0-9a-f]{12})~([1-9][0-9]{0,2})")
-
-
 UnitState = Literal["inactive", "active", "activating", "deactivating", "failed"]
-
-
-@dataclass(frozen=True)
-class Identity:
-    """The release, env and unit that an instance is made of. It runs what is desired if all three are equal."""
-
-    release: str  # release id, <version>-<first 12 of the artifact's sha256>
-    env: str  # digest of every variable and of the start command
-    unit: str  # digest of the unit template
-
-    def __str__(self) -> str:
-        return f"{self.release}/{self.env}/{self.unit}"
-
-    @property
-    def version(self) -> str:
-        return self.release.rpartition("-")[0]
-
-    @property
-    def damaged(self) -> bool:
-        """True if it runs from a damaged copy of its release, beside which a whole one was installed."""
-        return is_damaged_copy(self.release)
-
-    @classmethod
-    def read(cls, text: str) -> Identity | None:
-        """Read `<release>/<env>/<unit>`, as `str` writes it. None for any other text."""
-        found = _IDENTITY.fullmatch(text.strip(" "))
-        return cls(*found.groups()) if found else None
-
-
-@dataclass(frozen=True)
-class Copies:
-    """The folders of releases on a host. The newest copy of a release bears its name, the others a number."""
-
-    newest: Mapping[str, str]  # release → folder
-
-    @classmethod
-    def among(cls, folders: Iterable[str]) -> Copies:
-        newest: dict[str, tuple[int, str]] = {}
-        for folder in folders:
-            release, number = _copy_of(folder)
-            newest[release] = max(newest.get(release, (0, "")), (number, folder))
-        return cls({release: folder for release, (_, folder) in newest.items()})
-
-    def name(self, folder: str) -> str:
-        """The release if this is its only or newest folder, else `RELEASE~NUMBER`, also for the first."""
-        release, number = _copy_of(folder)
-        return release if self.newest.get(release, release) == folder else f"{release}~{number}"
-
-
-def damaged_copy(release: str) -> str:
-    """Return the name of the first copy of a release while a newer copy replaces it."""
-    return f"{release}~1"
-
-
-def is_damaged_copy(name: str) -> bool:
-    """True if this is the name of a copy of a release that a newer copy replaces."""
-    return bool(_COPY.fullmatch(name))
-
-
-def _copy_of(folder: str) -> tuple[str, int]:
-    found = _COPY.fullmatch(folder)
-    return (found[1], int(found[2])) if found else (folder, 1)
 
 
 @dataclass(frozen=True)
@@ -187,49 +121,6 @@ class AppliedRoute:
     digest: str
     problem: str | None = None  # why Traefik disabled the router, None if it did not
     attempt: int = 0  # that of the route file which Traefik has applied
-
-
-@dataclass(frozen=True)
-class JobRun:
-    """How the last run of a job ended. `result` is systemd's word, or `not-started` or `no-release`."""
-
-    began_epoch_seconds: int
-    ended_epoch_seconds: int
-    result: str
-    status: int  # as a shell says it
-    release: str  # the release that it ran with, "" if there was none
-
-    @property
-    def failed(self) -> bool:
-        return self.result != "success"
-
-    @property
-    def how(self) -> str:
-        """How it ended, as people say it."""
-        return {
-            "success": "ended well",
-            "exit-code": f"ended with exit status {self.status}",
-            "timeout": "took too long and was stopped",
-            "oom-kill": "ran out of memory",
-            "signal": f"was killed by signal {max(0, self.status - 128)}",
-            "not-started": "was not started, or was stopped",
-            "no-release": "found no version that serves",
-        }.get(self.result, f"failed ({self.result})")
-
-
-@dataclass(frozen=True)
-class ObservedJob:
-    """A job of an app on one host. Without `files` it is only the rest of one: a run under way, or a mark."""
-
-    name: str
-    files: tuple[tuple[str, str], ...] = ()  # (name, sha256) of those that we wrote and that are there
-    intact: bool = True  # these files are as we wrote them, and none is missing
-    scheduled: bool = False  # its timer runs and is enabled for boot
-    half_scheduled: bool = False  # only one of the two
-    suspended: str | None = None  # who suspended it, until when and why
-    runs_since: int | None = None  # a run is under way, since this time in epoch seconds
-    runs_release: str = ""  # the release of that run
-    last: JobRun | None = None
 
 
 @dataclass(frozen=True)

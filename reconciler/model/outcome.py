@@ -9,7 +9,7 @@ from reconciler.model.action import (
     Blocked,
     Converged,
 )
-from reconciler.model.observed import ObservedJob
+from reconciler.model.observed_job import ObservedJob
 
 
 @dataclass(frozen=True)

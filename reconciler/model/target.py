@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from reconciler.errors import Kind
-from reconciler.model.observed import HookName, Identity
+from reconciler.model.identity import Identity
+from reconciler.model.observed import HookName
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from reconciler.notify.problems import WORDLESS, error_kind
 from reconciler.tools.masks import mask
 
 if TYPE_CHECKING:
-    from reconciler.model.observed import JobRun
+    from reconciler.model.observed_job import JobRun
     from reconciler.model.outcome import Outcome
 
 LONGEST_TEXT: Final = 300

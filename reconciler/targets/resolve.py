@@ -9,8 +9,9 @@ from pathlib import Path
 from reconciler.errors import ReconcileError, SecretError, SecretUnusable
 from reconciler.model.action import RunHook
 from reconciler.model.desired import App, SecretRef
+from reconciler.model.identity import Identity
 from reconciler.model.machine import HostSpec, Layout
-from reconciler.model.observed import HOOKS, TRAEFIK, Identity, ObservedHost
+from reconciler.model.observed import HOOKS, TRAEFIK, ObservedHost
 from reconciler.model.target import Target, TargetJob, TargetRoute
 from reconciler.model.traefik import Traefik
 from reconciler.targets.health import health_headers, health_path

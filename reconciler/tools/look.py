@@ -11,6 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import cast
 
+from reconciler.model.identity import Identity, is_damaged_copy
 from reconciler.model.machine import Layout
 from reconciler.model.observed import (
     TRAEFIK,
@@ -19,13 +20,11 @@ from reconciler.model.observed import (
     HookName,
     HookState,
     HostFacts,
-    Identity,
     Lease,
     ObservedApp,
     Quarantine,
     RouteFile,
     Unfitting,
-    is_damaged_copy,
 )
 from reconciler.model.reserved import is_app_name
 from reconciler.model.source import MACHINES

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from reconciler.model.observed import Copies, JobRun, ObservedJob
+from reconciler.model.identity import Copies
+from reconciler.model.observed_job import JobRun, ObservedJob
 from reconciler.model.process_name import SEPARATOR
 from reconciler.tools.framing import Unfit, number
 from reconciler.tools.look_marks import read_suspension

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from reconciler.model.identity import Copies, Identity
 from reconciler.model.machine import Layout
-from reconciler.model.observed import CHANGED, Copies, Identity, Slot, UnitState
+from reconciler.model.observed import CHANGED, Slot, UnitState
 from reconciler.tools import systemd
 from reconciler.tools.elixir import EPMD_UNIT
 from reconciler.tools.framing import Unfit, number

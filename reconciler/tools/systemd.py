@@ -9,8 +9,9 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from reconciler.model.identity import Identity
 from reconciler.model.machine import Scope
-from reconciler.model.observed import TRAEFIK, Identity
+from reconciler.model.observed import TRAEFIK
 from reconciler.model.process_name import family_of
 from reconciler.tools import elixir
 from reconciler.tools.digests import digest

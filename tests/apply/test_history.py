@@ -6,7 +6,7 @@ import json
 
 from reconciler.apply.history import _line
 from reconciler.model.action import Blocked, Converged, InstallRelease, Migrate, StartInstance
-from reconciler.model.observed import Identity
+from reconciler.model.identity import Identity
 from reconciler.model.outcome import Outcome
 from reconciler.model.target import Controller
 

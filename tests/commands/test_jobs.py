@@ -9,7 +9,8 @@ import pytest
 from reconciler.commands.jobs import job_row, jobs_text, next_times
 from reconciler.commands.run import ended_text, read_run
 from reconciler.model.job import Job
-from reconciler.model.observed import HostFacts, JobRun, ObservedApp, ObservedHost, ObservedJob, Unreachable
+from reconciler.model.observed import HostFacts, ObservedApp, ObservedHost, Unreachable
+from reconciler.model.observed_job import JobRun, ObservedJob
 
 NOW = datetime(2026, 10, 24, 12, 0, tzinfo=UTC)  # the night after it, daylight saving ends in Vienna
 RAN = JobRun(1_793_000_000, 1_793_000_075, "exit-code", 3, "1-0123456789ab")

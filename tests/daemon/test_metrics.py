@@ -16,7 +16,7 @@ from reconciler.daemon.metrics import DRIFT_KINDS, Metrics, liveness, readiness
 from reconciler.errors import GitError, InvalidDesiredState, Kind, ReconcileError
 from reconciler.model.action import Blocked, Converged, Cutover, GoBack, RejectRelease, RepairFiles, StartAgain
 from reconciler.model.action import StartInstance as Start
-from reconciler.model.observed import Identity
+from reconciler.model.identity import Identity
 from reconciler.model.outcome import Outcome
 
 IDENTITY = Identity("2-000000000000", "e1", "u1")

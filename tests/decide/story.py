@@ -28,11 +28,11 @@ import yaml
 
 from reconciler.desired_state.load import load
 from reconciler.model.desired import App
+from reconciler.model.identity import Identity
 from reconciler.model.observed import (
     AppliedRoute,
     HookMark,
     HostFacts,
-    Identity,
     ObservedApp,
     ObservedHost,
     Quarantine,

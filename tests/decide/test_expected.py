@@ -31,12 +31,12 @@ from reconciler.model.action import (
     WaitCertified,
     WaitHealthy,
 )
+from reconciler.model.identity import Identity
 from reconciler.model.observed import (
     AppliedRoute,
     Certificate,
     HookMark,
     HostFacts,
-    Identity,
     ObservedApp,
     ObservedHost,
     Quarantine,

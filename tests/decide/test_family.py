@@ -24,7 +24,8 @@ from reconciler.model.action import (
 )
 from reconciler.model.desired import App
 from reconciler.model.fleet import DesiredFleet, Key, SeenFleet, Wait
-from reconciler.model.observed import HookMark, Identity, ObservedApp, ObservedHost, Quarantine, Slot
+from reconciler.model.identity import Identity
+from reconciler.model.observed import HookMark, ObservedApp, ObservedHost, Quarantine, Slot
 from reconciler.targets.processes import with_processes
 from tests.decide.test_fleet import PLENTY, app, desired_of, serving
 

@@ -17,15 +17,7 @@ from reconciler.model.action import Blocked, Converged, InstallRelease, Migrate,
 from reconciler.model.desired import App, Desired, Fleet
 from reconciler.model.fleet import DesiredFleet, Key, SeenFleet, Wait
 from reconciler.model.machine import read_host
-from reconciler.model.observed import (
-    AppliedRoute,
-    HostFacts,
-    ObservedApp,
-    ObservedHost,
-    RouteFile,
-    Slot,
-    Unreachable,
-)
+from reconciler.model.observed import AppliedRoute, HostFacts, ObservedApp, ObservedHost, RouteFile, Slot, Unreachable
 from reconciler.model.target import Target
 from reconciler.model.traefik import Traefik
 from reconciler.targets.resolve import HostSite, TargetFiles, resolve

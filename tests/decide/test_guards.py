@@ -19,7 +19,8 @@ from reconciler.model.action import (
     StopInstance,
     WaitCertified,
 )
-from reconciler.model.observed import AppliedRoute, Identity, ObservedApp, ObservedHost, RouteFile, Slot
+from reconciler.model.identity import Identity
+from reconciler.model.observed import AppliedRoute, ObservedApp, ObservedHost, RouteFile, Slot
 from reconciler.model.target import Target
 from tests.support.world import wanted
 

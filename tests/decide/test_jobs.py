@@ -9,7 +9,8 @@ import pytest
 from reconciler.decide.expected import expected_host
 from reconciler.decide.next_action import next_action
 from reconciler.model.action import Blocked, Converged, PruneReleases, ScheduleJobs
-from reconciler.model.observed import ObservedApp, ObservedHost, ObservedJob
+from reconciler.model.observed import ObservedApp, ObservedHost
+from reconciler.model.observed_job import ObservedJob
 from reconciler.model.target import Target, TargetJob
 from tests.support.world import World, wanted
 

@@ -8,9 +8,9 @@ import pytest
 
 from reconciler.decide.next_action import next_action
 from reconciler.model.action import Action, Blocked, ConfirmRoute, Drain, Step, StopInstance
+from reconciler.model.identity import Identity
 from reconciler.model.observed import (
     AppliedRoute,
-    Identity,
     ObservedApp,
     ObservedHost,
     Quarantine,

@@ -21,7 +21,8 @@ from reconciler.decide.slots import memory_of_second_copy_kib
 from reconciler.model.action import AnyAction, Blocked, Converged, Migrate, StartInstance, WaitHealthy
 from reconciler.model.desired import App
 from reconciler.model.fleet import DesiredFleet, Key, SeenFleet, Wait
-from reconciler.model.observed import HostFacts, Identity, ObservedApp, ObservedHost, Slot, Unreachable
+from reconciler.model.identity import Identity
+from reconciler.model.observed import HostFacts, ObservedApp, ObservedHost, Slot, Unreachable
 from reconciler.model.target import Target, TargetRoute
 from tests.decide.test_fleet import app, serving
 from tests.support.world import wanted

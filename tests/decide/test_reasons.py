@@ -9,7 +9,8 @@ import pytest
 from reconciler.decide.next_action import next_action
 from reconciler.decide.reasons import difference, named_places, route_difference, way_round_foreign, way_round_taken
 from reconciler.model.action import StartInstance
-from reconciler.model.observed import Identity, ObservedApp, ObservedHost, RouteFile, Slot
+from reconciler.model.identity import Identity
+from reconciler.model.observed import ObservedApp, ObservedHost, RouteFile, Slot
 from reconciler.model.target import TargetRoute
 from tests.support.world import wanted
 

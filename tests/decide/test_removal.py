@@ -8,7 +8,8 @@ import pytest
 
 from reconciler.decide.next_action import next_action
 from reconciler.model.action import Blocked, ConfirmRoute, Converged, Drain, RemoveApp, RemoveRoute, Step, StopInstance
-from reconciler.model.observed import AppliedRoute, Identity, ObservedApp, ObservedHost, RouteFile, Slot
+from reconciler.model.identity import Identity
+from reconciler.model.observed import AppliedRoute, ObservedApp, ObservedHost, RouteFile, Slot
 from reconciler.model.target import Target
 
 WHERE = "a", "hello"

@@ -27,16 +27,8 @@ from reconciler.model.action import (
     StopInstance,
     WaitHealthy,
 )
-from reconciler.model.observed import (
-    AppliedRoute,
-    HostFacts,
-    Identity,
-    ObservedApp,
-    ObservedHost,
-    Quarantine,
-    RouteFile,
-    Slot,
-)
+from reconciler.model.identity import Identity
+from reconciler.model.observed import AppliedRoute, HostFacts, ObservedApp, ObservedHost, Quarantine, RouteFile, Slot
 from reconciler.model.target import Target, TargetRoute
 from tests.support.world import wanted
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from reconciler.decide.next_action import next_action
 from reconciler.model.action import Blocked, ConfirmRoute, Converged, Cutover, StartInstance, WaitHealthy
-from reconciler.model.observed import CHANGED, AppliedRoute, HostFacts, Identity, ObservedHost
+from reconciler.model.identity import Identity
+from reconciler.model.observed import CHANGED, AppliedRoute, HostFacts, ObservedHost
 from reconciler.model.target import TargetRoute
 from tests.support.world import World, run_pass, wanted
 

@@ -11,15 +11,8 @@ from reconciler.decide.plan import plan
 from reconciler.decide.serving import serving, serving_version
 from reconciler.engine.report import status_row
 from reconciler.model.action import Blocked, Converged
-from reconciler.model.observed import (
-    AppliedRoute,
-    Identity,
-    ObservedApp,
-    ObservedHost,
-    RouteFile,
-    Slot,
-    Unreachable,
-)
+from reconciler.model.identity import Identity
+from reconciler.model.observed import AppliedRoute, ObservedApp, ObservedHost, RouteFile, Slot, Unreachable
 from reconciler.model.target import Target
 from tests.support.world import wanted
 

@@ -15,7 +15,8 @@ from reconciler.decide.slots import (
     shortage,
     target_identity,
 )
-from reconciler.model.observed import AppliedRoute, HostFacts, Identity, ObservedApp, ObservedHost, RouteFile, Slot
+from reconciler.model.identity import Identity
+from reconciler.model.observed import AppliedRoute, HostFacts, ObservedApp, ObservedHost, RouteFile, Slot
 from tests.support.world import wanted
 
 R1, R2 = "1-000000000000", "2-000000000000"

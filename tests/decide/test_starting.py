@@ -9,7 +9,8 @@ import pytest
 
 from reconciler.decide.next_action import next_action
 from reconciler.model.action import Blocked, InstallRelease, Migrate, RejectRelease, StartInstance, Step, StopInstance
-from reconciler.model.observed import HostFacts, Identity, ObservedApp, ObservedHost, RouteFile, Slot
+from reconciler.model.identity import Identity
+from reconciler.model.observed import HostFacts, ObservedApp, ObservedHost, RouteFile, Slot
 from reconciler.model.target import Target
 from tests.decide.test_rollout import APP, APPLIED, LIVE, ONE, R1, R2, TRIAL, TWO, V1, V2, WHERE
 from tests.support.world import wanted

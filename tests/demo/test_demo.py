@@ -24,7 +24,7 @@ from reconciler.demo.instance import Instance
 from reconciler.demo.place import hold_ports
 from reconciler.demo.systemctl import Answer, Systemd, run_systemd
 from reconciler.demo.unit import expand, read_env_file, read_service
-from reconciler.model.observed import Identity
+from reconciler.model.identity import Identity
 from reconciler.tools.systemd import env_file
 
 REPOSITORY = Path(__file__).resolve().parents[2]

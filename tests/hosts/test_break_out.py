@@ -23,8 +23,8 @@ import pytest
 from reconciler.apply.runner import tar_of
 from reconciler.artifact.archive import prepare
 from reconciler.model.desired import Sandbox
+from reconciler.model.identity import Identity
 from reconciler.model.machine import Layout
-from reconciler.model.observed import Identity
 from reconciler.model.route import Route
 from reconciler.tools.host_program import PROGRAM, verbs, verbs_digest
 from reconciler.tools.systemd import UnitSettings, env_file, unit_text

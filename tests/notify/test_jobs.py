@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reconciler.daemon.metrics import Metrics
 from reconciler.model.action import Converged
-from reconciler.model.observed import JobRun, ObservedJob
+from reconciler.model.observed_job import JobRun, ObservedJob
 from reconciler.model.outcome import Outcome
 from reconciler.notify.states import states_of_jobs
 from reconciler.notify.transitions import Key, LastReport, transitions

@@ -14,8 +14,8 @@ from typing import Any
 
 from reconciler.errors import ReconcileError
 from reconciler.model.action import Blocked, Converged, InstallRelease, StartInstance
+from reconciler.model.identity import Identity
 from reconciler.model.notify import Notify
-from reconciler.model.observed import Identity
 from reconciler.model.outcome import Outcome
 from reconciler.notify.notifier import Notifier
 

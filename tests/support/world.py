@@ -22,7 +22,8 @@ from reconciler.model.action import (
     StopInstance,
     WaitHealthy,
 )
-from reconciler.model.observed import AppliedRoute, Identity, ObservedApp, ObservedHost, UnitState
+from reconciler.model.identity import Identity
+from reconciler.model.observed import AppliedRoute, ObservedApp, ObservedHost, UnitState
 from reconciler.model.target import Target, TargetRoute
 
 

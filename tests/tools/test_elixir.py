@@ -9,8 +9,8 @@ import pytest
 from reconciler.desired_state.load import load
 from reconciler.errors import InvalidDesiredState
 from reconciler.model.desired import App
+from reconciler.model.identity import Identity
 from reconciler.model.machine import HostSpec
-from reconciler.model.observed import Identity
 from reconciler.model.traefik import Traefik
 from reconciler.targets.resolve import HostSite, TargetFiles, cluster_of, resolve
 from reconciler.tools.elixir import Node, read_node

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.model.identity import Identity
 from reconciler.model.machine import Layout
 from reconciler.model.observed import (
     CHANGED,
     CrashDump,
     HostFacts,
-    Identity,
     Lease,
     ObservedApp,
     Override,

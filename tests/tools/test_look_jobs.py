@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from reconciler.model.machine import Layout
-from reconciler.model.observed import JobRun, ObservedApp, ObservedJob
+from reconciler.model.observed import ObservedApp
+from reconciler.model.observed_job import JobRun, ObservedJob
 from reconciler.tools.look import read_reply
 from tests.support.look_text import case, with_lines
 

@@ -11,8 +11,9 @@ import pytest
 
 from reconciler.desired_state.load import load
 from reconciler.model.action import Blocked
+from reconciler.model.identity import Identity
 from reconciler.model.machine import BELOW_HOME, HostSpec, Layout
-from reconciler.model.observed import HostFacts, Identity
+from reconciler.model.observed import HostFacts
 from reconciler.tools import scripts
 from reconciler.tools.look import read_reply
 from reconciler.tools.systemd import env_file, unit_text

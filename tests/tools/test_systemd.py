@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reconciler.model.observed import Identity
+from reconciler.model.identity import Identity
 from reconciler.tools.systemd import UnitSettings, env_file, read_env_head, read_unit_head, unit_text
 
 IDENTITY = Identity("0.2.0-0123456789ab", "env1", "unit1")

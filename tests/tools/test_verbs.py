@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from reconciler.apply.runner import tar_of
 from reconciler.host.transport import Command
 from reconciler.model.desired import Sandbox
+from reconciler.model.identity import Identity
 from reconciler.model.machine import Layout
-from reconciler.model.observed import Identity
 from reconciler.model.route import Headers, Route, TcpRoute
 from reconciler.model.secret import SecretRef
 from reconciler.tools import host_program as verbs

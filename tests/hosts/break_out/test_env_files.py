@@ -17,8 +17,8 @@ import pytest
 
 from reconciler.apply.runner import tar_of
 from reconciler.demo.unit import read_env_file
+from reconciler.model.identity import Identity
 from reconciler.model.machine import Layout
-from reconciler.model.observed import Identity
 from reconciler.model.reserved import ENV_KEYS
 from reconciler.tools.host_program import verb_file
 from reconciler.tools.systemd import env_file

@@ -11,7 +11,7 @@ import dataclasses
 import pytest
 
 from reconciler.apply.runner import tar_of
-from reconciler.model.observed import Identity
+from reconciler.model.identity import Identity
 from reconciler.tools.systemd import env_file, unit_text
 from tests.hosts.process import wait_until
 from tests.hosts.test_break_out import APP, IDENTITY, REFUSED, RELEASE, SLOT, UNIT, Attacker, send
