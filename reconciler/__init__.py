@@ -14,7 +14,7 @@ desired_state/    files or a commit → Desired; desired_state/git/ reads commit
 tools/            PURE: all we know of one outside program, text in, text out; its scripts beside it            3
 model/            PURE: the nouns, frozen and strict                                                            2
 host/             the only code that touches a machine                                                          2
-errors.py  clock.py  files.py  logs.py  programs.py  words.py                                                   1
+errors.py  clock.py  files.py  logs.py  programs.py  terminal.py  colours.py  layout.py  words.py               1
 
 Imports point downward. ARCHITECTURE.md follows one value through the packages.
 """

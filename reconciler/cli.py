@@ -127,6 +127,10 @@ def _add_common_options(to: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--json", action="store_true", default=none, help="machine-readable result on stdout")
     group.add_argument("--verbose", action="store_true", default=none, help="show more details and full errors")
+    group.add_argument(
+        "--color", choices=["auto", "always", "never"], default=none,
+        help="colours: on a terminal, unless NO_COLOR is set (auto)",
+    )  # fmt: skip
 
 
 def _add_own_options(name: str, command: argparse.ArgumentParser) -> None:
@@ -166,6 +170,10 @@ def main(argv: list[str] | None = None) -> int:
         return _print_version()
     if options.verbose:
         show_details()
+    if options.color != "auto":
+        from reconciler.terminal import choose_colour
+
+        choose_colour(options.color)
     name = options.command or ("once" if options.once else "watch")
     try:
         run = importlib.import_module(f"reconciler.commands.{name}").run
@@ -191,9 +199,11 @@ def _print_error(error: ReconcileError, options: Options) -> int:
         import json
 
         print(json.dumps({"outcome": "error", "error": str(error), "next": error.next_step}))
-    print(error, file=sys.stderr)
-    if error.next_step:
-        print(f"next: {error.next_step}", file=sys.stderr)
+    from reconciler.colours import paint_message
+    from reconciler.terminal import paint_for
+
+    text = f"{error}\nnext: {error.next_step}" if error.next_step else str(error)
+    print(paint_message(text, paint_for(sys.stderr)), file=sys.stderr)
     return error.exit_code
 
 

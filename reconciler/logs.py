@@ -7,6 +7,8 @@ from collections.abc import MutableMapping
 from functools import cache
 from typing import Any
 
+from reconciler.colours import Paint, plain, style_of_verb
+from reconciler.terminal import paint_for
 from reconciler.words import printable_text
 
 # The columns of an action's line, as (field, width). Other events show their fields as name=value.
@@ -20,7 +22,13 @@ def _logger() -> Any:  # noqa: ANN401 - structlog's own type
     import structlog
 
     terminal = sys.stderr.isatty()
-    renderer: Any = _readable_line if terminal else structlog.processors.JSONRenderer(ensure_ascii=False)
+    renderer: Any = structlog.processors.JSONRenderer(ensure_ascii=False)
+    if terminal:
+        paint = paint_for(sys.stderr)
+
+        def renderer(_logger: object, _method: str, fields: MutableMapping[str, Any]) -> str:
+            return readable_line(fields, paint)
+
     stamp = structlog.processors.TimeStamper(fmt="%H:%M:%S" if terminal else "iso", utc=not terminal)
     structlog.configure(
         processors=[structlog.processors.add_log_level, stamp, renderer],
@@ -29,16 +37,19 @@ def _logger() -> Any:  # noqa: ANN401 - structlog's own type
     return structlog.get_logger()
 
 
-def _readable_line(_logger: object, _method: str, fields: MutableMapping[str, Any]) -> str:
+def readable_line(fields: MutableMapping[str, Any], paint: Paint = plain) -> str:
+    """One event as a line for people: an action in columns, any other with its fields as name=value."""
     fields = {name: printable_text(value) if isinstance(value, str) else value for name, value in fields.items()}
-    stamp, event = fields.pop("timestamp"), fields.pop("event")
+    stamp, event = paint(fields.pop("timestamp"), "quiet"), fields.pop("event")
     fields.pop("level", None)
     if "subject" in fields:
-        fields["verb"] = event.partition(".")[0]
+        verb = fields["verb"] = event.partition(".")[0]
         fields["seconds"] = f"{fields['seconds']:.1f} s"
-        return f"{stamp}  " + "  ".join(str(fields[name]).ljust(width) for name, width in COLUMNS).rstrip()
+        cells = [str(fields[name]).ljust(width) for name, width in COLUMNS]
+        cells[1] = paint(verb, style_of_verb(verb)) + cells[1][len(verb) :]
+        return f"{stamp}  " + "  ".join(cells).rstrip()
     pairs = "  ".join(f"{name}={_shorten(value)}" for name, value in fields.items() if value not in (None, "", {}))
-    return f"{stamp}  {event}  {pairs}"
+    return f"{stamp}  {paint(event, 'head')}  {pairs}"
 
 
 def _shorten(value: object) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from dataclasses import asdict
 
 from reconciler.clock import epoch_seconds
+from reconciler.colours import paint_findings
 from reconciler.desired_state.add_host import read_fleet_of
 from reconciler.engine.report import table
 from reconciler.errors import HostRefused
@@ -17,6 +19,7 @@ from reconciler.observe.ask import ask_all_traefiks
 from reconciler.provision.findings import Around, Finding, findings
 from reconciler.provision.look import survey
 from reconciler.targets.open_fleet import open_host
+from reconciler.terminal import paint_for
 
 
 def run(options: Options) -> int:
@@ -31,7 +34,7 @@ async def _doctor(options: Options) -> int:
     if options.json:
         print(json.dumps({"host": options.target, "findings": [asdict(finding) for finding in found]}, indent=2))
     else:
-        print(_text(found), end="")
+        print(paint_findings(_text(found), paint_for(sys.stdout)), end="")
     return 1 if any(finding.level == "problem" for finding in found) else 0
 
 

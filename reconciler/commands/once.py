@@ -7,6 +7,7 @@ import json
 import sys
 
 from reconciler.clock import now_seconds
+from reconciler.colours import paint_message
 from reconciler.engine.converge import converge
 from reconciler.engine.progress import Progress
 from reconciler.engine.report import end_json, notes_text, outcome_text
@@ -15,6 +16,7 @@ from reconciler.model.options import Options
 from reconciler.model.outcome import Outcome
 from reconciler.model.target import Controller
 from reconciler.targets.open_fleet import OpenFleet, open_fleet
+from reconciler.terminal import paint_for
 
 
 def run(options: Options) -> int:
@@ -75,6 +77,8 @@ def _print_outcomes(outcomes: list[Outcome], *, as_json: bool) -> None:
         print(json.dumps(rows, indent=2, ensure_ascii=False))
         return
     ends = [outcome.end for outcome in outcomes]
-    print(outcome_text([end for end in ends if isinstance(end, Converged)]), end="")
-    sys.stdout.flush()
-    print(outcome_text([end for end in ends if isinstance(end, Blocked)]) + notes_text(ends), end="", file=sys.stderr)
+    text = outcome_text([end for end in ends if isinstance(end, Converged)])
+    print(paint_message(text, paint_for(sys.stdout)), end="", flush=True)
+    paint, blocked = paint_for(sys.stderr), outcome_text([end for end in ends if isinstance(end, Blocked)])
+    text = paint_message(blocked, paint) + paint_message(notes_text(ends), paint, "warn")
+    print(text, end="", file=sys.stderr)

@@ -7,6 +7,7 @@ import json
 import sys
 from dataclasses import replace
 
+from reconciler.colours import paint_plan
 from reconciler.decide.plan import AppPlan
 from reconciler.engine.migration_notes import migration_notes
 from reconciler.engine.preview import preview
@@ -14,6 +15,7 @@ from reconciler.engine.report import plan_json, plan_text
 from reconciler.model.action import Blocked, Converged
 from reconciler.model.options import Options
 from reconciler.targets.open_fleet import OpenFleet, open_fleet
+from reconciler.terminal import paint_for
 
 
 def run(options: Options) -> int:
@@ -30,10 +32,10 @@ async def _plan(options: Options) -> int:
         plans = [plan for plan in plans if plan.actions or not _is_absent(plan)]
     for hint in hints:
         print(hint, file=sys.stderr)
-    print(
-        json.dumps(plan_json(plans), indent=2, ensure_ascii=False) if options.json else plan_text(plans),
-        end="\n" * options.json,
-    )
+    if options.json:
+        print(json.dumps(plan_json(plans), indent=2, ensure_ascii=False))
+    else:
+        print(paint_plan(plan_text(plans), paint_for(sys.stdout)), end="")
     if any(isinstance(plan.end, Blocked) for plan in plans):
         return 1
     return 3 if any(plan.actions for plan in plans) else 0

@@ -8,10 +8,12 @@ import sys
 from dataclasses import asdict, replace
 from typing import Any
 
+from reconciler.colours import paint_message
 from reconciler.desired_state.origin import origin_of
 from reconciler.errors import InvalidDesiredState, ReconcileError
 from reconciler.model.desired import Desired
 from reconciler.model.options import Options
+from reconciler.terminal import paint_for
 
 
 def run(options: Options) -> int:
@@ -26,7 +28,8 @@ def run(options: Options) -> int:
         _print_json({"ok": True, **_summary(desired)})
         return 0
     _print_notes(desired.notes)
-    print(_sentence(desired))
+    paint = paint_for(sys.stdout)
+    print(paint("ok", "good") + _sentence(desired).removeprefix("ok"))
     return 0
 
 
@@ -65,8 +68,9 @@ def _report_error(error: ReconcileError, *, as_json: bool) -> None:
         listed = [asdict(problem) for problem in problems]
         _print_json({"ok": False, "error": str(error), "next_step": error.next_step, "problems": listed})
         return
-    print(error, file=sys.stderr)
-    _print_notes((f"next: {error.next_step}",) if error.next_step else ())
+    paint = paint_for(sys.stderr)
+    print(paint_message(str(error), paint), file=sys.stderr)
+    _print_notes((paint_message(f"next: {error.next_step}", paint),) if error.next_step else ())
 
 
 def _print_notes(notes: tuple[str, ...]) -> None:

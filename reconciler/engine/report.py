@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from reconciler.decide.plan import AppPlan, PlanNote
@@ -142,25 +141,3 @@ def _reason_text(plan: AppPlan) -> str:
     if isinstance(plan.end, Blocked):
         return plan.end.reason
     return f"as wanted; {plan.end.note}" if plan.end.note else "as wanted"
-
-
-def status_text(rows: list[dict[str, Any]]) -> str:
-    head = ["host", "app", "git wants", "host runs", "slot", "since", "because"]
-    cells = [
-        [
-            r["host"],
-            r["app"],
-            r["wants"],
-            r["runs"] or "nothing",
-            r["slot"] or "-",
-            r["since"] or "-",
-            r["because"],
-        ]
-        for r in rows
-    ]
-    return table([head, *cells]) + "".join(_crash_text(row, dump) for row in rows for dump in row["crash_dumps"])
-
-
-def _crash_text(row: dict[str, Any], dump: dict[str, Any]) -> str:
-    at = datetime.fromtimestamp(dump["at"], UTC)
-    return f"{row['host']}: {row['app']} crashed at {at:%Y-%m-%d %H:%M} UTC, see {dump['path']}\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,7 @@ class Options:
     show_version: bool = False
     verbose: bool = False
     json: bool = False
+    color: Literal["auto", "always", "never"] = "auto"
 
     # The desired state, and the part of it to work on.
     desired_state: Path = Path("desired-state")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from reconciler.decide.plan import plan
-from reconciler.engine.report import end_json, plan_text, status_row, status_text
+from reconciler.engine.report import end_json, plan_text, status_row
+from reconciler.engine.status_text import StatusLine, status_text
 from reconciler.model.action import Blocked
 from reconciler.model.observed import CrashDump
 from tests.support.world import World, run_pass, wanted
@@ -56,7 +57,7 @@ def test_status_reports_a_crash_below_its_table() -> None:
 
     row = status_row(wanted("1"), seen, plan(wanted("1"), seen))
     assert row["ready"]
-    assert status_text([row]).splitlines()[2:] == [
+    assert status_text([StatusLine(row, "fine")]).splitlines()[2:] == [
         "a: hello crashed at 2026-11-26 14:06 UTC, see /var/lib/hello/erl_crash.4000.dump"
     ]
 
