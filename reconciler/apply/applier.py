@@ -157,7 +157,7 @@ class Applier:
                 accepted = (action.app, action.slot, action.invocation, action.takes_over or "-")
                 return await runner.run("enable", accepted)
             case RemoveRoute() | RemoveApp() | RestoreRights() | ScheduleJobs():
-                jobs = tar_of(self.files.job_files()) if isinstance(action, ScheduleJobs) else b""
+                jobs = tar_of(self.files.job_files(action.held_back)) if isinstance(action, ScheduleJobs) else b""
                 seconds = LOCK_SECONDS + 2.0 * self.files.stop_seconds  # a removal ends what a job still runs
                 return await runner.run(_OF_AN_APP[type(action)], (action.app,), jobs, seconds)
             case Drain():

@@ -126,7 +126,7 @@ def _expected_app(app: ObservedApp, action: AnyAction, target: Target) -> Observ
             kept = tuple(each for each in app.releases if each not in action.releases)
             return replace(app, releases=kept, leftovers=())
         case ScheduleJobs():
-            return replace(app, jobs=_schedule_jobs(app, target), jobs_unfinished=False)
+            return replace(app, jobs=_schedule_jobs(app, action, target), jobs_unfinished=False)
         case _:
             assert_never(action)
 
@@ -135,9 +135,9 @@ def _mark_hook(app: ObservedApp, hook: HookName, identity: Identity, how: MarksH
     return app if how == "keep" else replace(app, hook=HookMark(hook, identity, "due") if how == "due" else None)
 
 
-def _schedule_jobs(app: ObservedApp, target: Target) -> tuple[ObservedJob, ...]:
+def _schedule_jobs(app: ObservedApp, action: ScheduleJobs, target: Target) -> tuple[ObservedJob, ...]:
     jobs = {job.name: replace(job, files=(), intact=True, scheduled=False) for job in app.jobs if job.runs_since}
-    for wanted in target.jobs:
+    for wanted in (job for job in target.jobs if job.name not in action.held_back):
         job = app.job(wanted.name)
         timed = wanted.timed and not job.suspended
         jobs[job.name] = replace(job, files=wanted.files, intact=True, scheduled=timed, half_scheduled=False)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from reconciler.decide import hooks
 from reconciler.decide.budget import admit
 from reconciler.decide.family import together
+from reconciler.decide.job_places import one_place_each
 from reconciler.decide.next_action import next_action
 from reconciler.decide.order import FleetStep, after_migrations, in_order, migrating_host
 from reconciler.decide.surplus import surplus, unseen_hosts
@@ -43,6 +44,7 @@ def next_steps(desired: DesiredFleet, seen: SeenFleet, answers: Answers | None =
     steps |= {key: _own_step(key, target, desired, seen, answers) for key, target in removed.items()}
     steps = together(desired, seen, steps)
     steps = hooks.after_all_hosts(desired, seen, hooks.once_per_rollout(desired, seen, steps))
+    steps = one_place_each(desired, seen, steps)
     steps |= unseen_hosts(desired, seen)
     admitted = admit({**desired.targets, **removed}, desired, seen, steps)
     # An action goes on although its app is in neither, such as a removal while a new host has not been looked at yet.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reconciler.decide.case import Case
 from reconciler.decide.exposure import Note
-from reconciler.model.action import ScheduleJobs
+from reconciler.model.action import Drift, ScheduleJobs
 from reconciler.model.observed import ObservedApp
 from reconciler.model.observed_job import ObservedJob
 from reconciler.model.target import Target, TargetJob
@@ -12,29 +12,38 @@ from reconciler.model.target import Target, TargetJob
 
 def schedule_jobs(case: Case) -> ScheduleJobs | None:
     """Return the action that makes the jobs as desired, or None if they are."""
-    target, app = case.target, case.app
+    return schedule_all_but(case.target, case.app)
+
+
+def schedule_all_but(target: Target, app: ObservedApp, held_back: tuple[str, ...] = ()) -> ScheduleJobs | None:
+    """Return the action that makes the jobs as desired but for those that are held back, or None if they are."""
     wanted = {job.name: job for job in target.jobs}
-    names = sorted(wanted.keys() | {job.name for job in app.jobs})
+    names = sorted((wanted.keys() | {job.name for job in app.jobs}) - set(held_back))
     reasons = {name: why for name in names if (why := _difference(wanted.get(name), app.job(name)))}
     if not reasons and not app.jobs_unfinished:
         return None
     by_hand = bool(reasons) and all(_was_changed(wanted.get(name), app.job(name)) for name in reasons)
     why = "; ".join(dict.fromkeys(reasons.values())) or "their units were written only in part"
-    return ScheduleJobs(*case.where, why, tuple(reasons), drift="job" if by_hand else None)
+    drift: Drift | None = "job" if by_hand else None
+    return ScheduleJobs(target.host, target.app, why, tuple(reasons), drift=drift, held_back=held_back)
 
 
 def end_jobs(target: Target, app: ObservedApp, reason: str) -> ScheduleJobs | None:
     """Return the action that takes the units of all jobs away, before what they run with; None if there are none."""
-    names = tuple(job.name for job in app.jobs if job.files or not job.intact or job.scheduled or job.half_scheduled)
+    names = tuple(job.name for job in app.jobs if is_at_home(job))
     return ScheduleJobs(target.host, target.app, reason, names) if names or app.jobs_unfinished else None
+
+
+def is_at_home(job: ObservedJob) -> bool:
+    """True if the job has units here, or what is left of them."""
+    return bool(job.files) or not job.intact or job.scheduled or job.half_scheduled
 
 
 def _difference(wanted: TargetJob | None, job: ObservedJob) -> str | None:
     """The reason why the units of a job are not as desired, or None if they are."""
     known = job.files or not job.intact
     if wanted is None:
-        gone = known or job.scheduled or job.half_scheduled
-        return f"job {job.name} is no longer in the desired state" if gone else None
+        return f"job {job.name} is no longer in the desired state" if is_at_home(job) else None
     if not known:
         return f"job {job.name} is new here"
     if job.files != wanted.files:

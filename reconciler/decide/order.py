@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from reconciler.decide.slots import carries, live_slot
-from reconciler.model.action import Blocked, Converged, Migrate, RunHook, StartInstance, Step
+from reconciler.model.action import Blocked, Converged, Migrate, RunHook, ScheduleJobs, StartInstance, Step
 from reconciler.model.desired import App
 from reconciler.model.fleet import DesiredFleet, Key, SeenFleet, Wait
 from reconciler.model.observed import TRAEFIK, ObservedHost, Unreachable
@@ -23,10 +23,10 @@ RUNS_AS_DESIRED: Final = ("hook", "exposed")  # kinds of Blocked with which the 
 
 
 def runs_as_desired(step: FleetStep) -> bool:
-    """True if what is desired runs: nothing else need wait for the app."""
+    """True if what is desired runs: nothing else need wait for the app. Its jobs come last, and may have to wait."""
     if isinstance(step, RunHook):
         return step.hook == "after_rollout"
-    return isinstance(step, Converged) or (isinstance(step, Blocked) and step.kind in RUNS_AS_DESIRED)
+    return isinstance(step, Converged | ScheduleJobs) or (isinstance(step, Blocked) and step.kind in RUNS_AS_DESIRED)
 
 
 def groups(hosts: list[str], batch: str) -> list[list[str]]:

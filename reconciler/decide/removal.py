@@ -40,4 +40,7 @@ def next_step(target: Target, seen: ObservedHost) -> Step:
             return Drain(*where, f"{target.drain_seconds:g} s at most for open requests", slot.name)
         if slot.occupied:
             return StopInstance(*where, REASON, slot.name)
+    if target.lets_jobs_end and (runs := [job.name for job in app.jobs if job.runs_since is not None]):
+        reason = f"not removed yet: a run of its job {runs[0]} is under way, and ends by itself"
+        return Blocked(*where, reason, retryable=True, kind="waiting")
     return RemoveApp(*where, REASON)

@@ -33,7 +33,8 @@ def surplus(desired: DesiredFleet, seen: SeenFleet, steps: dict[Key, FleetStep])
     for app, host in gone:
         find = why_process_stays if is_process(app) else _why_app_stays
         why = too_many if app in vanished else find(app, host, desired, steps)
-        removals[app, host] = Target.removal(host, app, why, too_many=app in vanished)
+        goes_on = family_of(app) in families
+        removals[app, host] = Target.removal(host, app, why, too_many=app in vanished, lets_jobs_end=goes_on)
     return removals
 
 

@@ -275,6 +275,7 @@ class ScheduleJobs(Action):
     """Write the units of all jobs of the app, remove those of former ones, and start and stop their timers."""
 
     jobs: tuple[str, ...]  # those that differ
+    held_back: tuple[str, ...] = field(default=(), kw_only=True)  # new here, but still at home in another place
     verb = "schedule"
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from reconciler.errors import Kind
 from reconciler.model.identity import Identity
@@ -80,6 +80,7 @@ class Target:
     attempt: str = ""  # digest of the migration, its hook and the health check, which can also decide about success
     behind: str | None = None  # why this desired state may not replace the one applied to the host, None if it may
     waits_for: str | None = None  # why it may not be removed yet
+    lets_jobs_end: bool = False  # it goes on elsewhere: its removal waits for runs of its jobs, and does not end them
     owner: str = "-"  # which desired state this is, "-" if that is not known
     proxy: bool = False  # this is Traefik itself, which serves the other apps
     too_many_removed: bool = False  # it may not be removed yet because too many others would be removed with it
@@ -92,9 +93,12 @@ class Target:
     )  # the same, for each architecture that has its own artifact
 
     @classmethod
-    def removal(cls, host: str, app: str, waits_for: str | None = None, *, too_many: bool = False) -> Target:
+    def removal(
+        cls, host: str, app: str, waits_for: str | None = None, *, too_many: bool = False, lets_jobs_end: bool = False
+    ) -> Target:
         """The target for an app that must be removed from this host."""
-        return cls(host, app, "", None, "", "", (), gone=True, waits_for=waits_for, too_many_removed=too_many)
+        target = cls(host, app, "", None, "", "", (), gone=True, waits_for=waits_for, too_many_removed=too_many)
+        return replace(target, lets_jobs_end=lets_jobs_end)
 
     def on(self, arch: str) -> Target:
         """The target for a host of this architecture: its artifact may be another one than for others."""

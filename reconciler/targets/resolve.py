@@ -143,11 +143,11 @@ class TargetFiles:
             files["epmd"] = epmd_text(self.layout.releases, self.site.spec.private_address)
         return files
 
-    def job_files(self) -> dict[str, str]:
-        """The units of the jobs that run on this host, by the names of their files."""
+    def job_files(self, held_back: tuple[str, ...] = ()) -> dict[str, str]:
+        """The units of the jobs that run on this host but for these, by the names of their files."""
         if self.app is None or self.unit is None:
             return {}
-        jobs = _job_settings(self.app, self.target.host)
+        jobs = [job for job in _job_settings(self.app, self.target.host) if job.name not in held_back]
         return {name: text for job in jobs for name, text in job_files(job, self.unit).items()}
 
     def route_text(self, slot: str, attempt: int = 0) -> str:
