@@ -50,6 +50,7 @@ COMMANDS = {
     "doctor": "check a host, and say for each problem what to do; changes nothing",
     "demo": "a whole rollout on this machine, without root, systemd or a server",
     "schema": "print the JSON Schemas for editors",
+    "completion": "print the script that completes commands, options, apps, hosts and jobs in a shell",
 }
 
 
@@ -60,6 +61,22 @@ def read_options(argv: Sequence[str] | None = None) -> Options:
 
 def parser() -> argparse.ArgumentParser:
     """The parser of the whole command line. Common options are accepted before and after the command."""
+    top = parser_of(None)
+    commands = top.add_subparsers(title="commands", metavar="", dest="command")
+    for name, text in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text)
+        _add_common_options(command)
+        _add_own_options(name, command)
+    return top
+
+
+def parser_of(name: str | None) -> argparse.ArgumentParser:
+    """The parser of what a command takes; None: of what stands before any command."""
+    if name is not None:
+        command = argparse.ArgumentParser(name)
+        _add_common_options(command)
+        _add_own_options(name, command)
+        return command
     top = argparse.ArgumentParser(
         prog="reconcile",
         description=DESCRIPTION,
@@ -87,11 +104,6 @@ def parser() -> argparse.ArgumentParser:
         help="watch: a POST to /webhook signed with this secret wakes the loop",
     )  # fmt: skip
     _add_common_options(top)
-    commands = top.add_subparsers(title="commands", metavar="", dest="command")
-    for name, text in COMMANDS.items():
-        command = commands.add_parser(name, help=text, description=text)
-        _add_common_options(command)
-        _add_own_options(name, command)
     return top
 
 
@@ -165,15 +177,15 @@ def main(argv: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # under LANG=C, an arrow in a reason must not end a pass
+    words = sys.argv[1:] if argv is None else argv
+    if words[:2] == ["completion", "--line"]:  # at each Tab: before the parser, which takes longer than the answer
+        from reconciler.commands.completion import print_candidates
+
+        return print_candidates(" ".join(words[2:3]), COMMANDS, parser_of)
     options = read_options(argv)
     if options.show_version and options.command is None:
         return _print_version()
-    if options.verbose:
-        show_details()
-    if options.color != "auto":
-        from reconciler.terminal import choose_colour
-
-        choose_colour(options.color)
+    _set_output(options)
     name = options.command or ("once" if options.once else "watch")
     try:
         run = importlib.import_module(f"reconciler.commands.{name}").run
@@ -188,6 +200,15 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     except Exception as error:
         return _print_error(Unexpected(error), options)
+
+
+def _set_output(options: Options) -> None:
+    if options.verbose:
+        show_details()
+    if options.color != "auto":
+        from reconciler.terminal import choose_colour
+
+        choose_colour(options.color)
 
 
 def _print_error(error: ReconcileError, options: Options) -> int:

@@ -85,6 +85,7 @@ OWN: dict[str, tuple[Argument, ...]] = {
         ),
     ),
     "doctor": (TARGET,),
+    "completion": (argument("shell", choices=["bash", "zsh", "fish"], help="which script to print"),),
     "schema": (
         argument("name", choices=["app", "fleet"], nargs="?", default="app", help="which one to print (app)"),
         argument("--write", type=Path, metavar="DIR", default=None, help="write both into this folder"),

@@ -65,6 +65,7 @@ class Options:
     key: tuple[Path, ...] | None = None
     swap: str | None = None
     write: Path | None = None
+    shell: str = ""
 
     @classmethod
     def read(cls, arguments: Mapping[str, Any]) -> Options:
