@@ -51,3 +51,16 @@ def test_a_missing_program_is_refused_while_the_old_instance_runs(tmp_path: Path
     there = host.run("start", APP, SLOT, NEW, running, "-", stdin=files(host, NEW, program="erts-1/bin/epmd\n"))
     assert there.status == 0
     assert host.invocation(UNIT) != running
+
+
+def test_the_program_is_looked_for_in_the_copy_that_replaced_a_damaged_release(tmp_path: Path) -> None:
+    """The damaged folder is gone, and the release is in another: a change of its env goes on as before."""
+    host = FailingHost(tmp_path)
+    host.make()
+    install_folder(host)
+    releases = host.path(f"releases/{APP}/releases")
+    (releases / NEW).rename(releases / f"{NEW}~2")
+
+    ended = host.run("start", APP, SLOT, NEW, "", "-", stdin=files(host, NEW, program="erts-1/bin/epmd\n"))
+
+    assert (ended.status, ended.stderr) == (0, "")

@@ -7,7 +7,8 @@ change() {
   check_free "$app"
   check_invocation "$app" "$slot" "$4"
   stage=$(unpack "$app") || fail 1 "cannot write below $ENV"
-  check_program "$app" "$3" "$stage"
+  check_release "$app" "$3"
+  check_program "$app" "$3" "$RELEASES/$app/releases/$copy" "$stage"
   identity=$(sed -n '1s/^# reconcile //p' "$stage/env") || fail 1 "cannot read below $ENV"
   mark_hook "$app" "$6" after_rollout "$identity"
   if [ "$(head -n 1 "$stage/env")" = "$(head -n 1 "$ENV/$app/$slot.env" 2>/dev/null)" ]; then
@@ -22,12 +23,11 @@ change() {
   start_slot restart "$app" "$slot" "$4"
 }
 
-# check_program APP RELEASE STAGE: fail if the release does not hold the program that starts it, before the instance stops
-# that serves. Where the start command is more than a program, there is no such file.
+# check_program APP RELEASE FOLDER STAGE: fail if the folder of the release does not hold the program that starts it, before
+# the instance stops that serves. Where the start command is more than a program, there is no such file.
 check_program() {
-  { IFS= read -r program <"$3/program"; } 2>/dev/null || return 0
-  [ -e "$RELEASES/$1/releases/$2/$program" ] ||
-    fail 1 "$2 has no $program: correct start: in apps/$1.yaml, or the archive"
-  [ ! -f "$RELEASES/$1/releases/$2/$program" ] || [ -x "$RELEASES/$1/releases/$2/$program" ] ||
+  { IFS= read -r program <"$4/program"; } 2>/dev/null || return 0
+  [ -e "$3/$program" ] || fail 1 "$2 has no $program: correct start: in apps/$1.yaml, or the archive"
+  [ ! -f "$3/$program" ] || [ -x "$3/$program" ] ||
     fail 1 "$program of $2 cannot be run: it is not executable in the archive, or its file system is mounted noexec"
 }
