@@ -105,7 +105,9 @@ STORIES: tuple[Story, ...] = (
     Story("upgrade behind a slow Traefik", app("2"), (app("1"),), serves="2", traefik_lag_seconds=2.0),
     Story("hooks", app("2", **MIGRATES, **HOOKS), (app("1"),), serves="2", migrations=1, hooks=1),
     Story("on_failure", app("bad", **MIGRATES, **HOOKS), (app("1"),), "1", converges=False, migrations=1, hooks=1),
-    Story("env change after a damaged release", app("1", env={"GREETING": "good day"}), (app("1"), _damage), serves="1"),
+    Story(
+        "env change after a damaged release", app("1", env={"GREETING": "good day"}), (app("1"), _damage), serves="1"
+    ),
 )
 
 

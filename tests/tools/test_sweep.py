@@ -12,6 +12,9 @@ from tests.tools.test_failing_commands import APP, LIVE, OLD, act
 
 HALF_WRITTEN = (
     *(f"state/{{app}}/{name}.new" for name in ("owner", "commit", "inventory", "quarantine", "suspended")),
+    "state/{app}/jobs/nightly.suspended.new",
+    "units/.{app}--nightly.timer.new",
+    "units/.{app}--nightly@.service.new",
     "env/{app}/.stage/env",
     "env/{app}/.4000.env.new",
     "env/{app}/..certificate.new",
@@ -28,6 +31,8 @@ HALF_WRITTEN = (
     "traefik/.{app}.htpasswd.new",
 )
 
+OF_JOBS = "nightly"
+
 
 @pytest.fixture
 def host(tmp_path: Path) -> FailingHost:
@@ -39,8 +44,8 @@ def host(tmp_path: Path) -> FailingHost:
     return made
 
 
-def _leave(host: FailingHost, app: str) -> list[Path]:
-    paths = [host.path(name.format(app=app)) for name in HALF_WRITTEN]
+def _leave(host: FailingHost, app: str, but: str = "-") -> list[Path]:
+    paths = [host.path(name.format(app=app)) for name in HALF_WRITTEN if but not in name]
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("half of it")
@@ -48,7 +53,8 @@ def _leave(host: FailingHost, app: str) -> list[Path]:
 
 
 def test_whatever_is_half_written_goes_with_the_next_change_of_its_app_whatever_that_changes(host: FailingHost) -> None:
-    mine, neighbours = _leave(host, APP), _leave(host, f"{APP}-2")
+    process = f"{APP}--mailer"  # it has a lock of its own, a unit that is named as that of a job, and no jobs
+    mine, neighbours = _leave(host, APP), [*_leave(host, f"{APP}-2"), *_leave(host, process, OF_JOBS)]
     kept = [host.path(f"state/{APP}/{name}/{OLD}") for name in ("trees", "migrated")]
     for path in kept:
         path.parent.mkdir(exist_ok=True)
@@ -118,3 +124,17 @@ def test_what_could_not_be_read_does_not_lie_on_the_host(host: FailingHost) -> N
         assert left == [], ended
         number += 1
     assert number > 3
+
+
+def test_half_a_certificate_goes_with_the_next_change_of_traefik_alone(host: FailingHost) -> None:
+    """It is the one file that is not named after the app that writes it."""
+    half = [host.path(".reconcile/.00-certificate.yml.new"), host.path("traefik/.00-certificate.yml.new")]
+    for path in half:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("half of it")
+
+    assert act("mark", APP, "resume", "0")(host).status == 0
+    assert [path.exists() for path in half] == [True, True]
+
+    assert act("mark", "traefik", "resume", "0")(host).status == 0
+    assert [path.exists() for path in half] == [False, False]

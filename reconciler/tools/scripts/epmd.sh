@@ -44,6 +44,6 @@ drop_epmd() (
     recorded=${inventory%/inventory} recorded=${recorded##*/}
     ! is_recorded "$recorded" "$UNITS/$EPMD" || forget "$recorded" "$UNITS/$EPMD" || fail "$NO_ROOM" "cannot write below $STATE"
   done
-  { rm -f "$UNITS/$EPMD" && systemctl daemon-reload && rm -rf "${RELEASES:?}/reconcile-epmd"; } ||
+  { rm -f "$UNITS/$EPMD" "$UNITS/.$EPMD.new" && systemctl daemon-reload && rm -rf "${RELEASES:?}/reconcile-epmd"; } ||
     fail 1 "cannot take $EPMD away"
 )

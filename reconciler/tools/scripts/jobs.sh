@@ -23,7 +23,8 @@ $name
       fail "$NO_ROOM" "cannot take away $UNITS/$name"
     job=${name#"$1--"} job=${job%@.service}
     case $name in *@.service) ;; *) continue ;; esac
-    rm -f "$STATE/$1/jobs/$job.last" "$STATE/$1/jobs/$job.suspended" || fail "$NO_ROOM" "cannot write below $STATE"
+    rm -f "$STATE/$1/jobs/$job".last* "$STATE/$1/jobs/$job".suspended* "$TRIAL_ENV/$1/$job".args* ||
+      fail "$NO_ROOM" "cannot write below $STATE"
   done
 }
 

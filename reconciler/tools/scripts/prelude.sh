@@ -166,16 +166,28 @@ begin_change() {
 # sweep APP: take away what an earlier change of the app left half-written: it was killed, or could not go on. Only who has
 # the app's lock writes these files, so none of them is in use. Fails.
 sweep() {
-  for part in "$STATE/$1"/*.new "$ENV/$1/.stage" "$ENV/$1"/.*.new "$UNITS/.$1@.service.new" "$RELEASES/$1/slots"/.*.new \
+  certificate=.$1.yml.new
+  [ "$1" != traefik ] || certificate=.00-certificate.yml.new
+  for part in "$STATE/$1"/*.new "$STATE/$1/jobs"/*.suspended.new "$ENV/$1/.stage" "$ENV/$1"/.*.new \
+    "$UNITS/.$1@.service.new" "$UNITS/.$1--"*.new "$RELEASES/$1/slots"/.*.new \
     "$TRIAL_ENV/$1"/.*.new "$TRIAL_ENV/$1"/.*.started "$TRIAL_UNITS/.$1@"*.new \
     "$RELEASES/$1/releases"/.incoming-* "$RELEASES/$1/releases"/.old-* \
-    "${ROUTES%/*}/.reconcile/.$1.yml.new" "${ROUTES%/*}/.reconcile/.$1.htpasswd.new" \
-    "$ROUTES/.$1.yml.new" "$ROUTES/.$1.htpasswd.new"; do
-    [ ! -e "$part" ] && [ ! -L "$part" ] || rm -rf "${part:?}" || fail "$NO_ROOM" "cannot take $part away, which is half-written"
+    "${ROUTES%/*}/.reconcile/.$1.yml.new" "${ROUTES%/*}/.reconcile/.$1.htpasswd.new" "${ROUTES%/*}/.reconcile/$certificate" \
+    "$ROUTES/.$1.yml.new" "$ROUTES/.$1.htpasswd.new" "$ROUTES/$certificate"; do
+    { [ ! -e "$part" ] && [ ! -L "$part" ]; } || is_of_process "$1" "$part" || rm -rf "${part:?}" ||
+      fail "$NO_ROOM" "cannot take $part away, which is half-written"
   done
   for part in "$STATE/$1/trees"/* "$STATE/$1/migrated"/*; do
     [ ! -e "$part" ] || is_of_release "$1" "${part##*/}" || rm -f "$part" || fail "$NO_ROOM" "cannot write below $STATE"
   done
+}
+
+# is_of_process APP PATH: true if it is the unit of a process of the app, which has a lock of its own. That of a job is named
+# the same way.
+is_of_process() {
+  case $2 in "$UNITS/.$1--"*) ;; *) return 1 ;; esac
+  unit_name=${2#"$UNITS/."}
+  [ -d "$STATE/${unit_name%%[@.]*}" ]
 }
 
 # is_of_release APP NAME: true if what is noted under this name is of a release that is here. A power cut may bring back the
