@@ -6,6 +6,7 @@ import io
 import tarfile
 from dataclasses import dataclass, replace
 
+from reconciler.clock import now_seconds
 from reconciler.errors import ActionFailed
 from reconciler.host.transport import Command, Stdin, Transport
 from reconciler.model.observed import Lease
@@ -16,6 +17,7 @@ from reconciler.tools import scripts
 from reconciler.tools.look import Reply, Unreadable, read_reply
 
 NO_LEASE = Lease()
+STOPPING = 78  # prelude.sh: what was told to stop has not ended yet
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,13 @@ class Runner:
     async def run(self, script: str, words: tuple[str, ...], stdin: Stdin = b"", seconds: float = 90) -> Reply:
         """Run `scripts/<script>.sh` and return its reply, which has a readable observation of the app.
 
-        Raises ActionFailed if it does not, and HostError.
+        While something is still stopping, run it again, for so many seconds: each run renews the lease, which no script
+        does without us. Raises ActionFailed if the app is not readable, and HostError.
         """
+        deadline = now_seconds() + seconds
         reply = await self.run_for_reply(script, words, stdin, seconds)
+        while reply.status == STOPPING and now_seconds() < deadline:
+            reply = await self.run_for_reply(script, words, stdin, seconds)
         app = reply.apps.get(self.app)
         if app is None:
             raise ActionFailed(self.host.name, f"{script}: the reply does not mention {self.app}", "run a pass again")

@@ -12,7 +12,7 @@ from reconciler.tools.scripts import change_script
 from tests.simulator.happenings import Happening, happen
 from tests.simulator.oracles import Broken
 from tests.simulator.process import Run
-from tests.simulator.scenario import write_app
+from tests.simulator.scenario import build, write_app
 from tests.simulator.simulation import BEFORE, Fault, Simulation
 from tests.simulator.stories import set_up
 from tests.simulator.transport import Sent
@@ -29,8 +29,8 @@ def _run(story: Callable[[Simulation], Coroutine[Any, Any, None]], seed: int = 1
         return simulation
 
 
-async def _serve(simulation: Simulation, version: str) -> None:
-    write_app(simulation, "hello", version)
+async def _serve(simulation: Simulation, version: str, **keys: Any) -> None:
+    write_app(simulation, "hello", version, **keys)
     outcomes = await simulation.once()
     if not all(end.converged for end in outcomes):
         simulation.oracles.fail("liveness", f"version {version} is not reached: {outcomes}")
@@ -123,6 +123,49 @@ def an_orphaned_drain_ends() -> None:
 
     with mock.patch("tests.simulator.world.host.LINGER_SECONDS", 900.0):
         _run(told)
+
+
+def a_slow_stop_is_nobodys_lease() -> None:
+    """16: an instance takes long to stop. Its controller has the host all the while, and not after it died."""
+
+    async def told(simulation: Simulation) -> None:
+        set_up(simulation)
+        build(simulation, "slow", stops=65)
+        host = simulation.hosts["web1"]
+
+        def holder() -> str:
+            _, token, until, *_ = host.files.text("var/lib/reconcile/lease").split()
+            return token if int(until) > host.now - host.boot_seconds else ""
+
+        async def replace_slow(name: str) -> asyncio.Task[Any]:
+            await _serve(simulation, "slow", stop_seconds=90)
+            write_app(simulation, "hello", "2", stop_seconds=90)
+            working = asyncio.ensure_future(simulation.once(name))
+            while simulation.sent[-1].verb != "stop":
+                await asyncio.sleep(0.1)
+            await asyncio.sleep(1.0)
+            return working
+
+        name = simulation.new_controller()
+        working = await replace_slow(name)
+        while not working.done() and simulation.sent[-1].verb == "stop":
+            if holder() != name:
+                simulation.oracles.fail("16", f"{name} waits for a stop, and {holder() or 'nobody'} has the lease")
+            await asyncio.sleep(1.0)
+        if not all(end.converged for end in await working):
+            simulation.oracles.fail("liveness", "a long stop is not waited for")
+        name = simulation.new_controller()
+        dying = await replace_slow(name)
+        simulation.kill_controller(name)
+        await dying
+        await asyncio.sleep(LEASE_SECONDS)
+        for run in host.runs.values():
+            simulation.oracles.fail("16", f"{run.verb} of a dead controller still runs on web1")
+        if holder():
+            simulation.oracles.fail("16", f"{holder()}, which is dead, still has the lease")
+        await _serve(simulation, "2", stop_seconds=90)
+
+    _run(told)
 
 
 def a_takeover_outlasts_the_power() -> None:
@@ -267,6 +310,7 @@ SPECIAL: dict[str, Callable[[], None]] = {
     "zombie": a_zombie_wakes,
     "late": late_commands,
     "orphan": an_orphaned_drain_ends,
+    "slow stop": a_slow_stop_is_nobodys_lease,
     "takeover": a_takeover_outlasts_the_power,
     "stale stop": a_stale_stop,
     "stale prune": a_stale_prune,

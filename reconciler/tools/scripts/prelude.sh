@@ -45,6 +45,7 @@ while read -r key OWN_UID _; do [ "$key" != Uid: ] || break; done </proc/self/st
 
 STALE=75   # exit status: the host is no longer as the controller saw it; nothing was done, look again
 LOCKED=76  # exit status: another controller has the host, or had it since this one looked
+STOPPING=78 # exit status: what was told to stop has not ended yet; the same script once more waits for it
 NO_ROOM=28 # exit status: something could not be written
 LEASE_SECONDS=30
 
