@@ -17,7 +17,10 @@ JOB = argument("--job", metavar="JOB", default="", help="one job of the app, ins
 TARGET = argument("target", metavar="[user@]HOST[:port]", help="or a name from fleet.yaml")
 
 OWN: dict[str, tuple[Argument, ...]] = {
-    "status": (argument("--watch", action="store_true", help="refresh until Ctrl-C"),),
+    "status": (
+        argument("--watch", action="store_true", help="refresh until Ctrl-C"),
+        argument("--html", type=Path, metavar="FILE", default=None, help="also write it as a page, in one HTML file"),
+    ),
     "init": (APP,),
     "set": (
         APP,

@@ -11,12 +11,10 @@ from typing import Any
 
 from reconciler.engine.report import table
 from reconciler.errors import HostError, UsageError
-from reconciler.host.transport import Command
 from reconciler.model.options import Options
 from reconciler.model.reserved import APP_NAME
+from reconciler.observe.past import read_history
 from reconciler.targets.open_fleet import OpenFleet, demand_all, open_fleet
-from reconciler.tools import scripts
-from reconciler.tools.records import read_entry
 
 
 def run(options: Options) -> int:
@@ -45,14 +43,11 @@ async def _history(options: Options) -> int:
 
 async def _read_history(opened: OpenFleet, host: str, app: str) -> list[dict[str, Any]] | None:
     """Return the entries stored on the host, oldest first; None if the host could not be asked."""
-    site = opened.sites[host]
-    command = Command(scripts.plain_script("history", site.spec.scope), (site.layout.state, app))
     try:
-        text = (await opened.hosts[host].run(command)).stdout
+        entries = await read_history(opened.hosts[host], opened.sites[host], app)
     except HostError as error:
         print(f"{error}\nnext: {error.next_step}", file=sys.stderr)
         return None
-    entries = [read_entry(line) for line in text.split("\n") if line]
     if None in entries:
         print(f"host {host}: skipped a malformed line of its history", file=sys.stderr)
     return [{"host": host, **entry} for entry in entries if entry]

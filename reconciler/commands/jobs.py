@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from reconciler.clock import epoch_seconds
 from reconciler.engine.report import table
-from reconciler.model.calendar import parse_calendar
 from reconciler.model.job import Job
+from reconciler.model.job_times import next_times
 from reconciler.model.observed import ObservedHost, Unreachable
 from reconciler.model.observed_job import JobRun, ObservedJob
 from reconciler.model.options import Options
@@ -19,8 +18,6 @@ from reconciler.observe.lease import new_controller
 from reconciler.observe.look import observe
 from reconciler.targets.open_fleet import OpenFleet, open_fleet
 from reconciler.targets.resolve import TargetFiles
-
-SHOWN_TIMES = 3
 
 
 def run(options: Options) -> int:
@@ -63,24 +60,6 @@ def job_row(
     last = _run_json(found.last) if found.last else None
     failed = f"its last run {found.last.how}" if found.last and found.last.failed else None
     return row | {"next": times, "state": _state(job, found), "last": last, "problem": failed}
-
-
-def next_times(job: Job, host_zone: str, now: datetime) -> list[str]:
-    """The next times at which the job runs, in UTC; none for a job that is only run by hand."""
-    if job.at is None:
-        return []
-    calendar, zone, times, moment = parse_calendar(job.at), _zone(host_zone), list[str](), now
-    while len(times) < SHOWN_TIMES and (found := calendar.next_after(moment, zone)):
-        times.append(found.strftime("%Y-%m-%dT%H:%M:%SZ"))
-        moment = found + timedelta(microseconds=1)
-    return times
-
-
-def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name or "UTC")
-    except (ZoneInfoNotFoundError, ValueError):
-        return ZoneInfo("UTC")
 
 
 def _state(job: Job, found: ObservedJob) -> str:

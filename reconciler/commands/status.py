@@ -40,6 +40,10 @@ async def _print_status(options: Options, before: str = "") -> int:
         shown = await preview(opened, allow_prune=options.allow_prune)
         lines = [_line(*row) for row in shown.rows(opened) if not _is_gone(*row[:2])]
         lines += [_line_without_target(blocked) for blocked in shown.without_target(opened)]
+        if options.html:
+            from reconciler.commands.page_file import write_page
+
+            await write_page(options.html, opened, shown, options)
     rows = [line.row for line in lines]
     if options.json:
         print(json.dumps(rows, indent=2, ensure_ascii=False))

@@ -116,21 +116,23 @@ class Engine:
 
     def _decide(self) -> None:
         """Set `steps`, and `resting`: the ends of the apps for which nothing is left to do now."""
-        self.steps = next_steps(self._desired(), self._seen(), self.answers)
+        self.steps = next_steps(self.desired_now(), self.seen_now(), self.answers)
         if settled := [host for host in self.traefik_touched if not self._acts((TRAEFIK, host))]:
             for host in settled:  # the look is older than the change of Traefik, and so are its routes
                 self.traefik_touched.discard(host)
                 self.looks.begin(host)
-            self.steps = next_steps(self._desired(), self._seen(), self.answers)
+            self.steps = next_steps(self.desired_now(), self.seen_now(), self.answers)
         places = [key for key, step in self.steps.items() if isinstance(step, Wait) and step.for_place]
         self.queue = [*(key for key in self.queue if key in places), *(key for key in places if key not in self.queue)]
         self.turns.claim(self.steps)
         self.resting = {key: end for key in self.steps if key not in self.jobs and (end := self._end(key))}
 
-    def _desired(self) -> DesiredFleet:
+    def desired_now(self) -> DesiredFleet:
+        """What is desired, rollbacks included: the first argument of `next_steps`."""
         return desired_fleet(self.opened, self.rollbacks.files, allow_prune=self.allow_prune)
 
-    def _seen(self) -> SeenFleet:
+    def seen_now(self) -> SeenFleet:
+        """What is known: the second argument of `next_steps`."""
         revision = self.who.revision
         return SeenFleet(
             hosts={host: seen for host, seen in self.known.hosts.items() if host in self.opened.hosts},

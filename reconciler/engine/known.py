@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
+from reconciler.clock import epoch_seconds
 from reconciler.decide.expected import forget_evidence
 from reconciler.model.action import Blocked
 from reconciler.model.fleet import Key
@@ -19,6 +20,7 @@ class Known:
     hosts: dict[str, ObservedHost | Unreachable] = field(default_factory=dict)
     failed: dict[Key, Blocked] = field(default_factory=dict)
     behind: dict[Key, tuple[str | None, str | None, str | None]] = field(default_factory=dict)  # host's, ours, answer
+    looked_at: dict[str, float] = field(default_factory=dict)  # epoch seconds of the last look at each host
 
     def take_look(self, look: ObservedHost | Unreachable, newer: Collection[str]) -> None:
         """Take in a look, except for the apps in `newer`: they have acted since it began, so their replies count.
@@ -33,6 +35,7 @@ class Known:
             lease = _newer_lease(before.lease, look.lease) if newer else look.lease
             look = replace(look, apps={**others, **kept}, lease=lease)
         self.hosts[look.host] = look
+        self.looked_at[look.host] = epoch_seconds()
 
     def take_reply(self, app: str, begun: ObservedHost, after: ObservedHost) -> bool:
         """Take in `after`, the reply of an action decided on `begun`. False if the host must be looked at instead."""

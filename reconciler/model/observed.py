@@ -190,7 +190,10 @@ class ObservedApp:
 
     def slot(self, name: str) -> Slot:
         """The slot of this name, or an empty one if the look showed nothing of it."""
-        return next((slot for slot in self.slots if slot.name == name), Slot(name))
+        for slot in self.slots:
+            if slot.name == name:
+                return slot
+        return Slot(name)
 
     def job(self, name: str) -> ObservedJob:
         """The job of this name, or an empty one if the look showed nothing of it."""
@@ -272,7 +275,8 @@ class ObservedHost:
         return tuple(port for port in self.traefik_ports if self.app(TRAEFIK).slot(str(port)).listening)
 
     def app(self, name: str) -> ObservedApp:
-        return self.apps.get(name, ObservedApp())
+        found = self.apps.get(name)
+        return ObservedApp() if found is None else found
 
     def with_app(self, name: str, app: ObservedApp) -> ObservedHost:
         return replace(self, apps={**self.apps, name: app})

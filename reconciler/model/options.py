@@ -52,6 +52,7 @@ class Options:
     lines: int = 100
     now: bool = False
     watch: bool = False
+    html: Path | None = None
     expression: str = ""
     words: tuple[str, ...] = ()
     candidate: bool = False

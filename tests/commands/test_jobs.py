@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from reconciler.commands.jobs import job_row, jobs_text, next_times
+from reconciler.commands.jobs import job_row, jobs_text
 from reconciler.commands.run import ended_text, read_run
 from reconciler.model.job import Job
+from reconciler.model.job_times import next_times
 from reconciler.model.observed import HostFacts, ObservedApp, ObservedHost, Unreachable
 from reconciler.model.observed_job import JobRun, ObservedJob
 
