@@ -9,6 +9,7 @@ observe/          hosts → Observed: look, ask (Traefik, health), lease        
 daemon/           what a long-running controller offers: http_server, webhook, metrics, systemd_notify          6
 targets/          desired state and fleet → what is wanted on each host                                         5
 artifact/  secrets/  notify/  provision/ (bootstrap and doctor of a host)                                       4
+page/             PURE: what the engine saw, as HTML; it can reach no host, secret or key                       4
 decide/           PURE: what is done next, in the fleet and for one app; expected; plan                         3
 desired_state/    files or a commit → Desired; desired_state/git/ reads commits                                 3
 tools/            PURE: all we know of one outside program, text in, text out; its scripts beside it            3
