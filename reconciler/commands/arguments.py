@@ -17,6 +17,31 @@ JOB = argument("--job", metavar="JOB", default="", help="one job of the app, ins
 TARGET = argument("target", metavar="[user@]HOST[:port]", help="or a name from fleet.yaml")
 
 OWN: dict[str, tuple[Argument, ...]] = {
+    "plan": (
+        argument(
+            "--from",
+            dest="from_ref",
+            metavar="REF",
+            default=None,
+            help="plan what changed since this commit, as in a pull request; asks no host (HEAD)",
+        ),
+        argument(
+            "--to",
+            dest="to_ref",
+            metavar="REF",
+            default=None,
+            help="plan what changed up to this commit; asks no host (the files on disk)",
+        ),
+        argument("--diff", action="store_true", help="show what differs in unit, route and env; never a value"),
+        argument("--markdown", action="store_true", help="print it for a pull request"),
+        argument(
+            "--longest",
+            type=int,
+            metavar="BYTES",
+            default=65_000,
+            help="with --markdown: cut it there (65000: a comment on GitHub; GitLab takes 1000000)",
+        ),
+    ),
     "status": (
         argument("--watch", action="store_true", help="refresh until Ctrl-C"),
         argument("--html", type=Path, metavar="FILE", default=None, help="also write it as a page, in one HTML file"),

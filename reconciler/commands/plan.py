@@ -1,53 +1,23 @@
-"""`reconcile plan`: print what a pass would do and why. Changes nothing."""
+"""`reconcile plan`: print what a pass would do and why, on the hosts or between two commits. Changes nothing."""
 
 from __future__ import annotations
 
-import asyncio
-import json
-import sys
-from dataclasses import replace
-
-from reconciler.colours import paint_plan
-from reconciler.decide.plan import AppPlan
-from reconciler.engine.migration_notes import migration_notes
-from reconciler.engine.preview import preview
-from reconciler.engine.report import plan_json, plan_text
-from reconciler.model.action import Blocked, Converged
+from reconciler.errors import UsageError
 from reconciler.model.options import Options
-from reconciler.targets.open_fleet import OpenFleet, open_fleet
-from reconciler.terminal import paint_for
+
+SHORTEST_PAGE = 1000
 
 
 def run(options: Options) -> int:
-    """Return 0 when there is nothing to do, 3 when there is something to do, 1 when an app is blocked."""
-    return asyncio.run(_plan(options))
+    """Return 0 when there is nothing to do, 3 when there is something to do, 1 when an app is blocked, 2 if invalid."""
+    if options.json and options.markdown:
+        raise UsageError("--json and --markdown contradict each other", "leave one of them out")
+    if options.longest < SHORTEST_PAGE:
+        raise UsageError(f"--longest {options.longest} leaves no room", f"write at least {SHORTEST_PAGE} bytes")
+    if options.from_ref is not None or options.to_ref is not None:
+        from reconciler.commands import plan_offline
 
+        return plan_offline.run(options)
+    from reconciler.commands import plan_hosts
 
-async def _plan(options: Options) -> int:
-    async with open_fleet(options, history="wanted") as opened:
-        hints = await _hints(opened)
-        shown = await preview(opened, allow_prune=options.allow_prune)
-        notes = await migration_notes(opened, shown)
-        plans = [replace(plan, notes=notes.get(key, ())) for key, plan in shown.plans.items()]
-        plans = [plan for plan in plans if plan.actions or not _is_absent(plan)]
-    for hint in hints:
-        print(hint, file=sys.stderr)
-    if options.json:
-        print(json.dumps(plan_json(plans), indent=2, ensure_ascii=False))
-    else:
-        print(paint_plan(plan_text(plans), paint_for(sys.stdout)), end="")
-    if any(isinstance(plan.end, Blocked) for plan in plans):
-        return 1
-    return 3 if any(plan.actions for plan in plans) else 0
-
-
-async def _hints(opened: OpenFleet) -> list[str]:
-    from reconciler.artifact.hints import advice
-
-    targets = {files.target.app: files for files in opened.targets.values() if files.app}
-    asked = [advice(files.app, files.folder, files.variables) for files in targets.values() if files.app]
-    return [hint for hints in await asyncio.gather(*asked) for hint in hints]
-
-
-def _is_absent(plan: AppPlan) -> bool:
-    return isinstance(plan.end, Converged) and not plan.end.version
+    return plan_hosts.run(options)

@@ -125,20 +125,22 @@ def build(
     where: str | None = None,
     beside: bool = True,
     valid_only: bool = False,
+    memo: ReadApps | None = None,
 ) -> Desired:
     """Build the models from all files. Raises InvalidDesiredState with every problem, sorted by file and line.
 
     `where` is the folder as errors name it. With `beside` false, relative artifact paths are refused. With
-    `valid_only`, only problems of fleet.yaml and of the folder are raised.
+    `valid_only`, only problems of fleet.yaml and of the folder are raised. `memo` spares reading a file twice.
     """
     where = label(folder) if where is None else where
     sealed = secret_files(written)
     plain = {name: content for name, content in written.files.items() if not name.startswith(f"{SECRETS}/")}
-    documents = {name: read_yaml(content, f"{where}/{name}") for name, content in plain.items()}
     problems = list(written.problems)
-    fleet = _read_fleet(documents.pop(FLEET, None), problems)
-    defaults = fleet.defaults if fleet else {}
-    files = [file for name, document in documents.items() if (file := _read_app(name, document, defaults, problems))]
+    fleet_text = plain.pop(FLEET, None)
+    fleet = _read_fleet(read_yaml(fleet_text, f"{where}/{FLEET}") if fleet_text is not None else None, problems)
+    read = _read_apps(plain, where, fleet.defaults if fleet else {}, {} if memo is None else memo)
+    files = [file for file, _ in read if file]
+    problems += [problem for _, found in read for problem in found]
     files.sort(key=lambda file: file.app.app)
     if fleet:  # without it we do not know which machines the host names mean
         problems += problems_between(files, fleet.model)
@@ -213,18 +215,29 @@ def _read_fleet(document: Document | None, problems: list[Problem]) -> _Fleet | 
     return _Fleet(model, document.value.get("defaults") or {})
 
 
-def _read_app(name: str, document: Document, defaults: Mapping[str, object], problems: list[Problem]) -> AppFile | None:
+ReadApp = tuple[AppFile | None, tuple[Problem, ...]]
+ReadApps = dict[tuple[str, bytes], tuple[Mapping[str, object], ReadApp]]
+"""What was read from a file of this name and content, with these defaults."""
+
+
+def _read_apps(files: Mapping[str, bytes], where: str, defaults: Mapping[str, object], memo: ReadApps) -> list[ReadApp]:
+    for name, content in files.items():
+        if (name, content) not in memo or memo[name, content][0] != defaults:
+            document = read_yaml(content, f"{where}/{name}")
+            memo[name, content] = defaults, _read_app(name, document, defaults)
+    return [memo[name, content][1] for name, content in files.items()]
+
+
+def _read_app(name: str, document: Document, defaults: Mapping[str, object]) -> ReadApp:
     app, found = fill(App, document, _with_defaults(document.value, defaults))
-    problems += found
     if app is None:
-        return None
+        return None, found
     file = AppFile(document, app)
     stem = PurePosixPath(name).stem
     if app.app != stem:
         next_step = f"write app: {stem}, or rename the file to {app.app}.yaml"
-        problems.append(file.problem(("app",), f"is {app.app}, but the file is {stem}.yaml", next_step))
-        return None
-    return file
+        return None, (*found, file.problem(("app",), f"is {app.app}, but the file is {stem}.yaml", next_step))
+    return file, found
 
 
 def _relative_artifact(file: AppFile) -> Problem | None:

@@ -67,6 +67,11 @@ class Options:
     swap: str | None = None
     write: Path | None = None
     shell: str = ""
+    from_ref: str | None = None
+    to_ref: str | None = None
+    diff: bool = False
+    markdown: bool = False
+    longest: int = 65_000  # bytes of Markdown
 
     @classmethod
     def read(cls, arguments: Mapping[str, Any]) -> Options:

@@ -73,6 +73,16 @@ def open_commit(folder: Path, ref: str | None) -> Iterator[CommitTree]:
 
 
 @contextmanager
+def open_commit_at(root: Path, commit: str, folder: PurePosixPath) -> Iterator[CommitTree]:
+    """Open this folder of the repository at `root` as it is in the commit of this id. Raises GitError."""
+    with _talk_to(["git", *NEUTRAL, "-C", str(root), "cat-file", "--batch"], root) as objects:
+        found = objects.read(f"{commit}^{{commit}}")
+        if found is None:
+            raise GitError(f"commit {commit[:7]} is not in {root}", "fetch it")
+        yield CommitTree(objects, commit, folder, committed_at=_commit_time(found[2]))
+
+
+@contextmanager
 def open_mirror(mirror: Path, commit: str, folder: PurePosixPath) -> Iterator[CommitTree]:
     """Open the folder as it is in this commit of a bare mirror. Raises GitError."""
     with _talk_to(["git", *NEUTRAL, f"--git-dir={mirror}", "cat-file", "--batch"], mirror) as objects:
