@@ -32,9 +32,19 @@ def _logger() -> Any:  # noqa: ANN401 - structlog's own type
     stamp = structlog.processors.TimeStamper(fmt="%H:%M:%S" if terminal else "iso", utc=not terminal)
     structlog.configure(
         processors=[structlog.processors.add_log_level, stamp, renderer],
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(file=_CurrentStderr()),  # type: ignore[arg-type]
     )
     return structlog.get_logger()
+
+
+class _CurrentStderr:
+    """stderr as it is at each line: lines that move have a stand-in for it (engine/live_region.py)."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
 
 
 def readable_line(fields: MutableMapping[str, Any], paint: Paint = plain) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import assert_never
 
@@ -42,6 +41,7 @@ from reconciler.model.action import (
 from reconciler.model.identity import Identity
 from reconciler.model.observed import ObservedApp, ObservedHost, Slot
 from reconciler.model.target import Controller
+from reconciler.model.transfer import ReportProgress
 from reconciler.targets.resolve import TargetFiles
 from reconciler.tools import traefik
 from reconciler.tools.look import Reply
@@ -63,7 +63,7 @@ class Applier:
     host: Transport
     files: TargetFiles
     controller: Controller
-    report_progress: Callable[[str], None]
+    report_progress: ReportProgress
 
     async def apply(self, action: AnyAction, seen: ObservedHost) -> ObservedHost:
         """Carry out the action and return the observation afterwards.

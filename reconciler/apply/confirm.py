@@ -6,7 +6,6 @@ The result is evidence. It becomes part of the observation and is valid until th
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from dataclasses import replace
 
 from reconciler.clock import now_seconds, sleep_seconds
@@ -15,6 +14,7 @@ from reconciler.host.http import HttpConnection
 from reconciler.host.transport import Transport
 from reconciler.model.action import ConfirmRoute, WaitCertified
 from reconciler.model.observed import ObservedHost
+from reconciler.model.transfer import ReportProgress
 from reconciler.observe.ask import ask_all_traefiks, ask_certificates, trouble_of_traefik
 from reconciler.targets.resolve import TargetFiles, api_port, api_ports
 from reconciler.tools.traefik_api import is_served, route_held_by_all
@@ -54,7 +54,7 @@ async def wait_for_certificates(
     files: TargetFiles,
     action: WaitCertified,
     seen: ObservedHost,
-    report_progress: Callable[[str], None],
+    report_progress: ReportProgress,
 ) -> ObservedHost:
     """Wait until Traefik has a certificate for every name of the route.
 

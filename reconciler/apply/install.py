@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from reconciler.apply.runner import Runner
 from reconciler.artifact.archive import Prepared, load_prepared, prepare
@@ -17,6 +17,7 @@ from reconciler.model.action import InstallRelease
 from reconciler.model.desired import App, Artifact
 from reconciler.model.machine import Scope
 from reconciler.model.observed import TRAEFIK
+from reconciler.model.transfer import ReportProgress, Transfer
 from reconciler.targets.resolve import TargetFiles
 from reconciler.tools import scripts
 from reconciler.tools.elf import HostAbi, unmet_needs
@@ -35,7 +36,7 @@ INODE_RESERVE = 1000
 
 
 async def install(
-    files: TargetFiles, action: InstallRelease, runner: Runner, host: Transport, report_progress: Callable[[str], None]
+    files: TargetFiles, action: InstallRelease, runner: Runner, host: Transport, report_progress: ReportProgress
 ) -> Reply:
     """Install the release and return the reply.
 
@@ -77,7 +78,7 @@ def artifact_for(files: TargetFiles, release: str) -> Artifact:
     return files.app.artifact.by_arch[arch] if arch else files.app.artifact
 
 
-async def load_or_fetch(files: TargetFiles, report_progress: Callable[[str], None], release: str = "") -> Prepared:
+async def load_or_fetch(files: TargetFiles, report_progress: ReportProgress, release: str = "") -> Prepared:
     """Return the checked release of this target, from the cache or fetched now. Raises ArtifactError.
 
     The name of the `release` says which one it is, where each architecture has its own.
@@ -91,7 +92,7 @@ async def load_or_fetch(files: TargetFiles, report_progress: Callable[[str], Non
         return ready
     label = label_of(source, *where)
     report_progress(f"fetching {label}")
-    path = await fetch(source, digest, *where, lambda done, total: report_progress(progress_text(done, total)))
+    path = await fetch(source, digest, *where, lambda done, total: report_progress(Transfer("download", done, total)))
     if key is not None:
         report_progress("checking the signature")
         await verify_signature(source, *where, key, digest, path)
@@ -166,17 +167,11 @@ async def _with_signs_of_life(head: bytes) -> AsyncIterator[bytes]:
         yield b"\n"
 
 
-async def _stream(head: bytes, prepared: Prepared, report_progress: Callable[[str], None]) -> AsyncIterator[bytes]:
+async def _stream(head: bytes, prepared: Prepared, report_progress: ReportProgress) -> AsyncIterator[bytes]:
     yield head
     sent = 0
     with prepared.packed.open("rb") as file:
         while block := await asyncio.to_thread(file.read, BLOCK_BYTES):
             yield block
             sent += len(block)
-            report_progress(f"uploaded {progress_text(sent, prepared.packed_size)}")
-
-
-def progress_text(done: int, total: int | None) -> str:
-    """Format a number of bytes done and expected, such as `1.2 of 5.6 MB`."""
-    megabytes = f"{done / 1e6:.1f}"
-    return f"{megabytes} of {total / 1e6:.1f} MB" if total else f"{megabytes} MB"
+            report_progress(Transfer("upload", sent, prepared.packed_size))

@@ -6,7 +6,6 @@ lease, since waiting is part of a rollout.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from reconciler.apply.runner import Runner
@@ -15,6 +14,7 @@ from reconciler.host.http import NOT_HTTP, HttpConnection, NoAnswer
 from reconciler.host.transport import Transport
 from reconciler.model.action import Drain, Soak, WaitHealthy
 from reconciler.model.observed import ObservedApp, Slot
+from reconciler.model.transfer import ReportProgress
 from reconciler.observe.ask import ask_all_traefiks
 from reconciler.observe.health_answer import NOT_ASKED, HealthAnswer, read_health
 from reconciler.targets.resolve import TargetFiles
@@ -40,7 +40,7 @@ class _Watch:
     runner: Runner
     slot: Slot
     deadline: float
-    report_progress: Callable[[str], None]
+    report_progress: ReportProgress
     healthy_since: float | None = None
     answer: HealthAnswer = NOT_ASKED
     misses: int = 0
@@ -132,7 +132,7 @@ async def wait_healthy(
     action: WaitHealthy,
     app: ObservedApp,
     runner: Runner,
-    report_progress: Callable[[str], None],
+    report_progress: ReportProgress,
 ) -> Evidence:
     """Wait until the instance is healthy, or there is no hope left.
 
@@ -206,7 +206,7 @@ async def soak(
     action: Soak,
     app: ObservedApp,
     runner: Runner,
-    report_progress: Callable[[str], None],
+    report_progress: ReportProgress,
 ) -> Evidence:
     """Watch the instance that serves since the cutover until `soak_seconds` are over.
 
@@ -229,7 +229,7 @@ async def soak(
             return await watch.give_up_with_journal(f"after the cutover {miss}, {MISSES} times in a row")
 
 
-async def drain(files: TargetFiles, action: Drain, runner: Runner, report_progress: Callable[[str], None]) -> Reply:
+async def drain(files: TargetFiles, action: Drain, runner: Runner, report_progress: ReportProgress) -> Reply:
     """Wait until no connection to the slot is open, or `drain_seconds` are over, and return the last reply.
 
     Each look renews the lease.

@@ -12,10 +12,13 @@ from reconciler.apply.runner import Runner, tar_of
 from reconciler.commands.live_slot import AppOnHost, look_at_app
 from reconciler.decide.guards import refusal
 from reconciler.decide.slots import target_identity
+from reconciler.engine.progress import Progress
 from reconciler.errors import ActionFailed, UsageError
+from reconciler.logs import log
 from reconciler.model.action import InstallRelease
 from reconciler.model.identity import Identity
 from reconciler.model.options import Options
+from reconciler.terminal import can_redraw
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,11 @@ async def open_candidate(options: Options) -> AsyncIterator[Candidate]:
             step = InstallRelease(target.host, target.app, "to run a command with it", identity.release, damaged)
             if blocked := refusal(step, target, seen):
                 raise ActionFailed(found.host.name, f"{target.app}: {blocked.reason}", blocked.next_step)
+            progress = Progress(log, terminal=can_redraw(sys.stderr))
             try:
-                await Applier(found.host, files, controller, _report).apply(step, seen)
+                report = progress.reporter(target.host, target.app)
+                await Applier(found.host, files, controller, report).apply(step, seen)
             finally:
+                progress.close()
                 await Runner(found.host, files.site, controller, files.word, seen.lease).release()
         yield Candidate(files, found.host, identity)
-
-
-def _report(text: str) -> None:
-    print(text, file=sys.stderr)

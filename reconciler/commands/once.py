@@ -16,7 +16,7 @@ from reconciler.model.options import Options
 from reconciler.model.outcome import Outcome
 from reconciler.model.target import Controller
 from reconciler.targets.open_fleet import OpenFleet, open_fleet
-from reconciler.terminal import paint_for
+from reconciler.terminal import can_redraw, paint_for
 
 
 def run(options: Options) -> int:
@@ -34,10 +34,13 @@ async def run_pass(opened: OpenFleet, options: Options, who: Controller | None =
     from reconciler.logs import log
 
     started = now_seconds()
-    progress = Progress(log, terminal=sys.stderr.isatty())
-    outcomes = await converge(
-        opened, progress, who, wait_lock_seconds=options.wait_lock, allow_prune=options.allow_prune
-    )
+    progress = Progress(log, terminal=can_redraw(sys.stderr))
+    try:
+        outcomes = await converge(
+            opened, progress, who, wait_lock_seconds=options.wait_lock, allow_prune=options.allow_prune
+        )
+    finally:
+        progress.close()
     seconds = now_seconds() - started
     code = report(opened, outcomes, seconds, options)
     if opened.desired.fleet.notify or options.metrics_file:

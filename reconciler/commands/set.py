@@ -8,13 +8,16 @@ import sys
 
 from pydantic_core import PydanticCustomError
 
-from reconciler.clock import now_seconds
 from reconciler.desired_state.set_version import SHA256_KEY, SOURCE_KEY, VERSION_KEY, AppText, open_app, write_version
+from reconciler.engine.progress import Progress
 from reconciler.errors import ArtifactError, ArtifactUnavailable, UsageError
+from reconciler.logs import log
 from reconciler.model.fields import Text
 from reconciler.model.options import Options
 from reconciler.model.source import MACHINES, LocalFile, NotASource, differs_by_arch, fill_in_arch, read_source
+from reconciler.model.transfer import Transfer
 from reconciler.model.values import SHA256, VERSION
+from reconciler.terminal import can_redraw
 
 
 def run(options: Options) -> int:
@@ -96,20 +99,11 @@ def _find_digest(app: AppText, version: str) -> str | dict[str, str] | None:
 
 
 async def _measure_digest(app: AppText, source: str, version: str) -> str:
-    from reconciler.apply.install import progress_text
     from reconciler.artifact.source import label_of, measure
 
-    label, terminal = label_of(source, version, app.folder), sys.stderr.isatty()
-    shown_at = -1.0
-
-    def progress(done: int, total: int | None) -> None:
-        nonlocal shown_at
-        if terminal and now_seconds() - shown_at > 0.1:
-            shown_at = now_seconds()
-            print(f"\r\033[K  {label}: read {progress_text(done, total)}", end="", file=sys.stderr, flush=True)
-
+    progress = Progress(log, terminal=can_redraw(sys.stderr))
+    report = progress.reporter("", label_of(source, version, app.folder))
     try:
-        return await measure(source, version, app.folder, progress)
+        return await measure(source, version, app.folder, lambda done, total: report(Transfer("read", done, total)))
     finally:
-        if shown_at >= 0:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
+        progress.close()

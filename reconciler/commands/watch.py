@@ -30,6 +30,7 @@ from reconciler.model.options import Options
 from reconciler.model.outcome import Outcome
 from reconciler.observe.lease import new_controller
 from reconciler.targets.open_fleet import OpenFleet
+from reconciler.terminal import can_redraw
 
 COLLECTION = (700, 10, 10)  # CPython's own thresholds
 LONGEST_STANDSTILL_SECONDS = 300.0  # a pass runs beside the loop, so the loop itself never blocks for long
@@ -61,7 +62,7 @@ async def _watch(options: Options) -> int:
             log(event, reason=str(error), next=error.next_step)
         reports.report_error(error)
 
-    progress = Progress(log, terminal=sys.stderr.isatty())
+    progress = Progress(log, terminal=can_redraw(sys.stderr))
     watch = Watch(
         origin_of(options, lasting=True), new_controller, progress, report_pass, report_error, options.interval,
         options.allow_prune, options.allow_step_back, options.repo,
@@ -73,7 +74,10 @@ async def _watch(options: Options) -> int:
         helpers.append(asyncio.create_task(_wake_on_changes(options, watch)))
     await asyncio.sleep(0)  # let the helpers begin, so that no file saved after the first look goes unnoticed
     systemd_notify.notify("READY=1")
-    await watch.run()
+    try:
+        await watch.run()
+    finally:
+        progress.close()
     systemd_notify.notify("STOPPING=1")
     for helper in helpers:
         helper.cancel()

@@ -20,6 +20,7 @@ from reconciler.engine.report import outcome_text, plan_text
 from reconciler.errors import ReconcileError
 from reconciler.model.action import Blocked
 from reconciler.targets.open_fleet import open_fleet
+from reconciler.terminal import can_redraw
 
 OLD, NEW = "0.1.0", "0.2.0"
 VISITS_AROUND_SECONDS = 1.0  # how long visitors come before the second commit, and again after its pass
@@ -146,8 +147,11 @@ async def _pass(stage: Stage, say: Say) -> None:
         say(_wrap(line.rstrip()))
 
     async with open_fleet(stage.arguments) as opened:
-        progress = Progress(say_action, terminal=sys.stderr.isatty())
-        outcomes = await converge(opened, progress)
+        progress = Progress(say_action, terminal=can_redraw(sys.stderr))
+        try:
+            outcomes = await converge(opened, progress)
+        finally:
+            progress.close()
     text = outcome_text([outcome.end for outcome in outcomes])
     if any(isinstance(outcome.end, Blocked) for outcome in outcomes):
         raise DemoFailed(f"the pass did not converge\n{text.rstrip()}", "" if "next: " in text else REPORT)

@@ -1,14 +1,26 @@
-"""Progress of a pass: a live line in a terminal, and a log event for each finished action."""
+"""Progress of a pass: lines that move in a terminal, and a log event for each finished action.
+
+Without a terminal, a transfer that takes long is logged now and then: at most every 10 s, and then only after another
+quarter of it, or a minute.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from reconciler.clock import now_seconds
 from reconciler.model.action import AnyAction
+from reconciler.model.transfer import ReportProgress, Transfer
+
+if TYPE_CHECKING:
+    from reconciler.engine.live_progress import LiveProgress
+
+QUIET_SECONDS = 10.0
+LONGEST_SILENCE_SECONDS = 60.0
+QUIET_FRACTION = 0.25
 
 
 class Log(Protocol):
@@ -18,36 +30,30 @@ class Log(Protocol):
 
 
 class Progress:
-    """Report actions as they run. In a terminal, one line shows how far the current action is."""
+    """Report actions as they run. In a terminal, one line per app on a host shows how far its action is."""
 
     def __init__(self, log: Log, *, terminal: bool) -> None:
         self._log = log
         self._terminal = terminal
-        self._shown_at = 0.0
+        self._live: LiveProgress | None = None
 
-    def reporter(self, host: str, app: str) -> Callable[[str], None]:
+    def reporter(self, host: str, app: str) -> ReportProgress:
         """Return a function that shows how far the current action of this app is."""
-
-        def report(text: str) -> None:
-            now = now_seconds()
-            if self._terminal and now - self._shown_at > 0.1:
-                self._shown_at = now
-                sys.stderr.write(f"\r\033[K  {host}  {app}: {text}")
-                sys.stderr.flush()
-
-        return report
+        if self._terminal:
+            return lambda news: self._moving().report(host, app, news)
+        return _SparseLog(self._log, host, app).report
 
     @contextmanager
     def action(self, action: AnyAction) -> Iterator[None]:
         """Context of one action: show that it began (in a terminal), and log its success and its duration."""
         started = now_seconds()
-        self.reporter(action.host, action.app)(f"{action.verb} {action.subject}")
+        if self._terminal:
+            self._moving().begin(action.host, action.app, action.verb, action.subject)
         try:
             yield
-        except BaseException:
-            self._clear()
-            raise
-        self._clear()
+        finally:
+            if self._live:
+                self._live.end(action.host, action.app)
         self._log(
             f"{action.verb}.finished",
             host=action.host,
@@ -57,8 +63,45 @@ class Progress:
             seconds=round(now_seconds() - started, 2),
         )
 
-    def _clear(self) -> None:
-        self._shown_at = 0.0
-        if self._terminal:
-            sys.stderr.write("\r\033[K")
-            sys.stderr.flush()
+    def close(self) -> None:
+        """Give the screen back."""
+        if self._live:
+            self._live.close()
+
+    def _moving(self) -> LiveProgress:
+        from reconciler.engine.live_progress import LiveProgress  # nothing moves in most runs
+
+        self._live = self._live or LiveProgress(sys.stderr)
+        return self._live
+
+
+class _SparseLog:
+    """Logs how far a transfer is, rarely."""
+
+    def __init__(self, log: Log, host: str, app: str) -> None:
+        self._log, self._where = log, {"host": host, "app": app}
+        self._verb, self._began_seconds, self._began_bytes = "", 0.0, 0
+        self._logged_seconds, self._logged_fraction = 0.0, 0.0
+
+    def report(self, news: str | Transfer) -> None:
+        if isinstance(news, str):
+            return
+        now, fraction = now_seconds(), news.fraction or 0.0
+        if news.verb != self._verb:
+            self._verb, self._began_seconds, self._began_bytes = news.verb, now, news.done_bytes
+            self._logged_seconds, self._logged_fraction = now, fraction
+        silence = now - self._logged_seconds
+        if silence < QUIET_SECONDS or (
+            silence < LONGEST_SILENCE_SECONDS and fraction - self._logged_fraction < QUIET_FRACTION
+        ):
+            return
+        self._logged_seconds, self._logged_fraction = now, fraction
+        speed = (news.done_bytes - self._began_bytes) / (now - self._began_seconds)
+        total = {"total_bytes": news.total_bytes, "percent": int(100 * fraction)} if news.total_bytes else {}
+        self._log(
+            f"{news.verb}.advanced",
+            **self._where,
+            done_bytes=news.done_bytes,
+            **total,
+            bytes_per_second=round(speed),
+        )

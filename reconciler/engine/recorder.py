@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -17,6 +17,7 @@ from reconciler.engine.progress import Progress
 from reconciler.model.action import AnyAction, Converged
 from reconciler.model.fleet import Key
 from reconciler.model.outcome import Outcome
+from reconciler.model.transfer import ReportProgress, Transfer
 from reconciler.page.snapshot import ActionSeen, Entry
 
 MOST_ENTRIES = 1000
@@ -131,12 +132,13 @@ class RecordingProgress(Progress):
         self.recorder = recorder
         return self
 
-    def reporter(self, host: str, app: str) -> Callable[[str], None]:
+    def reporter(self, host: str, app: str) -> ReportProgress:
         """Return a function that shows how far the current action of this app is."""
         report = super().reporter(host, app)
 
-        def both(text: str) -> None:
-            report(text)
+        def both(news: str | Transfer) -> None:
+            report(news)
+            text = news if isinstance(news, str) else f"{news.verb} {news.text}"
             self.recorder.note_progress((app, host), text)
 
         return both

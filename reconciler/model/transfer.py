@@ -1,0 +1,30 @@
+"""How far an upload or a download is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """Bytes on their way, named by what is done with them."""
+
+    verb: str  # upload, download, read
+    done_bytes: int
+    total_bytes: int | None = None
+
+    @property
+    def fraction(self) -> float | None:
+        """From 0 to 1; None if the total is not known."""
+        return min(1.0, self.done_bytes / self.total_bytes) if self.total_bytes else None
+
+    @property
+    def text(self) -> str:
+        """Such as `1.2 of 5.6 MB`."""
+        done = f"{self.done_bytes / 1e6:.1f}"
+        return f"{done} of {self.total_bytes / 1e6:.1f} MB" if self.total_bytes else f"{done} MB"
+
+
+ReportProgress = Callable[[str | Transfer], None]
+"""Takes what an action says about itself while it runs: a short text, or how far a transfer is."""
