@@ -35,7 +35,8 @@ class Episode:
             end = replace(end, log_tail=end.log_tail or self.log_tail)
         seconds = self.ended_seconds - self.began_seconds if self.ended_seconds else 0.0
         done = self.actions[self.written :] if unwritten else self.actions
-        return Outcome(end, tuple(done), seconds, self.before, self.waited_seconds)
+        rested = now_seconds() - self.ended_seconds if self.ended_seconds else 0.0
+        return Outcome(end, tuple(done), seconds, self.before, self.waited_seconds, rested_seconds=rested)
 
 
 @dataclass(eq=False)

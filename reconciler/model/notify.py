@@ -15,7 +15,7 @@ from reconciler.model import values
 from reconciler.model.fields import AtLeastOne, EachOnce, Text, refuse
 from reconciler.model.machine import Strict
 
-Kind = Literal["webhook", "slack", "ntfy", "github"]
+Kind = Literal["webhook", "slack", "ntfy", "github", "grafana"]
 Event = Literal["failed", "recovered", "converged"]
 
 # Per kind: the required keys and the optional ones.
@@ -24,6 +24,7 @@ KEYS: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "slack": (("url",), ("events",)),
     "ntfy": (("url",), ("events", "token")),
     "github": (("repository", "token"), ("deployments", "api")),
+    "grafana": (("url", "token"), ()),
 }
 
 
@@ -90,18 +91,27 @@ Repository = Annotated[
 class Notify(Strict):
     """One place to notify of changes. A state is sent once, and again every day while the app stays broken."""
 
-    kind: Kind = Field(description="Kind of place: webhook (signed JSON), slack, ntfy, or github (commit status).")
+    kind: Kind = Field(
+        description="Kind of place: webhook (signed JSON), slack, ntfy, github (commit status), or grafana (an "
+        "annotation for each rollout)."
+    )
     events: Annotated[tuple[Event, ...], EachOnce, AtLeastOne] = Field(
         default=("failed", "recovered"),
         description="Events to send: failed, recovered, converged (a new version runs, or drift was corrected).",
     )
     url: Address | None = Field(
-        default=None, description="https:// address; for slack, and for ntfy without a token, {secret: name}."
+        default=None,
+        description="https:// address; for slack, and for ntfy without a token, {secret: name}. For grafana, that of "
+        "Grafana itself, such as https://grafana.example.com.",
     )
     key: NamedSecret | None = Field(
         default=None, description="webhook: the secret that signs the body (X-Reconcile-Signature, HMAC-SHA256)."
     )
-    token: NamedSecret | None = Field(default=None, description="github, ntfy: the secret that holds the access token.")
+    token: NamedSecret | None = Field(
+        default=None,
+        description="github, ntfy, grafana: the secret that holds the access token (for grafana, of a service account "
+        "that may write annotations).",
+    )
     repository: Repository | None = Field(
         default=None, description="github: owner/name of the repository that holds the desired state."
     )

@@ -22,3 +22,4 @@ class Outcome:
     before: str | None = None  # the version that ran when the pass began
     waited_seconds: float = 0.0  # for another controller
     jobs: tuple[ObservedJob, ...] = ()  # of the app on this host, as last seen
+    rested_seconds: float = 0.0  # since its last action ended

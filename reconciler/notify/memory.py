@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from reconciler.files import write_whole
+from reconciler.notify.grafana import Rollout
 from reconciler.notify.states import State
 from reconciler.notify.transitions import Key, LastReport
 
@@ -25,6 +26,7 @@ class PlaceMemory:
     failures: int = 0
     not_before: float = 0.0
     logged: str = ""  # the last failure that was logged
+    rollouts: list[Rollout] = field(default_factory=list)  # not delivered yet; only in this process
 
     def note_failure(self, now: float) -> None:
         """Wait before the next attempt, twice as long after each failure, up to an hour."""

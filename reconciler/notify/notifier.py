@@ -13,18 +13,27 @@ from typing import TYPE_CHECKING, Final
 from reconciler.clock import Sleep, sleep_seconds
 from reconciler.errors import ReconcileError
 from reconciler.model.notify import Notify
-from reconciler.notify import formats, github, memory
+from reconciler.notify import formats, github, grafana, memory
 from reconciler.notify.channel import Channel, identity, name_of, open_channel
 from reconciler.notify.memory import PlaceMemory
 from reconciler.notify.send import Sender, Undelivered, Unreached, sender
 from reconciler.notify.states import State, state_of, state_of_desired_state, states_of_jobs
-from reconciler.notify.transitions import DESIRED_STATE, Key, LastReport, News, times_within_a_day, transitions
+from reconciler.notify.transitions import (
+    DESIRED_STATE,
+    Key,
+    LastReport,
+    News,
+    may_notify,
+    times_within_a_day,
+    transitions,
+)
 from reconciler.tools.masks import mask
 
 if TYPE_CHECKING:
     from reconciler.model.outcome import Outcome
 
 
+MOST_ROLLOUTS: Final = 50  # that wait for a Grafana that does not answer
 PLACE_SECONDS: Final = 60.0  # the time limit for one place in one call
 
 
@@ -82,6 +91,7 @@ class Notifier:
             outcomes = tuple(outcomes)
             states = {(outcome.end.app, outcome.end.host): state_of(outcome, hidden) for outcome in outcomes}
             self._note_states(states, revision, known)
+            self._note_rollouts(grafana.rollouts(outcomes, states, now, revision), now)
             jobs = {key: state for outcome in outcomes for key, state in states_of_jobs(outcome).items()}
             return await self._notify_all(states | jobs, now, known, hidden)
 
@@ -122,6 +132,20 @@ class Notifier:
         if known is not None:
             self._latest = {key: state for key, state in self._latest.items() if key in known or key in states}
 
+    def _note_rollouts(self, ended: Sequence[grafana.Rollout], now: float) -> None:
+        """Keep them for each Grafana, the newest if it does not answer for long. One app has only so many a day."""
+        for settings in self._settings:
+            if settings.kind != "grafana":
+                continue
+            place = self._places.setdefault(identity(settings), PlaceMemory())
+            for rollout in ended:
+                key = (rollout.app, "")
+                last = place.reported.get(key)
+                if may_notify(last, now):
+                    place.rollouts.append(rollout)
+                    place.reported[key] = LastReport(State(""), now, (*times_within_a_day(last, now), now))
+            del place.rollouts[:-MOST_ROLLOUTS]
+
     async def _notify_place(
         self, index: int, settings: Notify, states: dict[Key, State], now: float, known: Collection[Key] | None
     ) -> str:
@@ -133,6 +157,8 @@ class Notifier:
             async with asyncio.timeout(PLACE_SECONDS):
                 if settings.kind == "github":
                     await self._notify_github(index, settings, place, states, now, known)
+                elif settings.kind == "grafana":
+                    await self._notify_grafana(index, settings, place)
                 else:
                     await self._notify_people(index, settings, place, states, now, known)
         except (ReconcileError, Undelivered, TimeoutError) as error:
@@ -198,6 +224,24 @@ class Notifier:
             raise failure
         place.note_delivery()
         place.reported = {key: last for key, last in place.reported.items() if key[1] == revision}
+
+    async def _notify_grafana(self, index: int, settings: Notify, place: PlaceMemory) -> None:
+        if not place.rollouts:
+            return
+        channel = self._open_or_raise(index, settings)
+        failure: Undelivered | None = None
+        async with sender(sleep=self._sleep) as sending:
+            while place.rollouts:
+                try:
+                    await sending.send(grafana.annotation_request(channel, place.rollouts[0]))
+                except Unreached:
+                    raise
+                except Undelivered as error:  # refused: it would be refused again
+                    failure = error
+                del place.rollouts[0]
+        if failure:
+            raise failure
+        place.note_delivery()
 
     def _open(self, index: int, settings: Notify) -> Channel | ReconcileError:
         try:

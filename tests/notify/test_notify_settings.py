@@ -33,20 +33,24 @@ notify:
   - {kind: ntfy, url: https://ntfy.example.com/fleet, token: {secret: notify/token}, events: [failed, converged]}
   - {kind: github, repository: you/fleet.git-ops, token: {secret: github}, deployments: true}
   - {kind: github, repository: you/fleet, token: {secret: github}, api: https://github.example.com/api/v3}
+  - {kind: grafana, url: https://grafana.example.com/grafana, token: {secret: grafana}}
 """
     )
 
     assert found == []
     assert filled
-    assert [each.kind for each in filled.notify] == ["slack", "webhook", "ntfy", "ntfy", "github", "github"]
+    assert [each.kind for each in filled.notify] == ["slack", "webhook", "ntfy", "ntfy", "github", "github", "grafana"]
     assert filled.notify[1].events == ("failed", "recovered")
 
 
 @pytest.mark.parametrize(
     ("written", "said"),
     [
-        ("kind: pager", "must be 'webhook', 'slack', 'ntfy' or 'github'"),
+        ("kind: pager", "must be 'webhook', 'slack', 'ntfy', 'github' or 'grafana'"),
         ("kind: slack", "slack needs url"),
+        ("kind: grafana, url: https://g", "grafana needs token"),
+        ("kind: grafana, url: https://g, token: {secret: t}, events: [failed]", "is not for grafana"),
+        ("kind: grafana, url: http://g, token: {secret: t}", "is not an https:// address"),
         ("kind: slack, url: ", "has no value"),
         ("kind: slack, url: https://hooks.slack.com/services/T/B/Hush", "as secret as a password here; write {secret:"),
         ("kind: ntfy, url: https://ntfy.sh/Hush", "is as secret as a password here"),

@@ -26,6 +26,7 @@ WEBHOOK: dict[str, Any] = {"kind": "webhook", "url": {"secret": "url"}, "key": {
 SLACK: dict[str, Any] = {"kind": "slack", "url": {"secret": "url"}}
 NTFY: dict[str, Any] = {"kind": "ntfy", "url": {"secret": "url"}, "token": {"secret": "token"}}
 GITHUB: dict[str, Any] = {"kind": "github", "repository": "you/fleet", "token": {"secret": "token"}}
+GRAFANA: dict[str, Any] = {"kind": "grafana", "url": {"secret": "url"}, "token": {"secret": "token"}}
 EVERYTHING = ["failed", "recovered", "converged"]
 STATUS = f"/T0/repos/you/fleet/statuses/{COMMIT}"
 
