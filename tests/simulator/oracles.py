@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from reconciler.model.process_name import is_process
+from tests.simulator import job_oracle
 from tests.simulator.controller import Ended
 from tests.simulator.process import Run
 from tests.simulator.world.files import LEFT, Entry, Left
@@ -55,6 +56,7 @@ class Wish:
     migrated: set[str] = field(default_factory=set)  # versions that may serve only once their migration has ended
     hosts: set[str] | None = None  # None: all
     processes: tuple[str, ...] = ()  # names of its processes, each of which runs on every host of the app
+    jobs: dict[str, str] = field(default_factory=dict)  # job → the one host on which it runs at its times
 
     def leaves(self, host: str) -> bool:
         """The app is not wanted on this host (any more)."""
@@ -209,6 +211,7 @@ class Oracles:
             self._secrets(host, changed)
             self._reboot(host, what)
         self._shape(host)
+        job_oracle.runs_are_well(self, host)
 
     def _zombies(self, host: Host, what: str, changed: set[str]) -> None:
         """7: what was decided before another had the host changes nothing."""
@@ -418,7 +421,9 @@ class Oracles:
         for host in self.simulation.hosts.values():
             self.checks["16"] += 1
             for run in host.runs.values():
-                self.fail("16", f"{run.verb} still runs on {host.name}")
+                if run.verb != "job":
+                    self.fail("16", f"{run.verb} still runs on {host.name}")
+            job_oracle.timers_are_as_wanted(self, host)
             for app, wish in self.wishes.items():
                 self.checks["6"] += 1
                 running = [p for p in host.systemd.processes if p.app == app]

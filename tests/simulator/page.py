@@ -29,6 +29,7 @@ INVARIANTS = {
     "13": "A host that boots at any instant serves the last routed version",
     "15": "Nothing of root's runs with what an app wrote",
     "16": "What was begun ends, and leaves no lock",
+    "jobs": "A job has one run at a time, which keeps its release; its timer is on its host alone",
     "liveness": "Two passes after the last fault the newest commit is reached",
     "end state": "The host is as after the undisturbed run",
     "counts": "Nothing is started, stopped, routed or uploaded more often than the fault explains",

@@ -42,6 +42,9 @@ def write_app(simulation: Simulation, app: str, version: str, *, number: int = 0
     wish = simulation.oracles.wishes.setdefault(app, Wish(app, tuple(map(str, ports)) or ("worker",)))
     if "migrate" in settings:
         wish.migrated.add(version)
+    wish.processes = tuple(settings.get("processes", ()))
+    jobs = settings.get("jobs", {})
+    wish.jobs = {name: job.get("host", settings["hosts"][0]) for name, job in jobs.items() if job.get("at")}
     wish.routed, wish.one_slot, wish.removed = "route" in settings, len(ports) == 1, False
 
 

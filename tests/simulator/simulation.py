@@ -313,6 +313,8 @@ class Simulation:
         if command:
             self.executed.add((run.verb, command.key))
         self.oracles.asked(ask.canary)
+        if sent is None and host.full and command and command.writes:
+            return "skip 1"
         if sent is None or not sent.number or ask.lane:
             return "go"
         point, run.boundaries = run.boundaries, run.boundaries + 1

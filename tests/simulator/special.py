@@ -12,7 +12,7 @@ from reconciler.tools.scripts import change_script
 from tests.simulator.happenings import Happening, happen
 from tests.simulator.oracles import Broken
 from tests.simulator.process import Run
-from tests.simulator.scenario import build, write_app
+from tests.simulator.scenario import build, remove_app, write_app
 from tests.simulator.simulation import BEFORE, Fault, Simulation
 from tests.simulator.stories import set_up
 from tests.simulator.transport import Sent
@@ -34,6 +34,14 @@ async def _serve(simulation: Simulation, version: str, **keys: Any) -> None:
     outcomes = await simulation.once()
     if not all(end.converged for end in outcomes):
         simulation.oracles.fail("liveness", f"version {version} is not reached: {outcomes}")
+
+
+async def _wait_until(holds: Callable[[], bool]) -> None:
+    for _ in range(400):
+        if holds():
+            return
+        await asyncio.sleep(0.5)
+    raise Broken("liveness", "what was awaited for 200 s does not come")
 
 
 async def _send_again(simulation: Simulation, sent: Sent, arguments: tuple[str, ...], stdin: bytes) -> None:
@@ -164,6 +172,39 @@ def a_slow_stop_is_nobodys_lease() -> None:
         if holder():
             simulation.oracles.fail("16", f"{holder()}, which is dead, still has the lease")
         await _serve(simulation, "2", stop_seconds=90)
+
+    _run(told)
+
+
+def a_run_keeps_its_release() -> None:
+    """A run of a job outlasts the version that it began with, and what prune would remove; a removal ends it."""
+
+    async def told(simulation: Simulation) -> None:
+        set_up(simulation)
+        build(simulation, "1", job=50)
+        keys: dict[str, Any] = {"keep_releases": 2, "jobs": {"report": {"run": "bin/run report", "at": "minutely"}}}
+        await _serve(simulation, "1", **keys)
+        host = simulation.hosts["web1"]
+        await _wait_until(lambda: bool(host.systemd.jobs.runs))
+        for version in ("2", "3"):
+            await _serve(simulation, version, **keys)
+        runs = [run.release for run in host.systemd.jobs.runs.values()]
+        if [release.rpartition("-")[0] for release in runs] != ["1"]:
+            simulation.oracles.fail("jobs", f"a rollout ended the run of version 1: {runs} run")
+        await _wait_until(lambda: not host.systemd.jobs.under_way)
+        if host.files.text("var/lib/reconcile/hello/jobs/report.last").split()[2:3] != ["success"]:
+            simulation.oracles.fail("jobs", "how the run ended was not noted")
+        await _serve(simulation, "2", **keys)
+        if any("/releases/1-" in path for path in host.files.now):
+            simulation.oracles.fail("jobs", "what ended is kept for ever")
+        await _wait_until(lambda: bool(host.systemd.jobs.runs))
+        remove_app(simulation, "hello")
+        write_app(simulation, "other-app", "1", number=1)
+        simulation.allows_prune = True
+        await simulation.once()
+        simulation.oracles.at_rest()
+        if host.systemd.jobs.under_way:
+            simulation.oracles.fail("jobs", "a run outlasts the removal of its app")
 
     _run(told)
 
@@ -311,6 +352,7 @@ SPECIAL: dict[str, Callable[[], None]] = {
     "late": late_commands,
     "orphan": an_orphaned_drain_ends,
     "slow stop": a_slow_stop_is_nobodys_lease,
+    "run": a_run_keeps_its_release,
     "takeover": a_takeover_outlasts_the_power,
     "stale stop": a_stale_stop,
     "stale prune": a_stale_prune,

@@ -84,6 +84,11 @@ def _remove(simulation: Simulation) -> None:
 
 MIGRATES = {"migrate": "bin/run migrate"}
 HOOKS = {"before_migrate": "bin/run backup", "after_rollout": "bin/run warm", "on_failure": "bin/run tell"}
+# A process, and a job whose time does not come: the run of one is in the random histories, and a story of its own.
+FAMILY = {
+    "processes": {"mailer": {"start": "bin/run mail", "minimum_healthy_seconds": 1}},
+    "jobs": {"nightly": {"run": "bin/run nightly", "at": "yearly"}},
+}
 STORIES: tuple[Story, ...] = (
     Story("first install", app("1"), serves="1"),
     Story("upgrade", app("2"), (app("1"),), serves="2"),
@@ -108,6 +113,8 @@ STORIES: tuple[Story, ...] = (
     Story(
         "env change after a damaged release", app("1", env={"GREETING": "good day"}), (app("1"), _damage), serves="1"
     ),
+    Story("process and job", app("2", **FAMILY), (app("1", **FAMILY),), serves="2"),
+    Story("process and job leave", app("2"), (app("1", **FAMILY),), serves="2"),
 )
 
 

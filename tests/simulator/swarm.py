@@ -53,11 +53,13 @@ class Plan:
     happenings: tuple[Happening, ...]
     faults: tuple[Fault, ...]
     kills: tuple[tuple[float, int], ...]
-    processes: tuple[str, ...] = ()  # of each app that has a route
+    processes: tuple[str, ...] = ()  # of each app
+    jobs: tuple[str, ...] = ()  # of each app, every minute on the first of its hosts
 
     def __str__(self) -> str:
         lines = [f"seed {self.seed}: {len(self.hosts)} hosts, controllers: {', '.join(self.controllers)}"]
         lines += [f"every app has the processes {', '.join(self.processes)}"] if self.processes else []
+        lines += [f"every app has the jobs {', '.join(self.jobs)}"] if self.jobs else []
         for at, commit in self.commits:
             what = (
                 commit if isinstance(commit, str) else "; ".join(_app_words(*each) for each in sorted(commit.items()))
@@ -105,12 +107,16 @@ def plan_of(seed: int) -> Plan:
     faults = [_fault(dice) for _ in range(dice.choice((0, 0, 1, 1, 2)))]
     kills = [(dice.uniform(0, lasts), dice.randrange(len(controllers))) for _ in range(dice.choice((0, 0, 1, 2)))]
     return Plan(seed, hosts, tuple(commits), controllers, tuple(sorted(happenings, key=lambda h: h.at)), tuple(faults),
-                tuple(sorted(kills)), _processes(seed))  # fmt: skip
+                tuple(sorted(kills)), _processes(seed), _jobs(seed))  # fmt: skip
 
 
 def _processes(seed: int) -> tuple[str, ...]:
     """Decided by dice of their own, so that the other words of a seed are the same with and without them."""
     return random.Random(f"processes of {seed}").choice(((), (), ("mailer",), ("mailer", "worker")))
+
+
+def _jobs(seed: int) -> tuple[str, ...]:
+    return random.Random(f"jobs of {seed}").choice(((), (), ("report",), ("clean", "report")))
 
 
 def _first(dice: random.Random, kind: str, hosts: tuple[str, ...]) -> Wanted:
@@ -236,21 +242,8 @@ class _Life:
             simulation.oracles.changes_mind(app)
         for app, wanted in commit.items():
             number = int(app.removeprefix("app"))
-            keys: dict[str, Any] = {"hosts": list(wanted.hosts), "env": {"GREETING": wanted.greeting}}
-            if wanted.worker:
-                keys |= {"ports": None, "route": None, "health": None}
-            if wanted.one_slot:
-                keys["ports"] = [4000 + 10 * number]
-            if wanted.migrates:
-                keys["migrate"] = "bin/run migrate"
-            if not wanted.routed:
-                keys["route"] = None
-            if self.plan.processes:
-                named = {name: {"start": "bin/run start", "minimum_healthy_seconds": 1} for name in self.plan.processes}
-                keys["processes"] = named
-            write_app(simulation, app, wanted.version, number=number, **keys)
+            write_app(simulation, app, wanted.version, number=number, **self.keys_of(wanted, number))
             wish = simulation.oracles.wishes[app]
-            wish.processes = self.plan.processes
             wish.hosts = set(wanted.hosts)
             if wanted.one_slot:
                 wish.slots = (str(4000 + 10 * number),)
@@ -258,6 +251,24 @@ class _Life:
             if was is None or (was.hosts, was.routed) != (wanted.hosts, wanted.routed):
                 simulation.oracles.changes_mind(app)
         self.now = dict(commit)
+
+    def keys_of(self, wanted: Wanted, number: int) -> dict[str, Any]:
+        """What people write of this app beside its version."""
+        keys: dict[str, Any] = {"hosts": list(wanted.hosts), "env": {"GREETING": wanted.greeting}}
+        if wanted.worker:
+            keys |= {"ports": None, "route": None, "health": None}
+        if wanted.one_slot:
+            keys["ports"] = [4000 + 10 * number]
+        if wanted.migrates:
+            keys["migrate"] = "bin/run migrate"
+        if not wanted.routed:
+            keys["route"] = None
+        if self.plan.processes:
+            named = {name: {"start": "bin/run start", "minimum_healthy_seconds": 1} for name in self.plan.processes}
+            keys["processes"] = named
+        if self.plan.jobs:
+            keys["jobs"] = {name: {"run": "bin/run report", "at": "minutely"} for name in self.plan.jobs}
+        return keys
 
     # Controllers.
 

@@ -1,7 +1,7 @@
 """Every crash point: a story is interrupted at each boundary of each script, in each way, and must still end well.
 
-The undisturbed run keeps a copy of the host before each change. A disturbed run begins from the copy before the change
-that it interrupts: a controller keeps no progress, so a fresh one takes the same step next.
+The undisturbed run keeps a copy of the host before each change, unless a script runs. A disturbed run begins from the
+last of them: a controller keeps no progress, so a fresh one takes the same steps next.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ KINDS = ("kill", "kill known", "kill late", "cut", "silent", "power lost", "powe
          "power lost etc", "power lost srv", "power lost var")  # fmt: skip
 FAILS = ("fail", "fail after", "full", "no effect")
 UPLOADS = ("upload cut", "upload stalls")
-TAKES_INPUT = ("install", "start", "cutover", "goback", "reject", "repair", "migrate", "hook", "finish")
+TAKES_INPUT = ("install", "start", "cutover", "goback", "reject", "repair", "migrate", "hook", "finish", "schedule",
+               "copy")  # fmt: skip
 ALL_KINDS = (*KINDS, *FAILS, *UPLOADS)
 KIND_PLACES = 32  # of a number
 # Says 0 and has done nothing: what systemd was told to do. Of a rename or a copy the kernel says the truth.
@@ -158,6 +159,8 @@ def undisturbed(story: Story) -> Reference:
         moved: list[int] = []
 
         def keep(change: int, host: Host) -> None:
+            if host.runs:  # an app and its processes are changed side by side
+                return
             reference.copies[change] = host.copy()
             reference.memory[change] = {name: copy.deepcopy(getattr(memory, name)) for name in MEMORY}
             reference.counted[change] = replace(simulation.counters)
@@ -249,9 +252,8 @@ def disturbed(reference: Reference, number: int) -> Result:
     second = second_of(number)
     story, change, boundary, kind = fault_of(number)
     verb = reference.verb_of(change)
-    start, first = (change, 1) if verb != "finish" else (max(change - 1, 0), 2)
-    if verb == "finish" and start == 0:
-        start, first = 0, 1
+    start = max(each for each in reference.copies if each <= change - (verb == "finish"))
+    first = change - max(start, 1) + 1  # of those that a fresh controller sends: 0 and 1 are both before the first
     late = kind == "kill late"
     fault = Fault("kill" if late else kind, first, boundary, 40.0 if late else 0.7)
     command = next((p.command for p in reference.points if (p.change, p.boundary) == (change, boundary)), "")

@@ -6,6 +6,7 @@ MOST_PROCESSES=64 SEARCH_SECONDS=1
 # look_units: read what systemctl shows, each unit ended by an empty line, and print what each does, in ten words, and
 # its processes and what others made of its unit, in three.
 look_units() {
+  forget_unit
   while IFS='=' read -r key value; do
     case $key in
       Id) id=$value ;;
@@ -27,11 +28,16 @@ look_units() {
           look_unit $since
           look_overrides $dropins
         }
-        id='' state='' job='' pid='' restarts='' invocation='' group='' status='' result='' since=''
-        load='' fragment='' dropins=''
+        forget_unit
         ;;
     esac
   done
+}
+
+# forget_unit: make the variables of look_units empty, as of a unit of which systemctl shows nothing.
+forget_unit() {
+  id='' state='' job='' pid='' restarts='' invocation='' group='' status='' result='' since=''
+  load='' fragment='' dropins=''
 }
 
 # look_unit WORD…: print the unit that look_units has read. The words are those of a time: they become one. A program

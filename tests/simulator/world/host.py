@@ -194,6 +194,15 @@ class Host:
     def migration_ends(self, unit: str, release: str, after: list[str], good: bool) -> None:
         self.systemd.migration_ends(unit, release, after, good)
 
+    def timer_elapses(self, name: str) -> None:
+        self.systemd.jobs.elapses(name)
+
+    def job_run_ends(self, name: str, status: int) -> None:
+        self.systemd.jobs.run_ends(name, status)
+
+    def job_happens(self, what: str) -> None:
+        self._happened(what)
+
     def traefik_reads(self) -> None:
         self.traefik.read()
 
@@ -241,7 +250,9 @@ class Host:
 
     def begin(self, verb: str, text: str, arguments: tuple[str, ...], stdin: bytes, on_end: Any, **how: Any) -> Run:
         self.set_time()
-        moved = tuple(f"{self.root}{each}" if each.startswith(("/srv", "/etc", "/var")) else each for each in arguments)
+        moved = tuple(
+            f"{self.root}{each}" if each.startswith(("/srv", "/etc", "/var", "/run")) else each for each in arguments
+        )
 
         def ended(run: Run) -> None:
             self._after_command(run, 0, f"{run.verb} ended")

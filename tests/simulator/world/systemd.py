@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reconciler.demo.unit import Service, read_env_file, read_service
+from tests.simulator.world.jobs import Jobs
 
 if TYPE_CHECKING:
     from tests.simulator.world.host import Host
@@ -84,8 +85,13 @@ class Systemd:
     journal: list[tuple[float, str, bool, str]] = field(default_factory=list)
     migrations: dict[str, Any] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    jobs: Jobs = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.jobs = Jobs(self)
 
     def state_copy(self) -> dict[str, Any]:
+        assert not self.jobs.under_way, "the run of a job cannot be copied"
         names = ("units", "pids", "invocations", "journal", "migrations", "counts")
         return copy.deepcopy({name: getattr(self, name) for name in names})
 
@@ -139,6 +145,9 @@ class Systemd:
                     self._end(self.unit(name), 9, "killed by us")
                 return 0, ""
             case "start":
+                unit = self.unit(names[0])
+                if self.jobs.is_run(unit):
+                    return None if self.jobs.start_run(unit, asked_by) else (1, "")
                 return self._start_all(names)
             case "stop":
                 return self._stop_all(names, asked_by, wait="--no-block" not in options)
@@ -208,6 +217,10 @@ class Systemd:
         if unit.text is None and (path := self._path(unit.name)):
             unit.text = path.read_text()
 
+    def text_of(self, unit: Unit) -> str:
+        self._load(unit)
+        return unit.text or ""
+
     def _service(self, unit: Unit) -> Service | None:
         self._load(unit)
         return read_service(unit.text, unit.name) if unit.text is not None else None
@@ -221,12 +234,15 @@ class Systemd:
         if unit.state == "active" or unit.name == "traefik.service":
             return True
         self.host.events.cancel(unit.restart_event)
-        if unit.name.endswith(".timer"):  # it only runs: no time comes at which it starts something
+        if unit.name.endswith(".timer"):
             unit.state = "active" if self._path(unit.name) else "inactive"
+            self.jobs.arm(unit)
             return unit.state == "active"
         service = self._service(unit)
         if service is None:
             return False
+        if self.jobs.is_starter(unit):
+            return self.jobs.begin(unit)
         self.counts["start"] = self.counts.get("start", 0) + counts
         return self._launch(unit, service)
 
@@ -242,11 +258,8 @@ class Systemd:
             self.note(unit.name, "Assertion failed.")
             unit.state = "inactive"
             return False
-        env = dict(service.environment)
         try:
-            for path in service.environment_files:
-                env |= read_env_file(real(path).read_bytes().decode())
-            folder = real(service.folder).resolve(strict=True)
+            env, folder = self._env_and_folder(service)
         except (OSError, ValueError) as error:
             self.note(unit.name, f"Failed to load: {error}")
             return self._fail(unit, "resources")
@@ -264,6 +277,24 @@ class Systemd:
         if behaviour.get("dies") is not None:
             self.host.events.after(float(behaviour["dies"]), "process_dies", unit.name, self.pids)
         return True
+
+    def _env_and_folder(self, service: Service) -> tuple[dict[str, str], Path]:
+        """Raises OSError or ValueError."""
+        env = dict(service.environment)
+        for path in service.environment_files:
+            file = self.host.real(path.removeprefix("-"))
+            if file.exists() or not path.startswith("-"):
+                env |= read_env_file(file.read_bytes().decode())
+        return env, self.host.real(service.folder).resolve(strict=True)
+
+    def service_and_behaviour(self, unit: Unit) -> tuple[Service | None, dict[str, Any] | None]:
+        """Both None if systemd could not start it."""
+        service = self._service(unit)
+        try:
+            env, folder = self._env_and_folder(service) if service else ({}, Path("/nowhere"))
+        except (OSError, ValueError):
+            return service, None
+        return service, _behaviour(folder, env)
 
     def _fail(self, unit: Unit, result: str) -> bool:
         unit.state, unit.result = "failed", result
@@ -316,6 +347,8 @@ class Systemd:
 
     def _stop(self, unit: Unit) -> bool:
         """True when its end has to be waited for."""
+        if self.jobs.end(unit):
+            return True
         if unit.state == "activating":
             self.host.events.cancel(unit.restart_event)
             unit.state = "inactive"
@@ -340,11 +373,15 @@ class Systemd:
             return
         self.host.process_ended(process, "was stopped")
         unit.process, unit.state, unit.result, unit.status, unit.code = None, "inactive", "success", 0, 1
-        waiting, unit.stopping = unit.stopping, []
         status = 0
         if unit.then_start:
             unit.then_start = False
             status = 0 if self.start(unit) else 1
+        self.let_go(unit, status)
+
+    def let_go(self, unit: Unit, status: int = 0) -> None:
+        """Answer those who wait for its end."""
+        waiting, unit.stopping = unit.stopping, []
         for run, lane in waiting:
             self.host.answer_later(run, lane, status)
 
@@ -371,6 +408,7 @@ class Systemd:
                 self.host.process_ended(unit.process, "lost its power")
         self.units.clear()
         self.migrations.clear()
+        self.jobs.power_lost()
 
     def boot(self) -> None:
         """What is enabled comes up."""
