@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from reconciler.decide.hooks import mark_of
-from reconciler.decide.order import FleetStep, obstacle, runs_as_desired
+from reconciler.decide.order import FleetStep, not_looked_at, obstacle, runs_as_desired
 from reconciler.decide.serving import serving_version
 from reconciler.decide.slots import carries, live_slot, target_identity
 from reconciler.model.action import (
@@ -134,6 +134,8 @@ class _Family:
     def _wait_to_start(self, key: Key) -> FleetStep | None:
         if not (self._has_taken_over(self.leader) or isinstance(self.steps[self.leader], Cutover | EnableInstance)):
             return self._wait_for(key, self.leader)
+        if not self._runs(key) and (unseen := not_looked_at(self.desired, self.seen)):
+            return Wait(key[1], key[0], f"waits until {unseen} was looked at: it must not run twice")
         for place in self._former_places(key):
             step = self.steps.get(place)
             reason = f"waits until {place[0]} has ended on {place[1]}: it must not run twice"

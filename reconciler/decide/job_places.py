@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from reconciler.decide.jobs import is_at_home, schedule_all_but
-from reconciler.decide.order import FleetStep
+from reconciler.decide.order import FleetStep, not_looked_at
 from reconciler.decide.serving import serving_version
 from reconciler.model.action import Blocked, Converged, ScheduleJobs
 from reconciler.model.fleet import DesiredFleet, Key, SeenFleet, Wait
@@ -58,6 +58,8 @@ class _Moves:
             if before.runs:
                 why = f"a run of {of_whom} is under way on {host}: it must not run twice"
                 return self._blocked(f"job {job} is not scheduled here yet, since {why}", "it is once that has ended")
+        if unseen := not_looked_at(self.desired, self.seen):
+            return Wait(self.key[1], self.key[0], f"waits until {unseen} was looked at, which may run job {job}")
         if lost := self._lost_host():
             reason = f"job {job} is not scheduled here yet, since {lost} cannot be reached and may still run it"
             return self._blocked(reason, f"make {lost} reachable, or take it out of the hosts of {self.key[0]}")

@@ -88,6 +88,12 @@ def worst(obstacles: Iterable[Obstacle | None]) -> Obstacle | None:
     return next((each for each in found if not each.moves), found[0] if found else None)
 
 
+def not_looked_at(desired: DesiredFleet, seen: SeenFleet) -> str | None:
+    """The first host of which it is not known yet what runs there; None if every look has ended, well or not."""
+    lost = {host for host, look in seen.hosts.items() if isinstance(look, Unreachable) and host in seen.looking}
+    return next((host for host in desired.hosts if host not in seen.hosts or host in lost), None)
+
+
 def migrating_host(app: App, desired: DesiredFleet, seen: SeenFleet) -> str | None:
     """The host from which the app's release is migrated: the first that can be seen. None if one has done it.
 

@@ -240,6 +240,15 @@ def test_a_process_ends_on_its_former_host_before_it_starts_on_another() -> None
     assert {type(each.end) for each in plan_fleet(on_b, seen).values()} == {Converged}
 
 
+def test_a_process_waits_for_the_look_at_every_other_host_before_it_starts_where_it_was_not() -> None:
+    on_b = shop("1", ("a", "b"), processes={"mailer": {"start": "bin/mail", "hosts": ["b"]}})
+    seen = changed(converged(on_b), ("shop--mailer", "b"), slots=())
+    unseen = replace(seen, hosts={"b": seen.hosts["b"]})
+
+    assert why(next_steps(on_b, unseen)["shop--mailer", "b"]) == "waits until a was looked at: it must not run twice"
+    assert isinstance(next_steps(on_b, seen)["shop--mailer", "b"], StartInstance)
+
+
 def test_a_renamed_app_does_not_run_its_processes_twice() -> None:
     before = shop("1")
     after = desired_of(*with_processes(app("store", ["a"], processes=PROCESSES, moved_from="shop", route=ROUTE)))

@@ -137,6 +137,17 @@ def test_a_job_is_not_scheduled_anew_while_a_host_of_its_app_cannot_be_reached()
     assert isinstance(next_steps(desired, converged(desired).with_host(lost))["shop", "b"], Converged)
 
 
+def test_a_job_waits_for_the_look_at_every_other_host() -> None:
+    """A host that was not looked at yet is no host without the job."""
+    desired, seen = on("b"), converged(on("a"))
+    unseen = replace(seen, hosts={"b": seen.hosts["b"]})
+    again = replace(seen.with_host(Unreachable("a", "no route to host")), looking=frozenset("a"))
+
+    for each in (unseen, again):
+        step = next_steps(desired, each)["shop", "b"]
+        assert step == Wait("b", "shop", "waits until a was looked at, which may run job nightly")
+
+
 def test_a_renamed_app_never_has_two_timers_of_one_job() -> None:
     """The timer under the former name is gone before the one under the new name is there, and it is the first to go."""
     before = desired_of(shop(hosts=("a",)))

@@ -65,6 +65,12 @@ def killed_after(folder: Path, environ: dict[str, str], machine: Machine, line: 
         time.sleep(milliseconds / 1000)  # the moment itself is what is tried
 
 
+def web_process(project: Project) -> dict[str, list[str]]:
+    """What runs of the app but for its other processes and its jobs."""
+    running = project.running()
+    return {**running, "unit": [each for each in running["unit"] if "--" not in each]}
+
+
 def test_a_bare_server_serves_within_a_minute(bare: Machine, environ: dict[str, str], tmp_path: Path) -> None:
     """Bootstrap as root; root's login is switched off; install, upgrade, migrate and look as the deploy user."""
     project = Project(tmp_path / "project", "small", bare, environ)
@@ -85,20 +91,29 @@ def test_a_bare_server_serves_within_a_minute(bare: Machine, environ: dict[str, 
         migrate="bin/app migrate",
         before_migrate="true",
         after_rollout="true",
+        processes={"mailer": {"start": "bin/app work", "minimum_healthy_seconds": 1}},
+        jobs={"say": {"run": "sh -c 'echo says $*; exit 3' say"}, "rare": {"run": "true", "at": "*-01-01 00:00 UTC"}},
         env={"GREETING": 'He said "$HOME"\n`id`'},
         health={"path": "/ping", "healthy_within_seconds": 10, "minimum_healthy_seconds": 0},
         route={"domains": ["small.test"], "tls": False},
         drain_seconds=1,
     )
     project.converge()
-    assert project.running() == project.one_instance("0.1.0", 4000)
+    assert web_process(project) == project.one_instance("0.1.0", 4000)
     assert project.get("/env/GREETING") == (200, b'He said "$HOME"\n`id`')
     assert project.converge(version="0.2.0").verbs[-1] == "hook"
     with nothing_touched(bare):
         assert project.once().verbs == []
-    assert project.running() == project.one_instance("0.2.0", 4001)
+    assert web_process(project) == project.one_instance("0.2.0", 4001)
+    said = project.run("run", "small", "say", "--", "a b", "$HOME", '"%s\\')
+    assert (said.code, said.out) == (3, 'says a b $HOME "%s\\\n'), str(said)
+    assert [row["state"] for row in project.run("jobs", "small", "--json").data] == ["scheduled", "by hand"]
     for words in (
         ("exec", "small", "--", "cat", "VERSION"),
+        ("logs", "small", "--process", "mailer"),
+        ("logs", "small", "--job", "say"),
+        ("suspend", "small", "--job", "rare", "--reason", "x"),
+        ("resume", "small", "--job", "rare"),
         ("logs", "small"),
         ("history", "small"),
         ("suspend", "small", "--reason", "x"),

@@ -155,3 +155,11 @@ def test_the_guard_of_a_host_gives_no_jobs_to_traefik_and_no_rights_that_only_ro
 
     assert "Traefik has no jobs" in judged({}, "traefik")
     assert "may not have CAP_SYS_ADMIN" in judged(job_files(JOB, strong))
+
+
+@pytest.mark.parametrize("scope", ["system", "user"])
+def test_the_unit_that_finds_the_slot_has_nothing_of_the_logins_environment(scope: Scope) -> None:
+    """With POSIXLY_CORRECT in the environment of a login, systemctl takes its options for units."""
+    starter = job_files(JOB, unit(scope))["shop--nightly.service"]
+
+    assert "\nExecStart=/usr/bin/env -i PATH=/usr/bin:/bin LC_ALL=C XDG_RUNTIME_DIR=%t /bin/sh -s " in starter

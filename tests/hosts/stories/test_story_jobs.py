@@ -63,10 +63,16 @@ def test_a_run_ends_with_the_release_that_it_began_with(with_jobs: Project) -> N
 
 
 def test_what_somebody_changes_is_put_back_and_timers_survive_a_reboot(with_jobs: Project) -> None:
-    """A timer that is disabled, a unit that is edited, a unit that is deleted. At last the jobs are taken out."""
+    """A timer that is disabled, a unit that is edited, a unit that is deleted. At last the jobs are taken out.
+
+    While the host was off, the times of two jobs passed: the one with `catch_up` runs, and once.
+    """
     project, machine = with_jobs, with_jobs.machine
     app, home, units = project.app, f"/var/lib/{project.app}", "/etc/systemd/system"
-    project.converge()
+    missed = {"run": """sh -c 'echo "$0" >>"$HOME/missed"' {}""", "at": "*-01-01 00:00 UTC"}
+    caught = {**missed, "run": missed["run"].format("caught"), "catch_up": True}
+    passed = {**missed, "run": missed["run"].format("passed")}
+    project.converge(jobs={**project.keys["jobs"], "caught": caught, "passed": passed})
     before = units_of_jobs(project)
 
     for damage in (
@@ -78,10 +84,12 @@ def test_what_somebody_changes_is_put_back_and_timers_survive_a_reboot(with_jobs
         machine.run(damage)
         assert project.once().verbs == ["schedule"], damage
         assert units_of_jobs(project) == before
-    machine.run(f"rm -f {home}/ticks")
+    machine.run(f"rm -f {home}/ticks; touch -d '2 years ago' /var/lib/systemd/timers/stamp-{app}--caught.timer")
     machine.reboot()
     wait_for(lambda: machine.run(f"cat {home}/ticks 2>/dev/null || :").stdout, 20, "a tick after the reboot")
+    wait_for(lambda: machine.run(f"cat {home}/missed 2>/dev/null || :").stdout, 20, "the missed run")
     assert project.converge(jobs=None).verbs == ["schedule"]
+    assert machine.read(f"{home}/missed") == "caught\n"
     assert units_of_jobs(project) == []
     with nothing_touched(machine):
         assert project.once().code == 0

@@ -9,10 +9,19 @@ import pytest
 
 from tests.hosts.machine import Machine
 from tests.hosts.stories.conftest import NewProject
-from tests.hosts.stories.project import Project, yaml
+from tests.hosts.stories.project import Project, wait_for, yaml
 from tests.hosts.stories.visitors import visitors
 
 pytestmark = pytest.mark.hosts
+
+
+SLOW = """sh -c 'echo begins >>$HOME/runs; until [ -e "$HOME/go" ]; do sleep 0.1; done; echo ends >>$HOME/runs'"""
+
+
+def timers(machine: Machine) -> list[str]:
+    """The timers of jobs that run."""
+    listed = machine.run("systemctl list-units --plain --no-legend --type=timer 'other1--*' 'fresh--*'").stdout
+    return [line.split()[0] for line in listed.splitlines()]
 
 
 @pytest.fixture
@@ -91,17 +100,34 @@ def test_an_empty_desired_state_removes_nothing(keeper: Project) -> None:
 
 
 def test_a_renamed_app_serves_throughout(keeper: Project) -> None:
-    """The old one leaves only when the new one is healthy and routed."""
+    """The old one leaves only when the new one is healthy and routed, and when the run of its job has ended.
+
+    There is one timer at most: it leaves with the former name, and comes with the new one after that run.
+    """
+    machine, home = keeper.machine, "/var/lib/other1"
+    jobs = {"slow": {"run": SLOW, "at": "*-01-01 00:00 UTC"}}
+    write(keeper, "other1", 1, jobs=jobs)
     keeper.converge()
+    machine.run("systemctl start --no-block other1--slow.service")
+    wait_for(lambda: machine.run(f"cat {home}/runs 2>/dev/null || :").stdout, 10, "the run begins")
     domain = {"domains": ["other1.test"], "tls": False}
     keeper.file.with_name("other1.yaml").unlink()
-    write(keeper, "fresh", 3, moved_from="other1", route=domain)
+    write(keeper, "fresh", 3, moved_from="other1", route=domain, jobs=jobs)
     keeper.commit()
 
+    with visitors(keeper, slow=False):
+        waits = keeper.once()
+    assert waits.code == 1
+    assert "job slow is not scheduled here yet, since a run of job slow of other1 is under way" in waits.told
+    assert timers(machine) == []
+    assert machine.run("systemctl is-active other1--slow.service", check=False).stdout == "activating\n"
+    machine.run(f"touch {home}/go")
+    wait_for(lambda: machine.read(f"{home}/runs") == "begins\nends\n", 10, "the run ends")
     with visitors(keeper, slow=False):
         result = keeper.once()
 
     assert result.code == 0, str(result)
+    assert timers(machine) == ["fresh--slow.timer"]
     assert whats_left(keeper, "other1") == ""
     assert whats_left(keeper, "fresh") != ""
 

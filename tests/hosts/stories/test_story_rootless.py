@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -102,8 +103,15 @@ def test_the_whole_life_of_an_app_without_root(rootless: Project) -> None:
     first, second = project.keys["ports"]
     probes = "; ".join(f"{{ {probe}; }} >/dev/null 2>&1 && echo {name}" for name, probe in PROBES.items())
 
+    jobs: dict[str, Any] = {
+        "say": {"run": "sh -c 'echo says $* in $(cat VERSION); exit 3' say"},
+        "caught": {"run": "sh -c 'echo $(cat VERSION) >>$HOME/missed'", "at": "*-01-01 00:00 UTC", "catch_up": True},
+        "prober": {"run": f"sh -c '({probes}) >$HOME/seen-by-job'"},
+    }
     hooks = {"after_rollout": HOOK.format("after"), "on_failure": HOOK.format("failed")}
-    project.converge(migrate="bin/app migrate", **hooks, start=f"sh -c '({probes}) >$HOME/seen; exec bin/app start'")
+    project.converge(
+        migrate="bin/app migrate", jobs=jobs, **hooks, start=f"sh -c '({probes}) >$HOME/seen; exec bin/app start'"
+    )
     with visitors(project, slow=False):
         upgrade = project.converge(version="0.2.0")
         change = project.converge(env={"GREETING": "Good day"})
@@ -112,6 +120,13 @@ def test_the_whole_life_of_an_app_without_root(rootless: Project) -> None:
     assert project.get() == (200, b"Good day from app 0.2.0\n")
     assert machine.read(f"{STATE}/{project.app}/migrations") == "0.1.0 Hello\n0.2.0 Hello\n"
     assert machine.read(f"{STATE}/{project.app}/seen") == "its-own-state\n"
+    ran = project.run("run", project.app, "say", "--", "a b", "$HOME")
+    assert (ran.code, ran.out) == (3, "says a b $HOME in 0.2.0\n"), str(ran)
+    assert project.run("run", project.app, "prober").code == 0
+    assert machine.read(f"{STATE}/{project.app}/seen-by-job") == "its-own-state\n"
+    assert "says a b $HOME in 0.2.0" in project.run("logs", project.app, "--job", "say").out
+    rows = {row["job"]: row for row in project.run("jobs", project.app, "--json").data}
+    assert rows["say"]["problem"] == "its last run ended with exit status 3"
     told = project.run("exec", project.app, "--", "sh", "-c", 'echo "$GREETING, $(id -un), $HOME"')
     assert told.out == f"Good day, {LOGIN}, {STATE}/{project.app}\n"
     fenced = project.run("exec", project.app, "--", "sh", "-c", f"{probes}; printf here >&2; exit 7")
@@ -138,9 +153,12 @@ def test_the_whole_life_of_an_app_without_root(rootless: Project) -> None:
     assert f"{project.app}@{second}" in project.run("logs", project.app).out
 
     project.commit(version="0.2.0")
+    machine.run(f"touch -d '2 years ago' $(find {HOME} -name 'stamp-{project.app}--*.timer')")
     machine.reboot()
     wait_for(lambda: project.get("/version")[0] == 200, 30, "it serves after the boot")
-    assert project.version_served == "0.2.0"
+    missed = f"{STATE}/{project.app}/missed"
+    wait_for(lambda: machine.run(f"cat {missed} 2>/dev/null || :").stdout, 20, "the run that was missed")
+    assert (project.version_served, machine.read(missed)) == ("0.2.0", "0.2.0\n")
     before = everything(machine)
     assert (project.plan().code, project.once().verbs) == (0, [])
     assert changed_lines(before, everything(machine)) == []
