@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 PASS_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900)
+ROLLOUT_BUCKETS: Final = (5, 15, 30, 60, 120, 300, 900, 3600)
 WAIT_BUCKETS: Final = (0.1, 1, 5, 10, 30, 60, 300)
 GOOD_PASSES_MISSED: Final = 3
 
 # What somebody else did that no action can put back; it is met instead.
 _DRIFT_PROBLEMS: Final = {"port_taken": "stranger", "traefik": "traefik", "crashing": "crashing", "drift": "reported"}
 DRIFT_KINDS: Final = (*get_args(Drift), *_DRIFT_PROBLEMS.values())
+ROLLOUT: Final = frozenset({"start", "enable", "goback", "reject"})  # unless they put drift back
 ROLLBACKS: Final = ("reject", "goback")  # before and after the cutover
 
 
@@ -116,6 +118,11 @@ class Metrics:
         self.drift = Family("counter", "Differences that somebody else made, by kind.", "kind")
         self.rollback = Family("counter", "Versions given up: before (reject) or after (goback) the cutover.", "reason")
         self.actions = Family("counter", "Actions carried out, by verb.", "verb")
+        self.rollout = Histogram(
+            "How long a rollout of an app on a host took, from its first action to its last.",
+            ROLLOUT_BUCKETS,
+            *("app", "outcome"),
+        )
         self.lease = Histogram("How long a pass waited for another controller.", WAIT_BUCKETS)
         self.head_age = Family("gauge", "Age of the commit that is wanted.")
         self.last_success = Family(
@@ -142,6 +149,7 @@ class Metrics:
             "reconcile_drift_detected_total": self.drift,
             "reconcile_rollback_total": self.rollback,
             "reconcile_actions_total": self.actions,
+            "reconcile_rollout_duration_seconds": self.rollout,
             "reconcile_lease_wait_seconds": self.lease,
             "reconcile_git_head_age_seconds": self.head_age,
             "reconcile_last_success_timestamp_seconds": self.last_success,
@@ -185,6 +193,8 @@ class Metrics:
             if action.verb in ROLLBACKS:
                 self.rollback.add(reason=action.verb)
         problem = "" if isinstance(end, Converged) else end.kind
+        if any(action.verb in ROLLOUT and action.drift is None for action in outcome.actions):
+            self.rollout.observe(outcome.seconds, app=end.app, outcome="blocked" if problem else "converged")
         before, self._problems[end.app, end.host] = self._problems.get((end.app, end.host), ""), problem
         for kind in drift_kinds(outcome.actions, problem if problem != before else ""):
             self.drift.add(kind=kind)

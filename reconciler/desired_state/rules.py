@@ -85,8 +85,7 @@ def _use_by_traefik(port: int, fleet: Fleet) -> str:
     if port in fleet.traefik.api_ports:
         return "the port of Traefik's API"
     traefik = fleet.traefik
-    ours = traefik.managed and port in (traefik.http_port, traefik.https_port, *traefik.tcp_ports.values())
-    return "a port of Traefik's entry points" if ours else ""
+    return "a port of Traefik's entry points" if traefik.managed and port in traefik.own_ports else ""
 
 
 def _unreachable_routes(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:

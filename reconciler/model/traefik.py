@@ -16,6 +16,7 @@ from reconciler.model.observed import TRAEFIK
 from reconciler.model.source import fill_in_arch
 
 RELEASES = "https://github.com/traefik/traefik/releases/download/v{version}/traefik_v{version}_linux_{arch}.tar.gz"
+METRICS = "metrics"  # the name of their entry point
 _FOR_ANY_TRAEFIK = frozenset({"version", "http_entry_point", "https_entry_point", "cert_resolver", "api_port"})
 
 
@@ -133,6 +134,12 @@ class Traefik(Strict):
     dashboard: values.Flag = Field(
         default=False, description="Traefik's dashboard, on 127.0.0.1 only; `reconcile dashboard HOST` opens it."
     )
+    metrics: values.Flag = Field(
+        default=False, description="Traefik's own metrics for Prometheus, on 127.0.0.1 only, at /metrics."
+    )
+    metrics_port: Annotated[int, Whole(1, 65535)] = Field(
+        default=8082, description="With metrics: their port on 127.0.0.1."
+    )
     api_port: Annotated[int, Whole(1, 65535)] = Field(
         default=8080, description="Port of Traefik's API on 127.0.0.1. With `version`, the next port is used as well."
     )
@@ -153,6 +160,12 @@ class Traefik(Strict):
     def api_ports(self) -> tuple[int, ...]:
         """Ports on which the API may answer. A managed Traefik has two slots, one port each."""
         return (self.api_port, self.api_port + 1) if self.managed else (self.api_port,)
+
+    @property
+    def own_ports(self) -> tuple[int, ...]:
+        """Ports that a managed Traefik listens on besides those of its API."""
+        metrics = (self.metrics_port,) if self.metrics else ()
+        return (self.http_port, self.https_port, *sorted(self.tcp_ports.values()), *metrics)
 
     @property
     def redirects(self) -> bool:
@@ -193,6 +206,9 @@ class Traefik(Strict):
         for path, name in named:
             if name is not None and (not re.fullmatch("[a-z][a-z0-9]*", name) or name == TRAEFIK):
                 raise refuse(f"{name} cannot be configured by reconcile", "use a-z and 0-9, and not traefik", at=path)
+        for path, name in named[:2] + named[3:]:
+            if self.metrics and name == METRICS:
+                raise refuse(f"{METRICS} is the entry point of Traefik's metrics", "choose another name", at=path)
         for name in {self.http_entry_point, self.https_entry_point} & self.tcp_ports.keys():
             raise refuse(f"{name} is an entry point for http", "choose another name", at=("tcp_ports", name))
         if self.http_entry_point == self.https_entry_point:
@@ -203,10 +219,13 @@ class Traefik(Strict):
             (key,): getattr(self, key) for key in ("http_port", "https_port", "api_port")
         }
         ports |= {("tcp_ports", name): port for name, port in self.tcp_ports.items()}
+        ports |= {("metrics_port",): self.metrics_port} if self.metrics else {}
         taken: dict[int, str] = {self.api_port + 1: "api_port + 1"}
         for path, port in ports.items():
             if port in taken:
                 raise refuse(f"{port} is also {taken[port]}", "give each its own port", at=path)
             taken[port] = path[-1]
+        if "metrics_port" in self.model_fields_set and not self.metrics:
+            raise refuse("is the port of metrics, which are off", "add metrics: true, or delete it", ("metrics_port",))
         if self.api_port == 65535:
             raise refuse("65535 leaves no port above it", "use a lower one", at=("api_port",))

@@ -42,6 +42,6 @@ def traefik_app(desired: Desired) -> App | None:
         rollout=Rollout(),
         sandbox=Sandbox(
             capabilities=("CAP_NET_BIND_SERVICE",),
-            extra_ports=(traefik.http_port, traefik.https_port, *sorted(traefik.tcp_ports.values())),
+            extra_ports=traefik.own_ports,
         ),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from reconciler.model.traefik import Acme, Traefik
+from reconciler.model.traefik import METRICS, Acme, Traefik
 from reconciler.tools.digests import digest
 
 START = "./traefik"
@@ -54,6 +54,13 @@ def static_settings(traefik: Traefik) -> dict[str, str]:
         settings |= {f"{redirection}.to": https, f"{redirection}.scheme": "https", f"{redirection}.permanent": "true"}
     if traefik.access_log:
         settings |= {"accessLog": "true", "accessLog.format": "json", "accessLog.bufferingSize": "100"}
+    if traefik.metrics:
+        settings |= {
+            # Like any port of Traefik: two instances may listen side by side, and either answers.
+            f"entryPoints.{METRICS}.address": f"127.0.0.1:{traefik.metrics_port}",
+            f"entryPoints.{METRICS}.reusePort": "true",
+            "metrics.prometheus.entryPoint": METRICS,
+        }
     if _numbers(traefik.version or "") >= _ALIASES_SINCE:
         # An app must not mistake a visitor's X_Forwarded_For for Traefik's X-Forwarded-For.
         settings |= {f"entryPoints.{name}.http.aliasHeadersStrategy": "delete" for name in (http, https, "traefik")}

@@ -73,6 +73,7 @@ def test_a_pass_is_counted_with_its_apps() -> None:
         'reconcile_rollback_total{reason="reject"}': 1,
         'reconcile_actions_total{verb="start"}': 1,
         'reconcile_actions_total{verb="reject"}': 1,
+        'reconcile_rollout_duration_seconds_count{app="shop",outcome="blocked"}': 1,
         'reconcile_last_success_timestamp_seconds{host="web2"}': NOW,
     }
     assert seen['reconcile_last_success_timestamp_seconds{host="web1"}'] == 0  # so that an alert on its age fires

@@ -65,6 +65,12 @@ def other(changes: dict[str, str]) -> str:
         ),
         (
             "",
+            other({}),
+            "traefik: {version: 3.7.15, source: t.tgz, metrics: true, metrics_port: 5001}",
+            ["other.yaml:5:15  ports[1]: 5001 is a port of Traefik's entry points"],
+        ),
+        (
+            "",
             other({}) + "sandbox: {extra_ports: [9568, 4001]}",
             "",
             ["other.yaml:6:31  sandbox.extra_ports[1]: 4001 is also a port of hello (ds/apps/hello.yaml:5:15)"],
@@ -76,7 +82,17 @@ def other(changes: dict[str, str]) -> str:
             ["other.yaml:6:25  sandbox.extra_ports[0]: 8080 is the port of Traefik's API"],
         ),
     ],
-    ids=["port", "domain", "two names", "fleet and login", "SSH port", "API port", "extra port", "extra API port"],
+    ids=[
+        "port",
+        "domain",
+        "two names",
+        "fleet and login",
+        "SSH port",
+        "API port",
+        "metrics port",
+        "extra port",
+        "extra API port",
+    ],
 )
 def test_two_apps_on_one_host_cannot_share_a_port_or_a_name(
     hello: str, second: str, fleet: str, expected: list[str]

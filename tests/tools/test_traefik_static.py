@@ -163,6 +163,19 @@ def test_the_time_limits_of_visitors_are_the_configured_ones() -> None:
     assert settings(timeouts=None) == settings()
 
 
+def test_the_metrics_have_an_entry_point_of_their_own_on_loopback() -> None:
+    """Off unless wanted, so that an upgrade of reconcile changes no Traefik."""
+    more = settings(metrics=True, metrics_port=9082).items() - settings().items()
+
+    assert dict(more) == {
+        "TRAEFIK_ENTRYPOINTS_METRICS_ADDRESS": "127.0.0.1:9082",
+        "TRAEFIK_ENTRYPOINTS_METRICS_REUSEPORT": "true",
+        "TRAEFIK_METRICS_PROMETHEUS_ENTRYPOINT": "metrics",
+    }
+    assert traefik(tcp_ports={"metrics": 9000}).own_ports == (80, 443, 9000)
+    assert traefik(metrics=True).own_ports == (80, 443, 8082)
+
+
 def test_an_older_traefik_gets_no_setting_it_does_not_know() -> None:
     assert not any("ALIASHEADERS" in key for key in settings(version="3.7.14"))
 
@@ -182,6 +195,11 @@ def test_an_older_traefik_gets_no_setting_it_does_not_know() -> None:
         ({"tcp_ports": {"web": 5432}}, "web is an entry point for http"),
         ({"tcp_ports": {"db": 443}}, "443 is also https_port"),
         ({"tcp_ports": {"my-db": 5432}}, "my-db cannot be configured by reconcile"),
+        ({"metrics": True, "https_port": 8082}, "8082 is also https_port"),
+        ({"metrics": True, "metrics_port": 8081}, "8081 is also api_port + 1"),
+        ({"metrics": True, "tcp_ports": {"metrics": 9000}}, "metrics is the entry point of Traefik's metrics"),
+        ({"metrics_port": 9000}, "is the port of metrics, which are off"),
+        ({"version": None, "metrics": True}, "is only for a managed Traefik"),
         ({"cert_resolver": "le"}, "names a resolver that is not configured"),
         ({"acme": {"email": "nobody"}}, "'nobody' is not an e-mail address"),
         ({"acme": {**ACME, "challenge": "dns"}}, "dns needs a provider"),

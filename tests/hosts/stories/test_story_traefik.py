@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.client
 import re
+import shlex
 import signal
+import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -218,8 +220,12 @@ def test_the_dashboard_is_served_through_the_ssh_connection(edge: Project) -> No
     refused = edge.run("dashboard", edge.machine.name)
     assert (refused.code, "dashboard: true" in refused.err) == (1, True), str(refused)
 
-    change(edge, version=NEWER, dashboard=True)
+    change(edge, version=NEWER, dashboard=True, metrics=True)
     edge.converge()
+    ask = r"exec 3<>/dev/tcp/127.0.0.1/8082; printf 'GET /metrics HTTP/1.0\r\n\r\n' >&3; cat <&3"
+    assert "traefik_config_reloads_total" in edge.machine.run(f"bash -c {shlex.quote(ask)}").stdout
+    with pytest.raises(ConnectionRefusedError):  # not for the network
+        socket.create_connection((edge.machine.address, 8082), timeout=10)
     words = edge.words("dashboard", edge.machine.name)
     for end in (signal.SIGINT, signal.SIGTERM):
         dashboard = subprocess.Popen(words, cwd=edge.folder, env=edge.environ, stdout=subprocess.PIPE, text=True)
