@@ -65,7 +65,10 @@ OWN: dict[str, tuple[Argument, ...]] = {
         argument("job", metavar="JOB"),
         argument("words", nargs="...", metavar="-- ARGUMENTS", help="for the command of the job, behind its own"),
     ),
-    "history": (APP,),
+    "history": (
+        APP,
+        argument("--diff", action="store_true", help="show what changed from one entry to the next, and the commits"),
+    ),
     "rollback": (
         APP,
         argument("--now", action="store_true", help="go back at once, and hold until the next change in git"),

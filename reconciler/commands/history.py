@@ -9,6 +9,7 @@ import sys
 from datetime import datetime
 from typing import Any
 
+from reconciler.commands.history_diffs import Step, step_json, steps_between, steps_text
 from reconciler.engine.report import table
 from reconciler.errors import HostError, UsageError
 from reconciler.model.options import Options
@@ -36,9 +37,20 @@ async def _history(options: Options) -> int:
         demand_all(opened)  # an app that cannot be resolved may have a history on a host that was not asked
         print(f"no host has a history of app {options.app_name}", file=sys.stderr)
     entries.sort(key=lambda entry: int(entry["at"]))
-    as_json = json.dumps(entries, indent=2, ensure_ascii=False) if options.json else ""
-    print(as_json or table([_row(entry) for entry in entries]), end="")
+    steps = await steps_between(opened.desired, options.app_name, entries) if options.diff else []
+    print(_json(entries, steps) if options.json else _text(entries, steps), end="")
     return failed
+
+
+def _json(entries: list[dict[str, Any]], steps: list[Step]) -> str:
+    """The entries; with --diff, each has the step that led to its commit, if one did."""
+    found = {step.new: step_json(step) for step in steps}
+    rows = [entry | ({"diff": found[entry["commit"]]} if entry.get("commit") in found else {}) for entry in entries]
+    return json.dumps(rows, indent=2, ensure_ascii=False)
+
+
+def _text(entries: list[dict[str, Any]], steps: list[Step]) -> str:
+    return table([_row(entry) for entry in entries]) + steps_text(steps)
 
 
 async def _read_history(opened: OpenFleet, host: str, app: str) -> list[dict[str, Any]] | None:

@@ -8,13 +8,16 @@ import sys
 from dataclasses import replace
 
 from reconciler.colours import paint_plan
+from reconciler.commands.plan_diffs import diffs_on_hosts
 from reconciler.decide.plan import AppPlan
+from reconciler.engine.diff_text import diff_blocks, diff_text
 from reconciler.engine.migration_notes import migration_notes
 from reconciler.engine.plan_markdown import plan_markdown
 from reconciler.engine.preview import preview
 from reconciler.engine.report import plan_json, plan_text
 from reconciler.model.action import Blocked, Converged
 from reconciler.model.options import Options
+from reconciler.targets.file_diffs import Diff
 from reconciler.targets.open_fleet import OpenFleet, open_fleet
 from reconciler.terminal import paint_for
 
@@ -31,20 +34,24 @@ async def _plan(options: Options) -> int:
         notes = await migration_notes(opened, shown)
         plans = [replace(plan, notes=notes.get(key, ())) for key, plan in shown.plans.items()]
         plans = [plan for plan in plans if plan.actions or not _is_absent(plan)]
+        diffs = await diffs_on_hosts(opened, shown, plans) if options.diff else []
     for hint in hints:
         print(hint, file=sys.stderr)
-    print(_shown(options, plans), end="")
+    print(_shown(options, plans, diffs), end="")
     if any(isinstance(plan.end, Blocked) for plan in plans):
         return 1
     return 3 if any(plan.actions for plan in plans) else 0
 
 
-def _shown(options: Options, plans: list[AppPlan]) -> str:
+def _shown(options: Options, plans: list[AppPlan], diffs: list[Diff]) -> str:
     if options.json:
-        return json.dumps(plan_json(plans), indent=2, ensure_ascii=False) + "\n"
+        lines = {(app, host): list(lines) for app, hosts, lines in diffs for host in hosts}
+        rows = [row | ({"diff": lines.get((row["app"], row["host"]), [])} if lines else {}) for row in plan_json(plans)]
+        return json.dumps(rows, indent=2, ensure_ascii=False) + "\n"
     if options.markdown:
-        return plan_markdown(plans, options.longest)
-    return paint_plan(plan_text(plans), paint_for(sys.stdout))
+        return plan_markdown(plans, options.longest, diff_blocks(diffs))
+    shown = "".join("\n" + diff_text(*each) for each in diffs)
+    return paint_plan(plan_text(plans), paint_for(sys.stdout)) + shown
 
 
 async def _hints(opened: OpenFleet) -> list[str]:

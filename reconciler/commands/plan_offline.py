@@ -19,7 +19,7 @@ from reconciler.model.options import Options
 from reconciler.model.process_name import family_of
 from reconciler.model.references import references
 from reconciler.secrets.fingerprints import fingerprints
-from reconciler.targets.file_diffs import by_host, diff, texts_of
+from reconciler.targets.file_diffs import Diff, by_host, diff, texts_of
 from reconciler.targets.without_hosts import MOST_TARGETS, OfflineFleet, work_out_offline
 from reconciler.terminal import paint_for
 
@@ -107,9 +107,7 @@ def _changes(before: Desired, after: Desired) -> tuple[Change, ...]:
     return changes(before, after, _sealed(before), _sealed(after))
 
 
-def _diffs(
-    old: OfflineFleet, new: OfflineFleet, options: Options
-) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
+def _diffs(old: OfflineFleet, new: OfflineFleet, options: Options) -> list[Diff]:
     """The files of each app that has some on both sides, and differs."""
     keys = [key for key in new.files if key in old.files and old.files[key] is not new.files[key]]
     texts = [

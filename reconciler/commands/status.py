@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 from reconciler.clock import sleep_seconds
+from reconciler.commands.waiting_commits import waiting_commits, waiting_json, waiting_text
 from reconciler.decide.plan import AppPlan
 from reconciler.engine.preview import preview
 from reconciler.engine.report import status_row
@@ -40,15 +41,18 @@ async def _print_status(options: Options, before: str = "") -> int:
         shown = await preview(opened, allow_prune=options.allow_prune)
         lines = [_line(*row) for row in shown.rows(opened) if not _is_gone(*row[:2])]
         lines += [_line_without_target(blocked) for blocked in shown.without_target(opened)]
+        unready = [(line.row["app"], line.row["host"]) for line in lines if not line.row["ready"]]
+        waiting = await waiting_commits(opened, shown, unready)
         if options.html:
             from reconciler.commands.page_file import write_page
 
             await write_page(options.html, opened, shown, options)
-    rows = [line.row for line in lines]
+    rows = [line.row | waiting_json(waiting.get((line.row["app"], line.row["host"]))) for line in lines]
     if options.json:
         print(json.dumps(rows, indent=2, ensure_ascii=False))
     else:  # cleared and written at once, so that a refresh does not flicker
-        print(before + status_text(lines, width_of(sys.stdout), paint_for(sys.stdout)), end="", flush=True)
+        text = status_text(lines, width_of(sys.stdout), paint_for(sys.stdout)) + waiting_text(waiting)
+        print(before + text, end="", flush=True)
     return 0 if all(row["ready"] for row in rows) and not opened.desired.invalid else 1
 
 

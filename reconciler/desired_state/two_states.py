@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from reconciler.desired_state.files import FLEET, FolderTree, Kind, Tree, Written, collect
 from reconciler.desired_state.git.between import Commits, commits_between, find_commit, find_merge_base
-from reconciler.desired_state.git.commit import open_commit_at
+from reconciler.desired_state.git.commit import open_commit_at, open_mirror
 from reconciler.desired_state.load import ReadApps, build
 from reconciler.errors import InvalidDesiredState, Problem, UsageError
 from reconciler.model.desired import Desired, Fleet
@@ -53,10 +53,39 @@ async def read_two_states(folder: Path, from_ref: str | None, to_ref: str | None
     old = await find_commit(root, "HEAD" if from_ref is None else from_ref)
     new = await find_commit(root, "HEAD" if to_ref is None else to_ref)
     base = await find_merge_base(root, old, new) or old
-    commits = await commits_between(root, base, new, MOST_COMMITS) if to_ref else None
+    commits = None if to_ref is None else await commits_between(root, base, new, MOST_COMMITS)
     newer = await commits_between(root, base, old, 0)
-    before, after = await asyncio.to_thread(_read_both, root, inside, base, new if to_ref else None)
+    before, after = await asyncio.to_thread(_read_both, Place(root, inside), base, None if to_ref is None else new)
     return TwoStates(before, after, from_ref or "HEAD", to_ref or FILES, commits, newer.total if newer else 0)
+
+
+@dataclass(frozen=True)
+class Place:
+    """The place of a desired state in git: a repository with files, or a bare mirror, and the folder in it."""
+
+    root: Path
+    inside: PurePosixPath
+    bare: bool = False
+
+
+def place_of(desired: Desired) -> Place | None:
+    """Return where this desired state was read from; None if that was files that no commit vouches for."""
+    if desired.revision is None:
+        return None
+    if desired.mirror is not None:
+        return Place(desired.mirror, PurePosixPath(desired.inside), bare=True)
+    return Place(*place_in_repository(desired.folder))
+
+
+def paths_of_app(place: Place, app: str) -> tuple[str, ...]:
+    """The files that an app is made of: its own, those of its secrets, and that of the fleet."""
+    names = ("fleet.yaml", f"apps/{app}.yaml", f"secrets/{app}", f"secrets/{app}.yaml", f"secrets/{app}.json")
+    return tuple(str(place.inside / name) for name in names)
+
+
+def read_pair(place: Place, old: str, new: str) -> tuple[Desired, Desired]:
+    """Read the desired state at two commits, leaving out what is not valid. Raises GitError if one is not here."""
+    return _read_both(place, old, new)
 
 
 def place_in_repository(folder: Path) -> tuple[Path, PurePosixPath]:
@@ -68,25 +97,27 @@ def place_in_repository(folder: Path) -> tuple[Path, PurePosixPath]:
     return root, PurePosixPath(path.relative_to(root).as_posix())
 
 
-def _read_both(root: Path, inside: PurePosixPath, base: str, new: str | None) -> tuple[Desired, Desired]:
-    old, written = _collect(root, inside, base), _collect(root, inside, new)
+def _read_both(place: Place, base: str, new: str | None) -> tuple[Desired, Desired]:
+    old, written = _collect(place, base), _collect(place, new)
     memo: ReadApps = {}
-    before = _read_first(old, root / inside, base, inside, written.files.get(FLEET), memo)
-    after = _build(written, root / inside, new, inside, old.files.get(FLEET), memo)
+    folder, inside = place.root / place.inside, place.inside
+    before = _read_first(old, folder, base, inside, written.files.get(FLEET), memo)
+    after = _build(written, folder, new, inside, old.files.get(FLEET), memo)
     return before, after
 
 
-def _collect(root: Path, inside: PurePosixPath, commit: str | None) -> Written:
-    with _open(root, inside, commit) as tree:
-        return collect(_Bounded(tree), inside.as_posix())
+def _collect(place: Place, commit: str | None) -> Written:
+    with _open(place, commit) as tree:
+        return collect(_Bounded(tree), place.inside.as_posix())
 
 
 @contextmanager
-def _open(root: Path, inside: PurePosixPath, commit: str | None) -> Iterator[Tree]:
+def _open(place: Place, commit: str | None) -> Iterator[Tree]:
     if commit is None:
-        yield FolderTree(root / inside)
+        yield FolderTree(place.root / place.inside)
         return
-    with open_commit_at(root, commit, inside) as tree:
+    opener = open_mirror if place.bare else open_commit_at
+    with opener(place.root, commit, place.inside) as tree:
         yield tree
 
 

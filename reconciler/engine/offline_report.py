@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 from reconciler.decide.changes import Change
 from reconciler.decide.plan import AppPlan
+from reconciler.engine.diff_text import diff_blocks, diff_text, diffs_json
 from reconciler.engine.markdown import Block, bullets, folded, page, paragraph, span, table
 from reconciler.engine.plan_markdown import host_tables, steps
 from reconciler.engine.plan_rows import Row, rows_of, summary
@@ -15,10 +15,8 @@ from reconciler.engine.report import plan_json, plan_text
 from reconciler.engine.report import table as columns
 from reconciler.errors import Problem
 from reconciler.model.action import Blocked
-from reconciler.words import printable, printable_line, printable_text
-
-Diff = tuple[str, tuple[str, ...], tuple[str, ...]]
-"""(app, hosts, lines)"""
+from reconciler.targets.file_diffs import Diff
+from reconciler.words import printable_text
 
 NO_HOST_ASKED = (
     "No host was asked: a pass does this on servers that run the commit before. Which of two slots serves may differ."
@@ -79,19 +77,8 @@ def offline_text(plan: OfflinePlan, *, diff: bool) -> str:
     if plan.plans:
         parts += ["\n", plan_text(list(plan.plans))]
     if diff:
-        parts += ["\n", *(_diff_text(each) for each in plan.diffs)]
+        parts += ["\n", *(diff_text(*each) for each in plan.diffs)]
     return printable_text("".join(parts)).rstrip("\n") + "\n"
-
-
-def _diff_text(diff: Diff) -> str:
-    app, hosts, lines = diff
-    return diff_text(app, hosts, lines)
-
-
-def diff_text(app: str, hosts: tuple[str, ...], lines: tuple[str, ...]) -> str:
-    """A diff below a line that says whose it is."""
-    shown = "".join(f"  {printable_line(line)}\n" for line in lines)
-    return f"{app} on {_some(hosts)}:\n{shown}"
 
 
 def offline_json(plan: OfflinePlan) -> dict[str, Any]:
@@ -104,7 +91,7 @@ def offline_json(plan: OfflinePlan) -> dict[str, Any]:
             for each in plan.changes
         ],
         "plan": plan_json(list(plan.plans)),
-        "diffs": [{"app": app, "hosts": list(hosts), "lines": list(lines)} for app, hosts, lines in plan.diffs],
+        "diffs": diffs_json(plan.diffs),
         "notes": list(plan.notes),
         "problems": [_problem_json(each) for each in plan.problems],
         "problems_before": [_problem_json(each) for each in plan.problems_before],
@@ -136,7 +123,7 @@ def offline_markdown(plan: OfflinePlan, longest: int) -> str:
         *([bullets(span(note) for note in plan.notes)] if plan.notes else []),
         *host_tables(rows),
         *_change_tables(plan, rows),
-        *(folded(f"Files of {_html(app)} on {_html(_some(hosts))}", lines, "diff") for app, hosts, lines in plan.diffs),
+        *diff_blocks(plan.diffs),
         *steps(plan.plans),
         *_commit_list(plan),
     ]
@@ -174,11 +161,3 @@ def _commit_list(plan: OfflinePlan) -> list[Block]:
     more = [f"… and {count - len(plan.commits)} more"] if count > len(plan.commits) else []
     lines = [*(f"{commit.id[:7]}  {commit.subject}" for commit in plan.commits), *more]
     return [folded(f"{count} commit{'s' * (count > 1)}", lines)]
-
-
-def _some(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-
-
-def _html(text: str) -> str:
-    return f"<code>{escape(printable(text))}</code>"

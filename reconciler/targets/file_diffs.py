@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import unified_diff
 
+from reconciler.model.observed import Slot
 from reconciler.model.secret import SecretRef
 from reconciler.targets.resolve import TargetFiles
 from reconciler.tools.digests import digest
@@ -18,9 +19,12 @@ MOST_LINES = 300  # of one app
 CONTEXT = 2
 Texts = Mapping[str, str]
 """The text of each file by its name."""
+Diff = tuple[str, tuple[str, ...], tuple[str, ...]]
+"""An app, the hosts on which its files differ alike, and the lines of the diff."""
 
 _MARKER = re.compile(r"(-route-[a-z0-9]+)-[0-9a-f]{12}(-[0-9]+)?")
 _USERS = re.compile(r'"users": \[[^\]]*\]')
+_VARIABLE = re.compile(r"^( *Environment *= *\"?[A-Za-z_][A-Za-z0-9_]*)=.*")
 _HASHES = re.compile(r"\$2[aby]\$[^\s\"',]*")
 
 
@@ -32,6 +36,51 @@ def texts_of(files: TargetFiles, sealed: Mapping[str, str]) -> dict[str, str]:
         texts[route_name(app)] = files.route_text(files.target.slots[0])
     texts |= files.job_files()
     return {name: readable(text) for name, text in texts.items()} | {env_name(app): _env_text(files, sealed)}
+
+
+def texts_of_both(files: TargetFiles, slot: Slot, unit: str, route: str) -> tuple[Texts, Texts]:
+    """The files as they are on the host, with the texts that were read there, and as they should be."""
+    target = files.target
+    name = slot.name if slot.name in target.slots else target.slots[0]
+    wanted = {unit_name(target.app): ""}
+    if files.unit:
+        wanted[unit_name(target.app)] = files.unit_text()
+    if files.route:
+        wanted[route_name(target.app)] = files.route_text(name)
+    unit = _without_values(unit, wanted[unit_name(target.app)])
+    before, after = _env_lines(files, slot)
+    found = {unit_name(target.app): unit, route_name(target.app): route}
+    old = {name: files.mask(readable(text)) for name, text in found.items()} | {env_name(target.app): before}
+    new = {name: readable(text) for name, text in wanted.items()} | {env_name(target.app): after}
+    return old, new
+
+
+def _without_values(unit: str, ours: str) -> str:
+    """The unit without the values of variables that somebody wrote into it on the host."""
+    own = {*ours.split("\n")}
+    return "\n".join(line if line in own else _VARIABLE.sub(r"\1=…", line) for line in unit.split("\n"))
+
+
+def _env_lines(files: TargetFiles, slot: Slot) -> tuple[str, str]:
+    """The variables of the slot, and those that are desired. A former value has no digest: it may be a secret's."""
+    old, new = dict(slot.env_keys), dict(files.target.env_keys)
+    written = files.app.env if files.app else {}
+    secrets = {key: value.secret for key, value in written.items() if isinstance(value, SecretRef)}
+    before = {key: _env_line(key, value, secrets, new) for key, value in old.items()}
+    after = {key: f"{key}=secret {secrets[key]}" if key in secrets else f"{key}={new[key][:8]}" for key in new}
+    return _joined(before), _joined(after)
+
+
+def _joined(lines: Mapping[str, str]) -> str:
+    return "".join(f"{lines[key]}\n" for key in sorted(lines))
+
+
+def _env_line(key: str, value: str, secrets: Mapping[str, str], new: Mapping[str, str]) -> str:
+    if key not in new:
+        return key
+    if new[key] != value:
+        return f"{key}=another value"
+    return f"{key}=secret {secrets[key]}" if key in secrets else f"{key}={value[:8]}"
 
 
 def unit_name(app: str) -> str:
@@ -76,7 +125,7 @@ def diff(old: Texts, new: Texts) -> list[str]:
     return lines if more <= 0 else [*lines[:MOST_LINES], f"… and {more} more lines"]
 
 
-def by_host(diffs: Iterable[tuple[str, str, Sequence[str]]]) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
+def by_host(diffs: Iterable[tuple[str, str, Sequence[str]]]) -> list[Diff]:
     """Join (app, host, lines) that have the same lines into (app, hosts, lines)."""
     joined: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for app, host, lines in diffs:

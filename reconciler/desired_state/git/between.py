@@ -68,16 +68,22 @@ async def find_merge_base(repository: Path, one: str, other: str) -> str | None:
     return None
 
 
-async def commits_between(repository: Path, old: str, new: str, most: int) -> Commits | None:
-    """Return the commits of `new` that `old` does not have. None if the clone lacks one of the two."""
+async def commits_between(
+    repository: Path, old: str, new: str, most: int, paths: tuple[str, ...] = ()
+) -> Commits | None:
+    """Return the commits of `new` that `old` does not have and that touch one of these paths, if there are any.
+
+    None if the clone lacks one of the two.
+    """
     if not (_ID.fullmatch(old) and _ID.fullmatch(new)):
         return None
-    count = await ask_git("rev-list", "--count", f"{old}..{new}", "--", folder=repository, bounds=_BOUNDS)
+    range_ = (f"{old}..{new}", "--", *paths)
+    count = await ask_git("--literal-pathspecs", "rev-list", "--count", *range_, folder=repository, bounds=_BOUNDS)
     if count.code != 0 or not count.output.strip().isdigit():
         return None
     # `reference` formats and notes could be configured to do more; this one prints two fields and no signature.
-    words = ("log", "--no-notes", "--no-show-signature", f"--max-count={most}", "--format=%H %s", f"{old}..{new}", "--")
-    answer = await ask_git(*words, folder=repository, bounds=_BOUNDS)
+    words = ("log", "--no-notes", "--no-show-signature", f"--max-count={most}", "--format=%H %s", *range_)
+    answer = await ask_git("--literal-pathspecs", *words, folder=repository, bounds=_BOUNDS)
     if answer.code != 0:
         return None
     lines = [line.partition(" ") for line in answer.output.decode("utf-8", "replace").split("\n")]
