@@ -1,13 +1,15 @@
-"""Installs a release: gets the artifact, checks that it can run on the host, and sends it, or has the host fetch it."""
+"""Installs a release: gets the artifact, checks that it can run on the host, and sends what the host does not have."""
 
 from __future__ import annotations
 
 import asyncio
+import gzip
 import re
 from collections.abc import AsyncIterator, Sequence
 
 from reconciler.apply.runner import Runner
 from reconciler.artifact.archive import Prepared, load_prepared, prepare
+from reconciler.artifact.part import Part, part_of, whole
 from reconciler.artifact.signed import verify_signature
 from reconciler.artifact.source import digest_of, fetch, label_of, public_address
 from reconciler.clock import sleep_seconds
@@ -15,13 +17,13 @@ from reconciler.errors import ArtifactRefused
 from reconciler.host.transport import Command, Transport
 from reconciler.model.action import InstallRelease
 from reconciler.model.desired import App, Artifact
-from reconciler.model.machine import Scope
 from reconciler.model.observed import TRAEFIK
 from reconciler.model.transfer import ReportProgress, Transfer
-from reconciler.targets.resolve import TargetFiles
+from reconciler.targets.resolve import HostSite, TargetFiles
 from reconciler.tools import scripts
 from reconciler.tools.elf import HostAbi, unmet_needs
 from reconciler.tools.look import Reply
+from reconciler.tools.offer import Offer, digests_to_ask, read_offer
 from reconciler.tools.release import start_program
 from reconciler.tools.sandbox_hints import needs_to_write_code
 
@@ -29,10 +31,13 @@ BLOCK_BYTES = 256 * 1024
 SLOWEST_BYTES_PER_SECOND = 50_000  # slower than this counts as a broken connection
 SIGN_OF_LIFE_SECONDS = 4  # release.sh renews the lease at each one
 FETCH_SECONDS = 900  # limit for a host to download an archive, and again to unpack it
-COPY_SECONDS = 300
+OFFER_SECONDS = 300  # to read all files of the release once
+SLOWEST_COPY_BYTES_PER_SECOND = 10_000_000  # on the host
+MOST_SENT_INSTEAD_BYTES = 1_000_000  # rather than having the host fetch all of it
 DISK_RESERVE_KIB = 64 * 1024
 LARGEST_WASTE_KIB = 4  # a file takes whole blocks, and a folder or a link one
 INODE_RESERVE = 1000
+NOT_HELD = 74  # held.sh: a file that the host had is damaged or gone
 
 
 async def install(
@@ -43,27 +48,47 @@ async def install(
     Raises ArtifactError, before anything is sent, if the release cannot run on the host.
     """
     artifact = artifact_for(files, action.release)
-    prepared, abi = await asyncio.gather(
-        load_or_fetch(files, report_progress, action.release), read_abi(host, files.site.spec.scope)
-    )
-    refuse_unfit(files, prepared, abi, host.name)
-    head = prepared.sums.encode() + prepared.tree.encode()
+    prepared = await load_or_fetch(files, report_progress, action.release)
+    offer = await ask_offer(host, files.site, prepared)
+    refuse_unfit(files, prepared, offer.abi, host.name)
+    part = await asyncio.to_thread(part_of, prepared, offer.held)
     assert files.app is not None
-    if artifact.fetch == "host" and not action.copied:
+    if artifact.fetch == "host" and part.packed_size > MOST_SENT_INSTEAD_BYTES:
         report_progress("the host is fetching it")
         address = await public_address(artifact.source, files.app.version, files.folder)
-        words = (*_words(action, prepared, prepared.packed_size), prepared.sha256, prepared.top_folder or ".")
+        head, words = _manifest(prepared), _words(action, prepared, prepared.packed_size)
+        words = (*words, prepared.sha256, prepared.top_folder or ".", str(FETCH_SECONDS))
         stdin = _with_signs_of_life(head + f"{address}\n".encode())
-        return await runner.run("fetch", (*words, str(FETCH_SECONDS)), stdin, 2 * FETCH_SECONDS + 120)
-    if action.copied:
-        return await runner.run("copy", _words(action, prepared), head, COPY_SECONDS)
-    seconds = 120 + prepared.packed_size / SLOWEST_BYTES_PER_SECOND
-    return await runner.run("install", _words(action, prepared), _stream(head, prepared, report_progress), seconds)
+        return await runner.run("fetch", words, stdin, 2 * FETCH_SECONDS + 120)
+    reply = await _upload(action, runner, prepared, part, report_progress)
+    if reply.status == NOT_HELD and part.held:
+        reply = await _upload(action, runner, prepared, whole(prepared), report_progress)
+    return reply
 
 
-def _words(action: InstallRelease, prepared: Prepared, archive_bytes: int = 0) -> tuple[str, ...]:
+async def _upload(
+    action: InstallRelease, runner: Runner, prepared: Prepared, part: Part, report_progress: ReportProgress
+) -> Reply:
+    seconds = 120 + part.packed_size / SLOWEST_BYTES_PER_SECOND + part.held_bytes / SLOWEST_COPY_BYTES_PER_SECOND
+    stdin = _stream(_manifest(prepared, part.held), part, report_progress)
+    return await runner.run("install", _words(action, prepared, held=part.held), stdin, seconds)
+
+
+async def ask_offer(host: Transport, site: HostSite, prepared: Prepared) -> Offer:
+    """Ask the host what it offers to the programs of the release, and which of the files it has. Raises HostError."""
+    command = Command(scripts.plain_script("offer", site.spec.scope), (site.layout.releases, site.layout.state))
+    text = (await host.run(command, digests_to_ask(prepared.sums), OFFER_SECONDS)).stdout
+    return read_offer(text, prepared.sums.count("\n"))
+
+
+def _manifest(prepared: Prepared, held: str = "") -> bytes:
+    """The manifest as hosts get it: sums, tree and what is held, packed."""
+    return gzip.compress(f"{prepared.sums}{prepared.tree}{held}".encode(), mtime=0)
+
+
+def _words(action: InstallRelease, prepared: Prepared, archive_bytes: int = 0, held: str = "") -> tuple[str, ...]:
     """The arguments that both scripts take. `archive_bytes` is room for an archive that the host stores meanwhile."""
-    lengths = (len(prepared.sums.encode()), len(prepared.tree.encode()))
+    lengths = (len(_manifest(prepared, held)), len(prepared.sums.encode()), len(prepared.tree.encode()))
     files = len(prepared.entries)
     needed_kib = (prepared.unpacked_size + archive_bytes) // 1024 + files * LARGEST_WASTE_KIB + DISK_RESERVE_KIB
     room = f"{needed_kib}+{files + INODE_RESERVE}"
@@ -98,20 +123,6 @@ async def load_or_fetch(files: TargetFiles, report_progress: ReportProgress, rel
         await verify_signature(source, *where, key, digest, path)
     report_progress("checking the archive")
     return await asyncio.to_thread(prepare, path, digest, label=label, program=app.family)
-
-
-async def read_abi(host: Transport, scope: Scope) -> HostAbi:
-    """Return what the host offers to a release's programs. A field that could not be determined is empty."""
-    text = (await host.run(Command(scripts.plain_script("abi", scope)))).stdout
-    words = [line.split(" ", 2) for line in text.splitlines()]
-    first = {line[0]: " ".join(line[1:]) for line in words}
-    runtime = first.get("libstdcxx", "").rpartition(".so.6.0.")[2]
-    return HostAbi(
-        machine=first.get("machine", ""),
-        libc=first.get("libc", ""),
-        libraries=frozenset(line[1] for line in words if line[0] == "library"),
-        libstdcxx=f"3.4.{runtime}" if runtime.isdigit() else "",
-    )
 
 
 def _way_out(app: App, machine: str, refusals: Sequence[str]) -> str:
@@ -167,11 +178,11 @@ async def _with_signs_of_life(head: bytes) -> AsyncIterator[bytes]:
         yield b"\n"
 
 
-async def _stream(head: bytes, prepared: Prepared, report_progress: ReportProgress) -> AsyncIterator[bytes]:
+async def _stream(head: bytes, part: Part, report_progress: ReportProgress) -> AsyncIterator[bytes]:
     yield head
     sent = 0
-    with prepared.packed.open("rb") as file:
+    with part.packed.open("rb") as file:
         while block := await asyncio.to_thread(file.read, BLOCK_BYTES):
             yield block
             sent += len(block)
-            report_progress(Transfer("upload", sent, prepared.packed_size))
+            report_progress(Transfer("upload", sent, part.packed_size, part.held_bytes))

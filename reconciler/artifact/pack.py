@@ -38,14 +38,14 @@ class Packed:
     requirements: Requirements
 
 
-class _Gzip:
+class GzipWriter:
     """Writes gzip members without name or date, which together form one stream, and computes its digest.
 
     Each member holds `_CHUNK` bytes on every machine. As many are compressed in parallel as there are processors.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file, self._digest, self.size = file, hashlib.sha256(), 0
+    def __init__(self, file: BinaryIO, level: int = _LEVEL) -> None:
+        self._file, self._level, self._digest, self.size = file, level, hashlib.sha256(), 0
         self._buffer = bytearray()
         self._in_progress: deque[Future[bytes]] = deque()
         self._most = os.cpu_count() or 1
@@ -64,13 +64,14 @@ class _Gzip:
             del self._buffer[:_CHUNK]
 
     def finish(self) -> str:
+        """Write what is left, and return the sha256 of all that was written."""
         self._compress(bytes(self._buffer))
         while self._in_progress:
             self._emit()
         return self._digest.hexdigest()
 
     def _compress(self, chunk: bytes) -> None:
-        self._in_progress.append(self._workers.submit(zlib.compress, chunk, _LEVEL, wbits=_GZIP))
+        self._in_progress.append(self._workers.submit(zlib.compress, chunk, self._level, wbits=_GZIP))
         if len(self._in_progress) > self._most:
             self._emit()
 
@@ -82,11 +83,11 @@ class _Gzip:
 
 def pack(members: Sequence[Member], tar: memoryview, file: BinaryIO) -> Packed:
     """Write the members, whose content is in `tar`, to `file`."""
-    with _Gzip(file) as gzip:
+    with GzipWriter(file) as gzip:
         return _pack(members, tar, gzip)
 
 
-def _pack(members: Sequence[Member], tar: memoryview, gzip: _Gzip) -> Packed:
+def _pack(members: Sequence[Member], tar: memoryview, gzip: GzipWriter) -> Packed:
     entries: list[Entry] = []
     programs: list[ElfFile] = []
     for member in members:

@@ -13,6 +13,7 @@ class Transfer:
     verb: str  # upload, download, read
     done_bytes: int
     total_bytes: int | None = None
+    held_bytes: int = 0  # are there already, and are not sent
 
     @property
     def fraction(self) -> float | None:
@@ -23,7 +24,8 @@ class Transfer:
     def text(self) -> str:
         """Such as `1.2 of 5.6 MB`."""
         done = f"{self.done_bytes / 1e6:.1f}"
-        return f"{done} of {self.total_bytes / 1e6:.1f} MB" if self.total_bytes else f"{done} MB"
+        there = f", {self.held_bytes / 1e6:.1f} MB are there already" if self.held_bytes else ""
+        return (f"{done} of {self.total_bytes / 1e6:.1f} MB" if self.total_bytes else f"{done} MB") + there
 
 
 ReportProgress = Callable[[str | Transfer], None]

@@ -37,6 +37,7 @@ PARTS = (
     *LOOKING[:-1],
     *CHANGING,
     "release",
+    "held",
     "sandbox",
     "once",
     "change",
@@ -48,7 +49,7 @@ _FOLDERS = {"releases": "RELEASES", "env": "ENV", "units": "UNITS", "state": "ST
 _KINDS = {
     **{kind: kind for kind in ("slot", "release", "name", "invocation", "identity", "word", "node")},
     **dict.fromkeys(("seconds", "milliseconds", "restarts", "lines"), "number"),
-    **dict.fromkeys(("bytes-of-sums", "bytes-of-tree", "epmd-port"), "number"),
+    **dict.fromkeys(("bytes-of-manifest", "bytes-of-sums", "bytes-of-tree", "epmd-port"), "number"),
     **dict.fromkeys(("command", "zflags"), "text"),
     "job": "job",
     "no-job": "nothing",
@@ -64,7 +65,13 @@ _KINDS = {
     "top-folder": "top",
 }
 _STDIN = {"": "stdin_none", "upload": "stdin_upload", **dict.fromkeys(("terminal", "command"), "stdin_terminal")}
-_STDIN |= {"reason": "stdin_reason", "route": "stdin_route", "slot files": "stdin_slot", "job files": "stdin_jobs"}
+_STDIN |= {
+    "reason": "stdin_reason",
+    "route": "stdin_route",
+    "digests": "stdin_digests",
+    "slot files": "stdin_slot",
+    "job files": "stdin_jobs",
+}
 _TAR_FILES = {"env", "unit", "command", "route", "reason", "history"}
 
 _DIGEST = "[0-9a-f]{12}"

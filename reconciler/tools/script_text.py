@@ -9,7 +9,8 @@ LOOKING = ("prelude", "taken", "rights", "running", "look")  # what a look is ma
 CHANGING = ("inventory", "copies", "jobs", "slots", "routes", "epmd")  # what every action shares, beside a look
 
 _SHARED = {  # file → the scripts that share it
-    "release": {"install", "fetch", "copy"},
+    "release": {"install", "fetch"},
+    "held": {"install"},
     "sandbox": {"exec", "exec_keep", "exec_tty", "exec_user", "candidate_keep", "candidate", "node", "migrate", "hook"},
     "once": {"migrate", "hook"},
     "copies": {"exec_user", "candidate"},

@@ -5,6 +5,7 @@ A script says 0 only if all of its effect is there, else why not; and the next r
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import tarfile
@@ -55,19 +56,29 @@ def route(slot: str, *passwords: str) -> bytes:
     return f"# reconcile route slot={slot} x\n{basic}# end\n{tail}".encode()
 
 
-def upload() -> tuple[tuple[str, ...], bytes]:
-    """The words of an install and its stdin: a release with one file."""
-    data = b"#!/bin/sh\n"
-    sums = f"{hashlib.sha256(data).hexdigest()}  ./bin/x\n".encode()
-    tree = b"d 755 ./bin\t\nf 755 ./bin/x\t\n"
+PROGRAM = b"#!/bin/sh\n"
+
+
+def upload(*paths: str, held: str = "") -> tuple[tuple[str, ...], bytes]:
+    """The words of an install and its stdin: a release of these files, all alike. Those held are copied there."""
+    folders = sorted({path.rpartition("/")[0] for path in paths} - {""})
+    sums = "".join(f"{hashlib.sha256(PROGRAM).hexdigest()}  ./{path}\n" for path in paths)
+    tree = "".join(sorted([f"d 755 ./{each}\t\n" for each in folders] + [f"f 755 ./{path}\t\n" for path in paths]))
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
-        for member in (tarfile.TarInfo("bin"), tarfile.TarInfo("bin/x")):
+        for name in () if held else (*folders, *paths):
+            member = tarfile.TarInfo(name)
             member.mode = 0o755
-            member.type = tarfile.DIRTYPE if member.name == "bin" else tarfile.REGTYPE
-            member.size = 0 if member.isdir() else len(data)
-            archive.addfile(member, io.BytesIO(data))
-    return (str(len(sums)), str(len(tree)), "1+3", "new"), sums + tree + buffer.getvalue()
+            member.type = tarfile.DIRTYPE if name in folders else tarfile.REGTYPE
+            member.size = 0 if member.isdir() else len(PROGRAM)
+            archive.addfile(member, io.BytesIO(PROGRAM))
+    manifest = gzip.compress((sums + tree + held).encode())
+    return (str(len(manifest)), str(len(sums)), str(len(tree)), "1+3", "new"), manifest + buffer.getvalue()
+
+
+def install(release: str, *paths: str, held: str = "") -> Step:
+    words, stdin = upload(*paths, held=held)
+    return act("install", APP, release, *words, stdin=stdin)
 
 
 class Step(Protocol):
@@ -112,7 +123,6 @@ def act(name: str, *words: str, of: str = "", stdin: bytes = b"", last: tuple[st
 CUTOVER = act("cutover", APP, SLOT, of=UNIT, stdin=route(SLOT))
 LIVE = (install_folder, start(OLD, SLOT), CUTOVER)  # the old release serves from the first slot
 REASON = f"{NEW}/e/u/x\nit did not get healthy\n".encode()
-UPLOAD = upload()
 
 
 @dataclass(frozen=True)
@@ -163,7 +173,8 @@ ENDED = (*LIVE, act("unroute", APP), act("stop", APP, SLOT, of=UNIT))
 SCHEDULE = act("schedule", APP, stdin=JOB)
 ADD_PASSWORDS = act("cutover", APP, SLOT, of=UNIT, stdin=route(SLOT, "me:hash"))
 CASES = {
-    "install": Case((), act("install", APP, NEW, *UPLOAD[0], stdin=UPLOAD[1])),
+    "install": Case((), install(NEW, "bin/x")),
+    "install, of what is here": Case((install(OLD, "a/x"),), install(NEW, "a/x", "b/x", "y", held="7 1-2\n8 3\n")),
     "start, the first": Case((install_folder,), start(OLD, SLOT)),
     "start, beside another": Case(LIVE, start(NEW, OTHER)),
     "start, of what is accepted": Case(LIVE, start(OLD, SLOT)),
@@ -212,7 +223,6 @@ WHOLE = (CASES["start, the first"], CASES["again"], CASES["finish"])
 CHANGE_NOTHING = {"await", "drain"}
 ELSEWHERE = {
     "fetch": "tests/hosts/stories/test_story_fetch.py, since it needs a server, and begins and ends as install does",
-    "copy": "tests/hosts/stories/test_story_processes.py, since it begins and ends as install does",
 }
 
 

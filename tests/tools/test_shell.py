@@ -72,7 +72,7 @@ def test_shellcheck_has_nothing_to_say_of_what_hosts_are_sent(scope: Scope) -> N
     names = script_names("change")
     own = "".join(join_scripts(name).replace("change()", f"change_{name}()", 1) for name in names)
     calls = "".join(f'change_{name} "$@"\n' for name in names)
-    actions = join_scripts(scope, *LOOKING, *CHANGING, "release", "sandbox") + own + calls + LOOK_ALONE
+    actions = join_scripts(scope, *LOOKING, *CHANGING, "release", "held", "sandbox") + own + calls + LOOK_ALONE
     others = {name: text for name, text, _ in joined(scope) if name not in names}
     texts = {**others, "actions": actions}
     said = {name: warnings(text, "--shell=sh") for name, text in texts.items()}
@@ -171,6 +171,8 @@ def _without_places(node: Any) -> Any:
     }
     if "awk" in json.dumps(found.get("Args", [])[:1]):
         found["Args"] = re.sub(r"\\n\s+", r"\\n", json.dumps(found["Args"]))
+    if str(found.get("Name", {}).get("Value") if isinstance(found.get("Name"), dict) else "").startswith("AWK_"):
+        found["Value"] = re.sub(r"\\n\s+", r"\\n", json.dumps(found["Value"]))
     return found
 
 

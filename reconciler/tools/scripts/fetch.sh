@@ -1,5 +1,5 @@
-# change app release bytes-of-sums bytes-of-tree needed-KiB+files mode(new|replace) sha256 top-folder seconds; stdin: upload.
-# That is sums, tree, and the address, which can hold a signature: no argument and no file ever holds it. Then a line now
+# change app release bytes-of-manifest bytes-of-sums bytes-of-tree needed-KiB+files mode(new|replace) sha256 top-folder seconds; stdin: upload.
+# That is the packed manifest, and the address, which can hold a signature: no argument and no file ever holds it. Then a line now
 # and then, for as long as the controller waits: this script ends with them.
 #
 # The archive is not one that we packed. Its bytes are those that the controller judged, and still a user without any
@@ -7,21 +7,21 @@
 NOBODY=65533
 change() {
   begin_change "$1"
-  begin_release "$1" "$2" "$5" "$6" || return 0
+  begin_release "$1" "$2" "$6" "$7" || return 0
   read_stdin all
   exec 4<"$pipe"
   fetched=$incoming.fetched
-  receive_manifest "$3" "$4" || fail "$NO_ROOM" "cannot write below $RELEASES"
+  receive_manifest "$3" "$4" "$5" || fail "$NO_ROOM" "cannot write below $RELEASES"
   ! is_unchanged "$1" || return 0
   {
     IFS= read -r address <&4 && mkdir "$fetched" "$fetched/tree" && chmod 0700 "$fetched" && chown "$NOBODY:$NOBODY" "$fetched" "$fetched/tree"
   } || fail "$NO_ROOM" "cannot write below $RELEASES"
-  message=$(download "$address" "$fetched/archive" "$9" 2>&1) ||
+  message=$(download "$address" "$fetched/archive" "${10}" 2>&1) ||
     fail 1 "this host could not fetch $2 by itself: $(printf '%s' "${message:-exit $?}" | head -n 1)"
-  echo "$7  $fetched/archive" | sha256sum --check --status ||
+  echo "$8  $fetched/archive" | sha256sum --check --status ||
     fail 1 "what this host fetched for $2 is not the artifact: its sha256 is another"
-  unpack_archive "$2" "$9"
-  { rmdir "$incoming/files" && mv -T "$fetched/tree/$8" "$incoming/files" && [ ! -L "$incoming/files" ]; } ||
+  unpack_archive "$2" "${10}"
+  { rmdir "$incoming/files" && mv -T "$fetched/tree/$9" "$incoming/files" && [ ! -L "$incoming/files" ]; } ||
     fail 1 "the archive of $2 unpacks to something else here"
   check_names "$2" # before anything of it is given to root
   { give_to_root && leave_out_mac; } || fail "$NO_ROOM" "cannot write below $RELEASES"

@@ -1,11 +1,14 @@
-# change app release bytes-of-sums bytes-of-tree needed-KiB+files mode(new|replace); stdin: upload. That is sums, tree, then a tar.gz.
+# change app release bytes-of-manifest bytes-of-sums bytes-of-tree needed-KiB+files mode(new|replace); stdin: upload. That is the
+# packed manifest, then a tar.gz of the files that this host does not have, and of all links.
 change() {
   begin_change "$1"
-  begin_release "$1" "$2" "$5" "$6" || return 0
+  begin_release "$1" "$2" "$6" "$7" || return 0
   read_stdin upload
   exec 4<"$pipe"
-  message=$(receive_manifest "$3" "$4" 2>&1) || refuse_upload "$2" "$message"
+  message=$(receive_manifest "$3" "$4" "$5" 2>&1) || refuse_upload "$2" "$message"
   ! is_unchanged "$1" || return 0
+  [ ! -s "$incoming/held" ] || differs=$NOT_HELD
+  message=$(copy_held 2>&1) || refuse_copy "$2" "$message"
   message=$(unpack_upload 2>&1 <&4) || refuse_upload "$2" "$message"
   finish_release "$1" "$2" uploaded
 }
@@ -25,4 +28,10 @@ refuse_upload() {
     "$LOCKED") fail "$LOCKED" "another controller took this host during the upload of $1" ;;
   esac
   fail 1 "the upload of $1 broke off or could not be written: $(printf '%s' "$2" | head -n 1)"
+}
+
+# refuse_copy RELEASE MESSAGE: fail with what went wrong while files were copied that this host had a moment ago.
+refuse_copy() {
+  case $2 in *"No space left"*) fail "$NO_ROOM" "No space left on device while $1 was put together below $RELEASES" ;; esac
+  fail "$NOT_HELD" "files of $1 that are in other releases could not be copied: $(printf '%s' "$2" | head -n 1)"
 }

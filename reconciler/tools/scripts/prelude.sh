@@ -178,7 +178,7 @@ sweep() {
     { [ ! -e "$part" ] && [ ! -L "$part" ]; } || is_of_process "$1" "$part" || rm -rf "${part:?}" ||
       fail "$NO_ROOM" "cannot take $part away, which is half-written"
   done
-  for part in "$STATE/$1/trees"/* "$STATE/$1/migrated"/*; do
+  for part in "$STATE/$1/trees"/* "$STATE/$1/sums"/* "$STATE/$1/migrated"/*; do
     [ ! -e "$part" ] || is_of_release "$1" "${part##*/}" || rm -f "$part" || fail "$NO_ROOM" "cannot write below $STATE"
   done
 }

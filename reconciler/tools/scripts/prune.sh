@@ -37,5 +37,5 @@ prune_folder() {
   ! is_needed "$1" "$2" || fail "$STALE" "a slot or a job needs $2"
   old=${RELEASES:?}/${1:?}/releases/.old-${2:?}
   rm -rf "${old:?}" && { [ ! -d "$RELEASES/$1/releases/$2" ] || mv -T "$RELEASES/$1/releases/$2" "$old"; } &&
-    rm -rf "${old:?}" && sync "$RELEASES/$1/releases" && rm -f "$STATE/$1/trees/$2"
+    rm -rf "${old:?}" && sync "$RELEASES/$1/releases" && rm -f "$STATE/$1/trees/$2" "$STATE/$1/sums/$2"
 }

@@ -52,7 +52,7 @@ read_stdin() {
 # watch_reader PID upload|all: renew the lease while the process reads; end it, or all, when nothing comes. Returns 1
 # then, LOCKED if another controller has the host, and 0 if the process ended.
 watch_reader() {
-  status=0 before='' idle=0 signs=0
+  status=0 before='' idle=0 signs=0 copying=0
   while sleep 1 && read -r _ _ process_state _ <"/proc/$1/stat" && [ "$process_state" != Z ]; do
     read -r bytes <"/proc/$1/io" || bytes=$signs # a kernel that does not count
     if [ "$bytes" != "$before" ]; then
@@ -61,6 +61,8 @@ watch_reader() {
         status=$LOCKED
         break
       }
+    elif [ -s "$incoming/held" ] && [ $((copying += 1)) -le 600 ]; then
+      : # nothing is read while files are copied on this host
     elif [ $((idle += 1)) -ge "$STALLED" ]; then
       status=1
       break
@@ -90,9 +92,12 @@ check_kinds() {
   } || fail 1 "the digests of $1 are not those of its files"
 }
 
-# receive_manifest BYTES-OF-SUMS BYTES-OF-TREE: read the manifest from file 4. Returns 1.
+# receive_manifest BYTES BYTES-OF-SUMS BYTES-OF-TREE: read the manifest from file 4: so many bytes of gzip, which hold sums,
+# tree and held (held.sh). Returns 1.
 receive_manifest() {
-  head -c "$1" <&4 >"$incoming/sums" && head -c "$2" <&4 >"$incoming/tree"
+  head -c "$1" <&4 | gzip -dc | {
+    head -c "$2" >"$incoming/sums" && head -c "$3" >"$incoming/tree" && head -c 10000000 >"$incoming/held"
+  } && [ "$(stat -c %s "$incoming/sums" "$incoming/tree")" = "$(printf '%s\n%s' "$2" "$3")" ]
 }
 
 # is_unchanged APP: true if the release that is here is the one of the manifest after all: only a time of a file differs
@@ -101,14 +106,16 @@ is_unchanged() {
   [ -d "$here" ] && (
     cd "$here" && find . -mindepth 1 -printf '%y %m %p\t%l\n' ! -uid "$OWN_UID" -printf '%U\n' | sort | cmp -s - "$incoming/tree" &&
       sha256sum --check --strict --status "$incoming/sums" 2>/dev/null
-  ) && note_tree "$1" "$here" "${here##*/}"
+  ) && note_release "$1" "$here" "${here##*/}"
 }
 
-# note_tree APP FOLDER NAME: note what tells later whether the files of the release with this folder name were changed,
-# or fail.
-note_tree() {
-  { mkdir -p "$STATE/$1/trees" && tree_digest "$2" >"$STATE/$1/trees/$3" && sync "$STATE/$1/trees/$3"; } ||
-    fail "$NO_ROOM" "cannot write below $STATE"
+# note_release APP FOLDER NAME: note what the release with this folder name holds, and what tells later whether its files were
+# changed, or fail.
+note_release() {
+  {
+    mkdir -p "$STATE/$1/trees" "$STATE/$1/sums" && tree_digest "$2" >"$STATE/$1/trees/$3" &&
+      cp "$incoming/sums" "$STATE/$1/sums/$3" && sync "$STATE/$1/trees/$3" "$STATE/$1/sums/$3"
+  } || fail "$NO_ROOM" "cannot write below $STATE"
 }
 
 # finish_release APP RELEASE HOW-IT-CAME: check what is in incoming against what the controller judged; then it is the
@@ -116,9 +123,9 @@ note_tree() {
 finish_release() {
   check_kinds "$2" "$3"
   (cd "$incoming/files" && sha256sum --check --strict --quiet ../sums) ||
-    fail 1 "the $3 files of $2 do not match their digests"
+    fail "${differs:-1}" "the $3 files of $2 do not match their digests"
   chmod 00755 "$incoming/files" || fail "$NO_ROOM" "cannot write below $RELEASES/$1/releases"
-  note_tree "$1" "$incoming/files" "${final##*/}"
+  note_release "$1" "$incoming/files" "${final##*/}"
   { sync -f "$incoming" && mv -T "$incoming/files" "$final" && sync -f "$final"; } ||
     fail "$NO_ROOM" "cannot write below $RELEASES/$1/releases"
 }

@@ -157,6 +157,12 @@ stdin_reason() {
   sound_text "$BOX/in"
   hand_on "$BOX/in"
 }
+stdin_digests() {
+  take
+  grep -qavxE '[0-9a-f]{16}' "$BOX/in"
+  [ $? = 1 ] || refuse 'stdin is not a list of digests'
+  hand_on "$BOX/in"
+}
 stdin_route() {
   take
   sound_route "$BOX/in"

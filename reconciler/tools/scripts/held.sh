@@ -1,0 +1,112 @@
+# Of a release that comes to a host, many files are there already, in other releases of this app or of another. What an installed
+# release holds is noted as STATE/APP/sums/RELEASE, and the controller has asked which of them are whole (offer.sh).
+TAB=$(printf '\t')
+NOT_HELD=74 # exit status: a file that this host had is damaged or gone. All of the release must be sent
+
+# copy_held: put the files that this host has into incoming, each with the mode and the time that it has in the release: those
+# that `held` names, line by line: a time, and numbers of lines of sums, as in 1-80,82. Nothing in incoming is a link yet, so
+# no path leads out of it. They are checked with all others in the end. Returns 1, and has said why.
+copy_held() {
+  [ -s "$incoming/held" ] || return 0
+  set -- "$STATE"/*/sums/*
+  choose_sources "$@" && (
+    cd "$incoming/files" && xargs -r -d '\n' -a ../folders mkdir -p -- && copy_same && copy_moved && copy_renamed || exit 1
+    other=$(find . ! -type d ! -type f -print -quit) && [ -z "$other" ] || exit 1
+    xargs -r -d '\n' -a ../plain chmod 0644 -- && xargs -r -d '\n' -a ../programs chmod 0755 -- || exit 1
+    for times in ../time.*; do
+      xargs -r -d '\n' -a "$times" touch -c -h -d "@${times##*.}" -- || exit 1
+    done
+  ) && rm "$incoming/held"
+}
+
+# What chooses where each file is copied from. An awk program: it reads held, tree and sums, then the sums of all releases.
+# shellcheck disable=SC2016 # awk expands them
+AWK_CHOOSE='
+  function refuse(why) { print why | "cat >&2"; failed = 1; exit 1 }
+  function check(path) {
+    if (path !~ /^\.\/[^\/]/ || path ~ /\/\.\.?(\/|$)/ || path ~ /\/\//) refuse("the manifest names something outside of the release")
+  }
+  function name(path) { sub(/.*\//, "", path); return path }
+  FILENAME == to "/held" {
+    if ($1 !~ /^[0-9]+$/ || length($1) > 12 || $2 !~ /^[0-9,-]+$/ || FNR > 300) refuse("the list of files that are here cannot be read")
+    ranges = split($2, range, ",")
+    for (i = 1; i <= ranges; i++) {
+      split(range[i] "-" range[i], ends, "-")
+      if (ends[2] - ends[1] > 1000000) refuse("the list of files that are here is too long")
+      for (k = ends[1] + 0; k <= ends[2] + 0; k++) time[k] = $1
+    }
+    next
+  }
+  FILENAME == to "/tree" {
+    path = substr($0, 7, index($0, "\t") - 7)
+    if (/^d /) { check(path); print path > (to "/folders") }
+    if (/^f 755 /) program[path] = 1
+    next
+  }
+  FILENAME == to "/sums" {
+    if (!(FNR in time)) next
+    wanted[++count] = substr($0, 67)
+    check(wanted[count])
+    seconds[count] = time[FNR]
+    asked[substr($0, 1, 64)] = asked[substr($0, 1, 64)] " " count
+    next
+  }
+  FNR == 1 { n = split(FILENAME, part, "/"); folder = releases "/" part[n - 2] "/releases/" part[n] }
+  substr($0, 1, 64) in asked {
+    path = substr($0, 67)
+    n = split(asked[substr($0, 1, 64)], number, " ")
+    for (i = 1; i <= n; i++) {
+      k = number[i]
+      fits = 1 + (name(path) == name(wanted[k])) + (path == wanted[k])
+      if (fits > rank[k]) { rank[k] = fits; from[k] = folder; source[k] = path }
+    }
+  }
+  END {
+    if (failed) exit 1
+    for (k = 1; k <= count; k++) {
+      path = wanted[k]
+      if (!rank[k]) refuse(path " is not here any more")
+      if (rank[k] == 3) {
+        if (!(from[k] in place)) { place[from[k]] = ++places; print places "\t" from[k] > (to "/sources") }
+        print path > (to "/same." place[from[k]])
+      } else if (rank[k] == 2) {
+        print substr(path, 1, length(path) - length(name(path))) "\t" from[k] "/" source[k] > (to "/moved")
+      } else print path "\t" from[k] "/" source[k] > (to "/renamed")
+      print path > (to (path in program ? "/programs" : "/plain"))
+      print path > (to "/time." seconds[k])
+    }
+  }'
+
+# choose_sources SUMS…: write into incoming where each file is copied from: of `sources`, folders with files at the same path,
+# which are in same.NUMBER; of `moved`, a folder and a file that keeps its name; of `renamed`, a path and a file. And what
+# becomes of it: `programs`, `plain`, time.SECONDS. And `folders`. Returns 1, and has said why.
+choose_sources() {
+  for list in sources moved renamed programs plain folders; do : >"$incoming/$list" || return 1; done
+  awk -v to="$incoming" -v releases="$RELEASES" "$AWK_CHOOSE" "$incoming/held" "$incoming/tree" "$incoming/sums" "$@"
+}
+
+# copy_same, copy_moved, copy_renamed: copy the files of these lists into the folder that is the current one. Each returns 1.
+copy_same() {
+  while IFS=$TAB read -r number folder; do
+    (cd "$folder" && xargs -r -d '\n' -a "$incoming/same.$number" cp -P --reflink=auto --parents -t "$incoming/files" --) || return 1
+  done <../sources
+}
+
+copy_moved() {
+  set -- && into=''
+  while IFS=$TAB read -r folder source; do
+    if [ $# -gt 0 ] && { [ "$folder" != "$into" ] || [ $# -ge 200 ]; }; then
+      cp -P --reflink=auto -t "$into" -- "$@" || return 1
+      set --
+    fi
+    into=$folder
+    set -- "$@" "$source"
+  done <../moved
+  [ $# = 0 ] || cp -P --reflink=auto -t "$into" -- "$@"
+}
+
+copy_renamed() {
+  while IFS=$TAB read -r path source; do
+    cp -P --reflink=auto -T -- "$source" "$path" || return 1
+  done <../renamed
+}
