@@ -6,9 +6,12 @@ against the same manifest before the release counts.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import tarfile
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -60,10 +63,17 @@ def part_of(prepared: Prepared, held: frozenset[int]) -> Part:
     return Part(packed, packed.stat().st_size, text, held_bytes)
 
 
+@contextmanager
+def _opened(packed: Path) -> Iterator[tarfile.TarFile]:
+    """Read an archive of ours from its start. It has many gzip members, which tarfile itself would not read."""
+    with gzip.open(packed) as plain, tarfile.open(fileobj=plain, mode="r|") as archive:
+        yield archive
+
+
 def _times_and_sizes(packed: Path, wanted: dict[str, int]) -> tuple[dict[str, int], dict[str, int]]:
     times: dict[str, int] = {}
     sizes: dict[str, int] = {}
-    with tarfile.open(packed, "r|gz") as archive:
+    with _opened(packed) as archive:
         for member in archive:
             archive.members = []  # type: ignore[attr-defined]  # or it would keep all of them
             if member.name in wanted and member.isreg():
@@ -86,23 +96,23 @@ def _packed(prepared: Prepared, copied: frozenset[str], text: str) -> Path:
         if path.exists():
             mark_used(path)
             return path
-        with draft(path) as new, GzipWriter(new.file, _LEVEL) as gzip:
-            _write(prepared.packed, copied, gzip)
-            gzip.finish()
+        with draft(path) as new, GzipWriter(new.file, _LEVEL) as packing:
+            _write(prepared.packed, copied, packing)
+            packing.finish()
             new.publish(path)
         forget_old(path.parent)
     return path
 
 
-def _write(packed: Path, copied: frozenset[str], gzip: GzipWriter) -> None:
-    with tarfile.open(packed, "r|gz") as archive:
+def _write(packed: Path, copied: frozenset[str], packing: GzipWriter) -> None:
+    with _opened(packed) as archive:
         for member in archive:
             archive.members = []  # type: ignore[attr-defined]
             if member.isdir() or member.name in copied:
                 continue
-            gzip.write(member.tobuf(tarfile.GNU_FORMAT, "utf-8", "strict"))
+            packing.write(member.tobuf(tarfile.GNU_FORMAT, "utf-8", "strict"))
             if content := archive.extractfile(member) if member.isreg() else None:
                 while piece := content.read(_CHUNK):
-                    gzip.write(piece)
-                gzip.write(bytes(-member.size % tarfile.BLOCKSIZE))
-    gzip.write(bytes(2 * tarfile.BLOCKSIZE))
+                    packing.write(piece)
+                packing.write(bytes(-member.size % tarfile.BLOCKSIZE))
+    packing.write(bytes(2 * tarfile.BLOCKSIZE))

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import tests.bench
-from tests.bench import distance, passes, rollout, soak, swaps, watching
+from tests.bench import distance, passes, rollout, soak, swaps, watching, wire
 from tests.bench.lab import Lab, lab
 from tests.bench.table import Row, table
 from tests.hosts.farm import missing_requirements
@@ -27,6 +27,7 @@ MEASURES: dict[str, tuple[Measure, int]] = {
     "round-trips": (distance.measure, 7),
     "no-op": (passes.no_op, 20),
     "rollout": (rollout.measure, 7),
+    "bytes": (wire.measure, 1),
     "help": (passes.show_help, 20),
     "footprint": (passes.footprint, 5),
     "watch": (watching.measure, 10),  # minutes

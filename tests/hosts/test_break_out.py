@@ -7,6 +7,8 @@ must be unchanged, and nothing that only root can read may have been shown.
 from __future__ import annotations
 
 import dataclasses
+import gzip
+import hashlib
 import io
 import os
 import re
@@ -173,14 +175,19 @@ def plain(name: str) -> tuple[tarfile.TarInfo, bytes]:
     return member(name, data={"env": ENV, "unit": unit_text(UNIT)}.get(name, "x").encode())
 
 
-def upload(*members: tuple[tarfile.TarInfo, bytes], sums: str = "", tree: str = "") -> tuple[tuple[str, ...], bytes]:
+def upload(
+    *members: tuple[tarfile.TarInfo, bytes], sums: str = "", tree: str = "", held: str = ""
+) -> tuple[tuple[str, ...], bytes]:
     """The arguments and stdin of an install whose manifest describes its content truthfully, good or bad."""
-    data = sums.encode() + tree.encode() + tar(*members, mode="w:gz")
-    return ("9.9.9-" + "0" * 12, str(len(sums.encode())), str(len(tree.encode())), "1+9", "new"), data
+    manifest = gzip.compress((sums + tree + held).encode())
+    sizes = (str(len(manifest)), str(len(sums.encode())), str(len(tree.encode())))
+    return ("9.9.9-" + "0" * 12, *sizes, "1+9", "new"), manifest + tar(*members, mode="w:gz")
 
 
-def install(attacker: Attacker, *members: tuple[tarfile.TarInfo, bytes], sums: str = "", tree: str = "") -> Any:
-    words, data = upload(*members, sums=sums, tree=tree)
+def install(
+    attacker: Attacker, *members: tuple[tarfile.TarInfo, bytes], sums: str = "", tree: str = "", held: str = ""
+) -> Any:
+    words, data = upload(*members, sums=sums, tree=tree, held=held)
     return attacker.change("install", APP, *words, stdin=data)
 
 
@@ -243,11 +250,24 @@ def route(name: str, old: str, new: str) -> Trick:
     )
 
 
-def uploaded(name: str, *members: tuple[tarfile.TarInfo, bytes], sums: str = "", tree: str = "") -> Trick:
+def uploaded(
+    name: str, *members: tuple[tarfile.TarInfo, bytes], sums: str = "", tree: str = "", held: str = ""
+) -> Trick:
     # The change itself fails and the look follows: the status is that of the look.
     return Trick(
-        f"an upload with {name}", lambda attacker: install(attacker, *members, sums=sums, tree=tree), ends=(0,)
+        f"an upload with {name}",
+        lambda attacker: install(attacker, *members, sums=sums, tree=tree, held=held),
+        ends=(0,),
     )
+
+
+def copied(name: str, path: str, *members: tuple[tarfile.TarInfo, bytes], tree: str = "") -> Trick:
+    """The host is to copy a file that it has, of the app's release, to this path."""
+    with tarfile.open(small_release("0.1.0")) as archive:
+        file = archive.extractfile("server.pl")
+        assert file
+        digest = hashlib.sha256(file.read()).hexdigest()
+    return uploaded(name, *members, sums=f"{digest}  {path}\n", tree=tree or f"f 644 {path}\t\n", held="1 1\n")
 
 
 EXEC = (LAYOUT["releases"], LAYOUT["env"], LAYOUT["units"])
@@ -273,18 +293,18 @@ TRICKS = [
     shell("sudo su", "sudo -n su -c id"),
     shell("sudoedit", "sudoedit -n /etc/shadow"),
     shell("sudo -e the program", f"sudo -n -e {PROGRAM}"),
-    shell("sudo -E with LD_PRELOAD", f"LD_PRELOAD=/tmp/x.so {HEAD.replace('sudo -n', 'sudo -n -E')} abi"),
-    shell("variables on sudo's own command line", f"sudo -n BASH_ENV=/tmp/x LD_PRELOAD=/tmp/x {PROGRAM} x abi"),
-    shell("sudo in another root", f"sudo -n -R /tmp {PROGRAM} x abi"),
-    shell("sudo in another folder", f"sudo -n -D /tmp {PROGRAM} x abi"),
-    shell("sudo with open files", f"sudo -n -C 9 {PROGRAM} x abi"),
-    shell("sudo as another group", f"sudo -n -g shadow {PROGRAM} x abi"),
+    shell("sudo -E with LD_PRELOAD", f"LD_PRELOAD=/tmp/x.so {HEAD.replace('sudo -n', 'sudo -n -E')} offer"),
+    shell("variables on sudo's own command line", f"sudo -n BASH_ENV=/tmp/x LD_PRELOAD=/tmp/x {PROGRAM} x offer"),
+    shell("sudo in another root", f"sudo -n -R /tmp {PROGRAM} x offer"),
+    shell("sudo in another folder", f"sudo -n -D /tmp {PROGRAM} x offer"),
+    shell("sudo with open files", f"sudo -n -C 9 {PROGRAM} x offer"),
+    shell("sudo as another group", f"sudo -n -g shadow {PROGRAM} x offer"),
     # sudo runs the program that the line names, wherever the link points by then.
-    shell("the program by a link", f"ln -sf {PROGRAM} ~/reconcile-host; sudo -n ~/reconcile-host x abi", 78),
+    shell("the program by a link", f"ln -sf {PROGRAM} ~/reconcile-host; sudo -n ~/reconcile-host x offer", 78),
     shell("the program by a path with ..", f"sudo -n /usr/local/sbin/../sbin/../../../bin/sh {PROGRAM}"),
     shell(
         "another program of that name first in PATH",
-        EVIL.replace("%s", "reconcile-host") + "PATH=~/bin:$PATH sudo -n reconcile-host x abi",
+        EVIL.replace("%s", "reconcile-host") + "PATH=~/bin:$PATH sudo -n reconcile-host x offer",
         78,
     ),
     shell("another tar and find first in PATH", EVIL.replace("%s", "find") + f"PATH=~/bin:$PATH {LOOK} hello:4000", 0),
@@ -298,7 +318,7 @@ TRICKS = [
     shell("no open files left", f"ulimit -n 4; {LOOK} hello:4000", 0, 1, 2, 77, 126, 127),
     shell("overwrite the program", f"cp /bin/sh {PROGRAM}"),
     shell("overwrite the sudoers line", "echo 'reconcile ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/reconcile", 1, 2),
-    shell("a program of other scripts", f"sudo -n {PROGRAM} 000000000000 abi", 78),
+    shell("a program of other scripts", f"sudo -n {PROGRAM} 000000000000 offer", 78),
     shell("no arguments", f"sudo -n {PROGRAM}", REFUSED),
     shell("a root-run unit without sudo", "systemctl start nightly@1", 1, 4),
     shell("a transient unit without sudo", f"systemd-run --wait {PWNED}", 1),
@@ -314,7 +334,7 @@ TRICKS = [
     # verbs and arguments
     argument("a verb that is none", "sh", "-c", "id"),
     argument("a part as a verb", "prelude"),
-    argument("a verb with a command in it", f"abi;{PWNED}"),
+    argument("a verb with a command in it", f"offer;{PWNED}"),
     argument("an app with ;", "unroute", f"x;{PWNED}"),
     argument("an app with $( )", "unroute", f"$({PWNED})"),
     argument("an app with backticks", "unroute", f"`{PWNED}`"),
@@ -471,6 +491,24 @@ TRICKS = [
     uploaded(
         "a device", member("mem", type=tarfile.CHRTYPE, devmajor=1, devminor=1, mode=0o644), tree="c 644 ./mem\t\n"
     ),
+    copied("a copy to outside", "./../../../../../etc/profile.d/x.sh"),
+    copied("a copy to outside by two ways", "./bin/../../../../../../etc/profile.d/x.sh", tree="d 755 ./bin\t\n"),
+    copied("a folder outside", "./x", tree="d 755 ./../../../../../etc/opened\t\nf 644 ./x\t\n"),
+    copied("an absolute folder", "./x", tree="d 755 /etc/opened\t\nf 644 ./x\t\n"),
+    copied(
+        "a copy through a link",
+        "./etc/x",
+        member("etc", type=tarfile.SYMTYPE, linkname="/etc"),
+        tree="l 777 ./etc\t/etc\n",
+    ),
+    plainly("an offer of other folders", "offer", "/etc", "/root"),
+    Trick(
+        "an offer that is asked for a program",
+        lambda attacker: attacker.verb(
+            "offer", LAYOUT["releases"], LAYOUT["state"], stdin=f'$({PWNED})\nBEGIN {{ system("{PWNED}") }}\n'.encode()
+        ),
+        ends=(77,),
+    ),
     uploaded("a folder for all", member("open", type=tarfile.DIRTYPE, mode=0o777), tree="d 777 ./open\t\n"),
     uploaded(
         "a second name of /etc/shadow",
@@ -498,7 +536,7 @@ TRICKS = [
     executed("reads root's files", "cat /root/secret"),
     executed("reads another app's env", "cat /etc/reconcile/other/4010.env"),
     executed("becomes root", f"sudo -n {PWNED}"),
-    executed("runs the program", f"sudo -n {PROGRAM} {verbs_digest()} abi"),
+    executed("runs the program", f"sudo -n {PROGRAM} {verbs_digest()} offer /srv /var/lib/reconcile </dev/null"),
     executed("writes to /etc", "echo x >/etc/cron.d/x"),
     executed("makes a setuid program", "cp /bin/sh /tmp/sh && chmod u+s /tmp/sh"),
     executed("starts root's own unit", "systemctl start nightly@1"),
@@ -528,9 +566,10 @@ def fortified(machine: Machine, ssh_home: Path, folder: Path) -> Attacker:
 def send(attacker: Attacker, app: str) -> None:
     """A sound release lies on the host, as one of this app."""
     prepared = prepare(small_release("0.1.0"), sha256(small_release("0.1.0")), label="small")
-    head = (prepared.sums.encode(), prepared.tree.encode())
-    words = (RELEASE, str(len(head[0])), str(len(head[1])), "1+9", "new")
-    sent = attacker.change("install", app, *words, stdin=b"".join(head) + prepared.packed.read_bytes())
+    manifest = gzip.compress(f"{prepared.sums}{prepared.tree}".encode())
+    sizes = (str(len(manifest)), str(len(prepared.sums.encode())), str(len(prepared.tree.encode())))
+    stdin = manifest + prepared.packed.read_bytes()
+    sent = attacker.change("install", app, RELEASE, *sizes, "1+9", "new", stdin=stdin)
     assert b"@@ result - 1\n0\n" in sent.stdout, sent
 
 
@@ -567,7 +606,7 @@ def test_a_trick_gains_no_rights(attacker: Attacker, trick: Trick) -> None:
     assert attacker.machine.run(QUICK).stdout == ".bashrc\n.profile\n.ssh\nsecret\n", said
     assert done.returncode in trick.ends, said
     if trick.name.startswith("an upload"):
-        assert "@@ result - 1\n1\n" in said, said
+        assert re.search(r"@@ result - \d\n(1|74)\n", said), said
         assert not attacker.machine.run("ls -A /srv/hello/releases | grep 9.9.9 || :").stdout
 
 

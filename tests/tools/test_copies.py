@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.failing_host import FailingHost
-from tests.tools.test_failing_commands import APP, LIVE, NEW, OLD, OTHER, SLOT, UNIT, UPLOAD, Step, act, start
+from tests.tools.test_failing_commands import APP, LIVE, NEW, OLD, OTHER, SLOT, UNIT, Step, act, start, upload
 
 RELEASES = f"releases/{APP}/releases"
 NOTED = f"state/.run/{APP}/{SLOT}.started"
@@ -24,7 +24,8 @@ def host(tmp_path: Path) -> FailingHost:
 
 
 def install(release: str, mode: str) -> Step:
-    return act("install", APP, release, *UPLOAD[0][:-1], mode, stdin=UPLOAD[1])
+    words, stdin = upload("bin/x")
+    return act("install", APP, release, *words[:-1], mode, stdin=stdin)
 
 
 def folders(host: FailingHost) -> list[str]:

@@ -255,6 +255,14 @@ def test_of_more_times_than_a_host_should_set_the_most_frequent_are_copied(tmp_p
     assert not any(name.startswith("same/") for name in sent(part))
 
 
+def test_a_large_release_is_read_to_its_end(tmp_path: Path) -> None:
+    """It is packed in pieces that are compressed side by side."""
+    files: dict[str, File] = {f"bin/{number}": bytes([number]) * 1_000_000 for number in range(4)}
+    prepared = release(files, tmp_path)
+
+    assert sent(part_of(prepared, frozenset([0, 3]))) == {"bin/1", "bin/2"}
+
+
 def test_all_is_sent_as_it_is_if_the_host_has_next_to_nothing_of_it(tmp_path: Path) -> None:
     second = release(SECOND, tmp_path)
     smallest = sorted(path for path, data in SECOND.items() if isinstance(data, bytes)).index("erts-14/-rf")
