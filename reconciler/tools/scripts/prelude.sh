@@ -43,10 +43,11 @@ fi
 # shellcheck disable=SC2034 # not every script asks
 while read -r key OWN_UID _; do [ "$key" != Uid: ] || break; done </proc/self/status
 
-STALE=75   # exit status: the host is no longer as the controller saw it; nothing was done, look again
-LOCKED=76  # exit status: another controller has the host, or had it since this one looked
+STALE=75  # exit status: the host is no longer as the controller saw it; nothing was done, look again
+LOCKED=76 # exit status: another controller has the host, or had it since this one looked
+# shellcheck disable=SC2034 # only stop says it
 STOPPING=78 # exit status: what was told to stop has not ended yet; the same script once more waits for it
-NO_ROOM=28 # exit status: something could not be written
+NO_ROOM=28  # exit status: something could not be written
 LEASE_SECONDS=30
 
 # fail STATUS REASON: print the reason on stderr and exit.
