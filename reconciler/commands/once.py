@@ -8,6 +8,7 @@ import sys
 
 from reconciler.clock import now_seconds
 from reconciler.colours import paint_message
+from reconciler.daemon.traces import traces_of
 from reconciler.engine.converge import converge
 from reconciler.engine.progress import Progress
 from reconciler.engine.report import end_json, notes_text, outcome_text
@@ -34,7 +35,8 @@ async def run_pass(opened: OpenFleet, options: Options, who: Controller | None =
     from reconciler.logs import log
 
     started = now_seconds()
-    progress = Progress(log, terminal=can_redraw(sys.stderr))
+    traces = traces_of(lambda: opened.desired.revision)
+    progress = Progress(log, terminal=can_redraw(sys.stderr), observer=traces)
     try:
         outcomes = await converge(
             opened, progress, who, wait_lock_seconds=options.wait_lock, allow_prune=options.allow_prune
@@ -49,6 +51,8 @@ async def run_pass(opened: OpenFleet, options: Options, who: Controller | None =
         reports = PassReports(options.metrics_file)
         reports.resume_counters()
         await reports.report_pass(opened, outcomes, seconds)
+    traces.end_pass(outcomes)
+    await asyncio.to_thread(traces.close)
     return code
 
 

@@ -18,6 +18,7 @@ from reconciler.daemon import systemd_notify
 from reconciler.daemon.after_pass import PassReports
 from reconciler.daemon.http_server import Get, serve
 from reconciler.daemon.metrics import CONTENT_TYPE, liveness, readiness
+from reconciler.daemon.traces import traces_of
 from reconciler.daemon.webhook import serve_webhook
 from reconciler.desired_state.origin import origin_of
 from reconciler.desired_state.wake_on_change import watch_changes
@@ -55,6 +56,7 @@ async def _watch(options: Options) -> int:
         if opened.desired.refused is None:
             news.refused = ""
         reports.report_in_background(opened, outcomes, seconds)
+        traces.end_pass(outcomes)
 
     def report_error(error: ReconcileError) -> None:
         event = "pass.failed" if isinstance(error, Unexpected) else "desired_state.refused"
@@ -62,7 +64,8 @@ async def _watch(options: Options) -> int:
             log(event, reason=str(error), next=error.next_step)
         reports.report_error(error)
 
-    progress = Progress(log, terminal=can_redraw(sys.stderr))
+    traces = traces_of(lambda: watch.desired.revision if watch.desired else None)
+    progress = Progress(log, terminal=can_redraw(sys.stderr), observer=traces)
     watch = Watch(
         origin_of(options, lasting=True), new_controller, progress, report_pass, report_error, options.interval,
         options.allow_prune, options.allow_step_back, options.repo,
@@ -79,6 +82,7 @@ async def _watch(options: Options) -> int:
     finally:
         progress.close()
     systemd_notify.notify("STOPPING=1")
+    await asyncio.to_thread(traces.close)
     for helper in helpers:
         helper.cancel()
     if server:

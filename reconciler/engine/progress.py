@@ -29,11 +29,20 @@ class Log(Protocol):
     def __call__(self, event: str, **fields: object) -> None: ...
 
 
+class Observer(Protocol):
+    """Takes note of the start and the end of each action."""
+
+    def begin(self, action: AnyAction) -> None: ...
+
+    def end(self, action: AnyAction, error: BaseException | None) -> None: ...
+
+
 class Progress:
     """Report actions as they run. In a terminal, one line per app on a host shows how far its action is."""
 
-    def __init__(self, log: Log, *, terminal: bool) -> None:
+    def __init__(self, log: Log, *, terminal: bool, observer: Observer | None = None) -> None:
         self._log = log
+        self._observer = observer
         self._terminal = terminal
         self._live: LiveProgress | None = None
 
@@ -49,11 +58,19 @@ class Progress:
         started = now_seconds()
         if self._terminal:
             self._moving().begin(action.host, action.app, action.verb, action.subject)
+        if self._observer:
+            self._observer.begin(action)
+        error: BaseException | None = None
         try:
             yield
+        except BaseException as raised:
+            error = raised
+            raise
         finally:
             if self._live:
                 self._live.end(action.host, action.app)
+            if self._observer:
+                self._observer.end(action, error)
         self._log(
             f"{action.verb}.finished",
             host=action.host,

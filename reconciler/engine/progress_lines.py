@@ -13,6 +13,7 @@ from reconciler.model.transfer import Transfer
 
 SPEED_SECONDS: Final = 5.0  # the speed is that of the last seconds
 LONGEST_NAME: Final = 20
+LONGEST_VERB: Final = 8
 LONGEST_BAR: Final = 30
 SHORTEST_BAR: Final = 5
 
@@ -89,24 +90,23 @@ def progress_lines(
 
 
 def _rest_of_line(work: Work, now: float, room: int, paint: Paint, bar: str) -> str:
-    if work.transfer is not None:
-        verb, text = work.transfer.verb, _transfer_text(work, room - 2 - len(work.transfer.verb), bar)
-    else:
-        verb = work.verb
-        seconds = now - work.began_seconds
-        cells = [work.subject, work.note, duration_text(seconds) if seconds >= 1 else ""]
-        text = "".join(f"  {cell}" for cell in cells if cell)
     if room < 12:
         return ""
-    shown = cut_end(text, room - 2 - len(verb))
-    return f"  {paint(verb, style_of_verb(verb))}{shown}"
+    verb = work.transfer.verb if work.transfer else work.verb
+    head = pad(verb, LONGEST_VERB)
+    if work.transfer:
+        text = _transfer_text(work, room - 2 - columns(head), bar)
+    else:
+        cells = [f"{duration_text(now - work.began_seconds):>5}", work.subject, work.note]
+        text = "".join(f"  {cell}" for cell in cells if cell)
+    return f"  {paint(verb, style_of_verb(verb))}{head[len(verb) :]}{cut_end(text, room - 2 - columns(head))}"
 
 
 def _transfer_text(work: Work, room: int, bar: str) -> str:
     """Bar, percent, bytes, rate and time left, as far as they are known and fit."""
     transfer, speed, left = work.transfer, work.speed.bytes_per_second, work.seconds_left
     assert transfer is not None
-    cells = [transfer.text]
+    cells = [transfer.text.rjust(15) if transfer.total_bytes else transfer.text]  # as long as 12.3 of 45.6 MB
     cells += [f"{speed / 1e6:.1f} MB/s"] if speed is not None else []
     cells += [f"{duration_text(left)} left"] if left is not None else []
     if transfer.fraction is None:
