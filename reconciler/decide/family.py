@@ -4,7 +4,8 @@
     accepted
 
 Until the cutover the processes are on trial, as the web process is: whatever does not come up takes all of them back,
-and a reboot brings back the former version of each. Two of one process never run: the former one ends first.
+and a reboot brings back the former version of each. The former web process is kept until they are accepted, so one that
+ends meanwhile still takes all of them back. Two of one process never run: the former one ends first.
 """
 
 from __future__ import annotations
@@ -12,19 +13,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from reconciler.decide.case import Case
 from reconciler.decide.hooks import mark_of
 from reconciler.decide.order import FleetStep, not_looked_at, obstacle, runs_as_desired
 from reconciler.decide.serving import serving_version
 from reconciler.decide.slots import carries, live_slot, target_identity
+from reconciler.decide.warm import go_back, warm_slot
 from reconciler.model.action import (
     Blocked,
+    ConfirmRoute,
     Converged,
     Cutover,
+    Drain,
     EnableInstance,
     InstallRelease,
     RejectRelease,
     RunHook,
+    Soak,
     StartInstance,
+    StopInstance,
 )
 from reconciler.model.fleet import DesiredFleet, Key, SeenFleet, Wait
 from reconciler.model.observed import ObservedHost, Slot
@@ -98,15 +105,51 @@ class _Family:
 
     def _step_of_leader(self) -> FleetStep:
         step = self.steps[self.leader]
-        if isinstance(step, Converged | Blocked | RunHook) or self._has_taken_over(self.leader):
+        if isinstance(step, Converged | Blocked | RunHook):
             return step
-        if failed := self._failed_process():
+        if self._has_taken_over(self.leader):
+            return self._step_after_cutover(step)
+        if (failed := self._failed_process()) and not self._was_taken_back():
             why = f"its process {failed[0].partition(SEPARATOR)[2]} failed: {self._why(failed)}"
             return self._take_back(self.leader, why) or step
         if not isinstance(step, Cutover | EnableInstance):
             return step
         late = next((key for key in self.processes if not self._is_ready(key)), None)
         return step if late is None else self._wait_for(self.leader, late)
+
+    def _step_after_cutover(self, step: FleetStep) -> FleetStep:
+        """Keep the former instance until every process is accepted, and give it the route back if one fails."""
+        warm = self._warm_slot()
+        if not warm or not isinstance(step, ConfirmRoute | Soak | Drain | StopInstance):
+            return step
+        if (failed := self._failed_process()) and self._can_go_back():
+            target, app = self._target(self.leader), self.look.app(self.leader[0])
+            live, identity = live_slot(target, app), target_identity(target, app)
+            assert live and identity
+            case = Case(target, self.look, app, live, live, identity)
+            return go_back(case, warm, f"its process {failed[0].partition(SEPARATOR)[2]} failed: {self._why(failed)}")
+        late = (key for key in self.processes if not self._has_taken_over(key))
+        first = next((key for key in late if not isinstance(self.steps[key], Blocked | RunHook)), None)
+        return self._wait_for(self.leader, first) if first and isinstance(step, Drain | StopInstance) else step
+
+    def _was_taken_back(self) -> bool:
+        """True if the web process was given up already: what is left of it goes."""
+        app = self.look.app(self.leader[0])
+        identity = target_identity(self._target(self.leader), app)
+        return any(entry.identity == identity for entry in app.quarantined)
+
+    def _warm_slot(self) -> Slot | None:
+        app = self.look.app(self.leader[0])
+        live = live_slot(self._target(self.leader), app)
+        return warm_slot(app, live) if live else None
+
+    def _can_go_back(self) -> bool:
+        """True if the former web process is there, and no process has been accepted with the new release."""
+        warm, identity = self._warm_slot(), target_identity(self._target(self.leader), self.look.app(self.leader[0]))
+        if warm is None or identity is None:
+            return False
+        changed = warm.running is None or warm.running.release != identity.release
+        return not (changed and any(self._has_taken_over(key) for key in self.processes))
 
     def _step_of_process(self, key: Key) -> FleetStep:
         step = self.steps[key]
@@ -119,9 +162,17 @@ class _Family:
             return self._copy(key, step)
         if isinstance(step, StartInstance) and step.drift is None:
             return self._wait_to_start(key) or step
-        if isinstance(step, EnableInstance) and not self._has_taken_over(self.leader):
-            return self._wait_for(key, self.leader)
+        if isinstance(step, EnableInstance):
+            if not self._has_taken_over(self.leader) or self._leader_soaks():
+                return self._wait_for(key, self.leader)
+            if late := next((other for other in self.processes if not self._is_ready(other)), None):
+                ended = isinstance(self.steps[late], Blocked | RunHook) and not self._can_go_back()
+                return step if ended else self._wait_for(key, late)
         return step
+
+    def _leader_soaks(self) -> bool:
+        soaks = self._target(self.leader).soak_seconds > 0
+        return soaks and isinstance(self.steps[self.leader], ConfirmRoute | Soak)
 
     def _copy(self, key: Key, step: InstallRelease) -> FleetStep:
         """Take the release from the app itself, once that has it: a process is sent nothing."""

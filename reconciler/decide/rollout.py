@@ -19,15 +19,15 @@ from reconciler.decide.leaving import leave
 from reconciler.decide.notes import converged_with_notes
 from reconciler.decide.overrides import refuse_override
 from reconciler.decide.reasons import named_places, route_difference, way_round_foreign, way_round_taken
-from reconciler.decide.routing import attempt_of, check_route, confirm, confirm_drop, is_applied, next_attempt
+from reconciler.decide.routing import attempt_of, check_route, confirm, confirm_drop, is_applied
 from reconciler.decide.serving import serving_version
 from reconciler.decide.slots import carries, choose_slot, live_slot, shortage, target_identity
+from reconciler.decide.warm import go_back, warm_slot
 from reconciler.model.action import (
     Blocked,
     Cutover,
     Drift,
     EnableInstance,
-    GoBack,
     PruneReleases,
     RejectRelease,
     RemoveRoute,
@@ -256,13 +256,11 @@ def _confirm_slot(case: Case) -> Step | None:
 def _soak(case: Case) -> Step | None:
     """Keep the old instance warm for a while after the cutover; go back to it if the new one does not stay healthy."""
     app, target, slot = case.app, case.target, case.slot
-    warm = next((each for each in app.slots if each.name != slot.name and each.running_now and each.enabled), None)
+    warm = warm_slot(app, slot)
     if not target.soak_seconds or not target.route or not app.route or warm is None:
         return None
     if slot.failure:
-        failed, attempt = (case.identity, slot.failure), next_attempt(case)
-        mark = hooks.mark_of(target, "on_failure")
-        return GoBack(*case.where, slot.failure, warm.name, warm.invocation, *failed, slot.name, attempt, hook=mark)
+        return go_back(case, warm, slot.failure)
     if app.route.age_seconds >= target.soak_seconds:
         return None
     return Soak(*case.where, f"{target.soak_seconds:g} s with slot {warm.name} kept warm", slot.name)

@@ -200,9 +200,6 @@ class App(Common):
                 if host not in self.hosts:
                     message = f"{self.app} does not run on {host}"
                     raise refuse(message, f"name one of {', '.join(self.hosts)}", at=("processes", key, "hosts", index))
-        if self.processes and self.soak_seconds:
-            message = "does not go with processes: a process cannot stay warm beside its successor"
-            raise refuse(message, "delete it, or the processes", at=("soak_seconds",))
         return self
 
     @model_validator(mode="after")

@@ -7,17 +7,22 @@ from typing import Any
 
 import pytest
 
+from reconciler.decide.expected import expected_host
 from reconciler.decide.fleet import next_steps
 from reconciler.decide.order import FleetStep
 from reconciler.decide.plan import plan_fleet
 from reconciler.model.action import (
     Blocked,
+    ConfirmRoute,
     Converged,
     Cutover,
+    Drain,
     EnableInstance,
+    GoBack,
     InstallRelease,
     RejectRelease,
     RunHook,
+    Soak,
     StartInstance,
     StopInstance,
     WaitHealthy,
@@ -132,6 +137,84 @@ def test_the_cutover_waits_for_every_process_and_they_are_accepted_after_it() ->
         **look_of(seen).apps, "shop": look_of(converged(desired)).app("shop"),
     }))  # fmt: skip
     assert kinds(next_steps(desired, seen), SHOP, MAILER, WORKER) == [Converged, EnableInstance, EnableInstance]
+
+
+def cut_over(desired: DesiredFleet, seen: SeenFleet, **more: object) -> SeenFleet:
+    """After the cutover: the new web process serves, the former one is warm, and both processes are on trial."""
+    seen = trial(desired, trial(desired, trial(desired, seen, SHOP, **more), MAILER), WORKER)
+    for kind in (Cutover, ConfirmRoute):
+        step = next_steps(desired, seen)[SHOP]
+        assert isinstance(step, kind)
+        seen = seen.with_host(expected_host(look_of(seen), step, desired.targets[SHOP]))
+    return seen
+
+
+def to_the_end(desired: DesiredFleet, seen: SeenFleet) -> tuple[SeenFleet, list[tuple[str, str]]]:
+    """Take every step until nothing is left to do; what was done, in order."""
+    done: list[tuple[str, str]] = []
+    while True:
+        steps = next_steps(desired, seen)
+        going = [(key, step) for key, step in steps.items() if not isinstance(step, Converged | Blocked | Wait)]
+        if not going:
+            return seen, done
+        key, step = going[0]
+        done.append((key[0], step.verb))
+        seen = seen.with_host(expected_host(look_of(seen), step, desired.targets[key]))
+
+
+def test_a_process_that_ends_after_the_cutover_takes_the_web_process_back_too() -> None:
+    """The former one is still there: it gets the route back, and then the others go back."""
+    desired, before = upgrade()
+    seen = cut_over(desired, before)
+    former = look_of(before).app("shop--mailer")
+    seen = failed(desired, changed(seen, MAILER, slots=former.slots), MAILER, "it exited 5 times")
+
+    back = next_steps(desired, seen)[SHOP]
+    assert isinstance(back, GoBack)
+    assert (back.slot, back.from_slot, back.why) == ("4000", "4001", "its process mailer failed: it exited 5 times")
+
+    seen, done = to_the_end(desired, seen)
+    assert done == [
+        ("shop", "goback"), ("shop", "confirm"), ("shop", "drain"), ("shop", "stop"), ("shop--worker", "reject"),
+    ]  # fmt: skip
+    steps = next_steps(desired, seen)
+    assert kinds(steps, SHOP, MAILER, WORKER) == [Blocked, Blocked, Blocked]
+    assert {step.serving for step in steps.values() if isinstance(step, Blocked)} == {"1"}
+
+
+def test_the_former_web_process_is_kept_until_every_process_is_accepted() -> None:
+    desired, before = upgrade()
+    seen = cut_over(desired, before)
+    steps = next_steps(desired, seen)
+    assert kinds(steps, SHOP, MAILER, WORKER) == [Wait, EnableInstance, EnableInstance]
+    assert why(steps[SHOP]) == "waits for shop--mailer on a"
+
+    _, done = to_the_end(desired, seen)
+
+    assert done == [("shop--mailer", "enable"), ("shop--worker", "enable"), ("shop", "drain"), ("shop", "stop")]
+
+
+def test_while_the_web_process_soaks_the_others_stay_on_trial() -> None:
+    desired = shop("2", soak_seconds=60)
+    seen = cut_over(desired, converged(shop("1", soak_seconds=60)))
+    assert kinds(next_steps(desired, seen), SHOP, MAILER, WORKER) == [Soak, Wait, Wait]
+
+    _, done = to_the_end(desired, seen)
+
+    assert [verb for _, verb in done] == ["soak", "enable", "enable", "drain", "stop"]
+
+
+def test_once_a_process_is_accepted_none_goes_back() -> None:
+    """Most of a version is better than two of each: the one that failed goes back alone, which is reported."""
+    desired, before = upgrade()
+    seen = cut_over(desired, before)
+    seen = seen.with_host(expected_host(look_of(seen), next_steps(desired, seen)[WORKER], desired.targets[WORKER]))  # type: ignore[arg-type]
+    seen = failed(desired, changed(seen, MAILER, slots=look_of(before).app("shop--mailer").slots), MAILER, "it exited")
+
+    steps = next_steps(desired, seen)
+
+    assert kinds(steps, SHOP, MAILER, WORKER) == [Drain, Blocked, Converged]
+    assert why(steps[MAILER]) == "version 2 failed here: it exited"
 
 
 def look_of(seen: SeenFleet) -> ObservedHost:

@@ -78,6 +78,17 @@ def test_a_process_that_does_not_come_up_takes_the_version_back(whole: Project) 
         again = project.once()
     assert (again.code, again.verbs) == (1, [])
 
+    ends_at_cutover = (
+        f"until grep -q slot={project.keys['ports'][1]} /etc/traefik/dynamic/{project.app}.yml; do sleep 0.02; done"
+    )
+    project.commit(processes={"mailer": {**MAILER, "start": f"sh -c '{ends_at_cutover}'"}, "worker": WORKER})
+    with visitors(project, slow=False):
+        result = project.once()
+    assert (result.code, "its process mailer failed: " in result.told) == (1, True), str(result)
+    assert "goback" in result.verbs
+    assert (versions(project), project.version_served) == (all_at("0.1.0"), "0.1.0")
+    assert project.once().verbs == []
+
     project.converge(version="0.2.0", processes={"mailer": MAILER, "worker": WORKER})
     assert (versions(project), project.version_served) == (all_at("0.2.0"), "0.2.0")
 
