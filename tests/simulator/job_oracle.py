@@ -36,7 +36,10 @@ def timers_are_as_wanted(oracles: Oracles, host: Host) -> None:
         for job in here:
             oracles.checks["jobs"] += 1
             timer = f"{app}--{job}.timer"
-            if not host.systemd.is_enabled(timer) or host.systemd.unit(timer).state != "active":
+            unit = host.systemd.unit(timer)
+            if unit.text not in (None, host.files.text(f"{UNITS}/{timer}")):
+                oracles.fail("jobs", f"systemd on {host.name} has not read what {timer} says now")
+            if not host.systemd.is_enabled(timer) or unit.state != "active":
                 oracles.fail("jobs", f"the timer of {job} of {app} does not run on {host.name}")
         for path in host.files.now:
             if path.startswith((f"{UNITS}/{app}--", f"{TIMERS}/{app}--")) and path.endswith((".timer", ".service")):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from reconciler.model.process_name import is_process
+from reconciler.model.process_name import family_of, is_process
 from tests.simulator import job_oracle
 from tests.simulator.controller import Ended
 from tests.simulator.process import Run
@@ -29,6 +29,7 @@ PASSING = re.compile(
     r"/\.stdin\.|\.lock$|/lock$|/\.history/|/\.lines(/|$)"
 )  # of no account, or of no single controller
 MOST_REFUSALS = 12  # of one host key in a pass: the look, what is under way, and their questions beside
+PROVEN_SECONDS = 0.9  # all have minimum_healthy_seconds: 1
 SERVED_AGAIN_SECONDS = 3.0  # after a boot: an instance needs a moment
 
 
@@ -173,6 +174,12 @@ class Oracles:
         if len(lease) == 5 and lease[1] not in (token, "-") and lease[0] != seen and seen.isdigit():
             self.zombies.add(id(sent))
 
+    def has_lock(self, sent: Sent, host: Host) -> None:
+        """7: it waited for the lock of its app. Meanwhile others may have taken the host over."""
+        lease = host.files.text("var/lib/reconcile/lease").split()
+        if len(lease) == 5 and lease[1] not in (sent.arguments[5], "-"):
+            self.zombies.add(id(sent))
+
     def refuses_key(self, controller: str, host: str) -> None:
         """16: a host that has another key is not asked again and again."""
         self.checks["16"] += 1
@@ -200,7 +207,7 @@ class Oracles:
 
     def effect(self, host: Host, what: str, changed: set[str]) -> None:
         self._visitors(host, what)
-        for process in host.systemd.processes:
+        for process in sorted(host.systemd.processes, key=lambda each: is_process(each.app)):
             self._proven(host, process)
         self._told_to_end(host)
         self._zombies(host, what, changed)
@@ -272,7 +279,13 @@ class Oracles:
     def _proven(self, host: Host, process: Process) -> None:
         """3: where visitors are sent is right and healthy."""
         wish = self.wishes.get(process.app)
-        if wish is None or host.traefik.port_of(process.app) != process.port:
+        if is_process(process.app):
+            self._led(host, process)
+        if wish is None:
+            return
+        if process.healthy_since is not None and host.now >= process.healthy_since + PROVEN_SECONDS:
+            host.was["proven", process.app, process.release] = True
+        if host.traefik.port_of(process.app) != process.port:
             return
         self.checks["3"] += 1
         if wish.one_slot:  # nothing else is there to send them to while a new release is tried
@@ -287,6 +300,16 @@ class Oracles:
             self.fail("3", f"visitors of {process.app} are sent to {process.unit}, which answers {process.answers}")
         if process.listening:
             host.was["routed", process.pid] = True
+
+    def _led(self, host: Host, process: Process) -> None:
+        """3: a process of an app runs what the app itself has proven here."""
+        family = family_of(process.app)
+        if family not in self.wishes or host.was.get(("led", process.pid)):
+            return
+        self.checks["3"] += 1
+        if not host.was.get(("proven", family, process.release)):
+            self.fail("3", f"{process.unit} runs {process.release}, which {family} has not proven on {host.name}")
+        host.was["led", process.pid] = True
 
     def _told_to_end(self, host: Host) -> None:
         """2: whoever is told to end has no visitors, neither new ones nor open requests."""
@@ -334,6 +357,19 @@ class Oracles:
             self.fail("3", f"the route of {app} names slot {slot}, where nothing healthy runs")
         if not host.systemd.is_enabled(f"{app}@{slot}.service"):
             self.fail("13", f"the route of {app} names slot {slot}, which is not enabled")
+        if process is not None:
+            self._is_led_to(host, wish, process.release)
+
+    def _is_led_to(self, host: Host, wish: Wish, release: str) -> None:
+        """3: visitors come to a version only when its processes run, too."""
+        before = host.was.get(("route", wish.app))
+        host.was["route", wish.app] = release
+        if before in (None, release):
+            return
+        for name in wish.processes:
+            for other in (p for p in host.systemd.processes if p.app == f"{wish.app}--{name}"):
+                if other.release != release or host.now < other.began + PROVEN_SECONDS:
+                    self.fail("3", f"the route of {wish.app} leads to {release}, and its {name} is not proven")
 
     def _releases(self, host: Host, changed: set[str]) -> None:
         """4 and 5: a release is there whole or not at all, and what runs keeps it."""

@@ -319,6 +319,7 @@ class Simulation:
             return "go"
         point, run.boundaries = run.boundaries, run.boundaries + 1
         name = command.name if command else " ".join(ask.words[:3])
+        self._note_lock(sent, host, run, name)
         self.points.append((sent.number, run.verb, point, name))
         if self.has_moved:
             self.moved.add((sent.number, run.verb, point))
@@ -339,6 +340,12 @@ class Simulation:
             return "go"
         host.schedule(run, ask, "go", after=fault.seconds)
         return ""
+
+    def _note_lock(self, sent: Sent, host: Host, run: Run, command: str) -> None:
+        """It goes on after it waited for the lock of its app."""
+        if run.notes.pop("waited", False):
+            self.oracles.has_lock(sent, host)
+        run.notes["waited"] = command.startswith("begin_change: flock")
 
     def _fault(self, sent: Sent, point: int) -> Fault | None:
         if not sent.number:

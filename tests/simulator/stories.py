@@ -89,6 +89,8 @@ FAMILY = {
     "processes": {"mailer": {"start": "bin/run mail", "minimum_healthy_seconds": 1}},
     "jobs": {"nightly": {"run": "bin/run nightly", "at": "yearly"}},
 }
+LATER = FAMILY | {"jobs": {"nightly": {"run": "bin/run nightly --all", "at": "monthly"}}}
+ONE_PORT = {"ports": [4000]}
 STORIES: tuple[Story, ...] = (
     Story("first install", app("1"), serves="1"),
     Story("upgrade", app("2"), (app("1"),), serves="2"),
@@ -113,8 +115,9 @@ STORIES: tuple[Story, ...] = (
     Story(
         "env change after a damaged release", app("1", env={"GREETING": "good day"}), (app("1"), _damage), serves="1"
     ),
-    Story("process and job", app("2", **FAMILY), (app("1", **FAMILY),), serves="2"),
+    Story("process and job", app("2", **LATER), (app("1", **FAMILY),), serves="2"),
     Story("process and job leave", app("2"), (app("1", **FAMILY),), serves="2"),
+    Story("one port", app("2", **ONE_PORT), (app("1", **ONE_PORT),), serves="2"),
 )
 
 

@@ -380,4 +380,5 @@ def _compare(simulation: Simulation, reference: Reference, start: int, base: Cou
 def _repeats(simulation: Simulation) -> int:
     """How often something may be done once more: never, if the fault struck between two scripts."""
     halfway = [each for each in simulation.struck if each.point not in (BEFORE, REPLIED)]
-    return len(halfway) + simulation.power_cuts
+    parts = max(1 + len(wish.processes) for wish in simulation.oracles.wishes.values())  # each has lost its trial
+    return len(halfway) + parts * simulation.power_cuts
