@@ -52,6 +52,7 @@ def readable_line(fields: MutableMapping[str, Any], paint: Paint = plain) -> str
     fields = {name: printable_text(value) if isinstance(value, str) else value for name, value in fields.items()}
     stamp, event = paint(fields.pop("timestamp"), "quiet"), fields.pop("event")
     fields.pop("level", None)
+    below = "".join(f"\n  {line}" for line in fields.pop("diff", ()))
     if "subject" in fields:
         verb = fields["verb"] = event.partition(".")[0]
         fields["seconds"] = f"{fields['seconds']:.1f} s"
@@ -59,7 +60,7 @@ def readable_line(fields: MutableMapping[str, Any], paint: Paint = plain) -> str
         cells[1] = paint(verb, style_of_verb(verb)) + cells[1][len(verb) :]
         return f"{stamp}  " + "  ".join(cells).rstrip()
     pairs = "  ".join(f"{name}={_shorten(value)}" for name, value in fields.items() if value not in (None, "", {}))
-    return f"{stamp}  {paint(event, 'head')}  {pairs}"
+    return f"{stamp}  {paint(event, 'head')}  {pairs}{below}"
 
 
 def _shorten(value: object) -> str:

@@ -8,7 +8,7 @@ import sys
 from dataclasses import replace
 
 from reconciler.colours import paint_plan
-from reconciler.decide.changes import Change, changes
+from reconciler.decide.changes import changes
 from reconciler.desired_state.two_states import TwoStates, read_two_states
 from reconciler.engine.offline import left_alone, moved, plan_between, without_stand_ins
 from reconciler.engine.offline_report import CommitLine, OfflinePlan, offline_json, offline_markdown, offline_text
@@ -51,11 +51,12 @@ async def _plan(options: Options) -> OfflinePlan:
     states = await read_two_states(options.desired_state, options.from_ref, options.to_ref)
     before, after = (_readable_part(desired, states) for desired in (states.before, states.after))
     told = _frame(states)
+    sealed = [_sealed(desired) for desired in (before, after)]
+    changed = tuple(each for each in changes(before, after, *sealed) if _is_chosen(options, each.app, None))
     for desired in (before, after):
         if (count := sum(len(app.hosts) for app in desired.apps)) > MOST_TARGETS:
             note = f"it has {count} apps on hosts, and at most {MOST_TARGETS} are planned: only the keys are compared"
-            return replace(told, changes=_changes(before, after), notes=(*told.notes, note))
-    sealed = [_sealed(desired) for desired in (before, after)]
+            return replace(told, changes=changed, notes=(*told.notes, note))
     old = work_out_offline(before, sealed[0])
     new = work_out_offline(after, sealed[1], allow_prune=options.allow_prune, known=old)
     plans = plan_between(old, new) if after.apps or not states.after.invalid else {}
@@ -63,7 +64,7 @@ async def _plan(options: Options) -> OfflinePlan:
     return replace(
         told,
         plans=tuple(without_stand_ins(plan, new) for plan in acting if _is_chosen(options, plan.app, plan.host)),
-        changes=tuple(each for each in _changes(before, after) if _is_chosen(options, each.app, None)),
+        changes=changed,
         diffs=tuple(_diffs(old, new, options)) if options.diff else (),
         notes=(*told.notes, *_host_notes(old, new)),
     )
@@ -101,10 +102,6 @@ def _readable_part(desired: Desired, states: TwoStates) -> Desired:
 
 def _sealed(desired: Desired) -> dict[str, str]:
     return fingerprints(desired.secret_files, (each.name for each in references(desired)))
-
-
-def _changes(before: Desired, after: Desired) -> tuple[Change, ...]:
-    return changes(before, after, _sealed(before), _sealed(after))
 
 
 def _diffs(old: OfflineFleet, new: OfflineFleet, options: Options) -> list[Diff]:

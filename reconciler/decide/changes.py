@@ -59,7 +59,7 @@ def changes(
             found.append(Change(name, "app", "removed", before=_summary(old[name])))
         elif old[name] != new[name]:
             found += _between(name, _leaves_of(old[name]), _leaves_of(new[name]))
-        if name in new:
+        if name in new and (old.get(name) != new[name] or sealed_before != sealed_after):
             found += _secret_changes(old.get(name), new[name], sealed_before, sealed_after)
     return tuple(found)
 

@@ -23,6 +23,8 @@ from reconciler.model.target import Controller
 from reconciler.targets.open_fleet import OpenFleet
 from reconciler.targets.resolve import TargetFiles
 
+# Before these are put back, the log tells what somebody changed.
+DRIFT_OF_FILES = ("unit", "route")
 # Cancelled at once when no longer wanted. All others change the host, and are left to finish.
 INTERRUPTIBLE = (WaitHealthy, Soak, Drain, ConfirmRoute, InstallRelease, WaitCertified)
 
@@ -63,6 +65,10 @@ async def perform(job: Job, opened: OpenFleet, progress: Progress) -> ObservedHo
         raise Behind(app.commit, await opened.behind(app.commit or ""))
     from reconciler.apply.applier import Applier  # here, so that a pass with nothing to do need not load it
 
+    if job.action.drift in DRIFT_OF_FILES:
+        from reconciler.engine.drift import tell_drift
+
+        await tell_drift(job.host, job.files, app, job.action, progress)
     applier = Applier(job.host, job.files, job.who, progress.reporter(job.action.host, job.action.app))
     with progress.action(job.action):
         job.sent = not isinstance(job.action, InstallRelease)

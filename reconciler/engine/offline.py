@@ -32,7 +32,7 @@ def plan_between(before: OfflineFleet, after: OfflineFleet) -> dict[Key, AppPlan
 
 
 def _without_unchanged(before: OfflineFleet, after: OfflineFleet) -> tuple[OfflineFleet, OfflineFleet]:
-    """Both without the apps with which nothing is done and for which nothing waits: the plan is the same."""
+    """Both without the apps with which nothing is to be done: nothing waits for them, so the plan is the same."""
     gone, every = (
         {family_of(app) for app, _ in keys} for keys in (before.files.keys() - after.files.keys(), before.files)
     )
@@ -43,9 +43,6 @@ def _without_unchanged(before: OfflineFleet, after: OfflineFleet) -> tuple[Offli
     changed = {app for app, host in keys if before.files.get((app, host)) is not after.files.get((app, host))}
     changed |= {app for app, _ in after.fleet.refused} | {app for app, host in keys if host in moved(before, after)}
     families = {family_of(app) for app in changed}
-    families |= {
-        name for app in after.desired.apps if app.app in families for name in (*app.after, app.moved_from or "")
-    }
     after = replace(after, fleet=replace(after.fleet, allow_prune=True))
     return before.only(families), after.only(families)
 

@@ -11,7 +11,6 @@ from reconciler.engine.report import plan_text
 from reconciler.model.action import Blocked
 
 COLUMNS = ("App", "What", "Why")
-CHANGED_BY_HAND = "drift"
 
 
 def plan_markdown(plans: Sequence[AppPlan], longest: int, diffs: Iterable[Block] = ()) -> str:

@@ -80,6 +80,10 @@ class Progress:
             seconds=round(now_seconds() - started, 2),
         )
 
+    def tell(self, event: str, **fields: object) -> None:
+        """Log an event that is not the end of an action."""
+        self._log(event, **fields)
+
     def close(self) -> None:
         """Give the screen back."""
         if self._live:

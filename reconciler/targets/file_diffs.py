@@ -33,7 +33,7 @@ def texts_of(files: TargetFiles, sealed: Mapping[str, str]) -> dict[str, str]:
     app = files.target.app
     texts = {unit_name(app): files.unit_text()} if files.unit else {}
     if files.route:
-        texts[route_name(app)] = files.route_text(files.target.slots[0])
+        texts[route_name(app)] = _route_text(files, files.target.slots[0])
     texts |= files.job_files()
     return {name: readable(text) for name, text in texts.items()} | {env_name(app): _env_text(files, sealed)}
 
@@ -46,11 +46,12 @@ def texts_of_both(files: TargetFiles, slot: Slot, unit: str, route: str) -> tupl
     if files.unit:
         wanted[unit_name(target.app)] = files.unit_text()
     if files.route:
-        wanted[route_name(target.app)] = files.route_text(name)
+        wanted[route_name(target.app)] = _route_text(files, name)
     unit = _without_values(unit, wanted[unit_name(target.app)])
     before, after = _env_lines(files, slot)
     found = {unit_name(target.app): unit, route_name(target.app): route}
-    old = {name: files.mask(readable(text)) for name, text in found.items()} | {env_name(target.app): before}
+    ours = frozenset(line for text in wanted.values() for line in text.split("\n"))
+    old = {name: files.mask(readable(text, ours)) for name, text in found.items()} | {env_name(target.app): before}
     new = {name: readable(text) for name, text in wanted.items()} | {env_name(target.app): after}
     return old, new
 
@@ -95,11 +96,24 @@ def env_name(app: str) -> str:
     return f"{app}.env (names only)"
 
 
-def readable(text: str) -> str:
-    """The lines of a unit or a route that mean something to systemd or Traefik, without hashes of passwords."""
-    text = _HASHES.sub("…", _USERS.sub('"users": […]', text.partition("\n# end\n")[0]))
-    lines = (_MARKER.sub(r"\1", line) for line in text.split("\n"))
-    return "".join(f"{line}\n" for line in lines if line.strip() and not line.lstrip().startswith("#"))
+def _route_text(files: TargetFiles, slot: str) -> str:
+    """The route without the hashes of passwords that are sent behind its end."""
+    return files.route_text(slot).partition("\n# end\n")[0] + "\n# end\n"
+
+
+def readable(text: str, ours: frozenset[str] | None = None) -> str:
+    """The lines of a unit or a route that mean something to systemd or Traefik, without hashes of passwords.
+
+    Comments are left out; with `ours`, the lines of our own text, only those that are in it or in every head.
+    """
+    text = _HASHES.sub("…", _USERS.sub('"users": […]', text))
+    kept = [line for line in text.split("\n") if line.strip() and not _is_our_comment(line, ours)]
+    return "".join(_MARKER.sub(r"\1", line) + "\n" for line in kept)
+
+
+def _is_our_comment(line: str, ours: frozenset[str] | None) -> bool:
+    comment = line.lstrip().startswith("#")
+    return comment and (ours is None or line in ours or line.startswith(("# reconcile ", "# part ")))
 
 
 def _env_text(files: TargetFiles, sealed: Mapping[str, str]) -> str:

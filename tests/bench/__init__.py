@@ -17,6 +17,7 @@ both. Figures are medians, with the smallest and largest in brackets. Exit code 
                  is the app's own: its boot and minimum_healthy_seconds; and from the rename of a route file until
                  Traefik's API shows it
     help         `reconcile --help`
+    review       `reconcile plan --from --to` with 100 apps, of which one or all change
     footprint    peak memory, and bytes sent to the host, of a pass that finds nothing to do
     watch        `reconcile` beside ten hosts: memory and CPU while nothing happens (`--runs` is the minutes, 10), then
                  how soon a commit is begun and a deleted route file is back

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import tests.bench
-from tests.bench import distance, passes, rollout, soak, swaps, watching, wire
+from tests.bench import distance, passes, reviews, rollout, soak, swaps, watching, wire
 from tests.bench.lab import Lab, lab
 from tests.bench.table import Row, table
 from tests.hosts.farm import missing_requirements
@@ -29,6 +29,7 @@ MEASURES: dict[str, tuple[Measure, int]] = {
     "rollout": (rollout.measure, 7),
     "bytes": (wire.measure, 1),
     "help": (passes.show_help, 20),
+    "review": (reviews.measure, 10),
     "footprint": (passes.footprint, 5),
     "watch": (watching.measure, 10),  # minutes
     "soak": (soak.measure, 300),

@@ -22,7 +22,7 @@ from tests.simulator.process import Ask, Processes, Run
 from tests.simulator.transport import KEEPALIVE_SECONDS, Sent, SimulatedHost, unrooted
 from tests.simulator.world.host import Host
 
-LOOKS = ("look", "offer", "history", "await", "drain")
+LOOKS = ("look", "offer", "history", "files", "await", "drain")
 BEFORE, REPLY, REPLIED = -1, 10_000, 10_001  # points of a change beside its boundaries
 
 

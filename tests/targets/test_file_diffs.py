@@ -38,7 +38,7 @@ def changed(lines: list[str]) -> list[str]:
 
 def test_files_as_they_should_be_do_not_differ(tmp_path: Path) -> None:
     files = files_of(tmp_path)
-    route = files.route_text("4000", attempt=7).partition("\n# end\n")[0] + "\n"
+    route = files.route_text("4000", attempt=7).partition("\n# end\n")[0] + "\n# end\n"
 
     assert live_diff(files, unit=files.unit_text(), route=route) == []
 
@@ -46,7 +46,7 @@ def test_files_as_they_should_be_do_not_differ(tmp_path: Path) -> None:
 def test_an_edit_by_hand_is_shown_line_by_line(tmp_path: Path) -> None:
     files = files_of(tmp_path)
     unit = files.unit_text().replace("MemoryMax=40%", "MemoryMax=90%\nEnvironment=PASSWORD=hunter2")
-    route = files.route_text("4000").replace("example.com", "evil.example")
+    route = files.route_text("4000").partition("visitor:")[0].replace("example.com", "evil.example")
 
     lines = live_diff(files, unit=unit, route=route)
 
@@ -60,11 +60,18 @@ def test_an_edit_by_hand_is_shown_line_by_line(tmp_path: Path) -> None:
     assert "hunter2" not in "\n".join(lines)
 
 
+def test_a_comment_by_hand_is_shown_wherever_it_is(tmp_path: Path) -> None:
+    files = files_of(tmp_path)
+    route = files.route_text("4000").partition("\n# end\n")[0] + "\n# end\n# mine\n"
+
+    assert changed(live_diff(files, unit=files.unit_text() + "# mine too\n", route=route)) == ["-# mine", "-# mine too"]
+
+
 def test_of_a_variable_there_is_a_name_and_never_a_value_nor_the_digest_of_a_former_one(tmp_path: Path) -> None:
     files = files_of(tmp_path)
     keys = dict(files.target.env_keys)
     former = tuple({**keys, "PLAIN": "aaaaaaaaaaaa", "KEY": "bbbbbbbbbbbb", "GONE": "cccccccccccc"}.items())
-    route = files.route_text("4000")
+    route = files.route_text("4000").partition("visitor:")[0]
 
     lines = live_diff(files, unit=files.unit_text(), route=route, env_keys=former)
 
@@ -79,7 +86,7 @@ def test_of_a_variable_there_is_a_name_and_never_a_value_nor_the_digest_of_a_for
 
 def test_hashes_of_passwords_are_left_out(tmp_path: Path) -> None:
     text = readable(
-        'http:\n  x: {"users": ["a:$2y$05$abc", "b:$2y$05$def"]}\n  other: $2y$05$ghi\n# end\na:$2y$05$jkl\n# end\n'
+        'http:\n  x: {"users": ["a:$2y$05$abc", "b:$2y$05$def"]}\n  other: $2y$05$ghi\n# end\na:$2y$05$jkl\n'
     )
 
     assert "$2y$" not in text

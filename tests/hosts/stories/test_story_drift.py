@@ -100,6 +100,26 @@ def test_a_file_changed_by_hand_is_restored(drifting: Project, damage: str, verb
     assert heal(drifting, damage, restarts=False) == verbs
 
 
+def test_what_was_changed_by_hand_is_shown_before_it_is_put_back(drifting: Project) -> None:
+    """In the plan, and in the log of the pass, since nobody can see it afterwards."""
+    app = drifting.app
+    drifting.machine.run(
+        f"printf 'Nice=5\\nEnvironment=TOKEN=geheim\\n' >>/etc/systemd/system/{app}@.service\n"
+        f"sed -i 's/^# end/# mine/' /etc/traefik/dynamic/{app}.yml"
+    )
+
+    plan = drifting.run("plan", "--diff")
+    once = drifting.once()
+
+    assert (plan.code, once.code) == (3, 0), f"{plan}{once}"
+    for line in ("-Nice=5", "-Environment=TOKEN=…", "-# mine"):
+        assert f"\n  {line}\n" in plan.out, str(plan)
+        assert f'"{line}"' in once.err, str(once)
+    assert "drift.found" in once.err
+    assert "geheim" not in f"{plan}{once}"
+    assert drifting.run("history", app, "--diff").out.startswith(drifting.run("history", app).out)
+
+
 def test_drop_ins_and_masks_are_named_and_stay(drifting: Project) -> None:
     """They are an administrator's doing. What they change is said, and how to undo it; the app keeps serving."""
     machine, app = drifting.machine, drifting.app
