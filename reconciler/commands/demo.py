@@ -23,10 +23,9 @@ def run(options: Options) -> int:
     In every case, everything that the demo started is gone.
     """
     traefik = find_traefik()
-    results = sys.stdout if not options.json else sys.stderr
 
-    def print_line(text: str) -> None:
-        print(text, file=results, flush=True)
+    def print_line(text: str) -> None:  # looks the stream up each time: lines that move have a stand-in for it
+        print(text, file=sys.stderr if options.json else sys.stdout, flush=True)
 
     try:
         swap = asyncio.run(_run_until_signal(perform(traefik, print_line)))

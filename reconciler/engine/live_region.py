@@ -54,7 +54,7 @@ class LiveRegion:
         """What takes the lines away. A terminal that has become narrower has broken long ones over several rows."""
         width = size_of(self._stream)[0]
         rows = sum(max(1, -(-columns(_COLOUR.sub("", line)) // width)) for line in self._lines)
-        return f"\033[{rows}A\033[J" if rows else ""
+        return f"\r\033[{rows}A\033[J" if rows else ""  # \r: a ^C that was typed has moved the cursor
 
     def _write(self, text: str) -> None:
         if text:

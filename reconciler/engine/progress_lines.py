@@ -107,7 +107,7 @@ def _transfer_text(work: Work, room: int, bar: str) -> str:
     transfer, speed, left = work.transfer, work.speed.bytes_per_second, work.seconds_left
     assert transfer is not None
     cells = [transfer.text.rjust(15) if transfer.total_bytes else transfer.text]  # as long as 12.3 of 45.6 MB
-    cells += [f"{speed / 1e6:.1f} MB/s"] if speed is not None else []
+    cells += [_speed_text(speed)] if speed is not None else []
     cells += [f"{duration_text(left)} left"] if left is not None else []
     if transfer.fraction is None:
         return "".join(f"  {cell}" for cell in cells)
@@ -116,6 +116,10 @@ def _transfer_text(work: Work, room: int, bar: str) -> str:
     full = round(transfer.fraction * min(space, LONGEST_BAR))
     drawn = bar[0] * full + bar[1] * (min(space, LONGEST_BAR) - full)
     return "".join(f"  {cell}" for cell in ([drawn] if space >= SHORTEST_BAR else []) + [percent, *cells])
+
+
+def _speed_text(bytes_per_second: float) -> str:
+    return f"{bytes_per_second / 1e6:.1f} MB/s" if bytes_per_second >= 1e5 else f"{bytes_per_second / 1e3:.1f} kB/s"
 
 
 def duration_text(seconds: float) -> str:

@@ -23,9 +23,10 @@ class Transfer:
     @property
     def text(self) -> str:
         """Such as `1.2 of 5.6 MB`."""
-        done = f"{self.done_bytes / 1e6:.1f}"
-        there = f", {self.held_bytes / 1e6:.1f} MB are there already" if self.held_bytes else ""
-        return (f"{done} of {self.total_bytes / 1e6:.1f} MB" if self.total_bytes else f"{done} MB") + there
+        unit, name = (1e6, "MB") if max(self.done_bytes, self.total_bytes or 0, self.held_bytes) >= 1e6 else (1e3, "kB")
+        total = f" of {self.total_bytes / unit:.1f}" if self.total_bytes else ""
+        there = f", {self.held_bytes / unit:.1f} {name} are there already" if self.held_bytes else ""
+        return f"{self.done_bytes / unit:.1f}{total} {name}{there}"
 
 
 ReportProgress = Callable[[str | Transfer], None]

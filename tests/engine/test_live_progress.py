@@ -108,7 +108,7 @@ def test_a_window_that_becomes_narrower_keeps_no_remains(window: Window) -> None
     window.write = written.append  # type: ignore[assignment, method-assign]
     region.show(["z"])
 
-    assert written[0].startswith("\033[3A\033[J")
+    assert written[0].startswith("\r\033[3A\033[J")
 
 
 def test_twenty_apps_at_once_stay_within_a_small_screen(window: Window) -> None:
