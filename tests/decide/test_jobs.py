@@ -10,7 +10,7 @@ from reconciler.decide.expected import expected_host
 from reconciler.decide.next_action import next_action
 from reconciler.model.action import Blocked, Converged, PruneReleases, ScheduleJobs
 from reconciler.model.observed import ObservedApp, ObservedHost
-from reconciler.model.observed_job import ObservedJob
+from reconciler.model.observed_job import JobRun, ObservedJob
 from reconciler.model.target import Target, TargetJob
 from tests.support.world import World, wanted
 
@@ -139,6 +139,78 @@ def test_an_app_that_is_removed_loses_its_jobs_first() -> None:
     assert after.app("hello") == ObservedApp()
 
 
+@pytest.mark.parametrize(
+    "left",
+    [
+        replace(OLD, files=(), intact=False),
+        ObservedJob("old", scheduled=True),
+        ObservedJob("old", half_scheduled=True),
+    ],
+    ids=["edited", "scheduled", "half scheduled"],
+)
+def test_whatever_is_left_of_a_job_goes_with_it(left: ObservedJob) -> None:
+    assert next_action(TARGET, with_jobs(SEEN, SEEN_BY_HAND, left)) == ScheduleJobs(
+        *WHERE, "job old is no longer in the desired state", ("old",)
+    )
+    gone = ObservedHost("a", apps={"hello": ObservedApp(jobs=(left,))})
+    assert next_action(Target.removal(*WHERE), gone) == ScheduleJobs(*WHERE, "no longer in the desired state", ("old",))
+
+
+def test_a_job_of_which_only_its_last_run_is_known_needs_nothing() -> None:
+    ran = ObservedJob("old", last=JobRun(10, 20, "exit-code", 3, "1-000000000000"))
+
+    step = next_action(TARGET, with_jobs(SEEN, SEEN_BY_HAND, ran))
+
+    assert isinstance(step, Converged)
+    assert step.note is None, "and what it ended with is nobody's concern any more"
+    assert isinstance(next_action(TARGET, with_jobs(replace(SEEN, half_scheduled=True), SEEN_BY_HAND)), Converged)
+
+
+def test_units_in_part_are_taken_away_before_the_app_even_if_none_is_known() -> None:
+    seen = ObservedHost("a", apps={"hello": ObservedApp(jobs_unfinished=True, releases=("1-000000000000",))})
+
+    assert next_action(Target.removal(*WHERE), seen) == ScheduleJobs(*WHERE, "no longer in the desired state", ())
+
+
+def test_several_reasons_are_all_said_and_one_that_is_no_drift_makes_it_none() -> None:
+    """In the order of their names, each reason once."""
+    stopped, suspended = (
+        replace(SEEN, scheduled=False),
+        replace(SEEN, half_scheduled=True, scheduled=False, suspended="by me"),
+    )
+    new = TargetJob("another", FILES)
+    target = replace(TARGET, jobs=(NIGHTLY, BY_HAND, new))
+
+    step = next_action(target, with_jobs(stopped, SEEN_BY_HAND, OLD))
+
+    assert step == ScheduleJobs(
+        *WHERE,
+        "job another is new here; the timer of job nightly does not run, or not after a reboot; "
+        "job old is no longer in the desired state",
+        ("another", "nightly", "old"),
+    )
+    assert next_action(TARGET, with_jobs(suspended, SEEN_BY_HAND)) == ScheduleJobs(
+        *WHERE, "job nightly is suspended", ("nightly",), drift="job"
+    )
+
+
+def test_the_jobs_whose_last_run_failed_are_a_note() -> None:
+    failed, well = JobRun(10, 20, "exit-code", 3, "1-000000000000"), JobRun(10, 20, "success", 0, "1-000000000000")
+    both = with_jobs(replace(SEEN, last=failed), replace(SEEN_BY_HAND, last=failed))
+
+    end = next_action(TARGET, both)
+
+    assert isinstance(end, Converged)
+    assert end.note == f"job nightly: its last run {failed.how}; job reindex: its last run {failed.how}"
+    assert end.next_step == "reconcile logs hello --job nightly"
+    one = next_action(TARGET, with_jobs(replace(SEEN, last=well), replace(SEEN_BY_HAND, last=failed)))
+    assert isinstance(one, Converged)
+    assert (one.note, one.next_step) == (
+        f"job reindex: its last run {failed.how}",
+        "reconcile logs hello --job reindex",
+    )
+
+
 def test_a_note_says_that_a_time_without_a_zone_is_the_hosts() -> None:
     target = replace(TARGET, jobs=(replace(NIGHTLY, zoned=False), BY_HAND))
     seen = with_jobs(SEEN, SEEN_BY_HAND)
@@ -148,4 +220,7 @@ def test_a_note_says_that_a_time_without_a_zone_is_the_hosts() -> None:
 
     assert isinstance(end, Converged)
     assert end.note == "job nightly runs by the clock of the host, which is not UTC but Europe/Vienna"
+    assert end.next_step == "write the zone behind the time in at, such as Europe/Vienna, or UTC"
     assert next_action(target, seen) == replace(end, note=None, next_step=None)
+    both = replace(TARGET, jobs=(replace(NIGHTLY, zoned=False), replace(BY_HAND, zoned=False)))
+    assert (next_action(both, elsewhere).note or "").startswith("job nightly, reindex runs by the clock")  # type: ignore[union-attr]

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from reconciler.decide.overrides import start_is_changed
 from reconciler.model.action import Blocked, Converged, RestoreRights, StopInstance
 from reconciler.model.observed import ObservedApp, Override, Slot
-from tests.decide.test_rollout import APP, ONE, TWO, WHERE, step_of
+from tests.decide.test_rollout import APP, DONE, ONE, TWO, WHERE, step_of
 
 UNIT = "/etc/systemd/system/hello@4001.service"
 DROP_IN = "/etc/systemd/system/hello@.service.d/override.conf"
@@ -62,6 +63,7 @@ def test_a_version_is_not_sent_to_a_slot_in_which_it_could_not_start(
 
     assert isinstance(step, Blocked)
     assert (step.reason, step.next_step, step.serving) == (reason, next_step, "1")
+    assert step.kind == ("foreign" if override.kind == "instead" else "host")
     assert "4001" in str(step_of(over(override)).note)  # type: ignore[union-attr]
 
 
@@ -100,3 +102,70 @@ def test_modes_and_owners_come_back_before_anything_else() -> None:
     warned = step_of(app, replace(ONE, only_report_drift=True))
     assert isinstance(warned, Blocked)
     assert warned.kind == "drift"
+
+
+DECIDES = ["Type", "ExecStart", "WorkingDirectory", "EnvironmentFile", "User", "DynamicUser", "ExecStartPre"]
+DECIDES += ["ExecCondition", "ConditionPathExists", "AssertPathExists", "RootImage"]
+
+
+@pytest.mark.parametrize("setting", DECIDES)
+def test_these_settings_decide_how_an_instance_starts(setting: str) -> None:
+    """Whether reconcile's unit makes them too, or not."""
+    changes, adds = (
+        replace(STARTS, changes=(setting, "Nice"), adds=()),
+        replace(STARTS, changes=("Nice",), adds=(setting,)),
+    )
+
+    for override in (changes, adds):
+        assert start_is_changed(over(override), "4001") == f"{DROP_IN} sets {setting}"
+
+
+def test_what_changes_the_start_is_named_of_all_drop_ins_of_this_slot_alone() -> None:
+    other = replace(STARTS, path="/run/systemd/system/service.d/x.conf", changes=("User",), adds=())
+    elsewhere = replace(STARTS, path="/etc/systemd/system/hello@4000.service.d/x.conf", slots=("4000",))
+
+    found = start_is_changed(over(STARTS, other, elsewhere), "4001")
+
+    assert found == f"{DROP_IN} sets ExecStart; /run/systemd/system/service.d/x.conf sets User"
+    assert start_is_changed(over(Override("masked", UNIT, ("4001",), ("ExecStart",))), "4001") is None
+    assert start_is_changed(over(replace(STARTS, changes=("Nice",), adds=())), "4001") is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "shown"),
+    [(("A", "B", "C", "D", "E"), "A, B, C, D, E"), (("A", "B", "C", "D", "E", "F"), "A, B, C, D, E and more")],
+)
+def test_of_many_settings_five_are_named(settings: tuple[str, ...], shown: str) -> None:
+    step = step_of(over(Override("dropin", DROP_IN, ("4000",), settings)))
+
+    assert isinstance(step, Converged)
+    assert step.note == f"{DROP_IN} changes its unit: it sets {shown} in place of what reconcile wrote"
+
+
+def test_a_drop_in_without_settings_and_one_with_an_odd_path_are_named_as_far_as_they_can_be() -> None:
+    step = step_of(over(Override("dropin", "-", ("4000",))))
+
+    assert isinstance(step, Converged)
+    assert step.note == "a file whose path has unusual characters changes its unit"
+
+
+def test_the_idle_slot_in_which_the_next_version_could_not_start_is_named_beside_the_drop_ins() -> None:
+    masked, drop_in = Override("masked", UNIT, ("4001",)), Override("dropin", DROP_IN, ("4000",), ("Nice",))
+    step = step_of(over(masked, drop_in))
+
+    assert isinstance(step, Converged)
+    assert step.note == (
+        "hello@4001.service is masked: the next version could not start there; "
+        f"{DROP_IN} changes its unit: it sets Nice in place of what reconcile wrote"
+    )
+    assert (step.next_step or "").startswith("on the host: systemctl unmask hello@4001.service; if that is not wanted")
+    instead = step_of(over(Override("instead", "/etc/x@.service", ("4001",))))
+    assert isinstance(instead, Converged)
+    assert (instead.note, instead.next_step) == (
+        "/etc/x@.service counts in place of the unit of slot 4001: the next version could not start there",
+        "move it away on the host, then: systemctl daemon-reload",
+    )
+
+
+def test_a_slot_that_the_app_does_not_have_any_more_is_not_worth_a_note() -> None:
+    assert step_of(over(Override("masked", "/etc/systemd/system/hello@4009.service", ("4009",)))) == DONE
