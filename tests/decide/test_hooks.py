@@ -221,7 +221,7 @@ def test_what_is_under_way_gives_its_host_the_hook_and_is_not_changed() -> None:
     seen = replace(seen_of(desired, set(desired.targets)), under_way={B: start("b")})
 
     assert marks(desired, seen, start("a"), start("b"), start("c")) == ["none", "due", "none"]
-    failing = replace(seen, under_way={B: fails("migrate", "b")})
+    failing = replace(seen, under_way={B: Migrate("b", "hello", "new", V2, hook="due")})
     assert marks(desired, failing, fails("reject", "a"), start("c")) == ["none", "due"]
 
 
