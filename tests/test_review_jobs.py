@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -198,6 +199,19 @@ def test_a_huge_plan_fits(review: Review) -> None:
     assert review.run().returncode == 0
     (body,) = review.reviews.bodies
     assert ("lines are cut here" in body) == (review.kind == "github")
+
+
+def test_a_plan_that_could_not_be_worked_out_fails_the_job_and_is_not_posted(review: Review) -> None:
+    review.base = "1" * 40
+
+    with (
+        pytest.raises(AssertionError, match="there is no commit 1111111") if review.kind == "github" else nullcontext()
+    ):
+        done = review.run()
+
+        assert done.returncode != 0
+        assert "there is no commit 1111111" in done.stderr
+    assert review.reviews.notes == []
 
 
 def test_a_job_with_a_token_that_writes_has_neither_checkout_nor_programs_from_outside() -> None:

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from reconciler.desired_state.files import FLEET, FolderTree, Kind, Tree, Written, collect
 from reconciler.desired_state.git.between import Commits, commits_between, find_commit, find_merge_base
-from reconciler.desired_state.git.commit import open_commit_at, open_mirror
+from reconciler.desired_state.git.commit import find_repository, open_commit_at, open_mirror
 from reconciler.desired_state.load import ReadApps, build
 from reconciler.errors import InvalidDesiredState, Problem, UsageError
 from reconciler.model.desired import Desired, Fleet
@@ -74,7 +74,8 @@ def place_of(desired: Desired) -> Place | None:
         return None
     if desired.mirror is not None:
         return Place(desired.mirror, PurePosixPath(desired.inside), bare=True)
-    return Place(*place_in_repository(desired.folder))
+    folder, root = Path(os.path.realpath(desired.folder)), find_repository(desired.folder)
+    return Place(root, PurePosixPath(folder.relative_to(root).as_posix())) if root else None
 
 
 def paths_of_app(place: Place, app: str) -> tuple[str, ...]:

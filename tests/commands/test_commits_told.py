@@ -137,6 +137,16 @@ def test_the_commits_that_wait_are_bounded(repository: Repository) -> None:
     assert text.endswith("  … and 5 more\n")
 
 
+def test_a_folder_behind_a_link_is_found(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = repository.commit(app("shop")), repository.commit(app("shop", "1.1"))
+    (tmp_path / "link").symlink_to(repository.root / "desired-state")
+    monkeypatch.chdir(tmp_path)
+
+    assert "version 1.0 → 1.1" in text_of(entry(first), entry(second), of=load(Path("link")))
+
+
 def test_a_mirror_is_asked_as_well(repository: Repository, tmp_path: Path) -> None:
     first = repository.commit(app("shop"))
     second = repository.commit(app("shop", "1.1"), message="Ship it")

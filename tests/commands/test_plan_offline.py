@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -377,6 +378,23 @@ def test_no_host_and_no_network_is_asked(
     code, _ = text_of(capsys, "--from", "HEAD~1", "--to", "HEAD")
 
     assert code == 3
+
+
+def test_it_loads_nothing_that_could_reach_a_host_or_open_a_secret(repository: Repository) -> None:
+    """It is what a stranger's pull request runs, and each module less makes it sooner."""
+    repository.commit(app("shop", env={"KEY": {"secret": "a/b"}}), files={"secrets/a/b.age": "one"})
+    repository.commit(app("shop", "1.1", env={"KEY": {"secret": "a/b"}}), files={"secrets/a/b.age": "two"})
+    program = (
+        "import sys\nfrom reconciler.cli import main\n"
+        "code = main(['plan', '--from', 'HEAD~1', '--to', 'HEAD', '--diff'])\n"
+        "print(code, *sys.modules, file=sys.stderr)"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    code, *loaded = done.stderr.split()
+    assert code == "3"
+    assert not {"asyncssh", "httpx2", "pyrage", "structlog", "reconciler.host", "reconciler.artifact"} & {*loaded}
 
 
 @pytest.mark.parametrize(

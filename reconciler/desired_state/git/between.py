@@ -46,6 +46,9 @@ async def find_commit(repository: Path, ref: str) -> str:
     found = answer.output.decode("ascii", "replace").strip()
     if answer.code == 0 and _ID.fullmatch(found):
         return found
+    if "dubious ownership" in answer.complaint:
+        next_step = f"run as its owner, or git config --global --add safe.directory {repository}"
+        raise GitError(f"git refuses to read {repository}: it belongs to another user", next_step)
     if answer.complaint and "Needed a single revision" not in answer.complaint:
         raise GitError(f"git cannot read {repository}: {answer.complaint}", "try git log there")
     if await is_shallow(repository):
