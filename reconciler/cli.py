@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from reconciler.commands.arguments import OWN, SECRETS
+from reconciler.commands.arguments import OWN, PAGE_ACCESS, SECRETS
 from reconciler.errors import ReconcileError, Unexpected
 from reconciler.logs import show_details
 from reconciler.model.options import Options
@@ -29,6 +29,7 @@ EPILOG = """exit codes: 0 converged (plan: nothing to do), 1 not converged, 2 us
 COMMANDS = {
     "plan": "what a pass would do and why; changes nothing",
     "status": "per app and host: git wants X, host runs Y since T, because Z",
+    "ui": "serve the page: the fleet in a browser, looking at an interval; changes nothing",
     "validate": "check the desired state; contacts no host",
     "init": "write the file of a new app, with free ports",
     "set": "write a new version of an app into its YAML file",
@@ -97,8 +98,10 @@ def parser_of(name: str | None) -> argparse.ArgumentParser:
     )  # fmt: skip
     top.add_argument(
         "--listen", metavar="ADDR:PORT", default=argparse.SUPPRESS,
-        help="watch: serve /metrics, /healthz, /readyz, and /webhook with a secret",
+        help="watch: serve the page, /metrics, /healthz, /readyz, and /webhook with a secret",
     )  # fmt: skip
+    for names, more in PAGE_ACCESS:
+        top.add_argument(*names, **more)
     top.add_argument(
         "--webhook-secret-file", type=Path, metavar="FILE", default=argparse.SUPPRESS,
         help="watch: a POST to /webhook signed with this secret wakes the loop",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import SUPPRESS
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,17 @@ def argument(*names: str, **options: Any) -> Argument:  # noqa: ANN401 - what ad
 APP = argument("app_name", metavar="APP")
 JOB = argument("--job", metavar="JOB", default="", help="one job of the app, instead of the app")
 TARGET = argument("target", metavar="[user@]HOST[:port]", help="or a name from fleet.yaml")
+
+PAGE_ACCESS = (
+    argument(
+        "--listen-token-file", type=Path, metavar="FILE", default=SUPPRESS,
+        help="who has this token may see the page; needed on an address that other machines can reach",
+    ),
+    argument(
+        "--listen-name", metavar="NAME", action="append", default=SUPPRESS,
+        help="a name besides IP addresses and localhost under which the page is served; can be repeated",
+    ),
+)  # fmt: skip
 
 OWN: dict[str, tuple[Argument, ...]] = {
     "plan": (
@@ -45,6 +57,11 @@ OWN: dict[str, tuple[Argument, ...]] = {
     "status": (
         argument("--watch", action="store_true", help="refresh until Ctrl-C"),
         argument("--html", type=Path, metavar="FILE", default=None, help="also write it as a page, in one HTML file"),
+    ),
+    "ui": (
+        argument("--listen", metavar="ADDR:PORT", default=SUPPRESS, help="the address of the page (127.0.0.1:9466)"),
+        *PAGE_ACCESS,
+        argument("--interval", type=int, metavar="SECONDS", default=SUPPRESS, help="look again after this long (60)"),
     ),
     "init": (APP,),
     "set": (

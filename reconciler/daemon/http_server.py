@@ -1,4 +1,4 @@
-"""A small HTTP server for a few fixed paths. It does not know what a path means.
+"""A small HTTP server for a few fixed paths, and a handler for all others. It does not know what a path means.
 
 It serves one request per connection, and limits their size, time and number. It is meant for clients on this machine,
 or for a proxy that terminates TLS.
@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import h11
@@ -23,11 +23,34 @@ Headers = Mapping[str, tuple[str, ...]]  # names in lower case; a header may occ
 Get = Callable[[], Answer]
 Post = Callable[[Headers, bytes], Answer]
 
+
+@dataclass(frozen=True)
+class Request:
+    """A GET or HEAD of a path that is not one of the fixed ones."""
+
+    path: str
+    query: str
+    headers: Headers
+
+
+@dataclass(frozen=True)
+class Response:
+    """An answer with headers of its own. A body that is a stream is sent as it comes, for as long as it does."""
+
+    status: int
+    kind: str
+    body: bytes | AsyncGenerator[bytes, None]
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+Page = Callable[[Request], Awaitable[Response]]
+
 LARGEST_BODY: Final = 1 << 20
 _LARGEST_HEAD: Final = 16 * 1024
-_MOST_CONNECTIONS: Final = 64
+_MOST_CONNECTIONS: Final = 256
 _READ_SECONDS: Final = 10.0
 _WRITE_SECONDS: Final = 10.0
+_PAGE_SECONDS: Final = 30.0
 _LINGER_SECONDS: Final = 1.0
 TEXT: Final = "text/plain; charset=utf-8"
 
@@ -45,6 +68,7 @@ class _Paths:
     get: Mapping[str, Get]
     post: Mapping[str, Post]
     read_seconds: float
+    page: Page | None = None
     open: dict[asyncio.Task[None], asyncio.WriteTransport] = field(default_factory=dict)  # oldest first
 
     def make_room(self) -> None:
@@ -62,18 +86,27 @@ class _Paths:
     def check(self, method: str, path: str) -> None:
         """Raise _Refused with 404 for an unknown path, or 405 for a method that the path does not take."""
         if path not in self.get and path not in self.post:
-            raise _Refused(404, "there is nothing here")
-        if not ((method in ("GET", "HEAD") and path in self.get) or (method == "POST" and path in self.post)):
+            if self.page is None:
+                raise _Refused(404, "there is nothing here")
+            if method not in ("GET", "HEAD"):
+                raise _Refused(405, "this method is not allowed here")
+        elif not ((method in ("GET", "HEAD") and path in self.get) or (method == "POST" and path in self.post)):
             raise _Refused(405, "this method is not allowed here")
 
-    def answer(self, method: str, path: str, headers: Headers, body: bytes) -> Answer:
+    async def answer(self, method: str, request: Request, body: bytes) -> Response:
         """Return the answer of the path, or 500 if it raises."""
+        path = request.path
         try:
-            return self.post[path](headers, body) if method == "POST" else self.get[path]()
+            if method == "POST":
+                return Response(*self.post[path](request.headers, body))
+            if path in self.get or self.page is None:
+                return Response(*self.get[path]())
+            async with asyncio.timeout(_PAGE_SECONDS):
+                return await self.page(request)
         except Exception as error:  # our own bug goes to our log, not to the client
             context = {"message": f"{method} {path} could not be answered", "exception": error}
             asyncio.get_running_loop().call_exception_handler(context)
-            return 500, TEXT, b"the request could not be answered\n"
+            return Response(500, TEXT, b"the request could not be answered\n")
 
 
 def _peer(transport: asyncio.WriteTransport) -> str:
@@ -81,14 +114,18 @@ def _peer(transport: asyncio.WriteTransport) -> str:
 
 
 async def serve(
-    listen: str, get: Mapping[str, Get], post: Mapping[str, Post] | None = None, read_seconds: float = _READ_SECONDS
+    listen: str,
+    get: Mapping[str, Get],
+    post: Mapping[str, Post] | None = None,
+    read_seconds: float = _READ_SECONDS,
+    page: Page | None = None,
 ) -> asyncio.Server:
-    """Serve these paths on `address:port` until the server is closed. Port 0 stands for a free port.
+    """Serve these paths on `address:port` until the server is closed, and all others by `page`. Port 0: a free port.
 
     Raises UsageError if this machine cannot listen there.
     """
     host, port = read_listen(listen)
-    paths = _Paths(get, post or {}, read_seconds)
+    paths = _Paths(get, post or {}, read_seconds, page)
 
     def handle_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(paths.open) >= _MOST_CONNECTIONS:
@@ -130,23 +167,26 @@ async def _converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, 
     writer.transport.set_write_buffer_limits(0)  # so that drain() waits until all data is sent
     try:
         async with asyncio.timeout(paths.read_seconds):
-            answer = await _answer_request(state, reader, writer, paths)
+            method, request, body = await _read_request(state, reader, writer, paths)
     except _Refused as refused:
-        answer = refused.status, TEXT, f"{refused}\n".encode()
+        response = Response(refused.status, TEXT, f"{refused}\n".encode())
     except TimeoutError:
-        answer = 408, TEXT, b"the request took too long\n"
+        response = Response(408, TEXT, b"the request took too long\n")
     except h11.RemoteProtocolError as error:
-        answer = error.error_status_hint, TEXT, b"the request is not valid HTTP\n"
-    async with asyncio.timeout(_WRITE_SECONDS):
-        await _send(state, writer, answer)
+        response = Response(error.error_status_hint, TEXT, b"the request is not valid HTTP\n")
+    else:
+        response = await paths.answer(method, request, body)
+        if method == "HEAD" and not isinstance(response.body, bytes):
+            response = replace(response, body=b"")
+    await _send(state, writer, response)
     await _linger(reader)
 
 
-async def _answer_request(
+async def _read_request(
     state: h11.Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, paths: _Paths
-) -> Answer:
-    """Read one request and return its answer. Raises _Refused."""
-    method, path, headers, body = "", "", {}, bytearray()
+) -> tuple[str, Request, bytes]:
+    """Read one request: its method, what it asks for, and its body. Raises _Refused."""
+    method, request, body = "", Request("", "", {}), bytearray()
     while True:
         event = state.next_event()
         if event is h11.NEED_DATA:
@@ -154,17 +194,17 @@ async def _answer_request(
                 writer.write(state.send(h11.InformationalResponse(status_code=100, headers=[])) or b"")
             state.receive_data(await reader.read(65536))
         elif isinstance(event, h11.Request):
-            method, path = event.method.decode("ascii"), event.target.decode("ascii").partition("?")[0]
-            headers = _headers(event)
+            path, _, query = event.target.decode("ascii").partition("?")
+            method, request = event.method.decode("ascii"), Request(path, query, _headers(event))
             paths.check(method, path)
-            if any(int(size) > LARGEST_BODY for size in headers.get("content-length", ())):
+            if any(int(size) > LARGEST_BODY for size in request.headers.get("content-length", ())):
                 raise _Refused(413, "the body is larger than 1 MiB")
         elif isinstance(event, h11.Data):
             body += event.data
             if len(body) > LARGEST_BODY:
                 raise _Refused(413, "the body is larger than 1 MiB")
         elif isinstance(event, h11.EndOfMessage):
-            return paths.answer(method, path, headers, bytes(body))
+            return method, request, bytes(body)
         else:
             raise ConnectionResetError("closed before the end of the request")
 
@@ -177,17 +217,30 @@ def _headers(request: h11.Request) -> dict[str, tuple[str, ...]]:
     return headers
 
 
-async def _send(state: h11.Connection, writer: asyncio.StreamWriter, answer: Answer) -> None:
-    status, kind, body = answer
+async def _send(state: h11.Connection, writer: asyncio.StreamWriter, response: Response) -> None:
+    """Send the answer. A client that does not read for _WRITE_SECONDS is given up. Raises TimeoutError and OSError."""
     if state.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
         return
-    head = [("Content-Type", kind), ("Content-Length", str(len(body))), ("Connection", "close")]
-    head += [("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff")]
-    writer.write(state.send(h11.Response(status_code=status, headers=head)) or b"")
-    writer.write(state.send(h11.Data(data=body)) or b"")
-    writer.write(state.send(h11.EndOfMessage()) or b"")
-    await writer.drain()
+    body = response.body
+    head = {"Content-Type": response.kind, "Connection": "close", "Cache-Control": "no-store"}
+    head |= {"X-Content-Type-Options": "nosniff", **dict(response.headers)}
+    if isinstance(body, bytes):
+        head["Content-Length"] = str(len(body))
+    await _write(writer, state.send(h11.Response(status_code=response.status, headers=[*head.items()])))
+    if isinstance(body, bytes):
+        await _write(writer, state.send(h11.Data(data=body)))
+    else:
+        async with aclosing(body):
+            async for piece in body:
+                await _write(writer, state.send(h11.Data(data=piece)))
+    await _write(writer, state.send(h11.EndOfMessage()))
     writer.write_eof()
+
+
+async def _write(writer: asyncio.StreamWriter, data: bytes | None) -> None:
+    async with asyncio.timeout(_WRITE_SECONDS):
+        writer.write(data or b"")
+        await writer.drain()
 
 
 async def _linger(reader: asyncio.StreamReader) -> None:

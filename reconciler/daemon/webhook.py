@@ -12,7 +12,7 @@ import hmac
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
-from reconciler.daemon.http_server import TEXT, Answer, Get, Headers, Post, serve
+from reconciler.daemon.http_server import TEXT, Answer, Get, Headers, Page, Post, serve
 from reconciler.errors import UsageError
 
 PATH: Final = "/webhook"
@@ -30,10 +30,14 @@ class Secret(Protocol):
 
 
 async def serve_webhook(
-    listen: str, secret: Secret, wake: Callable[[], None], get: Mapping[str, Get] | None = None
+    listen: str,
+    secret: Secret,
+    wake: Callable[[], None],
+    get: Mapping[str, Get] | None = None,
+    page: Page | None = None,
 ) -> asyncio.Server:
-    """Serve `POST /webhook` and the paths of `get`. Raises UsageError."""
-    return await serve(listen, get or {}, {PATH: webhook(secret, wake)})
+    """Serve `POST /webhook`, the paths of `get`, and all others by `page`. Raises UsageError."""
+    return await serve(listen, get or {}, {PATH: webhook(secret, wake)}, page=page)
 
 
 def webhook(secret: Secret, wake: Callable[[], None], every_seconds: float = _EVERY_SECONDS) -> Post:

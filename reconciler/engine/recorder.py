@@ -75,8 +75,7 @@ class Recorder:
 
     def note_progress(self, key: Key, text: str) -> None:
         """Keep how far the last action is. Viewers hear of it at most twice a second."""
-        last = self.doing[key][-1] if self.doing.get(key) else None
-        if last is None or text == f"{last.verb} {last.subject}" or not self._change_last(key, progress=text):
+        if not self._change_last(key, progress=text):
             return
         now = now_seconds()
         if now - self.told_seconds >= QUIETEST_SECONDS:

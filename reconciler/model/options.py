@@ -37,6 +37,8 @@ class Options:
     metrics_file: Path | None = None
     listen: str | None = None
     webhook_secret_file: Path | None = None
+    listen_token_file: Path | None = None
+    listen_name: tuple[str, ...] | None = None
 
     # Arguments of single commands.
     app_name: str = ""

@@ -90,9 +90,20 @@
   }
 
   dress(document);
-  const events = new EventSource('/events');
-  events.addEventListener('open', () => { show(true); });
-  events.addEventListener('error', () => { show(false); });
-  events.addEventListener('changed', () => renew());
+  // A browser connects again by itself after a broken connection, but not after an answer such as 503.
+  function connect() {
+    const events = new EventSource('/events');
+    events.addEventListener('open', () => {
+      show(true);
+      renew();  // for what changed while nobody listened
+    });
+    events.addEventListener('changed', () => renew());
+    events.addEventListener('error', () => {
+      show(false);
+      if (events.readyState === EventSource.CLOSED) setTimeout(connect, 10000);
+    });
+  }
+
+  connect();
   setInterval(() => { if (!document.hidden) renew(); }, 30000);  // so that "3 min ago" stays true
 })();
