@@ -147,7 +147,7 @@ def _fleet(index: Index, query: Query) -> dict[str, Any]:
     grouped: dict[str, list[Row]] = {}
     for row in rows:
         grouped.setdefault(row.host if query.group == "host" else row.family, []).append(row)
-    groups = sorted(grouped.items(), key=lambda item: (min(row.state.rank // 6 for row in item[1]), item[0]))
+    groups = sorted(grouped.items(), key=lambda item: (min(row.state.rank // 3 for row in item[1]), item[0]))
     moving = [instance_of(index, row) for row in index.rows if row.state.key == "moving"][:MOST_MOVING]
     return {
         "groups": Slice(groups, query.page, PER_PAGE["fleet"]),
@@ -176,7 +176,7 @@ def _app(index: Index, query: Query) -> dict[str, Any] | None:
     if rows is None:
         return None
     shown = [row for row in rows if _fits(row, query)]
-    shown.sort(key=lambda row: (row.state.rank // 6, row.host, row.app))
+    shown.sort(key=lambda row: (row.state.rank // 3, row.host, row.app))
     wanted = index.snapshot.desired.apps.get(query.name)
     return {
         "name": query.name,
@@ -209,7 +209,7 @@ def _host(index: Index, query: Query) -> dict[str, Any] | None:
 def _hosts(index: Index, query: Query) -> dict[str, Any]:
     words = query.search.lower().split()
     names = [name for name in index.by_host if all(word in name.lower() for word in words)]
-    names.sort(key=lambda name: (min((row.state.rank // 6 for row in index.by_host[name]), default=1), name))
+    names.sort(key=lambda name: (min((row.state.rank // 3 for row in index.by_host[name]), default=1), name))
     part = Slice(names, query.page, PER_PAGE["hosts"])
     return {"pager": part, "hosts": [host_of(index, name) for name in part.items]}
 

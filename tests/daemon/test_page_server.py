@@ -6,6 +6,7 @@ import asyncio
 import base64
 import gzip
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -279,15 +280,14 @@ def test_a_viewer_too_many_is_refused_and_one_who_left_makes_room(monkeypatch: p
 
 
 def test_a_large_page_does_not_hold_up_the_loop() -> None:
-    """While it is rendered, the loop goes on: its longest pause is far shorter than the rendering."""
+    """It is rendered elsewhere: no turn of the loop takes as much processor time as a rendering does."""
     source, pauses = Shown(large()), [0.0]
 
     async def tick() -> None:
-        loop = asyncio.get_running_loop()
         while True:
-            before = loop.time()
-            await asyncio.sleep(0)
-            pauses.append(loop.time() - before)
+            before = time.thread_time()
+            await asyncio.sleep(0.001)
+            pauses.append(time.thread_time() - before)
 
     async def talk(port: int) -> None:
         ticking = asyncio.create_task(tick())
@@ -296,7 +296,7 @@ def test_a_large_page_does_not_hold_up_the_loop() -> None:
         ticking.cancel()
 
     served(talk, source)
-    assert max(pauses) < 0.5
+    assert max(pauses) < 0.05
 
 
 def test_a_page_that_cannot_be_rendered_is_our_fault_and_says_nothing_more() -> None:
