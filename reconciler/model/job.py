@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from datetime import UTC, datetime
+from typing import Annotated, Self
+from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from reconciler.model import addresses, values
 from reconciler.model.calendar import LONGEST, parse_calendar
@@ -31,13 +33,18 @@ def _check_name(name: str) -> str:
 JobName = Annotated[str, _NAME, AfterValidator(_check_name)]
 
 
+_LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+
+
 def _check_at(text: str) -> str:
     try:
-        parse_calendar(text)
+        calendar = parse_calendar(text)
     except ValueError as error:
         sentence = str(error)
         problem, _, next_step = sentence.partition(": " if ": " in sentence else "; ")
         raise refuse(problem, next_step) from None
+    if calendar.next_after(_LONG_AGO, ZoneInfo("UTC")) is None:
+        raise refuse(f"'{text}' never comes", "correct its date")
     return text
 
 
@@ -74,6 +81,12 @@ class Job(Strict):
     cpu_max: values.CpuShare | None = Field(
         default=None, description="CPU limit of a run (CPUQuota). Default: that of an instance of the app."
     )
+
+    @model_validator(mode="after")
+    def _check_catch_up(self) -> Self:
+        if self.catch_up and self.at is None:
+            raise refuse("needs times", "write at:, or delete it", at=("catch_up",))
+        return self
 
     @property
     def zoned(self) -> bool:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from reconciler.model import addresses, values
 from reconciler.model.env import Env
-from reconciler.model.fields import EachOnce, MayBeEmpty, Text, Whole
+from reconciler.model.fields import EachOnce, MayBeEmpty, Text, Whole, refuse
 from reconciler.model.machine import Strict
 from reconciler.model.process_name import SEPARATOR
 
@@ -48,6 +48,13 @@ class Process(Strict):
         default=None, description="Its own memory limit. Default: that of the app."
     )
     cpu_max: values.CpuShare | None = Field(default=None, description="Its own CPU limit. Default: that of the app.")
+
+    @field_validator("hosts", mode="before")
+    @classmethod
+    def _check_some_host(cls, written: object) -> object:
+        if written == []:
+            raise refuse("is an empty list", "delete it: without it the process runs on all hosts of the app")
+        return written
 
     def names(self, app: str, name: str) -> tuple[str, ...]:
         """The name of each of its `count` apps: `shop--mailer`, `shop--mailer-2` and so on."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated
 
 from pydantic import AfterValidator
@@ -52,6 +53,18 @@ HostPath = Annotated[
         "write it like /srv/apps, in scope user also ~/apps: letters, digits and . _ + @ -, no .., no slash at the end",
     ),
 ]
+
+
+def _check_quotes(command: str) -> str:
+    """Refuse a quote that is not closed: the shell would refuse it on the host. What only a shell can tell passes."""
+    if "$(" not in command and "`" not in command:
+        try:
+            shlex.split(command, comments=True)
+        except ValueError:
+            raise refuse("has a quote that is not closed", "close it, or put a \\ before it") from None
+    return command
+
+
 Command = Annotated[
     str,
     Text(
@@ -60,6 +73,7 @@ Command = Annotated[
         "write one line, with no control characters",
         longest=4096,
     ),
+    AfterValidator(_check_quotes),
 ]
 SHA256 = Text(
     "[0-9a-fA-F]{64}",

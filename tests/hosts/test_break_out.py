@@ -61,6 +61,8 @@ cat >/etc/systemd/system/nightly@.service <<'UNIT'
 Type=oneshot
 ExecStart=/bin/touch /root/pwned
 UNIT
+sed 's/pwned/pwned-by-a-job/' /etc/systemd/system/nightly@.service >/etc/systemd/system/hello--sweep.service
+printf '[Timer]\nOnCalendar=hourly\nUnit=nightly@1.service\n' >/etc/systemd/system/hello--sweep.timer
 mkdir -p /srv/precious/releases
 systemctl daemon-reload
 (umask 077 && echo ROOT-MARKER >/root/secret) # what is newer was written by a trick
@@ -280,6 +282,11 @@ def executed(name: str, command: str) -> Trick:
     )
 
 
+def scheduled(name: str, units: dict[str, str]) -> Trick:
+    return Trick(name, lambda attacker: attacker.change("schedule", APP, stdin=tar_of(units)))
+
+
+PLACES = (LAYOUT["units"], LAYOUT["state"])
 HEAD = f"sudo -n {PROGRAM} {verbs_digest()}"
 LOOK = f"{HEAD} look {shlex.join(head_words()[:-1])} no"
 EVIL = f"mkdir -p ~/bin && printf '#!/bin/sh\\n{PWNED}\\ncat /etc/shadow\\n' >~/bin/%s && chmod +x ~/bin/%s && "
@@ -394,6 +401,37 @@ TRICKS = [
     argument("a lease holder with a line end", "unroute", APP, holder="me\n0 x"),
     argument("a token with a space", "unroute", APP, token="a b"),
     plainly("a look with a command", "look", *head_words()[:-1], "no", f"{APP}:4000,$({PWNED})"),
+    # jobs, processes and hooks
+    Trick(  # the script itself refuses it
+        "root's own unit run as a job",
+        lambda attacker: attacker.verb("run_job", *PLACES, APP, "sweep", "60"),
+        ends=(1,),
+    ),
+    plainly("a job with ..", "run_job", *PLACES, APP, "../nightly", "60"),
+    plainly("a job that is an option", "run_job", *PLACES, APP, "--root=/tmp", "60"),
+    plainly("a job that is a slot", "run_job", *PLACES, APP, "worker", "60"),
+    plainly("a job with a command", "run_job", *PLACES, APP, f"x;{PWNED}", "60"),
+    plainly("a job with too long a name", "run_job", *PLACES, APP, "x" * 29, "60"),
+    plainly("a job of root", "run_job", *PLACES, "root", "x", "60"),
+    plainly("a job for ever", "run_job", *PLACES, APP, "x", "9" * 40),
+    plainly("a job of units that lie elsewhere", "run_job", "/tmp", "/var/lib/reconcile", APP, "sweep", "60"),
+    plainly("the journal of a job with an option", "logs", APP, "9", "no", "--file=/etc/shadow"),
+    argument("a job with .. suspended", "pause", APP, "../../x", "suspend", "0"),
+    Trick(
+        "root's own timer started as a job's",  # the mark is written, the timer is left alone
+        lambda attacker: attacker.change("pause", APP, "sweep", "resume", "0", stdin=b"x"),
+        ends=(0,),
+    ),
+    scheduled("root's own unit overwritten", {"hello--sweep.service": "x"}),
+    scheduled("a unit that is no job's", {"cron.service": "x"}),
+    scheduled("a job by ..", {"hello--../../x.service": "x"}),
+    scheduled("a timer of another unit", {"hello--x.timer": "[Timer]\nOnCalendar=hourly\nUnit=nightly@1.service\n"}),
+    argument("a process with .. in it", "remove", f"{APP}--../etc"),
+    argument("a process of root", "remove", "root--x"),
+    argument("a process of an app that is not there", "remove", "absent--x"),
+    argument("a process of a process", "again", f"{APP}--a--b", "worker", ""),
+    argument("a hook that is none", "hook", APP, "before_migrate", RELEASE, "60"),
+    argument("a hook of a release with ..", "hook", APP, "after_rollout", "../x-000000000000", "60"),
     # what is staged
     staged("a link to /etc/shadow", member("env", type=tarfile.SYMTYPE, linkname="/etc/shadow"), plain("unit")),
     staged("a second name of /etc/shadow", member("env", type=tarfile.LNKTYPE, linkname="/etc/shadow"), plain("unit")),

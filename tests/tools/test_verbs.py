@@ -130,6 +130,8 @@ def test_a_login_without_root_lets_the_host_choose_program_or_script() -> None:
             ["hello:", "hello:4000", "hello:4000,4001", "hello:worker"],
             ["", "hello", "hello:22", "root:4000", "hello:4000:x", "hello:,", "hello:a"],
         ),
+        ("any_app", ["hello", "a-b_c", "shop--worker-2"], ["a--b--c", "a---b", "a--", "--a", "../a", "x" * 32, "root"]),
+        ("job", ["nightly", "re-index_2"], ["", "worker", "a--b", "a-", "4000", "../a", "A", "x" * 29, "-x", "a\nb"]),
         ("token", ["-", "12.34.ab.cd", "12.34..cd"], ["", "a b", "a\nb", "$x", "x" * 129]),
         ("holder", ["me@host:12", "a.b_c-d"], ["", "a b", "a;b"]),
     ],

@@ -32,7 +32,9 @@ print_more() {
   journalctl -q --no-pager -o cat --cursor-file="$own.cursor" "$@" 2>/dev/null
 }
 
-[ -e "$UNITS/$starter" ] || give_up "there is no job $job of $app on this host: it comes with the next pass that ends well"
+# A unit of that name which somebody else wrote is no job.
+{ [ -e "$UNITS/$starter" ] && grep -qF "  $UNITS/$starter" "$STATE/$app/inventory" 2>/dev/null; } ||
+  give_up "there is no job $job of $app on this host: it comes with the next pass that ends well"
 { mkdir -p "$TRIAL_ENV/$app" && chmod 0700 "$TRIAL_ENV" "$TRIAL_ENV/$app" && exec 9>>"$own.lock"; } ||
   give_up "cannot write below $TRIAL_ENV"
 flock -n 9 || give_up "another reconcile runs $job just now"

@@ -95,9 +95,9 @@ is_word() {
   done
 }
 
-# app_shaped TEXT: true if it has the form of an app's name.
+# app_shaped TEXT: true if it has the form of the name of an app, or of a process of one.
 app_shaped() {
-  only 0-9a-z_- "$1" && short "$1" 31 && case $1 in [!a-z]* | systemd*) return 1 ;; esac &&
+  only 0-9a-z_- "$1" && short "$1" 31 && case $1 in [!a-z]* | systemd* | *---* | *--*--* | *--) return 1 ;; esac &&
     case " $TAKEN_NAMES " in *" $1 "*) [ "$1" = traefik ] ;; esac # Traefik is run as an app
 }
 
