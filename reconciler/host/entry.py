@@ -17,6 +17,7 @@ PROGRAM = "/usr/local/sbin/reconcile-host"
 ARGUMENT_REFUSED = 77
 OF_OTHER_SCRIPTS = 78  # verbs/head.sh: the program was made from other scripts than ours
 _REPLACED, _STDIN_EATEN = 93, 94
+_NOT_STORED, _NOT_SENT = 95, 96
 
 # The first line of stdin. The script that enters reads it, so it is missing if a start-up file read stdin before. A
 # shell that a start-up file started instead reads stdin as commands: this one ends it before it sees the next line.
@@ -43,6 +44,35 @@ umask 022
 path=${{RECONCILE_PATH:-{USUAL_PATH}}}
 """
 _BEGIN = _MARK.format(mark="begun")
+# Run a script whose shared texts are stored on the host, or come next on stdin: then they are stored. Arguments:
+# digests and bytes on stdin (shared_text.py), what comes before these texts and what comes after, and the script's own.
+# Nothing is stored on a machine that only plays a host: its PATH is another.
+_LOAD = f"""\
+loaded_from=/run/reconcile-scripts loaded=
+[ -w /run ] || loaded_from=/run/user/$(id -u)/reconcile-scripts
+[ "$PATH" = {USUAL_PATH} ] || loaded_from=/dev/null
+for loaded_part in $1; do
+if [ "${{loaded_part#*:}}" != 0 ]; then
+loaded_text=$(head -c "${{loaded_part#*:}}" | gzip -dc) || exit {_NOT_SENT}
+loaded="$loaded$loaded_text
+"
+(umask 077 && mkdir -p "$loaded_from" && find "$loaded_from" -type f -mtime +0 -delete &&
+printf '%s\\n' "$loaded_text" >"$loaded_from/.${{loaded_part%:*}}.$$" &&
+mv -T "$loaded_from/.${{loaded_part%:*}}.$$" "$loaded_from/${{loaded_part%:*}}") 2>/dev/null
+elif [ -r "$loaded_from/${{loaded_part%:*}}" ]; then
+loaded="$loaded. $loaded_from/${{loaded_part%:*}}
+"
+else
+exit {_NOT_STORED}
+fi
+done
+loaded="$2
+$loaded
+$3"
+shift 3
+unset loaded_from loaded_part loaded_text
+{_BEGIN}eval "$loaded"
+"""
 
 # Start the words in "$@" with these variables and no others. A host behind a proxy installs packages through it.
 _CLEAN = """\
@@ -63,10 +93,11 @@ set -- sudo -n sh -c "$as_root" reconcile "$path" "$@"
 # A login other than root runs the host's own program, if there is one, by the verb of the script: sudo may not allow
 # anything else. The shell line decides that on the host, so it costs no round trip and nothing has to be remembered.
 _BY_VERB = f"""\
-{_ENTER}as_root=$1 verb=$2 scripts=$3
-shift 3
+{_ENTER}as_root=$1 verb=$2 scripts=$3 before=$4 sent=$5
+shift 5
 if [ -x {PROGRAM} ]; then
-  shift 4
+  shift "$before"
+  [ "$sent" = 0 ] || head -c "$sent" >/dev/null
   set -- sudo -n {PROGRAM} "$scripts" "$verb" "$@"
 else
   set -- sudo -n sh -c "$as_root" reconcile "$path" "$@"
@@ -79,12 +110,27 @@ def entry_words(text: str, arguments: tuple[str, ...], *, sudo: bool, verb: tupl
 
     With `sudo`, as root. With `verb`, a verb and the digest of its scripts, by the host's own program if it has one.
     """
-    script = ("sh", "-c", _BEGIN + text, "reconcile", *arguments)
+    return _words(("sh", "-c", _BEGIN + text, "reconcile"), arguments, sudo, verb, 0)
+
+
+def loading_words(
+    first: str, shared: tuple[str, int], last: str, arguments: tuple[str, ...], *, sudo: bool, verb: tuple[str, str]
+) -> list[str]:
+    """Return the words that do the same with a script whose middle part the host has, or gets on stdin.
+
+    `shared` is what `shared_text.names` returns.
+    """
+    return _words(("sh", "-c", _LOAD, "reconcile", shared[0], first, last), arguments, sudo, verb, shared[1])
+
+
+def _words(
+    script: tuple[str, ...], arguments: tuple[str, ...], sudo: bool, verb: tuple[str, str] | None, sent: int
+) -> list[str]:
     if not sudo:
-        return ["/bin/sh", "-c", _PLAIN, "reconcile", *script]
+        return ["/bin/sh", "-c", _PLAIN, "reconcile", *script, *arguments]
     if verb is None:
-        return ["/bin/sh", "-c", _BY_SUDO, "reconcile", _AS_ROOT, *script]
-    return ["/bin/sh", "-c", _BY_VERB, "reconcile", _AS_ROOT, *verb, *script]
+        return ["/bin/sh", "-c", _BY_SUDO, "reconcile", _AS_ROOT, *script, *arguments]
+    return ["/bin/sh", "-c", _BY_VERB, "reconcile", _AS_ROOT, *verb, str(len(script)), str(sent), *script, *arguments]
 
 
 def shell_line(words: list[str]) -> str:
@@ -112,6 +158,10 @@ class Before:
     begun: bool
     stderr: bytes
 
+    def lacks_shared_texts(self, status: int) -> bool:
+        """True if nothing was done, since the host does not have a text that it was not sent."""
+        return self.entered and not self.begun and status == _NOT_STORED
+
     def why_not_begun(self, status: int) -> tuple[str, str] | None:
         """Return the error message and the next step if the script did not run; None if it did."""
         if self.begun:
@@ -124,6 +174,8 @@ class Before:
                 "a start-up file of its login reads stdin, which is meant for our commands",
                 "in ~/.bashrc and the like of this login, run `cat`, `read` and similar only in interactive shells",
             )
+        if status == _NOT_SENT:
+            return f"it could not unpack what it was sent: {said or 'the end was missing'}", "see that it has gzip"
         if status in (ARGUMENT_REFUSED, OF_OTHER_SCRIPTS):
             return _why_refused_by_program(status, said)
         return (

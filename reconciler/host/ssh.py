@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.errors import HostError, HostRefused, HostUnreachable
 from reconciler.host.sessions import Sessions, Turn
+from reconciler.host.shared_text import Stored
 from reconciler.host.ssh_connect import connect
 from reconciler.host.ssh_process import carry_out, open_port, open_session
 from reconciler.host.terminal import lend_terminal
@@ -23,6 +24,7 @@ from reconciler.host.transport import (
     TooMuch,
     Writer,
     too_long_words,
+    with_first,
 )
 from reconciler.host.wording import plain_words
 
@@ -54,6 +56,7 @@ class SshHost:
         self._connection: asyncssh.SSHClientConnection | None = None
         self._connecting = asyncio.Lock()
         self._sessions = Sessions()
+        self._stored = Stored()
         self._ending: set[asyncio.Future[None]] = set()
 
     async def open(self) -> None:
@@ -68,16 +71,24 @@ class SshHost:
         process: Process | None = None
         try:
             refusals = 0
-            while process is None:
+            completed: Completed | None = None
+            sent: frozenset[str] | None = None
+            while completed is None:
                 connection = await self._connect()
                 sudo = self._needs_root and connection.get_extra_info("username") != "root"
+                sent = self._stored.to_send(command.shared, stdin) if sent is None else command.shared
                 with self.round_trips:
-                    process = await self._session(connection, command.line(sudo))
+                    process = await self._session(connection, command.loading_line(sudo, sent))
                     if process:
                         self._sessions.note_session()
                         queued = clock() - begin
-                        completed = await self._complete(connection, process, stdin, timeout_seconds, on_output)
+                        data = with_first(command.packed(sent), stdin)
+                        completed = await self._complete(connection, process, data, timeout_seconds, on_output)
+                        self._stored.note(command.shared, sent, missed=completed is None)
+                        if completed is None and (sent == command.shared or not isinstance(stdin, bytes)):
+                            raise HostUnreachable(self.name, "it lost a script that it had stored", "run a pass again")
                 if process is None:
+                    sent = None
                     refusals += 1
                     await self._wait_for_session(turn, refusals)
         finally:
@@ -94,7 +105,8 @@ class SshHost:
 
     async def _complete(
         self, connection: Connection, process: Process, stdin: Stdin, timeout_seconds: float, on_output: OnOutput | None
-    ) -> Completed:
+    ) -> Completed | None:
+        """Return how the command ended; None if it did not begin, since the host lacks texts that it shares."""
         import asyncssh
 
         try:
@@ -107,6 +119,8 @@ class SshHost:
             raise self._close_lost(connection, error) from error
         if completed.status < 0:
             raise self._close_lost(connection, ConnectionError("something else on the host ended it"))
+        if before.lacks_shared_texts(completed.status):
+            return None
         if refused := before.why_not_begun(completed.status):
             raise HostRefused(self.name, *refused)
         return completed
@@ -193,6 +207,7 @@ class SshHost:
     async def _connect(self) -> asyncssh.SSHClientConnection:
         async with self._connecting:
             if self._connection is None or self._connection.is_closed():
+                self._stored = Stored()
                 self._connection = await connect(
                     self.name, self._address, user=self._user, port=self._port, host_key=self._host_key
                 )

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from reconciler.host import shared_text
 from reconciler.host.entry import (
     BEGUN,
     ENTERED,
@@ -15,6 +16,7 @@ from reconciler.host.entry import (
     LONGEST_BEFORE_BYTES,
     Before,
     entry_words,
+    loading_words,
     shell_line,
 )
 from reconciler.words import printable
@@ -35,6 +37,21 @@ class Script(Protocol):
 
     @property
     def text(self) -> str: ...
+
+    @property
+    def first(self) -> str:
+        """The text up to `shared`."""
+        ...
+
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """Texts that other scripts have, too."""
+        ...
+
+    @property
+    def last(self) -> str:
+        """The text after `shared`."""
+        ...
 
     @property
     def scripts(self) -> str:
@@ -59,9 +76,29 @@ class Command:
         verb = (self.script.verb, self.script.scripts)
         return entry_words(self.script.text, self.arguments, sudo=sudo, verb=verb)
 
+    @property
+    def shared(self) -> frozenset[str]:
+        """The texts that a host may have already."""
+        return frozenset() if isinstance(self.script, str) else frozenset(self.script.shared)
+
     def line(self, sudo: bool) -> str:
-        """The command as one line for a login shell. Words are quoted here and nowhere else."""
+        """The command as one line for a login shell, with all of its text."""
         return shell_line(self.words(sudo))
+
+    def loading_line(self, sudo: bool, sent: frozenset[str]) -> str:
+        """The same command without its shared texts. Those that are `sent` come first on stdin, see `packed`."""
+        if isinstance(self.script, str) or not self.script.shared:
+            return self.line(sudo)
+        names, verb = shared_text.names(self.script.shared, sent), (self.script.verb, self.script.scripts)
+        return shell_line(
+            loading_words(self.script.first, names, self.script.last, self.arguments, sudo=sudo, verb=verb)
+        )
+
+    def packed(self, sent: frozenset[str]) -> bytes:
+        """These shared texts as they come first on stdin."""
+        if isinstance(self.script, str):
+            return b""
+        return b"".join(shared_text.pack(text) for text in self.script.shared if text in sent)
 
 
 @dataclass(frozen=True)
@@ -116,6 +153,19 @@ async def feed(command: Input, stdin: Stdin) -> None:
                 command.write(block)
                 await command.drain()
         command.write_eof()
+
+
+def with_first(first: bytes, stdin: Stdin) -> Stdin:
+    """Return stdin with these bytes before it."""
+    if isinstance(stdin, bytes):
+        return first + stdin
+    return _first_then(first, stdin) if first else stdin
+
+
+async def _first_then(first: bytes, stdin: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for block in stdin:
+        yield block
 
 
 class Reader(Protocol):

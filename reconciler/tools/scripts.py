@@ -20,10 +20,20 @@ OTHERWISE_FOR_A_USER = ("exec", "logs")
 
 @dataclass(frozen=True)
 class Script:
-    """A script, and the verb by which reconcile-host runs the same script, if it was made from the same set."""
+    """A script, and the verb by which reconcile-host runs the same script, if it was made from the same set.
+
+    What it shares with others is the longest part of it. A host that remembers those texts is sent their digests.
+    """
 
     verb: str
-    text: str
+    first: str
+    shared: tuple[str, ...]
+    last: str
+
+    @cached_property
+    def text(self) -> str:
+        """All of it."""
+        return self.first + "".join(self.shared) + self.last
 
     @cached_property
     def scripts(self) -> str:
@@ -34,27 +44,34 @@ class Script:
 
 
 @cache
+def _shared(*names: str) -> str:
+    return strip(join_scripts(*names))
+
+
+@cache
 def change_script(name: str, scope: Scope) -> Script:
     """Return the script of one action, such as "start". `look.read_reply` reads its output."""
-    return Script(name, strip(change_text(name, scope)))
+    last = strip(own_text(name) + join_scripts("change"))
+    return Script(name, strip(join_scripts(scope)), (_shared(*LOOKING), _shared(*CHANGING)), last)
 
 
 @cache
 def look_script(scope: Scope) -> Script:
     """Return the script that only looks. `look.read_reply` reads its output."""
-    return Script("look", strip(look_text(scope)))
+    first = strip(join_scripts("user", "lingers")) if scope == "user" else ""
+    return Script("look", first, (_shared(*LOOKING),), LOOK_ALONE)
 
 
 @cache
 def finish_script(scope: Scope) -> Script:
     """Return the script that ends a pass on a host."""
-    return Script("finish", strip(finish_text(scope)))
+    return Script("finish", strip(finish_text(scope)), (), "")
 
 
 @cache
 def plain_script(name: str, scope: Scope) -> Script:
     """Return a script that stands alone, such as "logs"."""
-    return Script(name, strip(plain_text(name, scope)))
+    return Script(name, strip(plain_text(name, scope)), (), "")
 
 
 def change_text(name: str, scope: Scope) -> str:
