@@ -46,11 +46,10 @@ path=${{RECONCILE_PATH:-{USUAL_PATH}}}
 _BEGIN = _MARK.format(mark="begun")
 # Run a script whose shared texts are stored on the host, or come next on stdin: then they are stored. Arguments:
 # digests and bytes on stdin (shared_text.py), what comes before these texts and what comes after, and the script's own.
-# Nothing is stored on a machine that only plays a host: its PATH is another.
+# Only root stores them, and not on a machine that only plays a host: its PATH is another.
 _LOAD = f"""\
 loaded_from=/run/reconcile-scripts loaded=
-[ -w /run ] || loaded_from=/run/user/$(id -u)/reconcile-scripts
-[ "$PATH" = {USUAL_PATH} ] || loaded_from=/dev/null
+{{ [ -w /run ] && [ "$PATH" = {USUAL_PATH} ]; }} || loaded_from=/dev/null
 for loaded_part in $1; do
 if [ "${{loaded_part#*:}}" != 0 ]; then
 loaded_text=$(head -c "${{loaded_part#*:}}" | gzip -dc) || exit {_NOT_SENT}

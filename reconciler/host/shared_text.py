@@ -33,6 +33,7 @@ def names(texts: Iterable[str], sent: frozenset[str]) -> tuple[str, int]:
 class Stored:
     """What one connection has shown of the texts that the host has stored: usually all of them, from an earlier one."""
 
+    keeps: bool = True  # False for a login that is not root: its home and its part of /run stay as they are
     _seen: set[str] = field(default_factory=set)  # a script began without being sent them
     _sent: set[str] = field(default_factory=set)
     _not_kept: set[str] = field(default_factory=set)  # were sent, and missing afterwards: the host cannot store any
@@ -42,6 +43,8 @@ class Stored:
 
         A stream cannot be sent twice: if the host might lack a text, it comes before the stream.
         """
+        if not self.keeps:
+            return texts
         return texts & self._not_kept if isinstance(stdin, bytes) else texts - self._seen
 
     def note(self, texts: frozenset[str], sent: frozenset[str], *, missed: bool) -> None:

@@ -56,7 +56,8 @@ class SshHost:
         self._connection: asyncssh.SSHClientConnection | None = None
         self._connecting = asyncio.Lock()
         self._sessions = Sessions()
-        self._stored = Stored()
+        self._keeps_scripts = needs_root
+        self._stored = Stored(needs_root)
         self._ending: set[asyncio.Future[None]] = set()
 
     async def open(self) -> None:
@@ -207,7 +208,7 @@ class SshHost:
     async def _connect(self) -> asyncssh.SSHClientConnection:
         async with self._connecting:
             if self._connection is None or self._connection.is_closed():
-                self._stored = Stored()
+                self._stored = Stored(self._keeps_scripts)
                 self._connection = await connect(
                     self.name, self._address, user=self._user, port=self._port, host_key=self._host_key
                 )

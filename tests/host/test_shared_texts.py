@@ -60,13 +60,18 @@ class Ran:
 
 
 def run(
-    *stdin: bytes | list[bytes], store: Path = Path(), lost_before: tuple[int, ...] = (), path: str = entry.USUAL_PATH
+    *stdin: bytes | list[bytes],
+    store: Path = Path(),
+    lost_before: tuple[int, ...] = (),
+    path: str = entry.USUAL_PATH,
+    keeps: bool = True,
 ) -> Ran:
     """Run the command with each of these. Before those of these numbers, what is stored is taken away."""
 
     async def story() -> Ran:
         async with SshServer(environment={"RECONCILE_PATH": path}).running() as server:
             host = server.host(needs_root=False)
+            host._keeps_scripts = keeps  # without a sudo on this machine
             ended = []
             try:
                 for number, data in enumerate(stdin):
@@ -121,6 +126,13 @@ def test_a_machine_that_only_plays_a_host_stores_nothing(store: Path) -> None:
     assert [(each.status, each.output) for each in ran.ended] == [said(b"a"), said(b"b"), said(b"c"), said(b"d")]
     assert ran.round_trips == 6
     assert not store.exists()
+
+
+def test_a_rootless_host_is_sent_them_each_time_in_the_same_round_trip(store: Path) -> None:
+    ran = run(b"data\n", [b"more\n"], keeps=False)
+
+    assert [(each.status, each.output) for each in ran.ended] == [said(b"data\n"), said(b"more\n")]
+    assert ran.round_trips == 2
 
 
 def load(sizes: str, stdin: bytes) -> subprocess.CompletedProcess[bytes]:
