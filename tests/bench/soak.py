@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 from tests.bench.lab import Lab, streams
@@ -15,6 +16,7 @@ PER_SECOND = 20
 WARM_UP_SWAPS = 20  # the first ones load modules and fill caches
 LARGEST_GROWTH_MEGABYTES = 4.0
 LONGEST_SECONDS = 3 * 3600
+WAIT_SECONDS = 600.0  # for one swap, on a machine that has other work too
 COUNTS = """\
 find /srv /etc/reconcile /etc/traefik /var/lib/reconcile /run/reconcile -xdev 2>/dev/null | wc -l
 systemctl list-units --all --no-legend 'my_application*' | wc -l
@@ -27,23 +29,29 @@ def measure(lab: Lab, runs: int) -> list[Row]:
     """A commit after each rollout: a version, an env variable, in turn."""
     artifacts = [build_release("0.1.0"), build_release("0.2.0")]
     load = Load(lab.target, streams(PER_SECOND), max_seconds=LONGEST_SECONDS)
-    memory, counts = [], []
+    memory: list[float] = []
+    counts: list[list[int]] = []
     with watching([*lab.command, "--verbose"], lab.project.folder, dict(lab.environ)) as watch:
         until(lambda: bool(watch.since(0, "pass.finished")), 60, "the first pass")
-        with load.running():
+        with load.running(), contextlib.suppress(KeyboardInterrupt):  # ^C ends it early, and what was seen is told
             for number in range(runs):
-                lab.say(f"soak: {number + 1} of {runs}")
                 lab.want(artifacts[lab.artifact == artifacts[0]] if number % 2 == 0 else None)
                 committed = time.time()
-                until(lambda at=committed: bool(watch.since(at, "stop.finished")), 120, "the rollout")  # type: ignore[misc]
-                until(lambda at=committed: bool(watch.since(at, "pass.finished")), 120, "its end")  # type: ignore[misc]
-                if number >= min(WARM_UP_SWAPS, runs // 2):
-                    memory.append(memory_megabytes(watch.process.pid))
-                    counts.append([int(line) for line in lab.machine.run(COUNTS).stdout.split()])
+                until(lambda at=committed: bool(watch.since(at, "stop.finished")), WAIT_SECONDS, "the rollout")  # type: ignore[misc]
+                until(lambda at=committed: bool(watch.since(at, "pass.finished")), WAIT_SECONDS, "its end")  # type: ignore[misc]
+                memory.append(memory_megabytes(watch.process.pid))
+                counts.append([int(line) for line in lab.machine.run(COUNTS).stdout.split()])
+                lab.say(
+                    f"soak: {number + 1} of {runs}, {time.time() - committed:.1f} s, {memory[-1]:.1f} MB, "
+                    f"{len(load.failures)} requests failed, files, units, processes: {counts[-1]}"
+                )
+    done = len(memory)
+    warm_up = min(WARM_UP_SWAPS, done // 2)
+    memory, counts = memory[warm_up:], counts[warm_up:]
     failed = [f"failed: {failure}" for failure in load.failures[:5]]
     return [
         Row(
-            f"failed requests, {runs} swaps by one watch at {PER_SECOND}/s + 3 s requests",
+            f"failed requests, {done} swaps by one watch at {PER_SECOND}/s + 3 s requests",
             f"{len(load.failures)} of {len(load.samples)}",
             goal="0 failed",
             met=not load.failures and not load.ended_early,
