@@ -45,7 +45,8 @@ def measure(lab: Lab, runs: int) -> list[Row]:
                     f"soak: {number + 1} of {runs}, {time.time() - committed:.1f} s, {memory[-1]:.1f} MB, "
                     f"{len(load.failures)} requests failed, files, units, processes: {counts[-1]}"
                 )
-    done = len(memory)
+    if not (done := len(memory)):
+        return []
     warm_up = min(WARM_UP_SWAPS, done // 2)
     memory, counts = memory[warm_up:], counts[warm_up:]
     failed = [f"failed: {failure}" for failure in load.failures[:5]]
