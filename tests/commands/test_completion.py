@@ -133,7 +133,7 @@ def test_a_real_shell_completes_names_and_evaluates_none(name: str, project: Pat
         for typed, completed in [
             ("reconcile run hello ni\t", "nightly"),
             ("reconcile histo\t", "history"),
-            ("reconcile status --host deploy@10.0.0.1:22\t", "deploy@10.0.0.1:2222"),
+            ("reconcile status --host deploy@10.0.0.1:22\t", "--host deploy@10.0.0.1:2222"),
             ("reconcile jobs --host=db\t", "--host=db1"),
             ("reconcile plan --allowed-signers desired-state/fl\t", "fleet.yaml"),
         ]:

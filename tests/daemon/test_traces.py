@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 
@@ -157,6 +158,28 @@ def test_a_collector_that_does_not_answer_delays_nothing(kind: str, monkeypatch:
         assert passes < 5  # of 300 passes, on busy cores
         assert time.monotonic() - began - passes < 5
         assert traces.noted == {}
+
+
+def test_passes_go_on_while_an_exporter_is_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What does not fit is dropped, and that is said."""
+    said: list[str] = []
+    monkeypatch.setattr(traces_module, "log", lambda event, **fields: said.append(event))
+    ended = threading.Event()
+
+    class Stuck:
+        def export(self, rollout: object) -> None:
+            ended.wait(30)
+
+        def close(self) -> None: ...
+
+    traces = Traces(lambda: COMMIT, lambda: Stuck())  # type: ignore[arg-type, return-value]
+    for _ in range(traces_module.MOST_WAITING + 10):
+        act(traces, *actions("web1"))
+        traces.end_pass([converged("web1")])
+
+    assert set(said) == {"trace.dropped"}
+    assert 9 <= len(said) <= 10
+    ended.set()
 
 
 def test_a_process_ends_although_its_collector_is_silent() -> None:
