@@ -16,9 +16,12 @@ from reconciler.model.action import (
     Cutover,
     Drain,
     EnableInstance,
+    GoBack,
     InstallRelease,
+    PruneReleases,
     RejectRelease,
     RunHook,
+    Soak,
     StartInstance,
     StopInstance,
     WaitHealthy,
@@ -371,6 +374,108 @@ def test_what_was_given_up_already_is_not_given_up_twice() -> None:
     steps = steps_of(StopInstance("a", "shop", "x", "4001"), blocked(MAILER, "it exited", kind="quarantined"))
 
     assert together(desired, seen, steps)[SHOP] == StopInstance("a", "shop", "x", "4001")
+
+
+def after_cutover() -> tuple[DesiredFleet, SeenFleet]:
+    desired, before = upgrade()
+    return desired, cut_over(desired, before)
+
+
+def without_former(seen: SeenFleet) -> SeenFleet:
+    """The web process that served before is gone."""
+    return changed(seen, SHOP, slots=tuple(slot for slot in look_of(seen).app("shop").slots if slot.name == "4001"))
+
+
+CONFIRMS, SOAKS = ConfirmRoute("a", "shop", "x", "4001", "x"), Soak("a", "shop", "x", "4001")
+DRAINS, STOPS = Drain("a", "shop", "5 s", "4000"), StopInstance("a", "shop", "replaced", "4000")
+PRUNES = PruneReleases("a", "shop", "the last 2 are kept", (R1,))
+GIVEN_UP = blocked(MAILER, "it exited", kind="quarantined")
+
+
+@pytest.mark.parametrize("step", [CONFIRMS, SOAKS, DRAINS, STOPS])
+def test_after_the_cutover_a_process_that_fails_gives_the_route_back(step: FleetStep) -> None:
+    desired, seen = after_cutover()
+
+    found = together(desired, seen, steps_of(step, GIVEN_UP, enable(WORKER)))[SHOP]
+
+    assert isinstance(found, GoBack)
+    assert (found.slot, found.from_slot, found.why) == ("4000", "4001", "its process mailer failed: it exited")
+    assert together(desired, without_former(seen), steps_of(step, GIVEN_UP))[SHOP] == step, "there is no way back"
+
+
+@pytest.mark.parametrize("step", [PRUNES, Converged("a", "shop", "2", "4001"), blocked(SHOP, "no room", kind="action")])
+def test_what_the_app_does_beside_the_rollout_goes_on_when_a_process_fails(step: FleetStep) -> None:
+    desired, seen = after_cutover()
+
+    assert together(desired, seen, steps_of(step, GIVEN_UP))[SHOP] == step
+
+
+def test_an_app_that_is_stuck_or_tells_of_its_failure_is_not_taken_back_for_its_process() -> None:
+    desired, seen = upgrade()
+    tells = RunHook("a", "shop", "never healthy", "on_failure", identity_of(desired, SHOP))
+
+    for step in (blocked(SHOP, "no room", kind="action"), tells):
+        assert together(desired, trial(desired, seen, SHOP), steps_of(step, GIVEN_UP))[SHOP] == step
+
+
+def test_once_one_process_is_accepted_the_rest_is_not_waited_for() -> None:
+    desired, seen = after_cutover()
+    look = look_of(seen)
+    accepted = seen.with_host(look.with_app("shop--worker", look_of(converged(desired)).app("shop--worker")))
+    done = Converged("a", "shop--worker", "2", "worker")
+    tells = RunHook("a", "shop--mailer", "it exited", "on_failure", identity_of(desired, MAILER))
+
+    for failure in (GIVEN_UP, tells, blocked(MAILER, "no room", kind="action")):
+        assert together(desired, accepted, steps_of(DRAINS, failure, done))[SHOP] == DRAINS
+    assert together(desired, accepted, steps_of(DRAINS, enable(MAILER), done))[SHOP] == Wait(
+        "a", "shop", "waits for shop--mailer on a"
+    )
+
+
+def test_a_process_is_accepted_when_all_are_ready_or_no_way_back_is_left() -> None:
+    desired, seen = after_cutover()
+    waits = WaitHealthy("a", "shop--mailer", "new", "worker")
+    stuck = blocked(MAILER, "no room", kind="action")
+    tells = RunHook("a", "shop--mailer", "it exited", "on_failure", identity_of(desired, MAILER))
+
+    def worker_with(mailer: FleetStep, seen: SeenFleet = seen) -> FleetStep:
+        return together(desired, seen, steps_of(DRAINS, mailer, enable(WORKER)))[WORKER]
+
+    assert worker_with(enable(MAILER)) == enable(WORKER)
+    assert worker_with(waits) == Wait("a", "shop--worker", "waits for shop--mailer on a")
+    assert worker_with(stuck) == blocked(WORKER, "waits for shop--mailer: no room", serving="2", kind="waiting")
+    assert worker_with(waits, without_former(seen)) == Wait("a", "shop--worker", "waits for shop--mailer on a")
+    for ended in (stuck, tells):
+        assert worker_with(ended, without_former(seen)) == enable(WORKER)
+    assert worker_with(tells) != enable(WORKER), "the app can go back yet"
+
+
+@pytest.mark.parametrize(
+    ("soak_seconds", "step", "waits"), [(1, CONFIRMS, True), (1, SOAKS, True), (0, CONFIRMS, False)]
+)
+def test_while_the_app_soaks_no_process_is_accepted(soak_seconds: int, step: FleetStep, waits: bool) -> None:
+    desired = shop("2", soak_seconds=soak_seconds)
+    seen = cut_over(desired, converged(shop("1", soak_seconds=soak_seconds)))
+
+    found = together(desired, seen, steps_of(step, enable(MAILER), enable(WORKER)))[MAILER]
+
+    assert found == (Wait("a", "shop--mailer", "waits for shop on a") if waits else enable(MAILER))
+    drains = together(desired, seen, steps_of(DRAINS, enable(MAILER), enable(WORKER)))[MAILER]
+    assert drains == enable(MAILER)
+
+
+def test_a_process_starts_where_it_was_not_only_after_a_look_at_every_host() -> None:
+    desired, seen = moved()
+    unseen = replace(seen, hosts={"b": seen.hosts["b"]})
+    serves = Converged("b", "shop", "1", "4000")
+
+    assert together(desired, unseen, steps_of(serves, start(desired, ON_B)))[ON_B] == Wait(
+        "b", "shop--mailer", "waits until a was looked at: it must not run twice"
+    )
+    there = converged(desired)
+    runs = replace(there, hosts={"b": there.hosts["b"]})
+    changes = start(desired, ON_B)
+    assert together(desired, runs, steps_of(serves, changes))[ON_B] == changes, "it runs here, and so nowhere else"
 
 
 # What is no longer desired.

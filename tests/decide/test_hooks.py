@@ -101,6 +101,13 @@ def test_a_hook_that_failed_is_said_behind_what_else_there_is_to_note() -> None:
     assert (end.next_step or "").startswith("write the zone; journalctl -u hello-hook")
 
 
+def test_a_hook_that_failed_earlier_is_not_said_in_place_of_what_is_wrong_now() -> None:
+    seen = with_mark("after_rollout", "failed", "it exited 3")
+    stuck = Blocked(*WHERE, "the timer of a job does not run", kind="drift")
+
+    assert after_rollout(Case(TARGET, ObservedHost("a", apps={"hello": seen}), seen, LIVE, LIVE, V1), stuck) == stuck
+
+
 def rejected(mark: HookMark | None, *releases: str) -> ObservedApp:
     entry = Quarantine(V2, "never healthy", 0, NEXT.attempt)
     return replace(APP, quarantined=(entry,), hook=mark, releases=releases or (V2.release, R1))
@@ -221,6 +228,8 @@ def test_what_is_under_way_gives_its_host_the_hook_and_is_not_changed() -> None:
     seen = replace(seen_of(desired, set(desired.targets)), under_way={B: start("b")})
 
     assert marks(desired, seen, start("a"), start("b"), start("c")) == ["none", "due", "none"]
+    both = replace(seen, under_way={A: start("a"), B: start("b")})
+    assert marks(desired, both, start("a"), start("b"), start("c")) == ["due", "due", "none"]
     failing = replace(seen, under_way={B: Migrate("b", "hello", "new", V2, hook="due")})
     assert marks(desired, failing, fails("reject", "a"), start("c")) == ["none", "due"]
 
@@ -230,6 +239,14 @@ def test_a_host_that_cannot_be_seen_has_no_hook_to_wait_for() -> None:
     seen = seen_of(desired, {B, C}, a=Unreachable("a", "no answer"))
 
     assert marks(desired, seen, start("b"), start("c")) == ["due", "none"]
+
+
+def test_a_host_whose_app_cannot_be_worked_out_keeps_its_mark_to_itself() -> None:
+    desired = desired_of(HELLO)
+    seen = marked(desired, B, "after_rollout")
+    without = replace(desired, targets={key: target for key, target in desired.targets.items() if key != B})
+
+    assert marks(without, seen, start("a"), start("c")) == ["due", "none"]
 
 
 # The fleet: when it runs.
@@ -257,6 +274,14 @@ def test_a_version_that_is_stuck_elsewhere_leaves_the_hook_due_and_nobody_waitin
     stuck = Blocked("c", "hello", "no room", kind="action")
 
     assert held_back(due(), InstallRelease("b", "hello", "new", R1), stuck)[A] == Converged("a", "hello", "1", "4000")
+
+
+def test_a_hook_without_anything_else_to_answer_waits_for_what_is_stuck() -> None:
+    stuck = Blocked("b", "hello", "no room", kind="action")
+
+    assert held_back(replace(due(), otherwise=None), stuck)[A] == Wait(
+        "a", "hello", "after_rollout waits for hello on b"
+    )
 
 
 def test_a_host_that_is_gone_is_not_waited_for() -> None:

@@ -149,8 +149,7 @@ def a_slow_stop_is_nobodys_lease() -> None:
             await _serve(simulation, "slow", stop_seconds=90)
             write_app(simulation, "hello", "2", stop_seconds=90)
             working = asyncio.ensure_future(simulation.once(name))
-            while simulation.sent[-1].verb != "stop":
-                await asyncio.sleep(0.1)
+            await _wait_until(lambda: simulation.sent[-1].verb == "stop")
             await asyncio.sleep(1.0)
             return working
 
