@@ -89,6 +89,14 @@ STOP_FIRST = cuts(
 )
 BAD = cuts("start", "wait", "reject", inside={"start": (300,), "wait": (60,)})
 BAD_STOP_FIRST = cuts("wait", "reject", inside={"wait": (60,)})
+# Of an app with a process and a job: a sample, and all with RECONCILE_ALL_CUTS=1. The first wait is before the process.
+FAMILY = cuts("cutover", "schedule", inside={"wait": (400,)})
+if os.environ.get("RECONCILE_ALL_CUTS"):
+    FAMILY += cuts(
+        *("install", "start", "wait", "confirm", "enable", "drain", "stop", "prune"),
+        inside={"wait": (100, 1000, 2000), "cutover": (50, 200), "enable": (50,), "schedule": (50,), "stop": (100,)},
+    )
+ALONE = """sh -c 'exec 9>"$HOME/lock"; flock --nonblock 9 || { echo >>"$HOME/twice"; exit 1; }; exec bin/app work'"""
 
 
 def kill(project: Project, cut: Cut) -> list[str]:
@@ -333,6 +341,42 @@ def test_a_bad_stop_first_swap_killed_anywhere_brings_the_old_version_back(singl
     single.assert_quarantined(again.told + third.told)
     single.assert_converged()
     assert single.project.once().verbs == []
+
+
+@pytest.fixture(scope="module")
+def family(make: Callable[..., Rig], host: Machine) -> Iterator[Rig]:
+    """A small app with a process that notes if it runs twice, and a job; under load from its second version on."""
+    family = make("family", small_release, [4300, 4301])
+    family.project.write(processes={"mailer": {"start": ALONE, "minimum_healthy_seconds": 1, "stop_seconds": 5}})
+    family.converge(KEPT_RELEASES)
+    family.load = Load(Target(host.address, family.project.domain), streams(), max_seconds=900)
+    with family.load.running():
+        yield family
+    print(family.load.summary())
+
+
+@pytest.mark.parametrize("cut", FAMILY, ids=str)
+def test_an_app_with_a_process_and_a_job_killed_anywhere_finishes_when_run_again(family: Rig, cut: Cut) -> None:
+    """No request fails, the process never runs twice, and in the end all of it is of one version."""
+    project, machine = family.project, family.project.machine
+    minutes = FAMILY.index(cut) + 1  # another job each time, so that it is scheduled
+    project.write(jobs={"tick": {"run": "true", "at": "*:*:0/1 UTC", "within_minutes": minutes}})
+    family.commit_next()
+
+    kill(project, cut)
+    again = project.once()
+
+    assert again.code == 0, str(again)
+    assert (project.version_served, project.once().verbs) == (family.version, [])
+    of_mailer = "systemctl show -P MainPID family--mailer@worker.service"
+    assert machine.run(f'cat "/proc/$({of_mailer})/cwd/VERSION"').stdout == f"{family.version}\n"
+    units = machine.run("systemctl list-units --plain --no-legend --state=active 'family*@*' 'family--*.timer'").stdout
+    names = sorted(line.split()[0] for line in units.splitlines() if "--tick@" not in line)
+    assert [name.partition("@")[0] for name in names] == ["family--mailer", "family--tick.timer", "family"]
+    timer = machine.read("/etc/systemd/system/family--tick@.service")
+    assert f"TimeoutStartSec={minutes * 60}\n" in timer
+    assert machine.run("ls /var/lib/family").stdout.split() == ["lock"]
+    family.assert_nobody_noticed()
 
 
 @pytest.mark.parametrize("left", ["nothing", "a part of it"])
