@@ -19,7 +19,9 @@ from reconciler.model.action import (
     Cutover,
     Drain,
     EnableInstance,
+    EndHold,
     GoBack,
+    HoldVisitors,
     InstallRelease,
     Migrate,
     PruneReleases,
@@ -53,7 +55,13 @@ STALE = 75  # prelude.sh: the host has changed since the look; nothing was done
 LOCKED = 76  # prelude.sh: another controller has the lease, or had it since the look; nothing was done
 NO_SPACE = 28
 LOCK_SECONDS = 60
-_OF_AN_APP = {RemoveRoute: "unroute", RemoveApp: "remove", RestoreRights: "restore", ScheduleJobs: "schedule"}
+_OF_AN_APP = {
+    RemoveRoute: "unroute",
+    RemoveApp: "remove",
+    RestoreRights: "restore",
+    ScheduleJobs: "schedule",
+    EndHold: "unhold",
+}
 
 
 @dataclass(frozen=True)
@@ -153,10 +161,14 @@ class Applier:
                 back = (action.app, action.slot, action.invocation, action.hook)
                 failed = f"{self._attempt_text(action.failed)}\n{reason}"
                 return await runner.run("goback", back, tar_of({"route": route, "reason": failed}))
+            case HoldVisitors():
+                words = (action.app, action.slot, action.invocation)
+                route = self.files.route_text(action.slot, action.attempt, held=True)
+                return await runner.run("hold", words, route.encode())
             case EnableInstance():
                 accepted = (action.app, action.slot, action.invocation, action.takes_over or "-")
                 return await runner.run("enable", accepted)
-            case RemoveRoute() | RemoveApp() | RestoreRights() | ScheduleJobs():
+            case RemoveRoute() | RemoveApp() | RestoreRights() | ScheduleJobs() | EndHold():
                 jobs = tar_of(self.files.job_files(action.held_back)) if isinstance(action, ScheduleJobs) else b""
                 seconds = LOCK_SECONDS + 2.0 * self.files.stop_seconds  # a removal ends what a job still runs
                 return await runner.run(_OF_AN_APP[type(action)], (action.app,), jobs, seconds)

@@ -230,11 +230,12 @@ async def soak(
 
 
 async def drain(files: TargetFiles, action: Drain, runner: Runner, report_progress: ReportProgress) -> Reply:
-    """Wait until no connection to the slot is open, or `drain_seconds` are over, and return the last reply.
+    """Wait until no connection to the slot is open, or the time is over, and return the last reply.
 
     Each look renews the lease.
     """
-    deadline = now_seconds() + files.target.drain_seconds
+    within_seconds = files.target.drain_seconds if action.within_seconds is None else action.within_seconds
+    deadline = now_seconds() + within_seconds
     while True:
         left = max(0.0, deadline - now_seconds())
         words = (action.app, action.slot, str(int(min(left, LOOK_EVERY_SECONDS) * 1000)))

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from reconciler.decide.order import FleetStep
 from reconciler.decide.slots import live_slot, memory_of_second_copy_kib, shortage
-from reconciler.model.action import Migrate, StartAgain, StartInstance, WaitHealthy
+from reconciler.model.action import ConfirmRoute, Drain, HoldVisitors, Migrate, StartAgain, StartInstance, WaitHealthy
 from reconciler.model.fleet import DesiredFleet, Key, SeenFleet, Wait
 from reconciler.model.observed import ObservedHost
 from reconciler.model.target import Target
@@ -51,12 +51,22 @@ def _holds_place(key: Key, step: FleetStep, seen: SeenFleet) -> bool:
         look = seen.host(key[1])
         slot = look.app(key[0]).slot(step.slot) if look else None
         return slot is not None and (slot.on_trial or not slot.enabled)
-    return key in seen.under_way and isinstance(step, Migrate | StartInstance | StartAgain)
+    if isinstance(step, ConfirmRoute | Drain | StartInstance) and _keeps_visitors_waiting(key, seen):
+        return True
+    return key in seen.under_way and isinstance(step, Migrate | StartInstance | StartAgain | HoldVisitors)
 
 
 def _asks_for_place(key: Key, step: FleetStep, seen: SeenFleet) -> bool:
     """True for a start of something new. An app that served and has stopped needs no place: visitors are waiting."""
-    return key not in seen.under_way and isinstance(step, Migrate | StartInstance) and step.drift is None
+    if key in seen.under_way or _keeps_visitors_waiting(key, seen):
+        return False
+    return isinstance(step, Migrate | StartInstance | HoldVisitors) and step.drift is None
+
+
+def _keeps_visitors_waiting(key: Key, seen: SeenFleet) -> bool:
+    """True if the app's visitors wait for the start that is to come: it has its place already."""
+    look = seen.host(key[1])
+    return look is not None and look.app(key[0]).hold == "armed"
 
 
 def _why_full(

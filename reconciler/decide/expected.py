@@ -15,7 +15,9 @@ from reconciler.model.action import (
     Cutover,
     Drain,
     EnableInstance,
+    EndHold,
     GoBack,
+    HoldVisitors,
     InstallRelease,
     MarksHook,
     Migrate,
@@ -93,6 +95,10 @@ def _expected_app(app: ObservedApp, action: AnyAction, target: Target) -> Observ
             )
         case Cutover():
             return replace(_accept_slot(app, action.slot), route=_route(target, action))
+        case HoldVisitors():
+            return replace(app, route=_held_route(target, action), hold="armed")
+        case EndHold():
+            return replace(app, hold="")
         case EnableInstance():
             return replace(_accept_slot(app, action.slot), by_hand=None)
         case ConfirmRoute():
@@ -158,6 +164,11 @@ def _supersede(app: ObservedApp, release: str) -> ObservedApp:
 
 def _route(target: Target, action: Cutover | GoBack | RetryCertificates) -> RouteFile:
     digest, parts = (target.route.digests[action.slot], target.route.parts) if target.route else ("", ())
+    return RouteFile(action.slot, digest, intact=True, parts=parts, attempt=action.attempt)
+
+
+def _held_route(target: Target, action: HoldVisitors) -> RouteFile:
+    digest, parts = (target.route.held[action.slot], target.route.parts) if target.route else ("", ())
     return RouteFile(action.slot, digest, intact=True, parts=parts, attempt=action.attempt)
 
 

@@ -8,6 +8,7 @@ from reconciler.model.action import (
     AnyAction,
     Blocked,
     ConfirmRoute,
+    EndHold,
     PruneReleases,
     RejectRelease,
     RetryCertificates,
@@ -113,7 +114,7 @@ def _refuse_to_correct_drift(step: AnyAction, target: Target, seen: ObservedHost
     if isinstance(step, ScheduleJobs) and not step.drift:
         return None
     unfinished = any(slot.name != live.name and slot.occupied for slot in app.slots)
-    if unfinished or isinstance(step, ConfirmRoute | PruneReleases | RetryCertificates | WaitCertified):
+    if unfinished or isinstance(step, ConfirmRoute | EndHold | PruneReleases | RetryCertificates | WaitCertified):
         return None
     reason = f"drift, only reported: would {step.verb} {step.subject}, {step.reason}"
     return Blocked(

@@ -11,7 +11,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from reconciler.decide.slots import carries, live_slot
-from reconciler.model.action import Blocked, Converged, Migrate, RunHook, ScheduleJobs, StartInstance, Step
+from reconciler.model.action import (
+    Blocked,
+    Converged,
+    HoldVisitors,
+    Migrate,
+    RunHook,
+    ScheduleJobs,
+    StartInstance,
+    Step,
+)
 from reconciler.model.desired import App
 from reconciler.model.fleet import DesiredFleet, Key, SeenFleet, Wait
 from reconciler.model.observed import TRAEFIK, ObservedHost, Unreachable
@@ -121,7 +130,12 @@ def after_migrations(
     result = dict(steps)
     for (app, host), step in steps.items():
         first = migrating.get(app)
-        if first in (None, host) or (app, host) in seen.under_way or not isinstance(step, StartInstance) or step.drift:
+        if (
+            first in (None, host)
+            or (app, host) in seen.under_way
+            or not isinstance(step, HoldVisitors | StartInstance)
+            or step.drift
+        ):
             continue
         done = isinstance(steps[app, first], Converged)  # it had the release before there was a migration
         if desired.targets[app, host].migrates and not done:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reconciler.decide import certificates, hooks, starting
+from reconciler.decide import certificates, holding, hooks, starting
 from reconciler.decide.case import Case
 from reconciler.decide.exposure import exposure_problem
 from reconciler.decide.host_faults import give_way_to_host_fault
@@ -79,6 +79,7 @@ def next_step(target: Target, seen: ObservedHost) -> Step:
         _repair_files,
         _accept_when_healthy,
         _confirm_slot,
+        holding.end_hold,
         _soak,
         _retire_others,
         schedule_jobs,
@@ -138,7 +139,7 @@ def _keep_quarantine(case: Case) -> Step | None:
             return leave(case, slot, "its release failed here")
         if slot.prepared and slot.prepared != case.identity and not slot.running_now and slot.state != "failed":
             return StartAgain(*case.where, f"{slot.prepared.version} served before", slot.name)
-    return hooks.on_failure(case, entry) or _block_quarantined(case, entry)
+    return holding.release_visitors(case) or hooks.on_failure(case, entry) or _block_quarantined(case, entry)
 
 
 def _concerns(entry: Quarantine, case: Case) -> bool:
@@ -247,7 +248,9 @@ def _confirm_slot(case: Case) -> Step | None:
     found = app.route
     if found is None or found.digest != digest or not found.as_written:
         by_hand = app.route_deleted or (found is not None and not found.as_written)
-        return _accept(case, route_difference(app, target.route, digest), "route" if by_hand else None)
+        held = holding.is_held(case, slot)
+        why = "visitors need not wait any more" if held else route_difference(app, target.route, digest)
+        return _accept(case, why, "route" if by_hand else None)
     if is_applied(app.applied, found):
         return None
     return confirm(case, found)

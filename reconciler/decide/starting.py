@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from reconciler.decide import hooks
 from reconciler.decide.case import Case
+from reconciler.decide.holding import hold
 from reconciler.decide.host_faults import give_way_to_host_fault, refuse_noexec
 from reconciler.decide.leaving import leave
 from reconciler.decide.overrides import refuse_override
@@ -51,6 +52,8 @@ def start(case: Case) -> Step | None:
         mark = hooks.mark_of(target, "on_failure")
         return Migrate(*case.where, f"once per release{again}, before it starts{after}", case.identity, hook=mark)
     if _replaces_what_runs(case):
+        if held := hold(case):
+            return held
         reason += _gap(case)
     else:
         reason += cost_of_two_instances(case)

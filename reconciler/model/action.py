@@ -139,6 +139,22 @@ class Cutover(SlotAction):
 
 
 @dataclass(frozen=True)
+class HoldVisitors(SlotAction):
+    """Write the route so that visitors wait while the only instance is replaced. They get through after a minute."""
+
+    invocation: str
+    attempt: int = 0
+    verb = "hold"
+
+
+@dataclass(frozen=True)
+class EndHold(Action):
+    """Remove the place where visitors waited."""
+
+    verb = "unhold"
+
+
+@dataclass(frozen=True)
 class EnableInstance(SlotAction):
     """Enable the slot for boot, which makes it the live one. For an app without a route."""
 
@@ -223,6 +239,7 @@ class RemoveApp(Action):
 class Drain(SlotAction):
     """Let open requests of the old slot end."""
 
+    within_seconds: float | None = field(default=None, kw_only=True)  # None: the app's drain_seconds
     verb = "drain"
 
 
@@ -321,6 +338,8 @@ AnyAction = (
     | RestoreRights
     | WaitHealthy
     | Cutover
+    | HoldVisitors
+    | EndHold
     | EnableInstance
     | ConfirmRoute
     | RetryCertificates

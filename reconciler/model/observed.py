@@ -76,6 +76,9 @@ class Quarantine:
     attempt: str = ""  # digest of the migration and the health check; a change of it allows another try
 
 
+Hold = Literal["", "armed", "refused"]
+"""The place where visitors wait while an only instance is replaced: it is there, or this host could not make it."""
+
 HookName = Literal["after_rollout", "on_failure"]
 """The hooks that run when a rollout has ended. `before_migrate` is a part of the migration."""
 HOOKS: Final[tuple[HookName, ...]] = get_args(HookName)
@@ -182,6 +185,7 @@ class ObservedApp:
     crash_dumps: tuple[CrashDump, ...] = ()
     jobs: tuple[ObservedJob, ...] = ()  # sorted by name
     jobs_unfinished: bool = False  # their files were being written when a pass was cut off
+    hold: Hold = ""
     unreadable: Unfitting | None = None
     hook: HookMark | None = None
     hook_failed: bool = False  # evidence: this pass saw the end of the hook, and it failed

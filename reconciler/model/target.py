@@ -29,6 +29,7 @@ class TargetRoute:
     entry_points: tuple[str, ...] = ()
     certified: tuple[str, ...] = ()  # names that Traefik should have a certificate for
     guarded: tuple[str, ...] = ()  # the keys of the route that keep some visitors out
+    held: dict[str, str] = field(default_factory=dict)  # as `digests`, of the route by which visitors wait
 
 
 @dataclass(frozen=True)

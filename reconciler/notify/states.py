@@ -32,7 +32,7 @@ _VARIES = re.compile(
 # Actions of a rollout, as opposed to a repair.
 _ROLLOUT: Final = frozenset({"migrate", "start", "enable", "goback", "reject"})
 # Actions that a pass does without a change that people care about.
-_HOUSEKEEPING: Final = frozenset({"prune", "confirm", "drain", "stop", "retry", "certify"})
+_HOUSEKEEPING: Final = frozenset({"prune", "confirm", "drain", "stop", "retry", "certify", "hold", "unhold"})
 
 
 @dataclass(frozen=True)

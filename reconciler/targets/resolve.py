@@ -150,9 +150,9 @@ class TargetFiles:
         jobs = [job for job in _job_settings(self.app, self.target.host) if job.name not in held_back]
         return {name: text for job in jobs for name, text in job_files(job, self.unit).items()}
 
-    def route_text(self, slot: str, attempt: int = 0) -> str:
+    def route_text(self, slot: str, attempt: int = 0, *, held: bool = False) -> str:
         assert self.route is not None
-        return route_text(self.route, slot, attempt)
+        return route_text(self.route, slot, attempt, held=held)
 
     def mask(self, text: str) -> str:
         """The text with the values of secrets masked."""
@@ -200,7 +200,7 @@ def resolve(
         unit=unit.digest,
         slots=slots,
         env_keys=keys,
-        route=_target_route(route, slots) if route else None,
+        route=_target_route(route, slots, site) if route else None,
         health_path=health_path(app),
         health_headers=headers,
         port_asked=app.health is not None,
@@ -312,10 +312,12 @@ def _route_settings(app: App, site: HostSite, traefik: Traefik, users: tuple[str
     return RouteSettings(app.app, route, entry_point, traefik.resolver, users, traefik.trusted_proxies, htpasswd)
 
 
-def _target_route(route: RouteSettings, slots: tuple[str, ...]) -> TargetRoute:
+def _target_route(route: RouteSettings, slots: tuple[str, ...], site: HostSite) -> TargetRoute:
     digests = {slot: route.digest(slot) for slot in slots}
+    # A user's own systemd may not listen on port 1.
+    held = {slot: route.digest(slot, held=True) for slot in slots} if site.spec.scope == "system" else {}
     domains = route.route.tcp.domains if route.route.tcp else route.route.domains
-    return TargetRoute(domains, digests, route.parts, (route.entry_point,), route.certified, route.guarded)
+    return TargetRoute(domains, digests, route.parts, (route.entry_point,), route.certified, route.guarded, held)
 
 
 def _users(app: App, secret: Callable[[str], str]) -> tuple[str, ...]:

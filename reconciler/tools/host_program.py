@@ -75,6 +75,7 @@ _STDIN |= {
 _TAR_FILES = {"env", "unit", "command", "route", "reason", "history"}
 
 _DIGEST = "[0-9a-f]{12}"
+_HOLD = r"127\.90\.[0-9]{1,3}\.[0-9]{1,3}:1"  # where visitors wait, see tools/holding.py
 _PORT = "[1-9][0-9]{3,4}"
 _JSON_TEXT = r'"([^"\]|\\["\])*"'
 _UNIT_WORDS = {
@@ -124,7 +125,7 @@ _ROUTE_LINES = (
     rf'stripPrefix: \{{"prefixes": {_TEXTS}\}}',
     r'retry: \{"attempts": [0-9]{1,3}, "initialInterval": "[0-9]{1,5}ms"\}',
     rf'redirectRegex: \{{"regex": {_JSON_TEXT}, "replacement": {_JSON_TEXT}, "permanent": true\}}',
-    rf'loadBalancer: \{{"servers": \[\{{"(url": "(http|h2c)://|address": ")127\.0\.0\.1:{_PORT}"\}}\]\}}',
+    rf'loadBalancer: \{{"servers": \[\{{"(url": "(http|h2c)://|address": ")(127\.0\.0\.1:{_PORT}|{_HOLD})"\}}\]\}}',
 )
 _ROUTE_WORDS = {
     "app": "@APP@",

@@ -16,6 +16,7 @@ from reconciler.model.machine import Layout
 from reconciler.model.observed import (
     TRAEFIK,
     CrashDump,
+    Hold,
     HookMark,
     HookName,
     HookState,
@@ -224,6 +225,7 @@ def _readable_app(sight: Sight, now: int) -> ObservedApp:
         ),
         jobs=read_jobs(sight, now),
         jobs_unfinished=bool(sight.of("jobs")),
+        hold=cast("Hold", sight.first("hold")),
     )
 
 

@@ -54,6 +54,7 @@ OF_AN_APP: Final[Mapping[str, re.Pattern[str]]] = {
         "dump": rf"([0-9]{{1,18}}) ({SLOT})",
         "watched": rf"(-|{_FILE})",
         "served": rf"({_FILE}) (#{_TEXT})",
+        "hold": r"(armed|refused)",
         "hand": rf"(enabled|#{_TEXT})",
         "certificate": r"(kept)",
         "long": rf"({_FILE})",

@@ -6,7 +6,7 @@ from reconciler.tools.rendering import package_text
 
 LOOK_ALONE = 'ONLY=$1 TREES=yes\nshift\nlook "$@"\n'
 LOOKING = ("prelude", "taken", "rights", "running", "look")  # what a look is made of
-CHANGING = ("inventory", "copies", "jobs", "slots", "routes", "epmd")  # what every action shares, beside a look
+CHANGING = ("inventory", "copies", "jobs", "slots", "routes", "holding", "epmd")  # what every action shares
 
 _SHARED = {  # file → the scripts that share it
     "release": {"install", "fetch"},

@@ -15,6 +15,7 @@ from typing import Any
 
 from reconciler.model.route import Route
 from reconciler.tools.digests import digest
+from reconciler.tools.holding import hold_address
 from reconciler.tools.rendering import package_text, render
 from reconciler.tools.traefik_rules import rules
 
@@ -56,8 +57,9 @@ class RouteSettings:
     trusted_proxies: tuple[str, ...] = ()
     htpasswd: str = ""  # the file for them, which only Traefik may read; "" without root, who could give it to Traefik
 
-    def digest(self, slot: str) -> str:
-        return digest([package_text("templates/route.yml.j2"), self.content(slot, ""), list(self.users)])
+    def digest(self, slot: str, *, held: bool = False) -> str:
+        content = self.content(slot, "", held=held)
+        return digest([package_text("templates/route.yml.j2"), content, list(self.users)])
 
     def marker(self, slot: str, route_digest: str) -> str:
         return marker(self.app, slot, route_digest)
@@ -77,13 +79,14 @@ class RouteSettings:
         keys = {"basic_auth": self.route.basic_auth, "allow_ips": self.route.allow_ips}
         return tuple(key for key, value in keys.items() if value)
 
-    def content(self, slot: str, marker: str) -> dict[str, Any]:
-        """Return the content of the file, as the values that Traefik must read from it."""
+    def content(self, slot: str, marker: str, *, held: bool = False) -> dict[str, Any]:
+        """Return the content of the file, as the values that Traefik must read from it. `held`: visitors wait."""
+        address = hold_address(slot) if held else f"127.0.0.1:{slot}"
         if self.route.tcp:
-            target = {"loadBalancer": {"servers": [{"address": f"127.0.0.1:{slot}"}]}}
+            target = {"loadBalancer": {"servers": [{"address": address}]}}
             routers, middlewares, kind = self._tcp_routers(), self._tcp_middlewares(), "tcp"
         else:
-            target = {"loadBalancer": {"servers": [{"url": f"{self.route.protocol}://127.0.0.1:{slot}"}]}}
+            target = {"loadBalancer": {"servers": [{"url": f"{self.route.protocol}://{address}"}]}}
             routers, middlewares, kind = self._routers(), self._middlewares() | self._redirections(), "http"
         content: dict[str, Any] = {"routers": routers}
         if middlewares:  # an empty block makes the whole file invalid
@@ -212,8 +215,8 @@ def redirect_name(app: str, source: str) -> str:
     return f"{app}-redirect.{source}"
 
 
-def route_text(settings: RouteSettings, slot: str, attempt: int = 0) -> str:
-    """Return the dynamic file that sends the app's visitors to one slot.
+def route_text(settings: RouteSettings, slot: str, attempt: int = 0, *, held: bool = False) -> str:
+    """Return the dynamic file that sends the app's visitors to one slot, `held` by way of the place where they wait.
 
     The htpasswd lines for the file that it names follow after its end; the host separates the two.
     A different `attempt` gives the same route in a text that Traefik takes for a change.
@@ -221,9 +224,9 @@ def route_text(settings: RouteSettings, slot: str, attempt: int = 0) -> str:
     """
     import yaml
 
-    route_digest = settings.digest(slot)
+    route_digest = settings.digest(slot, held=held)
     marker = settings.marker(slot, route_digest) + (f"-{attempt}" if attempt else "")
-    content = settings.content(slot, marker)
+    content = settings.content(slot, marker, held=held)
     (kind,) = content
     text = render(
         "templates/route.yml.j2",

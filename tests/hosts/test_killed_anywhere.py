@@ -84,8 +84,8 @@ SWAP = cuts(
 PREEMPTED = [Cut("start"), Cut("cutover")]
 FIRST = cuts(UPLOAD, "install", "start", "wait", "cutover", "confirm", inside={"install": (150,)})
 STOP_FIRST = cuts(
-    *("install", "start", "wait", "cutover"),
-    inside={"install": (100, 1100), "wait": (50,)},  # in the stop of the old one, in the start, in the cutover
+    *("hold", "drain", "start", "wait", "cutover", "unhold"),
+    inside={"install": (100,), "drain": (100, 1100), "wait": (50,)},  # in the hold, the stop, the start, the cutover
 )
 BAD = cuts("start", "wait", "reject", inside={"start": (300,), "wait": (60,)})
 BAD_STOP_FIRST = cuts("wait", "reject", inside={"wait": (60,)})

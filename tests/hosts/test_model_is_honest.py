@@ -137,6 +137,7 @@ def claims(app: ObservedApp) -> dict[str, Any]:
         "leftovers": app.leftovers,
         "migrated": tuple(sorted(app.migrated)),
         "hook": app.hook,
+        "hold": app.hold,
         "quarantined": [each.identity for each in app.quarantined],
         "unit": (app.unit, app.unit_intact),
         "foreign": app.foreign,
@@ -196,8 +197,9 @@ def test_the_model_of_one_slot_matches_the_host(hello: Project) -> None:
     world = bad(hello, World())
 
     assert walk(hello, world, ports=[4000]) == ["install", "start", "wait", "cutover", "confirm", "converged"]
-    assert walk(hello, world, version="0.2.0") == ["install", "start", "wait", "cutover", "converged"]
-    assert walk(hello, world, version="0.3.0") == ["install", "start", "wait", "reject", "blocked"]
+    held, given_back = ["hold", "confirm", "drain"], ["wait", "cutover", "confirm", "unhold"]
+    assert walk(hello, world, version="0.2.0") == ["install", *held, "start", *given_back, "converged"]
+    assert walk(hello, world, version="0.3.0") == ["install", *held, "start", "wait", "reject", *given_back, "blocked"]
     assert walk(hello, world, version="0.2.0") == ["prune", "converged"]
 
 

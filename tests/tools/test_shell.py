@@ -49,7 +49,7 @@ def warnings(text: str, *options: str) -> str:
 
 def joined(scope: Scope) -> Iterator[tuple[str, str, str]]:
     """Each script that hosts of this scope are sent: its name, its text as it is read here, and as it is sent."""
-    for name in script_names("change"):
+    for name in script_names("change", apart=True):
         yield name, scripts.change_text(name, scope), scripts.change_script(name, scope).text
     for name in script_names("plain"):
         yield name, scripts.plain_text(name, scope), scripts.plain_script(name, scope).text
@@ -69,7 +69,7 @@ def test_shellcheck_has_nothing_to_say_of_what_hosts_are_sent(scope: Scope) -> N
 
     The actions are behind each other, since most of each is the same; so are they in the host's own program.
     """
-    names = script_names("change")
+    names = script_names("change", apart=True)
     own = "".join(join_scripts(name).replace("change()", f"change_{name}()", 1) for name in names)
     calls = "".join(f'change_{name} "$@"\n' for name in names)
     actions = join_scripts(scope, *LOOKING, *CHANGING, "release", "held", "sandbox") + own + calls + LOOK_ALONE

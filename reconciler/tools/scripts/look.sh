@@ -100,8 +100,10 @@ look_folders() {
     -lname '../releases/*' ! -lname '../releases/*[!0-9A-Za-z._+~-]*' -printf 'link %f %l\n' -o -printf 'link %f -\n' ')' 2>/dev/null
 }
 
-# look_marks APP: print which slots are enabled for boot, and which releases have migrated.
+# look_marks APP: print which slots are enabled for boot, which releases have migrated, and whether visitors can wait.
 look_marks() {
+  [ ! -e "$UNITS/reconcile-hold-$1.socket" ] || echo 'hold armed'
+  [ ! -e "$TRIAL_ENV/$1/hold" ] || ! IFS= read -r hold <"$TRIAL_ENV/$1/hold" || [ "$hold" != no ] || echo 'hold refused'
   for slot in "$UNITS"/*.wants/"$1@"*.service; do
     slot=${slot##*/"$1@"} slot=${slot%.service}
     case $slot in '' | *[!0-9a-z]*) ;; *) echo "enabled $slot" ;; esac

@@ -15,6 +15,7 @@ change() {
     rm -f "$ROUTES/00-certificate.yml" || fail 1 "cannot take away $ROUTES/00-certificate.yml"
   fi
   drop_htpasswd "$app"
+  drop_hold "$app"
   remove_folders "$app" || fail 1 "cannot take away the folders of $app"
   drop_epmd
 }

@@ -5,6 +5,7 @@
 $STATE_DIRECTORY/migrations.
 A behaviour is an environment variable (FAIL_BOOT, NEVER_HEALTHY, DIE_AFTER_SECONDS, FAIL_MIGRATE) or is built in. With
 DATABASE_PORT it exits, at boot and later, when nothing listens there. LISTEN_ON is another address to listen on.
+For WARM_UP_SECONDS it answers 503 to everything.
 A hostile one: RUN_FIRST is run by sh before the server, RAW_ANSWER is all that `/ping` answers.
 """
 
@@ -86,6 +87,7 @@ sub serve {
 }
 sub answer {
   my ($method, $target, $body, $head) = @_;
+  return (503, "warming up\n") if time - $^T < ($ENV{WARM_UP_SECONDS} || 0);
   return (200, $body) if $target eq '/echo' && $method eq 'POST';
   return (200, ($ENV{GREETING} // 'Hello') . " from app $version\n") if $target eq '/';
   return $ENV{NEVER_HEALTHY} ? (503, "no database\n") : (200, 'pong') if $target eq '/ping';

@@ -200,7 +200,7 @@ class Systemd:
             link = self.host.root / _wants(name) / name
             link.parent.mkdir(exist_ok=True)
             link.unlink(missing_ok=True)
-            file = name if name.endswith(".timer") else f"{name.partition('@')[0]}@.service"
+            file = name if name.endswith((".timer", ".socket")) else f"{name.partition('@')[0]}@.service"
             link.symlink_to(f"/etc/systemd/system/{file}")
         return 0, ""
 
@@ -234,6 +234,9 @@ class Systemd:
         if unit.state == "active" or unit.name == "traefik.service":
             return True
         self.host.events.cancel(unit.restart_event)
+        if unit.name.endswith(".socket"):
+            unit.state = "active" if self._path(unit.name) else "inactive"
+            return unit.state == "active"
         if unit.name.endswith(".timer"):
             unit.state = "active" if self._path(unit.name) else "inactive"
             self.jobs.arm(unit)
@@ -354,7 +357,7 @@ class Systemd:
             unit.state = "inactive"
         process = unit.process
         if process is None:
-            unit.state = "inactive" if unit.name.endswith(".timer") else unit.state
+            unit.state = "inactive" if unit.name.endswith((".timer", ".socket")) else unit.state
             return False
         if unit.state != "deactivating":
             self.counts["stop"] = self.counts.get("stop", 0) + 1

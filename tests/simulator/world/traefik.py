@@ -74,7 +74,16 @@ class Traefik:
         router = self.held.get("http.routers", {}).get(app)
         service = self.held.get("http.services", {}).get(router["service"]) if router else None
         servers = service["loadBalancer"]["servers"] if service else []
-        return urlsplit(servers[0]["url"]).port if servers else None
+        place = urlsplit(servers[0]["url"]) if servers else None
+        if place is None or place.port != 1:
+            return place and place.port
+        _, _, high, low = str(place.hostname).split(".")  # where visitors wait until the gate is open
+        return 256 * int(high) + int(low) if self._gate_is_open(app) else None
+
+    def _gate_is_open(self, app: str) -> bool:
+        gate = self.host.root / "run/reconcile" / app / "hold"
+        uptime = self.host.now - self.host.boot_seconds
+        return not gate.exists() or uptime >= float(gate.read_text())
 
     @property
     def apps(self) -> list[str]:
