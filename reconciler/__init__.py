@@ -6,7 +6,7 @@ demo/             a whole rollout on this machine                               
 engine/           one engine and one opinion of the fleet: converge, watch, preview, rollback, report           8
 apply/            one action → its host: applier, runner, install, wait, marks, history                         7
 observe/          hosts → Observed: look, ask (Traefik, health), lease                                          6
-daemon/           what a long-running controller offers: http_server, webhook, metrics, systemd_notify          6
+daemon/           what a long-running controller offers: http_server, page_server, webhook, metrics             6
 targets/          desired state and fleet → what is wanted on each host                                         5
 artifact/  secrets/  notify/  provision/ (bootstrap and doctor of a host)                                       4
 page/             PURE: what the engine saw, as HTML; it can reach no host, secret or key                       4

@@ -109,7 +109,8 @@ class Index:
         bad = sum(self.counts.get(key, 0) for key in TROUBLED)
         moving = sum(self.counts.get(key, 0) for key in ("moving", "todo", "waiting"))
         if bad:
-            return "bad", f"{bad:,} of {count(len(self.rows), 'app on a host', 'apps on hosts')} need attention"
+            verb = "needs" if bad == 1 else "need"
+            return "bad", f"{bad:,} of {count(len(self.rows), 'app on a host', 'apps on hosts')} {verb} attention"
         if self.counts.get("unseen", 0) == len(self.rows):
             return "wait", "Looking at the hosts for the first time"
         if moving:

@@ -59,6 +59,7 @@
     busy = true;
     try {
       const answer = await fetch(location.href, {cache: 'no-store', redirect: 'error'});
+      if (answer.status === 404) location.assign('/');  // the app or host is not there any more
       if (answer.ok) swap(new DOMParser().parseFromString(await answer.text(), 'text/html'));
     } catch (_) {
       show(false);

@@ -128,6 +128,14 @@ def test_the_fleet_says_what_is_wrong_first_and_what_to_do() -> None:
     assert "healthy for 1.2 s of 2 s" in text
 
 
+def test_one_problem_alone_needs_attention() -> None:
+    base = calm()
+    blocked = Blocked("web1", "blog", "why", serving="7")
+    index = Index(replace(base, steps={**base.steps, ("blog", "web1"): blocked}))
+
+    assert index.headline == ("bad", "1 of 15 apps on hosts needs attention")
+
+
 def test_a_calm_fleet_needs_one_sentence() -> None:
     text = page_of("calm").text
 
