@@ -15,6 +15,22 @@ for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
     if signal.getsignal(number) == signal.SIG_IGN:
         signal.signal(number, lambda *_: None)
 
+# The files that take longest, in that order: a test process that begins one of them last keeps the run waiting.
+LONGEST_FIRST = (
+    *("test_killed_anywhere", "test_story_many_apps", "test_failing_commands", "test_story_stop", "test_story_whole"),
+    *("test_story_slow_visitor", "test_package", "test_story_one_slot", "test_story_programs", "test_story_upload"),
+    *("test_story_traefik", "test_story_outage", "test_story_databases", "test_break_out", "test_story_power"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the files: those that take longest, then the other tests on real hosts, then all others.
+
+    xdist would begin with the files that have the most tests, which are the fastest ones.
+    """
+    places = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: (places.get(item.path.stem, len(places)), "hosts" not in item.path.parts))
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Probe once, before the worker processes start: all of them must collect the same tests.

@@ -20,7 +20,7 @@ from reconciler.tools.digests import digest, sha256_of
 from reconciler.tools.elixir import node_host, node_name
 from reconciler.tools.jobs import JobSettings, job_files
 from reconciler.tools.masks import mask
-from reconciler.tools.release import release_id, start_program
+from reconciler.tools.release import as_one_program, release_id, start_program
 from reconciler.tools.systemd import UnitSettings, env_file, epmd_text, unit_text
 from reconciler.tools.traefik import RouteSettings, htpasswd_path, read_htpasswd, route_text
 from reconciler.words import printable
@@ -180,7 +180,7 @@ def resolve(
     """
     values = _values(app, secret)
     secrets = frozenset(values[key] for key, value in app.env.items() if isinstance(value, SecretRef) and values[key])
-    variables = {**values, "RECONCILE_START": app.start_command}
+    variables = {**values, "RECONCILE_START": as_one_program(app.start_command)}
     if cluster:
         variables["RECONCILE_CLUSTER"] = " ".join(cluster)
     users = _users(app, secret)

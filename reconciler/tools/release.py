@@ -132,6 +132,12 @@ def _refuse_unsafe(name: str) -> str:
     return name
 
 
+def as_one_program(command: str) -> str:
+    """Return a start command so that the shell's `exec` takes it: variables in front of it are set by `env`."""
+    command = re.sub(r"^\s*exec\s+", "", command)
+    return f"env {command}" if re.match(r"\s*[A-Za-z_][A-Za-z0-9_]*=", command) else command
+
+
 def start_program(command: str) -> str | None:
     """The path in the release of the program that this start command runs; None if that cannot be told.
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from reconciler.tools.release import start_program
+from reconciler.tools.release import as_one_program, start_program
 from tests.support.failing_host import FailingHost
 from tests.tools.test_failing_commands import APP, NEW, OLD, SLOT, UNIT, files, install_folder, start
 
@@ -32,6 +33,26 @@ from tests.tools.test_failing_commands import APP, NEW, OLD, SLOT, UNIT, files, 
 )
 def test_the_program_of_a_start_command_is_known_where_it_is_in_the_release(command: str, program: str | None) -> None:
     assert start_program(command) == program
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("echo $PORT", "4000"),
+        ("GREETING='good day' sh -c 'echo $GREETING'", "good day"),
+        ("exec echo $PORT", "4000"),
+        (" A=1 B=$PORT sh -c 'echo $A $B'", "1 4000"),
+        ("env A=1 sh -c 'echo $A'", "1"),
+        ("executable=$PORT sh -c 'echo $executable'", "4000"),
+    ],
+)
+def test_a_start_command_may_set_variables_and_may_begin_with_exec(command: str, says: str) -> None:
+    """As the unit runs it, by one `exec`: the program is the main process, which gets SIGTERM."""
+    script = 'eval "exec $RECONCILE_START"'
+    environ = {"PATH": "/usr/bin:/bin", "PORT": "4000", "RECONCILE_START": as_one_program(command)}
+    done = subprocess.run(["sh", "-c", script], env=environ, capture_output=True, text=True, check=False)
+
+    assert (done.stdout, done.stderr) == (f"{says}\n", "")
 
 
 def test_a_missing_program_is_refused_while_the_old_instance_runs(tmp_path: Path) -> None:
