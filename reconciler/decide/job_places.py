@@ -14,6 +14,7 @@ from reconciler.decide.serving import serving_version
 from reconciler.model.action import Blocked, Converged, ScheduleJobs
 from reconciler.model.fleet import DesiredFleet, Key, SeenFleet, Wait
 from reconciler.model.observed import ObservedHost, Unreachable
+from reconciler.model.process_name import SEPARATOR
 
 
 def one_place_each(desired: DesiredFleet, seen: SeenFleet, steps: Mapping[Key, FleetStep]) -> dict[Key, FleetStep]:
@@ -58,6 +59,9 @@ class _Moves:
             if before.runs:
                 why = f"a run of {of_whom} is under way on {host}: it must not run twice"
                 return self._blocked(f"job {job} is not scheduled here yet, since {why}", "it is once that has ended")
+        process = self.key[0] + SEPARATOR + job, self.key[1]  # units of the same names
+        if process not in self.desired.targets and self.look.app(process[0]).owner is not None:
+            return self._wait(f"waits until {process[0]}, a process, is removed from {process[1]}", process)
         if unseen := not_looked_at(self.desired, self.seen):
             return Wait(self.key[1], self.key[0], f"waits until {unseen} was looked at, which may run job {job}")
         if lost := self._lost_host():

@@ -13,6 +13,7 @@ from reconciler.model.fleet import DesiredFleet, Key, SeenFleet, Wait
 from reconciler.model.observed import ObservedHost, Unreachable
 from reconciler.model.observed_job import ObservedJob
 from reconciler.model.target import Target
+from reconciler.targets.processes import with_processes
 from tests.decide.test_fleet import PLENTY, app, desired_of, serving
 
 NIGHTLY = {"run": "bin/nightly", "at": "03:00 UTC"}
@@ -86,6 +87,17 @@ def test_a_run_that_is_under_way_on_the_former_host_ends_first() -> None:
         "b", "shop", why, "it is once that has ended", "1", retryable=True, kind="waiting"
     )
     assert timers(seen) == []
+
+
+def test_a_process_that_becomes_a_job_of_the_same_name_is_removed_first() -> None:
+    """Their units have the same names."""
+    process = app("shop", ["a"], processes={"nightly": {"start": "x"}})
+    desired, seen = desired_of(shop(hosts=("a",))), converged(desired_of(*with_processes(process)))
+
+    steps = next_steps(desired, seen)
+
+    assert steps["shop", "a"] == Wait("a", "shop", "waits until shop--nightly, a process, is removed from a")
+    assert ends(desired, seen) == {Converged}
 
 
 def test_two_jobs_that_change_places_do_not_wait_for_each_other() -> None:
