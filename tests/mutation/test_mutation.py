@@ -83,8 +83,8 @@ def test_the_last_result_is_good_enough_and_names_every_survivor_with_a_word() -
     assert all(survivors.values())
 
 
-# New modules whose survivors nobody has gone through yet: 657 of their 954 mutants are killed.
-NOT_GONE_THROUGH = {"family.py", "hooks.py", "jobs.py", "overrides.py"}
+# New modules that are not in the last result.
+NOT_GONE_THROUGH = {"family.py", "hooks.py"}
 
 
 def test_a_sample_is_noticed_by_the_tests() -> None:
