@@ -83,8 +83,8 @@ def test_the_last_result_is_good_enough_and_names_every_survivor_with_a_word() -
     assert all(survivors.values())
 
 
-# New modules that are not in the last result.
-NOT_GONE_THROUGH = {"family.py", "hooks.py"}
+# New modules that are not in the last result, and whose survivors nobody has gone through.
+NOT_GONE_THROUGH = {"changes.py"}
 
 
 def test_a_sample_is_noticed_by_the_tests() -> None:
