@@ -214,6 +214,8 @@ class HostFacts:
 
     now_epoch_seconds: int = 0
     memory_available_kib: int = 0
+    disk_free_kib: int = 0  # of the file system of the releases; both are 0 if the host did not tell
+    disk_kib: int = 0
     cores: int = 0  # 0 if the host did not tell
     arch: str = ""  # amd64, arm64, or what `uname -m` says; "" if the host did not tell
     zone: str = ""  # the host's time zone, if it has jobs and this is not UTC

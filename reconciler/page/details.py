@@ -17,6 +17,7 @@ from reconciler.page.wording import bytes_of, since_epoch, size
 SOON_SECONDS = 14 * 86_400  # a certificate that ends within this time deserves a look
 SKEW_SECONDS = 5
 LITTLE_MEMORY_KIB = 100 * 1024
+LITTLE_DISK_SHARE = 20  # less than a twentieth is free
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,8 @@ class HostSeen:
     looked_at: float | None = None
     memory: str = ""
     little_memory: bool = False
+    disk: str = ""
+    little_disk: bool = False
     machine: str = ""
     clock: str = ""
     clock_off: bool = False
@@ -226,6 +229,8 @@ def host_of(index: Index, name: str) -> HostSeen:
         name, address, rows, True, look.locked or "", "", looked_at,
         f"{size(facts.memory_available_kib * 1024)} free" if facts.memory_available_kib else "",
         0 < facts.memory_available_kib < LITTLE_MEMORY_KIB,
+        f"{size(facts.disk_free_kib * 1024)} of {size(facts.disk_kib * 1024)} free" if facts.disk_kib else "",
+        facts.disk_free_kib * LITTLE_DISK_SHARE < facts.disk_kib,
         ", ".join(filter(None, [facts.arch, cores])),
         (f"{abs(skew):.0f} s {'ahead' if skew > 0 else 'behind'}" if off else "in step") if looked_at else "",
         off, traefik, bad,

@@ -149,9 +149,12 @@ def _read_facts(looked: _Looked, apps: dict[str, ObservedApp]) -> HostFacts:
         for name, unit in looked.processes.units.items()
         if name.startswith("traefik") and name.partition("@")[0] not in others
     ]
+    free_kib, all_kib = _read_disk(host.get("disk", ""))
     return HostFacts(
         now_epoch_seconds=looked.now,
         memory_available_kib=int(host.get("memory", 0)),
+        disk_free_kib=free_kib,
+        disk_kib=all_kib,
         cores=_count_cores(host.get("cpus", "")),
         arch=_ARCHES.get(host.get("machine", ""), host.get("machine", "")),
         zone=host.get("zone", ""),
@@ -159,6 +162,12 @@ def _read_facts(looked: _Looked, apps: dict[str, ObservedApp]) -> HostFacts:
         noexec=host.get("noexec"),
         traefik_up=any(state_of(unit) in ("active", "activating") for unit in traefiks),
     )
+
+
+def _read_disk(text: str) -> tuple[int, int]:
+    """Return the free and all KiB from free blocks, all blocks and their bytes (`stat -f`). 0 if it printed none."""
+    free, blocks, block_bytes = map(int, text.split() or (0, 0, 0))
+    return free * block_bytes // 1024, blocks * block_bytes // 1024
 
 
 def _count_cores(online: str) -> int:

@@ -261,6 +261,9 @@ def _check_places(desired: DesiredFleet, seen: SeenFleet, steps: Mapping[Key, Fl
         starting = [key for key, step in steps.items() if look and key[1] == host and _is_starting(step, look)]
         if not look or len(starting) < 2:
             continue
+        # An instance that another controller started, whose app waited for others until now, was not begun by us.
+        if all(key in seen.under_way or isinstance(steps[key], WaitHealthy) for key in starting):
+            continue
         first = {key for key, step in steps.items() if isinstance(step, WaitHealthy)}  # they hold their place already
         assert len(starting) <= max(places(host, desired, look), len(first & set(starting))), starting
         copies = [

@@ -81,7 +81,15 @@ def seen_app(desired: DesiredFleet, key: Key, version: str = "", **slot: object)
 
 
 def facts(**more: object) -> HostFacts:
-    base = HostFacts(int(NOW) - 12, memory_available_kib=1_893_000, cores=2, arch="amd64", traefik_up=True)
+    base = HostFacts(
+        int(NOW) - 12,
+        memory_available_kib=1_893_000,
+        disk_free_kib=21_300_000,
+        disk_kib=39_000_000,
+        cores=2,
+        arch="amd64",
+        traefik_up=True,
+    )
     return replace(base, **more)  # type: ignore[arg-type]
 
 
@@ -194,7 +202,9 @@ def sample() -> Snapshot:
     steps["wiki", "web5"] = Blocked("web5", "wiki", lost.reason, lost.next_step, kind="unreachable")
     db = seen.host("db1")
     assert db is not None
-    seen = seen.with_host(replace(db, facts=facts(memory_available_kib=61_000, now_epoch_seconds=int(NOW) + 31)))
+    seen = seen.with_host(
+        replace(db, facts=facts(memory_available_kib=61_000, disk_free_kib=790_000, now_epoch_seconds=int(NOW) + 31))
+    )
     return Snapshot(
         desired, replace(seen, under_way={("shop", "web1"): under_way}), steps, NOW, "watch", 60.0,
         HEAD, {"shop": HEAD, "api": POOL},

@@ -172,7 +172,10 @@ def test_the_jobs_of_an_app_have_their_next_and_last_run() -> None:
 
 
 def test_a_host_shows_its_memory_its_clock_and_its_traefik() -> None:
-    assert "looked at 12 s ago memory 60 MB free clock 43 s ahead" in page_of("sample", "/host/db1").text
+    assert (
+        "looked at 12 s ago memory 60 MB free disk 771 MB of 37 GB free clock 43 s ahead"
+        in page_of("sample", "/host/db1").text
+    )
     assert "Traefik answers machine amd64, 2 cores" in page_of("sample", "/host/web1").text
     assert "unreachable no answer on port 22 within 10 s" in page_of("sample", "/host/web5").text.replace("web5 ", "")
 

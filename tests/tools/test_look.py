@@ -60,6 +60,15 @@ def test_a_look_at_an_empty_host() -> None:
     assert read("an_empty_host") == Reply(0, (), facts, Lease(), {"hello": ObservedApp((empty("4000"), empty("4001")))})
 
 
+def test_the_free_disk_is_that_of_the_releases() -> None:
+    """In blocks, which are of any size; an old host, or one whose folder is gone, says nothing."""
+    told = with_lines(case("an_empty_host"), "host", "disk 1000 4000 8192")
+
+    assert (read("an_empty_host").facts.disk_kib, read_reply(told, Layout()).facts.disk_free_kib) == (0, 8000)
+    with pytest.raises(Unreadable):
+        read_reply(with_lines(case("an_empty_host"), "host", "disk -1 4000 8192"), Layout())
+
+
 def test_a_look_at_one_live_slot() -> None:
     """Files, link, unit, process, port and route of an app at rest."""
     assert read("one_live_slot").apps == {

@@ -21,6 +21,7 @@ look_host() {
   { read -r cpus </sys/devices/system/cpu/online; } 2>/dev/null && echo "cpus $cpus"
   { read -r machine </proc/sys/kernel/arch; } 2>/dev/null || machine=$(uname -m) # before Linux 6.1
   echo "machine $machine"
+  stat -f -c "disk %a %b %S" "$RELEASES" 2>/dev/null
   echo "home $HOME"
   look_zone
   [ -d "$ROUTES" ] || echo "noroutes there is no $ROUTES"
