@@ -84,8 +84,8 @@ PROGRAMS = (
         (NODE, "node_modules/.bin/json-server", "--version"), "0.17.4",
     ),
     Program(
-        "metrics", "programs.md", "From a Debian package: Prometheus", "2.42.0", {"2.42.0": "2.42.0-0"}, "/graph",
-        ("bin/prometheus", "--version"), "version 2.42.0",
+        "metrics", "programs.md", "From a Debian package: Prometheus", "2.42.0", {"2.42.0": "2.42.0-0"},
+        "/classic/graph", ("bin/prometheus", "--version"), "version 2.42.0",
     ),
 )  # fmt: skip
 
