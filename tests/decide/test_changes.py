@@ -61,7 +61,7 @@ def test_the_fleet_comes_first() -> None:
 
     found = changes(before, after, NO_SECRETS, NO_SECRETS)
 
-    assert [(each.app, each.key, each.how) for each in found][0] == ("", "host web1 port", "changed")
+    assert next((each.app, each.key, each.how) for each in found) == ("", "host web1 port", "changed")
     assert "shop" in {each.app for each in found[1:]}
 
 
