@@ -36,6 +36,7 @@ class Instance:
 
     name: str
     units: Path
+    programs: str = ""  # the folder of the stand-in's own systemctl, which comes first
     state: str = "inactive"
     invocation: str = ""
     restarts: int = 0
@@ -71,7 +72,8 @@ class Instance:
 
     def show(self) -> dict[str, str]:
         """Return the properties that reconcile's scripts ask for, in the order in which systemd prints them."""
-        waits = self.state == "activating"
+        oneshot = bool(self._service and self._service.oneshot)
+        waits = self.state == "activating" and not oneshot
         sub_states = {"active": "running", "inactive": "dead", "deactivating": "stop-sigterm"}
         return {
             "MainPID": str(self.main_pid),
@@ -99,6 +101,10 @@ class Instance:
             started = await self._launch()
             if started:
                 self._keeper = asyncio.create_task(self._keep())
+        if started and self._service and self._service.oneshot:
+            assert self._keeper
+            await asyncio.shield(self._keeper)
+            return self.state == "inactive"
         return started
 
     async def stop(self, *, softly: bool = True) -> None:
@@ -137,15 +143,23 @@ class Instance:
                 await asyncio.to_thread(os.stat, path)
             self._environment = {**BASE_ENVIRONMENT, "INVOCATION_ID": self.invocation, **service.environment}
             for path in service.environment_files:
-                content = await asyncio.to_thread(Path(path).read_bytes)  # bytes: every line end stays as it is
-                self._environment |= read_env_file(content.decode())
-            words = expand(service.start, self._environment)
-            self._process = await spawn(words, self._environment, service.folder)
+                if not path.startswith("-") or await asyncio.to_thread(os.path.exists, path[1:]):
+                    content = await asyncio.to_thread(Path(path.removeprefix("-")).read_bytes)  # each line end stays
+                    self._environment |= read_env_file(content.decode())
+            words = [self._with_programs(word) for word in expand(service.start, self._environment)]
+            self._process = await spawn(words, self._environment, service.folder, stdin=service.stdin)
         except (OSError, ValueError) as error:
             return self._fail("resources", f"Failed to start: {error}")
-        self.state, self.since = "active", datetime.now(UTC).strftime("%a %Y-%m-%d %H:%M:%S UTC")
+        state = "activating" if service.oneshot else "active"
+        self.state, self.since = state, datetime.now(UTC).strftime("%a %Y-%m-%d %H:%M:%S UTC")
         self._note(f"Started {self.name}.")
         return True
+
+    def _with_programs(self, word: str) -> str:
+        """A unit that sets a PATH of its own finds the stand-in's programs there, too."""
+        return (
+            word.replace("PATH=", f"PATH={self.programs}:", 1) if word.startswith("PATH=") and self.programs else word
+        )
 
     def _is_started_too_often(self, service: Service) -> bool:
         now = now_seconds()

@@ -113,6 +113,8 @@ route: {{domains: [{DOMAIN}], tls: false}}
 drain_seconds: 5
 processes:
   worker: {{start: bin/hello work, minimum_healthy_seconds: 1}}
+jobs:
+  report: {{run: bin/hello report}}
 """
         (self.desired_state / "apps" / f"{APP}.yaml").write_text(text, encoding="utf-8")
         return text

@@ -7,13 +7,19 @@ import contextlib
 import os
 import shutil
 import signal
-from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
+import tempfile
+from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 
 async def spawn(
-    words: Sequence[str], environment: Mapping[str, str], folder: str | Path = "/", *, output: int = PIPE
+    words: Sequence[str],
+    environment: Mapping[str, str],
+    folder: str | Path = "/",
+    *,
+    output: int = PIPE,
+    stdin: str = "",
 ) -> Process:
     """Start a program in its own process group, with stdout and stderr on one pipe or on `output`.
 
@@ -21,10 +27,13 @@ async def spawn(
     """
     setpriv = shutil.which("setpriv")  # from util-linux; it execs, so the pid stays the same
     bound = [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
-    return await asyncio.create_subprocess_exec(
-        *bound, *words, cwd=folder, env=dict(environment), stdin=DEVNULL, stdout=output, stderr=STDOUT,
-        start_new_session=True,
-    )  # fmt: skip
+    with tempfile.TemporaryFile() as given:
+        given.write(stdin.encode())
+        given.seek(0)
+        return await asyncio.create_subprocess_exec(
+            *bound, *words, cwd=folder, env=dict(environment), stdin=given, stdout=output, stderr=STDOUT,
+            start_new_session=True,
+        )  # fmt: skip
 
 
 def signal_group(process: Process, number: int) -> None:

@@ -42,7 +42,7 @@ async def set_up(traefik: Binary) -> AsyncIterator[Stage]:
         web, api, *slots = stack.enter_context(hold_ports(4))
         socket, shims = place.root / "systemd.sock", place.root / "bin"
         write_shims(shims, socket)
-        await stack.enter_async_context(run_systemd(Path(place.layout.units), socket))
+        await stack.enter_async_context(run_systemd(Path(place.layout.units), socket, str(shims)))
         address = await stack.enter_async_context(demo_host(make_login(place.home), shims, place.home))
         await stack.enter_async_context(run_traefik(traefik, place.root, Path(place.layout.traefik), web, api))
         yield Stage(place, address.port, address.host_key, web, api, (slots[0], slots[1]))

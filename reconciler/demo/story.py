@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import textwrap
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from reconciler.clock import now_seconds, sleep_seconds
 from reconciler.demo.load import BadAnswer, Visitors, visit_meanwhile
 from reconciler.demo.place import APP, DOMAIN
+from reconciler.demo.processes import spawn
 from reconciler.demo.stage import Stage, set_up
 from reconciler.demo.traefik import Binary
 from reconciler.desired_state.set_version import open_app, write_version
@@ -28,7 +30,7 @@ REPORT = "please report this with the whole output"
 Say = Callable[[str], None]
 
 OPENING = """\
-The demo rolls out a release here, then a newer one under load (15 s).
+The demo rolls out a release here, then a newer one under load (20 s).
 Real: git, SSH, release archives, every script run on a host, Traefik {version}.
 Simulated: systemd. The stand-in runs the real unit files without a sandbox.
 """
@@ -86,6 +88,7 @@ async def perform(traefik: Binary, say: Say) -> Swap:
     async with set_up(traefik) as stage:
         await _first_release(stage, say)
         swap = await _second_release(stage, say)
+        await _job(stage, say)
     _result(swap, say)
     return swap
 
@@ -125,6 +128,18 @@ async def _second_release(stage: Stage, say: Say) -> Swap:
     return swap
 
 
+async def _job(stage: Stage, say: Say) -> None:
+    """Run the app's job, by the command that people type."""
+    say(f"\n6  reconcile run {APP} report runs a job once, with the version that serves")
+    words = [sys.executable, "-m", "reconciler", "run", APP, "report"]
+    process = await spawn(words, os.environ, stage.place.root / "repository")
+    assert process.stdout is not None
+    text = (await process.stdout.read()).decode(errors="replace")
+    if await process.wait():
+        raise DemoFailed(f"the job did not run\n{text.rstrip()}", REPORT)
+    say(textwrap.indent(text, "   | ").rstrip())
+
+
 def _wrap(line: str) -> str:
     """The line of a table within 80 characters: what goes on in its last column stays in that column."""
     return textwrap.fill(line, 80, subsequent_indent=" " * (line.rindex("  ") + 2)) if len(line) > 80 else line
@@ -162,7 +177,7 @@ def _result(swap: Swap, say: Say) -> None:
     visitors = swap.visitors
     kinds = ", ".join(f"{count} {method} {connection}" for (method, connection), count in visitors.kinds.items())
     slowest = max((answered.done - answered.sent for answered in visitors.answered), default=0.0)
-    say("\n6  Result, from the first request to the last")
+    say("\n7  Result, from the first request to the last")
     say(f"   sent      {kinds}")
     say(f"   answered  {', '.join(f'{count} GET by {version}' for version, count in swap.answers.items())}")
     say(f"   moved     {swap.moved}")

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from reconciler.demo.instance import Instance
+from reconciler.demo.instance import Entry, Instance
 from reconciler.demo.processes import end_tasks
 
 
@@ -46,6 +46,8 @@ def read_words(words: list[str]) -> Words:
             read.only_values = read.only_values or word == "-P"
         elif word in ("-s", "-u", "-n", "-o", "--since"):
             read.options[word] = next(rest, "")
+        elif word.startswith("--cursor-file="):
+            read.options["--cursor-file"] = word.partition("=")[2]
         elif not word.startswith("-"):
             read.names.append(word)
     return read
@@ -56,10 +58,12 @@ class Systemd:
     """The units of one folder, each with its instance."""
 
     units: Path
+    programs: str = ""
     instances: dict[str, Instance] = field(default_factory=dict)
+    _starting: set[asyncio.Future[bool]] = field(default_factory=set)
 
     def instance(self, name: str) -> Instance:
-        return self.instances.setdefault(name, Instance(name, self.units))
+        return self.instances.setdefault(name, Instance(name, self.units, self.programs))
 
     async def answer(self, program: str, words: list[str]) -> Answer:
         """Carry out a command and return the answer that the real one would give, as far as the scripts need it."""
@@ -76,6 +80,9 @@ class Systemd:
         if verb == "show":
             blocks = [_show_text(self.instance(name), read) for name in names]
             return Answer(0, "\n".join(blocks))
+        if "--no-block" in words:
+            self._starting |= {asyncio.ensure_future(self.instance(name).start()) for name in names}
+            return Answer()
         for name in names:
             answer = await self._one(verb, self.instance(name), read)
             if answer.status or answer.stdout:
@@ -131,12 +138,23 @@ class Systemd:
         instance = self.instances.get(read.options.get("-u") or (own or [""])[0])
         since = float(read.options.get("--since", "@0").removeprefix("@"))
         entries = [entry for entry in instance.journal if entry.at_epoch_seconds >= since] if instance else []
+        if cursor := read.options.get("--cursor-file"):
+            entries = _after_cursor(entries, Path(cursor))
         lines = [entry.text for entry in entries if entry.own or not own][-int(read.options.get("-n", "1000")) :]
         return Answer(0, "".join(f"{line}\n" for line in lines))
 
     async def end(self) -> None:
         """Stop all units at once, without a drain: the demo has no visitors any more."""
         await asyncio.gather(*(instance.stop(softly=False) for instance in self.instances.values()))
+
+
+def _after_cursor(entries: list[Entry], file: Path) -> list[Entry]:
+    """Return those that came after what the file names, and let it name the last one."""
+    last = float(file.read_text()) if file.exists() else 0.0
+    later = [entry for entry in entries if entry.at_epoch_seconds > last]
+    if later:
+        file.write_text(repr(later[-1].at_epoch_seconds))
+    return later
 
 
 def _start_answer(started: bool, instance: Instance) -> Answer:
@@ -149,9 +167,9 @@ def _show_text(instance: Instance, read: Words) -> str:
 
 
 @contextlib.asynccontextmanager
-async def run_systemd(units: Path, socket: Path) -> AsyncIterator[Systemd]:
-    """Run the stand-in during the block, and stop all its processes at the end."""
-    running = Systemd(units)
+async def run_systemd(units: Path, socket: Path, programs: str = "") -> AsyncIterator[Systemd]:
+    """Run the stand-in during the block, and stop all its processes at the end. Its commands are in `programs`."""
+    running = Systemd(units, programs)
 
     async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):

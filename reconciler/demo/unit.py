@@ -29,6 +29,8 @@ class Service:
     stop_seconds: float
     start_limit_seconds: float
     start_limit_burst: int
+    oneshot: bool = False  # a start is over when the program has ended
+    stdin: str = ""
 
 
 def read_service(text: str, name: str) -> Service:
@@ -52,6 +54,8 @@ def read_service(text: str, name: str) -> Service:
         stop_seconds=float(last("TimeoutStopSec", "90")),
         start_limit_seconds=float(last("StartLimitIntervalSec", "10")),
         start_limit_burst=int(last("StartLimitBurst", "5")),
+        oneshot=last("Type") == "oneshot",
+        stdin="".join(f"{line}\n" for line in settings.get("StandardInputText", [])),
     )
 
 

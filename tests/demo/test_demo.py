@@ -103,6 +103,7 @@ def test_two_versions_are_rolled_out_and_no_request_fails(folder: Path) -> None:
     assert found and int(found[1]) > 250, output
     assert re.search(r"hello +0\.2\.0", output)
     assert re.search(r"hello--worker +0\.2\.0", output)
+    assert "   | report 0.2.0: Hello to everybody who came\n   | job report ended well after " in output
     assert max(map(len, output.splitlines())) <= 80
     assert (running(folder), list(folder.iterdir())) == ([], [])
 
@@ -254,6 +255,42 @@ def test_a_unit_that_keeps_exiting_ends_as_failed(folder: Path) -> None:
         assert await system.answer("journalctl", later) == Answer()
         await system.answer("systemctl", ["reset-failed", "app@1.service"])
         assert (instance.state, instance.restarts) == ("inactive", 0)
+
+    asyncio.run(story())
+
+
+def test_a_oneshot_is_over_when_its_program_has_ended(folder: Path) -> None:
+    """It gets the stdin of its unit; an env file with a dash may be missing; how it ended is how the start ended."""
+
+    async def story() -> None:
+        text = (
+            "[Service]\nType=oneshot\nEnvironmentFile=-/nonexistent\nExecStart=/bin/sh -s 4 %%i\n"
+            "StandardInputText=echo it is $1 $2\nStandardInputText=exit $(($1 - %i))\n"
+        )
+        (folder / "job@.service").write_text(text)
+        system = Systemd(folder)
+        assert await system.answer("systemctl", ["start", "job@4.service"]) == Answer()
+        failed = await system.answer("systemctl", ["start", "job@1.service"])
+        shown = [system.instance(f"job@{number}.service").show() for number in (4, 1)]
+        assert failed.status == 1
+        assert [(each["ActiveState"], each["Result"], each["ExecMainStatus"]) for each in shown] == [
+            ("inactive", "success", "0"), ("failed", "exit-code", "3"),
+        ]  # fmt: skip
+        asked = ["-o", "cat", f"--cursor-file={folder}/cursor", "_SYSTEMD_UNIT=job@1.service"]
+        assert await system.answer("journalctl", asked) == Answer(0, "it is 4 %i\n")
+        assert await system.answer("journalctl", asked) == Answer()
+
+    asyncio.run(story())
+
+
+def test_a_start_that_is_not_waited_for_is_answered_at_once(folder: Path) -> None:
+    async def story() -> None:
+        (folder / "job.service").write_text("[Service]\nType=oneshot\nExecStart=/bin/sh -c 'exec sleep 0.3'\n")
+        system = Systemd(folder)
+        assert await system.answer("systemctl", ["start", "--no-block", "job.service"]) == Answer()
+        assert system.instance("job.service").state == "inactive"
+        await until(lambda: system.instance("job.service").state == "activating")
+        await until(lambda: system.instance("job.service").state == "inactive")
 
     asyncio.run(story())
 

@@ -259,6 +259,12 @@ def work() -> int:
     return 0
 
 
+def report() -> int:
+    """A job, which runs to its end."""
+    print(f"report {version()}: {setting('GREETING')} to everybody who came", flush=True)
+    return 0
+
+
 def die(seconds: float) -> None:
     print(f"dying after {seconds} s: DIE_AFTER_SECONDS is set", file=sys.stderr, flush=True)
     os._exit(1)
@@ -275,8 +281,10 @@ def main(command: str) -> int:
         return migrate()
     if command == "work":
         return work()
+    if command == "report":
+        return report()
     if command != "start":
-        print(f"{command} is not a command; use start, work or migrate", file=sys.stderr)
+        print(f"{command} is not a command; use start, work, report or migrate", file=sys.stderr)
         return 2
     if setting("FAIL_BOOT") == "1":
         print("refusing to boot: FAIL_BOOT is 1", file=sys.stderr)
