@@ -11,19 +11,17 @@ from collections.abc import AsyncIterator
 
 from reconciler.errors import HostRefused, HostUnreachable
 from reconciler.host.child import child_process
+from reconciler.host.streams import TOO_MUCH, TooMuch, converse
 from reconciler.host.terminal import lend_terminal
 from reconciler.host.transport import (
     ENDS_WITHIN_SECONDS,
-    TOO_MUCH,
     Command,
     Completed,
     OnOutput,
     Reader,
     RoundTrips,
     Stdin,
-    TooMuch,
     Writer,
-    converse,
     too_long_words,
 )
 from reconciler.programs import why_not_started

@@ -12,20 +12,9 @@ from reconciler.host.sessions import Sessions, Turn
 from reconciler.host.shared_text import Stored
 from reconciler.host.ssh_connect import connect
 from reconciler.host.ssh_process import carry_out, open_port, open_session
+from reconciler.host.streams import TOO_MUCH, TooMuch, with_first
 from reconciler.host.terminal import lend_terminal
-from reconciler.host.transport import (
-    TOO_MUCH,
-    Command,
-    Completed,
-    OnOutput,
-    Reader,
-    RoundTrips,
-    Stdin,
-    TooMuch,
-    Writer,
-    too_long_words,
-    with_first,
-)
+from reconciler.host.transport import Command, Completed, OnOutput, Reader, RoundTrips, Stdin, Writer, too_long_words
 from reconciler.host.wording import plain_words
 
 if TYPE_CHECKING:

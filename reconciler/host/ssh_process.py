@@ -11,13 +11,8 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from reconciler.host.entry import Before
-from reconciler.host.transport import (
-    ENDS_WITHIN_SECONDS,
-    Completed,
-    OnOutput,
-    Stdin,
-    converse,
-)
+from reconciler.host.streams import converse
+from reconciler.host.transport import ENDS_WITHIN_SECONDS, Completed, OnOutput, Stdin
 
 if TYPE_CHECKING:
     import asyncssh

@@ -14,7 +14,8 @@ import pytest
 from reconciler.errors import HostError, HostRefused
 from reconciler.host.http import LONGEST_BODY, HttpConnection, NoAnswer
 from reconciler.host.local import LocalHost
-from reconciler.host.transport import LONGEST_END_BYTES, Command, Transport
+from reconciler.host.streams import LONGEST_END_BYTES
+from reconciler.host.transport import Command, Transport
 from tests.support.ssh_server import SshServer
 
 MIB = 1024 * 1024
