@@ -58,7 +58,7 @@ def readable_line(fields: MutableMapping[str, Any], paint: Paint = plain) -> str
         fields["seconds"] = f"{fields['seconds']:.1f} s"
         cells = [str(fields[name]).ljust(width) for name, width in COLUMNS]
         cells[1] = paint(verb, style_of_verb(verb)) + cells[1][len(verb) :]
-        return f"{stamp}  " + "  ".join(cells).rstrip()
+        return f"{stamp}  " + "  ".join(cells).rstrip() + below
     pairs = "  ".join(f"{name}={_shorten(value)}" for name, value in fields.items() if value not in (None, "", {}))
     return f"{stamp}  {paint(event, 'head')}  {pairs}{below}"
 

@@ -33,7 +33,6 @@ SIGN_OF_LIFE_SECONDS = 4  # release.sh renews the lease at each one
 FETCH_SECONDS = 900  # limit for a host to download an archive, and again to unpack it
 OFFER_SECONDS = 300  # to read all files of the release once
 SLOWEST_COPY_BYTES_PER_SECOND = 10_000_000  # on the host
-MOST_SENT_INSTEAD_BYTES = 1_000_000  # rather than having the host fetch all of it
 DISK_RESERVE_KIB = 64 * 1024
 LARGEST_WASTE_KIB = 4  # a file takes whole blocks, and a folder or a link one
 INODE_RESERVE = 1000
@@ -53,7 +52,7 @@ async def install(
     refuse_unfit(files, prepared, offer.abi, host.name)
     part = await asyncio.to_thread(part_of, prepared, offer.held)
     assert files.app is not None
-    if artifact.fetch == "host" and part.packed_size > MOST_SENT_INSTEAD_BYTES:
+    if artifact.fetch == "host" and part.files:
         report_progress("the host is fetching it")
         address = await public_address(artifact.source, files.app.version, files.folder)
         head, words = _manifest(prepared), _words(action, prepared, prepared.packed_size)

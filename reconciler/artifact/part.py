@@ -36,11 +36,12 @@ class Part:
     packed_size: int
     held: str = ""
     held_bytes: int = 0
+    files: int = 0  # that it has; links are not counted
 
 
 def whole(prepared: Prepared) -> Part:
     """Return all of the release."""
-    return Part(prepared.packed, prepared.packed_size)
+    return Part(prepared.packed, prepared.packed_size, files=prepared.sums.count("\n"))
 
 
 def part_of(prepared: Prepared, held: frozenset[int]) -> Part:
@@ -60,7 +61,7 @@ def part_of(prepared: Prepared, held: frozenset[int]) -> Part:
         return whole(prepared)
     text = _held_text({wanted[path]: times[path] for path in copied})
     packed = _packed(prepared, frozenset(copied), text)
-    return Part(packed, packed.stat().st_size, text, held_bytes)
+    return Part(packed, packed.stat().st_size, text, held_bytes, len(paths) - len(copied))
 
 
 @contextmanager

@@ -1,9 +1,8 @@
-"""Tell what somebody changed in a file of ours on a host, before it is put back and nobody can see it any more."""
+"""What somebody changed in a file of ours on a host, read before it is put back and nobody can see it any more."""
 
 from __future__ import annotations
 
 from reconciler.decide.serving import serving
-from reconciler.engine.progress import Progress
 from reconciler.errors import HostError
 from reconciler.host.transport import Transport
 from reconciler.model.action import AnyAction
@@ -17,18 +16,15 @@ MOST_LINES = 40
 LONGEST_LINE = 200
 
 
-async def tell_drift(
-    host: Transport, files: TargetFiles, app: ObservedApp, action: AnyAction, progress: Progress
-) -> None:
-    """Log the difference between the files on the host and ours. If they cannot be read now, say nothing."""
+async def edited_lines(host: Transport, files: TargetFiles, app: ObservedApp, action: AnyAction) -> list[str]:
+    """Return the difference between the files on the host and ours; nothing if they cannot be read now."""
     slot = serving(files.target, app) or next((slot for slot in app.slots if slot.env_keys), None)
     if slot is None:
-        return
+        return []
     try:
         found = await read_files(host, files.site, action.app)
     except HostError:
-        return  # the action itself will report it
+        return []  # the action itself will report it
     lines = [printable_line(line)[:LONGEST_LINE] for line in diff(*texts_of_both(files, slot, found.unit, found.route))]
-    if lines:
-        more = [f"… and {len(lines) - MOST_LINES} more lines"] if len(lines) > MOST_LINES else []
-        progress.tell("drift.found", host=action.host, app=action.app, diff=[*lines[:MOST_LINES], *more])
+    more = [f"… and {len(lines) - MOST_LINES} more lines"] if len(lines) > MOST_LINES else []
+    return [*lines[:MOST_LINES], *more]

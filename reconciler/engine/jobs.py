@@ -65,12 +65,13 @@ async def perform(job: Job, opened: OpenFleet, progress: Progress) -> ObservedHo
         raise Behind(app.commit, await opened.behind(app.commit or ""))
     from reconciler.apply.applier import Applier  # here, so that a pass with nothing to do need not load it
 
+    edits: list[str] = []
     if job.action.drift in DRIFT_OF_FILES:
-        from reconciler.engine.drift import tell_drift
+        from reconciler.engine.drift import edited_lines
 
-        await tell_drift(job.host, job.files, app, job.action, progress)
+        edits = await edited_lines(job.host, job.files, app, job.action)
     applier = Applier(job.host, job.files, job.who, progress.reporter(job.action.host, job.action.app))
-    with progress.action(job.action):
+    with progress.action(job.action, edits):
         job.sent = not isinstance(job.action, InstallRelease)
         try:
             after = await applier.apply(job.action, job.seen)

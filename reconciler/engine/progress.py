@@ -7,7 +7,7 @@ quarter of it, or a minute.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -53,8 +53,11 @@ class Progress:
         return _SparseLog(self._log, host, app).report
 
     @contextmanager
-    def action(self, action: AnyAction) -> Iterator[None]:
-        """Context of one action: show that it began (in a terminal), and log its success and its duration."""
+    def action(self, action: AnyAction, edits: Sequence[str] = ()) -> Iterator[None]:
+        """Context of one action: show that it began (in a terminal), and log its success and its duration.
+
+        `edits` are the lines of a file that it puts back.
+        """
         started = now_seconds()
         if self._terminal:
             self._moving().begin(action.host, action.app, action.verb, action.subject)
@@ -78,11 +81,8 @@ class Progress:
             subject=action.subject,
             reason=action.reason,
             seconds=round(now_seconds() - started, 2),
+            **({"diff": [*edits]} if edits else {}),
         )
-
-    def tell(self, event: str, **fields: object) -> None:
-        """Log an event that is not the end of an action."""
-        self._log(event, **fields)
 
     def close(self) -> None:
         """Give the screen back."""

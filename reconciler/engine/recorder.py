@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -143,12 +143,12 @@ class RecordingProgress(Progress):
         return both
 
     @contextmanager
-    def action(self, action: AnyAction) -> Iterator[None]:
+    def action(self, action: AnyAction, edits: Sequence[str] = ()) -> Iterator[None]:
         """Context of one action: what `Progress` does, and its begin and end in the record."""
         self.recorder.begin(action)
         failed = True
         try:
-            with super().action(action):
+            with super().action(action, edits):
                 yield
             failed = False
         finally:

@@ -8,8 +8,7 @@ from typing import Any
 
 from reconciler.decide.converged_app import converged_app
 from reconciler.desired_state.load import load
-from reconciler.engine.drift import MOST_LINES, tell_drift
-from reconciler.engine.progress import Progress
+from reconciler.engine.drift import MOST_LINES, edited_lines
 from reconciler.errors import HostUnreachable
 from reconciler.host.local import LocalHost
 from reconciler.host.transport import Completed
@@ -35,17 +34,11 @@ def on_disk(folder: Path) -> TargetFiles:
     return files
 
 
-def told(files: TargetFiles, host: Any = None) -> Events:
-    events: Events = []
-
-    def log(event: str, **fields: object) -> None:
-        events.append((event, dict(fields)))
-
+def told(files: TargetFiles, host: Any = None) -> list[str]:
     identity = files.target.identity(files.target.release or "")
     action = RepairFiles("web1", "shop", "the unit file was changed on the host", "4000", identity, drift="unit")
-    seen, progress = converged_app(files.target, "us"), Progress(log, terminal=False)
-    asyncio.run(tell_drift(host or LocalHost("web1", needs_root=False), files, seen, action, progress))
-    return events
+    seen = converged_app(files.target, "us")
+    return asyncio.run(edited_lines(host or LocalHost("web1", needs_root=False), files, seen, action))
 
 
 def test_the_edit_is_told_line_by_line(tmp_path: Path) -> None:
@@ -53,16 +46,16 @@ def test_the_edit_is_told_line_by_line(tmp_path: Path) -> None:
     unit = tmp_path / "units/shop@.service"
     unit.write_text(unit.read_text().replace("MemoryMax=40%", "MemoryMax=\x1b[31m90%\nEnvironment=TOKEN=hunter2"))
 
-    ((event, fields),) = told(files)
+    lines = told(files)
 
-    assert (event, fields["host"], fields["app"]) == ("drift.found", "web1", "shop")
-    assert [line for line in fields["diff"] if line[0] in "+-"][2:] == [
+    assert [line for line in lines if line[0] in "+-"][2:] == [
         "-MemoryMax=90%",
         "-Environment=TOKEN=…",
         "+MemoryMax=40%",
     ]
-    shown = readable_line({"timestamp": "12:00:00", "event": event, **fields})
-    assert shown.startswith("12:00:00  drift.found  host=web1  app=shop\n  --- shop@.service\n")
+    columns = {"host": "web1", "app": "shop", "subject": "unit", "reason": "changed", "seconds": 0.1, "diff": lines}
+    shown = readable_line({"timestamp": "12:00:00", "event": "repair.finished", **columns})
+    assert "changed\n  --- shop@.service\n" in shown
     assert "\x1b" not in shown
 
 
@@ -70,10 +63,10 @@ def test_a_whole_new_file_is_cut(tmp_path: Path) -> None:
     files = on_disk(tmp_path)
     (tmp_path / "units/shop@.service").write_text("".join(f"Line={number}\n" for number in range(1000)))
 
-    ((_, fields),) = told(files)
+    lines = told(files)
 
-    assert len(fields["diff"]) == MOST_LINES + 1
-    assert fields["diff"][-1].endswith("more lines")
+    assert len(lines) == MOST_LINES + 1
+    assert lines[-1].endswith("more lines")
 
 
 def test_nothing_is_told_where_nothing_differs_or_nothing_can_be_read(tmp_path: Path) -> None:
