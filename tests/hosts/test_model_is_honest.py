@@ -223,6 +223,16 @@ def test_the_model_of_repairs_matches_the_host(hello: Project) -> None:
     assert walk(hello, world, "systemctl disable --quiet hello@4000") == ["enable", "converged"]
     assert walk(hello, world, "systemctl stop hello@4000") == ["start", "wait", "converged"]
     damage = f"echo '# mine' >>/srv/hello/releases/{hello.release_id('0.1.0')}/server.pl"
-    assert walk(hello, world, damage) == ["install", "start", "wait", "prune", "converged"]
+    waited_for = [
+        "hold",
+        "confirm",
+        "drain",
+        "start",
+        "wait",
+        "cutover",
+        "confirm",
+        "unhold",
+    ]  # visitors of its only slot wait
+    assert walk(hello, world, damage) == ["install", *waited_for, "prune", "converged"]
     walk(hello, world, version="0.3.0")
     assert walk(hello, world, "systemctl stop hello@4000") == ["restart", "blocked"]

@@ -48,30 +48,31 @@ AWK_CHOOSE='
     wanted[++count] = substr($0, 67)
     check(wanted[count])
     seconds[count] = time[FNR]
-    asked[substr($0, 1, 64)] = asked[substr($0, 1, 64)] " " count
+    digest[count] = substr($0, 1, 64)
+    asked[digest[count]] = 1
     next
   }
   FNR == 1 { n = split(FILENAME, part, "/"); folder = releases "/" part[n - 2] "/releases/" part[n] }
   substr($0, 1, 64) in asked {
     path = substr($0, 67)
-    n = split(asked[substr($0, 1, 64)], number, " ")
-    for (i = 1; i <= n; i++) {
-      k = number[i]
-      fits = 1 + (name(path) == name(wanted[k])) + (path == wanted[k])
-      if (fits > rank[k]) { rank[k] = fits; from[k] = folder; source[k] = path }
-    }
+    one = substr($0, 1, 64)
+    if (!((one, path) in same)) same[one, path] = folder
+    if (!((one, name(path)) in named)) named[one, name(path)] = folder "/" path
+    if (!(one in any)) any[one] = folder "/" path
   }
   END {
     if (failed) exit 1
     for (k = 1; k <= count; k++) {
       path = wanted[k]
-      if (!rank[k]) refuse(path " is not here any more")
-      if (rank[k] == 3) {
-        if (!(from[k] in place)) { place[from[k]] = ++places; print places "\t" from[k] > (to "/sources") }
-        print path > (to "/same." place[from[k]])
-      } else if (rank[k] == 2) {
-        print substr(path, 1, length(path) - length(name(path))) "\t" from[k] "/" source[k] > (to "/moved")
-      } else print path "\t" from[k] "/" source[k] > (to "/renamed")
+      one = digest[k]
+      if (!(one in any)) refuse(path " is not here any more")
+      if ((one, path) in same) {
+        folder = same[one, path]
+        if (!(folder in place)) { place[folder] = ++places; print places "\t" folder > (to "/sources") }
+        print path > (to "/same." place[folder])
+      } else if ((one, name(path)) in named) {
+        print substr(path, 1, length(path) - length(name(path))) "\t" named[one, name(path)] > (to "/moved")
+      } else print path "\t" any[one] > (to "/renamed")
       print path > (to (path in program ? "/programs" : "/plain"))
       print path > (to "/time." seconds[k])
     }

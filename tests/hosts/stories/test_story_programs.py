@@ -85,7 +85,7 @@ PROGRAMS = (
     ),
     Program(
         "metrics", "programs.md", "From a Debian package: Prometheus", "2.42.0", {"2.42.0": "2.42.0-0"},
-        "/classic/graph", ("bin/prometheus", "--version"), "version 2.42.0",
+        "/api/v1/query?query=1", ("bin/prometheus", "--version"), "version 2.42.0",
     ),
 )  # fmt: skip
 
