@@ -55,8 +55,13 @@ async def install(
     if artifact.fetch == "host" and part.files:
         report_progress("the host is fetching it")
         address = await public_address(artifact.source, files.app.version, files.folder)
-        head, words = _manifest(prepared), _words(action, prepared, prepared.packed_size)
-        words = (*words, prepared.sha256, prepared.top_folder or ".", str(FETCH_SECONDS))
+        head = _manifest(prepared)
+        words = (
+            *_words(action, prepared, head, prepared.packed_size),
+            prepared.sha256,
+            prepared.top_folder or ".",
+            str(FETCH_SECONDS),
+        )
         stdin = _with_signs_of_life(head + f"{address}\n".encode())
         return await runner.run("fetch", words, stdin, 2 * FETCH_SECONDS + 120)
     reply = await _upload(action, runner, prepared, part, report_progress)
@@ -69,8 +74,9 @@ async def _upload(
     action: InstallRelease, runner: Runner, prepared: Prepared, part: Part, report_progress: ReportProgress
 ) -> Reply:
     seconds = 120 + part.packed_size / SLOWEST_BYTES_PER_SECOND + part.held_bytes / SLOWEST_COPY_BYTES_PER_SECOND
-    stdin = _stream(_manifest(prepared, part.held), part, report_progress)
-    return await runner.run("install", _words(action, prepared, held=part.held), stdin, seconds)
+    head = _manifest(prepared, part.held)
+    stdin = _stream(head, part, report_progress)
+    return await runner.run("install", _words(action, prepared, head), stdin, seconds)
 
 
 async def ask_offer(host: Transport, site: HostSite, prepared: Prepared) -> Offer:
@@ -85,9 +91,9 @@ def _manifest(prepared: Prepared, held: str = "") -> bytes:
     return gzip.compress(f"{prepared.sums}{prepared.tree}{held}".encode(), mtime=0)
 
 
-def _words(action: InstallRelease, prepared: Prepared, archive_bytes: int = 0, held: str = "") -> tuple[str, ...]:
+def _words(action: InstallRelease, prepared: Prepared, manifest: bytes, archive_bytes: int = 0) -> tuple[str, ...]:
     """The arguments that both scripts take. `archive_bytes` is room for an archive that the host stores meanwhile."""
-    lengths = (len(_manifest(prepared, held)), len(prepared.sums.encode()), len(prepared.tree.encode()))
+    lengths = (len(manifest), len(prepared.sums.encode()), len(prepared.tree.encode()))
     files = len(prepared.entries)
     needed_kib = (prepared.unpacked_size + archive_bytes) // 1024 + files * LARGEST_WASTE_KIB + DISK_RESERVE_KIB
     room = f"{needed_kib}+{files + INODE_RESERVE}"
