@@ -16,6 +16,17 @@ from tests.hosts.stories.project import Project, command_environ
 from tests.hosts.stories.small_release import small_release
 from tests.support.releases import build_release, elixir_missing
 
+SHARED = "stories"
+# One call for all: each unit is an instance or a job of the app, or waits for one of its connections.
+END_UNITS = """\
+while read -r app; do
+  set -- $(systemctl list-units --all --plain --no-legend "$app@*" "$app-*" "reconcile-hold-$app.*" | cut -d' ' -f1)
+  [ $# = 0 ] || systemctl --quiet disable "$@" 2>/dev/null || :
+  [ $# = 0 ] || systemctl kill --signal=SIGKILL "$@" 2>/dev/null || :
+  [ $# = 0 ] || systemctl stop "$@" || :
+done
+"""
+
 _numbers = itertools.count(1)
 
 
@@ -27,7 +38,7 @@ class NewProject(Protocol):
 @pytest.fixture(scope="session")
 def shared(machine_factory: MachineFactory) -> Machine:
     """The host of the stories that leave it whole: each has an app and ports of its own."""
-    return machine_factory("stories")
+    return machine_factory(SHARED)
 
 
 @pytest.fixture
@@ -53,7 +64,15 @@ def command_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def new_project(request: pytest.FixtureRequest, ssh_home: Path, command_cache: Path, tmp_path: Path) -> NewProject:
+def new_project(
+    request: pytest.FixtureRequest, ssh_home: Path, command_cache: Path, tmp_path: Path
+) -> Iterator[NewProject]:
+    """Makes projects. After the test no unit of theirs runs on the shared host, nor after a reboot of it.
+
+    An app that goes on restarting there would change the host while another test says that nothing does.
+    """
+    made: list[Project] = []
+
     def make(machine: Machine | None = None, **keys: Any) -> Project:
         machine = machine or request.getfixturevalue("shared")
         number = next(_numbers)
@@ -63,9 +82,13 @@ def new_project(request: pytest.FixtureRequest, ssh_home: Path, command_cache: P
         for version in ("0.1.0", "0.2.0"):
             project.add_artifact(small_release(version), version)
         project.write(**(usual_keys(project, 4000 + 2 * number) | keys))
+        made.append(project)
         return project
 
-    return make
+    yield make
+    apps = [project.app for project in made if project.machine.name == SHARED]
+    if apps:
+        request.getfixturevalue("shared").run(END_UNITS, stdin="".join(f"{app}\n" for app in apps).encode())
 
 
 def usual_keys(project: Project, port: int) -> dict[str, Any]:

@@ -100,7 +100,7 @@ def test_a_bad_release_is_rejected_and_not_tried_again(
 
 def test_what_stands_in_the_way_of_the_health_check_is_named(new_project: NewProject) -> None:
     """Asked as a visitor is, with the first domain as Host; each cause is told, and what to do about it."""
-    project = new_project(health={"path": "/ping", "healthy_within_seconds": 3, "minimum_healthy_seconds": 0})
+    project = new_project(health={"path": "/ping", "healthy_within_seconds": 6, "minimum_healthy_seconds": 0})
     first = project.keys["ports"][0]
     moved = f"HTTP/1.1 301 X\r\nLocation: https://{project.domain}/ping\r\nContent-Length: 0"
     tricks = {
@@ -117,11 +117,11 @@ def test_what_stands_in_the_way_of_the_health_check_is_named(new_project: NewPro
 
     assert told["another loopback"].startswith("it listens on port 4000, but not on 127.0.0.1, where Traefik asks it")
     assert told["another port"] == (
-        "it did not open port 4000 within 3 s; it listens on port 38100 instead: it must heed $PORT"
+        "it did not open port 4000 within 6 s; it listens on port 38100 instead: it must heed $PORT"
     )
     assert "run it in the foreground" in told["a daemon"]
     assert told["a redirect"].startswith(
-        f"/ping was not healthy within 3 s; the last answer was 301 to https://{project.domain}/ping: it wants https"
+        f"/ping was not healthy within 6 s; the last answer was 301 to https://{project.domain}/ping: it wants https"
     )
 
 
