@@ -129,7 +129,7 @@ def _values(action: argparse.Action | None, typed: _Typed, folder: Path) -> Word
     known: dict[str, Callable[[], Sequence[str]]] = {
         "app": lambda: names.apps(folder),
         "app_name": lambda: names.apps(folder),
-        "host": lambda: names.hosts(folder),
+        "host": lambda: names.hosts_and_groups(folder),
         "host_name": lambda: names.hosts(folder),
         "target": lambda: names.hosts(folder),
         "job": lambda: names.parts_of_app(folder, app, "jobs"),

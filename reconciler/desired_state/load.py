@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from reconciler.desired_state.files import FLEET, SECRETS, FolderTree, Written, collect, secret_files
 from reconciler.desired_state.git.commit import find_repository, open_commit, open_mirror
+from reconciler.desired_state.groups import with_hosts_of_groups
 from reconciler.desired_state.problems import fill
 from reconciler.desired_state.rules import AppFile, problems_between
 from reconciler.desired_state.yaml_text import Document, read_yaml
@@ -138,7 +139,7 @@ def build(
     problems = list(written.problems)
     fleet_text = plain.pop(FLEET, None)
     fleet = _read_fleet(read_yaml(fleet_text, f"{where}/{FLEET}") if fleet_text is not None else None, problems)
-    read = _read_apps(plain, where, fleet.defaults if fleet else {}, {} if memo is None else memo)
+    read = _read_apps(plain, where, fleet or _Fleet(Fleet(), {}), {} if memo is None else memo)
     files = [file for file, _ in read if file]
     problems += [problem for _, found in read for problem in found]
     files.sort(key=lambda file: file.app.app)
@@ -216,15 +217,17 @@ def _read_fleet(document: Document | None, problems: list[Problem]) -> _Fleet | 
 
 
 ReadApp = tuple[AppFile | None, tuple[Problem, ...]]
-ReadApps = dict[tuple[str, bytes], tuple[Mapping[str, object], ReadApp]]
-"""What was read from a file of this name and content, with these defaults."""
+ReadApps = dict[tuple[str, bytes], tuple[object, ReadApp]]
+"""What was read from a file of this name and content, with these defaults and groups."""
 
 
-def _read_apps(files: Mapping[str, bytes], where: str, defaults: Mapping[str, object], memo: ReadApps) -> list[ReadApp]:
+def _read_apps(files: Mapping[str, bytes], where: str, fleet: _Fleet, memo: ReadApps) -> list[ReadApp]:
+    groups = fleet.model.groups
+    given = fleet.defaults, groups
     for name, content in files.items():
-        if (name, content) not in memo or memo[name, content][0] != defaults:
-            document = read_yaml(content, f"{where}/{name}")
-            memo[name, content] = defaults, _read_app(name, document, defaults)
+        if (name, content) not in memo or memo[name, content][0] != given:
+            document = with_hosts_of_groups(read_yaml(content, f"{where}/{name}"), groups)
+            memo[name, content] = given, _read_app(name, document, fleet.defaults)
     return [memo[name, content][1] for name, content in files.items()]
 
 

@@ -28,7 +28,18 @@ def hosts(folder: Path) -> list[str]:
     for app in (each for each in files if isinstance(each, dict)):
         listed = app.get("hosts")
         found += [listed] if isinstance(listed, str) else listed if isinstance(listed, list) else []
-    return _fit(_HOST, found)
+    return [name for name in _fit(_HOST, found) if not name.startswith("group:")]
+
+
+def hosts_and_groups(folder: Path) -> list[str]:
+    """The hosts, and the groups of fleet.yaml as they are named for an option: group:NAME."""
+    known = next(iter(_read([folder / "fleet.yaml"])), None)
+    entries = known.get("hosts") if isinstance(known, dict) else None
+    listed = (
+        [each.get("groups") for each in entries.values() if isinstance(each, dict)] if isinstance(entries, dict) else []
+    )
+    groups = [f"group:{group}" for each in listed if isinstance(each, list) for group in each]
+    return [*hosts(folder), *_fit(_HOST, groups)]
 
 
 def parts_of_app(folder: Path, app: str, key: str) -> list[str]:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from reconciler.desired_state.yaml_text import MOST_PROBLEMS, Document, KeyPath, dotted_path
+from reconciler.desired_state.yaml_text import MOST_PROBLEMS, Document, KeyPath
 from reconciler.errors import Problem
 
 M = TypeVar("M", bound=BaseModel)
@@ -52,10 +52,8 @@ def _explain(error: ErrorDetails, model: type[BaseModel], document: Document) ->
     last = error["loc"][-1] if error["loc"] else ""
     named = (*path, last) if error["type"] == "missing" else path
     message, next_step = _words_of(error, model, named)
-    place = document.places[path]
-    if about_key or error["type"] in ("extra_forbidden", "missing") or place.form == "block":
-        return Problem(document.file, place.key_line, place.key_column, dotted_path(named), message, next_step)
-    return Problem(document.file, place.line, place.column, dotted_path(named), message, next_step)
+    at_key = about_key or error["type"] in ("extra_forbidden", "missing") or document.places[path].form == "block"
+    return document.problem(path, message, next_step, below=named[len(path) :], at_key=at_key)
 
 
 def _known_path(loc: tuple[Any, ...], document: Document) -> tuple[KeyPath, bool]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from reconciler.desired_state.yaml_text import Document, KeyPath, Place, dotted_path
+from reconciler.desired_state.yaml_text import Document, KeyPath
 from reconciler.errors import Problem
 from reconciler.model.desired import App, Fleet, HostSpec, SecretRef, read_host
 from reconciler.model.route import TcpRoute
@@ -18,14 +18,14 @@ class AppFile:
     document: Document
     app: App
 
-    def _place(self, path: KeyPath) -> Place:
+    def _written(self, path: KeyPath) -> KeyPath:
         while path not in self.document.places:  # the model normalized the key: WWW.example.com → www.example.com
             path = path[:-1]
-        return self.document.places[path]
+        return path
 
     def place(self, path: KeyPath) -> str:
-        place = self._place(path)
-        return f"{self.document.file}:{place.line}:{place.column}"
+        place = self.document.places[self._written(path)]
+        return f"{place.file or self.document.file}:{place.line}:{place.column}"
 
     @property
     def ports(self) -> list[tuple[KeyPath, int]]:
@@ -35,8 +35,8 @@ class AppFile:
         return own + [(("sandbox", "extra_ports", index), port) for index, port in extra]
 
     def problem(self, path: KeyPath, message: str, next_step: str) -> Problem:
-        place = self._place(path)
-        return Problem(self.document.file, place.line, place.column, dotted_path(path), message, next_step)
+        written = self._written(path)
+        return self.document.problem(written, message, next_step, below=path[len(written) :])
 
 
 def problems_between(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:

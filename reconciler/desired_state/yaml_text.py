@@ -35,6 +35,8 @@ class Place(NamedTuple):
     start: int
     end: int
     form: str  # plain, quoted, folded (| and >), block or flow
+    file: str = ""  # the file, if it is not that of the document
+    path: KeyPath | None = None  # the key as it is written there, if that is not the key in the document
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,15 @@ class Document:
     places: Mapping[KeyPath, Place] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     refused: frozenset[KeyPath] = frozenset()
+
+    def problem(
+        self, path: KeyPath, message: str, next_step: str, *, below: KeyPath = (), at_key: bool = False
+    ) -> Problem:
+        """A problem with what is written at this path, or with a key `below` it that is not written."""
+        place = self.places[path]
+        key = dotted_path((*(path if place.path is None else place.path), *below))
+        at = (place.key_line, place.key_column) if at_key else (place.line, place.column)
+        return Problem(place.file or self.file, *at, key, message, next_step)
 
 
 class Mark(Protocol):
@@ -157,7 +168,9 @@ class _Reader:
         if isinstance(event, yaml.NodeEvent) and event.anchor:
             self._refuse(event, path, "anchors (&name) are not allowed", "write the value out at each place")
         if isinstance(event, (yaml.ScalarEvent, yaml.CollectionStartEvent)) and event.tag:
-            self._refuse(event, path, "tags (!name) are not allowed", "delete the tag")
+            self._refuse(
+                event, path, "tags (!name) are not allowed", "delete the tag; text that begins with ! needs quotes"
+            )
         if isinstance(event, yaml.ScalarEvent):
             if not event.style and "\t" in event.value:  # the two parsers differ here
                 self._refuse(event, path, "contains a tab", "use a space, or put the value into quotes")

@@ -83,6 +83,28 @@ HostTarget = Annotated[
     ),
     AfterValidator(_check_target),
 ]
+GROUP = "group:"  # begins a group where hosts are named
+GroupName = Annotated[
+    str,
+    Text(r"[a-z][a-z0-9_-]*", "cannot name a group", "use a-z, 0-9, _ and -, a letter first", longest=63),
+]
+
+
+def _check_choice(choice: str) -> str:
+    name = choice.removeprefix("!")
+    return choice if name.startswith(GROUP) else _check_target(name) and choice
+
+
+HostChoice = Annotated[
+    str,
+    Text(
+        rf"!?({GROUP}[a-z][a-z0-9_-]*|{_TARGET})",
+        "is not a host or group",
+        "write a name from fleet.yaml or ~/.ssh/config, user@address:port, local, group:NAME, or one with ! to leave "
+        "it out; an IPv6 address in [ ]",
+    ),
+    AfterValidator(_check_choice),
+]
 Address = Annotated[
     str,
     Text(

@@ -26,8 +26,9 @@ class App(Common):
     app: values.AppName = Field(description="Name of the app, of its file, of its unit and of the user it runs as.")
     version: values.Version = Field(description="The version to run. Taken literally: 1.10 is not 1.1.")
     artifact: Artifact = Field(description="The release archive and its source.")
-    hosts: Annotated[tuple[addresses.HostTarget, ...], EachOnce, AtLeastOne] = Field(
-        description="Hosts that run it: names from fleet.yaml or ~/.ssh/config, user@address:port, or local."
+    hosts: Annotated[tuple[addresses.HostChoice, ...], EachOnce, AtLeastOne] = Field(
+        description="Hosts that run it, in the order of a rollout: names from fleet.yaml or ~/.ssh/config, "
+        "user@address:port, local, or group:NAME for a group of fleet.yaml. With ! in front, one that does not."
     )
     ports: Annotated[tuple[values.Port, ...], EachOnce, MayBeEmpty(tuple)] = Field(
         default=(),

@@ -5,7 +5,7 @@ These definitions are the only ones: the loader fills them, and `schemas/` is ge
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Self
@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 
 from reconciler.errors import Problem, ReconcileError, UsageError
 from reconciler.model import values
+from reconciler.model.addresses import GROUP
 from reconciler.model.app import App
 from reconciler.model.artifact import Artifact
 from reconciler.model.defaults import Defaults, Rollout
@@ -65,6 +66,15 @@ class Fleet(Strict):
         default_factory=Traefik, description="The Traefik on the hosts. With a version, reconcile runs it as well."
     )
 
+    @property
+    def groups(self) -> dict[str, tuple[str, ...]]:
+        """The hosts of each group, in the order in which they are written."""
+        found: dict[str, list[str]] = {}
+        for name, host in self.hosts.items():
+            for group in host.groups:
+                found.setdefault(group, []).append(name)
+        return {group: tuple(hosts) for group, hosts in found.items()}
+
     @model_validator(mode="after")
     def _check_one_name_a_machine(self) -> Self:
         names: dict[tuple[str, int], str] = {}
@@ -101,6 +111,12 @@ class Desired:
             return read_host(name)
         except ValueError:
             raise UsageError(f"{name!r} is not a host", "name one from fleet.yaml, or user@address:port") from None
+
+    def hosts_in(self, names: Iterable[str]) -> tuple[str, ...]:
+        """The names with all hosts of a group in place of group:NAME, each once. An unknown group stays as it is."""
+        groups = self.fleet.groups
+        found = (groups.get(name.removeprefix(GROUP), (name,)) if name.startswith(GROUP) else (name,) for name in names)
+        return tuple(dict.fromkeys(host for hosts in found for host in hosts))
 
     def host_names(self) -> Iterator[str]:
         """Every host that an app names, sorted, without duplicates."""

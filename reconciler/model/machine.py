@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from reconciler.model import addresses, values
-from reconciler.model.fields import MayBeEmpty, Whole, refuse
+from reconciler.model.fields import EachOnce, MayBeEmpty, Whole, refuse
 from reconciler.model.reserved import is_system_folder
 
 
@@ -89,6 +89,9 @@ class HostSpec(Strict):
     private_address: addresses.PrivateAddress | None = Field(
         default=None,
         description="IPv4 address that the other hosts use to reach this one privately; Erlang nodes connect there.",
+    )
+    groups: Annotated[tuple[addresses.GroupName, ...], EachOnce, MayBeEmpty(tuple)] = Field(
+        default=(), description="Groups that the host is in. An app names all hosts of one as group:NAME."
     )
     paths: Annotated[Layout, MayBeEmpty(dict)] = Field(default_factory=Layout, description="Folders on the host.")
 

@@ -31,8 +31,8 @@ class Process(Strict):
     """A process of the app beside its web process: the same release, env and user, in a unit of its own."""
 
     start: values.Command = Field(description="Start command, run in the release folder.")
-    hosts: Annotated[tuple[addresses.HostTarget, ...], EachOnce, MayBeEmpty(tuple)] = Field(
-        default=(), description="Those of the app's hosts that it runs on. Default: all."
+    hosts: Annotated[tuple[addresses.HostChoice, ...], EachOnce, MayBeEmpty(tuple)] = Field(
+        default=(), description="Those of the app's hosts that it runs on, by name or as group:NAME. Default: all."
     )
     count: Annotated[int, Whole(1, 20)] = Field(default=1, description="How many of it run on each of these hosts.")
     env: Annotated[Env, MayBeEmpty(dict)] = Field(

@@ -149,9 +149,11 @@ async def work_out(
 ) -> OpenFleet:
     """Work out the targets for the chosen apps and hosts (None: all), and reuse the connections of `before`.
 
-    Raises UsageError for an unknown app or host, InvalidDesiredState for a local host that is not allowed.
+    A name such as group:web stands for its hosts. Raises UsageError for an unknown app or host, InvalidDesiredState for
+    a local host that is not allowed.
     """
     known = {host for app in desired.apps for host in app.hosts} | desired.fleet.hosts.keys()
+    hosts = desired.hosts_in(hosts) if hosts else hosts
     every = all_apps(desired)
     if desired.invalid and not {*(apps or ())} <= {app.app for app in every}:
         raise InvalidDesiredState(desired.invalid)
