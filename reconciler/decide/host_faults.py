@@ -13,7 +13,7 @@ from typing import Final
 from reconciler.decide.case import Case
 from reconciler.decide.exposure import Note
 from reconciler.decide.leaving import leave
-from reconciler.decide.overrides import start_is_changed
+from reconciler.decide.unit_changes import start_is_changed
 from reconciler.model.action import Blocked, Step
 from reconciler.model.observed import HostFacts, ObservedApp, Slot
 

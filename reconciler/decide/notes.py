@@ -7,14 +7,14 @@ from reconciler.decide.certificates import certificate_note
 from reconciler.decide.exposure import exposure_note
 from reconciler.decide.host_faults import noexec_note
 from reconciler.decide.jobs import failed_note, zone_note
-from reconciler.decide.overrides import override_notes
+from reconciler.decide.unit_changes import unit_change_notes
 from reconciler.model.action import Converged
 
 
 def converged_with_notes(case: Case) -> Converged:
     """Return Converged, with what was noticed on the way."""
     asked = (certificate_note, exposure_note, noexec_note, zone_note, failed_note)
-    notes = [note for note in (*(ask(case) for ask in asked), *override_notes(case)) if note]
+    notes = [note for note in (*(ask(case) for ask in asked), *unit_change_notes(case)) if note]
     return Converged(
         *case.where,
         case.identity.version,

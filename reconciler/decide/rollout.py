@@ -17,11 +17,11 @@ from reconciler.decide.host_faults import give_way_to_host_fault
 from reconciler.decide.jobs import schedule_jobs
 from reconciler.decide.leaving import leave
 from reconciler.decide.notes import converged_with_notes
-from reconciler.decide.overrides import refuse_override
 from reconciler.decide.reasons import named_places, route_difference, way_round_foreign, way_round_taken
 from reconciler.decide.routing import attempt_of, check_route, confirm, confirm_drop, is_applied
 from reconciler.decide.serving import serving_version
 from reconciler.decide.slots import carries, choose_slot, live_slot, shortage, target_identity
+from reconciler.decide.unit_changes import refuse_unit_change
 from reconciler.decide.warm import go_back, warm_slot
 from reconciler.model.action import (
     Blocked,
@@ -85,7 +85,7 @@ def next_step(target: Target, seen: ObservedHost) -> Step:
         schedule_jobs,
         _prune,
         certificates.certify,
-        refuse_override,
+        refuse_unit_change,
     ):
         if step := part(case):
             return step
@@ -122,7 +122,7 @@ def _enable_at_boot(case: Case) -> Step | None:
     live, route = case.live, case.app.route
     if live is None or not case.target.route or not route or route.slot != live.name:
         return None
-    masked = any(each.kind == "masked" and live.name in each.slots for each in case.app.overrides)
+    masked = any(each.kind == "masked" and live.name in each.slots for each in case.app.unit_changes)
     if live.enabled or masked or not live.running_now:
         return None
     return EnableInstance(*case.where, "not enabled for boot", live.name, live.invocation, drift="enabled")

@@ -9,10 +9,10 @@ from reconciler.decide.case import Case
 from reconciler.decide.holding import hold
 from reconciler.decide.host_faults import give_way_to_host_fault, refuse_noexec
 from reconciler.decide.leaving import leave
-from reconciler.decide.overrides import refuse_override
 from reconciler.decide.reasons import cost_of_traefik, cost_of_two_instances, difference
 from reconciler.decide.routing import check_route, check_route_writable
 from reconciler.decide.slots import carries
+from reconciler.decide.unit_changes import refuse_unit_change
 from reconciler.model.action import Blocked, Drift, InstallRelease, Migrate, StartInstance, Step
 from reconciler.model.observed import Slot
 from reconciler.model.process_name import is_process
@@ -104,7 +104,7 @@ def _replaces_what_runs(case: Case) -> bool:
 
 def _refuse_start(case: Case) -> Blocked | None:
     slot, live = case.slot, case.live
-    if blocked := refuse_override(case) or refuse_noexec(case):
+    if blocked := refuse_unit_change(case) or refuse_noexec(case):
         return blocked
     if case.target.route and live is not slot and (blocked := check_route_writable(case)):
         return blocked

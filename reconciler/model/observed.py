@@ -143,7 +143,7 @@ class Unfitting:
 
 
 @dataclass(frozen=True)
-class Override:
+class UnitChange:
     """A file of the host that reconcile did not write and that changes what systemd makes of an app's unit.
 
     A drop-in changes some settings, a mask forbids every start, and a unit file can count instead of reconcile's own.
@@ -171,7 +171,7 @@ class ObservedApp:
     taken: tuple[str, ...] = ()  # what is not ours in the places of the app's state or user; systemd would use it
     damaged: tuple[str, ...] = ()  # releases in use whose files differ from what was installed
     rights: tuple[str, ...] = ()  # files and folders of ours whose mode or owner was changed, each with what it is now
-    overrides: tuple[Override, ...] = ()
+    unit_changes: tuple[UnitChange, ...] = ()
     owner: str | None = None  # the desired state that it belongs to, None before the first change
     commit: str | None = None  # the desired state's commit at the last change, None if that was read from files
     suspended: str | None = None  # who suspended it, until when and why; nothing is changed meanwhile

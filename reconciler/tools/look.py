@@ -33,9 +33,9 @@ from reconciler.tools import systemd
 from reconciler.tools.framing import Part, Unfit, Unreadable, read_parts
 from reconciler.tools.look_jobs import read_jobs
 from reconciler.tools.look_marks import read_suspension
-from reconciler.tools.look_overrides import read_overrides
 from reconciler.tools.look_records import Processes, Unit, epoch, read_host, read_rights, read_sums, records_of
 from reconciler.tools.look_slot import Places, Sight, listens, read_slot, state_of
+from reconciler.tools.look_unit_changes import read_unit_changes
 from reconciler.tools.traefik import DEFAULT_FILE, HAND_MARK, HAND_UNIT, marker, read_route_head, route_files
 from reconciler.words import printable
 
@@ -219,7 +219,7 @@ def _readable_app(sight: Sight, now: int) -> ObservedApp:
         unit_intact=sight.as_written(places.unit) and (places.epmd not in inventory or sight.as_written(places.epmd)),
         foreign=tuple(path for path in ours if path not in inventory),
         taken=tuple(place for place in places.handed_over if (place,) in sight.of("taken")),
-        overrides=read_overrides(places.app, named, sight.processes),
+        unit_changes=read_unit_changes(places.app, named, sight.processes),
         damaged=tuple(
             name for (folder,) in sight.of("damaged") if not is_damaged_copy(name := sight.copies.name(folder))
         ),

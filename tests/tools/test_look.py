@@ -17,10 +17,10 @@ from reconciler.model.observed import (
     HostFacts,
     Lease,
     ObservedApp,
-    Override,
     Quarantine,
     RouteFile,
     Slot,
+    UnitChange,
 )
 from reconciler.tools.look import Reply, Unreadable, _count_cores, read_reply
 from tests.support.look_text import case, edited, framed, renamed, with_lines, without_lines
@@ -420,11 +420,11 @@ def test_a_file_that_changes_a_unit_is_seen_with_its_settings_but_not_their_valu
     )
     reply = with_lines(reply, "processes", f"sets {drop_in} Nice", f"sets {drop_in} User", f"sets {drop_in} User")
 
-    assert read_reply(reply, Layout()).apps["hello"].overrides == (
-        Override("masked", "/run/systemd/system/hello@4001.service", ("4001",)),
-        Override("instead", f"/etc/systemd/system/{unit}", ("4000",)),
-        Override("dropin", "-", ("4000",)),
-        Override("dropin", drop_in, ("4000", "4001"), ("User",), ("Nice",)),
+    assert read_reply(reply, Layout()).apps["hello"].unit_changes == (
+        UnitChange("masked", "/run/systemd/system/hello@4001.service", ("4001",)),
+        UnitChange("instead", f"/etc/systemd/system/{unit}", ("4000",)),
+        UnitChange("dropin", "-", ("4000",)),
+        UnitChange("dropin", drop_in, ("4000", "4001"), ("User",), ("Nice",)),
     )
     odd = with_lines(case("one_live_slot"), "units", f"dropin {unit} /etc/a b")
     assert read_reply(odd, Layout()).apps["hello"].unreadable, "and no other app is touched by it"

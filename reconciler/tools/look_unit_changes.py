@@ -6,18 +6,18 @@ import re
 from collections.abc import Collection
 from functools import cache
 
-from reconciler.model.observed import Override
+from reconciler.model.observed import UnitChange
 from reconciler.tools.look_records import Processes
 from reconciler.tools.rendering import package_text
 
 _SETTING = re.compile(r"^([A-Z][0-9A-Za-z]*)=", re.MULTILINE)
 
 
-def read_overrides(app: str, slots: Collection[str], processes: Processes) -> tuple[Override, ...]:
+def read_unit_changes(app: str, slots: Collection[str], processes: Processes) -> tuple[UnitChange, ...]:
     """Return the files that change the units of these slots, those first that forbid a start."""
     units = {f"{app}@{slot}.service": slot for slot in sorted(slots)}
-    found = [Override("masked", path, (units[unit],)) for unit, path in processes.masked.items() if unit in units]
-    found += [Override("instead", path, (units[unit],)) for unit, path in processes.instead.items() if unit in units]
+    found = [UnitChange("masked", path, (units[unit],)) for unit, path in processes.masked.items() if unit in units]
+    found += [UnitChange("instead", path, (units[unit],)) for unit, path in processes.instead.items() if unit in units]
     dropins: dict[str, list[str]] = {}
     for unit, slot in units.items():
         for path in processes.dropins.get(unit, ()):
@@ -26,7 +26,7 @@ def read_overrides(app: str, slots: Collection[str], processes: Processes) -> tu
         settings = tuple(dict.fromkeys(processes.settings.get(path, ())))
         ours = tuple(each for each in settings if each in own_settings())
         adds = tuple(each for each in settings if each not in ours)
-        found.append(Override("dropin", path, tuple(changed), ours, adds))
+        found.append(UnitChange("dropin", path, tuple(changed), ours, adds))
     return tuple(found)
 
 

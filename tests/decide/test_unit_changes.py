@@ -6,22 +6,22 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.decide.overrides import start_is_changed
+from reconciler.decide.unit_changes import start_is_changed
 from reconciler.model.action import Blocked, Converged, RestoreRights, StopInstance
-from reconciler.model.observed import ObservedApp, Override, Slot
+from reconciler.model.observed import ObservedApp, Slot, UnitChange
 from tests.decide.test_rollout import APP, DONE, ONE, TWO, WHERE, step_of
 
 UNIT = "/etc/systemd/system/hello@4001.service"
 DROP_IN = "/etc/systemd/system/hello@.service.d/override.conf"
-STARTS = Override("dropin", DROP_IN, ("4000", "4001"), ("ExecStart", "MemoryMax"), ("Nice",))
+STARTS = UnitChange("dropin", DROP_IN, ("4000", "4001"), ("ExecStart", "MemoryMax"), ("Nice",))
 
 
-def over(*overrides: Override, app: ObservedApp = APP) -> ObservedApp:
-    return replace(app, overrides=overrides)
+def over(*found: UnitChange, app: ObservedApp = APP) -> ObservedApp:
+    return replace(app, unit_changes=found)
 
 
 def test_a_drop_in_is_noted_with_what_it_changes_and_how_to_undo_it() -> None:
-    other = Override("dropin", "/run/systemd/system/service.d/x.conf", ("4000",), (), ("Nice",))
+    other = UnitChange("dropin", "/run/systemd/system/service.d/x.conf", ("4000",), (), ("Nice",))
     step = step_of(over(STARTS, other))
 
     assert isinstance(step, Converged)
@@ -36,43 +36,43 @@ def test_a_drop_in_is_noted_with_what_it_changes_and_how_to_undo_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("override", "reason", "next_step"),
+    ("change", "reason", "next_step"),
     [
         (
-            Override("masked", UNIT, ("4001",)),
+            UnitChange("masked", UNIT, ("4001",)),
             "hello@4001.service is masked on this host: systemd does not start it",
             "on the host: systemctl unmask hello@4001.service",
         ),
         (
-            Override("masked", "/run/user/7/systemd/user/hello@4001.service", ("4001",)),
+            UnitChange("masked", "/run/user/7/systemd/user/hello@4001.service", ("4001",)),
             "hello@4001.service is masked on this host: systemd does not start it",
             "on the host: systemctl --user unmask --runtime hello@4001.service",
         ),
         (
-            Override("instead", UNIT, ("4001",)),
+            UnitChange("instead", UNIT, ("4001",)),
             f"systemd takes {UNIT} for slot 4001, not the unit file that reconcile wrote",
             "move it away on the host, then: systemctl daemon-reload",
         ),
     ],
 )
 def test_a_version_is_not_sent_to_a_slot_in_which_it_could_not_start(
-    override: Override, reason: str, next_step: str
+    change: UnitChange, reason: str, next_step: str
 ) -> None:
     """Nothing is installed, migrated or stopped before that is said; what serves goes on."""
-    step = step_of(over(override), TWO)
+    step = step_of(over(change), TWO)
 
     assert isinstance(step, Blocked)
     assert (step.reason, step.next_step, step.serving) == (reason, next_step, "1")
-    assert step.kind == ("foreign" if override.kind == "instead" else "host")
-    assert "4001" in str(step_of(over(override)).note)  # type: ignore[union-attr]
+    assert step.kind == ("foreign" if change.kind == "instead" else "host")
+    assert "4001" in str(step_of(over(change)).note)  # type: ignore[union-attr]
 
 
 def test_an_instance_that_would_not_start_again_is_not_converged() -> None:
-    step = step_of(over(Override("masked", UNIT, ("4000",))))
+    step = step_of(over(UnitChange("masked", UNIT, ("4000",))))
 
     assert isinstance(step, Blocked)
     assert step.reason == "hello@4000.service is masked on this host: it runs, but would not start again after a reboot"
-    disabled = over(Override("masked", UNIT, ("4000",)), app=APP.with_slot(replace(APP.slot("4000"), enabled=False)))
+    disabled = over(UnitChange("masked", UNIT, ("4000",)), app=APP.with_slot(replace(APP.slot("4000"), enabled=False)))
     assert isinstance(step_of(disabled), Blocked), "systemd enables no masked unit"
 
 
@@ -116,8 +116,8 @@ def test_these_settings_decide_how_an_instance_starts(setting: str) -> None:
         replace(STARTS, changes=("Nice",), adds=(setting,)),
     )
 
-    for override in (changes, adds):
-        assert start_is_changed(over(override), "4001") == f"{DROP_IN} sets {setting}"
+    for change in (changes, adds):
+        assert start_is_changed(over(change), "4001") == f"{DROP_IN} sets {setting}"
 
 
 def test_what_changes_the_start_is_named_of_all_drop_ins_of_this_slot_alone() -> None:
@@ -127,7 +127,7 @@ def test_what_changes_the_start_is_named_of_all_drop_ins_of_this_slot_alone() ->
     found = start_is_changed(over(STARTS, other, elsewhere), "4001")
 
     assert found == f"{DROP_IN} sets ExecStart; /run/systemd/system/service.d/x.conf sets User"
-    assert start_is_changed(over(Override("masked", UNIT, ("4001",), ("ExecStart",))), "4001") is None
+    assert start_is_changed(over(UnitChange("masked", UNIT, ("4001",), ("ExecStart",))), "4001") is None
     assert start_is_changed(over(replace(STARTS, changes=("Nice",), adds=())), "4001") is None
 
 
@@ -136,21 +136,21 @@ def test_what_changes_the_start_is_named_of_all_drop_ins_of_this_slot_alone() ->
     [(("A", "B", "C", "D", "E"), "A, B, C, D, E"), (("A", "B", "C", "D", "E", "F"), "A, B, C, D, E and more")],
 )
 def test_of_many_settings_five_are_named(settings: tuple[str, ...], shown: str) -> None:
-    step = step_of(over(Override("dropin", DROP_IN, ("4000",), settings)))
+    step = step_of(over(UnitChange("dropin", DROP_IN, ("4000",), settings)))
 
     assert isinstance(step, Converged)
     assert step.note == f"{DROP_IN} changes its unit: it sets {shown} in place of what reconcile wrote"
 
 
 def test_a_drop_in_without_settings_and_one_with_an_odd_path_are_named_as_far_as_they_can_be() -> None:
-    step = step_of(over(Override("dropin", "-", ("4000",))))
+    step = step_of(over(UnitChange("dropin", "-", ("4000",))))
 
     assert isinstance(step, Converged)
     assert step.note == "a file whose path has unusual characters changes its unit"
 
 
 def test_the_idle_slot_in_which_the_next_version_could_not_start_is_named_beside_the_drop_ins() -> None:
-    masked, drop_in = Override("masked", UNIT, ("4001",)), Override("dropin", DROP_IN, ("4000",), ("Nice",))
+    masked, drop_in = UnitChange("masked", UNIT, ("4001",)), UnitChange("dropin", DROP_IN, ("4000",), ("Nice",))
     step = step_of(over(masked, drop_in))
 
     assert isinstance(step, Converged)
@@ -159,7 +159,7 @@ def test_the_idle_slot_in_which_the_next_version_could_not_start_is_named_beside
         f"{DROP_IN} changes its unit: it sets Nice in place of what reconcile wrote"
     )
     assert (step.next_step or "").startswith("on the host: systemctl unmask hello@4001.service; if that is not wanted")
-    instead = step_of(over(Override("instead", "/etc/x@.service", ("4001",))))
+    instead = step_of(over(UnitChange("instead", "/etc/x@.service", ("4001",))))
     assert isinstance(instead, Converged)
     assert (instead.note, instead.next_step) == (
         "/etc/x@.service counts in place of the unit of slot 4001: the next version could not start there",
@@ -168,4 +168,4 @@ def test_the_idle_slot_in_which_the_next_version_could_not_start_is_named_beside
 
 
 def test_a_slot_that_the_app_does_not_have_any_more_is_not_worth_a_note() -> None:
-    assert step_of(over(Override("masked", "/etc/systemd/system/hello@4009.service", ("4009",)))) == DONE
+    assert step_of(over(UnitChange("masked", "/etc/systemd/system/hello@4009.service", ("4009",)))) == DONE
