@@ -37,11 +37,12 @@ class SshHost:
         port: int | None,
         host_key: str | None,
         needs_root: bool = True,
+        compress: bool = False,
     ) -> None:
         self.name = name
         self.round_trips = RoundTrips()
         self._address, self._user, self._port, self._host_key = address, user, port, host_key
-        self._needs_root = needs_root
+        self._needs_root, self._compress = needs_root, compress
         self._connection: asyncssh.SSHClientConnection | None = None
         self._connecting = asyncio.Lock()
         self._sessions = Sessions()
@@ -199,6 +200,7 @@ class SshHost:
             if self._connection is None or self._connection.is_closed():
                 self._stored = Stored(self._keeps_scripts)
                 self._connection = await connect(
-                    self.name, self._address, user=self._user, port=self._port, host_key=self._host_key
-                )
+                    self.name, self._address, user=self._user, port=self._port, host_key=self._host_key,
+                    compress=self._compress,
+                )  # fmt: skip
             return self._connection

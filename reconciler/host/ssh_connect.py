@@ -25,9 +25,11 @@ _HOP = re.compile(r"(?:ssh://)?(?:([^@]+)@)?(\[[^\]]+\]|[^:\[\]]+)(?::([0-9]+))?
 
 
 async def connect(
-    name: str, address: str, *, user: str | None, port: int | None, host_key: str | None
+    name: str, address: str, *, user: str | None, port: int | None, host_key: str | None, compress: bool = False
 ) -> asyncssh.SSHClientConnection:
     """Connect to a host and log in. Its host key must be `host_key`, or one that known_hosts vouches for.
+
+    With `compress`, both sides compress what they send, as with `Compression yes` in ~/.ssh/config.
 
     Raises HostUnreachable, HostRefused or HostKeyRefused.
     """
@@ -36,6 +38,7 @@ async def connect(
     import asyncssh
 
     settings = await resolving
+    settings = replace(settings, compression=settings.compression or compress)
     known = _demand_known(name, settings) if host_key is None else known_keys(settings)
     if host_key:
         known = KnownKeys((asyncssh.import_public_key(host_key),), (), known.revoked)

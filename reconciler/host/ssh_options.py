@@ -49,7 +49,9 @@ def connection_options(settings: Settings) -> dict[str, Any]:
     if settings.pkcs11_provider:
         options["pkcs11_provider"] = settings.pkcs11_provider
     if settings.compression:
-        options["compression_algs"] = ["zlib@openssh.com", "none"]
+        from reconciler.host.compression import compression_algorithms
+
+        options["compression_algs"] = compression_algorithms()
     return options
 
 

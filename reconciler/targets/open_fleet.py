@@ -6,6 +6,7 @@ import asyncio
 import os
 import platform
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -41,6 +42,9 @@ from reconciler.tools.digests import digest
 
 History = Literal["unasked", "wanted", "demanded"]
 """How a command uses the history of the desired state: not at all, to report by it, or to change hosts by it."""
+
+# What a look at more apps sends and gets is worth compressing. That costs both sides memory for each connection.
+MOST_UNCOMPRESSED_APPS = 5
 
 
 @dataclass
@@ -81,9 +85,11 @@ class OpenFleet:
         known = self.sites.get(site.name)
         return known is not None and known.spec == site.spec and site.name in self.hosts
 
-    def transport(self, site: HostSite) -> Transport:
-        """Return the open transport to this host, or a new one."""
-        return self.hosts[site.name] if self.leads_to(site) else open_host(site.name, site.spec)
+    def transport(self, site: HostSite, apps: int = 0) -> Transport:
+        """Return the open transport to this host, on which so many apps are desired, or a new one."""
+        if self.leads_to(site):
+            return self.hosts[site.name]
+        return open_host(site.name, site.spec, compress=apps > MOST_UNCOMPRESSED_APPS)
 
     @property
     def behind(self) -> Behind | None:
@@ -175,8 +181,9 @@ async def work_out(
     needed = known if opened.whole else {host for _, host in opened.targets}
     sites = [opened.sites.setdefault(name, _host_site(desired, name)) for name in sorted(needed)]
     _refuse_local(desired, [site.name for site in sites if not (before and before.leads_to(site))])
+    apps_on = Counter(host for _, host in opened.targets)
     for site in sites:
-        opened.hosts[site.name] = (before or opened).transport(site)
+        opened.hosts[site.name] = (before or opened).transport(site, apps_on[site.name])
     return opened
 
 
@@ -253,11 +260,14 @@ def _refuse_local(desired: Desired, names: Iterable[str]) -> None:
         raise InvalidDesiredState(tuple(problems))
 
 
-def open_host(name: str, spec: HostSpec) -> Transport:
+def open_host(name: str, spec: HostSpec, *, compress: bool = False) -> Transport:
     """Make the transport to a host, without connecting yet. Raises UsageError for this machine unless it is allowed."""
     needs_root = spec.scope == "system"
     if spec.local:
         if os.environ.get(ALLOW_LOCAL) != "yes":
             raise UsageError(f"{name} is this very machine (local)", f"set {ALLOW_LOCAL}=yes in the environment")
         return LocalHost(name, needs_root=needs_root)
-    return SshHost(name, spec.address, user=spec.user, port=spec.port, host_key=spec.host_key, needs_root=needs_root)
+    return SshHost(
+        name, spec.address, user=spec.user, port=spec.port, host_key=spec.host_key, needs_root=needs_root,
+        compress=compress,
+    )  # fmt: skip

@@ -49,7 +49,7 @@ def engine_of(simulation: Any) -> Iterator[None]:
     """What the engine asks of the machine it runs on, answered by the simulation."""
     with (
         mock.patch("reconciler.observe.look.is_dead", simulation.is_dead),
-        mock.patch("reconciler.targets.open_fleet.open_host", lambda name, spec: LINKS.get()[name]),
+        mock.patch("reconciler.targets.open_fleet.open_host", lambda name, spec, **_: LINKS.get()[name]),
     ):
         yield
 
