@@ -6,8 +6,13 @@ import os
 import signal
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.hosts.distribution import ARCHIVE, UBUNTU, available, find_available
+
+# Hypothesis takes a busy machine for a slow strategy, and fails the test.
+settings.register_profile("busy", suppress_health_check=[HealthCheck.too_slow], deadline=None)
+settings.load_profile("busy")
 
 # A shell starts a background job with SIGINT and SIGQUIT ignored, nohup with SIGHUP, and every program would inherit
 # that from the tests. A handler, unlike SIG_IGN, is not inherited, and it leaves the run itself as deaf as it was.

@@ -15,6 +15,7 @@ from reconciler.host.streams import TOO_MUCH, TooMuch, converse
 from reconciler.host.terminal import lend_terminal
 from reconciler.host.transport import (
     ENDS_WITHIN_SECONDS,
+    LOOPBACK,
     Command,
     Completed,
     OnOutput,
@@ -85,9 +86,9 @@ class LocalHost:
                             process.terminate()
                         await _wait_briefly(process)
 
-    async def connect(self, port: int) -> tuple[Reader, Writer]:
+    async def connect(self, port: int, address: str = LOOPBACK) -> tuple[Reader, Writer]:
         with self.round_trips:
-            return await asyncio.open_connection("127.0.0.1", port)
+            return await asyncio.open_connection(address, port)
 
     async def close(self) -> None:
         return

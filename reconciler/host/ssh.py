@@ -14,8 +14,18 @@ from reconciler.host.ssh_connect import connect
 from reconciler.host.ssh_process import carry_out, open_port, open_session
 from reconciler.host.streams import TOO_MUCH, TooMuch, with_first
 from reconciler.host.terminal import lend_terminal
-from reconciler.host.transport import Command, Completed, OnOutput, Reader, RoundTrips, Stdin, Writer, too_long_words
-from reconciler.host.wording import plain_words
+from reconciler.host.transport import (
+    LOOPBACK,
+    Command,
+    Completed,
+    OnOutput,
+    Reader,
+    RoundTrips,
+    Stdin,
+    Writer,
+    too_long_words,
+)
+from reconciler.host.wording import not_forwarded_words, plain_words
 
 if TYPE_CHECKING:
     import asyncssh
@@ -161,22 +171,18 @@ class SshHost:
             raise self._close_lost(connection, ConnectionError("it closed during a command"))
         return process.exit_status
 
-    async def connect(self, port: int) -> tuple[Reader, Writer]:
+    async def connect(self, port: int, address: str = LOOPBACK) -> tuple[Reader, Writer]:
         import asyncssh
 
         connection = await self._connect()
         try:
             with self.round_trips:
-                reader, writer = await open_port(connection, port)
+                reader, writer = await open_port(connection, port, address)
         except asyncssh.ChannelOpenError as error:
             if connection.is_closed():
                 raise self._close_lost(connection, error) from error
             if error.code == asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED:
-                raise HostRefused(
-                    self.name,
-                    "sshd does not forward connections, so health checks cannot run",
-                    "set AllowTcpForwarding local in sshd_config",
-                ) from error
+                raise HostRefused(self.name, *not_forwarded_words(address, port)) from error
             raise ConnectionRefusedError(f"port {port} refuses connections") from error
         except (asyncssh.Error, OSError) as error:
             raise self._close_lost(connection, error) from error

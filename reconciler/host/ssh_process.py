@@ -37,9 +37,11 @@ async def open_session(connection: Connection, line: str) -> Process | None:
         return None
 
 
-async def open_port(connection: Connection, port: int) -> tuple[asyncssh.SSHReader[bytes], asyncssh.SSHWriter[bytes]]:
-    """Connect to a port of the host. sshd does not count this as a session."""
-    return await _open(connection.open_connection("127.0.0.1", port), lambda streams: streams[1].channel.abort())
+async def open_port(
+    connection: Connection, port: int, address: str
+) -> tuple[asyncssh.SSHReader[bytes], asyncssh.SSHWriter[bytes]]:
+    """Connect from the host to a port. sshd does not count this as a session."""
+    return await _open(connection.open_connection(address, port), lambda streams: streams[1].channel.abort())
 
 
 async def carry_out(

@@ -14,6 +14,8 @@ from reconciler.host.entry import (
 )
 from reconciler.words import printable
 
+LOOPBACK = "127.0.0.1"
+
 Stdin = bytes | AsyncIterator[bytes]
 OnOutput = Callable[[bytes], None]
 
@@ -181,8 +183,8 @@ class Transport(Protocol):
         Raises UsageError if there is no terminal, HostUnreachable if the connection breaks."""
         ...
 
-    async def connect(self, port: int) -> tuple[Reader, Writer]:
-        """Connect to 127.0.0.1:port on the host. Raises ConnectionRefusedError, HostUnreachable, HostRefused."""
+    async def connect(self, port: int, address: str = LOOPBACK) -> tuple[Reader, Writer]:
+        """Connect from the host to address:port. Raises ConnectionRefusedError, HostUnreachable, HostRefused."""
         ...
 
     async def close(self) -> None:

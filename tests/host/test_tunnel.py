@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.errors import HostUnreachable, UsageError
 from reconciler.host.local import LocalHost
-from reconciler.host.transport import Reader, Writer
+from reconciler.host.transport import LOOPBACK, Reader, Writer
 from reconciler.host.tunnel import open_tunnel
 
 
@@ -48,7 +48,7 @@ def test_bytes_pass_through_the_tunnel_in_both_directions() -> None:
 
 def test_the_tunnel_survives_a_lost_connection_to_the_host() -> None:
     class Gone(LocalHost):
-        async def connect(self, port: int) -> tuple[Reader, Writer]:
+        async def connect(self, port: int, address: str = LOOPBACK) -> tuple[Reader, Writer]:
             raise HostUnreachable(self.name, "gone")
 
     async def story() -> list[bytes]:

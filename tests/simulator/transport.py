@@ -7,7 +7,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from reconciler.errors import HostKeyRefused, HostUnreachable
-from reconciler.host.transport import Command, Completed, OnOutput, Reader, RoundTrips, Stdin, Writer, too_long_words
+from reconciler.host.transport import (
+    LOOPBACK,
+    Command,
+    Completed,
+    OnOutput,
+    Reader,
+    RoundTrips,
+    Stdin,
+    Writer,
+    too_long_words,
+)
 from tests.simulator.process import Run
 from tests.simulator.world.host import Host
 from tests.simulator.world.traefik import API_PORT
@@ -82,7 +92,7 @@ class SimulatedHost:
     async def interact(self, command: Command) -> int:
         raise NotImplementedError
 
-    async def connect(self, port: int) -> tuple[Reader, Writer]:
+    async def connect(self, port: int, address: str = LOOPBACK) -> tuple[Reader, Writer]:
         await self.simulation.calls(self, f"port {port}")
         await self.open()
         with self.round_trips:
