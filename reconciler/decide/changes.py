@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from reconciler.model.desired import App, Desired
+from reconciler.model.overrides import Overrides
 from reconciler.model.references import references_in
 from reconciler.words import printable
 
@@ -20,7 +21,7 @@ How = Literal["added", "removed", "changed"]
 
 LONGEST_VALUE = 80
 _HOOKS = ("before_migrate", "after_rollout", "on_failure")
-_NAMED = {"env": "env", "processes": "process", "jobs": "job", "hosts": "host"}
+_NAMED = {"env": "env", "processes": "process", "jobs": "job", "hosts": "host", "overrides": "override"}
 """Blocks whose keys are names that people choose, and what one of them is called."""
 _ORDER = ("version", "artifact", "hosts", "ports", "start", "env", "route", "health", "migrate", "processes", "jobs")
 
@@ -85,7 +86,8 @@ def _fleet_leaves(desired: Desired) -> dict[Path, _Leaf]:
 
 def _walk(value: object, path: Path) -> Iterator[tuple[Path, _Leaf]]:
     if isinstance(value, BaseModel):
-        fields = {field: getattr(value, field) for field in type(value).model_fields}
+        named = value.model_fields_set if isinstance(value, Overrides) else type(value).model_fields
+        fields = {field: getattr(value, field) for field in named}
         if fields.keys() == {"secret"}:
             yield path, _Leaf(f"secret {fields['secret']}", f"secret {fields['secret']}")
             return
@@ -96,6 +98,8 @@ def _walk(value: object, path: Path) -> Iterator[tuple[Path, _Leaf]]:
     elif isinstance(value, tuple) and any(isinstance(each, BaseModel) for each in value):
         for index, inner in enumerate(value):
             yield from _walk(inner, (*path, str(index)))
+    elif value is None and path[:1] == ("overrides",) and (len(path) == 3 or path[2] == "env"):
+        yield path, _Leaf("null", "" if _is_private(path) else "taken away")
     elif value is not None and value != ():
         text = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
         yield path, _Leaf(repr(value), "" if _is_private(path) else printable(text, LONGEST_VALUE) or '""')

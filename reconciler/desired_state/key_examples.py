@@ -14,7 +14,7 @@ from reconciler.desired_state.load import build
 from reconciler.desired_state.yaml_text import Document, KeyPath, read_yaml
 
 FOLDER = Path(__file__).parent / "examples"
-_SHARED = {"Defaults": "App"}  # a model that repeats keys of another
+_SHARED = {"Defaults": "App", "Overrides": "App"}  # models that repeat keys of another
 
 
 def key_examples() -> dict[tuple[str, str], list[Any]]:

@@ -11,7 +11,8 @@ from pathlib import Path, PurePosixPath
 
 from reconciler.desired_state.files import FLEET, SECRETS, FolderTree, Written, collect, secret_files
 from reconciler.desired_state.git.commit import find_repository, open_commit, open_mirror
-from reconciler.desired_state.groups import with_hosts_of_groups
+from reconciler.desired_state.groups import Groups, with_hosts_of_groups
+from reconciler.desired_state.per_host import Layers, layers_of, overrides_of_nobody, with_overrides
 from reconciler.desired_state.problems import fill
 from reconciler.desired_state.rules import AppFile, problems_between
 from reconciler.desired_state.yaml_text import Document, read_yaml
@@ -151,26 +152,30 @@ def build(
     if not fleet or (invalid and not (valid_only and all(_is_about_an_app(each, where) for each in invalid))):
         raise InvalidDesiredState(invalid)
     apps = tuple(file.app for file in files if file.document.file not in {each.file for each in invalid})
-    noted = (*notes, *_lost_variables(apps), *_ports_of_clients(apps), *_rootless_notes(fleet.model))
-    return Desired(fleet.model, apps, revision, folder, noted, secret_files=sealed, invalid=invalid)
+    noted = dict.fromkeys((*notes, *_lost_variables(apps), *_ports_of_clients(apps), *_rootless_notes(fleet.model)))
+    return Desired(fleet.model, apps, revision, folder, tuple(noted), secret_files=sealed, invalid=invalid)
 
 
 def _is_about_an_app(problem: Problem, where: str) -> bool:
     return problem.file.startswith(f"{where}/apps/")
 
 
+def _variants(apps: tuple[App, ...]) -> list[App]:
+    return [variant for app in apps for variant in app.variants]
+
+
 def _lost_variables(apps: tuple[App, ...]) -> tuple[str, ...]:
     return tuple(
         f"{app.app}: env {', '.join(app.lost_variables)} does not reach the app: "
         "the start script of an Elixir release sets it itself (for other releases write start:)"
-        for app in apps
+        for app in _variants(apps)
         if app.lost_variables
     )
 
 
 def _ports_of_clients(apps: tuple[App, ...]) -> Iterator[str]:
     """Notes on ports that Linux also gives to outgoing connections."""
-    for app in apps:
+    for app in _variants(apps):
         if risky := [port for port in (*app.ports, *app.sandbox.extra_ports) if port in PORTS_OF_CLIENTS]:
             first, last = PORTS_OF_CLIENTS[0], PORTS_OF_CLIENTS[-1]
             yield (
@@ -227,12 +232,13 @@ def _read_apps(files: Mapping[str, bytes], where: str, fleet: _Fleet, memo: Read
     for name, content in files.items():
         if (name, content) not in memo or memo[name, content][0] != given:
             document = with_hosts_of_groups(read_yaml(content, f"{where}/{name}"), groups)
-            memo[name, content] = given, _read_app(name, document, fleet.defaults)
+            memo[name, content] = given, _read_app(name, document, fleet.defaults, groups)
     return [memo[name, content][1] for name, content in files.items()]
 
 
-def _read_app(name: str, document: Document, defaults: Mapping[str, object]) -> ReadApp:
-    app, found = fill(App, document, _with_defaults(document.value, defaults))
+def _read_app(name: str, document: Document, defaults: Mapping[str, object], groups: Groups) -> ReadApp:
+    document = replace(document, value=_with_defaults(document.value, defaults))
+    app, found = fill(App, document, document.value)
     if app is None:
         return None, found
     file = AppFile(document, app)
@@ -240,7 +246,27 @@ def _read_app(name: str, document: Document, defaults: Mapping[str, object]) -> 
     if app.app != stem:
         next_step = f"write app: {stem}, or rename the file to {app.app}.yaml"
         return None, (*found, file.problem(("app",), f"is {app.app}, but the file is {stem}.yaml", next_step))
-    return file, found
+    return _with_variants(file, groups) if app.overrides else (file, found)
+
+
+def _with_variants(file: AppFile, groups: Groups) -> ReadApp:
+    """The file with the app as it is on each host. Equal layers make one app."""
+    app, document = file.app, file.document
+    if unused := overrides_of_nobody(document, app.app, app.hosts, groups):
+        return None, tuple(unused)
+    made: dict[Layers, AppFile] = {}
+    by_host: dict[str, AppFile] = {}
+    for host in app.hosts:
+        layers = layers_of([*app.overrides], host, groups)
+        if layers not in made:
+            own = with_overrides(document, layers)
+            variant, found = fill(App, own, own.value)
+            if variant is None:
+                return None, found
+            made[layers] = AppFile(own, variant)
+        by_host[host] = made[layers]
+    app.set_variants({host: each.app for host, each in by_host.items()})
+    return replace(file, by_host=by_host), ()
 
 
 def _relative_artifact(file: AppFile) -> Problem | None:

@@ -49,7 +49,9 @@ def _blocks(model: type[BaseModel]) -> list[tuple[str, type[BaseModel]]]:
     found: list[tuple[str, type[BaseModel]]] = []
     for name, field in model.model_fields.items():
         for block in _models_in(field.annotation):
-            if block.__name__ != "Defaults":  # it repeats the keys of an app
+            if block.__name__ == "Overrides":  # what is below them is as in an app
+                found.append((name, block))
+            elif block.__name__ != "Defaults":  # it repeats the keys of an app
                 found += [(name, block), *((f"{name}.{inner}", nested) for inner, nested in _blocks(block))]
     return found
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from reconciler.desired_state.yaml_text import Document, KeyPath
 from reconciler.errors import Problem
@@ -17,6 +17,16 @@ class AppFile:
 
     document: Document
     app: App
+    by_host: Mapping[str, AppFile] = field(default_factory=dict)  # where the app has overrides
+
+    def on(self, host: str) -> AppFile:
+        """The app as it is on this host, with the places where that is written."""
+        return self.by_host.get(host, self)
+
+    @property
+    def variants(self) -> tuple[AppFile, ...]:
+        """The app as it is on its hosts: one for each set of overrides, itself if it has none."""
+        return tuple({id(each): each for each in map(self.on, self.app.hosts)}.values())
 
     def _written(self, path: KeyPath) -> KeyPath:
         while path not in self.document.places:  # the model normalized the key: WWW.example.com → www.example.com
@@ -59,6 +69,17 @@ def _machines(file: AppFile, fleet: Fleet) -> list[tuple[str, HostSpec]]:
     return [(name, fleet.hosts[name] if name in fleet.hosts else read_host(name)) for name in file.app.hosts]
 
 
+def _on_machines(files: Iterable[AppFile], fleet: Fleet) -> Iterator[tuple[AppFile, str, HostSpec]]:
+    """Yield each app as it is on each of its hosts."""
+    for file in files:
+        for name, spec in _machines(file, fleet):
+            yield file.on(name), name, spec
+
+
+def _variants(files: Iterable[AppFile]) -> Iterator[AppFile]:
+    return (variant for file in files for variant in file.variants)
+
+
 def _two_names(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
     # One machine under two names would be two hosts, and each would prune the apps of the other.
     names = {spec.machine: name for name, spec in fleet.hosts.items()}
@@ -72,13 +93,12 @@ def _two_names(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
 
 
 def _taken_ports(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
-    for file in files:
+    for file, name, spec in _on_machines(files, fleet):
         for path, port in file.ports:
             if what := _use_by_traefik(port, fleet):
                 yield file.problem(path, f"{port} is {what}", "choose another port")
-            for name, spec in _machines(file, fleet):
-                if port == spec.port:
-                    yield file.problem(path, f"{port} is the SSH port of {name}", "choose another port")
+            if port == spec.port:
+                yield file.problem(path, f"{port} is the SSH port of {name}", "choose another port")
 
 
 def _use_by_traefik(port: int, fleet: Fleet) -> str:
@@ -89,7 +109,7 @@ def _use_by_traefik(port: int, fleet: Fleet) -> str:
 
 
 def _unreachable_routes(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
-    for file in files:
+    for file in _variants(files):
         if fleet.traefik.redirects and file.app.route and not file.app.route.tls:
             message = "is false, but Traefik redirects plain http to https before it looks at any route"
             yield file.problem(("route", "tls"), message, "delete it, or write redirect_to_https: false in fleet.yaml")
@@ -97,7 +117,7 @@ def _unreachable_routes(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Prob
 
 def _nodes(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
     """Refuse Erlang distribution that any program could join, or whose nodes cannot reach each other."""
-    for file in files:
+    for file in _variants(files):
         if file.app.distribution == "none":
             continue
         if not isinstance(file.app.env.get("RELEASE_COOKIE"), SecretRef):
@@ -120,12 +140,11 @@ def _nodes(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
 
 def _over_the_releases(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
     """Refuse a writable path that contains the releases: an app may see only its own releases."""
-    for file in files:
+    for file, name, spec in _on_machines(files, fleet):
         for index, path in enumerate(file.app.sandbox.extra_writable_paths):
-            for name, spec in _machines(file, fleet):
-                if f"{spec.paths.releases}/".startswith(f"{path}/"):
-                    message = f"{path} holds the releases of every app on {name}"
-                    yield file.problem(("sandbox", "extra_writable_paths", index), message, "name a folder below it")
+            if f"{spec.paths.releases}/".startswith(f"{path}/"):
+                message = f"{path} holds the releases of every app on {name}"
+                yield file.problem(("sandbox", "extra_writable_paths", index), message, "name a folder below it")
 
 
 def _rights_of_a_user(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
@@ -133,12 +152,13 @@ def _rights_of_a_user(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Proble
         for index, (name, spec) in enumerate(_machines(file, fleet)):
             if spec.scope == "system":
                 continue
+            here = file.on(name)
             # With fetch: host, the host unpacks the archive as the user nobody; only root can switch to that user.
-            wants = [f"keep {capability}" for capability in file.app.sandbox.capabilities]
+            wants = [f"keep {capability}" for capability in here.app.sandbox.capabilities]
             wants += ["use fetch: host"] * (file.app.artifact.fetch == "host")
             wants += [f"use distribution: {file.app.distribution}"] * (file.app.distribution != "none")
             wants += ["come after units of the system"] * bool(file.app.after_units)
-            wants += ["be served by a managed Traefik"] * (fleet.traefik.managed and file.app.route is not None)
+            wants += ["be served by a managed Traefik"] * (fleet.traefik.managed and here.app.route is not None)
             for what in wants:
                 yield file.problem(
                     ("hosts", index), f"{name} has scope user, where an app cannot {what}", "leave out one of the two"
@@ -177,21 +197,20 @@ def _swallowed_routes(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Proble
     """Refuse TCP routes that take requests from http apps: Traefik asks TCP routers first on an entry point."""
     http, https = fleet.traefik.http_entry_point, fleet.traefik.https_entry_point
     taken: dict[tuple[object, str], AppFile] = {}
-    for file in files:
+    for file, _, spec in _on_machines(files, fleet):
         if file.app.route and file.app.route.tls and not file.app.route.tcp:
             names = (*file.app.route.domains, *file.app.route.redirects)
-            taken |= {(spec.machine, name): file for _, spec in _machines(file, fleet) for name in names}
-    for file in files:
+            taken |= {(spec.machine, name): file for name in names}
+    for file, host, spec in _on_machines(files, fleet):
         tcp = file.app.route.tcp if file.app.route else None
         if tcp and not tcp.domains and tcp.entry_point in (http, https):
             message = f"{tcp.entry_point} is for http, and this app would receive every request there"
             yield file.problem(("route", "tcp", "entry_point"), message, "give it an entry point of its own")
-        for host, spec in _machines(file, fleet):
-            for index, name in enumerate(tcp.domains if tcp and tcp.entry_point == https else ()):
-                if other := taken.get((spec.machine, name)):
-                    message = f"{name} is served over https by {other.app.app} on host {host}"
-                    next_step = "choose another name or entry point"
-                    yield file.problem(("route", "tcp", "domains", index), message, next_step)
+        for index, name in enumerate(tcp.domains if tcp and tcp.entry_point == https else ()):
+            if other := taken.get((spec.machine, name)):
+                message = f"{name} is served over https by {other.app.app} on host {host}"
+                next_step = "choose another name or entry point"
+                yield file.problem(("route", "tcp", "domains", index), message, next_step)
 
 
 def _silent_servers(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
@@ -200,29 +219,32 @@ def _silent_servers(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]
     A protocol in which the server speaks first, such as MySQL or SMTP, would never begin.
     """
     with_tls: dict[tuple[object, str], AppFile] = {}
-    for file, tcp in _tcp_routes(files):
+    told: set[tuple[str, str]] = set()
+    for file, _, spec, tcp in _tcp_routes(files, fleet):
         if tcp.tls != "none":
-            with_tls |= {(spec.machine, tcp.entry_point): file for _, spec in _machines(file, fleet)}
-    for file, tcp in _tcp_routes(files):
-        for host, spec in _machines(file, fleet) if tcp.tls == "none" and tcp.speaks_first == "server" else ():
-            if other := with_tls.get((spec.machine, tcp.entry_point)):
-                message = (
-                    f"{other.app.app} has TLS there on host {host}, so Traefik waits for the client's first bytes, and "
-                    "a protocol in which the server speaks first never begins"
-                )
-                next_step = "give it an entry point of its own, or write speaks_first: client if the client does"
-                yield file.problem(("route", "tcp", "entry_point"), message, next_step)
-                break
+            with_tls[spec.machine, tcp.entry_point] = file
+    for file, host, spec, tcp in _tcp_routes(files, fleet):
+        place = file.place(("route", "tcp", "entry_point"))
+        other = with_tls.get((spec.machine, tcp.entry_point)) if tcp.tls == "none" else None
+        if other and tcp.speaks_first == "server" and (file.app.app, place) not in told:
+            told.add((file.app.app, place))
+            message = (
+                f"{other.app.app} has TLS there on host {host}, so Traefik waits for the client's first bytes, and "
+                "a protocol in which the server speaks first never begins"
+            )
+            next_step = "give it an entry point of its own, or write speaks_first: client if the client does"
+            yield file.problem(("route", "tcp", "entry_point"), message, next_step)
 
 
-def _tcp_routes(files: Sequence[AppFile]) -> list[tuple[AppFile, TcpRoute]]:
-    return [(file, file.app.route.tcp) for file in files if file.app.route and file.app.route.tcp]
+def _tcp_routes(files: Sequence[AppFile], fleet: Fleet) -> list[tuple[AppFile, str, HostSpec, TcpRoute]]:
+    on = _on_machines(files, fleet)
+    return [(file, name, spec, file.app.route.tcp) for file, name, spec in on if file.app.route and file.app.route.tcp]
 
 
 def _uncertified_wildcards(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
     """Refuse a wildcard whose certificate no authority would give."""
     acme = fleet.traefik.acme
-    for file in files:
+    for file in _variants(files):
         route = file.app.route
         if route is None or not route.tls or acme is None or acme.challenge == "dns" or not fleet.traefik.resolver:
             continue
@@ -237,13 +259,12 @@ def _uncertified_wildcards(files: Sequence[AppFile], fleet: Fleet) -> Iterator[P
 
 def _shared_claims(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
     owners: dict[tuple[object, ...], tuple[AppFile, KeyPath]] = {}
-    for file in files:
+    for file, name, spec in _on_machines(files, fleet):
         wanted: list[tuple[KeyPath, str, object]] = [(path, "port", port) for path, port in file.ports]
         claims = file.app.route.claims if file.app.route else []
         wanted += [(("route", *path), "route", claimed) for path, claimed in claims]
-        for name, spec in _machines(file, fleet):
-            for path, what, value in wanted:
-                owner, at = owners.setdefault((spec.machine, what, value), (file, path))
-                if owner is not file:
-                    message = f"{value} is also a {what} of {owner.app.app} ({owner.place(at)}), on host {name}"
-                    yield file.problem(path, message, "change one of the two")
+        for path, what, value in wanted:
+            owner, at = owners.setdefault((spec.machine, what, value), (file, path))
+            if owner is not file:
+                message = f"{value} is also a {what} of {owner.app.app} ({owner.place(at)}), on host {name}"
+                yield file.problem(path, message, "change one of the two")

@@ -115,7 +115,7 @@ async def find_former(opened: OpenFleet, now: App, who: Controller) -> Desired |
 
 
 def _made_of(app: App) -> tuple[object, ...]:
-    return app.version, app.env, app.start, app.processes
+    return app.version, app.env, app.start, app.processes, app.overrides
 
 
 def app_of(desired: Desired, name: str) -> App | None:

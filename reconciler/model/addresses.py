@@ -105,6 +105,14 @@ HostChoice = Annotated[
     ),
     AfterValidator(_check_choice),
 ]
+HostOrGroup = Annotated[
+    str,
+    Text(
+        rf"{GROUP}[a-z][a-z0-9_-]*|{_TARGET}",
+        "is not a host or group",
+        "write a name from hosts of the app, or group:NAME",
+    ),
+]
 Address = Annotated[
     str,
     Text(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from reconciler.model import addresses, values
 from reconciler.model.artifact import Artifact
@@ -13,6 +14,7 @@ from reconciler.model.fields import AtLeastOne, EachOnce, MayBeEmpty, refuse
 from reconciler.model.hook import Hook, HookValue, read_hook
 from reconciler.model.job import MOST_JOBS, Job, JobName
 from reconciler.model.observed import HookName
+from reconciler.model.overrides import Overrides
 from reconciler.model.process import Process, ProcessName
 from reconciler.model.process_name import LONGEST_NAME, SEPARATOR, family_of
 from reconciler.model.reserved import SET_BY_ELIXIR, SET_FOR_DISTRIBUTION
@@ -90,6 +92,27 @@ class App(Common):
         description="Processes beside the web process, such as queue workers, by name. A version is all of them: if "
         "one does not come up, none is changed.",
     )
+
+    overrides: Annotated[dict[addresses.HostOrGroup, Overrides], MayBeEmpty(dict)] = Field(
+        default_factory=dict,
+        description="Other values on some hosts, by host or group:NAME. Groups count in the order written; the host "
+        "itself counts last.",
+    )
+
+    _by_host: Mapping[str, App] = PrivateAttr(default_factory=dict)
+
+    def on(self, host: str) -> App:
+        """The app as it is on this host: with the overrides that apply there, and none left to apply."""
+        return self._by_host.get(host, self)
+
+    @property
+    def variants(self) -> tuple[App, ...]:
+        """The app as it is on its hosts: one for each set of overrides, itself if it has none."""
+        return tuple({id(each): each for each in map(self.on, self.hosts)}.values())
+
+    def set_variants(self, by_host: Mapping[str, App]) -> None:
+        """Say what the app is on each host. For those who make it: afterwards it is as frozen as the rest."""
+        self._by_host = by_host
 
     @property
     def family(self) -> str:
@@ -175,6 +198,19 @@ class App(Common):
                 )
             if key not in self.env:
                 raise refuse(f"{key} is not in env", "name a variable of env", at=("migrate_when", index))
+        return self
+
+    @model_validator(mode="after")
+    def _check_overrides(self) -> Self:
+        for where, overrides in self.overrides.items():
+            if overrides.ports and not self.ports:
+                message = "needs ports of the app: with a port or without is two kinds of app"
+                raise refuse(message, "write ports for the app", at=("overrides", where, "ports"))
+            for key in self.migrate_when:
+                if key in overrides.env:
+                    message = f"{key} is in migrate_when, and a release migrates once for all hosts"
+                    next_step = "write an environment for hosts with a database of their own: environments/NAME.yaml"
+                    raise refuse(message, next_step, at=("overrides", where, "env", key))
         return self
 
     @model_validator(mode="after")

@@ -103,7 +103,9 @@ def instance_of(index: Index, row: Row) -> Instance:
     if not isinstance(look, ObservedHost):
         return Instance(row, doing=doing)
     app, slot = look.app(row.app), index.live_slot(row.key)
-    limit = index.snapshot.desired.apps[row.app].memory_limit if row.app in index.snapshot.desired.apps else ""
+    limit = (
+        index.snapshot.desired.apps[row.app].on(row.host).memory_limit if row.app in index.snapshot.desired.apps else ""
+    )
     quarantined = tuple((q.identity.version, q.reason, float(q.at_epoch_seconds)) for q in app.quarantined)
     return Instance(
         row,

@@ -203,7 +203,8 @@ def _add(opened: OpenFleet, app: App, host: str, found: Found, secret: Callable[
         raise_refusal(found)
         known = found if isinstance(found, str) else None  # a host that has the release needs no artifact
         cluster = cluster_of(app, map(desired.host, app.hosts))
-        files = resolve(app, _host_site(desired, host), desired.fleet.traefik, desired.folder, known, secret, cluster)
+        here, traefik = app.on(host), desired.fleet.traefik
+        files = resolve(here, _host_site(desired, host), traefik, desired.folder, known, secret, cluster)
         files = replace(files, target=with_artifact(files.target, found))
     except ReconcileError as error:
         blocked = Blocked(host, app.app, str(error), error.next_step or None, kind=error.kind)

@@ -32,6 +32,15 @@ def with_processes(app: App) -> tuple[App, ...]:
     """Return the app, then its processes as apps. Without a web process the first of them has the app's own name."""
     if not app.processes:
         return (app,)
+    made = _with_processes(app)
+    if app.overrides:
+        of_variant = {id(each): {part.app: part for part in _with_processes(each)} for each in app.variants}
+        for part in made:
+            part.set_variants({host: of_variant[id(app.on(host))][part.app] for host in part.hosts})
+    return made
+
+
+def _with_processes(app: App) -> tuple[App, ...]:
     named = [(name, process) for key, process in app.processes.items() for name in process.names(app.app, key)]
     if app.has_first_process_only:
         (_, first), *named = named

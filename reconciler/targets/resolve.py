@@ -254,9 +254,11 @@ def cluster_of(app: App, hosts: Iterable[HostSpec]) -> tuple[str, ...]:
     """The names of all nodes the app can have: one for each slot and host, running or not, so equal on all hosts."""
     if app.distribution != "name":
         return ()
-    slots = tuple(str(port) for port in app.ports) or WORKER_SLOT
-    places = [node_host(app.distribution, host.private_address) for host in hosts]
-    return tuple(node_name(app.app, slot, place) for place in places for slot in slots)
+    nodes = [
+        (node_host(app.distribution, spec.private_address), app.on(name).ports)
+        for name, spec in zip(app.hosts, hosts, strict=True)
+    ]
+    return tuple(node_name(app.app, slot, place) for place, ports in nodes for slot in map(str, ports or WORKER_SLOT))
 
 
 def _unit_settings(app: App, spec: HostSpec) -> UnitSettings:

@@ -24,7 +24,7 @@ def all_apps(desired: Desired) -> tuple[App, ...]:
 def traefik_app(desired: Desired) -> App | None:
     """The managed Traefik as an app, on every host where an app has a route. None if Traefik is not managed."""
     traefik = desired.fleet.traefik
-    hosts = tuple(sorted({host for app in desired.apps if app.route for host in app.hosts}))
+    hosts = tuple(sorted({host for app in desired.apps for host in app.hosts if app.on(host).route}))
     if traefik.version is None or not hosts:
         return None
     # Built without validation: the name is refused for apps that people write.

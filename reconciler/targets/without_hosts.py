@@ -62,12 +62,14 @@ def work_out_offline(
     refused: dict[Key, Blocked] = {}
     apps = all_apps(desired)
     for app in apps:
-        stand_ins = _StandIns(app, sealed)
         for host in app.hosts:
+            here = app.on(host)
+            stand_ins = _StandIns(here, sealed)
             site = HostSite(host, desired.host(host), desired.fleet.traefik.api_ports)
             try:
-                same = known and known.same(app, site, desired, stand_ins.digests)
-                files[app.app, host] = same or _resolve(app, site, desired, stand_ins)
+                same = known and known.same(here, site, desired, stand_ins.digests)
+                cluster = cluster_of(app, map(desired.host, app.hosts))
+                files[app.app, host] = same or _resolve(here, site, desired, stand_ins, cluster)
             except ReconcileError as error:
                 refused[app.app, host] = Blocked(host, app.app, str(error), error.next_step or None, kind=error.kind)
     names = {host for app in apps for host in app.hosts} | desired.fleet.hosts.keys()
@@ -87,8 +89,7 @@ def work_out_offline(
     return OfflineFleet(desired, fleet, files, frozenset(unknown), sealed)
 
 
-def _resolve(app: App, site: HostSite, desired: Desired, secret: _StandIns) -> TargetFiles:
-    cluster = cluster_of(app, map(desired.host, app.hosts))
+def _resolve(app: App, site: HostSite, desired: Desired, secret: _StandIns, cluster: tuple[str, ...]) -> TargetFiles:
     return resolve(app, site, desired.fleet.traefik, desired.folder, _artifact_digest(app), secret, cluster)
 
 
