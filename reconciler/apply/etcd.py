@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from reconciler.errors import HostError
 from reconciler.host.transport import Transport
 from reconciler.host.tunnel import open_socket_tunnel
+from reconciler.model.etcd import PORT
 from reconciler.tools import etcd
 from reconciler.tools.etcd import EtcdAccess, Kept
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MEMBER_SECONDS: Final = 4.0  # for one member: one that has lost the others answers only after several seconds
-DEFAULT_PORT: Final = 2379
 LARGEST_ANSWER: Final = 8 * 1024 * 1024
 
 
@@ -107,7 +107,7 @@ class Etcd:
         folder = self._kept.enter_context(tempfile.TemporaryDirectory(prefix="reconcile-"))  # mode 0700
         verify = _tls(self._access, Path(folder)) if parts.scheme == "https" else False
         socket = f"{folder}/etcd"
-        address, port = parts.hostname or "", parts.port or DEFAULT_PORT
+        address, port = parts.hostname or "", parts.port or PORT
         tunnel = await open_socket_tunnel(self._host, port, address, socket, self._refused.append)
         self._kept.callback(tunnel.close)
         transport = httpx2.AsyncHTTPTransport(verify=verify, uds=socket, trust_env=False)

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from reconciler.model import addresses, values
 from reconciler.model.artifact import Artifact, Sha256OfEach, Source, check_digests
 from reconciler.model.env import Env
+from reconciler.model.etcd import Etcd
 from reconciler.model.fields import EachOnce, MayBeEmpty, Whole, refuse
 from reconciler.model.machine import Strict
 from reconciler.model.observed import TRAEFIK
@@ -17,7 +18,9 @@ from reconciler.model.source import fill_in_arch
 
 RELEASES = "https://github.com/traefik/traefik/releases/download/v{version}/traefik_v{version}_linux_{arch}.tar.gz"
 METRICS = "metrics"  # the name of their entry point
-_FOR_ANY_TRAEFIK = frozenset({"version", "http_entry_point", "https_entry_point", "cert_resolver", "api_port"})
+_FOR_ANY_TRAEFIK = frozenset(
+    {"version", "http_entry_point", "https_entry_point", "cert_resolver", "api_port", "routes", "etcd"}
+)
 
 
 class Acme(Strict):
@@ -144,6 +147,12 @@ class Traefik(Strict):
         default=8080, description="Port of Traefik's API on 127.0.0.1. With `version`, the next port is used as well."
     )
 
+    routes: Literal["files", "etcd"] = Field(
+        default="files",
+        description="Where the routes of apps with `edges` lie: in a file on each edge, or in etcd for all of them.",
+    )
+    etcd: Etcd | None = Field(default=None, description="With routes: etcd, how to reach it.")
+
     @property
     def archive(self) -> Artifact:
         """Its release archive."""
@@ -175,6 +184,14 @@ class Traefik(Strict):
     def resolver(self) -> str | None:
         """The certificate resolver that routes with tls name, or None."""
         return self.cert_resolver if self.acme or not self.managed else None
+
+    @model_validator(mode="after")
+    def _check_etcd(self) -> Self:
+        if self.routes == "etcd" and self.etcd is None:
+            raise refuse("needs etcd beside it", "add etcd: {endpoints: [https://10.0.0.5:2379]}", at=("routes",))
+        if self.etcd and self.routes != "etcd":
+            raise refuse("is not used", "add routes: etcd, or delete it", at=("etcd",))
+        return self
 
     @model_validator(mode="after")
     def _check_managed(self) -> Self:

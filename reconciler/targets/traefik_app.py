@@ -9,7 +9,7 @@ from __future__ import annotations
 from reconciler.model.desired import App, Desired, HealthCheck, Rollout, Sandbox
 from reconciler.model.observed import TRAEFIK
 from reconciler.targets.processes import with_processes
-from reconciler.tools.traefik_static import PING, START, STOP_SECONDS, static_settings
+from reconciler.tools.traefik_static import PING, START, STOP_SECONDS, etcd_settings, static_settings
 
 KEEP_RELEASES = 2  # a release takes 200 MB
 
@@ -35,7 +35,11 @@ def traefik_app(desired: Desired) -> App | None:
         hosts=hosts,
         ports=traefik.api_ports,
         start=START,
-        env={**(traefik.acme.env if traefik.acme else {}), **static_settings(traefik)},
+        env={
+            **(traefik.acme.env if traefik.acme else {}),
+            **static_settings(traefik),
+            **(etcd_settings(traefik.etcd) if traefik.etcd else {}),
+        },
         health=HealthCheck(path=PING, healthy_within_seconds=30, minimum_healthy_seconds=1),
         stop_seconds=STOP_SECONDS,
         keep_releases=KEEP_RELEASES,

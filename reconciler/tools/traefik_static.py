@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import re
 
+from reconciler.model.env import EnvValue
+from reconciler.model.etcd import PORT, Etcd, EtcdTls
 from reconciler.model.traefik import METRICS, Acme, Traefik
 from reconciler.tools.digests import digest
+from reconciler.tools.traefik_keys import ROOT
 
 START = "./traefik"
 PING = "/ping"
@@ -68,6 +71,30 @@ def static_settings(traefik: Traefik) -> dict[str, str]:
         settings |= {f"entryPoints.{https}.http.tls.certResolver": traefik.resolver}
         settings |= _resolver(traefik.resolver, traefik.acme, http)
     return {_variable(key): value for key, value in sorted(settings.items())}
+
+
+def etcd_settings(etcd: Etcd) -> dict[str, EnvValue]:
+    """Return the variables of a Traefik that reads routes from etcd, those whose values are secrets too.
+
+    Traefik takes the text of a certificate in place of its path, so nothing else has to lie on the host.
+    """
+    tls = etcd.tls or EtcdTls()
+    settings: dict[str, EnvValue | None] = {
+        "endpoints": ",".join(_member(endpoint) for endpoint in etcd.endpoints),
+        "rootKey": ROOT,
+        "username": etcd.username,
+        "password": etcd.password,
+        "tls.insecureSkipVerify": "false" if etcd.has_tls else None,  # without any setting of TLS it asks without TLS
+        "tls.ca": tls.ca,
+        "tls.cert": tls.certificate,
+        "tls.key": tls.key,
+    }
+    return {_variable(f"providers.etcd.{key}"): value for key, value in settings.items() if value}
+
+
+def _member(endpoint: str) -> str:
+    address = endpoint.partition("://")[2]
+    return address if re.search(r":[0-9]+$", address) and not address.endswith("]") else f"{address}:{PORT}"
 
 
 def _listener(name: str, port: int, traefik: Traefik) -> dict[str, str]:

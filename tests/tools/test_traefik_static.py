@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from reconciler.model.secret import SecretRef
 from reconciler.model.traefik import Traefik
 from reconciler.targets.resolve import HostSite, resolve
 from reconciler.targets.traefik_app import all_apps, traefik_app
-from reconciler.tools.traefik_static import static_settings
+from reconciler.tools.traefik_static import etcd_settings, static_settings
 
 DIGEST = "a" * 64
 ACME = {"email": "ops@example.com"}
@@ -24,6 +25,10 @@ ACME = {"email": "ops@example.com"}
 
 def traefik(**keys: Any) -> Traefik:
     return Traefik.model_validate({"version": "3.7.15", "source": "traefik.tar.gz", **keys})
+
+
+def etcd(**keys: Any) -> dict[str, Any]:
+    return {"routes": "etcd", "etcd": {"endpoints": ["http://10.0.0.5:2379"], **keys}}
 
 
 def settings(**keys: Any) -> dict[str, str]:
@@ -191,6 +196,17 @@ def test_an_older_traefik_gets_no_setting_it_does_not_know() -> None:
         ({"https_entry_point": "traefik"}, "traefik cannot be configured by reconcile"),
         ({"http_entry_point": "websecure"}, "is also the one for http"),
         ({"http_port": 443}, "443 is also http_port"),
+        ({"routes": "etcd"}, "needs etcd beside it"),
+        ({"etcd": {"endpoints": ["http://10.0.0.5"]}}, "is not used"),
+        (etcd(endpoints=[]), "is an empty list"),
+        (etcd(endpoints=["10.0.0.5:2379"]), "is not the address of a member of etcd"),
+        (etcd(endpoints=["http://10.0.0.5/v3"]), "is not the address of a member of etcd"),
+        (etcd(endpoints=["http://10.0.0.5:70000"]), "has a port outside 1 to 65535"),
+        (etcd(endpoints=["http://10.0.0.5", "https://10.0.0.6"]), "mixes http and https"),
+        (etcd(tls={"ca": "PEM"}), "is for https endpoints"),
+        (etcd(endpoints=["https://a"], tls={"key": {"secret": "k"}}), "needs certificate beside it"),
+        (etcd(username="ann"), "needs password beside it"),
+        (etcd(password={"secret": "p"}), "needs username beside it"),
         ({"http_port": 8081}, "8081 is also api_port + 1"),
         ({"tcp_ports": {"web": 5432}}, "web is an entry point for http"),
         ({"tcp_ports": {"db": 443}}, "443 is also https_port"),
@@ -286,6 +302,29 @@ def test_routes_name_the_resolver_that_acme_sets_up() -> None:
     assert traefik(acme=ACME, cert_resolver="le").resolver == "le"
     assert traefik().resolver is None
     assert Traefik().resolver == "letsencrypt"  # as somebody else's Traefik is expected to have it
+
+
+def test_traefik_reads_routes_from_etcd_and_its_secrets_stay_references() -> None:
+    plain = traefik(**etcd(endpoints=["http://10.0.0.5", "http://[fd00::6]:2380", "http://[fd00::7]"])).etcd
+    assert plain is not None
+    assert etcd_settings(plain) == {
+        "TRAEFIK_PROVIDERS_ETCD_ENDPOINTS": "10.0.0.5:2379,[fd00::6]:2380,[fd00::7]:2379",
+        "TRAEFIK_PROVIDERS_ETCD_ROOTKEY": "traefik",
+    }
+    named = {name: {"secret": f"etcd/{name}"} for name in ("ca", "certificate", "key")}
+    keys = etcd(endpoints=["https://etcd1"], tls=named, username="ann", password={"secret": "etcd/password"})
+    app = traefik_app(desired(f"{json.dumps({'version': '3.7.15', 'source': 't', **keys})}"))
+    assert app is not None
+    found = {key: value for key, value in app.env.items() if key.startswith("TRAEFIK_PROVIDERS_ETCD_")}
+    secrets = {key: f"etcd/{name}" for key, name in (("CA", "ca"), ("CERT", "certificate"), ("KEY", "key"))}
+    assert found == {
+        "TRAEFIK_PROVIDERS_ETCD_ENDPOINTS": "etcd1:2379",
+        "TRAEFIK_PROVIDERS_ETCD_ROOTKEY": "traefik",
+        "TRAEFIK_PROVIDERS_ETCD_TLS_INSECURESKIPVERIFY": "false",
+        "TRAEFIK_PROVIDERS_ETCD_USERNAME": "ann",
+        "TRAEFIK_PROVIDERS_ETCD_PASSWORD": SecretRef(secret="etcd/password"),
+        **{f"TRAEFIK_PROVIDERS_ETCD_TLS_{key}": SecretRef(secret=name) for key, name in secrets.items()},
+    }
 
 
 @pytest.mark.parametrize(
