@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 from reconciler.decide.slots import carries, live_slot
@@ -61,16 +62,16 @@ class Obstacle:
 def in_order(desired: DesiredFleet, seen: SeenFleet, own: dict[Key, FleetStep]) -> dict[Key, FleetStep]:
     """Return the steps, with a Wait or a Blocked for each rollout that may not begin yet. Same keys, same order."""
     hosts_of: dict[str, list[str]] = {}
-    with_processes: dict[str, list[Key]] = {}  # the keys of an app, and of all its processes
+    with_processes: dict[str, dict[str, list[Key]]] = {}  # the keys of an app, and of all its processes, by host
     for key in own:
         hosts_of.setdefault(key[0], []).append(key[1])
         for name in {key[0], family_of(key[0])}:
-            with_processes.setdefault(name, []).append(key)
+            with_processes.setdefault(name, {}).setdefault(key[1], []).append(key)
     steps = dict(own)
     for name in _dependencies_first(desired, hosts_of):
         app = desired.apps.get(name)
         before = [
-            obstacle(with_processes.get(each, ()), steps, f"comes after {each}: ")
+            obstacle(chain.from_iterable(with_processes.get(each, {}).values()), steps, f"comes after {each}: ")
             for each in (app.after if app else ())
         ]
         for group in _host_groups(app, seen, hosts_of[name]):
@@ -78,10 +79,7 @@ def in_order(desired: DesiredFleet, seen: SeenFleet, own: dict[Key, FleetStep]) 
                 key = name, host
                 if _is_rollout(key, desired, seen, own[key]):
                     steps[key] = _behind(worst([*before, _traefik_first(key, desired, steps)]), key, own[key])
-            earlier = [
-                obstacle((key for key in with_processes[name] if key[1] == host), steps, f"waits for host {host}: ")
-                for host in group
-            ]
+            earlier = [obstacle(with_processes[name][host], steps, f"waits for host {host}: ") for host in group]
             before = [worst([*before, *earlier])]
     return steps
 
@@ -167,7 +165,7 @@ def _dependencies_first(desired: DesiredFleet, hosts_of: dict[str, list[str]]) -
 
 def _host_groups(app: App | None, seen: SeenFleet, hosts: list[str]) -> list[list[str]]:
     """The hosts in batches. Unreachable hosts are in none and hold up no other; they catch up when they are back."""
-    lost = [host for host in hosts if isinstance(seen.hosts.get(host), Unreachable) and host not in seen.looking]
+    lost = {host for host in hosts if isinstance(seen.hosts.get(host), Unreachable) and host not in seen.looking}
     return groups([host for host in hosts if host not in lost], app.rollout.batch if app else "1")
 
 

@@ -6,8 +6,11 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from copy import copy
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from reconciler.host.ssh_settings import USUAL_IDENTITIES, Settings
 from reconciler.logs import log_detail
@@ -16,6 +19,11 @@ if TYPE_CHECKING:
     import asyncssh
 
 AGENT_SECONDS = 5
+SAME_SECONDS = 1.0
+
+_Files = tuple[tuple[str, ...], tuple[str, ...]]
+_Read = tuple[float, _Files | None, list["asyncssh.SSHKeyPair"], list[bytes]]
+_read: WeakKeyDictionary[asyncio.AbstractEventLoop, _Read] = WeakKeyDictionary()
 
 
 class _Keys(list["asyncssh.SSHKeyPair"]):
@@ -31,7 +39,7 @@ async def login_keys(name: str, settings: Settings) -> AsyncIterator[list[asyncs
 
     sshd counts each key that is offered, and ends the login after six. The agent is connected during the block.
     """
-    in_files, named = _read_identities(name, settings)
+    in_files, named = _identities(name, settings)
     agent = await _connect_agent(name, settings)
     try:
         in_agent = await _agent_keys(name, agent) if agent else []
@@ -43,6 +51,16 @@ async def login_keys(name: str, settings: Settings) -> AsyncIterator[list[asyncs
     finally:
         if agent:
             agent.close()
+
+
+def _identities(name: str, settings: Settings) -> tuple[list[asyncssh.SSHKeyPair], list[bytes]]:
+    """Read the files, or share what another host with the same files has read less than SAME_SECONDS ago."""
+    loop, files = asyncio.get_running_loop(), (settings.identity_files, settings.certificate_files)
+    at, same, keys, named = _read.get(loop, (-SAME_SECONDS, None, [], []))
+    if same != files or loop.time() - at >= SAME_SECONDS:
+        keys, named = _read_identities(name, settings)
+        _read[loop] = loop.time(), files, keys, named
+    return [copy(key) for key in keys], list(named)  # a login notes in its keys how it signs
 
 
 def _read_identities(name: str, settings: Settings) -> tuple[list[asyncssh.SSHKeyPair], list[bytes]]:
@@ -106,8 +124,12 @@ async def _agent_keys(name: str, agent: asyncssh.SSHAgentClient) -> list[asyncss
         return []
 
 
+@cache
+def _usual_files(home: Path) -> frozenset[str]:
+    return frozenset(str(home / usual.removeprefix("~/")) for usual in USUAL_IDENTITIES)
+
+
 def _note_unused(name: str, file: str, error: Exception) -> None:
-    usual = {str(Path(usual).expanduser()) for usual in USUAL_IDENTITIES}
-    if not (file in usual and isinstance(error, FileNotFoundError)):
+    if not (isinstance(error, FileNotFoundError) and file in _usual_files(Path.home())):
         reason = (isinstance(error, OSError) and error.strerror) or str(error) or "it did not answer in time"
         log_detail("identity.passed_over", host=name, file=file, reason=reason)

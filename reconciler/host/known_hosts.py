@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,13 +45,23 @@ def known_keys(settings: Settings) -> KnownKeys:
     return KnownKeys(revoked=tuple(dict.fromkeys(revoked)))
 
 
-def _entries(file: Path) -> Iterator[asyncssh.SSHKnownHosts]:
+def _entries(file: Path) -> tuple[asyncssh.SSHKnownHosts, ...]:
+    """Read the file, but only if it has changed: a fleet of thousands has a file of thousands of lines."""
+    try:
+        found = file.stat()
+        return _entries_of(file, (found.st_ino, found.st_size, found.st_mtime_ns))
+    except OSError:  # missing, or not for us
+        return ()
+
+
+@lru_cache(maxsize=16)
+def _entries_of(file: Path, version: tuple[int, ...]) -> tuple[asyncssh.SSHKnownHosts, ...]:
+    return tuple(_parse(file, file.read_text(encoding="utf-8", errors="replace")))
+
+
+def _parse(file: Path, text: str) -> Iterator[asyncssh.SSHKnownHosts]:
     import asyncssh
 
-    try:
-        text = file.read_text(encoding="utf-8", errors="replace")
-    except OSError:  # missing, or not for us
-        return
     try:
         yield asyncssh.import_known_hosts(text)
     except ValueError:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.errors import HostError, HostRefused, HostUnreachable
+from reconciler.host.places import HoldingWriter, places
 from reconciler.host.sessions import Sessions, Turn
 from reconciler.host.shared_text import Stored
 from reconciler.host.ssh_connect import connect
@@ -61,10 +62,17 @@ class SshHost:
         self._ending: set[asyncio.Future[None]] = set()
 
     async def open(self) -> None:
-        await self._connect()
+        with places().use(self):
+            await self._connect()
 
     async def run(
         self, command: Command, stdin: Stdin = b"", timeout_seconds: float = 60, *, on_output: OnOutput | None = None
+    ) -> Completed:
+        with places().use(self):
+            return await self._run(command, stdin, timeout_seconds, on_output)
+
+    async def _run(
+        self, command: Command, stdin: Stdin, timeout_seconds: float, on_output: OnOutput | None
     ) -> Completed:
         clock = asyncio.get_running_loop().time
         begin = clock()
@@ -153,6 +161,10 @@ class SshHost:
         closed.add_done_callback(lambda _: self._sessions.end(turn))
 
     async def interact(self, command: Command) -> int:
+        with places().use(self):
+            return await self._interact(command)
+
+    async def _interact(self, command: Command) -> int:
         import asyncssh
 
         connection = await self._connect()
@@ -172,6 +184,16 @@ class SshHost:
         return process.exit_status
 
     async def connect(self, port: int, address: str = LOOPBACK) -> tuple[Reader, Writer]:
+        held = places()
+        held.begin_use(self)
+        try:
+            reader, writer = await self._open_port(port, address)
+        except BaseException:
+            held.end_use(self)
+            raise
+        return reader, HoldingWriter(writer, held, self)
+
+    async def _open_port(self, port: int, address: str) -> tuple[Reader, Writer]:
         import asyncssh
 
         connection = await self._connect()
@@ -189,9 +211,14 @@ class SshHost:
         return reader, writer
 
     async def close(self) -> None:
+        self.drop()
+
+    def drop(self) -> None:
+        """Close the connection. The next use opens another one."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.abort()
+            places().leave(self)
 
     def _close_lost(self, connection: Connection, error: Exception) -> HostError:
         """Return the error to raise. Leaves an open connection alone, since other commands use it."""
@@ -205,8 +232,9 @@ class SshHost:
         async with self._connecting:
             if self._connection is None or self._connection.is_closed():
                 self._stored = Stored(self._keeps_scripts)
-                self._connection = await connect(
+                connecting = connect(
                     self.name, self._address, user=self._user, port=self._port, host_key=self._host_key,
                     compress=self._compress,
                 )  # fmt: skip
+                self._connection = await places().connect(self, connecting)
             return self._connection

@@ -39,7 +39,7 @@ class Line:
     file: Path
     number: int
 
-    @property
+    @cached_property
     def keyword(self) -> str:
         found = _LINE.fullmatch(self.text.rstrip())
         return found[1].lower() if found else ""

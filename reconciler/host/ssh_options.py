@@ -17,6 +17,8 @@ _HOST_KEYS: Final = (
     "sk-ecdsa-sha2-nistp256@openssh.com", "rsa-sha2-512", "rsa-sha2-256",
 )  # fmt: skip
 _HOST_CERTIFICATES: Final = tuple(name.removesuffix("@openssh.com") + _CERTIFICATE for name in _HOST_KEYS)
+# A pass sends many small packets. asyncssh needs a seventh of the time for one in AES-GCM of what it needs in ChaCha20.
+_CIPHERS_FIRST: Final = (b"aes256-gcm@openssh.com", b"aes128-gcm@openssh.com")
 _FAMILIES = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}
 
 
@@ -27,6 +29,7 @@ def connection_options(settings: Settings) -> dict[str, Any]:
     from asyncssh.mac import get_mac_algs
 
     options: dict[str, Any] = {"host": settings.hostname, "port": settings.port, "config": None, "gss_host": None}
+    options["encryption_algs"] = _usual_ciphers()
     algorithms = {
         "kex_algs": (settings.kex_algorithms, get_kex_algs()),
         "encryption_algs": (settings.ciphers, get_encryption_algs()),
@@ -53,6 +56,12 @@ def connection_options(settings: Settings) -> dict[str, Any]:
 
         options["compression_algs"] = compression_algorithms()
     return options
+
+
+def _usual_ciphers() -> list[str]:
+    from asyncssh.encryption import get_default_encryption_algs
+
+    return [name.decode() for name in dict.fromkeys((*_CIPHERS_FIRST, *get_default_encryption_algs()))]
 
 
 def host_key_algorithms(settings: Settings, known: KnownKeys) -> list[str]:

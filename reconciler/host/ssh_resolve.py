@@ -21,10 +21,12 @@ from reconciler.words import printable
 
 SECONDS = 10  # a condition `Match exec` runs a program of the user's
 LARGEST_BYTES = 1024 * 1024
+SAME_SECONDS = 1.0  # hosts that are resolved within this time share one reading of the configuration
 AT_ONCE = 8  # processes, for a fleet of hundreds of hosts
 _REFUSED_LINE = re.compile(r"(.+?):? line ([0-9]+): (.+)")
 _NEVER = "Host reconcile.invalid"  # a block that applies to no host
 
+_composed: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[float, list[Line]]] = WeakKeyDictionary()
 _turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
 
@@ -47,7 +49,7 @@ async def resolve(
 
     Raises HostRefused, which names file and line, if ssh refuses its configuration.
     """
-    lines = compose()
+    lines = _compose_once()
     if all(not line.keyword or line.keyword in WITHOUT_EFFECT for line in lines):
         return settings_of(address, port, {"user": [user or usual_user or ""]})
     try:
@@ -58,6 +60,16 @@ async def resolve(
         for line in passed_over:
             _note_passed_over(name, line, f"its condition is for ssh to judge, but {error}")
     return settings_of(address, port, found)
+
+
+def _compose_once() -> list[Line]:
+    """Return the lines of the configuration as they were at most SAME_SECONDS ago."""
+    loop = asyncio.get_running_loop()
+    at, lines = _composed.get(loop, (-SAME_SECONDS, []))
+    if loop.time() - at >= SAME_SECONDS:
+        at, lines = loop.time(), compose()
+        _composed[loop] = at, lines
+    return lines
 
 
 async def _ask_ssh(

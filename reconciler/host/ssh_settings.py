@@ -54,13 +54,15 @@ def settings_of(address: str, port: int | None, found: Mapping[str, list[str]]) 
     hostname = value("hostname").replace("%h", address).replace("%%", "%") or address
     port = port or int(value("port") or 22)
     user = value("user") or None
-    tokens = {
-        "%": "%", "h": hostname, "n": address, "p": str(port), "r": user or local_user(), "u": local_user(),
-        "d": str(Path.home()), "i": str(os.getuid()), "k": value("hostkeyalias") or address,
-        "l": os.uname().nodename, "L": os.uname().nodename.partition(".")[0], "j": value("proxyjump"),
-    }  # fmt: skip
 
     def expand(text: str) -> str:
+        if "%" not in text:
+            return text
+        tokens = {
+            "%": "%", "h": hostname, "n": address, "p": str(port), "r": user or local_user(), "u": local_user(),
+            "d": str(Path.home()), "i": str(os.getuid()), "k": value("hostkeyalias") or address,
+            "l": os.uname().nodename, "L": os.uname().nodename.partition(".")[0], "j": value("proxyjump"),
+        }  # fmt: skip
         return re.sub("%(.)", lambda token: tokens.get(token[1], token[0]), text)
 
     def path(text: str) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
+from weakref import WeakKeyDictionary
 
 from reconciler.errors import HostError, HostRefused
+from reconciler.host.bursts import Burst
 from reconciler.host.transport import Command, Transport
 from reconciler.model.observed import Lease, ObservedApp, ObservedHost, Unreachable
 from reconciler.model.target import Controller
@@ -16,7 +19,19 @@ from reconciler.tools import scripts, traefik_api
 from reconciler.tools.look import Reply, Unreadable, read_reply
 from reconciler.words import printable
 
+# An answer has a time limit: thousands of looks at once would take our own slowness for the silence of an app.
+MOST_LOOKS, LOOKING_SECONDS = 64, 3.0
 NO_SYSTEMD = 79  # user.sh: this login does not have a systemd instance that could run apps; nothing was done
+
+
+_bursts: WeakKeyDictionary[asyncio.AbstractEventLoop, Burst] = WeakKeyDictionary()
+
+
+def _burst() -> Burst:
+    loop = asyncio.get_running_loop()
+    if loop not in _bursts:
+        _bursts[loop] = Burst(MOST_LOOKS, LOOKING_SECONDS)
+    return _bursts[loop]
 
 
 async def observe(
@@ -30,13 +45,14 @@ async def observe(
     questions = Questions(host, routed=any(files.target.route for files in targets))
     try:
         await host.open()  # one login for all questions, and a slow login must not count as an app's silence
-        questions.begin(site.api_ports)
-        reply, *answers = await all_of(
-            _look(host, site, targets, controller),
-            *(ask_health(host, int(slot), t.health_path or "/", t.health_headers) for slot, t in asked.items()),
-        )
-        seen = ObservedHost(host.name, reply.facts, apps=reply.apps)
-        traefiks = await questions.answers_of(api_ports(seen, site))
+        async with _burst().turn():
+            questions.begin(site.api_ports)
+            reply, *answers = await all_of(
+                _look(host, site, targets, controller),
+                *(ask_health(host, int(slot), t.health_path or "/", t.health_headers) for slot, t in asked.items()),
+            )
+            seen = ObservedHost(host.name, reply.facts, apps=reply.apps)
+            traefiks = await questions.answers_of(api_ports(seen, site))
     except HostError as error:
         reason = str(error).removeprefix(f"host {host.name}: ")
         return Unreachable(host.name, reason, error.next_step or None, error.retryable, error.kind)

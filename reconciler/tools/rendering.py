@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 
 
+@cache
 def package_text(name: str) -> str:
     """Return a text that ships with the package, such as `templates/route.yml.j2`."""
     return (Path(__file__).parent / name).read_text(encoding="utf-8")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import tests.bench
 from tests.bench import distance, passes, reviews, rollout, soak, swaps, watching, wire
+from tests.bench.fleet import measures as fleets
 from tests.bench.lab import Lab, lab
 from tests.bench.table import Row, table
 from tests.hosts.farm import missing_requirements
@@ -31,6 +32,7 @@ MEASURES: dict[str, tuple[Measure, int]] = {
     "help": (passes.show_help, 20),
     "review": (reviews.measure, 10),
     "footprint": (passes.footprint, 5),
+    "fleets": (fleets.measure, 1),
     "watch": (watching.measure, 10),  # minutes
     "soak": (soak.measure, 300),
 }

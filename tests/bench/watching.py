@@ -40,11 +40,11 @@ def measure(lab: Lab, minutes: int) -> list[Row]:
 
 def _quiet(watch: Watching, minutes: int) -> list[Row]:
     pid = watch.process.pid
-    begin, cpu, memory = time.time(), _cpu_seconds(pid), []
+    begin, cpu, memory = time.time(), cpu_seconds(pid), []
     while time.time() - begin < minutes * 60:
         memory.append(memory_megabytes(pid))
         time.sleep(1)
-    share = 100 * (_cpu_seconds(pid) - cpu) / (time.time() - begin)
+    share = 100 * (cpu_seconds(pid) - cpu) / (time.time() - begin)
     passes = watch.since(begin, "pass.finished")
     if any(each["actions"] for each in passes):
         raise HostsError("a pass had something to do")
@@ -62,7 +62,7 @@ def _quiet(watch: Watching, minutes: int) -> list[Row]:
     ]
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
