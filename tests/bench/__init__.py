@@ -21,6 +21,8 @@ both. Figures are medians, with the smallest and largest in brackets. Exit code 
     footprint    peak memory, and bytes sent to the host, of a pass that finds nothing to do
     watch        `reconcile` beside ten hosts: memory and CPU while nothing happens (`--runs` is the minutes, 10), then
                  how soon a commit is begun and a deleted route file is back
+    fleets       one process that plays a thousand hosts with one app, with five, and five thousand hosts: a pass from
+                 cold, in a watch, and a commit that changes all; far away, with silent hosts, with few open files
     soak         300 swaps by one watch under load: failed requests, and whether the controller's memory or anything on
                  the host grows; half an hour, so only if --only names it
 

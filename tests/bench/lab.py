@@ -108,6 +108,27 @@ class Lab:
             raise HostsError(f"ssh {' '.join(words)}: {ended}")
         return ended
 
+    @contextmanager
+    def apps(self, count: int) -> Iterator[None]:
+        """So many apps in all on the host during the block, all of the same release."""
+        others = [f"{APP}_{number:02}" for number in range(2, count + 1)]
+        for number, name in enumerate(others):
+            keys = self.project.keys | {
+                "app": name, "ports": [4200 + 2 * number, 4201 + 2 * number], "start": f"bin/{APP} start",
+                "route": {"domains": [f"{name.replace('_', '-')}.test"], "tls": False},
+            }  # fmt: skip
+            text = "".join(f"{key}: {yaml(value)}\n" for key, value in keys.items())
+            (self.project.file.parent / f"{name}.yaml").write_text(text)
+        self.project.commit()
+        try:
+            self.once()
+            yield
+        finally:
+            for name in others:
+                (self.project.file.parent / f"{name}.yaml").unlink()
+            self.project.commit()
+            self.once("--allow-prune")
+
     def want(self, artifact: Path | None = None, **keys: Any) -> str:
         """Commit a new generation of the app, another env and perhaps another artifact; what its `/` will say."""
         self.generation += 1

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from reconciler.decide.fleet import next_steps
-from reconciler.decide.order import groups
+from reconciler.decide.order import FleetStep, groups, in_order
 from reconciler.model.action import Blocked, Converged, InstallRelease, Migrate
 from reconciler.model.desired import Desired, Fleet
-from reconciler.model.fleet import SeenFleet, Wait
+from reconciler.model.fleet import Key, SeenFleet, Wait
 from reconciler.model.observed import ObservedApp, ObservedHost
 from reconciler.targets.traefik_app import traefik_app
 from tests.decide.test_fleet import PLENTY, TRAEFIK_OF_OURS, app, blocked, desired_of, seen_of, serving, why
@@ -117,6 +118,23 @@ def test_apps_that_come_after_each_other_wait_without_holding_up_the_engine() ->
     steps = next_steps(desired, seen_of(desired))
 
     assert all(isinstance(step, Wait) for step in steps.values())
+
+
+def test_the_time_of_a_decision_grows_with_the_hosts_and_no_faster() -> None:
+    """Four times the hosts: four times the time, not sixteen."""
+
+    def seconds_of(count: int) -> float:
+        hosts = [f"h{n:04}" for n in range(count)]
+        desired = desired_of(app("hello", hosts))
+        done: dict[Key, FleetStep] = {("hello", host): Converged(host, "hello", "1.0.0", "4000") for host in hosts}
+        taken = []
+        for _ in range(3):
+            begin = time.process_time()
+            assert in_order(desired, SeenFleet(), done) == done
+            taken.append(time.process_time() - begin)
+        return min(taken)
+
+    assert seconds_of(2000) < 9 * seconds_of(500)
 
 
 def test_an_app_on_a_host_that_is_being_looked_at_says_just_that() -> None:

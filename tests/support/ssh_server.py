@@ -34,6 +34,8 @@ class SshServer:
     signed_by: asyncssh.SSHKey | None = None  # the authority that signs the host keys
     login_key: str = ""  # the public key that may log in; without one, everybody may
     connections: int = 0
+    connected: int = 0
+    most_connected: int = 0
     open: int = 0
     most_open: int = 0
     refused: int = 0
@@ -70,6 +72,11 @@ class _Login(asyncssh.SSHServer):
     def __init__(self, server: SshServer) -> None:
         self._server = server
         server.connections += 1
+        server.connected += 1
+        server.most_connected = max(server.most_connected, server.connected)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._server.connected -= 1
 
     def begin_auth(self, username: str) -> bool:
         self._server.users.append(username)

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import json
-import os
+import math
+import statistics
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tests.bench.fleet import cost
-from tests.bench.lab import APP, Lab
-from tests.bench.table import Row
+from tests.bench.lab import Lab
+from tests.bench.table import Row, spread
+from tests.bench.watching import cpu_seconds, memory_megabytes, until
 from tests.hosts.process import HostsError, command
+from tests.hosts.watching import watching
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-SMALL_LIMIT = 1024  # open files
+INTERVAL_SECONDS = 5  # between the passes of a watch
+QUIET_PASSES = 3
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,6 @@ class Cost:
     server_cpu_seconds: float = 0.0
     connections: int = 0
     code: int = 0
-    out: str = ""
 
     def __str__(self) -> str:
         return (
@@ -75,6 +80,7 @@ class Fleets:
     lab: Lab
     folder: Path
     records: dict[str, Path] = field(default_factory=dict)
+    texts: dict[int, dict[str, str]] = field(default_factory=dict)  # the apps, by number; 0: one, changed
 
     @property
     def environ(self) -> Mapping[str, str]:
@@ -83,15 +89,24 @@ class Fleets:
         return {**self.lab.environ, "HOME": str(home)}
 
     def prepare(self) -> None:
-        """Record a quiet pass with one app and with five, and the rollout of another env to one."""
+        """Record quiet passes with one app and with five, and the rollout of another env to one."""
         (self.folder / "home/.ssh").mkdir(parents=True)
         key = self.folder / "home/.ssh/id_ed25519"
         command(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)])
-        self.lab.once()
-        self.record("quiet-1", "--once")
+        with self.lab.apps(5):
+            self.record("five", "--once")
+            self.texts = {5: self._texts()}
+        self.texts[1] = before = self._texts()
+        self.record("before", "--once")
         self.lab.want()
-        self.record("change-1", "--once")
-        self.record("changed-1", "--once")
+        self.texts[0] = self._texts()
+        self.record("change", "--once")
+        self.record("after", "--once")
+        assert before != self.texts[0]
+
+    def _texts(self) -> dict[str, str]:
+        folder = self.lab.project.file.parent
+        return {path.name: path.read_text() for path in sorted(folder.glob("*.yaml"))}
 
     def record(self, name: str, *words: str) -> None:
         path = self.folder / f"{name}.jsonl"
@@ -119,8 +134,8 @@ class Fleets:
                 process.stdin.close()
                 server.used = json.loads(process.stdout.readline() or "{}")
 
-    def write(self, setting: Setting, port: int) -> str:
-        """Commit a desired state of so many hosts and apps; the name of its folder."""
+    def write(self, setting: Setting, port: int, *, changed: bool = False) -> str:
+        """Commit a desired state of so many hosts and apps, before or after the change; the name of its folder."""
         folder = self.lab.project.folder / "fleet"
         (folder / "apps").mkdir(parents=True, exist_ok=True)
         host_key = (self.folder / "home/.ssh/id_ed25519.pub").read_text().strip()
@@ -130,44 +145,111 @@ class Fleets:
         (folder / "fleet.yaml").write_text("hosts:\n" + "".join(lines))
         for app in folder.glob("apps/*"):
             app.unlink()
-        text = self.lab.project.file.read_text().replace(json.dumps([self.lab.machine.name]), json.dumps(names))
-        (folder / f"apps/{APP}.yaml").write_text(text)
+        here, there = json.dumps([self.lab.machine.name]), json.dumps(names)
+        for name, text in self.texts[0 if changed else setting.apps].items():
+            (folder / "apps" / name).write_text(text.replace(here, there) + "rollout: {batch: 100%}\n")
         self.lab.project.commit()
         return folder.name
 
-    def once(self, setting: Setting, *records: str) -> Cost:
-        """A fresh process over converged hosts; with a second and third record, over hosts that it has to change."""
+    def once(self, setting: Setting) -> Cost:
+        """A fresh process over hosts where everything is as desired."""
+        return self._once(setting, "before" if setting.apps == 1 else "five")
+
+    def change(self, setting: Setting) -> Cost:
+        """A fresh process that rolls out another env to every host."""
+        return self._once(setting, "before", "change", "after", changed=True)
+
+    def _once(self, setting: Setting, *records: str, changed: bool = False) -> Cost:
         with self.server(setting, *records) as server:
-            name = self.write(setting, server.port)
-            words = [*self.lab.command, "--once", "--desired-state", name]
+            name = self.write(setting, server.port, changed=changed)
+            words = [*self.lab.command, "--once", "--verbose", "--desired-state", name]
             ended = self.lab.run(
                 [sys.executable, "-I", "-S", cost.__file__, str(setting.open_files), *words], environ=self.environ
             )
-        *out, last = ended.out.splitlines()
-        took = Cost(
-            **json.loads(last), out="\n".join(out) + "".join(line for _, line in ended.lines),
-            server_cpu_seconds=server.used["cpu_seconds"], connections=server.used["connections"],
-        )  # fmt: skip
-        if took.code != (1 if setting.silent_percent else 0) or server.used["unknown"]:
-            raise HostsError(f"{setting.name}: exit {took.code}, {server.used}\n{took.out[-3000:]}")
+        last = ended.out.splitlines()[-1]
+        used = server.used
+        took = Cost(**json.loads(last), server_cpu_seconds=used["cpu_seconds"], connections=used["connections"])
+        expected = 1 if setting.silent_percent else 0
+        if took.code != expected or used["unknown"]:
+            said = "".join(line[:300] for _, line in ended.lines[:12])
+            raise HostsError(f"{setting.name}: exit {took.code}, {used}\n{said}")
         return took
+
+    def watch(self, setting: Setting) -> tuple[Cost, Cost]:
+        """(a quiet pass of a watch, one commit that changes every host): from the passes that it logs."""
+        with self.server(setting, "before", "change", "after") as server:
+            name = self.write(setting, server.port)
+            words = [*self.lab.command, "--verbose", "--interval", str(INTERVAL_SECONDS), "--desired-state", name]
+            with watching(words, self.lab.project.folder, dict(self.environ)) as watch:
+                until(lambda: len(watch.since(0, "pass.finished")) >= 1, 300, "the first pass")
+                cpu, begin = cpu_seconds(watch.process.pid), time.time()
+                until(lambda: len(watch.since(begin, "pass.finished")) >= QUIET_PASSES, 300, "quiet passes")
+                quiet = watch.since(begin, "pass.finished")
+                quiet_cpu = (cpu_seconds(watch.process.pid) - cpu) / len(quiet)
+                cpu, begin = cpu_seconds(watch.process.pid), time.time()
+                self.write(setting, server.port, changed=True)
+
+                def changed() -> bool:
+                    return any(bool(each["actions"]) for each in watch.since(begin, "pass.finished"))
+
+                until(changed, 600, "the change of every host")
+                passes = [each for each in watch.since(begin, "pass.finished") if each["actions"]]
+                memory, files = memory_megabytes(watch.process.pid), _open_files(watch.process.pid)
+                change_cpu = cpu_seconds(watch.process.pid) - cpu
+        seconds = statistics.median(each["seconds"] for each in quiet)
+        changed_seconds = passes[-1]["heard_at"] - begin
+        return Cost(seconds, quiet_cpu, memory, files), Cost(changed_seconds, change_cpu, memory, files)
+
+
+def _open_files(pid: int) -> int:
+    return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+
+
+THOUSAND, FIVE_EACH, FIVE_THOUSAND = Setting(1000, 1), Setting(1000, 5), Setting(5000, 1)
+SETTINGS = (
+    Setting(100, 1), THOUSAND, FIVE_EACH, FIVE_THOUSAND, replace(THOUSAND, distance_milliseconds=50),
+    replace(THOUSAND, silent_percent=1), replace(THOUSAND, open_files=1024), replace(FIVE_THOUSAND, open_files=1024),
+)  # fmt: skip
+# From cold: seconds and MiB that each may take.
+GOALS: dict[Setting, tuple[float, float]] = {
+    THOUSAND: (math.inf, 160), FIVE_EACH: (6, math.inf), FIVE_THOUSAND: (18, 500),
+}  # fmt: skip
+WATCH_SECONDS = 2.0
 
 
 def measure(lab: Lab, runs: int) -> list[Row]:
     """Passes over fleets, in turn."""
-    import tempfile
-
     with tempfile.TemporaryDirectory(prefix="reconcile-fleets-") as folder:
         fleets = Fleets(lab, Path(folder))
         fleets.prepare()
-        for setting in (Setting(100, 1), Setting(1000, 1), Setting(1000, 1), Setting(5000, 1)):
-            if os.environ.get("KEEP"):
-                import shutil
+        costs: dict[Setting, list[Cost]] = {setting: [] for setting in SETTINGS}
+        for _ in range(runs):
+            for setting, taken in costs.items():
+                taken.append(fleets.once(setting))
+                lab.say(f"{setting.name}, from cold: {taken[-1]}")
+        changed = fleets.change(THOUSAND)
+        lab.say(f"{THOUSAND.name}, changed from cold: {changed}")
+        watches = {setting: fleets.watch(setting) for setting in (THOUSAND,)}
+    rows = [_row(setting, taken) for setting, taken in costs.items()]
+    rows.append(Row(f"{THOUSAND.name}: --once that changes every host", str(changed)))
+    for setting, (quiet, change) in watches.items():
+        goal, met = f"<= {WATCH_SECONDS:g} s", quiet.seconds <= WATCH_SECONDS
+        rows.append(Row(f"{setting.name}: quiet pass of a watch", str(quiet), goal=goal, met=met))
+        rows.append(Row(f"{setting.name}: a commit that changes every host, in a watch", str(change)))
+    return rows
 
-                shutil.copytree(fleets.folder, "/tmp/fleets-keep", dirs_exist_ok=True)
-                fleets.write(Setting(1000, 1), 4022)
-                shutil.copytree(lab.project.folder, "/tmp/fleets-keep/project", dirs_exist_ok=True)
-                return []
-            took = fleets.once(setting, "changed-1")
-            lab.say(f"{setting.name}: {took}")
-    return []
+
+def _row(setting: Setting, taken: list[Cost]) -> Row:
+    most_seconds, most_megabytes = GOALS.get(setting, (math.inf, math.inf))
+    seconds, megabytes = (statistics.median(getattr(each, key) for each in taken) for key in ("seconds", "megabytes"))
+    goals = [f"<= {most_seconds:g} s"] * (most_seconds < math.inf)
+    goals += [f"<= {most_megabytes:g} MiB"] * (most_megabytes < math.inf)
+    return Row(
+        f"{setting.name}: quiet from cold",
+        f"{spread([each.seconds for each in taken], 's', 1)}; "
+        f"CPU {statistics.median(each.cpu_seconds for each in taken):.1f} s; {megabytes:.0f} MiB",
+        f"server CPU {statistics.median(each.server_cpu_seconds for each in taken):.1f} s",
+        goal=", ".join(goals),
+        met=(seconds <= most_seconds and megabytes <= most_megabytes) if goals else None,
+        notes=(f"{setting.name}: {taken[-1].files} open files at most, {taken[-1].connections} connections",),
+    )

@@ -74,7 +74,7 @@ async def _connect(self: SshHost, port: int, *more: str) -> tuple[Reader, Writer
 
 if __name__ == "__main__":
     SshHost.run = _run  # type: ignore[method-assign]
-    SshHost.connect = _connect  # type: ignore[method-assign]
+    SshHost.connect = _connect  # type: ignore[method-assign, assignment]
     code = main(sys.argv[2:])
     Path(sys.argv[1]).write_text("".join(json.dumps(entry) + "\n" for entry in ENTRIES))
     sys.exit(code)
