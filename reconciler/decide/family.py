@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from reconciler.decide.case import Case
 from reconciler.decide.hooks import mark_of
+from reconciler.decide.jobs import is_at_home
 from reconciler.decide.order import FleetStep, not_looked_at, obstacle, runs_as_desired
 from reconciler.decide.serving import serving_version
 from reconciler.decide.slots import carries, live_slot, target_identity
@@ -29,12 +30,14 @@ from reconciler.model.action import (
     InstallRelease,
     RejectRelease,
     RunHook,
+    ScheduleJobs,
     Soak,
     StartInstance,
     StopInstance,
 )
 from reconciler.model.fleet import DesiredFleet, Key, SeenFleet, Wait
 from reconciler.model.observed import ObservedHost, Slot
+from reconciler.model.observed_job import ObservedJob
 from reconciler.model.process_name import SEPARATOR, family_of, is_process
 from reconciler.model.target import Target
 
@@ -114,6 +117,8 @@ class _Family:
             return self._take_back(self.leader, why) or step
         if not isinstance(step, Cutover | EnableInstance):
             return step
+        if leaving := self._jobs_in_the_way():
+            return self._end_jobs(leaving)
         late = next((key for key in self.processes if not self._is_ready(key)), None)
         return step if late is None else self._wait_for(self.leader, late)
 
@@ -151,8 +156,34 @@ class _Family:
         changed = warm.running is None or warm.running.release != identity.release
         return not (changed and any(self._has_taken_over(key) for key in self.processes))
 
+    def _jobs_in_the_way(self) -> list[ObservedJob]:
+        """The jobs that have become processes of the same names, and so of the same units: those go first."""
+        names = {key[0].partition(SEPARATOR)[2] for key in self.processes}
+        jobs = (job for job in self.look.app(self.leader[0]).jobs if job.name in names)
+        return [job for job in jobs if is_at_home(job) or job.runs_since is not None]
+
+    def _end_jobs(self, leaving: list[ObservedJob]) -> FleetStep:
+        """Take away the units of these jobs alone: the others are for the release that is to serve."""
+        app, host = self.leader
+        names = tuple(job.name for job in leaving if is_at_home(job))
+        if not names:
+            return self._wait_for_run(self.leader, leaving[0])
+        others = {job.name for job in (*self._target(self.leader).jobs, *self.look.app(app).jobs)} - {*names}
+        reason = "; ".join(f"job {name} becomes a process" for name in names)
+        return ScheduleJobs(host, app, reason, names, held_back=tuple(sorted(others)))
+
+    def _wait_for_run(self, key: Key, job: ObservedJob) -> Blocked:
+        reason = f"job {job.name} becomes a process, and a run of it is under way: the two must not run at once"
+        serving = self._serving(key)
+        return Blocked(
+            key[1], key[0], reason, "it goes on once that has ended", serving, retryable=True, kind="waiting"
+        )
+
     def _step_of_process(self, key: Key) -> FleetStep:
         step = self.steps[key]
+        leaving = {job.name: job for job in self._jobs_in_the_way()}
+        if job := leaving.get(key[0].partition(SEPARATOR)[2]):
+            return self._wait_for(key, self.leader) if is_at_home(job) else self._wait_for_run(key, job)
         if isinstance(step, Converged | Blocked) or self._has_taken_over(key):
             return self._copy(key, step) if isinstance(step, InstallRelease) else step
         if self._leader_failed() and self._slot_on_trial(key):

@@ -27,6 +27,7 @@ from reconciler.model.observed import (
     RouteFile,
     Unfitting,
 )
+from reconciler.model.process_name import SEPARATOR
 from reconciler.model.reserved import is_app_name
 from reconciler.model.source import MACHINES
 from reconciler.tools import systemd
@@ -99,7 +100,7 @@ def read_reply(data: bytes, layout: Layout, only: Collection[str] | None = None)
             if part.name in apps:
                 raise Unreadable("it has an app twice")
             apps[part.name] = _read_app(part, looked)
-    apps = _with_rights(apps, looked)
+    apps = _with_rights(_without_units_of_jobs(apps, looked.layout), looked)
     log = tuple(line for part in parts if part.kind == "log" for line in part.lines)
     ended = any(part.kind == "ended" for part in parts)
     ports = _read_ports([part.text for part in parts if part.kind == "ports"])
@@ -195,6 +196,17 @@ def _read_app(part: Part, looked: _Looked) -> ObservedApp:
         return _with_traefik(app, sight) if part.name == TRAEFIK else app
     except Unfit as error:
         return ObservedApp(unreadable=Unfitting(str(error), error.next_step))
+
+
+def _without_units_of_jobs(apps: dict[str, ObservedApp], layout: Layout) -> dict[str, ObservedApp]:
+    """A job and a process of one name have units of one name: what the app's job has is not foreign to the process."""
+    found = dict(apps)
+    for name, app in apps.items():
+        family, _, part = name.partition(SEPARATOR)
+        if part and app.foreign and family in apps and apps[family].job(part).files:
+            unit = Places(name, layout).unit
+            found[name] = replace(app, foreign=tuple(path for path in app.foreign if path != unit))
+    return found
 
 
 def _readable_app(sight: Sight, now: int) -> ObservedApp:

@@ -100,6 +100,44 @@ def test_a_process_that_becomes_a_job_of_the_same_name_is_removed_first() -> Non
     assert ends(desired, seen) == {Converged}
 
 
+def test_a_job_that_becomes_a_process_of_the_same_name_is_removed_first() -> None:
+    """In one commit, and just before the process starts; what looks like somebody else's unit is the job's."""
+    process = {"processes": {"nightly": {"start": "x"}}, "jobs": {"reindex": REINDEX}}
+    before = desired_of(app("shop", ["a"], jobs={"nightly": NIGHTLY, "reindex": REINDEX}))
+    after_it = app("shop", ["a"], version="2", **process)
+    desired, seen = desired_of(*with_processes(after_it)), converged(before)
+    look = seen.host("a")
+    assert look is not None
+    theirs = replace(look.app("shop--nightly"), foreign=("/etc/systemd/system/shop--nightly@.service",))
+    seen = seen.with_host(look.with_app("shop--nightly", theirs))
+
+    steps = next_steps(desired, seen)
+    assert steps["shop--nightly", "a"] == Wait("a", "shop--nightly", "waits for shop on a")
+    for _ in range(9):
+        if isinstance(next_steps(desired, seen)["shop", "a"], ScheduleJobs):
+            break
+        seen = after(desired, seen, ("shop", "a"))
+    why = "job nightly becomes a process"
+    step = next_steps(desired, seen)["shop", "a"]
+    assert step == ScheduleJobs("a", "shop", why, ("nightly",), held_back=("reindex",))
+
+    running = after(desired, with_run(seen, ("shop", "a"), "nightly"), ("shop", "a"))
+    assert timers(running) == []
+    running = after(desired, running, ("shop", "a"))  # it is asked for its health again
+    for name in ("shop", "shop--nightly"):
+        wait = next_steps(desired, running)[name, "a"]
+        assert isinstance(wait, Blocked) and wait.retryable
+        assert wait.reason.startswith("job nightly becomes a process, and a run of it is under way")
+
+    seen = after(desired, seen, ("shop", "a"))
+    assert timers(seen) == []
+    look = seen.host("a")
+    assert look is not None
+    seen = seen.with_host(look.with_app("shop--nightly", replace(look.app("shop--nightly"), foreign=())))
+    assert isinstance(next_steps(desired, seen)["shop--nightly", "a"], InstallRelease)
+    assert ends(desired, seen) == {Converged}
+
+
 def test_two_jobs_that_change_places_do_not_wait_for_each_other() -> None:
     """Each host lets go of one first, and takes the other then."""
     before = desired_of(shop(jobs={"nightly": {**NIGHTLY, "host": "a"}, "reindex": {**REINDEX, "host": "b"}}))

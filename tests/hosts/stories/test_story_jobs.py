@@ -134,3 +134,25 @@ def test_a_job_is_run_by_hand_and_suspended(new_project: NewProject) -> None:
     assert project.run("resume", app, "--job", "rare").code == 0
     assert project.once().verbs == []
     assert units_of_jobs(project).count(f"{app}--rare.timer") == 2
+
+
+def test_a_job_becomes_a_process_of_the_same_name_and_a_job_again(with_jobs: Project) -> None:
+    """One commit each. Their units have the same names, so one goes before the other comes."""
+    project = with_jobs
+    app, slow = project.app, project.keys["jobs"]["slow"]
+    jobs = {"slow": slow, "tick": {"run": TICK, "at": "*-01-01 UTC"}}
+
+    def running() -> str:
+        return project.machine.run(
+            f"systemctl list-units --plain --no-legend '{app}--tick@*' '{app}--tick.timer'"
+        ).stdout
+
+    project.converge(jobs=jobs)
+    project.converge(jobs={"slow": slow}, processes={"tick": {"start": "sleep 600"}}, version="0.2.0")
+    assert "tick.timer" not in running()
+    assert f"{app}--tick@" in running()
+    assert project.once().verbs == []
+    project.converge(jobs=jobs, processes=None)
+    assert "--tick.timer" in running()
+    assert project.once().verbs == []
+    project.converge(jobs=None)
