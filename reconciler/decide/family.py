@@ -168,7 +168,8 @@ class _Family:
         names = tuple(job.name for job in leaving if is_at_home(job))
         if not names:
             return self._wait_for_run(self.leader, leaving[0])
-        others = {job.name for job in (*self._target(self.leader).jobs, *self.look.app(app).jobs)} - {*names}
+        wanted = {job.name for job in self._target(self.leader).jobs}
+        others = (wanted | {job.name for job in self.look.app(app).jobs}) - {*names}
         reason = "; ".join(f"job {name} becomes a process" for name in names)
         return ScheduleJobs(host, app, reason, names, held_back=tuple(sorted(others)))
 
