@@ -32,7 +32,8 @@ COMMANDS = {
     "ui": "serve the page: the fleet in a browser, looking at an interval; changes nothing",
     "validate": "check the desired state; contacts no host",
     "init": "write the file of a new app, with free ports",
-    "set": "write a new version of an app into its YAML file",
+    "set": "write a new version of an app into its YAML file, or that of an environment",
+    "show": "an app's keys on its hosts, and where each value is written",
     "logs": "show the journal of an app",
     "jobs": "when each job runs next, and how its last run ended",
     "run": "run a job of an app now: its output, and its exit code",
@@ -119,6 +120,9 @@ def _add_common_options(to: argparse.ArgumentParser) -> None:
         "--repo", metavar="URL", default=none, help="follow a remote repository instead of a local folder"
     )
     group.add_argument("--branch", metavar="B", default=none, help="with --repo: the branch (the remote's HEAD)")
+    group.add_argument(
+        "--environment", metavar="NAME", default=none, help="the environment in environments/NAME.yaml (production)"
+    )
     group.add_argument(
         "--allowed-signers",
         type=Path,

@@ -141,6 +141,10 @@ class UsageError(ReconcileError):
     exit_code = 2
 
 
+class UnknownEnvironment(UsageError):
+    """The desired state has no environment of that name."""
+
+
 class GitError(ReconcileError):
     """git failed, or does not have what was asked for. `revision` is the commit in question, if there is one."""
 

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = sorted(
     [*ROOT.glob("*.md"), *(page for name in ("docs", "deploy", "schemas") for page in (ROOT / name).rglob("*.md"))]
 )
-FILE = re.compile(r"# (?:desired-state/)?(fleet\.yaml|apps/([a-z0-9_-]+)\.yaml)(,.*)?$")
+FILE = re.compile(r"# (?:desired-state/)?(fleet\.yaml|(?:apps|environments)/([a-z0-9_-]+)\.yaml)(,.*)?$")
 # What only the reader knows, as a page leaves it out.
 LEFT_OUT = {"sha256: …": "sha256: " + 64 * "0"}
 
@@ -105,12 +105,27 @@ def test_what_a_page_says_to_write_is_taken(block: Block, tmp_path: Path) -> Non
         shown += 1
     for each in of_page[:shown]:
         files[each.file] = _joined(files, each) if each.is_part else _complete(each)
+    environment = Path(block.file).stem if block.file.startswith("environments/") else ""
+    if environment:
+        _complete_around(files, block.file)
     if not any(file.startswith("apps/") for file in files):
         files["apps/my_app.yaml"] = _text(_usual("my_app"))
     for file, text in files.items():
+        (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).write_text(text, encoding="utf-8")
 
     assert load(tmp_path, working_tree=True).apps
+    assert load(tmp_path, working_tree=True, environment=environment).apps
+
+
+def _complete_around(files: dict[str, str], environment: str) -> None:
+    """Add what an environment is laid over: each app that it names, on a host of production."""
+    files.setdefault("fleet.yaml", "hosts: {web1: {address: 203.0.113.7, groups: [web]}}\n")
+    named = read_yaml(files[environment].encode(), environment).value
+    assert isinstance(named, dict)
+    for number, app in enumerate(named["apps"]):
+        ports = [str(4000 + 2 * number), str(4001 + 2 * number)]
+        files.setdefault(f"apps/{app}.yaml", _text({**_usual(app), "hosts": ["group:web"], "ports": ports}))
 
 
 def _complete(block: Block) -> str:

@@ -66,9 +66,17 @@ OWN: dict[str, tuple[Argument, ...]] = {
     "init": (APP,),
     "set": (
         APP,
-        argument("version", metavar="VERSION"),
+        argument("version", metavar="VERSION", nargs="?", default="", help="or --from"),
+        argument(
+            "--from",
+            dest="from_environment",
+            metavar="ENVIRONMENT",
+            default="",
+            help="the version that this environment declares, with its digest",
+        ),
         argument("--sha256", metavar="HEX", default=None, help="digest of the artifact, if it cannot be fetched"),
     ),
+    "show": (APP,),
     "logs": (
         APP,
         argument("--process", metavar="NAME", default="", help="those of this process of the app"),
@@ -135,8 +143,10 @@ OWN: dict[str, tuple[Argument, ...]] = {
     "doctor": (TARGET,),
     "completion": (argument("shell", choices=["bash", "zsh", "fish"], help="which script to print"),),
     "schema": (
-        argument("name", choices=["app", "fleet"], nargs="?", default="app", help="which one to print (app)"),
-        argument("--write", type=Path, metavar="DIR", default=None, help="write both into this folder"),
+        argument(
+            "name", choices=["app", "fleet", "environment"], nargs="?", default="app", help="which one to print (app)"
+        ),
+        argument("--write", type=Path, metavar="DIR", default=None, help="write all into this folder"),
     ),
 }
 

@@ -85,6 +85,9 @@ def _machine(options: Options) -> Machine:
         raise UsageError(str(error), "write [user@]HOST[:port], an IPv6 address in [ ]") from None
     if address == "local":
         raise UsageError("local needs no bootstrap", "reconcile itself runs there as root, see deploy/README.md")
+    if options.environment:
+        next_step = f"leave it out, then move the host to environments/{options.environment}.yaml"
+        raise UsageError("bootstrap writes the host into fleet.yaml, whatever --environment says", next_step)
     hosts = read_fleet_of(options.desired_state).hosts
     machine = (address.lower(), port or 22)
     name = options.name or next((n for n, spec in hosts.items() if n == address or spec.machine == machine), address)

@@ -130,6 +130,8 @@ def _values(action: argparse.Action | None, typed: _Typed, folder: Path) -> Word
         "app": lambda: names.apps(folder),
         "app_name": lambda: names.apps(folder),
         "host": lambda: names.hosts_and_groups(folder),
+        "environment": lambda: names.environments(folder),
+        "from_environment": lambda: names.environments(folder),
         "host_name": lambda: names.hosts(folder),
         "target": lambda: names.hosts(folder),
         "job": lambda: names.parts_of_app(folder, app, "jobs"),

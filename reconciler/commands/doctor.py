@@ -28,7 +28,7 @@ def run(options: Options) -> int:
 
 
 async def _doctor(options: Options) -> int:
-    fleet = read_fleet_of(options.desired_state)
+    fleet = read_fleet_of(options.desired_state, options.environment)
     spec = Desired(fleet, (), None, options.desired_state).host(options.target)
     found = await _examine_host(options.target, spec, fleet.traefik.api_ports)
     if options.json:

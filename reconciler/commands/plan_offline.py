@@ -48,7 +48,7 @@ def _refuse_other_origins(options: Options) -> None:
 
 
 async def _plan(options: Options) -> OfflinePlan:
-    states = await read_two_states(options.desired_state, options.from_ref, options.to_ref)
+    states = await read_two_states(options.desired_state, options.from_ref, options.to_ref, options.environment)
     before, after = (_readable_part(desired, states) for desired in (states.before, states.after))
     if options.host:
         options = replace(options, host=tuple({*before.hosts_in(options.host), *after.hosts_in(options.host)}))

@@ -8,6 +8,7 @@ import sys
 
 from reconciler.apply.marks import reject
 from reconciler.commands.once import run_pass
+from reconciler.desired_state.environments import environment_file
 from reconciler.desired_state.origin import FARTHEST_BACK
 from reconciler.engine.rollback import app_of, find_former
 from reconciler.errors import UsageError
@@ -40,12 +41,13 @@ async def _rollback(options: Options) -> int:
         if not options.now:
             return 0
         await reject(opened, current.app, f"rolled back by hand by {who.holder}", opened.hosts, who)
+    environment = opened.desired.environment
     former_fleet = await work_out(former, (current.app,), options.host)
     try:
         await run_pass(former_fleet, options)
     finally:
         await close(former_fleet)
-    file = f"{options.desired_state}/apps/{current.app}.yaml"
+    file = f"{options.desired_state}/{environment_file(environment) if environment else f'apps/{current.app}.yaml'}"
     print(f"held there until {file} changes; reconcile retry {current.app} releases it")
     return 1
 
@@ -57,6 +59,8 @@ def _print_advice(options: Options, current: App, former: Desired) -> None:
     command = (
         f"git checkout {former.revision[:12]} -- {path} && git commit -m 'Back to {current.app} {earlier.version}'"
     )
+    if former.environment:
+        command = f"reconcile set {current.app} {earlier.version} --environment {former.environment}"
     if options.json:
         print(
             json.dumps({"app": current.app, "from": current.version, "to": earlier.version, "commit": former.revision})

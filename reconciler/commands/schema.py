@@ -11,7 +11,7 @@ from reconciler.model.options import Options
 
 
 def run(options: Options) -> int:
-    """Print the schema `options.name` ("app" or "fleet"), or write both into the folder `options.write`. Return 0."""
+    """Print the schema `options.name` ("app", "fleet", "environment"), or write all into a folder. Return 0."""
     texts = {**schemas(), "README.md": reference()}
     folder: Path | None = getattr(options, "write", None)
     if folder is None:

@@ -8,7 +8,15 @@ import sys
 
 from pydantic_core import PydanticCustomError
 
-from reconciler.desired_state.set_version import SHA256_KEY, SOURCE_KEY, VERSION_KEY, AppText, open_app, write_version
+from reconciler.desired_state.set_version import (
+    SHA256_KEY,
+    SOURCE_KEY,
+    VERSION_KEY,
+    AppText,
+    declared_in,
+    open_app,
+    write_version,
+)
 from reconciler.engine.progress import Progress
 from reconciler.errors import ArtifactError, ArtifactUnavailable, UsageError
 from reconciler.logs import log
@@ -23,14 +31,21 @@ from reconciler.terminal import can_redraw
 def run(options: Options) -> int:
     """Write the file and return 0, or raise before anything is written."""
     sha256: str | None = getattr(options, "sha256", None)
-    _check_value(VERSION, "version", options.version)
+    if bool(options.version) == bool(options.from_environment):
+        message = "version and --from contradict each other" if options.version else "version is missing"
+        raise UsageError(message, "reconcile set my_app 1.2.0, or reconcile set my_app --from staging")
     if sha256 is not None:
         _check_value(SHA256, "--sha256", sha256)
-    app = open_app(options.desired_state, options.app_name)
+    app = open_app(options.desired_state, options.app_name, options.environment)
     old = app.value(VERSION_KEY)
-    digest = _given_digest(app, sha256) if sha256 else _find_digest(app, options.version)
+    version, digest = options.version, None
+    if options.from_environment:
+        version, digest = declared_in(app, options.from_environment)
+    _check_value(VERSION, "version", version)
+    if sha256 or digest is None:
+        digest = _given_digest(app, sha256) if sha256 else _find_digest(app, version)
     before = app.text
-    now = write_version(app, options.version, digest)
+    now = write_version(app, version, digest)
     changed = (app.folder / app.key).read_bytes() != before.encode("utf-8")
     if options.json:
         report = {
@@ -72,7 +87,7 @@ def _find_digest(app: AppText, version: str) -> str | dict[str, str] | None:
 
     None means: leave the key out, or as it is.
     """
-    pinned = SHA256_KEY in app.document.places
+    pinned = app.pins_digest
     source = app.value(SOURCE_KEY) or ""
     if not source or (pinned and version == app.value(VERSION_KEY)):
         return None
@@ -85,7 +100,7 @@ def _find_digest(app: AppText, version: str) -> str | dict[str, str] | None:
     try:
         if not differs_by_arch(source):
             return asyncio.run(_measure_digest(app, source, version))
-        written = [arch for arch in MACHINES if (*SHA256_KEY, arch) in app.document.places]
+        written = [arch for arch in MACHINES if (*app.at, *SHA256_KEY, arch) in app.document.places]
         return {
             arch: asyncio.run(_measure_digest(app, fill_in_arch(source, arch), version)) for arch in written or MACHINES
         }

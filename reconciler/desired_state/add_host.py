@@ -6,20 +6,27 @@ from pathlib import Path
 
 from reconciler.desired_state.files import FLEET, FolderTree, collect
 from reconciler.desired_state.load import label, read_fleet
+from reconciler.desired_state.parts import read_parts
 from reconciler.desired_state.yaml_text import Document, KeyPath, read_valid_yaml, read_yaml
-from reconciler.errors import UsageError
+from reconciler.errors import InvalidDesiredState, UsageError
 from reconciler.files import write_whole
 from reconciler.model.desired import Fleet
+from reconciler.model.environment import PRODUCTION
 
 HOSTS: KeyPath = ("hosts",)
 
 
-def read_fleet_of(folder: Path) -> Fleet:
+def read_fleet_of(folder: Path, environment: str = "") -> Fleet:
     """Return the fleet from fleet.yaml on disk, committed or not; an empty fleet if the file does not exist.
 
-    Raises InvalidDesiredState.
+    With an environment, its fleet. Raises InvalidDesiredState or UnknownEnvironment.
     """
-    return read_fleet(_content(folder), f"{label(folder)}/{FLEET}")
+    if environment in ("", PRODUCTION):
+        return read_fleet(_content(folder), f"{label(folder)}/{FLEET}")
+    parts = read_parts(collect(FolderTree(folder), label(folder)).files, label(folder), environment)
+    if parts.fleet is None:
+        raise InvalidDesiredState(tuple(sorted(set(parts.problems))))
+    return parts.fleet.model
 
 
 def add_host(folder: Path, name: str, keys: dict[str, str]) -> bool:

@@ -1,7 +1,7 @@
 """The files that make up the desired state, found and read in a folder or in a commit.
 
-These are `fleet.yaml`, `apps/*.yaml` and the encrypted files below `secrets/`, nothing else. Symbolic links are
-refused: every file must be in the folder itself, so that the commit that people review is complete.
+These are `fleet.yaml`, `apps/*.yaml`, `environments/*.yaml` and the encrypted files below `secrets/`, nothing else.
+Symbolic links are refused: every file must be in the folder itself, so that the commit that people review is complete.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from reconciler.errors import Problem
 
 FLEET = "fleet.yaml"
 SECRETS = "secrets"
+ENVIRONMENTS = "environments"
 RECIPIENTS = "recipients.txt"
 MOST_FILES = 2000
+MOST_ENVIRONMENTS = 50
 _CHECK = "check who may read it, and that it is an ordinary file or folder"
 
 Kind = Literal["file", "folder", "link", "other"]
@@ -90,6 +92,7 @@ def collect(tree: Tree, label: str) -> Written:
             return Written({}, (Problem(label, 0, 0, "", "there is no such folder", next_step),), absent=True)
         names = [name for name in (FLEET, "fleet.yml") if name in top and _is_app_file(name, top, label, problems)]
         names += _app_files(tree, top, label, problems)
+        names += _environment_files(tree, top, label, problems)
         names += _secret_files(tree, top, label, problems)
     except OSError as error:
         return Written({}, (Problem(label, 0, 0, "", f"cannot be read: {error.strerror or error}", _CHECK),))
@@ -133,6 +136,19 @@ def _app_files(tree: Tree, top: dict[str, Kind], label: str, problems: list[Prob
         next_step = f"write one as {label}/apps/<app>.yaml; an empty desired state is taken for a mistake"
         problems.append(Problem(f"{label}/apps", 0, 0, "", "there is no app file", next_step))
     return [f"apps/{name}" for name in names]
+
+
+def _environment_files(tree: Tree, top: dict[str, Kind], label: str, problems: list[Problem]) -> list[str]:
+    if top.get(ENVIRONMENTS, "folder") != "folder":
+        problems.append(_wrong_kind_problem("folder", f"{label}/{ENVIRONMENTS}", top[ENVIRONMENTS]))
+        return []
+    found = (tree.entries(ENVIRONMENTS) or {}) if ENVIRONMENTS in top else {}
+    names = sorted(name for name in found if _is_app_file(name, found, f"{label}/{ENVIRONMENTS}", problems))
+    if len(names) > MOST_ENVIRONMENTS:
+        message = f"holds {len(names)} environments (at most {MOST_ENVIRONMENTS})"
+        problems.append(Problem(f"{label}/{ENVIRONMENTS}", 0, 0, "", message, "give some a desired state of their own"))
+        return []
+    return [f"{ENVIRONMENTS}/{name}" for name in names]
 
 
 def _secret_files(tree: Tree, top: dict[str, Kind], label: str, problems: list[Problem]) -> list[str]:

@@ -9,12 +9,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from reconciler.desired_state.environments import environment_file, read_environment
 from reconciler.desired_state.files import FLEET, FolderTree, collect
 from reconciler.desired_state.load import build
 from reconciler.desired_state.yaml_text import Document, KeyPath, read_yaml
 
 FOLDER = Path(__file__).parent / "examples"
-_SHARED = {"Defaults": "App", "Overrides": "App"}  # models that repeat keys of another
+_SHARED = {"Defaults": "App", "Overrides": "App", "Environment": "Fleet"}  # models that repeat keys of another
 
 
 def key_examples() -> dict[tuple[str, str], list[Any]]:
@@ -22,6 +23,9 @@ def key_examples() -> dict[tuple[str, str], list[Any]]:
     written = collect(FolderTree(FOLDER), FOLDER.name)
     desired = build(written, FOLDER)
     models: dict[str, BaseModel] = {f"apps/{app.app}.yaml": app for app in desired.apps} | {FLEET: desired.fleet}
+    for name in desired.environments:
+        if environment := read_environment(name, written.files[environment_file(name)], FOLDER.name)[1]:
+            models[environment_file(name)] = environment
     found: dict[tuple[str, str], list[Any]] = {}
     for file, model in models.items():
         document = read_yaml(written.files[file], file)
@@ -57,6 +61,8 @@ def _plain(value: Any, document: Document, path: KeyPath) -> Any:  # noqa: ANN40
         return {key: _plain(inner, document, (*path, key)) for key, inner in value.items()}
     if isinstance(value, list):
         return [_plain(inner, document, (*path, index)) for index, inner in enumerate(value)]
+    if value is None:
+        return None
     if document.places[path].form == "plain" and re.fullmatch(r"-?[0-9]+", value):
         return int(value)
     return {"true": True, "false": False}.get(value, value) if document.places[path].form == "plain" else value

@@ -21,6 +21,16 @@ def apps(folder: Path) -> list[str]:
     return _fit(_NAME, (path.stem for path in _app_files(folder)))
 
 
+def environments(folder: Path) -> list[str]:
+    """The environments, and production."""
+    try:
+        with os.scandir(folder / "environments") as entries:
+            found = [Path(entry.path).stem for entry in entries if entry.name.endswith(".yaml") and entry.is_file()]
+    except OSError:
+        found = []
+    return _fit(_NAME, ["production", *found])
+
+
 def hosts(folder: Path) -> list[str]:
     """The hosts of fleet.yaml and of the apps."""
     fleet, *files = _read([folder / "fleet.yaml", *_app_files(folder)]) or [None]

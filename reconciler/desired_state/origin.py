@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from reconciler.desired_state.git.commit import find_repository
 from reconciler.desired_state.git.history import is_shallow, read_history, why_behind
 from reconciler.desired_state.load import load, load_from
-from reconciler.errors import GitError, InvalidDesiredState, UsageError
+from reconciler.errors import GitError, InvalidDesiredState, UnknownEnvironment, UsageError
 from reconciler.model.desired import Desired
 from reconciler.model.options import Options
 
@@ -62,7 +62,7 @@ def origin_of(options: Options, *, lasting: bool = False) -> Origin:
         from reconciler.desired_state.git.remote import Remote
 
         remote = Remote(options.repo, options.branch, options.desired_state.as_posix())
-        return _Remote(Follower(remote, options.allowed_signers, options.allow_step_back), lasting)
+        return _Remote(Follower(remote, options.allowed_signers, options.allow_step_back), lasting, options.environment)
     if options.branch:
         raise UsageError("--branch needs --repo", "use --ref to name a commit of the local repository")
     _demand_commits(options)
@@ -86,7 +86,12 @@ class _Local:
         options = self._options
         _demand_commits(options)  # again: a watch runs for months, and the repository may have been removed since
         desired = await asyncio.to_thread(
-            load, options.desired_state, ref=options.ref, working_tree=options.working_tree, valid_only=valid_only
+            load,
+            options.desired_state,
+            ref=options.ref,
+            working_tree=options.working_tree,
+            valid_only=valid_only,
+            environment=options.environment,
         )
         self._revision = desired.revision
         signers: Path | None = options.allowed_signers
@@ -134,13 +139,13 @@ class _Local:
         if repository is None or revision is None:
             return
         for commit in (await read_history(repository, revision)).line(revision)[1:FARTHEST_BACK]:
-            with suppress(InvalidDesiredState):
-                yield await asyncio.to_thread(load, folder, ref=commit)
+            with suppress(InvalidDesiredState, UnknownEnvironment):
+                yield await asyncio.to_thread(load, folder, ref=commit, environment=self._options.environment)
 
 
 class _Remote:
-    def __init__(self, follower: Follower, lasting: bool) -> None:
-        self._follower, self._lasting = follower, lasting
+    def __init__(self, follower: Follower, lasting: bool, environment: str) -> None:
+        self._follower, self._lasting, self._environment = follower, lasting, environment
         self._last: tuple[Revision, Desired] | None = None
 
     async def read(self, *, valid_only: bool = False) -> Desired:
@@ -157,6 +162,7 @@ class _Remote:
                 revision.folder,
                 notes=revision.notes,
                 valid_only=valid_only,
+                environment=self._environment,
             )
         except GitError:
             self._follower.forget()
@@ -176,8 +182,10 @@ class _Remote:
         assert self._last is not None
         newest = self._last[0]
         for commit in await self._follower.line(newest.commit, FARTHEST_BACK):
-            with suppress(InvalidDesiredState):
-                yield await asyncio.to_thread(load_from, newest.mirror, commit, newest.folder)
+            with suppress(InvalidDesiredState, UnknownEnvironment):
+                yield await asyncio.to_thread(
+                    load_from, newest.mirror, commit, newest.folder, environment=self._environment
+                )
 
 
 Behind = Callable[[str], Awaitable[str]]

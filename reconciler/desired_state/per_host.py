@@ -34,18 +34,18 @@ def _without_overrides(document: Document) -> Document:
     return Document(document.file, value, document.places, document.problems, document.refused)
 
 
-def overrides_of_nobody(document: Document, app: str, hosts: Sequence[str], groups: Groups) -> list[Problem]:
+def overrides_of_nobody(
+    document: Document, app: str, hosts: Sequence[str], groups: Groups, of_environment: bool
+) -> list[Problem]:
     """Return a problem for each key of `overrides` that applies to no host of the app.
 
-    What an environment takes over from the app's file may be about the hosts that the app has there.
+    What an environment takes over from the app's own file may be about the hosts that the app has in production.
     """
     found = []
     for key in _keys(document.value):
         path = (OVERRIDES, key)
-        if (
-            any(layers_of([key], host, groups) for host in hosts)
-            or document.places[path].file != document.places[()].file
-        ):
+        taken_over = of_environment and not document.places[path].file
+        if taken_over or any(layers_of([key], host, groups) for host in hosts):
             continue
         if key.startswith(GROUP):
             message = f"no host of {app} is in group {key.removeprefix(GROUP)}"

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from reconciler.model.desired import App, Fleet
+from reconciler.model.environment import Environment
 
 HEAD = """# Every key of the desired state
 
@@ -17,10 +18,13 @@ editor (first line of a file: `# yaml-language-server: $schema=../../schemas/app
 keys, anchors and wrong types are refused with `file:line:column`.
 """
 
+_ENVIRONMENTS = "What differs in another place from `apps/` and `fleet.yaml`: the keys of `fleet.yaml`, and `apps`.\n"
+
 
 def reference() -> str:
     """The page as Markdown: one table for each file and one for each block in it."""
-    return HEAD + "".join(_file(title, model) for title, model in (("apps/<app>.yaml", App), ("fleet.yaml", Fleet)))
+    files = "".join(_file(title, model) for title, model in (("apps/<app>.yaml", App), ("fleet.yaml", Fleet)))
+    return f"{HEAD}{files}\n## `environments/<name>.yaml`\n\n{_ENVIRONMENTS}\n{_table(Environment)}"
 
 
 def _file(title: str, model: type[BaseModel]) -> str:

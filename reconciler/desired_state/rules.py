@@ -69,7 +69,7 @@ def _machines(file: AppFile, fleet: Fleet) -> list[tuple[str, HostSpec]]:
     return [(name, fleet.hosts[name] if name in fleet.hosts else read_host(name)) for name in file.app.hosts]
 
 
-def _on_machines(files: Iterable[AppFile], fleet: Fleet) -> Iterator[tuple[AppFile, str, HostSpec]]:
+def on_machines(files: Iterable[AppFile], fleet: Fleet) -> Iterator[tuple[AppFile, str, HostSpec]]:
     """Yield each app as it is on each of its hosts."""
     for file in files:
         for name, spec in _machines(file, fleet):
@@ -93,7 +93,7 @@ def _two_names(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
 
 
 def _taken_ports(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
-    for file, name, spec in _on_machines(files, fleet):
+    for file, name, spec in on_machines(files, fleet):
         for path, port in file.ports:
             if what := _use_by_traefik(port, fleet):
                 yield file.problem(path, f"{port} is {what}", "choose another port")
@@ -140,7 +140,7 @@ def _nodes(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
 
 def _over_the_releases(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
     """Refuse a writable path that contains the releases: an app may see only its own releases."""
-    for file, name, spec in _on_machines(files, fleet):
+    for file, name, spec in on_machines(files, fleet):
         for index, path in enumerate(file.app.sandbox.extra_writable_paths):
             if f"{spec.paths.releases}/".startswith(f"{path}/"):
                 message = f"{path} holds the releases of every app on {name}"
@@ -197,11 +197,11 @@ def _swallowed_routes(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Proble
     """Refuse TCP routes that take requests from http apps: Traefik asks TCP routers first on an entry point."""
     http, https = fleet.traefik.http_entry_point, fleet.traefik.https_entry_point
     taken: dict[tuple[object, str], AppFile] = {}
-    for file, _, spec in _on_machines(files, fleet):
+    for file, _, spec in on_machines(files, fleet):
         if file.app.route and file.app.route.tls and not file.app.route.tcp:
             names = (*file.app.route.domains, *file.app.route.redirects)
             taken |= {(spec.machine, name): file for name in names}
-    for file, host, spec in _on_machines(files, fleet):
+    for file, host, spec in on_machines(files, fleet):
         tcp = file.app.route.tcp if file.app.route else None
         if tcp and not tcp.domains and tcp.entry_point in (http, https):
             message = f"{tcp.entry_point} is for http, and this app would receive every request there"
@@ -237,7 +237,7 @@ def _silent_servers(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]
 
 
 def _tcp_routes(files: Sequence[AppFile], fleet: Fleet) -> list[tuple[AppFile, str, HostSpec, TcpRoute]]:
-    on = _on_machines(files, fleet)
+    on = on_machines(files, fleet)
     return [(file, name, spec, file.app.route.tcp) for file, name, spec in on if file.app.route and file.app.route.tcp]
 
 
@@ -259,7 +259,7 @@ def _uncertified_wildcards(files: Sequence[AppFile], fleet: Fleet) -> Iterator[P
 
 def _shared_claims(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
     owners: dict[tuple[object, ...], tuple[AppFile, KeyPath]] = {}
-    for file, name, spec in _on_machines(files, fleet):
+    for file, name, spec in on_machines(files, fleet):
         wanted: list[tuple[KeyPath, str, object]] = [(path, "port", port) for path, port in file.ports]
         claims = file.app.route.claims if file.app.route else []
         wanted += [(("route", *path), "route", claimed) for path, claimed in claims]

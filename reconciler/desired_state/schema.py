@@ -9,13 +9,18 @@ from pydantic import BaseModel
 
 from reconciler.desired_state.key_examples import example_of, key_examples
 from reconciler.model.desired import App, Fleet
+from reconciler.model.environment import Environment
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def schemas() -> dict[str, str]:
     """The schemas in `schemas/`, as file name → text."""
-    return {"app.schema.json": _text(App, "apps/<app>.yaml"), "fleet.schema.json": _text(Fleet, "fleet.yaml")}
+    return {
+        "app.schema.json": _text(App, "apps/<app>.yaml"),
+        "fleet.schema.json": _text(Fleet, "fleet.yaml"),
+        "environment.schema.json": _text(Environment, "environments/<name>.yaml"),
+    }
 
 
 def _text(model: type[BaseModel], title: str) -> str:

@@ -13,12 +13,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from reconciler.desired_state.environments import environment_file
 from reconciler.desired_state.files import FLEET, FolderTree, Kind, Tree, Written, collect
 from reconciler.desired_state.git.between import Commits, commits_between, find_commit, find_merge_base
 from reconciler.desired_state.git.commit import find_repository, open_commit_at, open_mirror
-from reconciler.desired_state.load import ReadApps, build
+from reconciler.desired_state.load import build
+from reconciler.desired_state.parts import ReadApps
 from reconciler.errors import InvalidDesiredState, Problem, UsageError
 from reconciler.model.desired import Desired, Fleet
+from reconciler.model.environment import PRODUCTION
 
 MOST_BYTES = 16 * 1024 * 1024  # of one side
 MOST_COMMITS = 20  # whose subjects are kept
@@ -43,7 +46,7 @@ class TwoStates:
         return frozenset(PurePosixPath(file).stem for file in files if PurePosixPath(file).parent.name == "apps")
 
 
-async def read_two_states(folder: Path, from_ref: str | None, to_ref: str | None) -> TwoStates:
+async def read_two_states(folder: Path, from_ref: str | None, to_ref: str | None, environment: str = "") -> TwoStates:
     """Read the folder at both commits; without `to_ref` the second is the files on disk. Raises GitError, UsageError.
 
     As in a pull request, the first is where the two lines of commits part: commits that only `from_ref` has are not
@@ -55,7 +58,9 @@ async def read_two_states(folder: Path, from_ref: str | None, to_ref: str | None
     base = await find_merge_base(root, old, new) or old
     commits = None if to_ref is None else await commits_between(root, base, new, MOST_COMMITS)
     newer = await commits_between(root, base, old, 0)
-    before, after = await asyncio.to_thread(_read_both, Place(root, inside), base, None if to_ref is None else new)
+    before, after = await asyncio.to_thread(
+        _read_both, Place(root, inside, environment=environment), base, None if to_ref is None else new
+    )
     return TwoStates(before, after, from_ref or "HEAD", to_ref or FILES, commits, newer.total if newer else 0)
 
 
@@ -66,6 +71,7 @@ class Place:
     root: Path
     inside: PurePosixPath
     bare: bool = False
+    environment: str = ""
 
 
 def place_of(desired: Desired) -> Place | None:
@@ -73,14 +79,24 @@ def place_of(desired: Desired) -> Place | None:
     if desired.revision is None:
         return None
     if desired.mirror is not None:
-        return Place(desired.mirror, PurePosixPath(desired.inside), bare=True)
+        return Place(desired.mirror, PurePosixPath(desired.inside), bare=True, environment=desired.environment)
     folder, root = Path(os.path.realpath(desired.folder)), find_repository(desired.folder)
-    return Place(root, PurePosixPath(folder.relative_to(root).as_posix())) if root else None
+    if root is None:
+        return None
+    return Place(root, PurePosixPath(folder.relative_to(root).as_posix()), environment=desired.environment)
 
 
 def paths_of_app(place: Place, app: str) -> tuple[str, ...]:
     """The files that an app is made of: its own, those of its secrets, and that of the fleet."""
-    names = ("fleet.yaml", f"apps/{app}.yaml", f"secrets/{app}", f"secrets/{app}.yaml", f"secrets/{app}.json")
+    names: tuple[str, ...] = (
+        "fleet.yaml",
+        f"apps/{app}.yaml",
+        f"secrets/{app}",
+        f"secrets/{app}.yaml",
+        f"secrets/{app}.json",
+    )
+    if place.environment:
+        names = (*names, environment_file(place.environment))
     return tuple(str(place.inside / name) for name in names)
 
 
@@ -101,9 +117,9 @@ def place_in_repository(folder: Path) -> tuple[Path, PurePosixPath]:
 def _read_both(place: Place, base: str, new: str | None) -> tuple[Desired, Desired]:
     old, written = _collect(place, base), _collect(place, new)
     memo: ReadApps = {}
-    folder, inside = place.root / place.inside, place.inside
-    before = _read_first(old, folder, base, inside, written.files.get(FLEET), memo)
-    after = _build(written, folder, new, inside, old.files.get(FLEET), memo)
+    folder = place.root / place.inside
+    before = _read_first(old, folder, base, place, written.files.get(FLEET), memo)
+    after = _build(written, folder, new, place, old.files.get(FLEET), memo)
     return before, after
 
 
@@ -123,12 +139,14 @@ def _open(place: Place, commit: str | None) -> Iterator[Tree]:
 
 
 def _read_first(
-    written: Written, folder: Path, commit: str, inside: PurePosixPath, other: bytes | None, memo: ReadApps
+    written: Written, folder: Path, commit: str, place: Place, other: bytes | None, memo: ReadApps
 ) -> Desired:
     """The side before: no app at all there is where everyone begins, not a mistake."""
-    if written.absent or not any(name.startswith("apps/") for name in written.files):
+    environment = place.environment not in ("", PRODUCTION)
+    nothing = environment and environment_file(place.environment) not in written.files
+    if written.absent or nothing or not any(name.startswith("apps/") for name in written.files):
         return Desired(Fleet(), (), commit, folder)
-    desired = _build(written, folder, commit, inside, other, memo)
+    desired = _build(written, folder, commit, place, other, memo)
     return replace(desired, invalid=tuple(replace(each, file=f"{each.file}@{commit[:7]}") for each in desired.invalid))
 
 
@@ -136,7 +154,7 @@ def _build(
     written: Written,
     folder: Path,
     commit: str | None,
-    inside: PurePosixPath,
+    place: Place,
     other: bytes | None,
     memo: ReadApps,
 ) -> Desired:
@@ -146,7 +164,15 @@ def _build(
     attempts = (written, Written({**others, FLEET: other} if other else others), Written(others))
     for attempt in attempts:
         try:
-            desired = build(attempt, folder, commit, where=inside.as_posix(), valid_only=True, memo=memo)
+            desired = build(
+                attempt,
+                folder,
+                commit,
+                where=place.inside.as_posix(),
+                valid_only=True,
+                memo=memo,
+                environment=place.environment,
+            )
         except InvalidDesiredState as error:
             problems = problems or error.problems
         else:

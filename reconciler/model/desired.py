@@ -101,6 +101,9 @@ class Desired:
     mirror: Path | None = None  # the bare repository it was read from; None if it is the one around `folder`
     inside: str = ""  # the folder's path in that mirror
     secret_files: Mapping[str, bytes] = field(default_factory=dict, repr=False)  # below `secrets/`, still encrypted
+    environment: str = ""  # the one that it is; "" for production
+    environments: tuple[str, ...] = ()  # the names of all there are
+    base_owner: str | None = None  # `owner` in fleet.yaml, from which that of an environment is derived
     invalid: tuple[Problem, ...] = ()  # why files were left out of `apps`: it may be looked at, and never applied
 
     def host(self, name: str) -> HostSpec:

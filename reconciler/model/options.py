@@ -25,6 +25,7 @@ class Options:
     working_tree: bool = False
     repo: str | None = None
     branch: str | None = None
+    environment: str = ""
     allowed_signers: Path | None = None
     app: tuple[str, ...] | None = None
     host: tuple[str, ...] | None = None
@@ -69,6 +70,7 @@ class Options:
     swap: str | None = None
     write: Path | None = None
     shell: str = ""
+    from_environment: str = ""
     from_ref: str | None = None
     to_ref: str | None = None
     diff: bool = False

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from reconciler.clock import epoch_seconds
+from reconciler.desired_state.environments import environment_file
 from reconciler.desired_state.git.ask import ask_git
 from reconciler.desired_state.git.commit import find_repository
 from reconciler.errors import ArtifactAwaited, ArtifactMissing
@@ -33,8 +34,13 @@ async def grant_grace(error: ArtifactMissing, desired: Desired, app: str) -> Art
 
 
 async def _read_request_time(desired: Desired, app: str) -> float | None:
-    """The time in epoch seconds at which the app's file was last changed; None if it is not known."""
-    name = f"apps/{app}.yaml"
+    """The time in epoch seconds at which what asks for the app was last changed; None if it is not known."""
+    names = [f"apps/{app}.yaml"] + [environment_file(desired.environment)] * bool(desired.environment)
+    times = [await _read_change_time(desired, name) for name in names]
+    return max((time for time in times if time is not None), default=None)
+
+
+async def _read_change_time(desired: Desired, name: str) -> float | None:
     if desired.revision is None:
         return _read_file_time(desired.folder / name)
     if desired.mirror:

@@ -29,6 +29,7 @@ from reconciler.host.ssh import SshHost
 from reconciler.host.transport import Transport
 from reconciler.model.action import Blocked
 from reconciler.model.desired import App, Desired
+from reconciler.model.environment import owner_in
 from reconciler.model.fleet import Key
 from reconciler.model.machine import HostSpec
 from reconciler.model.options import Options
@@ -215,12 +216,17 @@ def _add(opened: OpenFleet, app: App, host: str, found: Found, secret: Callable[
 
 
 async def _owner(desired: Desired, remote: str | None) -> str:
-    """The mark of this desired state on its hosts: `owner` in fleet.yaml, else derived from its repository or folder.
+    """The mark of this desired state on its hosts: the `owner` that it names, else one made of where it comes from.
 
-    "-" if it is not known, as in a shallow clone.
+    An environment without one has that of production with its own name. "-" if it is not known, as in a shallow clone.
     """
     if desired.fleet.owner:
         return desired.fleet.owner
+    base = desired.base_owner or await _owner_by_origin(desired, remote)
+    return base if base == "-" else owner_in(desired.environment, base)
+
+
+async def _owner_by_origin(desired: Desired, remote: str | None) -> str:
     if desired.revision is None:
         return "folder-" + digest([platform.node(), str(desired.folder.resolve())])
     if remote:

@@ -14,6 +14,7 @@ from reconciler.model.action import Blocked
 from reconciler.model.app import App
 from reconciler.model.artifact import Digests
 from reconciler.model.desired import Desired
+from reconciler.model.environment import owner_in
 from reconciler.model.fleet import DesiredFleet, Key
 from reconciler.model.process_name import family_of
 from reconciler.model.references import references_in
@@ -78,7 +79,7 @@ def work_out_offline(
         apps={app.app: app for app in apps},
         refused=refused,
         hosts=tuple(sorted(names)),
-        owner=desired.fleet.owner or "repository-",
+        owner=desired.fleet.owner or owner_in(desired.environment, desired.base_owner or "repository-"),
         prunes=not refused,
         allow_prune=allow_prune,
         rollouts_at_once=dict.fromkeys(names, MOST_TARGETS),  # the hosts' cores and memory are not known

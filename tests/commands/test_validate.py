@@ -48,6 +48,7 @@ def test_validate_names_the_commit_and_the_uncommitted_edits(capsys: pytest.Capt
         "commit": revision,
         "notes": [note],
         "problems": [],
+        "environments": {},
     }
 
 

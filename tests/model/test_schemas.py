@@ -45,7 +45,7 @@ FLEETS = {
 }
 
 
-@pytest.mark.parametrize("name", ["app.schema.json", "fleet.schema.json"])
+@pytest.mark.parametrize("name", ["app.schema.json", "fleet.schema.json", "environment.schema.json"])
 def test_the_schemas_are_fresh(name: str) -> None:
     assert (ROOT / "schemas" / name).read_text(encoding="utf-8") == schemas()[name], FRESH
 
@@ -90,6 +90,15 @@ def test_a_fleet_that_loads_fits_its_schema(name: str, tmp_path: Path) -> None:
 
     assert isinstance(load(tmp_path).fleet, Fleet)
     assert faults("fleet.schema.json", FLEETS[name]) == []
+
+
+def test_an_environment_that_loads_fits_its_schema() -> None:
+    """Any key of an app, none of which is required there."""
+    text = (key_examples.FOLDER / "environments" / "staging.yaml").read_text()
+
+    assert load(key_examples.FOLDER, working_tree=True, environment="staging").apps
+    assert faults("environment.schema.json", text) == []
+    assert faults("environment.schema.json", text.replace("jobs: null", "jobs: 3")) != []
 
 
 @pytest.mark.parametrize(
