@@ -78,7 +78,8 @@ class Systemd:
         if verb == "list-units":
             return Answer(0, "".join(f"{name}\n" for name in sorted(self.instances) if self._is_listed(name, names)))
         if verb == "show":
-            blocks = [_show_text(self.instance(name), read) for name in names]
+            shown = [each for name in names for each in self._named(name)]
+            blocks = [_show_text(self.instance(name), read) for name in shown]
             return Answer(0, "\n".join(blocks))
         if "--no-block" in words:
             self._starting |= {asyncio.ensure_future(self.instance(name).start()) for name in names}
@@ -88,6 +89,11 @@ class Systemd:
             if answer.status or answer.stdout:
                 return answer
         return Answer() if names else Answer(1, "", f"{verb}: which unit?\n")
+
+    def _named(self, name: str) -> list[str]:
+        """The units that a word of `show` names: itself, or those that are known already if it is a pattern."""
+        is_pattern = any(sign in name for sign in "*?[")
+        return fnmatch.filter(sorted(self.instances), name) if is_pattern else [name]
 
     def _is_listed(self, name: str, patterns: list[str]) -> bool:
         """True if the unit runs and is named by one of the patterns; all that is ever asked for."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from reconciler.tools.rendering import package_text
 
 LOOK_ALONE = 'ONLY=$1 TREES=yes\nshift\nlook "$@"\n'
-LOOKING = ("prelude", "taken", "rights", "running", "look")  # what a look is made of
+LOOKING = ("prelude", "taken", "rights", "running", "texts", "trees", "look")  # what a look is made of
 CHANGING = ("inventory", "copies", "jobs", "slots", "routes", "holding", "epmd")  # what every action shares
 
 _SHARED = {  # file → the scripts that share it

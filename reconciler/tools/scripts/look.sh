@@ -71,164 +71,104 @@ find_slots() {
   done
 }
 
-# look_app APP: print what is on disk of the app, after find_slots.
-look_app() {
-  case $slots in *+) echo 'long slots' ;; *) echo "slots$slots" ;; esac
-  folders=$(look_folders "$1")
-  [ -z "$folders" ] || printf '%s\n' "$folders"
-  look_texts "$1"
-  look_marks "$1"
-  [ ! -d "$STATE/$1/jobs" ] || look_jobs "$1"
-  for slot in $slots; do
-    dump=/var/lib/$1/erl_crash.$slot.dump # the app may make a link of it, or of any other name
-    [ ! -f "$dump" ] || [ -L "$dump" ] || stat -c "dump %Y $slot" "$dump"
-  done
-  [ ! -f "$ROUTES/$1.yml" ] || stat -c 'routed %Y' "$ROUTES/$1.yml"
-  if [ "$TREES" = yes ]; then # a pass begins: an action asks for itself
-    # shellcheck disable=SC2086 # three words for each folder and link
-    look_trees "$1" $folders
+# note_app APP: add to records what is on disk of the app and can be told without a process, after find_slots: a line each,
+# with its name in front.
+note_app() {
+  case $slots in *+) note_record 'long slots' ;; *) note_record "slots$slots" ;; esac
+  note_marks "$1"
+  [ ! -d "$STATE/$1/jobs" ] || note_timers "$1"
+  [ "$TREES" = no ] || { # a pass begins: an action asks for itself
     find_taken "$1"
-    for path in $taken; do echo "taken $path"; done
-  fi
-  [ "$1" != traefik ] || look_traefik
+    for path in $taken; do note_record "taken $path"; done
+  }
+  [ "$1" != traefik ] || note_traefik
 }
 
-# look_folders APP: print its releases and the links of its slots. Three words a line, so names other than ours are left
-# out, and where any other link leads to is a -.
-look_folders() {
-  find "$RELEASES/$1/slots" "$RELEASES/$1/releases" -mindepth 1 -maxdepth 1 ! -name '*[!0-9A-Za-z._+~-]*' '(' \
-    -path "$RELEASES/$1/releases/*" -printf 'release %T@ %f\n' -o -name '.*' -o \
-    -lname '../releases/*' ! -lname '../releases/*[!0-9A-Za-z._+~-]*' -printf 'link %f %l\n' -o -printf 'link %f -\n' ')' 2>/dev/null
+# note_record TEXT: add a record of the app to records.
+note_record() {
+  records="$records$app $1
+"
 }
 
-# look_marks APP: print which slots are enabled for boot, which releases have migrated, and whether visitors can wait.
-look_marks() {
-  [ ! -e "$UNITS/reconcile-hold-$1.socket" ] || echo 'hold armed'
-  [ ! -e "$TRIAL_ENV/$1/hold" ] || ! IFS= read -r hold <"$TRIAL_ENV/$1/hold" || [ "$hold" != no ] || echo 'hold refused'
+# note_marks APP: add which slots are enabled for boot, which releases have migrated, and whether visitors can wait.
+note_marks() {
+  [ ! -e "$UNITS/reconcile-hold-$1.socket" ] || note_record 'hold armed'
+  [ ! -e "$TRIAL_ENV/$1/hold" ] || ! IFS= read -r hold <"$TRIAL_ENV/$1/hold" || [ "$hold" != no ] || note_record 'hold refused'
   for slot in "$UNITS"/*.wants/"$1@"*.service; do
     slot=${slot##*/"$1@"} slot=${slot%.service}
-    case $slot in '' | *[!0-9a-z]*) ;; *) echo "enabled $slot" ;; esac
+    case $slot in '' | *[!0-9a-z]*) ;; *) note_record "enabled $slot" ;; esac
   done
   for mark in "$STATE/$1/migrated"/*; do
     mark=${mark##*/}
-    case $mark in '' | *[!0-9A-Za-z._+~@-]*) ;; *) echo "migrated $mark" ;; esac
+    case $mark in '' | *[!0-9A-Za-z._+~@-]*) ;; *) note_record "migrated $mark" ;; esac
   done
 }
 
-# look_jobs APP: print which timers of its jobs are enabled for boot, and whether their units were written in part.
-look_jobs() {
+# note_timers APP: add which timers of its jobs are enabled for boot, and whether their units were written in part.
+note_timers() {
   for timer in "$UNITS"/*.wants/"$1--"*.timer; do
     timer=${timer##*/"$1--"} timer=${timer%.timer}
-    case $timer in '' | *[!0-9a-z_-]*) ;; *) echo "timer $timer" ;; esac
+    case $timer in '' | *[!0-9a-z_-]*) ;; *) note_record "timer $timer" ;; esac
   done
-  [ ! -e "$STATE/$1/jobs/unfinished" ] || echo 'jobs unfinished'
+  [ ! -e "$STATE/$1/jobs/unfinished" ] || note_record 'jobs unfinished'
 }
 
-# look_texts APP: print its state, and the comments at the head of what is written for other programs.
-look_texts() {
-  app=$1
+# note_traefik: add that Traefik has a certificate to show, and that a unit set up by hand is enabled.
+note_traefik() {
+  [ ! -s "$ENV/traefik/.certificate" ] || note_record 'certificate kept'
+  for link in "$UNITS"/*.wants/traefik.service; do [ ! -L "$link" ] || note_record 'hand enabled'; done
+}
+
+# note_files APP: add to folders, ages and heads what is to be asked of the app by one program for all apps, after
+# find_slots: the folders of its releases and slots, the files whose age counts, and those of which the head is read.
+note_files() {
+  folders="$folders $RELEASES/$1/slots $RELEASES/$1/releases"
+  for slot in ${slots%+}; do
+    dump=/var/lib/$1/erl_crash.$slot.dump # the app may make a link of it, or of any other name
+    [ ! -f "$dump" ] || [ -L "$dump" ] || ages="$ages $dump"
+  done
+  [ ! -f "$ROUTES/$1.yml" ] || ages="$ages $ROUTES/$1.yml"
   set --
   for file in inventory quarantine owner commit suspended hook; do set -- "$@" "$STATE/$app/$file"; done
-  for slot in $slots; do set -- "$@" "$TRIAL_ENV/$app/$slot.env" "$TRIAL_ENV/$app/$slot.started" "$ENV/$app/$slot.env"; done
+  for slot in ${slots%+}; do set -- "$@" "$TRIAL_ENV/$app/$slot.env" "$TRIAL_ENV/$app/$slot.started" "$ENV/$app/$slot.env"; done
   set -- "$@" "$UNITS/$app@.service" "$ROUTES/$app.yml"
   [ ! -d "$STATE/$app/jobs" ] ||
     set -- "$@" "$STATE/$app/jobs"/*.last "$STATE/$app/jobs"/*.suspended "$TRIAL_ENV/$app"/*.job
   [ "$app" != traefik ] || set -- "$@" "$ROUTES"/*.yml "$UNITS/traefik.service"
   for file; do
-    shift
     case ${file##*/} in *[!0-9A-Za-z@._-]*) continue ;; esac
-    [ ! -f "$file" ] || [ ! -r "$file" ] || set -- "$@" "$file"
-  done
-  [ $# = 0 ] || print_heads "$@"
-}
-
-# print_heads FILE…: print each line of the app's state, and of other files the comments that they begin with.
-print_heads() {
-  awk -v state="$STATE/$app/" -v trial="$TRIAL_ENV/$app/" -v env="$ENV/$app/" -v unit="$UNITS/$app@.service" \
-    -v route="$ROUTES/$app.yml" -v hand="$UNITS/traefik.service" '
-    FNR == 1 {
-      name = slot = FILENAME
-      sub(".*/", "", name)
-      sub(".*/", "", slot)
-      sub("[.].*", "", slot)
-      kind = "served " name
-      if (FILENAME == state name) kind = ""
-      if (FILENAME == state "jobs/" name) kind = (name ~ /[.]last$/ ? "ran " : "paused ") slot
-      if (FILENAME == trial name) kind = (name ~ /[.]started$/ ? "started " : "trial ") slot
-      if (FILENAME == trial name && name ~ /[.]job$/) kind = "runs " slot
-      if (FILENAME == env name) kind = "env " slot
-      if (FILENAME == unit) kind = "unit"
-      if (FILENAME == route) kind = "route"
-      if (FILENAME == hand) kind = "hand"
-    }
-    length($0) > 8192 || FNR > 1000 {print "long", name; nextfile}
-    {gsub(/[\001-\037\177]/, "?")}
-    kind == "" {print name, $0; next}
-    !/^#/ && kind !~ /^(started|ran|paused|runs) / {nextfile}
-    {print kind, $0}
-    kind ~ /^(trial|started|served|ran|paused|runs) / {nextfile}' "$@"
-}
-
-# look_traefik: print what Traefik serves from, that it has a certificate to show, and that a unit set up by hand is
-# enabled.
-look_traefik() {
-  find "$ROUTES" -mindepth 1 -maxdepth 1 '(' -name '*.yml' -o -name '*.yaml' -o -name '*.toml' ')' \
-    '(' -name '*[!0-9A-Za-z@._+~-]*' -printf 'watched -\n' -o -printf 'watched %f\n' ')' 2>/dev/null
-  [ ! -s "$ENV/traefik/.certificate" ] || echo certificate kept
-  for link in "$UNITS"/*.wants/traefik.service; do [ ! -L "$link" ] || echo 'hand enabled'; done
-}
-
-# tree_digest FOLDER: print what changes with every change of a name, size, time, mode or link below it, and with an owner
-# that is not ours. The folder's own time says when it served last. Returns 1.
-tree_digest() {
-  (cd "$1" && sum=$(find . -mindepth 1 -printf '%y %m %s %T@ %p\t%l\n' ! -uid "$OWN_UID" -printf '%U %p\n' | sort | sha256sum) &&
-    echo "${sum%% *}")
-}
-
-# look_trees APP WORD…: print which releases that a slot links to are not what was installed. Three words for each folder
-# and link, as look_folders prints them.
-look_trees() {
-  app=$1 judged=' '
-  shift
-  while [ $# -gt 2 ]; do
-    release=${3#../releases/}
-    case $1$judged in
-      release*) ;;
-      *" $release "*) ;;
-      *)
-        judged="$judged$release "
-        if [ -r "$STATE/$app/trees/$release" ]; then
-          IFS= read -r installed <"$STATE/$app/trees/$release"
-          [ "$(tree_digest "$RELEASES/$app/releases/$release" 2>/dev/null)" = "$installed" ] || echo "damaged $release"
-        fi
-        ;;
-    esac
-    shift 3
+    [ ! -f "$file" ] || [ ! -r "$file" ] || heads="$heads< $app $file
+"
   done
 }
 
-# look WORD…: print all parts of these apps and, unless ONLY is yes, of every other app of ours.
+# look WORD…: print all parts of these apps and, unless ONLY is yes, of every other app of ours. Returns 1 if a program that
+# it needs did not run: what is printed then has no end, and counts as nothing.
 look() {
   part host - "$(look_host)"
-  units='' files='' numbers=''
+  units='' files='' numbers='' records='' folders='' ages='' heads='' apps=''
   for folder in "$STATE"/*/; do
     app=${folder%/} app=${app##*/}
     case " $* " in *" $app:"*) ;; *) [ "$ONLY" = yes ] || ! is_app_name "$app" || set -- "$@" "$app:" ;; esac
   done
   [ ! -f "$UNITS/reconcile-epmd.service" ] || files=$UNITS/reconcile-epmd.service
   for word; do
-    app=${word%%:*}
+    app=${word%%:*} apps="$apps ${word%%:*}"
     find_slots "$app" "${word#*:}"
-    part app "$app" "$(look_app "$app")"
+    note_app "$app"
+    note_files "$app"
     note_units_and_files
   done
-  # shellcheck disable=SC2046 # names of apps
-  [ "$TREES" = no ] || part rights - "$(find_rights $(for word; do echo "${word%%:*}"; done))"
-  # shellcheck disable=SC2086 # several files
-  part sums - "$([ -z "$files" ] || sha256sum $files)"
-  case $units in *' traefik.service'*) ;; *) units="$units traefik*.service" ;; esac # only whether it is up
   set -f
-  look_running
+  # shellcheck disable=SC2086 # several folders
+  found=$([ -z "$folders" ] || find_folders $folders)
+  look_sums
+  print_apps || return
+  # shellcheck disable=SC2086 # several apps
+  [ "$TREES" = no ] || part rights - "$(find_rights $apps)"
+  part sums - "$sums"
+  case $units in *' traefik.service'*) ;; *) units="$units traefik*.service" ;; esac # only whether it is up
+  look_running || return
   set +f
   part end - ''
 }

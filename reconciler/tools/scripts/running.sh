@@ -3,98 +3,107 @@
 # Words are split where they are not quoted: they are names of units, numbers, and words of systemd and /proc.
 MOST_PROCESSES=64 SEARCH_SECONDS=1
 
-# look_units: read what systemctl shows, each unit ended by an empty line, and print what each does, in ten words, and
-# its processes and what others made of its unit, in three.
+# add_pattern UNIT: add to patterns one that this unit alone matches. Of patterns systemctl shows the units that systemd has loaded;
+# to load one for its name, as that of an idle slot at each look, costs systemd more than all that a look does. A unit that is
+# not loaded is inactive. It is named, and so loaded, if others have put a file over it.
+add_pattern() {
+  template=${1%%@*}@.service
+  for folder in "$UNITS" "$TRIAL_UNITS" "$UNITS.control" "$TRIAL_UNITS.control"; do
+    if [ -e "$folder/$1.d" ] || [ -e "$folder/$template.d" ] || { [ -e "$folder/$1" ] && [ "$1" != "${1#*@}" ]; }; then
+      patterns="$patterns $1"
+      return
+    fi
+  done
+  name=${1%.*}
+  case $name in *'*') patterns="$patterns $1" ;; *) patterns="$patterns ${name%?}[${name#"${name%?}"}].${1##*.}" ;; esac
+}
+
+# What look_units has of awk. Of processes: those of a unit, its first, then the others, up to a limit. A program that has left its
+# main process behind has children only.
+# shellcheck disable=SC2016 # these dollars are awk's, here and below
+AWK_PROCESSES='
+function print_process(kind, pid) {
+  print kind, of["Id"], pid
+  pids[++processes] = pid
+}
+function print_processes(pid) {
+  if (pid > 0) print_process("process", pid)
+  else if (of["ActiveState"] ~ /^(inactive|failed)$/) return
+  if (of["ControlGroup"] == "") return
+  if (!print_members("/sys/fs/cgroup", pid)) print_members("/sys/fs/cgroup/systemd", pid)
+}
+function print_members(root, pid, file, member, seen, got) {
+  file = root of["ControlGroup"] "/cgroup.procs"
+  seen = pid > 0
+  while (seen < most && (got = (getline member < file)) > 0) {
+    if (member == pid) continue
+    print_process(pid > 0 ? "process" : "child", member)
+    seen++
+  }
+  close(file)
+  return got >= 0
+}
+function print_memory(pid, file, line) {
+  file = "/proc/" pid "/status"
+  while ((getline line < file) > 0)
+    if (line ~ /^VmRSS:/) {
+      print file ":" line
+      break
+    }
+  close(file)
+}'
+
+# And what others have put over a unit: drop-ins, a mask, or a unit file that systemd takes instead of ours. Those that the
+# distribution brings are below /usr. Of a path with spaces, which systemd quotes, only the folder is told.
+AWK_CHANGES='
+function print_changes(id, template, file, n, paths, i) {
+  template = id
+  sub(/@.*/, "", template)
+  file = of["FragmentPath"]
+  if (of["LoadState"] ~ /^masked/) print_change("masked", file)
+  else if (file ~ /\// && !ends(file, "/" template "@.service") && !ends(file, trials "/" id)) print_change("instead", file)
+  n = split(of["DropInPaths"], paths, " ")
+  for (i = 1; i <= n; i++) {
+    if (sub(/^"\//, "/", paths[i])) sub("/[^/]*$", "", paths[i])
+    else if (paths[i] !~ /^\// || paths[i] ~ /^\/(usr|lib)\//) continue
+    print_change("dropin", paths[i])
+  }
+}
+function print_change(kind, path) {
+  print kind, of["Id"], path ~ /^\/[0-9A-Za-z@._+\/:~-]*$/ ? path : "-"
+}
+function ends(text, with) {
+  return length(text) >= length(with) && substr(text, length(text) - length(with) + 1) == with
+}'
+
+# look_units: read what systemctl shows, each unit ended by an empty line, and print what each does, in ten words; its processes and
+# what others made of it, in three; and then the memory of the processes, in three. A process may be gone by now.
 look_units() {
-  forget_unit
-  while IFS='=' read -r key value; do
-    case $key in
-      Id) id=$value ;;
-      ActiveState) state=$value ;;
-      Job) job=$value ;;
-      MainPID) pid=$value ;;
-      NRestarts) restarts=$value ;;
-      InvocationID) invocation=$value ;;
-      ControlGroup) group=$value ;;
-      ExecMainStatus) status=$value ;;
-      Result) result=$value ;;
-      ActiveEnterTimestamp) since=$value ;;
-      LoadState) load=$value ;;
-      FragmentPath) fragment=$value ;;
-      DropInPaths) dropins=$value ;;
-      '')
-        # shellcheck disable=SC2086 # the words of a time, and paths
-        [ -z "$id" ] || {
-          look_unit $since
-          look_overrides $dropins
-        }
-        forget_unit
-        ;;
-    esac
-  done
-}
-
-# forget_unit: make the variables of look_units empty, as of a unit of which systemctl shows nothing.
-forget_unit() {
-  id='' state='' job='' pid='' restarts='' invocation='' group='' status='' result='' since=''
-  load='' fragment='' dropins=''
-}
-
-# look_unit WORD…: print the unit that look_units has read. The words are those of a time: they become one. A program
-# that has left its main process behind has children only.
-look_unit() {
-  IFS=_
-  since=$*
-  unset IFS
-  echo "unit $id ${state:--} ${job:--} ${pid:--} ${restarts:--} ${invocation:--} ${status:--} ${result:--} ${since:--}"
-  seen=0 kind=child
-  if [ "${pid:-0}" -gt 0 ]; then
-    echo "process $id $pid"
-    seen=1 kind=process
-  elif [ -z "$group" ] || [ "$state" = inactive ] || [ "$state" = failed ]; then
-    return 0
-  fi
-  for file in "/sys/fs/cgroup$group/cgroup.procs" "/sys/fs/cgroup/systemd$group/cgroup.procs"; do
-    [ -r "$file" ] || continue
-    while read -r member; do
-      [ "$seen" -lt "$MOST_PROCESSES" ] || break
-      [ "$member" = "$pid" ] || {
-        echo "$kind $id $member"
-        seen=$((seen + 1))
-      }
-    done <"$file"
-    break
-  done 2>/dev/null # a process, or all of them, may be gone by now
-}
-
-# look_overrides PATH…: print which files others have put over the unit that look_units has read: drop-ins, a mask, or a
-# unit file that systemd takes instead of ours. Those that the distribution brings are below /usr. Of a path with spaces,
-# which systemd quotes, only the folder is told.
-look_overrides() {
-  case $id in *@*.service) ;; *) return 0 ;; esac
-  case $load$fragment in
-    masked*) print_override masked "$fragment" ;;
-    *"/${id%%@*}@.service" | *"$TRIAL_UNITS/$id") ;;
-    */*) print_override instead "$fragment" ;;
-  esac
-  for path; do
-    case $path in
-      /usr/* | /lib/*) ;;
-      '"/'*)
-        path=${path#?}
-        print_override dropin "${path%/*}"
-        ;;
-      /*) print_override dropin "$path" ;;
-    esac
-  done
-}
-
-# print_override KIND PATH: print that this file is over the unit; a - for a path that is none or has unusual characters.
-print_override() {
-  case $2 in
-    '' | [!/]* | *[!0-9A-Za-z@._+/:~-]*) echo "$1 $id -" ;;
-    *) echo "$1 $id $2" ;;
-  esac
+  awk -v trials="$TRIAL_UNITS" -v most="$MOST_PROCESSES" -v wanted="$units" "$AWK_PROCESSES$AWK_CHANGES"'
+    function word(key) {
+      return of[key] == "" ? "-" : of[key]
+    }
+    function print_unit(since) {
+      shown[of["Id"]] = 1
+      since = of["ActiveEnterTimestamp"]
+      gsub(/^ +| +$/, "", since)
+      gsub(/ +/, "_", since)
+      print "unit", of["Id"], word("ActiveState"), word("Job"), word("MainPID"), word("NRestarts"), word("InvocationID"), \
+        word("ExecMainStatus"), word("Result"), since == "" ? "-" : since
+      print_processes(of["MainPID"] + 0)
+      if (of["Id"] ~ /@.*[.]service$/) print_changes(of["Id"])
+    }
+    {at = index($0, "=")}
+    at {of[substr($0, 1, at - 1)] = substr($0, at + 1)}
+    !at && of["Id"] != "" {print_unit()}
+    !at {split("", of)}
+    END {
+      if (of["Id"] != "") print_unit()
+      n = split(wanted, names, " ")
+      for (i = 1; i <= n; i++)
+        if (!(names[i] in shown) && names[i] !~ /[*]/) print "unit", names[i], "inactive - 0 0 - 0 success -"
+      for (i = 1; i <= processes; i++) print_memory(pids[i])
+    }'
 }
 
 # look_settings WORD…: print which settings the drop-ins among these have, without their values. The words are those of
@@ -151,7 +160,7 @@ look_sockets() {
   while [ $# -gt 2 ]; do
     case $1 in
       unit) last='' && shift 10 ;;
-      dropin | masked | instead) shift 3 ;;
+      dropin | masked | instead | /proc/*) shift 3 ;;
       *)
         if [ "$2" = "$last" ]; then others="$others$2 $3 "; else mains="$mains /proc/$3/fd"; fi
         last=$2
@@ -194,21 +203,23 @@ search_socket() {
     timeout -k 1 "$SEARCH_SECONDS" find $folders -lname "socket:[[]$inode]" -printf 'socket %h %l\n' -quit 2>/dev/null
 }
 
-# look_users SOCKETS WORD…: print "user NUMBER FOLDER" of each app of ours, which tells whose a socket is that is not
-# among SOCKETS, if there is one. The words are those of look_ports.
-look_users() {
-  sockets=$1 unknown=no
+# is_known SOCKETS WORD…: true if all sockets are among SOCKETS. The words are those of look_ports.
+is_known() {
+  sockets=$1
   shift
   while [ $# -gt 2 ]; do
     case $1 in
       listen)
-        case $sockets in *"socket:[$3]"*) ;; *) unknown=yes ;; esac
+        case $sockets in *"socket:[$3]"*) ;; *) return 1 ;; esac
         shift 5
         ;;
       *) shift 3 ;;
     esac
   done
-  [ $unknown = yes ] || return 0
+}
+
+# look_users: print "user NUMBER FOLDER" of each app of ours, which tells whose a socket is that no process of ours has.
+look_users() {
   set +f
   set --
   for folder in "$STATE"/*/; do
@@ -218,21 +229,21 @@ look_users() {
   [ $# = 0 ] || stat -c 'user %u %n' "$@" 2>/dev/null
 }
 
-# look_processes WORD…: print what the first process of each unit was started with, in which release it is if that is not
-# its slot's, and what memory all have. The words are those of look_units.
+# look_processes WORD…: print what the first process of each unit was started with, and in which release it is if that is not
+# its slot's. The words are those of look_units.
 look_processes() {
-  environs='' statuses='' last=''
+  environs='' last=''
   set +f
   while [ $# -gt 2 ]; do
     case $1 in
       unit) last='' && shift 10 ;;
-      dropin | masked | instead) shift 3 ;;
+      dropin | masked | instead | /proc/*) shift 3 ;;
       *)
         [ "$2" = "$last" ] || {
           environs="$environs /proc/$3/environ"
           look_folder "$2" "$3"
         }
-        last=$2 statuses="$statuses /proc/$3/status"
+        last=$2
         shift 3
         ;;
     esac
@@ -240,8 +251,6 @@ look_processes() {
   [ -n "$environs" ] || return 0
   # shellcheck disable=SC2086 # several files
   grep -szaH -m 1 '^RECONCILE_INSTANCE=' $environs | tr '\n\0' ' \n' | cut -b 1-300
-  # shellcheck disable=SC2086 # several files
-  grep -sH '^VmRSS:' $statuses
 }
 
 # look_folder UNIT PID: print the release in which the process of an app is, if it is in another than its slot links to.
@@ -257,17 +266,23 @@ look_folder() {
   done
 }
 
-# look_running: print what runs of units, and who listens on the ports in numbers. Nothing of it is a pattern of files.
+# look_running: print what runs of units, and who listens on the ports in numbers. Nothing of it is a pattern of files. Returns 1
+# if awk did not run.
 # shellcheck disable=SC2086 # several units and ports, and words that these functions print
 look_running() {
-  show=$(systemctl show --no-pager -p Id,ActiveState,Job,MainPID,NRestarts,InvocationID,ControlGroup,ActiveEnterTimestamp,ExecMainStatus,Result,LoadState,FragmentPath,DropInPaths $units)
-  units=$(printf '%s\n\n' "$show" | look_units)
+  patterns=''
+  for unit in $units; do add_pattern "$unit"; done
+  units=$(systemctl show --no-pager --all -p Id,ActiveState,Job,MainPID,NRestarts,InvocationID,ControlGroup,ActiveEnterTimestamp,ExecMainStatus,Result,LoadState,FragmentPath,DropInPaths $patterns |
+    look_units) || return
   part units - "$units"
-  ports=$([ -z "$numbers" ] || look_ports $numbers)
-  sockets=$(look_sockets $ports - $units)
+  ports='' sockets='' users='' settings=''
+  [ -z "$numbers" ] || ports=$(look_ports $numbers) || return
+  case $ports in *listen*) sockets=$(look_sockets $ports - $units) ;; esac
+  is_known "$sockets" $ports || users=$(look_users)
+  case $units in *dropin*) settings=$(look_settings $units) ;; esac
   part processes - "$ports
 $sockets
-$(look_users "$sockets" $ports)
-$(case $units in *dropin*) look_settings $units ;; esac)
+$users
+$settings
 $(look_processes $units)"
 }
