@@ -12,6 +12,7 @@ import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from reconciler.commands.arguments import OWN, PAGE_ACCESS, SECRETS
 from reconciler.errors import ReconcileError, Unexpected
@@ -64,12 +65,23 @@ def read_options(argv: Sequence[str] | None = None) -> Options:
 def parser() -> argparse.ArgumentParser:
     """The parser of the whole command line. Common options are accepted before and after the command."""
     top = parser_of(None)
-    commands = top.add_subparsers(title="commands", metavar="", dest="command")
+    commands = top.add_subparsers(title="commands", metavar="", dest="command", parser_class=_CommandParser)
     for name, text in COMMANDS.items():
-        command = commands.add_parser(name, help=text, description=text)
-        _add_common_options(command)
-        _add_own_options(name, command)
+        commands.add_parser(name, help=text, description=text).command = name
     return top
+
+
+class _CommandParser(argparse.ArgumentParser):
+    """The parser of one command. It gets its options when it is used: a call uses one of two dozen, if any."""
+
+    command = ""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: ANN401 - as argparse has it
+        name, self.command = self.command, ""
+        if name:
+            _add_common_options(self)
+            _add_own_options(name, self)
+        return super().parse_known_args(args, namespace)
 
 
 def parser_of(name: str | None) -> argparse.ArgumentParser:

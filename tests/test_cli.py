@@ -22,6 +22,22 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stdout.splitlines()[-1] == "HEAVY []"
 
 
+def test_once_imports_what_it_does_not_need_to_connect_later() -> None:
+    """The engine and all below it are imported while the hosts log us in."""
+    later = (
+        "reconciler.engine",
+        "reconciler.decide",
+        "reconciler.observe",
+        "reconciler.apply",
+        "reconciler.tools.look",
+    )
+    code = "import sys, reconciler.cli, reconciler.commands.once\n"
+    code += f"print([name for name in sys.modules if name in {HEAVY[:5]!r} or name.startswith({later!r})])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "[]\n"
+
+
 def test_a_missing_folder_is_reported_with_exit_2(tmp_path: Path) -> None:
     done = reconcile("--once", cwd=tmp_path)
 

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import sys
+from typing import TYPE_CHECKING
 
-from reconciler.clock import now_seconds
-from reconciler.colours import paint_message
-from reconciler.daemon.traces import traces_of
-from reconciler.engine.converge import converge
-from reconciler.engine.progress import Progress
-from reconciler.engine.report import end_json, notes_text, outcome_text
-from reconciler.model.action import Blocked, Converged
 from reconciler.model.options import Options
-from reconciler.model.outcome import Outcome
-from reconciler.model.target import Controller
 from reconciler.targets.open_fleet import OpenFleet, open_fleet
-from reconciler.terminal import can_redraw, paint_for
+
+if TYPE_CHECKING:  # what is imported here comes before the hosts are connected to: only what that takes
+    from reconciler.model.outcome import Outcome
+    from reconciler.model.target import Controller
+
+MOST_OPENED_AHEAD = 16  # hosts: more take turns
 
 
 def run(options: Options) -> int:
@@ -27,12 +25,21 @@ def run(options: Options) -> int:
 
 async def _once(options: Options) -> int:
     async with open_fleet(options, history="demanded") as opened:
+        if len(opened.hosts) <= MOST_OPENED_AHEAD:
+            for host in opened.hosts.values():
+                host.open_ahead()
+            await asyncio.to_thread(importlib.import_module, "reconciler.engine.converge")  # while they log us in
         return await run_pass(opened, options)
 
 
 async def run_pass(opened: OpenFleet, options: Options, who: Controller | None = None) -> int:
     """Run one pass, report it, and return the exit code."""
+    from reconciler.clock import now_seconds
+    from reconciler.daemon.traces import traces_of
+    from reconciler.engine.converge import converge
+    from reconciler.engine.progress import Progress
     from reconciler.logs import log
+    from reconciler.terminal import can_redraw
 
     started = now_seconds()
     traces = traces_of(lambda: opened.desired.revision)
@@ -58,6 +65,8 @@ async def run_pass(opened: OpenFleet, options: Options, who: Controller | None =
 
 def report(opened: OpenFleet, outcomes: list[Outcome], seconds: float, options: Options) -> int:
     """Report how a pass ended, and return the exit code. A pass that found nothing to do logs nothing."""
+    from reconciler.model.action import Converged
+
     converged = all(isinstance(outcome.end, Converged) for outcome in outcomes)
     actions = sum(len(outcome.actions) for outcome in outcomes)
     _print_outcomes(outcomes, as_json=options.json)
@@ -76,6 +85,11 @@ def report(opened: OpenFleet, outcomes: list[Outcome], seconds: float, options: 
 
 
 def _print_outcomes(outcomes: list[Outcome], *, as_json: bool) -> None:
+    from reconciler.colours import paint_message
+    from reconciler.engine.report import end_json, notes_text, outcome_text
+    from reconciler.model.action import Blocked, Converged
+    from reconciler.terminal import paint_for
+
     if as_json:
         rows = [
             {"host": o.end.host, "app": o.end.app, "actions": [a.verb for a in o.actions], **end_json(o.end)}

@@ -36,6 +36,9 @@ class LocalHost:
         self.round_trips = RoundTrips()
         self._sudo = needs_root and os.geteuid() != 0
 
+    def open_ahead(self) -> None:
+        return
+
     async def open(self) -> None:
         return
 

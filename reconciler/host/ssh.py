@@ -56,12 +56,22 @@ class SshHost:
         self._needs_root, self._compress = needs_root, compress
         self._connection: asyncssh.SSHClientConnection | None = None
         self._connecting = asyncio.Lock()
+        self._ahead: asyncio.Task[None] | None = None
         self._sessions = Sessions()
         self._keeps_scripts = needs_root
         self._stored = Stored(needs_root)
         self._ending: set[asyncio.Future[None]] = set()
 
+    def open_ahead(self) -> None:
+        if self._connection is None and self._ahead is None:
+            self._ahead = asyncio.create_task(self._open())
+            self._ahead.add_done_callback(lambda task: task.cancelled() or task.exception())  # `open` raises it
+
     async def open(self) -> None:
+        ahead, self._ahead = self._ahead, None
+        await (ahead or self._open())
+
+    async def _open(self) -> None:
         with places().use(self):
             await self._connect()
 
@@ -211,6 +221,10 @@ class SshHost:
         return reader, writer
 
     async def close(self) -> None:
+        ahead, self._ahead = self._ahead, None
+        if ahead:
+            ahead.cancel()
+            await asyncio.wait({ahead})
         self.drop()
 
     def drop(self) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from reconciler.errors import HostError, HostKeyRefused, HostRefused, HostUnreachable
 from reconciler.host.identities import login_keys
 from reconciler.host.known_hosts import KnownKeys, known_keys
+from reconciler.host.ssh_library import import_asyncssh
 from reconciler.host.ssh_options import connection_options, host_key_algorithms
 from reconciler.host.ssh_resolve import resolve
 from reconciler.host.ssh_settings import Settings
@@ -35,6 +36,7 @@ async def connect(
     """
     resolving = asyncio.ensure_future(resolve(name, address, user, port))
     await asyncio.sleep(0)  # ssh starts, and runs while asyncssh is imported
+    import_asyncssh()
     import asyncssh
 
     settings = await resolving

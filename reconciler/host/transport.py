@@ -161,6 +161,10 @@ class Transport(Protocol):
     name: str
     round_trips: RoundTrips
 
+    def open_ahead(self) -> None:
+        """Begin to connect, without waiting. `open`, or the first use, then waits for it, and raises its error."""
+        ...
+
     async def open(self) -> None:
         """Connect and log in, unless connected. Raises HostUnreachable, HostRefused, HostKeyRefused."""
         ...

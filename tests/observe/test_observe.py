@@ -22,6 +22,8 @@ class Away:
     def __init__(self) -> None:
         self.tries = 0
 
+    def open_ahead(self) -> None: ...
+
     async def open(self) -> None:
         self.tries += 1
         raise HostUnreachable(self.name, "no answer in time", "ssh away")

@@ -55,6 +55,8 @@ class SimulatedHost:
     def __post_init__(self) -> None:
         self.name = self.host.name
 
+    def open_ahead(self) -> None: ...
+
     async def open(self) -> None:
         await self._travel()
         host = self.host
