@@ -123,12 +123,16 @@ class Failure:
 
 
 def failures(apps: Iterable[App], ends: Collection[Converged | Blocked]) -> list[Failure]:
-    """The versions that the policy `on_failure: rollback` rolls back, given how the apps ended."""
+    """The versions that the policy `on_failure: rollback` rolls back, given how the apps ended.
+
+    Those are the ones that are halted: as long as a version may go on to other hosts, nothing is taken back.
+    """
     found = []
     for app in apps:
         own = [end for end in ends if end.app == app.app]
         failed = [end.host for end in own if isinstance(end, Blocked) and end.kind == "quarantined"]
         reached = [end.host for end in own if isinstance(end, Converged) and end.version]
-        if app.rollout.on_failure == "rollback" and failed and reached:
+        halted = len(failed) >= app.rollout.max_failures or app.hosts[0] in failed
+        if app.rollout.on_failure == "rollback" and failed and halted and reached:
             found.append(Failure(app, failed[0], tuple(reached)))
     return found

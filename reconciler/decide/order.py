@@ -5,12 +5,12 @@ Only a rollout waits. A correction of drift concerns its own host alone, and a r
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
+from reconciler.decide.batches import Course, failed_on, groups
 from reconciler.decide.slots import carries, live_slot
 from reconciler.model.action import (
     Blocked,
@@ -22,7 +22,7 @@ from reconciler.model.action import (
     StartInstance,
     Step,
 )
-from reconciler.model.desired import App
+from reconciler.model.desired import App, Rollout
 from reconciler.model.fleet import DesiredFleet, Key, SeenFleet, Wait
 from reconciler.model.observed import TRAEFIK, ObservedHost, Unreachable
 from reconciler.model.process_name import family_of, is_process
@@ -37,18 +37,6 @@ def runs_as_desired(step: FleetStep) -> bool:
     if isinstance(step, RunHook):
         return step.hook == "after_rollout"
     return isinstance(step, Converged | ScheduleJobs) or (isinstance(step, Blocked) and step.kind in RUNS_AS_DESIRED)
-
-
-def groups(hosts: list[str], batch: str) -> list[list[str]]:
-    """Return the hosts in the order they may be changed: the first alone, then batches of a number or a share of all.
-
-    groups(["a", "b", "c", "d"], "50%") == [["a"], ["b", "c"], ["d"]]
-    """
-    if not hosts:
-        return []
-    size = math.ceil(len(hosts) * int(batch[:-1]) / 100) if batch.endswith("%") else int(batch)
-    rest = hosts[1:]
-    return [hosts[:1], *(rest[i : i + size] for i in range(0, len(rest), size))]
 
 
 @dataclass(frozen=True)
@@ -74,12 +62,20 @@ def in_order(desired: DesiredFleet, seen: SeenFleet, own: dict[Key, FleetStep]) 
             obstacle(chain.from_iterable(with_processes.get(each, {}).values()), steps, f"comes after {each}: ")
             for each in (app.after if app else ())
         ]
-        for group in _host_groups(app, seen, hosts_of[name]):
+        course = _course(name, app, seen, hosts_of[name], own, with_processes[name])
+        before += [Obstacle(course.halted, moves=False)] if course.halted else []
+        for index, group in enumerate(course.batches):
             for host in group:
                 key = name, host
                 if _is_rollout(key, desired, seen, own[key]):
                     steps[key] = _behind(worst([*before, _traefik_first(key, desired, steps)]), key, own[key])
-            earlier = [obstacle(with_processes[name][host], steps, f"waits for host {host}: ") for host in group]
+                    if steps[key] is own[key]:
+                        steps[key] = course.pause(index, host, desired, seen, steps) or own[key]
+            earlier = [
+                obstacle(with_processes[name][host], steps, course.awaited(index, host))
+                for host in group
+                if not course.goes_on_without(host)
+            ]
             before = [worst([*before, *earlier])]
     return steps
 
@@ -163,10 +159,21 @@ def _dependencies_first(desired: DesiredFleet, hosts_of: dict[str, list[str]]) -
                 yield ready
 
 
-def _host_groups(app: App | None, seen: SeenFleet, hosts: list[str]) -> list[list[str]]:
-    """The hosts in batches. Unreachable hosts are in none and hold up no other; they catch up when they are back."""
+def _course(
+    name: str,
+    app: App | None,
+    seen: SeenFleet,
+    hosts: list[str],
+    own: dict[Key, FleetStep],
+    keys: Mapping[str, list[Key]],
+) -> Course:
+    """The batches of the app. Unreachable hosts are in none and hold up no other; they catch up when they are back."""
     lost = {host for host in hosts if isinstance(seen.hosts.get(host), Unreachable) and host not in seen.looking}
-    return groups([host for host in hosts if host not in lost], app.rollout.batch if app else "1")
+    rollout = app.rollout if app else Rollout()
+    batches = groups([host for host in hosts if host not in lost], rollout.batch)
+    if rollout.max_failures == 1:  # the first failure stops it in any case
+        return Course(name, rollout, batches)
+    return Course(name, rollout, batches, failed_on({host: [own[key] for key in each] for host, each in keys.items()}))
 
 
 def _is_rollout(key: Key, desired: DesiredFleet, seen: SeenFleet, step: FleetStep) -> bool:

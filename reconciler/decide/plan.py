@@ -52,6 +52,10 @@ def plan_fleet(desired: DesiredFleet, seen: SeenFleet) -> dict[Key, AppPlan]:
             if isinstance(step, Wait) and step.reason not in waits.setdefault(key, []):
                 waits[key].append(step.reason)
         going = {key: step for key, step in steps.items() if not isinstance(step, Converged | Blocked | Wait)}
+        paused = {(key[0], host) for key, step in steps.items() if isinstance(step, Wait) for host, _ in step.looks}
+        if paused and not going:  # the pause passes
+            seen = replace(seen, rested=seen.rested | paused)
+            continue
         if not going:
             return {
                 key: AppPlan(key[1], key[0], tuple(done.get(key, ())), _end(step), tuple(waits.get(key, ())))

@@ -50,7 +50,7 @@ def _keys(model: object, value: Any, document: Document, path: KeyPath) -> Itera
     elif isinstance(model, dict):
         for key, inner in value.items():
             yield from _keys(model.get(key), inner, document, (*path, key))
-    elif isinstance(model, tuple):
+    elif isinstance(model, tuple) and isinstance(value, list):
         for index, inner in enumerate(value):
             yield from _keys(model[index], inner, document, (*path, index))
 

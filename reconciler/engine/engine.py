@@ -122,7 +122,10 @@ class Engine:
                 self.traefik_touched.discard(host)
                 self.looks.begin(host)
             self.steps = next_steps(self.desired_now(), self.seen_now(), self.answers)
-        places = [key for key, step in self.steps.items() if isinstance(step, Wait) and step.for_place]
+        waits = {key: step for key, step in self.steps.items() if isinstance(step, Wait)}
+        for host, seconds in {look for step in waits.values() for look in step.looks}:
+            self.looks.begin_later(host, seconds)
+        places = [key for key, step in waits.items() if step.for_place]
         self.queue = [*(key for key in self.queue if key in places), *(key for key in places if key not in self.queue)]
         self.turns.claim(self.steps)
         self.resting = {key: end for key in self.steps if key not in self.jobs and (end := self._end(key))}

@@ -49,10 +49,10 @@ class Looks:
             self.acted[host] = self.acting(host)
             self.running[host] = asyncio.create_task(self._look(host))
 
-    def begin_later(self, host: str) -> None:
-        """Look at the host after LOOK_AGAIN_SECONDS, unless a look is running or due."""
-        if host not in self.timers and host not in self.running:
-            self.timers[host] = asyncio.create_task(self._begin_later(host))
+    def begin_later(self, host: str, seconds: float = LOOK_AGAIN_SECONDS) -> None:
+        """Look at the host after so many seconds, unless a look is running or due."""
+        if host not in self.timers and host not in self.running and not self.held:
+            self.timers[host] = asyncio.create_task(self._begin_later(host, seconds))
 
     def note_action(self, host: str, app: str) -> None:
         """Note that an action of the app has ended: its reply is newer than what a running look shows of the app."""
@@ -71,9 +71,9 @@ class Looks:
             self.outdated.discard(host)
             self.begin(host)
 
-    async def _begin_later(self, host: str) -> None:
+    async def _begin_later(self, host: str, seconds: float) -> None:
         try:
-            await sleep_seconds(LOOK_AGAIN_SECONDS)
+            await sleep_seconds(seconds)
         finally:
             del self.timers[host]
             self.changed.set()

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from reconciler.model import values
 from reconciler.model.env import Env
-from reconciler.model.fields import MayBeEmpty, Whole
+from reconciler.model.fields import AtLeastOne, MayBeEmpty, OneOrMore, Whole
 from reconciler.model.health import HealthCheck
 from reconciler.model.machine import Strict
 from reconciler.model.sandbox import Sandbox
@@ -17,12 +17,21 @@ from reconciler.model.sandbox import Sandbox
 class Rollout(Strict):
     """A version is proven on the first host, then rolled out in batches. If it fails on a host, the rollout stops."""
 
-    batch: values.Batch = Field(
-        default="1", description="Hosts at a time after the first: a number, or a share such as 25%."
+    batch: Annotated[tuple[values.Batch, ...], AtLeastOne, OneOrMore()] = Field(
+        default=("1",),
+        description="Hosts at a time after the first: a number, or a share such as 25%. A list has the size of each "
+        "batch, such as [1, 10%, 50%]; the last one counts for the rest.",
+    )
+    max_failures: Annotated[int, Whole(1, 1000)] = Field(
+        default=1,
+        description="The rollout halts when the version has failed on so many hosts, or on the first one of all.",
+    )
+    pause_seconds: Annotated[int, Whole(0, 604_800)] = Field(
+        default=0, description="How long the version must have run on every host of a batch before the next batch."
     )
     on_failure: Literal["stop", "rollback"] = Field(
         default="stop",
-        description="If a version fails on one host: stop there, or also roll back the hosts that have it already.",
+        description="If a version has failed on max_failures hosts: stop there, or also roll back those that have it.",
     )
 
 

@@ -137,6 +137,20 @@ class MayBeEmpty:
         return {"anyOf": [handler(schema), {"type": "null"}]}
 
 
+@dataclass(frozen=True)
+class OneOrMore:
+    """A list that may also be written as its only item."""
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(
+            lambda value: value if isinstance(value, list | tuple) else (value,), handler(source)
+        )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        many = handler(schema)
+        return {"anyOf": [many["items"], many]}
+
+
 def refuse_duplicates(values: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return the list. Raises the error for its first duplicate, if it has one."""
     for index, value in enumerate(values):

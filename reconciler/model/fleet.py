@@ -39,6 +39,7 @@ class SeenFleet:
     closing: frozenset[str] = frozenset()  # hosts whose lease is being given back
     failed: Mapping[Key, Blocked] = field(default_factory=dict)  # an action's error, until the next look
     behind: Mapping[Key, str] = field(default_factory=dict)  # why the desired state is older than what the host has
+    rested: frozenset[Key] = frozenset()  # in a plan: the pause after these is over
     queue: tuple[Key, ...] = ()  # who waits for a place on a host, longest first
 
     def host(self, name: str) -> ObservedHost | None:
@@ -58,3 +59,4 @@ class Wait:
     app: str
     reason: str
     for_place: bool = False  # it waits for a place on its host, where others are starting
+    looks: tuple[tuple[str, float], ...] = ()  # it waits for time to pass: look at these hosts in so many seconds

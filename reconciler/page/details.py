@@ -9,10 +9,11 @@ from reconciler.decide.certificates import names_without_certificate
 from reconciler.model.job import Job
 from reconciler.model.job_times import next_times
 from reconciler.model.observed import TRAEFIK, Certificate, ObservedApp, ObservedHost, Slot, Unreachable
+from reconciler.model.systemd_time import since_epoch
 from reconciler.model.target import Target
 from reconciler.page.index import Index, Row
 from reconciler.page.snapshot import ActionSeen
-from reconciler.page.wording import bytes_of, since_epoch, size
+from reconciler.page.wording import bytes_of, size
 
 SOON_SECONDS = 14 * 86_400  # a certificate that ends within this time deserves a look
 SKEW_SECONDS = 5

@@ -53,15 +53,6 @@ def _date(epoch_seconds: float | None) -> datetime | None:
     return datetime.fromtimestamp(epoch_seconds, UTC)
 
 
-def since_epoch(text: str) -> float | None:
-    """What systemd prints for a unit, `Mon 2026-11-30 18:49:55 UTC`; None for another zone or form."""
-    found = re.fullmatch(r"(?:[A-Z][a-z]{2} )?(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:UTC|GMT)", text)
-    try:
-        return datetime.strptime(f"{found[1]} +0000", "%Y-%m-%d %H:%M:%S %z").timestamp() if found else None
-    except ValueError:
-        return None
-
-
 def bytes_of(limit: str) -> int | None:
     """The bytes of a limit such as `512M`; None for a share of the host's memory, `40%`."""
     found = re.fullmatch(r"([0-9]{1,15})([KMGT]?)", limit)

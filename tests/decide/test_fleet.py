@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.decide.batches import groups
 from reconciler.decide.fleet import Answers, Failure, failures, next_steps
 from reconciler.decide.guards import too_many_removals
 from reconciler.decide.next_action import next_action
-from reconciler.decide.order import FleetStep, groups
+from reconciler.decide.order import FleetStep
 from reconciler.decide.plan import plan_fleet
 from reconciler.errors import Kind
 from reconciler.model.action import Blocked, Converged, InstallRelease, Migrate, RemoveApp, StartInstance, Step
@@ -97,7 +98,7 @@ def why(step: FleetStep) -> str:
     ],
 )
 def test_the_first_host_goes_alone_and_the_others_in_batches(batch: str, expected: list[list[str]]) -> None:
-    assert groups(list("abcde"), batch) == expected
+    assert groups(list("abcde"), [batch]) == expected
 
 
 def test_the_first_host_proves_a_version_while_the_others_wait() -> None:

@@ -13,10 +13,11 @@ from typing import Any, TypeVar
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reconciler.decide.batches import groups
 from reconciler.decide.budget import places
 from reconciler.decide.expected import expected_host
 from reconciler.decide.fleet import Answers, next_steps
-from reconciler.decide.order import FleetStep, groups
+from reconciler.decide.order import FleetStep
 from reconciler.decide.slots import memory_of_second_copy_kib
 from reconciler.model.action import AnyAction, Blocked, Converged, Migrate, StartInstance, WaitHealthy
 from reconciler.model.desired import App

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.decide.batches import groups
 from reconciler.decide.fleet import next_steps
-from reconciler.decide.order import FleetStep, groups, in_order
+from reconciler.decide.order import FleetStep, in_order
 from reconciler.model.action import Blocked, Converged, InstallRelease, Migrate
 from reconciler.model.desired import Desired, Fleet
 from reconciler.model.fleet import Key, SeenFleet, Wait
@@ -19,14 +20,14 @@ from tests.decide.test_fleet import PLENTY, TRAEFIK_OF_OURS, app, blocked, desir
 
 
 def test_without_hosts_there_is_nothing_to_change() -> None:
-    assert groups([], "1") == []
+    assert groups([], ["1"]) == []
 
 
 @pytest.mark.parametrize(("count", "batch", "size"), [(101, "1%", 2), (100, "1%", 1), (4, "26%", 2), (3, "9", 2)])
 def test_a_share_of_the_hosts_is_rounded_up(count: int, batch: str, size: int) -> None:
     hosts = [f"h{i}" for i in range(count)]
 
-    assert [len(group) for group in groups(hosts, batch)][:2] == [1, size]
+    assert [len(group) for group in groups(hosts, [batch])][:2] == [1, size]
 
 
 def test_an_upgrade_is_proven_on_the_first_host_like_a_first_rollout() -> None:

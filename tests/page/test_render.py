@@ -13,11 +13,12 @@ import pytest
 from reconciler.decide.order import FleetStep
 from reconciler.model.action import Blocked, Converged, InstallRelease
 from reconciler.model.fleet import Wait
+from reconciler.model.systemd_time import since_epoch
 from reconciler.page.index import Index
 from reconciler.page.query import Query, read_query
 from reconciler.page.render import render, render_file
 from reconciler.page.states import state_of
-from reconciler.page.wording import ago, bytes_of, duration, since_epoch, size, span
+from reconciler.page.wording import ago, bytes_of, duration, size, span
 from tests.page.samples import NOW, SAMPLES, calm, empty, hostile, large, sample
 
 PATHS = ("/", "/hosts", "/history", "/drift", "/plan", "/app/shop", "/app/api", "/host/web1", "/host/web3")
