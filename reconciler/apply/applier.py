@@ -112,7 +112,7 @@ class Applier:
             case Soak():
                 return await wait.soak(self.host, self.files, action, app, runner, self.report_progress)
             case InstallRelease():
-                reply = await install(self.files, action, runner, self.host, self.report_progress)
+                reply = await install(self.files, action, app, runner, self.host, self.report_progress)
             case _:
                 reply = await self._change_host(action, app, runner)
         after = reply.apps.get(action.app, ObservedApp())

@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 import re
 from collections.abc import AsyncIterator, Sequence
 
 from reconciler.apply.runner import Runner
 from reconciler.artifact.archive import Prepared, load_prepared, prepare
+from reconciler.artifact.delta import OLDEST_ZSTD, Base, find_base
 from reconciler.artifact.part import Part, part_of, whole
 from reconciler.artifact.signed import verify_signature
 from reconciler.artifact.source import digest_of, fetch, label_of, public_address
 from reconciler.clock import sleep_seconds
 from reconciler.errors import ArtifactRefused
-from reconciler.host.transport import Command, Transport
+from reconciler.host.transport import Command, Stdin, Transport
 from reconciler.model.action import InstallRelease
 from reconciler.model.desired import App, Artifact
-from reconciler.model.observed import TRAEFIK
+from reconciler.model.observed import TRAEFIK, ObservedApp
 from reconciler.model.transfer import ReportProgress, Transfer
-from reconciler.targets.resolve import HostSite, TargetFiles
+from reconciler.targets.resolve import TargetFiles
 from reconciler.tools import scripts
 from reconciler.tools.elf import HostAbi, unmet_needs
 from reconciler.tools.look import Reply
-from reconciler.tools.offer import Offer, digests_to_ask, read_offer
+from reconciler.tools.offer import Offer, Question
 from reconciler.tools.release import start_program
 from reconciler.tools.sandbox_hints import needs_to_write_code
 
 BLOCK_BYTES = 256 * 1024
+SMALL_BYTES = 256 * 1024
 SLOWEST_BYTES_PER_SECOND = 50_000  # slower than this counts as a broken connection
 SIGN_OF_LIFE_SECONDS = 4  # release.sh renews the lease at each one
 FETCH_SECONDS = 900  # limit for a host to download an archive, and again to unpack it
@@ -40,22 +41,30 @@ NOT_HELD = 74  # held.sh: a file that the host had is damaged or gone
 
 
 async def install(
-    files: TargetFiles, action: InstallRelease, runner: Runner, host: Transport, report_progress: ReportProgress
+    files: TargetFiles,
+    action: InstallRelease,
+    app: ObservedApp,
+    runner: Runner,
+    host: Transport,
+    report_progress: ReportProgress,
 ) -> Reply:
-    """Install the release and return the reply.
+    """Install the release on the host, where the app is like this, and return the reply.
 
     Raises ArtifactError, before anything is sent, if the release cannot run on the host.
     """
     artifact = artifact_for(files, action.release)
     prepared = await load_or_fetch(files, report_progress, action.release)
-    offer = await ask_offer(host, files.site, prepared)
-    refuse_unfit(files, prepared, offer.abi, host.name)
-    part = await asyncio.to_thread(part_of, prepared, offer.held)
     assert files.app is not None
+    old = [name for name in reversed(app.releases) if name != action.release and name not in app.damaged]
+    base = await asyncio.to_thread(find_base, prepared, old, files.app.family)
+    offer = await ask_offer(host, files, prepared, base)
+    refuse_unfit(files, prepared, offer.abi, host.name)
+    base = base.only(offer.held) if base and offer.zstd >= OLDEST_ZSTD else None
+    part = await asyncio.to_thread(part_of, prepared, offer.held, base)
     if artifact.fetch == "host" and part.files:
         report_progress("the host is fetching it")
         address = await public_address(artifact.source, files.app.version, files.folder)
-        head = _manifest(prepared)
+        head = whole(prepared).manifest(prepared)
         words = (
             *_words(action, prepared, head, prepared.packed_size),
             prepared.sha256,
@@ -65,7 +74,7 @@ async def install(
         stdin = _with_signs_of_life(head + f"{address}\n".encode())
         return await runner.run("fetch", words, stdin, 2 * FETCH_SECONDS + 120)
     reply = await _upload(action, runner, prepared, part, report_progress)
-    if reply.status == NOT_HELD and part.held:
+    if reply.status == NOT_HELD and part.held:  # which a delta has as well
         reply = await _upload(action, runner, prepared, whole(prepared), report_progress)
     return reply
 
@@ -74,21 +83,26 @@ async def _upload(
     action: InstallRelease, runner: Runner, prepared: Prepared, part: Part, report_progress: ReportProgress
 ) -> Reply:
     seconds = 120 + part.packed_size / SLOWEST_BYTES_PER_SECOND + part.held_bytes / SLOWEST_COPY_BYTES_PER_SECOND
-    head = _manifest(prepared, part.held)
-    stdin = _stream(head, part, report_progress)
-    return await runner.run("install", _words(action, prepared, head), stdin, seconds)
+    head = part.manifest(prepared)
+    stdin: Stdin = _stream(head, part, report_progress)
+    if (
+        part.packed_size <= SMALL_BYTES
+    ):  # what is no stream can be sent again: the host is not sent the scripts that it may have
+        report_progress(Transfer("upload", 0, part.packed_size, part.held_bytes))
+        stdin = head + await asyncio.to_thread(part.packed.read_bytes)
+    old = (part.base.name, part.base.sums_digest) if part.base else ("-", "-")
+    return await runner.run("install", (*_words(action, prepared, head), *old), stdin, seconds)
 
 
-async def ask_offer(host: Transport, site: HostSite, prepared: Prepared) -> Offer:
-    """Ask the host what it offers to the programs of the release, and which of the files it has. Raises HostError."""
-    command = Command(scripts.plain_script("offer", site.spec.scope), (site.layout.releases, site.layout.state))
-    text = (await host.run(command, digests_to_ask(prepared.sums), OFFER_SECONDS)).stdout
-    return read_offer(text, prepared.sums.count("\n"))
+async def ask_offer(host: Transport, files: TargetFiles, prepared: Prepared, base: Base | None) -> Offer:
+    """Ask the host what it offers to the programs of the release, and which files it has, of the release and of `base`.
 
-
-def _manifest(prepared: Prepared, held: str = "") -> bytes:
-    """The manifest as hosts get it: sums, tree and what is held, packed."""
-    return gzip.compress(f"{prepared.sums}{prepared.tree}{held}".encode(), mtime=0)
+    Raises HostError.
+    """
+    old = (files.target.app, base.name, base.sums_digest) if base else ("-", "-", "-")
+    layout, question = files.site.layout, Question(prepared.sums, base.prepared.sums if base else "")
+    command = Command(scripts.plain_script("offer", files.site.spec.scope), (layout.releases, layout.state, *old))
+    return question.read((await host.run(command, question.stdin, OFFER_SECONDS)).stdout)
 
 
 def _words(action: InstallRelease, prepared: Prepared, manifest: bytes, archive_bytes: int = 0) -> tuple[str, ...]:

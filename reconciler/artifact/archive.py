@@ -100,20 +100,32 @@ def load_prepared(sha256: str, *, program: str = "", limits: Limits = LIMITS) ->
     return _load(sha256, program, limits) if ready is None and program else ready
 
 
+def load_release(release_digest: str, *, program: str = "") -> Prepared | None:
+    """Return what prepare() cached for the artifact whose digest begins like this; None if it is absent or damaged."""
+    for notes in sorted(cache_folder("prepared").glob(f"{_start_of_digest(release_digest)}*-{_RULES}.json")):
+        if re.match("[0-9a-f]{64}-", notes.name) and (ready := load_prepared(notes.name[:64], program=program)):
+            return ready
+    return None
+
+
 def load_paths(release_digest: str) -> list[str] | None:
     """Return the paths in a prepared release, found by the start of its artifact's digest; None if it is not cached.
 
     Its archive is not read: this tells what the release has, and is no proof of its bytes.
     """
-    if not re.fullmatch(r"[0-9a-f]{12,64}", release_digest):
-        raise ValueError("the start of a digest must be 12 to 64 lower-case hex digits")
-    for notes in sorted(cache_folder("prepared").glob(f"{release_digest}*-{_RULES}.json")):
+    for notes in sorted(cache_folder("prepared").glob(f"{_start_of_digest(release_digest)}*-{_RULES}.json")):
         try:
             ready = _read_notes(json.loads(notes.read_bytes()), notes.with_suffix(".tar.gz"))
             return [entry.path for entry in ready.entries]
         except (OSError, ValueError, LookupError, TypeError):
             continue
     return None
+
+
+def _start_of_digest(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{12,64}", text):
+        raise ValueError("the start of a digest must be 12 to 64 lower-case hex digits")
+    return text
 
 
 def _load(sha256: str, program: str, limits: Limits) -> Prepared | None:

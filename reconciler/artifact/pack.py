@@ -5,15 +5,17 @@ The same members give the same bytes. Every tar reads them alike: ustar headers,
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 import tarfile
 import zlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final, Self
 
 from reconciler.artifact.members import Member
@@ -81,31 +83,41 @@ class GzipWriter:
         self.size += self._file.write(piece)
 
 
+@contextmanager
+def open_packed(packed: Path) -> Iterator[tarfile.TarFile]:
+    """Read an archive of ours from its start. It has many gzip members, which tarfile itself would not read."""
+    with gzip.open(packed) as plain, tarfile.open(fileobj=plain, mode="r|") as archive:
+        yield archive
+
+
 def pack(members: Sequence[Member], tar: memoryview, file: BinaryIO) -> Packed:
     """Write the members, whose content is in `tar`, to `file`."""
-    with GzipWriter(file) as gzip:
-        return _pack(members, tar, gzip)
+    with GzipWriter(file) as writer:
+        return _pack(members, tar, writer)
 
 
-def _pack(members: Sequence[Member], tar: memoryview, gzip: GzipWriter) -> Packed:
+def _pack(members: Sequence[Member], tar: memoryview, writer: GzipWriter) -> Packed:
     entries: list[Entry] = []
     programs: list[ElfFile] = []
     for member in members:
-        gzip.write(_header(member))
+        writer.write(_header(member))
         digest = hashlib.sha256()
         for start in range(member.offset, member.offset + member.size, _CHUNK):
             piece = tar[start : min(start + _CHUNK, member.offset + member.size)]
             digest.update(piece)
-            gzip.write(piece)
-        gzip.write(bytes(-member.size % tarfile.BLOCKSIZE))
+            writer.write(piece)
+        writer.write(bytes(-member.size % tarfile.BLOCKSIZE))
         sha256 = digest.hexdigest() if member.kind == "f" else ""
         entries.append(Entry(member.path, member.kind, member.mode, sha256, member.target))
         if member.size and len(programs) < _ELF_FILES:
             elf = read_elf(member.path, tar[member.offset : member.offset + member.size])
             programs += [elf] if elf else []
-    gzip.write(bytes(2 * tarfile.BLOCKSIZE))
+    writer.write(bytes(2 * tarfile.BLOCKSIZE))
     return Packed(
-        gzip.finish(), gzip.size, tuple(entries), Requirements(tuple(programs), _shipped_libraries(entries, programs))
+        writer.finish(),
+        writer.size,
+        tuple(entries),
+        Requirements(tuple(programs), _shipped_libraries(entries, programs)),
     )
 
 

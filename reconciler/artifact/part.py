@@ -10,15 +10,14 @@ import gzip
 import hashlib
 import tarfile
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from reconciler.artifact.archive import Prepared
 from reconciler.artifact.cache import cache_errors, cache_folder, forget_old, mark_used
-from reconciler.artifact.pack import GzipWriter
+from reconciler.artifact.delta import Base, ZstdWriter, files_of, packed_by, reference_of, resembles
+from reconciler.artifact.pack import GzipWriter, open_packed
 from reconciler.files import draft
 from reconciler.tools.offer import ranges
 
@@ -30,13 +29,22 @@ _CHUNK: Final = 1024 * 1024
 
 @dataclass(frozen=True)
 class Part:
-    """`packed` is the .tar.gz to send. `held` names the files that are copied on the host, as held.sh reads it."""
+    """`packed` is the .tar.gz to send. `held` names the files that are copied on the host, as held.sh reads it.
+
+    With a `base`, `packed` is a delta from that release, as delta.sh reads it.
+    """
 
     packed: Path
     packed_size: int
     held: str = ""
     held_bytes: int = 0
     files: int = 0  # that it has; links are not counted
+    base: Base | None = None
+
+    def manifest(self, prepared: Prepared) -> bytes:
+        """Return the manifest of the release as hosts get it before this part: sums, tree and what is held, packed."""
+        text = f"{prepared.sums}{prepared.tree}{self.held}".encode()
+        return packed_by(self.base.prepared.sums.encode(), text) if self.base else gzip.compress(text, mtime=0)
 
 
 def whole(prepared: Prepared) -> Part:
@@ -44,40 +52,38 @@ def whole(prepared: Prepared) -> Part:
     return Part(prepared.packed, prepared.packed_size, files=prepared.sums.count("\n"))
 
 
-def part_of(prepared: Prepared, held: frozenset[int]) -> Part:
-    """Return what to send to a host that has the files with these indices in the manifest's sums. Blocks.
+def part_of(prepared: Prepared, held: frozenset[str], base: Base | None = None) -> Part:
+    """Return what to send to a host that has files with these digests, and `base`. Blocks: call it in a thread.
 
     Raises ArtifactError if the cache cannot be written.
     """
-    paths = [entry.path for entry in sorted(prepared.entries) if entry.kind == "f"]
-    wanted = {paths[index]: index for index in held if index < len(paths)}
-    if not wanted:
+    paths = files_of(prepared)
+    digests = {entry.path: entry.sha256 for entry in prepared.entries if entry.kind == "f"}
+    wanted = {path: index for index, path in enumerate(paths) if digests[path] in held}
+    if base and not (wanted or resembles(base, paths)):
+        base = None
+    if not wanted and not base:
         return whole(prepared)
-    times, sizes = _times_and_sizes(prepared.packed, wanted)
-    few = {seconds for seconds, _ in Counter(times.values()).most_common(MOST_TIMES)}
-    copied = {path for path, seconds in times.items() if seconds in few}
+    times, sizes = _times_and_sizes(prepared.packed)
+    few = {seconds for seconds, _ in Counter(times[path] for path in wanted).most_common(MOST_TIMES)}
+    copied = {path for path in wanted if times[path] in few}
     held_bytes = sum(sizes[path] for path in copied)
-    if held_bytes < _SMALLEST_SAVING * prepared.unpacked_size:
+    missing = [path for path in paths if path not in copied]
+    if held_bytes < _SMALLEST_SAVING * prepared.unpacked_size and not (base and resembles(base, missing)):
         return whole(prepared)
     text = _held_text({wanted[path]: times[path] for path in copied})
-    packed = _packed(prepared, frozenset(copied), text)
-    return Part(packed, packed.stat().st_size, text, held_bytes, len(paths) - len(copied))
+    size = sum(sizes[path] + 2 * tarfile.BLOCKSIZE for path in missing)
+    packed, text = _packed(prepared, frozenset(copied), text, base, size)
+    return Part(packed, packed.stat().st_size, text, held_bytes, len(missing), base)
 
 
-@contextmanager
-def _opened(packed: Path) -> Iterator[tarfile.TarFile]:
-    """Read an archive of ours from its start. It has many gzip members, which tarfile itself would not read."""
-    with gzip.open(packed) as plain, tarfile.open(fileobj=plain, mode="r|") as archive:
-        yield archive
-
-
-def _times_and_sizes(packed: Path, wanted: dict[str, int]) -> tuple[dict[str, int], dict[str, int]]:
+def _times_and_sizes(packed: Path) -> tuple[dict[str, int], dict[str, int]]:
     times: dict[str, int] = {}
     sizes: dict[str, int] = {}
-    with _opened(packed) as archive:
+    with open_packed(packed) as archive:
         for member in archive:
             archive.members = []  # type: ignore[attr-defined]  # or it would keep all of them
-            if member.name in wanted and member.isreg():
+            if member.isreg():
                 times[member.name], sizes[member.name] = int(member.mtime), member.size
     return times, sizes
 
@@ -89,24 +95,37 @@ def _held_text(times: dict[int, int]) -> str:
     return "".join(f"{seconds} {ranges(indices)}\n" for seconds, indices in sorted(by_time.items()))
 
 
-def _packed(prepared: Prepared, copied: frozenset[str], text: str) -> Path:
-    """Return the archive of all files but these, and of all links. It is made once for hosts that have the same."""
+def _packed(prepared: Prepared, copied: frozenset[str], text: str, base: Base | None, size: int) -> tuple[Path, str]:
+    """Return the archive of all files but these, and of all links, and `held`. Hosts with the same share it."""
+    reference = b""
+    if base:
+        reference, numbers = reference_of(base)
+        text = f"from {hashlib.sha256(reference).hexdigest()} {ranges([*numbers])}\n{text}"
     name = hashlib.sha256(f"{prepared.packed_sha256}\n{text}".encode()).hexdigest()
-    path = cache_folder("parts") / f"{name}.tar.gz"
+    path = cache_folder("parts") / f"{name}.tar.{'zst' if base else 'gz'}"
     with cache_errors():
         if path.exists():
             mark_used(path)
-            return path
-        with draft(path) as new, GzipWriter(new.file, _LEVEL) as packing:
-            _write(prepared.packed, copied, packing)
-            packing.finish()
+            return path, text
+        with draft(path) as new:
+            if base:
+                _write(prepared.packed, copied, ZstdWriter(new.file, reference, size))
+            else:
+                with GzipWriter(new.file, _LEVEL) as packing:
+                    _write(prepared.packed, copied, packing)
             new.publish(path)
         forget_old(path.parent)
-    return path
+    return path, text
 
 
-def _write(packed: Path, copied: frozenset[str], packing: GzipWriter) -> None:
-    with _opened(packed) as archive:
+class _Writer(Protocol):
+    def write(self, content: bytes) -> None: ...
+
+    def finish(self) -> object: ...
+
+
+def _write(packed: Path, copied: frozenset[str], packing: _Writer) -> None:
+    with open_packed(packed) as archive:
         for member in archive:
             archive.members = []  # type: ignore[attr-defined]
             if member.isdir() or member.name in copied:
@@ -117,3 +136,4 @@ def _write(packed: Path, copied: frozenset[str], packing: GzipWriter) -> None:
                     packing.write(piece)
                 packing.write(bytes(-member.size % tarfile.BLOCKSIZE))
     packing.write(bytes(2 * tarfile.BLOCKSIZE))
+    packing.finish()

@@ -38,6 +38,7 @@ PARTS = (
     *CHANGING,
     "release",
     "held",
+    "delta",
     "sandbox",
     "once",
     "change",
@@ -53,6 +54,7 @@ _KINDS = {
     **dict.fromkeys(("command", "zflags"), "text"),
     "job": "job",
     "no-job": "nothing",
+    "no-delta": "nothing",
     "take-over": "nothing",  # only a root login takes over a Traefik that was set up by hand
     "node-root": "node_root",
     "program": "name",

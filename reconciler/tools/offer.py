@@ -9,29 +9,50 @@ from reconciler.tools.elf import HostAbi
 
 DIGITS_ASKED = 16  # of each sha256: all of its bytes are checked on the host in the end
 
+_ZSTD = re.compile(r"^zstd ([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})$", re.MULTILINE)
 _HELD = re.compile(r"held ([0-9]{1,8})-([0-9]{1,8})")
 
 
 @dataclass(frozen=True)
 class Offer:
-    """`held` has indices, from 0, of the digests that were asked for: the host has a whole file with each of them."""
+    """`held` has digests of those that were asked for: the host has a whole file with each of them."""
 
     abi: HostAbi
-    held: frozenset[int]
+    held: frozenset[str]
+    zstd: tuple[int, ...] = ()  # its version, such as (1, 5, 4), or nothing
 
 
-def digests_to_ask(sums: str) -> bytes:
-    """Return stdin of `offer.sh` for the manifest's digests."""
-    return "".join(f"{line[:DIGITS_ASKED]}\n" for line in sums.splitlines()).encode()
+@dataclass(frozen=True)
+class Question:
+    """`known` are the sums of a release that the host has noted, and `sums` those of the one that it shall get."""
+
+    sums: str
+    known: str = ""
+
+    @property
+    def others(self) -> list[str]:
+        """The digests that are only in `sums`, in its order."""
+        known = set(_digests(self.known))
+        return [digest for digest in dict.fromkeys(_digests(self.sums)) if digest not in known]
+
+    @property
+    def stdin(self) -> bytes:
+        """Stdin of `offer.sh`."""
+        return "".join(f"{digest[:DIGITS_ASKED]}\n" for digest in self.others).encode()
+
+    def read(self, text: str) -> Offer:
+        """Read what `offer.sh` printed. Lines of another form and other numbers are ignored."""
+        asked = [*_digests(self.known), *self.others]
+        held: set[str] = set()
+        for line in text.splitlines():
+            if found := _HELD.fullmatch(line):
+                held.update(asked[max(int(found[1]), 1) - 1 : int(found[2])])
+        zstd = _ZSTD.search(text)
+        return Offer(_abi(text), frozenset(held), tuple(map(int, zstd.groups())) if zstd else ())
 
 
-def read_offer(text: str, files: int) -> Offer:
-    """Read what `offer.sh` printed for so many digests. Lines of another form and other numbers are ignored."""
-    held: set[int] = set()
-    for line in text.splitlines():
-        if found := _HELD.fullmatch(line):
-            held.update(range(max(int(found[1]), 1) - 1, min(int(found[2]), files)))
-    return Offer(_abi(text), frozenset(held))
+def _digests(sums: str) -> list[str]:
+    return [line[:64] for line in sums.splitlines()]
 
 
 def _abi(text: str) -> HostAbi:

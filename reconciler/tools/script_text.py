@@ -11,6 +11,7 @@ CHANGING = ("inventory", "copies", "jobs", "slots", "routes", "holding", "epmd")
 _SHARED = {  # file → the scripts that share it
     "release": {"install", "fetch"},
     "held": {"install"},
+    "delta": {"install"},
     "sandbox": {"exec", "exec_keep", "exec_tty", "exec_user", "candidate_keep", "candidate", "node", "migrate", "hook"},
     "once": {"migrate", "hook"},
     "copies": {"exec_user", "candidate"},
@@ -19,7 +20,12 @@ _SHARED = {  # file → the scripts that share it
 
 def own_text(name: str) -> str:
     """Return the text of a script, preceded by the files that it shares with similar scripts."""
-    return join_scripts(*(shared for shared, scripts in _SHARED.items() if name in scripts), name)
+    return join_scripts(*shared_names(name), name)
+
+
+def shared_names(name: str) -> tuple[str, ...]:
+    """Return the files that a script shares with similar scripts."""
+    return tuple(shared for shared, scripts in _SHARED.items() if name in scripts)
 
 
 def join_scripts(*names: str) -> str:

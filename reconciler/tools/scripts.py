@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 
 from reconciler.model.machine import Scope
-from reconciler.tools.script_text import CHANGING, LOOK_ALONE, LOOKING, join_scripts, own_text, strip
+from reconciler.tools.script_text import CHANGING, LOOK_ALONE, LOOKING, join_scripts, own_text, shared_names, strip
 
 OTHERWISE_FOR_A_USER = ("exec", "logs")
 
@@ -51,8 +51,9 @@ def _shared(*names: str) -> str:
 @cache
 def change_script(name: str, scope: Scope) -> Script:
     """Return the script of one action, such as "start". `look.read_reply` reads its output."""
-    last = strip(own_text(name) + join_scripts("change"))
-    return Script(name, strip(join_scripts(scope)), (_shared(*LOOKING), _shared(*CHANGING)), last)
+    last = strip(join_scripts(name, "change"))
+    similar = (_shared(*names),) if (names := shared_names(name)) else ()
+    return Script(name, strip(join_scripts(scope)), (_shared(*LOOKING), _shared(*CHANGING), *similar), last)
 
 
 @cache

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import random
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
-from tests.bench.lab import Lab, link, write_desired_state
+from tests.bench.lab import HOST, Lab, link, write_desired_state
 from tests.bench.table import Row
 from tests.hosts.delay_proxy import DelayProxy
-from tests.support.releases import build_release
+from tests.hosts.process import HostsError
+from tests.hosts.stories.project import yaml
+from tests.support.releases import build_release, cached, member, read_members, sha256, write_members
 
-MOST_OF_A_CHANGE, MOST_OF_A_SECOND_APP = 0.05, 0.30  # of the artifact
+MOST_OF_A_CHANGE, MOST_WITH_ZSTD, MOST_OF_A_SECOND_APP = 0.05, 0.015, 0.30  # of the artifact
+SECOND, OWN_BYTES = "second", 500_000
 MOST_UP_KILOBYTES, MOST_DOWN_KILOBYTES = 12, 40  # of a quiet pass
 
 
@@ -33,6 +41,10 @@ def measure(lab: Lab, runs: int) -> list[Row]:
         lab.want(artifact)
         change = _pass(lab, proxy)
         size = artifact.stat().st_size
+        second = _second_app(lab, proxy)
+        with _zstd(lab):
+            lab.want(build_release("0.2.0"))
+            delta = _pass(lab, proxy)
     return [
         Row(
             "bytes of a quiet pass, 1 app",
@@ -47,13 +59,68 @@ def measure(lab: Lab, runs: int) -> list[Row]:
             goal=f"<= {100 * MOST_OF_A_CHANGE:g} %",
             met=change.up <= MOST_OF_A_CHANGE * size,
         ),
+        Row(
+            "the same, with zstd on the host",
+            f"{delta}: {100 * delta.up / size:.1f} %",
+            goal=f"<= {100 * MOST_WITH_ZSTD:g} %",
+            met=delta.up <= MOST_WITH_ZSTD * size,
+        ),
+        Row(
+            "bytes of a second app with the same runtime",
+            f"{second}: {100 * second.up / size:.1f} %",
+            goal=f"<= {100 * MOST_OF_A_SECOND_APP:g} %",
+            met=second.up <= MOST_OF_A_SECOND_APP * size,
+            notes=(f"second app: {OWN_BYTES / 1000:.0f} kB of it are its own, which cannot be compressed",),
+        ),
     ]
 
 
-def _pass(lab: Lab, proxy: DelayProxy) -> Sent:
+def _second_app(lab: Lab, proxy: DelayProxy) -> Sent:
+    """What its first rollout takes. It is gone afterwards."""
+    artifact = _of_another_app(build_release("0.3.0"))
+    app = {
+        "app": SECOND,
+        "version": "1.0.0",
+        "artifact": {"source": str(artifact), "sha256": sha256(artifact)},
+        "start": "bin/my_application start",
+        "hosts": [HOST],
+        "ports": [4100, 4101],
+        "health": {"path": "/ping", "minimum_healthy_seconds": 1},
+        "route": {"domains": [f"{SECOND}.{lab.project.domain}"], "tls": False},
+    }
+    file = lab.project.folder / "wire" / "apps" / f"{SECOND}.yaml"
+    file.write_text(yaml(app))
+    sent = _pass(lab, proxy)
+    file.unlink()
+    _pass(lab, proxy, "--allow-prune")
+    return sent
+
+
+def _of_another_app(artifact: Path) -> Path:
+    def make(path: Path) -> None:
+        own = member(f"lib/{SECOND}-1.0.0/priv/code", data=random.Random(SECOND).randbytes(OWN_BYTES))
+        write_members(path, [*read_members(artifact), own])
+
+    return cached(f"{SECOND}-1.0.0.tar.gz", make, str(OWN_BYTES), sha256(artifact))
+
+
+@contextmanager
+def _zstd(lab: Lab) -> Iterator[None]:
+    """The host has zstd meanwhile, this machine's."""
+    program = shutil.which("zstd")
+    if not program:
+        raise HostsError("zstd not found; apt-get install zstd")
+    place = lab.machine.root / "usr/bin/zstd"
+    shutil.copy(program, place)
+    lab.machine.run("zstd --version")
+    yield
+    place.unlink()
+
+
+def _pass(lab: Lab, proxy: DelayProxy, *options: str) -> Sent:
     host = {"address": "127.0.0.1", "port": proxy.port, "host_key": lab.machine.host_key}
     write_desired_state(lab, "wire", host)
     lab.project.commit()
     up, down = proxy.bytes_up, proxy.bytes_down
-    lab.once("--verbose", "--desired-state", "wire")
+    lab.once("--verbose", "--desired-state", "wire", *options)
     return Sent(proxy.bytes_up - up, proxy.bytes_down - down)

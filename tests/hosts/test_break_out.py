@@ -13,6 +13,7 @@ import io
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
@@ -24,11 +25,14 @@ import pytest
 
 from reconciler.apply.runner import tar_of
 from reconciler.artifact.archive import prepare
+from reconciler.artifact.delta import OLDEST_ZSTD, find_base
+from reconciler.artifact.part import part_of
 from reconciler.model.desired import Sandbox
 from reconciler.model.identity import Identity
 from reconciler.model.machine import Layout
 from reconciler.model.route import Route
 from reconciler.tools.host_program import PROGRAM, verbs, verbs_digest
+from reconciler.tools.offer import Question
 from reconciler.tools.systemd import UnitSettings, env_file, unit_text
 from reconciler.tools.traefik import RouteSettings, route_text
 from tests.hosts.conftest import MachineFactory
@@ -183,7 +187,7 @@ def upload(
     """The arguments and stdin of an install whose manifest describes its content truthfully, good or bad."""
     manifest = gzip.compress((sums + tree + held).encode())
     sizes = (str(len(manifest)), str(len(sums.encode())), str(len(tree.encode())))
-    return ("9.9.9-" + "0" * 12, *sizes, "1+9", "new"), manifest + tar(*members, mode="w:gz")
+    return ("9.9.9-" + "0" * 12, *sizes, "1+9", "new", "-", "-"), manifest + tar(*members, mode="w:gz")
 
 
 def install(
@@ -607,7 +611,7 @@ def send(attacker: Attacker, app: str) -> None:
     manifest = gzip.compress(f"{prepared.sums}{prepared.tree}".encode())
     sizes = (str(len(manifest)), str(len(prepared.sums.encode())), str(len(prepared.tree.encode())))
     stdin = manifest + prepared.packed.read_bytes()
-    sent = attacker.change("install", app, RELEASE, *sizes, "1+9", "new", stdin=stdin)
+    sent = attacker.change("install", app, RELEASE, *sizes, "1+9", "new", "-", "-", stdin=stdin)
     assert b"@@ result - 1\n0\n" in sent.stdout, sent
 
 
@@ -673,6 +677,12 @@ def test_an_upload_cannot_be_reached_before_it_was_checked(attacker: Attacker) -
 
     assert b"su" not in seen.stdout.replace(b"/srv", b""), seen
     assert b"Permission denied" in seen.stderr
+    kept = "find /srv/hello/releases/.arrived-* -printf '%y %m %P\\n'"
+    names = "ls -A /srv/hello/releases | grep '^[.]' || :"
+    wait_until(lambda: attacker.machine.run(names).stdout.startswith(".arrived-"), 10, "the upload has ended")
+    assert attacker.machine.run(kept).stdout == "d 700 \nf 644 rest\n"
+    assert b"Permission denied" in attacker.shell(f"{kept}; ls /srv/hello/releases/.arr*").stderr
+    attacker.machine.run("rm -r /srv/hello/releases/.arrived-* /var/lib/reconcile/hello/sums/.arrived-*")
 
 
 def test_racing_valid_and_bad_calls_leave_only_valid_changes(attacker: Attacker) -> None:
@@ -715,3 +725,27 @@ def test_a_migration_cannot_make_root_load_anything(attacker: Attacker) -> None:
     assert attacker.machine.run("ls -A /root").stdout.split().count("secret") == 1
     assert not attacker.machine.run("ls /root/pwned* 2>/dev/null || :").stdout
     assert attacker.machine.run(f"ls /var/lib/reconcile/{APP}/migrated").stdout == f"{RELEASE}\n"
+
+
+def test_what_a_version_changes_comes_as_a_delta_by_the_verb(attacker: Attacker) -> None:
+    """The host has zstd from here on."""
+    shutil.copy("/usr/bin/zstd", attacker.machine.root / "usr/bin/zstd")
+    first, second = (prepare(path, sha256(path)) for path in map(small_release, ("0.1.0", "0.2.0")))
+    base = find_base(second, [RELEASE], APP)
+    assert base
+    question = Question(second.sums, first.sums)
+    words = ("/srv", "/var/lib/reconcile", APP, RELEASE, base.sums_digest)
+    offer = question.read(attacker.verb("offer", *words, stdin=question.stdin).stdout.decode())
+    part = part_of(second, offer.held, base)
+    head = part.manifest(second)
+    sizes = (str(len(head)), str(len(second.sums.encode())), str(len(second.tree.encode())))
+    name = f"0.2.0-{second.sha256[:12]}"
+
+    sent = attacker.change(
+        *("install", APP, name, *sizes, "1+9", "new", RELEASE, base.sums_digest), stdin=head + part.packed.read_bytes()
+    )
+
+    assert offer.zstd >= OLDEST_ZSTD
+    assert part.base is base and part.held_bytes
+    assert b"@@ result - 1\n0\n" in sent.stdout, sent
+    attacker.machine.run(f"rm -r /srv/hello/releases/{name} /usr/bin/zstd")

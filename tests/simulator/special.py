@@ -297,7 +297,8 @@ def an_upload_tampered_with() -> None:
 
 
 def _head(sent: Sent) -> int:
-    return int(sent.arguments[-4]) + int(sent.arguments[-3])
+    """The length of the manifest, which comes before the archive."""
+    return int(sent.arguments[-7])
 
 
 def _archive(sent: Sent, data: bytes) -> bytes:

@@ -73,7 +73,7 @@ def upload(*paths: str, held: str = "") -> tuple[tuple[str, ...], bytes]:
             member.size = 0 if member.isdir() else len(PROGRAM)
             archive.addfile(member, io.BytesIO(PROGRAM))
     manifest = gzip.compress((sums + tree + held).encode())
-    return (str(len(manifest)), str(len(sums)), str(len(tree)), "1+3", "new"), manifest + buffer.getvalue()
+    return (str(len(manifest)), str(len(sums)), str(len(tree)), "1+3", "new", "-", "-"), manifest + buffer.getvalue()
 
 
 def install(release: str, *paths: str, held: str = "") -> Step:

@@ -14,9 +14,10 @@ import pytest
 
 from reconciler.apply.install import NOT_HELD
 from reconciler.artifact.archive import Prepared, prepare
+from reconciler.artifact.delta import Base
 from reconciler.artifact.part import MOST_TIMES, Part, part_of, whole
 from reconciler.tools import scripts
-from reconciler.tools.offer import digests_to_ask, ranges, read_offer
+from reconciler.tools.offer import Offer, Question, ranges
 from tests.support.failing_host import SHELL, Ended, FailingHost
 
 OLD, NEW = "1-0123456789ab", "2-0123456789ab"
@@ -80,21 +81,42 @@ def release(files: dict[str, File], folder: Path, times: dict[str, int] | None =
     return prepare(path, hashlib.sha256(data).hexdigest())
 
 
-def offered(host: FailingHost, prepared: Prepared) -> frozenset[int]:
+def ask(host: FailingHost, prepared: Prepared, base: Base | None = None) -> Offer:
     """What the host says it has of this release."""
-    words = [host.layout.releases, host.layout.state]
+    old = ("hello", base.name, base.sums_digest) if base else ("-", "-", "-")
+    question = Question(prepared.sums, base.prepared.sums if base else "")
+    words = [host.layout.releases, host.layout.state, *old]
     text = scripts.plain_script("offer", "system").text
     done = subprocess.run(
-        [SHELL, "-c", text, "reconcile", *words], input=digests_to_ask(prepared.sums), capture_output=True, check=True
+        [SHELL, "-c", text, "reconcile", *words], input=question.stdin, capture_output=True, check=True
     )
-    return read_offer(done.stdout.decode(), prepared.sums.count("\n")).held
+    return question.read(done.stdout.decode())
 
 
-def send(host: FailingHost, name: str, prepared: Prepared, part: Part, app: str = "hello") -> Ended:
-    """Upload the part, as the product does it."""
-    manifest = gzip.compress(f"{prepared.sums}{prepared.tree}{part.held}".encode())
+def offered(host: FailingHost, prepared: Prepared) -> frozenset[str]:
+    return ask(host, prepared).held
+
+
+def digests(prepared: Prepared, *paths: str) -> frozenset[str]:
+    """Those of these files."""
+    return frozenset(entry.sha256 for entry in prepared.entries if entry.path in paths)
+
+
+def send(
+    host: FailingHost,
+    name: str,
+    prepared: Prepared,
+    part: Part,
+    app: str = "hello",
+    cut: int | None = None,
+    room: str = "1+3",
+) -> Ended:
+    """Upload the part, as the product does it, or so many bytes of it."""
+    manifest = part.manifest(prepared)
     sizes = (str(len(manifest)), str(len(prepared.sums.encode())), str(len(prepared.tree.encode())))
-    return host.run("install", app, name, *sizes, "1+3", "new", stdin=manifest + part.packed.read_bytes())
+    old = (part.base.name, part.base.sums_digest) if part.base else ("-", "-")
+    data = (manifest + part.packed.read_bytes())[: cut and len(manifest) + cut]
+    return host.run("install", app, name, *sizes, room, "new", *old, stdin=data)
 
 
 def installed(host: FailingHost, name: str, app: str = "hello") -> Path:
@@ -214,7 +236,9 @@ def test_a_manifest_that_leads_out_of_the_release_copies_nothing(
     manifest = gzip.compress(f"{sums}{tree}1 1\n".encode())
     sizes = (str(len(manifest)), str(len(sums)), str(len(tree)))
 
-    ended = host.run("install", "hello", NEW, *sizes, "1+3", "new", stdin=manifest + whole(first).packed.read_bytes())
+    ended = host.run(
+        "install", "hello", NEW, *sizes, "1+3", "new", "-", "-", stdin=manifest + whole(first).packed.read_bytes()
+    )
 
     assert ended.status == NOT_HELD
     assert "something outside of the release" in ended.stderr
@@ -236,7 +260,7 @@ def test_a_manifest_that_is_cut_off_is_refused(host: FailingHost, tmp_path: Path
     manifest = gzip.compress(f"{first.sums}{first.tree}".encode())
     sizes = (str(len(manifest)), str(len(first.sums)), str(len(first.tree)))
 
-    ended = host.run("install", "hello", OLD, *sizes, "1+3", "new", stdin=manifest[:-40])
+    ended = host.run("install", "hello", OLD, *sizes, "1+3", "new", "-", "-", stdin=manifest[:-40])
 
     assert ended.status == 1
     assert not installed(host, OLD).exists()
@@ -248,7 +272,7 @@ def test_of_more_times_than_a_host_should_set_the_most_frequent_are_copied(tmp_p
     times = {name: TIME if name.startswith("same/") else TIME + 1 + number for number, name in enumerate(files)}
     prepared = release(files, tmp_path, times)
 
-    part = part_of(prepared, frozenset(range(len(files))))
+    part = part_of(prepared, digests(prepared, *files))
 
     assert len(part.held.splitlines()) == MOST_TIMES
     assert len(sent(part)) == 61
@@ -260,14 +284,13 @@ def test_a_large_release_is_read_to_its_end(tmp_path: Path) -> None:
     files: dict[str, File] = {f"bin/{number}": bytes([number]) * 1_000_000 for number in range(4)}
     prepared = release(files, tmp_path)
 
-    assert sent(part_of(prepared, frozenset([0, 3]))) == {"bin/1", "bin/2"}
+    assert sent(part_of(prepared, digests(prepared, "bin/0", "bin/3"))) == {"bin/1", "bin/2"}
 
 
 def test_all_is_sent_as_it_is_if_the_host_has_next_to_nothing_of_it(tmp_path: Path) -> None:
     second = release(SECOND, tmp_path)
-    smallest = sorted(path for path, data in SECOND.items() if isinstance(data, bytes)).index("erts-14/-rf")
 
-    assert part_of(second, frozenset([smallest])) == whole(second)
+    assert part_of(second, digests(second, "erts-14/-rf")) == whole(second)
 
 
 def test_numbers_are_told_as_ranges() -> None:
@@ -283,4 +306,31 @@ def test_numbers_are_told_as_ranges() -> None:
     ],
 )
 def test_a_host_can_only_name_files_that_were_asked_for(text: str, held: set[int]) -> None:
-    assert read_offer(text, 4).held == held
+    """Those of the release that it knows come first, and the others are named in their place."""
+    sums = [f"{number:064x}  ./{number}\n" for number in range(6)]
+    question = Question("".join([sums[4], sums[1], sums[4]]), known="".join(sums[:3]))
+
+    assert question.stdin == b"0000000000000000\n"  # of the digest its beginning
+    found = question.read(text).held
+
+    assert {int(digest, 16) for digest in found} == {(0, 1, 2, 4)[number] for number in held}
+
+
+@pytest.mark.parametrize("text", ["zstd 1.5.4\n", "x\nzstd 1.4.10\nheld 1-1\n", "zstd 1.5\n", "zstd 1.5.4 x\n", ""])
+def test_the_version_of_zstd_is_read(text: str) -> None:
+    expected = {"1.5.4": (1, 5, 4), "1.4.10": (1, 4, 10)}
+    found = Question("").read(text).zstd
+
+    assert found == next((parts for word, parts in expected.items() if f"zstd {word}\n" in text), ())
+
+
+def test_a_host_whose_older_release_has_other_files_than_ours_is_not_asked(host: FailingHost, tmp_path: Path) -> None:
+    """The numbers would be those of other files."""
+    first, second = release(FIRST, tmp_path), release(SECOND, tmp_path)
+    name = f"1-{first.sha256[:12]}"
+    send(host, name, first, whole(first))
+    base = Base(name, first, (0, 4))
+
+    assert ask(host, second, base).held == ask(host, second).held | digests(first, "bin/shop", "lib/shop-1/code.beam")
+    host.path(f"state/hello/sums/{name}").write_text(first.sums[67:])
+    assert ask(host, second, base).held == frozenset()

@@ -1,5 +1,6 @@
 # Of a release that comes to a host, many files are there already, in other releases of this app or of another. What an installed
-# release holds is noted as STATE/APP/sums/RELEASE, and the controller has asked which of them are whole (offer.sh).
+# release holds is noted as STATE/APP/sums/RELEASE, and the controller has asked which of them are whole (offer.sh). So it is with
+# what came of an upload that broke off: .arrived-RELEASE, of which files may be missing or cut off.
 TAB=$(printf '\t')
 NOT_HELD=74 # exit status: a file that this host had is damaged or gone. All of the release must be sent
 
@@ -8,33 +9,44 @@ NOT_HELD=74 # exit status: a file that this host had is damaged or gone. All of 
 # no path leads out of it. They are checked with all others in the end. Returns 1, and has said why.
 copy_held() {
   [ -s "$incoming/held" ] || return 0
-  set -- "$STATE"/*/sums/*
+  set --
+  for noted in "$STATE"/*/sums/* "$STATE"/*/sums/.arrived-*; do [ ! -e "$noted" ] || set -- "$@" "$noted"; done
   choose_sources "$@" && (
     cd "$incoming/files" && xargs -r -d '\n' -a ../folders mkdir -p -- && copy_same && copy_moved && copy_renamed || exit 1
     other=$(find . ! -type d ! -type f -print -quit) && [ -z "$other" ] || exit 1
     xargs -r -d '\n' -a ../plain chmod 0644 -- && xargs -r -d '\n' -a ../programs chmod 0755 -- || exit 1
     for times in ../time.*; do
+      [ -e "$times" ] || continue # nothing is copied for a delta of all files
       xargs -r -d '\n' -a "$times" touch -c -h -d "@${times##*.}" -- || exit 1
     done
-  ) && rm "$incoming/held"
+  )
 }
+
+# What awk reads a list of numbers with, as in 1-80,82: note(LIST, VALUE, ARRAY) sets ARRAY[NUMBER] for each.
+# shellcheck disable=SC2016 # awk expands them
+AWK_RANGES='
+  function refuse(why) { print why | "cat >&2"; failed = 1; exit 1 }
+  function note(list, value, into,  ranges, range, ends, i, k) {
+    if (list !~ /^[0-9,-]*$/) refuse("the list of files that are here cannot be read")
+    ranges = split(list, range, ",")
+    for (i = 1; i <= ranges; i++) {
+      split(range[i] "-" range[i], ends, "-")
+      if (ends[2] - ends[1] > 1000000) refuse("the list of files that are here is too long")
+      for (k = ends[1] + 0; k <= ends[2] + 0; k++) into[k] = value
+    }
+  }'
 
 # What chooses where each file is copied from. An awk program: it reads held, tree and sums, then the sums of all releases.
 # shellcheck disable=SC2016 # awk expands them
 AWK_CHOOSE='
-  function refuse(why) { print why | "cat >&2"; failed = 1; exit 1 }
   function check(path) {
     if (path !~ /^\.\/[^\/]/ || path ~ /\/\.\.?(\/|$)/ || path ~ /\/\//) refuse("the manifest names something outside of the release")
   }
   function name(path) { sub(/.*\//, "", path); return path }
+  FILENAME == to "/held" && FNR == 1 && $1 == "from" { next }
   FILENAME == to "/held" {
-    if ($1 !~ /^[0-9]+$/ || length($1) > 12 || $2 !~ /^[0-9,-]+$/ || FNR > 300) refuse("the list of files that are here cannot be read")
-    ranges = split($2, range, ",")
-    for (i = 1; i <= ranges; i++) {
-      split(range[i] "-" range[i], ends, "-")
-      if (ends[2] - ends[1] > 1000000) refuse("the list of files that are here is too long")
-      for (k = ends[1] + 0; k <= ends[2] + 0; k++) time[k] = $1
-    }
+    if ($1 !~ /^[0-9]+$/ || length($1) > 12 || $2 == "" || FNR > 300) refuse("the list of files that are here cannot be read")
+    note($2, $1, time)
     next
   }
   FILENAME == to "/tree" {
@@ -83,7 +95,7 @@ AWK_CHOOSE='
 # becomes of it: `programs`, `plain`, time.SECONDS. And `folders`. Returns 1, and has said why.
 choose_sources() {
   for list in sources moved renamed programs plain folders; do : >"$incoming/$list" || return 1; done
-  awk -v to="$incoming" -v releases="$RELEASES" "$AWK_CHOOSE" "$incoming/held" "$incoming/tree" "$incoming/sums" "$@"
+  awk -v to="$incoming" -v releases="$RELEASES" "$AWK_RANGES$AWK_CHOOSE" "$incoming/held" "$incoming/tree" "$incoming/sums" "$@"
 }
 
 # copy_same, copy_moved, copy_renamed: copy the files of these lists into the folder that is the current one. Each returns 1.

@@ -14,7 +14,7 @@ change() {
 prune() {
   case $2 in
     .*)
-      rm -rf "${RELEASES:?}/${1:?}/releases/${2:?}"
+      rm -rf "${RELEASES:?}/${1:?}/releases/${2:?}" && rm -f "$STATE/$1/sums/$2"
       return
       ;;
   esac

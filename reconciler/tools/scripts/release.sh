@@ -5,12 +5,14 @@
 # belongs; and incoming, a folder with an empty folder `files`. Returns 1 if the release is here. Fails if there is no room.
 begin_release() {
   here=${RELEASES:?}/${1:?}/releases/$(newest_copy "$1" "$2") incoming=${RELEASES:?}/${1:?}/releases/.incoming-${2:?}
+  arriving='' old_sums='' coming=$1 coming_release=$2
   [ ! -d "$here" ] || [ "$4" = replace ] || return 1
   final=$(free_copy "$1" "$2") || fail 1 "there are too many copies of $2 below $RELEASES/$1/releases"
   final=$RELEASES/$1/releases/$final
   trap end_release EXIT
   trap 'exit 1' HUP INT TERM PIPE
   rm -rf "${incoming:?}" "${incoming:?}.fetched" || fail "$NO_ROOM" "cannot write below $RELEASES/$1/releases"
+  (demand_room "${3%+*}" "${3#*+}") 2>/dev/null || drop_arrived "$1" || fail "$NO_ROOM" "cannot write below $RELEASES/$1/releases"
   demand_room "${3%+*}" "${3#*+}"
   { mkdir -m 0700 "$incoming" && mkdir "$incoming/files"; } || fail "$NO_ROOM" "cannot write below $RELEASES/$1/releases"
 }
@@ -29,7 +31,28 @@ demand_room() {
 end_release() {
   # shellcheck disable=SC2086 # two numbers, or none
   kill $reader $watcher 2>/dev/null
+  [ -z "$arriving" ] || keep_arrived "$coming" "$coming_release"
   rm -rf "${incoming:?}" "${incoming:?}.fetched"
+}
+
+# keep_arrived APP RELEASE: keep what came of an upload that broke off, for the next one, in the place of what was kept before:
+# plain files at paths that a release may have, where only root reaches them, and noted are those that are whole. Nothing is kept
+# if that does not work.
+keep_arrived() {
+  kept=$RELEASES/${1:?}/releases/.arrived-${2:?}
+  drop_arrived "$1" && chmod 0700 "$incoming/files" &&
+    find "$incoming/files" ! -type d '(' ! -type f -o -links +1 -o -perm /7000 ')' -delete &&
+    ! grep -qvE '^[0-9a-f]{64}  \./[^/]' "$incoming/sums" && ! grep -qE '/\.{0,2}(/|$)' "$incoming/sums" &&
+    (
+      cd "$incoming/files" && timeout 240 sha256sum --check ../sums 2>/dev/null | sed -n 's/: OK$//p' >../whole
+      awk 'FILENAME == "../whole" { whole[$0] = 1; next } substr($0, 67) in whole' ../whole ../sums >"$STATE/$1/sums/.arrived-$2"
+    ) &&
+    mv -T "$incoming/files" "$kept"
+}
+
+# drop_arrived APP: take away what is kept of uploads that broke off. Returns 1.
+drop_arrived() {
+  mkdir -p "$STATE/$1/sums" && rm -rf "${RELEASES:?}/${1:?}/releases"/.arrived-* && rm -f "$STATE/$1/sums"/.arrived-*
 }
 
 # What is long is read under the app's lock, but only for as long as more of it comes; each sign of life renews the
@@ -92,12 +115,16 @@ check_kinds() {
   } || fail 1 "the digests of $1 are not those of its files"
 }
 
-# receive_manifest BYTES BYTES-OF-SUMS BYTES-OF-TREE: read the manifest from file 4: so many bytes of gzip, which hold sums,
+# receive_manifest BYTES BYTES-OF-SUMS BYTES-OF-TREE: read the manifest from file 4: so many packed bytes, which hold sums,
 # tree and held (held.sh). Returns 1.
 receive_manifest() {
-  head -c "$1" <&4 | gzip -dc | {
+  head -c "$1" <&4 | unpack_manifest | {
     head -c "$2" >"$incoming/sums" && head -c "$3" >"$incoming/tree" && head -c 10000000 >"$incoming/held"
   } && [ "$(stat -c %s "$incoming/sums" "$incoming/tree")" = "$(printf '%s\n%s' "$2" "$3")" ]
+}
+
+unpack_manifest() {
+  if [ -n "$old_sums" ]; then unpatch "$old_sums"; else gzip -dc; fi
 }
 
 # is_unchanged APP: true if the release that is here is the one of the manifest after all: only a time of a file differs
@@ -126,6 +153,6 @@ finish_release() {
     fail "${differs:-1}" "the $3 files of $2 do not match their digests"
   chmod 00755 "$incoming/files" || fail "$NO_ROOM" "cannot write below $RELEASES/$1/releases"
   note_release "$1" "$incoming/files" "${final##*/}"
-  { sync -f "$incoming" && mv -T "$incoming/files" "$final" && sync -f "$final"; } ||
+  { sync -f "$incoming" && mv -T "$incoming/files" "$final" && sync -f "$final" && drop_arrived "$1"; } ||
     fail "$NO_ROOM" "cannot write below $RELEASES/$1/releases"
 }
