@@ -81,8 +81,9 @@ class Player:
                 if not entry.looks and self._is_look(line):
                     break
             at += 1
-        self.unknown += 1
-        return next((entry for begins, entry in self._looked.items() if line.startswith(begins)), None)
+        again = next((entry for begins, entry in self._looked.items() if line.startswith(begins) and entry.looks), None)
+        self.unknown += again is None
+        return again
 
     def ask(self, port: int, path: str) -> bytes | None:
         """What a port answered last at this place of the record."""
