@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-LATE_SECONDS = 0.05
+LATE_SECONDS = 0.03
 
 
 class Burst:

@@ -25,8 +25,8 @@ T = TypeVar("T")
 
 KEPT_FREE = 128  # open files for all else: git, ssh, artifacts, the page
 MOST_FILES = 65_536  # some programs that we start close every file that they could have open
-MOST_CONNECTING = 128  # a login has a time limit, and thousands at once would all exceed it
-CONNECTING_SECONDS = 2.0
+MOST_CONNECTING = 64  # a login has a time limit, and thousands at once would all exceed it
+CONNECTING_SECONDS = 1.0
 IDLE_SECONDS = 0.5  # between a look and the action that follows from it
 
 

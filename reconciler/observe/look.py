@@ -20,7 +20,7 @@ from reconciler.tools.look import Reply, Unreadable, read_reply
 from reconciler.words import printable
 
 # An answer has a time limit: thousands of looks at once would take our own slowness for the silence of an app.
-MOST_LOOKS, LOOKING_SECONDS = 64, 3.0
+MOST_LOOKS, LOOKING_SECONDS = 32, 0.3
 NO_SYSTEMD = 79  # user.sh: this login does not have a systemd instance that could run apps; nothing was done
 
 
