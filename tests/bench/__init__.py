@@ -3,6 +3,7 @@
     python -m tests.bench                      everything, about 20 minutes; needs root, as the tests on real hosts do
     python -m tests.bench --only no-op         one measure, or several: --only may be repeated
     python -m tests.bench --only no-op --runs 50
+    python -m tests.bench --write docs/performance.md    the page: beside Ansible, pyinfra and others, and fleets
 
 Each measure is run beside its rival or its yardstick, in turn (A B A B) on the same host, so that a busy machine slows
 both. Figures are medians, with the smallest and largest in brackets. Exit code 1 when a goal is missed.
@@ -26,6 +27,7 @@ both. Figures are medians, with the smallest and largest in brackets. Exit code 
     soak         300 swaps by one watch under load: failed requests, and whether the controller's memory or anything on
                  the host grows; half an hour, so only if --only names it
 
+    beside/      the page: the same work by other tools, in turn
     lab.py       the host, the app on it, and the command line, timed
     table.py     rows and their text
     rival.py     the hand-written script

@@ -5,14 +5,19 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import tests.bench
 from tests.bench import distance, passes, reviews, rollout, soak, swaps, watching, wire
+from tests.bench.beside import measures as beside
+from tests.bench.beside import page
+from tests.bench.beside.tools import versions as tool_versions
 from tests.bench.fleet import measures as fleets
 from tests.bench.lab import Lab, lab
 from tests.bench.table import Row, table
@@ -20,6 +25,7 @@ from tests.hosts.farm import missing_requirements
 from tests.hosts.process import HostsError
 from tests.support.releases import elixir_missing
 
+MOST_FLEET_RUNS = 3
 Measure = Callable[[Lab, int], list[Row]]
 
 # Name → the measure, and how often it is repeated unless told otherwise.
@@ -47,12 +53,15 @@ def main() -> int:
     )
     parser.add_argument("--only", action="append", choices=list(MEASURES), help="this measure; can be repeated")
     parser.add_argument("--runs", type=int, metavar="N", help="how often each is repeated")
+    parser.add_argument("--write", type=Path, metavar="docs/performance.md", help="measure the page, and write it")
     arguments = parser.parse_args()
     if missing := missing_requirements() or elixir_missing():
         print(missing, file=sys.stderr)
         return 2
     load = os.getloadavg()[0]
     try:
+        if arguments.write:
+            return _write_page(arguments.write, arguments.runs or 5, load)
         rows = _measured(arguments.only or [name for name in MEASURES if name != "soak"], arguments.runs)
     except HostsError as error:
         print(error, file=sys.stderr)
@@ -61,12 +70,50 @@ def main() -> int:
     return 1 if any(row.met is False for row in rows) else 0
 
 
-def _measured(names: list[str], runs: int | None) -> list[Row]:
-    begin = time.monotonic()
-
+def _say_since(begin: float) -> Callable[[str], None]:
     def say(text: str) -> None:
         print(f"[{time.monotonic() - begin:5.0f} s] {text}", file=sys.stderr, flush=True)
 
+    return say
+
+
+def _write_page(path: Path, runs: int, load: float) -> int:
+    """The page beside other tools. It is written at the end, with the machine, the commit and the versions."""
+    if path.resolve() != (page.DOCS / "performance.md"):
+        print(f"the page is docs/performance.md, not {path}", file=sys.stderr)
+        return 2
+    begin = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="reconcile-bench-") as name, ExitStack() as stack:
+        folder, say = Path(name), _say_since(begin)
+        (folder / "tools").mkdir()
+        made = stack.enter_context(lab(folder, say, beside.WITH_PYTHON))
+        with beside.prepared(made, folder / "tools") as tools:
+            side = beside.Beside(made, tools, runs)
+            cells = [cell.as_data() for cell in side.all_cells()]
+            versions = tool_versions(tools)
+        taken = [each.as_data() for each in fleets.figures(made, max(1, min(runs, MOST_FLEET_RUNS)))]
+        boot = rollout.boot_seconds(made)
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=page.DOCS, capture_output=True, text=True, check=True
+    )
+    cores, processor = os.cpu_count() or 1, _processor()
+    page.write({
+        "commit": commit.stdout.strip(), "date": time.strftime("%-d %B %Y", time.gmtime()), "versions": versions,
+        "machine": f"Python {platform.python_version()}, {cores} cores{processor}, Linux {platform.release()}",
+        "load": [load, os.getloadavg()[0]], "minutes": (time.monotonic() - begin) / 60, "boot_seconds": boot,
+        "cells": cells, "fleets": taken,
+    })  # fmt: skip
+    print(f"{path} is written", file=sys.stderr)
+    return 0
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((f" of {line.partition(':')[2].strip()}" for line in lines if line.startswith("model name")), "")
+
+
+def _measured(names: list[str], runs: int | None) -> list[Row]:
+    say = _say_since(time.monotonic())
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="reconcile-bench-") as folder, lab(Path(folder), say) as made:
         for name in names:

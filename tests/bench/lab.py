@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.hosts.delay_proxy import DelayProxy
+from tests.hosts.distribution import DEBIAN, Distribution
 from tests.hosts.farm import Farm
 from tests.hosts.load import Stream, Target
 from tests.hosts.machine import SSH_PORT, Machine
@@ -155,12 +156,12 @@ def streams(per_second: float) -> tuple[Stream, ...]:
 
 
 @contextmanager
-def lab(folder: Path, say: Callable[[str], None]) -> Iterator[Lab]:
+def lab(folder: Path, say: Callable[[str], None], distribution: Distribution = DEBIAN) -> Iterator[Lab]:
     """A host with Traefik and the app in its first version; gone at the end."""
     farm = Farm.create()
     try:
         say("a host with Traefik")
-        machine = farm.add(HOST, {traefik_binary(): GUEST_BINARY})
+        machine = farm.add(HOST, {traefik_binary(): GUEST_BINARY}, distribution)
         install_traefik(machine)
         # Byte code lies ready, as after any installation, but not in the repository.
         environ = command_environ(farm.home, folder / "cache") | {"PYTHONPYCACHEPREFIX": str(folder / "code")}
@@ -195,5 +196,8 @@ def write_desired_state(lab: Lab, name: str, host: Mapping[str, object]) -> Path
     folder = lab.project.folder / name
     (folder / "apps").mkdir(parents=True, exist_ok=True)
     (folder / "fleet.yaml").write_text(f"hosts: {yaml({HOST: dict(host)})}\n")
-    (folder / "apps" / f"{APP}.yaml").write_text(lab.project.file.read_text())
+    for old in folder.glob("apps/*.yaml"):
+        old.unlink()
+    for app in lab.project.file.parent.glob("*.yaml"):
+        (folder / "apps" / app.name).write_text(app.read_text())
     return folder

@@ -96,11 +96,13 @@ def _roll_out(lab: Lab, artifact: Path | None, seen: dict[str, int]) -> Rollout:
     first = load.first_answer(greeting.encode())
     if first is None or load.failures:
         raise HostsError(f"the new version was not seen, or requests failed: {load.summary()}\n{ended}")
-    return Rollout(began + first - ended.begin, _boot_seconds(lab), _applied_milliseconds(lab, seen))
+    return Rollout(began + first - ended.begin, boot_seconds(lab), _applied_milliseconds(lab, seen))
 
 
-def _boot_seconds(lab: Lab) -> float:
-    """Both times are microseconds of the host's monotonic clock."""
+def boot_seconds(lab: Lab) -> float:
+    """The app's own time, from the start of its process until it listens.
+
+    Both times are microseconds of the host's monotonic clock."""
     started, *lines = lab.machine.run(BOOT).stdout.splitlines()
     for line in lines:
         entry = json.loads(line)
