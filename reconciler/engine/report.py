@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
 from reconciler.decide.plan import AppPlan, PlanNote
 from reconciler.decide.serving import serving
@@ -10,6 +11,9 @@ from reconciler.model.action import Blocked, Converged
 from reconciler.model.observed import ObservedHost, Unreachable
 from reconciler.model.target import Target
 from reconciler.words import printable_line, printable_text
+
+MOST_PLANS: Final = 20  # that are told one by one
+MOST_ALIKE: Final = 3
 
 
 def table(rows: list[list[str]]) -> str:
@@ -24,11 +28,35 @@ def table(rows: list[list[str]]) -> str:
 
 
 def plan_text(plans: list[AppPlan]) -> str:
-    """Return a line per action, the notes on them, and a paragraph for each app that would end blocked or noted."""
+    """Return a line per action, the notes on them, and a paragraph for each app that would end blocked or noted.
+
+    Where it is about many hosts, those with the same plan are told once: a batch is a line for each of its actions.
+    """
+    plans = _joined(plans)
     rows = [row for p in plans for row in _plan_rows(p)]
     noted = "".join(dict.fromkeys(_note_text(p.app, note) for p in plans for note in p.notes))
     ends = "".join(blocked_text(p.end) for p in plans if isinstance(p.end, Blocked))
     return ((table(rows) + noted + ends) or "nothing to do\n") + notes_text([p.end for p in plans])
+
+
+def _joined(plans: list[AppPlan]) -> list[AppPlan]:
+    """The plans, with one in place of many that differ in their host alone. It names the first and the last."""
+    alike: dict[object, list[AppPlan]] = {}
+    for plan in plans:
+        actions = tuple((action.verb, action.subject, action.reason) for action in plan.actions)
+        alike.setdefault((plan.app, actions, replace(plan.end, host=""), plan.waits, plan.notes), []).append(plan)
+    if len(plans) <= MOST_PLANS:
+        return plans
+    found = []
+    for same in alike.values():
+        hosts = f"{same[0].host} … {same[-1].host} ({len(same)})"
+        found += same if len(same) <= MOST_ALIKE else [_on(same[0], hosts)]
+    return found
+
+
+def _on(plan: AppPlan, hosts: str) -> AppPlan:
+    actions = tuple(replace(action, host=hosts) for action in plan.actions)
+    return replace(plan, host=hosts, actions=actions, end=replace(plan.end, host=hosts))
 
 
 def _note_text(app: str, note: PlanNote) -> str:
@@ -136,6 +164,8 @@ def status_row(target: Target, seen: ObservedHost | Unreachable, plan: AppPlan) 
 
 
 def _reason_text(plan: AppPlan) -> str:
+    if plan.waits:
+        return plan.waits[0]
     if plan.actions:
         return f"{plan.actions[0].verb}: {plan.actions[0].reason}"
     if isinstance(plan.end, Blocked):

@@ -6,6 +6,7 @@ A row is as `report.status_row` makes it. Its state adds one word to it, so that
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ _HEAD: Final = ("", "host", "app", "git wants", "host runs", "slot", "since")
 _SHRINKS: Final = (1, 2, 3, 4)
 _STYLES: Final[dict[State, Style]] = {"BROKEN": "bad", "blocked": "bad", "waiting": "warn", "fine": "good"}
 _PASSES_BY_ITSELF: Final = frozenset({"waiting", "locked", "lease_lost", "suspended", "starting"})
+_ALL: Final = "--app, --host and --json show them"
 _SINCE: Final = re.compile(r"(?:[A-Z][a-z]{2} )?(\d{4}-\d\d-\d\d \d\d:\d\d):\d\d(?: UTC)?( \S+)?")
 
 
@@ -60,18 +62,33 @@ def status_text(lines: Iterable[StatusLine], width: int | None = None, paint: Pa
     for state, of_state in shown.items():
         for line in of_state:
             text += [_painted(state, table.pop(0), paint), *_reason(line, width, paint)]
-        rest = [line.row for line in by_state[state] if line not in of_state]
-        text += [_painted(state, each, paint) for each in _rest(state, rest, width)]
+        rest = [line for line in by_state[state] if line not in of_state]
+        if state == "fine":
+            text += [_painted(state, each, paint) for each in _rest_of_fine([line.row for line in rest], width)]
+        else:
+            text += _rest(state, rest, width, paint)
     crashes = [_crash_text(line.row, dump) for line in lines for dump in line.row["crash_dumps"]]
     text += [each for crash in crashes for each in wrap(crash, width, indent="")]
     return "".join(f"{line}\n" for line in text)
 
 
 def _pick(state: State, lines: list[StatusLine]) -> list[StatusLine]:
-    """The lines to show one by one. Of many that are fine, those that have something to say."""
+    """The lines to show one by one. Of many, those that have something to say for themselves."""
     if state == "fine" and len(lines) > MOST_ROWS:
         lines = [line for line in lines if line.row["because"] != "as wanted"]
+    elif len(lines) > MOST_ROWS:
+        alike = Counter(_sameness(line.row) for line in lines)
+        lines = [line for line in lines if alike[_sameness(line.row)] <= MOST_NAMES]
     return lines[:MOST_ROWS]
+
+
+def _sameness(row: dict[str, Any]) -> tuple[str, str, str]:
+    return row["app"], row["wants"] or "-", _because(row)
+
+
+def _because(row: dict[str, Any]) -> str:
+    because: str = row["because"].removeprefix(f"host {row['host']}: ").removeprefix(f"{row['app']}: ")
+    return because
 
 
 def _painted(state: State, line: str, paint: Paint) -> str:
@@ -84,7 +101,26 @@ def _summary(by_state: dict[State, list[StatusLine]], paint: Paint) -> list[str]
         return []
     hosts = {line.row["host"] for lines in by_state.values() for line in lines}
     counts = [paint(f"{len(lines):,} {state}", _STYLES[state]) for state, lines in by_state.items() if lines]
-    return [f"{', '.join(counts)} on {len(hosts):,} host{'s' * (len(hosts) > 1)}"]
+    return [f"{', '.join(counts)} on {len(hosts):,} host{'s' * (len(hosts) > 1)}", *_progress(by_state)]
+
+
+def _progress(by_state: dict[State, list[StatusLine]]) -> list[str]:
+    """How far each app is that goes over many hosts: `shop: 97 of 100 hosts run 0.2.0, 3 waiting`."""
+    apps: dict[tuple[str, str], Counter[str]] = {}
+    for state, lines in by_state.items():
+        for line in lines:
+            row = line.row
+            counts = apps.setdefault((row["app"], row["wants"] or "-"), Counter())
+            counts.update({"all": 1, "run it": row["wants"] == row["runs"], state: 1})
+    found = []
+    for (app, version), counts in sorted(apps.items()):
+        if counts["all"] > MOST_NAMES and counts["fine"] < counts["all"]:
+            others = "".join(f", {counts[state]:,} {state}" for state in get_args(State)[:-1] if counts[state])
+            found.append(
+                printable_text(f"{app}: {counts['run it']:,} of {counts['all']:,} hosts run {version}{others}")
+            )
+    more = [f"and {len(found) - MOST_ROWS:,} more apps"] if len(found) > MOST_ROWS else []
+    return found[:MOST_ROWS] + more
 
 
 def _cells(line: StatusLine) -> tuple[str, ...]:
@@ -102,18 +138,14 @@ def _table(cells: Sequence[Sequence[str]], width: int | None) -> list[str]:
 
 def _reason(line: StatusLine, width: int | None, paint: Paint) -> list[str]:
     row, next_step = line.row, " ".join(line.next_step.split())
-    because = row["because"].removeprefix(f"host {row['host']}: ").removeprefix(f"{row['app']}: ")
+    because = _because(row)
     reason = wrap(printable_text(because), width) if because != "as wanted" else []
     steps = wrap(printable_text(f"next: {next_step}"), width) if next_step else []
     return reason + [f"  {paint(each[2:], 'next')}" for each in steps]
 
 
-def _rest(state: State, rows: list[dict[str, Any]], width: int | None) -> list[str]:
-    """What is not shown: for each app and version of what is fine, on how many hosts; of other states the number."""
-    if not rows:
-        return []
-    if state != "fine":
-        return [f"{state}  and {len(rows):,} more; --app, --host and --json show them"]
+def _rest_of_fine(rows: list[dict[str, Any]], width: int | None) -> list[str]:
+    """What is not shown of what is fine: for each app and version, on how many hosts."""
     hosts: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         hosts.setdefault((row["app"], row["runs"] or "nothing"), []).append(row["host"])
@@ -121,6 +153,20 @@ def _rest(state: State, rows: list[dict[str, Any]], width: int | None) -> list[s
     more = [f"and {len(texts) - MOST_ROWS:,} more apps"] if len(texts) > MOST_ROWS else []
     lines = [printable_text(f"fine     {text}") for text in (*texts[:MOST_ROWS], *more)]
     return [cut_middle(line, width or columns(line)) for line in lines]
+
+
+def _rest(state: State, lines: list[StatusLine], width: int | None, paint: Paint) -> list[str]:
+    """What is not shown of another state: hosts with the same reason together, and the number of those left."""
+    alike: dict[tuple[str, str, str], list[StatusLine]] = {}
+    for line in lines:
+        alike.setdefault(_sameness(line.row), []).append(line)
+    many = [(key, same) for key, same in alike.items() if len(same) > MOST_NAMES][:MOST_ROWS]
+    found = []
+    for (app, wants, _), same in many:
+        head = printable_text(f"{state.ljust(7)}  {app} {wants} on {len(same):,} hosts").partition("\n")[0]
+        found += [_painted(state, cut_middle(head, width or columns(head)), paint), *_reason(same[0], width, paint)]
+    left = len(lines) - sum(len(same) for _, same in many)
+    return [*found, *([_painted(state, f"{state}  and {left:,} more; {_ALL}", paint)] if left else [])]
 
 
 def _names(hosts: list[str]) -> str:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from reconciler.decide.batches import groups
 from reconciler.decide.fleet import failures, next_steps
 from reconciler.decide.plan import plan_fleet
+from reconciler.engine.report import plan_text
 from reconciler.model.action import Blocked, Converged, InstallRelease
 from reconciler.model.app import App
 from reconciler.model.fleet import DesiredFleet, SeenFleet, Wait
@@ -232,3 +233,28 @@ def test_one_size_is_a_list_of_one(written: object, batch: tuple[str, ...]) -> N
     written = [str(each) for each in written] if isinstance(written, list) else str(written)
 
     assert app("hello", ["a"], rollout={"batch": written}).rollout.batch == batch
+
+
+def test_a_plan_for_many_hosts_tells_each_batch_once() -> None:
+    """100 hosts are four batches, and a pause before each of the last three."""
+    hosts = [f"web{number:03}" for number in range(1, 101)]
+    desired = desired_of(app("hello", hosts, rollout={"batch": ["1", "10%", "50%"], "pause_seconds": 60}))
+
+    lines = plan_text(list(plan_fleet(desired, seen_of(desired)).values())).splitlines()
+
+    named = list(dict.fromkeys(line.partition("  ")[0] for line in lines))
+    assert named == ["web001", "web002 … web011 (10)", "web012 … web061 (50)", "web062 … web100 (39)"]
+    assert len(lines) < 50
+    first = next(line for line in lines if line.startswith("web062"))
+    assert first.endswith("waits for batch 1 of 4: hello is not yet converged on web001")
+
+
+def test_hosts_with_plans_of_their_own_are_told_one_by_one() -> None:
+    hosts = [f"web{number:03}" for number in range(1, 31)]
+    desired = desired_of(app("hello", hosts, rollout={"batch": "100%"}))
+
+    few = plan_text([plan for plan in plan_fleet(desired, seen_of(desired)).values() if plan.host < "web005"])
+    many = plan_text(list(plan_fleet(desired, done(desired, "", failed="")).values()))
+
+    assert {line.split()[0] for line in few.splitlines()} == {"web001", "web002", "web003", "web004"}
+    assert "web002 … web030 (29)" in many

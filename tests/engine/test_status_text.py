@@ -83,13 +83,45 @@ def test_a_fleet_of_a_thousand_hosts_is_counted_and_its_troubles_are_shown() -> 
 
     assert lines[0] == "3 BROKEN, 30 waiting, 1,993 fine on 1,030 hosts"
     assert [each.split()[1] for each in lines if each.startswith("BROKEN")] == ["web0996", "web0997", "web0998"]
-    assert lines[-4:] == [
-        "waiting  and 10 more; --app, --host and --json show them",
+    assert lines[1] == "hello: 1,026 of 1,029 hosts run 0.2.0, 3 BROKEN, 30 waiting"
+    assert lines[-5:] == [
+        "waiting  hello 0.2.0 on 30 hosts",
+        "  waiting for web0996",
         "fine     blog 7 on web0999",
         "fine     hello 0.2.0 on 996 hosts",
         "fine     shop 0.2.0 on 996 hosts",
     ]
-    assert len(lines) == 1 + 1 + 2 * 3 + 2 * 20 + 4
+    assert len(lines) == 2 + 1 + 2 * 3 + 5
+
+
+def test_a_rollout_over_many_hosts_is_a_few_lines() -> None:
+    """How far it is, what waits for the next batch and where it failed, without a line for each host."""
+    why = "waits for batch 3 of 4: shop is not yet converged on web061"
+    failed = {"because": "version 0.2.0 failed here: it exited", "next_step": "reconcile logs shop"}
+    fleet = [line("fine", f"web{number:03}", "shop") for number in range(60)]
+    fleet += [line("waiting", f"web{number:03}", "shop", runs="0.1.0", because=why) for number in range(62, 100)]
+    fleet += [line("blocked", "web060", "shop", runs="0.1.0", **failed)]
+    fleet += [line("waiting", "web061", "shop", runs="0.1.0", because="wait: healthy for 2 s")]
+
+    assert status_text(fleet, 80).splitlines() == [
+        "1 blocked, 39 waiting, 60 fine on 100 hosts",
+        "shop: 60 of 100 hosts run 0.2.0, 1 blocked, 39 waiting",
+        "         host    app   git wants  host runs  slot  since",
+        "blocked  web060  shop  0.2.0      0.1.0      4000  2026-11-28 10:12",
+        "  version 0.2.0 failed here: it exited",
+        "  next: reconcile logs shop",
+        "waiting  web061  shop  0.2.0      0.1.0      4000  2026-11-28 10:12",
+        "  wait: healthy for 2 s",
+        "waiting  shop 0.2.0 on 38 hosts",
+        f"  {why}",
+        "fine     shop 0.2.0 on 60 hosts",
+    ]
+
+
+def test_many_with_a_reason_of_their_own_are_counted() -> None:
+    fleet = [line("blocked", f"web{number}", because=f"its own {number}") for number in range(25)]
+
+    assert status_text(fleet, 80).splitlines()[-1] == "blocked  and 5 more; --app, --host and --json show them"
 
 
 def test_the_state_says_whether_something_runs_and_who_has_to_act() -> None:
