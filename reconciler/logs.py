@@ -56,6 +56,8 @@ def readable_line(fields: MutableMapping[str, Any], paint: Paint = plain) -> str
     if "subject" in fields:
         verb = fields["verb"] = event.partition(".")[0]
         fields["seconds"] = f"{fields['seconds']:.1f} s"
+        if serves := fields.get("serves"):
+            fields["reason"] = f"{serves} serves"
         cells = [str(fields[name]).ljust(width) for name, width in COLUMNS]
         cells[1] = paint(verb, style_of_verb(verb)) + cells[1][len(verb) :]
         return f"{stamp}  " + "  ".join(cells).rstrip() + below

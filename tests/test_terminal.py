@@ -83,6 +83,7 @@ def test_a_line_of_the_log_has_the_same_words_in_colour() -> None:
     assert line == "12:00:00  a  start     hello  slot 4000                 1.2 s   not running \\x1b[31m"
     assert COLOUR.sub("", readable_line(dict(event), in_colour)) == line
     assert "\033[32mstart\033[0m" in readable_line(dict(event), in_colour)
+    assert readable_line(dict(event) | {"serves": "2.4.0"}).endswith(" 1.2 s   2.4.0 serves")
 
 
 def test_a_message_is_painted_if_the_option_says_so() -> None:

@@ -109,14 +109,21 @@ def load_release(release_digest: str, *, program: str = "") -> Prepared | None:
 
 
 def load_paths(release_digest: str) -> list[str] | None:
-    """Return the paths in a prepared release, found by the start of its artifact's digest; None if it is not cached.
+    """Return the paths in a prepared release, found by the start of its artifact's digest; None if it is not cached."""
+    entries = _load_entries(release_digest)
+    return None if entries is None else [entry.path for entry in entries]
 
-    Its archive is not read: this tells what the release has, and is no proof of its bytes.
-    """
+
+def load_digests(release_digest: str) -> frozenset[str]:
+    """Return the digests of the files in a prepared release, found in the same way; none if it is not cached."""
+    return frozenset(entry.sha256 for entry in _load_entries(release_digest) or () if entry.kind == "f")
+
+
+def _load_entries(release_digest: str) -> tuple[Entry, ...] | None:
+    """Read the notes of a release without its archive: they tell what it has, and are no proof of its bytes."""
     for notes in sorted(cache_folder("prepared").glob(f"{_start_of_digest(release_digest)}*-{_RULES}.json")):
         try:
-            ready = _read_notes(json.loads(notes.read_bytes()), notes.with_suffix(".tar.gz"))
-            return [entry.path for entry in ready.entries]
+            return _read_notes(json.loads(notes.read_bytes()), notes.with_suffix(".tar.gz")).entries
         except (OSError, ValueError, LookupError, TypeError):
             continue
     return None

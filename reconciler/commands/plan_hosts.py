@@ -15,6 +15,7 @@ from reconciler.engine.migration_notes import migration_notes
 from reconciler.engine.plan_markdown import plan_markdown
 from reconciler.engine.preview import preview
 from reconciler.engine.report import plan_json, plan_text
+from reconciler.engine.upload_notes import upload_notes
 from reconciler.model.action import Blocked, Converged
 from reconciler.model.options import Options
 from reconciler.targets.file_diffs import Diff
@@ -31,8 +32,11 @@ async def _plan(options: Options) -> int:
     async with open_fleet(options, history="wanted") as opened:
         hints = await _hints(opened)
         shown = await preview(opened, allow_prune=options.allow_prune)
-        notes = await migration_notes(opened, shown)
-        plans = [replace(plan, notes=notes.get(key, ())) for key, plan in shown.plans.items()]
+        migrations = await migration_notes(opened, shown)
+        uploads = await upload_notes(opened, shown)
+        plans = [
+            replace(plan, notes=(*uploads.get(key, ()), *migrations.get(key, ()))) for key, plan in shown.plans.items()
+        ]
         plans = [plan for plan in plans if plan.actions or not _is_absent(plan)]
         diffs = await diffs_on_hosts(opened, shown, plans) if options.diff else []
     for hint in hints:

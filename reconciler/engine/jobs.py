@@ -18,7 +18,7 @@ from reconciler.model.action import (
     WaitCertified,
     WaitHealthy,
 )
-from reconciler.model.observed import ObservedHost
+from reconciler.model.observed import ObservedApp, ObservedHost
 from reconciler.model.target import Controller
 from reconciler.targets.open_fleet import OpenFleet
 from reconciler.targets.resolve import TargetFiles
@@ -71,7 +71,7 @@ async def perform(job: Job, opened: OpenFleet, progress: Progress) -> ObservedHo
 
         edits = await edited_lines(job.host, job.files, app, job.action)
     applier = Applier(job.host, job.files, job.who, progress.reporter(job.action.host, job.action.app))
-    with progress.action(job.action, edits):
+    with progress.action(job.action, edits, _version_served_by(job.action, app)):
         job.sent = not isinstance(job.action, InstallRelease)
         try:
             after = await applier.apply(job.action, job.seen)
@@ -84,6 +84,14 @@ async def perform(job: Job, opened: OpenFleet, progress: Progress) -> ObservedHo
             raise
         job.sent = True
         return after
+
+
+def _version_served_by(action: AnyAction, app: ObservedApp) -> str:
+    """The version that visitors get from this action on: then Traefik has its route, and the old instance only ends."""
+    if not isinstance(action, ConfirmRoute) or not action.slot:
+        return ""
+    running = app.slot(action.slot).running
+    return running.version if running else ""
 
 
 def blocked_by(error: BaseException, job: Job, serving: str | None) -> Blocked:

@@ -53,10 +53,10 @@ class Progress:
         return _SparseLog(self._log, host, app).report
 
     @contextmanager
-    def action(self, action: AnyAction, edits: Sequence[str] = ()) -> Iterator[None]:
+    def action(self, action: AnyAction, edits: Sequence[str] = (), serves: str = "") -> Iterator[None]:
         """Context of one action: show that it began (in a terminal), and log its success and its duration.
 
-        `edits` are the lines of a file that it puts back.
+        `edits` are the lines of a file that it puts back; `serves` is the version that visitors get once it is done.
         """
         started = now_seconds()
         if self._terminal:
@@ -82,6 +82,7 @@ class Progress:
             reason=action.reason,
             seconds=round(now_seconds() - started, 2),
             **({"diff": [*edits]} if edits else {}),
+            **({"serves": serves} if serves else {}),
         )
 
     def close(self) -> None:

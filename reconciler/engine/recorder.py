@@ -143,12 +143,12 @@ class RecordingProgress(Progress):
         return both
 
     @contextmanager
-    def action(self, action: AnyAction, edits: Sequence[str] = ()) -> Iterator[None]:
+    def action(self, action: AnyAction, edits: Sequence[str] = (), serves: str = "") -> Iterator[None]:
         """Context of one action: what `Progress` does, and its begin and end in the record."""
         self.recorder.begin(action)
         failed = True
         try:
-            with super().action(action, edits):
+            with super().action(action, edits, serves):
                 yield
             failed = False
         finally:

@@ -29,6 +29,7 @@ def test_a_new_version_and_a_changed_variable_fail_no_request(elixir_project: Pr
             assert project.once().verbs == []
 
     assert upgrade.verbs == ["install", "start", "wait", "cutover", "confirm", "drain", "stop"]
+    assert [event["serves"] for event in upgrade.events if "serves" in event] == ["0.2.0"]
     assert change.verbs == ["start", "wait", "cutover", "confirm", "drain", "stop"]
     answers = [sample.body for sample in load.samples if sample.stream.startswith("GET")]
     assert set(answers) == {
