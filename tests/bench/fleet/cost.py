@@ -1,4 +1,4 @@
-"""Run a command and print what it took, as the last line of stdout: `python -I -S cost.py OPEN_FILES COMMAND…`.
+"""Run a command and print what it took: `python -I -S cost.py OPEN_FILES COMMAND…`. What it prints comes on stderr.
 
 Its own small process, since a child inherits the peak memory of the process that starts it.
 """
@@ -23,7 +23,7 @@ def main() -> int:
     if int(limit):
         resource.setrlimit(resource.RLIMIT_NOFILE, (int(limit), int(limit)))
     begin = time.monotonic()
-    process = subprocess.Popen(words)
+    process = subprocess.Popen(words, stdout=2)
     most, ended = [0], threading.Event()
 
     def count() -> None:
