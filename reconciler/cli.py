@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.commands.arguments import OWN, PAGE_ACCESS, SECRETS
-from reconciler.errors import ReconcileError, Unexpected
+from reconciler.errors import ReconcileError, Unexpected, UsageError
 from reconciler.logs import show_details
 from reconciler.model.options import Options
+from reconciler.model.shard import Shard
 
 DESCRIPTION = """From a commit to a converged server: tarball releases, slots under systemd, Traefik routes, over SSH.
 
@@ -123,6 +124,13 @@ def parser_of(name: str | None) -> argparse.ArgumentParser:
     return top
 
 
+def _shard(text: str) -> Shard:
+    try:
+        return Shard.read(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _add_common_options(to: argparse.ArgumentParser) -> None:
     group = to.add_argument_group("what and where")
     none = argparse.SUPPRESS
@@ -145,6 +153,10 @@ def _add_common_options(to: argparse.ArgumentParser) -> None:
     group.add_argument("--working-tree", action="store_true", default=none, help="use the files, committed or not")
     group.add_argument("--app", metavar="APP", action="append", default=none, help="only this app; can be repeated")
     group.add_argument("--host", metavar="HOST", action="append", default=none, help="only this host; can be repeated")
+    group.add_argument(
+        "--shard", metavar="N/M", type=_shard, default=none,
+        help="only this part of the hosts, such as 1/4: several controllers share a fleet",
+    )  # fmt: skip
     group.add_argument(
         "--wait-lock",
         type=int,
@@ -180,6 +192,13 @@ def _add_secrets_verbs(command: argparse.ArgumentParser) -> None:
             verb.add_argument("secret_name", metavar="NAME", help="such as my_app/secret_key_base")
 
 
+def _refuse_shard_elsewhere(options: Options) -> None:
+    """A command that would pass over the shard must not seem to keep to it."""
+    looks = options.command in (None, "plan", "status", "ui") and not (options.from_ref or options.to_ref)
+    if options.shard and not looks:
+        raise UsageError("--shard is for a pass, a watch, and for plan, status and ui of hosts", "leave it out here")
+
+
 def program() -> int:
     """Entry point of the process: run `main` and return its exit code."""
     # Almost every object that imports create stays alive. Collecting garbage among them takes a fifth of a short run.
@@ -207,6 +226,7 @@ def main(argv: list[str] | None = None) -> int:
     _set_output(options)
     name = options.command or ("once" if options.once else "watch")
     try:
+        _refuse_shard_elsewhere(options)
         run = importlib.import_module(f"reconciler.commands.{name}").run
         return int(run(options))
     except ReconcileError as error:

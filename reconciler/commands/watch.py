@@ -63,7 +63,7 @@ async def _watch(options: Options) -> int:
     progress = page.progress if page else Progress(log, terminal=can_redraw(sys.stderr), observer=traces)
     watch = Watch(
         origin_of(options, lasting=True), new_controller, progress, reporting.report_pass, reporting.report_error,
-        options.interval, options.allow_prune, options.allow_step_back, options.repo,
+        options.interval, options.allow_prune, options.allow_step_back, options.repo, options.shard,
     )  # fmt: skip
     call_on_signal(watch.stop, signal.SIGTERM, signal.SIGINT)
     server = await _listen(options, watch, reports, page)

@@ -48,7 +48,8 @@ def next_steps(desired: DesiredFleet, seen: SeenFleet, answers: Answers | None =
     steps |= unseen_hosts(desired, seen)
     admitted = admit({**desired.targets, **removed}, desired, seen, steps)
     # An action goes on although its app is in neither, such as a removal while a new host has not been looked at yet.
-    return {**admitted, **{key: action for key, action in seen.under_way.items() if key not in admitted}}
+    every = {**admitted, **{key: action for key, action in seen.under_way.items() if key not in admitted}}
+    return {key: step for key, step in every.items() if key[1] not in desired.elsewhere} if desired.elsewhere else every
 
 
 def _on_their_hosts(desired: DesiredFleet, seen: SeenFleet) -> DesiredFleet:

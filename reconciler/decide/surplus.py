@@ -16,14 +16,15 @@ def surplus(desired: DesiredFleet, seen: SeenFleet, steps: dict[Key, FleetStep])
     """Return the removals; none until every host was looked at. A moved app waits for its successors in `steps`."""
     if not desired.prunes or any(host not in seen.hosts for host in desired.hosts):
         return {}
-    looks = {host: look for host in desired.hosts if (look := seen.host(host))}
+    own = (host for host in desired.hosts if host not in desired.elsewhere)
+    looks = {host: look for host in own if (look := seen.host(host))}
     owned = {(app, host) for host, look in looks.items() for app in look.apps if _is_ours(look, app, desired.owner)}
     named = desired.targets.keys() | desired.refused.keys()
     # Routes need the Traefik of their host, even if another controller manages it from now on.
     routing = {(TRAEFIK, host) for host, look in looks.items() if look.app(TRAEFIK).watched}
     begun = {key for key in seen.begun if key[1] in looks}  # the look may no longer show any trace of these
     gone = sorted((owned - routing | begun) - named)
-    wanted_apps = {app for app, _ in named}
+    wanted_apps = {app for app, _ in named} | (desired.apps.keys() if desired.elsewhere else set())
     moved = {app.moved_from for app in desired.apps.values()}
     families = {family_of(app) for app in wanted_apps} | moved
     vanished = {app for app, _ in gone if family_of(app) not in families}
@@ -61,10 +62,32 @@ def _is_ours(look: ObservedHost, app: str, owner: str) -> bool:
 
 def _why_app_stays(app: str, host: str, desired: DesiredFleet, steps: dict[Key, FleetStep]) -> str | None:
     first = obstacle(_successors(app, desired), steps)
-    return first.reason if first else None
+    return first.reason if first else _not_looked_at_by_shard(app, desired)
+
+
+def _not_looked_at_by_shard(app: str, desired: DesiredFleet) -> str | None:
+    """Say why another shard's hosts keep the app here: it may have moved to one that this controller cannot see."""
+    if not desired.elsewhere:
+        return None
+    places = [
+        (each, host)
+        for each in sorted(_names(app, desired))
+        if each in desired.apps
+        for host in desired.apps[each].hosts
+    ]
+    hidden = [host for each, host in places if host in desired.elsewhere and (each, host) not in desired.targets]
+    return (
+        f"{app} may have moved to {hidden[0]}, which is of another shard; one pass without --shard removes it"
+        if hidden
+        else None
+    )
+
+
+def _names(app: str, desired: DesiredFleet) -> set[str]:
+    return {app, *(each.app for each in desired.apps.values() if each.moved_from == app)}
 
 
 def _successors(app: str, desired: DesiredFleet) -> list[Key]:
     """The keys of the app on other hosts, and of the apps that replace it under another name."""
-    names = {app, *(each.app for each in desired.apps.values() if each.moved_from == app)}
+    names = _names(app, desired)
     return [key for key in [*desired.targets, *desired.refused] if key[0] in names]

@@ -27,6 +27,7 @@ def desired_fleet(
         owner=opened.owner,
         prunes=opened.whole,
         allow_prune=allow_prune,
+        elsewhere=opened.elsewhere,
         rollouts_at_once={name: most for name, site in opened.sites.items() if (most := site.spec.rollouts_at_once)},
     )
 

@@ -73,7 +73,7 @@ class LookPage:
     async def _look(self) -> None:
         desired = await self.origin.read(valid_only=True)
         options, before = self.options, self.opened
-        opened = await work_out(desired, options.app, options.host, before, remote=options.repo)
+        opened = await work_out(desired, options.app, options.host, before, remote=options.repo, shard=options.shard)
         opened.origin = self.origin
         self.opened = opened
         if before:

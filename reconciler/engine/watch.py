@@ -23,6 +23,7 @@ from reconciler.model.action import Blocked
 from reconciler.model.desired import Desired
 from reconciler.model.fleet import Key
 from reconciler.model.outcome import Outcome
+from reconciler.model.shard import Shard
 from reconciler.model.target import Controller
 from reconciler.targets.open_fleet import OpenFleet, missing_history, work_out
 
@@ -44,6 +45,7 @@ class Watch:
     allow_prune: bool = False
     allow_step_back: bool = False
     remote: str | None = None
+    shard: Shard | None = None
     engine: Engine | None = None
     running: asyncio.Task[None] | None = None
     left: list[Transport] = field(default_factory=list)  # connections to hosts that are gone or have other settings now
@@ -99,7 +101,7 @@ class Watch:
             lacking = await missing_history(self.origin, may_lack=self.allow_step_back)
             desired = replace(desired, notes=(*desired.notes, *lacking))
             before = self.engine.opened if self.engine else None
-            opened = await work_out(desired, None, None, before, remote=self.remote)
+            opened = await work_out(desired, None, None, before, remote=self.remote, shard=self.shard)
             opened.origin = self.origin
         except ReconcileError as error:  # without a usable desired state, begin no change
             if self.engine:

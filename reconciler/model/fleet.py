@@ -26,6 +26,7 @@ class DesiredFleet:
     prunes: bool = False  # the targets are all there is: what else is ours is removed
     allow_prune: bool = False  # even if that is a large part of all apps
     rollouts_at_once: Mapping[str, int] = field(default_factory=dict)  # by host, where fleet.yaml says so
+    elsewhere: frozenset[str] = frozenset()  # hosts of other shards: they are at most looked at
 
 
 @dataclass(frozen=True)

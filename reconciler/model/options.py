@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from reconciler.model.shard import Shard
+
 
 @dataclass(frozen=True)
 class Options:
@@ -29,6 +31,7 @@ class Options:
     allowed_signers: Path | None = None
     app: tuple[str, ...] | None = None
     host: tuple[str, ...] | None = None
+    shard: Shard | None = None
 
     # Settings of a pass and of a watch.
     wait_lock: int = 45

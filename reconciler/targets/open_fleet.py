@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
+from reconciler.decide.shards import keys_of_shard
 from reconciler.desired_state.git.commit import find_repository
 from reconciler.desired_state.git.history import root_commit
 from reconciler.desired_state.load import label
@@ -35,6 +36,7 @@ from reconciler.model.machine import HostSpec
 from reconciler.model.options import Options
 from reconciler.model.process_name import family_of
 from reconciler.model.references import references_in
+from reconciler.model.shard import Shard
 from reconciler.secrets.vault import Vault
 from reconciler.targets.find_artifact import Found, find_digest, raise_refusal, with_artifact
 from reconciler.targets.resolve import HostSite, TargetFiles, cluster_of, resolve
@@ -62,6 +64,7 @@ class OpenFleet:
     hosts: dict[str, Transport] = field(default_factory=dict)
     owner: str = "-"
     origin: Origin | None = None
+    elsewhere: frozenset[str] = frozenset()  # hosts that controllers of other shards change
     whole: bool = True  # it has every app and host: only then can we find apps that are no longer desired
 
     @property
@@ -131,7 +134,7 @@ async def open_fleet(
         notes += await missing_history(origin, may_lack=history == "wanted" or options.allow_step_back)
     for note in notes:
         print(note, file=sys.stderr)
-    opened = await work_out(desired, options.app, options.host, remote=options.repo)
+    opened = await work_out(desired, options.app, options.host, remote=options.repo, shard=options.shard)
     opened.origin = origin
     try:
         yield opened
@@ -153,6 +156,7 @@ async def work_out(
     before: OpenFleet | None = None,
     *,
     remote: str | None = None,
+    shard: Shard | None = None,
 ) -> OpenFleet:
     """Work out the targets for the chosen apps and hosts (None: all), and reuse the connections of `before`.
 
@@ -174,12 +178,16 @@ async def work_out(
     whole = {app.family: app for app in reversed(chosen)}  # the processes of an app have its artifact
     found = dict(zip(whole, await asyncio.gather(*(find_digest(app, desired) for app in whole.values())), strict=True))
     opened.owner = await owner
+    of_shard = keys_of_shard(every, shard) if shard else None
+    if shard:
+        opened.elsewhere = frozenset(host for host in known if not shard.has(host))
     for app in chosen:
         for host in app.hosts:
-            if not hosts or host in hosts:
+            if (not hosts or host in hosts) and (of_shard is None or (app.app, host) in of_shard):
                 _add(opened, app, host, found[app.family], secret)
     opened.whole = opened.whole and opened.owner != "-"
-    needed = known if opened.whole else {host for _, host in opened.targets}
+    needed = known - opened.elsewhere if opened.whole else set[str]()
+    needed |= {host for _, host in opened.targets}
     sites = [opened.sites.setdefault(name, _host_site(desired, name)) for name in sorted(needed)]
     _refuse_local(desired, [site.name for site in sites if not (before and before.leads_to(site))])
     apps_on = Counter(host for _, host in opened.targets)
