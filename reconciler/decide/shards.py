@@ -27,10 +27,12 @@ def keys_of_shard(apps: Iterable[App], shard: Shard) -> set[Key]:
 
 
 def _hangs_together(app: App, by_name: Mapping[str, App]) -> bool:
-    """True if what happens on one host may depend on any other: migrations, hooks, jobs, processes, a move."""
+    """True if what happens on one host may depend on any other: migrations, hooks, jobs, processes, a move, a pause."""
     family = by_name.get(app.family, app)
     hooks = family.before_migrate or family.after_rollout or family.on_failure
-    return bool(family.migrate or hooks or family.jobs or family.processes or family.moved_from or is_process(app.app))
+    other = family.migrate or hooks or family.jobs or family.processes or family.moved_from or is_process(app.app)
+    course = app.rollout
+    return bool(other or course.pause_seconds or course.max_failures > 1 or len(course.batch) > 1)
 
 
 def _before(app: App, by_name: Mapping[str, App]) -> list[App]:

@@ -113,6 +113,14 @@ def test_a_release_is_migrated_by_one_shard() -> None:
     assert keys_of_shard([hello], SECOND) == {("hello", OURS[0]), ("hello", THEIRS[0])}
 
 
+@pytest.mark.parametrize("rollout", [{"batch": ["1", "50%"]}, {"pause_seconds": 60}, {"max_failures": 2}])
+def test_batches_that_are_written_down_hold_across_the_shards(rollout: dict[str, object]) -> None:
+    """All hosts of the app are looked at, and the batches are made of all of them."""
+    hello = app("hello", HOSTS, rollout=rollout)
+
+    assert {host for _, host in keys_of_shard([hello], SECOND)} == {*HOSTS}
+
+
 def test_a_simple_app_on_many_hosts_costs_one_more_look() -> None:
     hello = app("hello", HOSTS)
 
