@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import tests.bench
-from tests.bench import distance, passes, reviews, rollout, soak, swaps, watching, wire
+from tests.bench import distance, passes, quiet, reviews, rollout, soak, swaps, watching, wire
 from tests.bench.beside import measures as beside
 from tests.bench.beside import page
 from tests.bench.beside.tools import versions as tool_versions
@@ -33,6 +33,7 @@ MEASURES: dict[str, tuple[Measure, int]] = {
     "swaps": (swaps.measure, 20),
     "round-trips": (distance.measure, 7),
     "no-op": (passes.no_op, 20),
+    "quiet": (quiet.measure, 7),
     "rollout": (rollout.measure, 7),
     "bytes": (wire.measure, 1),
     "help": (passes.show_help, 20),

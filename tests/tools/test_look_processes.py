@@ -17,7 +17,7 @@ from reconciler.model.machine import Layout
 from reconciler.tools import scripts
 from reconciler.tools.look import Reply, layout_words, read_reply
 
-MOST_PROCESSES = 30  # with nothing to search for: none of the units has a process
+MOST_PROCESSES = 20  # with nothing to search for: none of the units has a process
 RELEASE = "1.0-0123456789ab"
 COUNT = ': & echo "processes $!" >&2'
 UNSHARE = ["unshare", "--pid", "--fork"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--pid", "--fork"]

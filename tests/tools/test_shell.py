@@ -169,7 +169,7 @@ def _without_places(node: Any) -> Any:
         for key, value in node.items()
         if key != "Comments" and not (isinstance(value, dict) and "Offset" in value)
     }
-    if "awk" in json.dumps(found.get("Args", [])[:1]):
+    if "awk" in json.dumps(found.get("Args", [])[:2]):  # it, or exec before it
         found["Args"] = re.sub(r"\\n\s+", r"\\n", json.dumps(found["Args"]))
     if str(found.get("Name", {}).get("Value") if isinstance(found.get("Name"), dict) else "").startswith("AWK_"):
         found["Value"] = re.sub(r"\\n\s+", r"\\n", json.dumps(found["Value"]))

@@ -1,6 +1,7 @@
 # What runs: what systemd says of units, who listens on a port, and what the processes were started with.
 #
-# Words are split where they are not quoted: they are names of units, numbers, and words of systemd and /proc.
+# Words are split where they are not quoted: they are names of units, numbers, and words of systemd and /proc. A function that
+# ends with exec is run in a subshell.
 MOST_PROCESSES=64 SEARCH_SECONDS=1
 
 # add_pattern UNIT: add to patterns one that this unit alone matches. Of patterns systemctl shows the units that systemd has loaded;
@@ -79,7 +80,7 @@ function ends(text, with) {
 # look_units: read what systemctl shows, each unit ended by an empty line, and print what each does, in ten words; its processes and
 # what others made of it, in three; and then the memory of the processes, in three. A process may be gone by now.
 look_units() {
-  awk -v trials="$TRIAL_UNITS" -v most="$MOST_PROCESSES" -v wanted="$units" "$AWK_PROCESSES$AWK_CHANGES"'
+  exec awk -v trials="$TRIAL_UNITS" -v most="$MOST_PROCESSES" -v wanted="$units" "$AWK_PROCESSES$AWK_CHANGES"'
     function word(key) {
       return of[key] == "" ? "-" : of[key]
     }
@@ -135,7 +136,7 @@ look_ports() {
   tables=/proc/net/tcp
   [ ! -r /proc/net/tcp6 ] || tables="$tables /proc/net/tcp6"
   # shellcheck disable=SC2086 # one or two files
-  awk -v ports="$*" 'BEGIN {n=split(ports,list," "); for (i=1; i<=n; i++) ours[sprintf("%04X",list[i])]=list[i]}
+  exec awk -v ports="$*" 'BEGIN {n=split(ports,list," "); for (i=1; i<=n; i++) ours[sprintf("%04X",list[i])]=list[i]}
     BEGIN {nothing="00000000000000000000000000000000"; mapped="0000000000000000FFFF0000"
       kinds["0100007F"]=kinds[mapped "0100007F"]=0; kinds["00000000"]=kinds[mapped "00000000"]=1; kinds[nothing]=2}
     BEGIN {kinds["00000000000000000000000001000000"]=3}

@@ -1,11 +1,12 @@
 # What is on disk of all apps: one program asks for all of them, and one awk puts it together, a part for each app.
 #
-# Words are split where they are not quoted: they are names and paths that were checked.
+# Words are split where they are not quoted: they are names and paths that were checked. A function that ends with exec is run in
+# a subshell, which becomes that program: a process less.
 
 # find_folders FOLDER…: print the releases and the links of slots in these folders, each line after its folder. Names other
 # than ours are left out, and where any other link leads to is a -.
 find_folders() {
-  find "$@" -mindepth 1 -maxdepth 1 ! -name '*[!0-9A-Za-z._+~-]*' '(' \
+  exec find "$@" -mindepth 1 -maxdepth 1 ! -name '*[!0-9A-Za-z._+~-]*' '(' \
     -path "$RELEASES/*/releases/*" -printf '%H release %T@ %f\n' -o -name '.*' -o \
     -lname '../releases/*' ! -lname '../releases/*[!0-9A-Za-z._+~-]*' -printf '%H link %f %l\n' -o -printf '%H link %f -\n' ')' 2>/dev/null
 }
@@ -23,7 +24,7 @@ print_apps() {
   {
     printf '%s%s\n%s' "$records" "$found" "$heads"
     find_watched
-    [ -z "$ages" ] || stat -c '%n %Y' $ages 2>/dev/null
+    [ -z "$ages" ] || exec stat -c '%n %Y' $ages 2>/dev/null
   } | frame_apps
 }
 
@@ -85,7 +86,7 @@ function note_age(file, age, app, slot) {
 # file and its age; or < with an app and a file of it. Of its state each line is a record, of other files the comments that they
 # begin with. A file may be gone by now.
 frame_apps() {
-  awk -v states="$STATE" -v trials="$TRIAL_ENV" -v envs="$ENV" -v units="$UNITS" -v routes="$ROUTES" \
+  exec awk -v states="$STATE" -v trials="$TRIAL_ENV" -v envs="$ENV" -v units="$UNITS" -v routes="$ROUTES" \
     -v longest="$LONGEST_PART" "$AWK_HEADS"'
     $1 == "<" {note_head($2, $3); next}
     /^\// && NF == 2 {note_age($1, $2); next}

@@ -49,7 +49,7 @@ note_trees() {
 # of whole trees spares a digest of each: in a pass that finds nothing to do, a process more an app would be most of the work.
 list_trees() {
   printf '%s\n' "$@" "$installed"
-  (cd "$RELEASES" && exec find "$@" -mindepth 1 -printf '%y %m %s %T@ %p\t%l\n' ! -uid "$OWN_UID" -printf '%U %p\n') 2>/dev/null
+  cd "$RELEASES" && exec find "$@" -mindepth 1 -printf '%y %m %s %T@ %p\t%l\n' ! -uid "$OWN_UID" -printf '%U %p\n' 2>/dev/null
 }
 
 # judge_trees TREE…: add those to records that are not what was installed. If all are, what was listed is of whole trees:
