@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from reconciler.apply import confirm, wait
 from reconciler.apply.default_certificate import new_certificate
+from reconciler.apply.edge_route import store_route
 from reconciler.apply.install import install
 from reconciler.apply.runner import Runner, tar_of
 from reconciler.decide.expected import forget_evidence
@@ -15,6 +17,7 @@ from reconciler.errors import ActionFailed, HostLocked
 from reconciler.host.transport import Transport
 from reconciler.model.action import (
     AnyAction,
+    BalanceRoute,
     ConfirmRoute,
     Cutover,
     Drain,
@@ -72,6 +75,7 @@ class Applier:
     files: TargetFiles
     controller: Controller
     report_progress: ReportProgress
+    edges: Mapping[str, Transport] = field(default_factory=dict)  # from which visitors reach an app of this host
 
     async def apply(self, action: AnyAction, seen: ObservedHost) -> ObservedHost:
         """Carry out the action and return the observation afterwards.
@@ -85,7 +89,8 @@ class Applier:
             return await confirm.wait_for_certificates(
                 self.host, self.files, action, _forget_evidence_of(seen, action.app), self.report_progress
             )
-        runner = Runner(self.host, self.files.site, self.controller, self.files.word, seen.lease)
+        target = self.files.target
+        runner = Runner(self.host, self.files.site, self.controller, self.files.word, seen.lease, target.address)
         reply, app = await self._act(action, seen.app(action.app), runner)
         if reply.status == LOCKED:
             raise HostLocked(
@@ -108,9 +113,10 @@ class Applier:
                 reply = await self._run_once(action, runner)
                 return reply, self._note_failed_run(action, reply)
             case WaitHealthy():
-                return await wait.wait_healthy(self.host, self.files, action, app, runner, self.report_progress)
+                asked_from = tuple(self.edges.values()) or (self.host,)
+                return await wait.wait_healthy(asked_from, self.files, action, app, runner, self.report_progress)
             case Soak():
-                return await wait.soak(self.host, self.files, action, app, runner, self.report_progress)
+                return await wait.soak((self.host,), self.files, action, app, runner, self.report_progress)
             case InstallRelease():
                 reply = await install(self.files, action, app, runner, self.host, self.report_progress)
             case _:
@@ -147,7 +153,7 @@ class Applier:
     def _log_tail(self, reply: Reply) -> tuple[str, ...]:
         return tuple(printable_line(self.files.mask(line)) for line in reply.log[-15:])
 
-    async def _change_host(self, action: AnyAction, app: ObservedApp, runner: Runner) -> Reply:
+    async def _change_host(self, action: AnyAction, app: ObservedApp, runner: Runner) -> Reply:  # noqa: C901 - one case an action
         match action:
             case StartInstance() | StartAgain() | RepairFiles() | StopInstance() | RejectRelease():
                 return await self._change_instance(action, app, runner)
@@ -155,6 +161,8 @@ class Applier:
                 words = (action.app, action.slot, action.invocation)
                 route = self.files.route_text(action.slot, action.attempt)
                 return await runner.run("cutover", words, route.encode())
+            case BalanceRoute():
+                return await store_route(self.files, action, runner)
             case GoBack():
                 route = self.files.route_text(action.slot, action.attempt)
                 reason = self.files.mask(action.why)

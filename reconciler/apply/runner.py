@@ -10,7 +10,7 @@ from reconciler.clock import now_seconds
 from reconciler.errors import ActionFailed
 from reconciler.host.transport import Command, Stdin, Transport
 from reconciler.model.observed import Lease
-from reconciler.model.target import Controller
+from reconciler.model.target import LOOPBACK, Controller
 from reconciler.observe.lease import lease_words
 from reconciler.targets.resolve import HostSite
 from reconciler.tools import scripts
@@ -29,6 +29,7 @@ class Runner:
     controller: Controller
     word: str  # the app and its slots, as the look takes them
     lease: Lease = NO_LEASE
+    address: str = LOOPBACK  # where the app's instances are asked
 
     async def run(self, script: str, words: tuple[str, ...], stdin: Stdin = b"", seconds: float = 90) -> Reply:
         """Run `scripts/<script>.sh` and return its reply, which has a readable observation of the app.
@@ -56,7 +57,7 @@ class Runner:
         command = Command(scripts.change_script(script, self.site.spec.scope), arguments)
         completed = await self.host.run(command, stdin, seconds)
         try:
-            reply = read_reply(completed.output, self.site.layout, (self.app,))
+            reply = read_reply(completed.output, self.site.layout, (self.app,), {self.app: self.address})
         except Unreadable as error:
             reason = f"{script}: {error}: {completed.last_words}"
             raise ActionFailed(self.host.name, reason, "run a pass again") from error

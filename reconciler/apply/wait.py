@@ -15,7 +15,7 @@ from reconciler.host.transport import Transport
 from reconciler.model.action import Drain, Soak, WaitHealthy
 from reconciler.model.observed import ObservedApp, Slot
 from reconciler.model.transfer import ReportProgress
-from reconciler.observe.ask import ask_all_traefiks
+from reconciler.observe.ask import all_of, ask_all_traefiks
 from reconciler.observe.health_answer import NOT_ASKED, HealthAnswer, read_health
 from reconciler.targets.resolve import TargetFiles
 from reconciler.tools.health_hints import NOT_HTTP_HINT, explain_answer
@@ -33,9 +33,12 @@ Evidence = tuple[Reply, ObservedApp]
 
 @dataclass
 class _Watch:
-    """One instance that is being watched: since when it has been healthy, and its last answer."""
+    """One instance that is being watched: since when it has been healthy, and its last answer.
 
-    host: Transport
+    It is asked from its own host, or from every edge that will send visitors to it.
+    """
+
+    asked_from: tuple[Transport, ...]
     files: TargetFiles
     runner: Runner
     slot: Slot
@@ -43,6 +46,7 @@ class _Watch:
     report_progress: ReportProgress
     healthy_since: float | None = None
     answer: HealthAnswer = NOT_ASKED
+    missed_by: str = ""  # the edge that got this answer
     misses: int = 0
     reconnected: bool = False  # the last answers came over several connections: another instance may have given some
     invocation: str = ""
@@ -78,15 +82,15 @@ class _Watch:
 
     async def probe(self, until: float) -> None:
         """Ask the health path until it has been healthy for long enough, does not answer, or the next look is due."""
-        http = HttpConnection(self.host, int(self.slot.name), self.files.target.health_headers)
-        minimum = self.files.target.minimum_healthy_seconds
+        target, port = self.files.target, int(self.slot.name)
+        connections = [HttpConnection(each, port, target.health_headers, target.address) for each in self.asked_from]
+        minimum = target.minimum_healthy_seconds
         try:
             while True:
-                try:
-                    answer = await http.ask(self.files.target.health_path or "/")
-                    self.answer = read_health(answer, self.files.mask)
-                except NoAnswer as error:
-                    self.answer = HealthAnswer(healthy=False, text=str(error))
+                answers = await all_of(*(self._ask(each) for each in connections))
+                unhealthy = [number for number, answer in enumerate(answers) if not answer.healthy]
+                self.missed_by = self.asked_from[unhealthy[0]].name if unhealthy and target.edges else ""
+                self.answer = answers[unhealthy[0] if unhealthy else 0]
                 healthy = self.answer.healthy
                 now = now_seconds()
                 self.misses = 0 if healthy else self.misses + 1
@@ -99,8 +103,15 @@ class _Watch:
                 due = minimum - self.healthy_for if healthy else pause
                 await sleep_seconds(min(pause, max(due, 0.01), max(until - now, 0.05)))
         finally:
-            self.reconnected = http.opened > 1
-            http.close()
+            self.reconnected = any(each.opened > 1 for each in connections)
+            for each in connections:
+                each.close()
+
+    async def _ask(self, http: HttpConnection) -> HealthAnswer:
+        try:
+            return read_health(await http.ask(self.files.target.health_path or "/"), self.files.mask)
+        except NoAnswer as error:
+            return HealthAnswer(healthy=False, text=str(error))
 
     async def keep_asking(self, slot: Slot, until: float) -> None:
         """Ask every second until the next look is due. Without a health path, only wait for that look."""
@@ -127,7 +138,7 @@ class _Watch:
 
 
 async def wait_healthy(
-    host: Transport,
+    asked_from: tuple[Transport, ...],
     files: TargetFiles,
     action: WaitHealthy,
     app: ObservedApp,
@@ -140,7 +151,7 @@ async def wait_healthy(
     """
     target, before = files.target, app.slot(action.slot)
     deadline = now_seconds() + target.healthy_within_seconds
-    watch = _Watch(host, files, runner, before, deadline, report_progress, invocation=before.invocation)
+    watch = _Watch(asked_from, files, runner, before, deadline, report_progress, invocation=before.invocation)
     watch.open = not target.port_asked
     lack = ""
     while True:
@@ -163,7 +174,7 @@ async def wait_healthy(
             if not watch.steady:
                 continue
         if healthy_seconds is not None:
-            lack = await _find_missing_routes(host, action, after) if target.proxy else ""
+            lack = await _find_missing_routes(asked_from[0], action, after) if target.proxy else ""
             if not lack:
                 healthy = replace(slot, healthy=True, health=watch.answer.text, healthy_for_seconds=healthy_seconds)
                 return reply, after.with_slot(healthy)
@@ -201,7 +212,7 @@ async def _find_missing_routes(host: Transport, action: WaitHealthy, app: Observ
 
 
 async def soak(
-    host: Transport,
+    asked_from: tuple[Transport, ...],
     files: TargetFiles,
     action: Soak,
     app: ObservedApp,
@@ -214,7 +225,9 @@ async def soak(
     """
     age = app.route.age_seconds if app.route else 0
     before = app.slot(action.slot)
-    watch = _Watch(host, files, runner, before, now_seconds() + files.target.soak_seconds - age + 1, report_progress)
+    watch = _Watch(
+        asked_from, files, runner, before, now_seconds() + files.target.soak_seconds - age + 1, report_progress
+    )
     while True:
         reply = await watch.look(0.0, "port")
         slot = reply.apps[action.app].slot(action.slot)
@@ -272,6 +285,11 @@ def _why_too_late(watch: _Watch, slot: Slot, other_ports: tuple[int, ...]) -> st
     within = f"within {target.healthy_within_seconds:g} s"
     if slot.stranger:
         return f"port {slot.name} is held by {slot.stranger}"
+    if slot.elsewhere and target.edges:
+        return (
+            f"it listens on port {slot.name}, but not on {target.address}, where its edges ask it: have it listen on "
+            f"$BIND, which is {target.address}"
+        )
     if slot.elsewhere:
         return (
             f"it listens on port {slot.name}, but not on 127.0.0.1, where Traefik asks it: have it listen there "
@@ -285,5 +303,6 @@ def _why_too_late(watch: _Watch, slot: Slot, other_ports: tuple[int, ...]) -> st
     hint = explain_answer(watch.answer.status, watch.answer.location, target.health_path or "/", asked)
     hint = NOT_HTTP_HINT if watch.answer.text == NOT_HTTP else hint
     said = f"the last answer was {watch.answer.words}" if watch.answer.status else watch.answer.text
-    last = f"{target.health_path} was not healthy {within}; {said}"
+    asked_by = f", asked by {watch.missed_by} at {target.address}:{slot.name}," if watch.missed_by else ""
+    last = f"{target.health_path}{asked_by} was not healthy {within}; {said}"
     return f"{last}: {hint}" if hint else last

@@ -10,8 +10,8 @@ from __future__ import annotations
 from reconciler.decide.case import Case
 from reconciler.decide.exposure import Note
 from reconciler.decide.routing import next_attempt
-from reconciler.model.action import RetryCertificates, Step, WaitCertified
-from reconciler.model.observed import ObservedHost
+from reconciler.model.action import BalanceRoute, RetryCertificates, Step, WaitCertified
+from reconciler.model.observed import EDGE, ObservedHost
 from reconciler.model.target import Target
 
 WITHIN_SECONDS = 15  # the usual time is 2 to 10 s
@@ -30,16 +30,17 @@ def names_without_certificate(target: Target, seen: ObservedHost) -> tuple[str, 
 
 def certify(case: Case) -> Step | None:
     """Wait a little after a route was written; make Traefik ask again an hour after the last change of any route."""
-    names, seen, route = names_without_certificate(case.target, case.seen), case.seen, case.app.route
+    names, route = names_without_certificate(case.target, case.seen), case.app.route
     if not names or route is None or case.app.uncertified:
         return None
-    now = seen.facts.now_epoch_seconds
-    last_change = min(app.route.age_seconds for app in seen.apps.values() if app.route)
-    if last_change < WITHIN_SECONDS or seen.certificates_at <= now - last_change:
+    last_change = min(app.route.age_seconds for app in case.seen.apps.values() if app.route)
+    if last_change < WITHIN_SECONDS or case.seen.certificates_at <= case.seen.facts.now_epoch_seconds - last_change:
         return WaitCertified(*case.where, f"within {WITHIN_SECONDS} s; visitors are served meanwhile", names)
     if last_change < RETRY_SECONDS and route.age_seconds < ASKED_FOR_SECONDS:
         return None
     why = f"no certificate for {', '.join(names)}; Traefik asks for it again only when its configuration changes"
+    if route.slot == EDGE:
+        return BalanceRoute(*case.where, why, route.servers, next_attempt(case))
     return RetryCertificates(*case.where, why, case.slot.name, case.slot.invocation, next_attempt(case))
 
 

@@ -11,6 +11,7 @@ from typing import assert_never
 
 from reconciler.model.action import (
     AnyAction,
+    BalanceRoute,
     ConfirmRoute,
     Cutover,
     Drain,
@@ -39,6 +40,7 @@ from reconciler.model.action import (
 )
 from reconciler.model.identity import Identity, damaged_copy
 from reconciler.model.observed import (
+    EDGE,
     AppliedRoute,
     Certificate,
     HookMark,
@@ -95,6 +97,8 @@ def _expected_app(app: ObservedApp, action: AnyAction, target: Target) -> Observ
             )
         case Cutover():
             return replace(_accept_slot(app, action.slot), route=_route(target, action))
+        case BalanceRoute():
+            return replace(app, route=_balanced_route(target, action), route_deleted=False)
         case HoldVisitors():
             return replace(app, route=_held_route(target, action), hold="armed")
         case EndHold():
@@ -102,7 +106,8 @@ def _expected_app(app: ObservedApp, action: AnyAction, target: Target) -> Observ
         case EnableInstance():
             return replace(_accept_slot(app, action.slot), by_hand=None)
         case ConfirmRoute():
-            applied = AppliedRoute(action.slot, action.digest, attempt=action.attempt)
+            servers = _addresses(app, target) if action.slot == EDGE else ()
+            applied = AppliedRoute(action.slot, action.digest, attempt=action.attempt, servers=servers)
             return replace(app, applied=applied if action.digest else None)
         case RemoveRoute():
             return replace(app, route=None)
@@ -170,6 +175,16 @@ def _route(target: Target, action: Cutover | GoBack | RetryCertificates) -> Rout
 def _held_route(target: Target, action: HoldVisitors) -> RouteFile:
     digest, parts = (target.route.held[action.slot], target.route.parts) if target.route else ("", ())
     return RouteFile(action.slot, digest, intact=True, parts=parts, attempt=action.attempt)
+
+
+def _balanced_route(target: Target, action: BalanceRoute) -> RouteFile:
+    digest, parts = (target.route.digests[EDGE], target.route.parts) if target.route else ("", ())
+    return RouteFile(EDGE, digest, intact=True, parts=parts, attempt=action.attempt, servers=action.servers)
+
+
+def _addresses(app: ObservedApp, target: Target) -> tuple[str, ...]:
+    places = dict(target.places)
+    return tuple(f"{places[host]}:{slot}" for host, slot in (app.route.servers if app.route else ()) if host in places)
 
 
 def _with_unit(app: ObservedApp, target: Target) -> ObservedApp:

@@ -7,11 +7,13 @@ Everything that makes one app wait for another is decided here: the order of app
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from reconciler.decide import hooks
+from reconciler.decide.balance import balance
 from reconciler.decide.budget import admit
+from reconciler.decide.edges import Edges, edges_of, with_routes_of_edges
 from reconciler.decide.family import together
 from reconciler.decide.job_places import one_place_each
 from reconciler.decide.next_action import next_action
@@ -21,7 +23,7 @@ from reconciler.errors import Unexpected
 from reconciler.model.action import Blocked, Converged, Step
 from reconciler.model.desired import App
 from reconciler.model.fleet import DesiredFleet, Key, SeenFleet, Wait
-from reconciler.model.observed import ObservedHost, Unreachable
+from reconciler.model.observed import EDGE, ObservedHost, Unreachable
 from reconciler.model.target import Target
 
 
@@ -33,7 +35,9 @@ def next_steps(desired: DesiredFleet, seen: SeenFleet, answers: Answers | None =
     `answers` spares what was decided before; the result is the same without it.
     """
     answers = answers or Answers()
-    desired = _on_their_hosts(desired, seen)
+    desired, raw = _on_their_hosts(desired, seen), seen
+    edges = edges_of(desired, raw)
+    seen = answers.with_routes_of_edges(desired, raw, edges)
     migrating = {name: migrating_host(app, desired, seen) for name, app in desired.apps.items()}
     own = {
         key: _own_step(key, target, desired, seen, answers, migrates=migrating.get(key[0], key[1]) == key[1])
@@ -46,6 +50,7 @@ def next_steps(desired: DesiredFleet, seen: SeenFleet, answers: Answers | None =
     steps = hooks.after_all_hosts(desired, seen, hooks.once_per_rollout(desired, seen, steps))
     steps = one_place_each(desired, seen, steps)
     steps |= unseen_hosts(desired, seen)
+    steps = balance(desired, raw, seen, edges, steps)
     admitted = admit({**desired.targets, **removed}, desired, seen, steps)
     # An action goes on although its app is in neither, such as a removal while a new host has not been looked at yet.
     every = {**admitted, **{key: action for key, action in seen.under_way.items() if key not in admitted}}
@@ -89,6 +94,7 @@ class Answers:
 
     def __init__(self) -> None:
         self._last: dict[Key, tuple[Target, ObservedHost | Unreachable, tuple[object, ...], Step]] = {}
+        self._looks: dict[str, tuple[ObservedHost, ObservedHost]] = {}  # with the routes of edges: before and after
 
     def of(
         self, key: Key, target: Target, look: ObservedHost | Unreachable, behind: str | None, owner: str, migrates: bool
@@ -100,6 +106,21 @@ class Answers:
         step = _answer(replace(target, behind=behind, owner=owner, migrates=target.migrates and migrates), look)
         self._last[key] = target, look, values, step
         return step
+
+    def with_routes_of_edges(self, desired: DesiredFleet, seen: SeenFleet, edges: Mapping[str, Edges]) -> SeenFleet:
+        """As the function of that name. A host for which it gives what it gave before has the same look again."""
+        after = with_routes_of_edges(desired, seen, edges)
+        hosts = dict(after.hosts)
+        for host, look in after.hosts.items():
+            before = seen.hosts[host]
+            if look is before or not isinstance(look, ObservedHost) or not isinstance(before, ObservedHost):
+                continue
+            known = self._looks.get(host)
+            if known and known[0] is before and known[1] == look:
+                hosts[host] = known[1]
+            else:
+                self._looks[host] = before, look
+        return replace(after, hosts=hosts)
 
 
 def _answer(target: Target, look: ObservedHost | Unreachable) -> Step:
@@ -132,7 +153,7 @@ def failures(apps: Iterable[App], ends: Collection[Converged | Blocked]) -> list
     for app in apps:
         own = [end for end in ends if end.app == app.app]
         failed = [end.host for end in own if isinstance(end, Blocked) and end.kind == "quarantined"]
-        reached = [end.host for end in own if isinstance(end, Converged) and end.version]
+        reached = [end.host for end in own if isinstance(end, Converged) and end.version and end.slot != EDGE]
         halted = len(failed) >= app.rollout.max_failures or app.hosts[0] in failed
         if app.rollout.on_failure == "rollback" and failed and halted and reached:
             found.append(Failure(app, failed[0], tuple(reached)))

@@ -184,7 +184,8 @@ def _is_rollout(key: Key, desired: DesiredFleet, seen: SeenFleet, step: FleetSte
 
 
 def _traefik_first(key: Key, desired: DesiredFleet, steps: dict[Key, FleetStep]) -> Obstacle | None:
-    return obstacle([(TRAEFIK, key[1])], steps) if desired.targets[key].route else None
+    target = desired.targets[key]
+    return obstacle([(TRAEFIK, host) for host in target.edges or (key[1],)], steps) if target.route else None
 
 
 def _obstacle_of(key: Key, step: FleetStep, how: str) -> Obstacle | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from reconciler.decide.expected import expected_host
 from reconciler.decide.fleet import Answers, next_steps
 from reconciler.decide.order import FleetStep
-from reconciler.model.action import AnyAction, Blocked, Converged
+from reconciler.model.action import AnyAction, Blocked, Converged, is_for_edge
 from reconciler.model.fleet import DesiredFleet, Key, SeenFleet, Wait
 from reconciler.model.observed import ObservedHost, Unreachable
 from reconciler.model.target import Target
@@ -66,8 +66,16 @@ def plan_fleet(desired: DesiredFleet, seen: SeenFleet) -> dict[Key, AppPlan]:
             done.setdefault(key, []).append(action)
             if len(done[key]) > MOST_ACTIONS:
                 raise AssertionError(f"the plan for {key[0]} on {key[1]} does not end: {done[key][-4:]}")
-            hosts[key[1]] = _after(action, desired.targets.get(key) or Target.removal(key[1], key[0]), hosts[key[1]])
+            hosts[key[1]] = _after(action, target_of(action, desired), hosts[key[1]])
         seen = replace(seen, hosts=hosts, begun=seen.begun | going.keys())
+
+
+def target_of(action: AnyAction, desired: DesiredFleet) -> Target:
+    """The target that this action is for. A host may be an edge of an app that it runs itself."""
+    key = action.app, action.host
+    if (edge := desired.edges.get(key)) and (is_for_edge(action) or key not in desired.targets):
+        return edge
+    return desired.targets.get(key) or Target.removal(action.host, action.app)
 
 
 def _after(action: AnyAction, target: Target, look: ObservedHost | Unreachable) -> ObservedHost:

@@ -179,6 +179,8 @@ def _accept_when_healthy(case: Case) -> Step | None:
     """Accept the instance (route or enable it) once our own health check has found it healthy for long enough."""
     slot, target = case.slot, case.target
     proven = slot.healthy_for_seconds is not None and slot.healthy_for_seconds >= target.minimum_healthy_seconds
+    # Behind edges it is enabled first, once it is proven, and they follow.
+    proven = proven or bool(target.edges and slot.healthy and slot.enabled and not slot.on_trial and not slot.previous)
     to_be_proven = target.health_path or slot.failure or slot.state == "activating"
     if case.accepted and (proven or slot.healthy or not to_be_proven):
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reconciler.decide.slots import live_slot
-from reconciler.model.observed import ObservedApp, ObservedHost, Slot, Unreachable
+from reconciler.model.observed import EDGE, ObservedApp, ObservedHost, Slot, Unreachable
 from reconciler.model.target import Target
 
 
@@ -14,7 +14,7 @@ def serving(target: Target, app: ObservedApp) -> Slot | None:
     Traefik has applied the new route; during the drain it is the new slot, although both run. If Traefik does not show
     its route, the route file counts. An instance on trial beside another one serves no visitor.
     """
-    held = app.applied.slot if target.route and app.applied else ""
+    held = app.applied.slot if target.route and app.applied and app.applied.slot != EDGE else ""
     slot = app.slot(held) if held else live_slot(target, app)
     return slot if slot and slot.state == "active" and slot.running else None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reconciler.model.identity import Identity
-from reconciler.model.observed import ObservedApp, ObservedHost, Slot
+from reconciler.model.observed import EDGE, ObservedApp, ObservedHost, Slot
 from reconciler.model.target import Target
 
 MEMORY_HEADROOM = 1.2  # a second copy may need a little more than the first has now
@@ -15,9 +15,9 @@ def live_slot(target: Target, app: ObservedApp) -> Slot | None:
     Two slots are enabled if a pass was cut off just before it disabled the old one. Then the slot with the desired
     release counts, since a slot is enabled only after it was healthy.
     """
-    if app.route and app.route.slot:
+    if app.route and app.route.slot not in ("", EDGE):
         return app.slot(app.route.slot)
-    if app.applied and app.applied.slot:
+    if app.applied and app.applied.slot not in ("", EDGE):
         return app.slot(app.applied.slot)
     enabled = [slot for slot in app.slots if slot.enabled]
     wanted_first = sorted(enabled, key=lambda slot: (not carries(slot, target, app), slot.name))

@@ -19,7 +19,7 @@ def surplus(desired: DesiredFleet, seen: SeenFleet, steps: dict[Key, FleetStep])
     own = (host for host in desired.hosts if host not in desired.elsewhere)
     looks = {host: look for host in own if (look := seen.host(host))}
     owned = {(app, host) for host, look in looks.items() for app in look.apps if _is_ours(look, app, desired.owner)}
-    named = desired.targets.keys() | desired.refused.keys()
+    named = desired.targets.keys() | desired.edges.keys() | desired.refused.keys()
     # Routes need the Traefik of their host, even if another controller manages it from now on.
     routing = {(TRAEFIK, host) for host, look in looks.items() if look.app(TRAEFIK).watched}
     begun = {key for key in seen.begun if key[1] in looks}  # the look may no longer show any trace of these
@@ -43,7 +43,7 @@ def unseen_hosts(desired: DesiredFleet, seen: SeenFleet) -> dict[Key, FleetStep]
     """Return Blocked for each unreachable host without a target: a removed or moved app may still run there."""
     if not desired.prunes:
         return {}
-    used = {host for _, host in [*desired.targets, *desired.refused]}
+    used = {host for _, host in [*desired.targets, *desired.edges, *desired.refused]}
     lost = [
         look for host in desired.hosts if isinstance(look := seen.hosts.get(host), Unreachable) and host not in used
     ]

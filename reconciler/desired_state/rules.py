@@ -60,6 +60,7 @@ def problems_between(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem
     yield from _silent_servers(files, fleet)
     yield from _uncertified_wildcards(files, fleet)
     yield from _nodes(files, fleet)
+    yield from _edges(files, fleet)
     yield from _over_the_releases(files, fleet)
     yield from _unknown_order(files)
     yield from _circles(files)
@@ -78,6 +79,40 @@ def on_machines(files: Iterable[AppFile], fleet: Fleet) -> Iterator[tuple[AppFil
 
 def _variants(files: Iterable[AppFile]) -> Iterator[AppFile]:
     return (variant for file in files for variant in file.variants)
+
+
+def _on_routing_machines(files: Iterable[AppFile], fleet: Fleet) -> Iterator[tuple[AppFile, str, HostSpec]]:
+    """Yield each app as it is on each machine whose Traefik has its route: its edges, or without any its hosts."""
+    for file in files:
+        edges = file.app.route.edges if file.app.route else ()
+        yield from ((file, name, fleet.hosts[name]) for name in edges if name in fleet.hosts)
+        if not edges:
+            yield from on_machines([file], fleet)
+
+
+def _edges(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
+    """Refuse edges that fleet.yaml does not have, and hosts that edges cannot reach."""
+    for file in files:
+        edges = file.app.route.edges if file.app.route else ()
+        for index, name in enumerate(edges):
+            if name not in fleet.hosts:
+                known = f"name one of {', '.join(sorted(fleet.hosts))}" if fleet.hosts else "write it there"
+                yield file.problem(("route", "edges", index), f"{name} is not a host of fleet.yaml", known)
+            elif fleet.hosts[name].scope == "user":
+                message = f"{name} has scope user, where Traefik cannot serve other hosts"
+                yield file.problem(("route", "edges", index), message, "name a host of scope system")
+        for index, (name, spec) in enumerate(_machines(file, fleet) if edges else ()):
+            if spec.private_address is None:
+                next_step = (
+                    f"write hosts: {{{name}: {{private_address: 10.0.0.5}}}} in fleet.yaml, with its real address"
+                )
+                yield file.problem(("hosts", index), f"edges cannot reach the instances on {name}", next_step)
+        for variant in file.variants:
+            route = variant.app.route
+            if (edges or (route and route.edges)) and (route, variant.app.health) != (file.app.route, file.app.health):
+                key = "route" if route != file.app.route else "health"
+                message = "is one for all hosts of an app with edges, which spread its visitors over them"
+                yield variant.problem((key,), message, "write it for the app, not in overrides")
 
 
 def _two_names(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
@@ -158,7 +193,8 @@ def _rights_of_a_user(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Proble
             wants += ["use fetch: host"] * (file.app.artifact.fetch == "host")
             wants += [f"use distribution: {file.app.distribution}"] * (file.app.distribution != "none")
             wants += ["come after units of the system"] * bool(file.app.after_units)
-            wants += ["be served by a managed Traefik"] * (fleet.traefik.managed and here.app.route is not None)
+            local = here.app.route is not None and not here.app.route.edges
+            wants += ["be served by a managed Traefik"] * (fleet.traefik.managed and local)
             for what in wants:
                 yield file.problem(
                     ("hosts", index), f"{name} has scope user, where an app cannot {what}", "leave out one of the two"
@@ -197,7 +233,7 @@ def _swallowed_routes(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Proble
     """Refuse TCP routes that take requests from http apps: Traefik asks TCP routers first on an entry point."""
     http, https = fleet.traefik.http_entry_point, fleet.traefik.https_entry_point
     taken: dict[tuple[object, str], AppFile] = {}
-    for file, _, spec in on_machines(files, fleet):
+    for file, _, spec in _on_routing_machines(files, fleet):
         if file.app.route and file.app.route.tls and not file.app.route.tcp:
             names = (*file.app.route.domains, *file.app.route.redirects)
             taken |= {(spec.machine, name): file for name in names}
@@ -259,12 +295,14 @@ def _uncertified_wildcards(files: Sequence[AppFile], fleet: Fleet) -> Iterator[P
 
 def _shared_claims(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
     owners: dict[tuple[object, ...], tuple[AppFile, KeyPath]] = {}
+    wanted: list[tuple[AppFile, str, HostSpec, KeyPath, str, object]] = []
     for file, name, spec in on_machines(files, fleet):
-        wanted: list[tuple[KeyPath, str, object]] = [(path, "port", port) for path, port in file.ports]
+        wanted += [(file, name, spec, path, "port", port) for path, port in file.ports]
+    for file, name, spec in _on_routing_machines(files, fleet):
         claims = file.app.route.claims if file.app.route else []
-        wanted += [(("route", *path), "route", claimed) for path, claimed in claims]
-        for path, what, value in wanted:
-            owner, at = owners.setdefault((spec.machine, what, value), (file, path))
-            if owner is not file:
-                message = f"{value} is also a {what} of {owner.app.app} ({owner.place(at)}), on host {name}"
-                yield file.problem(path, message, "change one of the two")
+        wanted += [(file, name, spec, ("route", *path), "route", claimed) for path, claimed in claims]
+    for file, name, spec, path, what, value in wanted:
+        owner, at = owners.setdefault((spec.machine, what, value), (file, path))
+        if owner is not file:
+            message = f"{value} is also a {what} of {owner.app.app} ({owner.place(at)}), on host {name}"
+            yield file.problem(path, message, "change one of the two")

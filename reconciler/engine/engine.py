@@ -23,7 +23,7 @@ from reconciler.engine.looks import Looks
 from reconciler.engine.progress import Progress
 from reconciler.engine.rollbacks import Rollbacks
 from reconciler.engine.turn import Episode, Turn, Turns
-from reconciler.model.action import AnyAction, Blocked, Converged
+from reconciler.model.action import AnyAction, Blocked, Converged, is_for_edge
 from reconciler.model.fleet import DesiredFleet, Key, SeenFleet, Wait
 from reconciler.model.observed import TRAEFIK, ObservedHost
 from reconciler.model.outcome import Outcome
@@ -146,6 +146,7 @@ class Engine:
             failed=self.known.failed,
             behind={key: why for key in self.known.behind if (why := self.known.why_behind(key, revision))},
             queue=tuple(self.queue),
+            token=self.who.token,
         )
 
     def _acts(self, key: Key) -> bool:
@@ -208,10 +209,11 @@ class Engine:
         app, host = key
         seen, rollback = self.known.hosts[host], self.rollbacks.of(key)
         assert isinstance(seen, ObservedHost)
-        files = self._files_of(key) or removal(self.opened.sites[host], app)
+        files = self._files_for(action) or removal(self.opened.sites[host], app)
         who = rollback.who if rollback else self.who
         asks_git = not rollback and self.known.must_ask_git(key, who)
-        job = Job(files, action, seen, self.opened.hosts[host], who, asks_git)
+        edges = {edge: self.opened.hosts[edge] for edge in files.target.edges if edge in self.opened.hosts}
+        job = Job(files, action, seen, self.opened.hosts[host], who, asks_git, edges)
         job.task = asyncio.create_task(perform(job, self.opened, self.progress))
         self.jobs[key] = job
         job.task.add_done_callback(lambda task: self._end_job(key, job))
@@ -257,7 +259,8 @@ class Engine:
             on_host.setdefault(key[1], []).append(key)
         for host in self.closings.due:
             keys = on_host.get(host, [])
-            quiet = not any(map(self._acts, keys)) or (self.held and not any(key in self.jobs for key in keys))
+            tied = [*keys, *self._on_hosts_behind(host)]
+            quiet = not any(map(self._acts, tied)) or (self.held and not any(key in self.jobs for key in tied))
             moving = {id(self.turns.of.get(key)) for key in keys if key not in self.resting}
             done = [key for key in keys if key in self.resting and id(self.turns.of.get(key)) not in moving]
             done = [key for key in done if key in self.turns.episodes and self.turns.episodes[key].has_unwritten]
@@ -267,6 +270,11 @@ class Engine:
             for key in done:
                 self.turns.episodes[key].written = len(self.turns.episodes[key].actions)
             self.closings.begin(host, self.opened, self.who, outcomes, keep_lease=not quiet)
+
+    def _on_hosts_behind(self, edge: str) -> list[Key]:
+        """The apps to which this edge sends visitors, on their hosts: while one acts, the edge keeps our lease, too."""
+        apps = {app for app, name in self.opened.edges if name == edge}
+        return [key for key in self.steps if key[0] in apps]
 
     def _close_turns(self) -> None:
         for turn in [*self.turns.open]:
@@ -309,10 +317,15 @@ class Engine:
     def _files_of(self, key: Key) -> TargetFiles | None:
         """The desired files of this key; None for a removal, and for a target that cannot be worked out."""
         rollback = self.rollbacks.of(key)
-        return (rollback and rollback.files.get(key)) or self.opened.targets.get(key)
+        return (rollback and rollback.files.get(key)) or self.opened.every_target.get(key)
+
+    def _files_for(self, action: AnyAction) -> TargetFiles | None:
+        """The desired files that this action is about. A host may be an edge of an app that it runs itself."""
+        key = action.app, action.host
+        return (self.opened.edges.get(key) if is_for_edge(action) else None) or self._files_of(key)
 
     def _is_unwanted(self, key: Key, job: Job) -> bool:
-        now = self._files_of(key)
+        now = self._files_for(job.action)
         if now is None:  # a removal goes on unless the app is desired again
             return job.files.app is not None or self.opened.names(key)
         return not job.files.wants_the_same(now)

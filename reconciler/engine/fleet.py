@@ -21,6 +21,7 @@ def desired_fleet(
     files = opened.targets | dict(instead or {})
     return DesiredFleet(
         targets={key: each.target for key, each in files.items()},
+        edges={key: each.target for key, each in opened.edges.items()},
         apps={app.app: app for app in all_apps(opened.desired)},
         refused=opened.refused,
         hosts=tuple(sorted(opened.hosts)),

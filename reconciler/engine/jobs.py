@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from reconciler.engine.progress import Progress
@@ -47,6 +48,7 @@ class Job:
     host: Transport
     who: Controller
     asks_git: bool
+    edges: Mapping[str, Transport]  # to the edges of the app, if its action is one on an app host
     task: asyncio.Task[ObservedHost] = field(init=False)
     unwanted: bool = False  # it was called off
     sent: bool = False  # the host may have been changed
@@ -70,7 +72,7 @@ async def perform(job: Job, opened: OpenFleet, progress: Progress) -> ObservedHo
         from reconciler.engine.drift import edited_lines
 
         edits = await edited_lines(job.host, job.files, app, job.action)
-    applier = Applier(job.host, job.files, job.who, progress.reporter(job.action.host, job.action.app))
+    applier = Applier(job.host, job.files, job.who, progress.reporter(job.action.host, job.action.app), job.edges)
     with progress.action(job.action, edits, _version_served_by(job.action, app)):
         job.sent = not isinstance(job.action, InstallRelease)
         try:

@@ -27,7 +27,7 @@ class Preview:
 
     def rows(self, opened: OpenFleet) -> list[tuple[Target, ObservedHost | Unreachable, AppPlan]]:
         """Each plan with its target and the look at its host, except those in `without_target`."""
-        targets = opened.targets
+        targets = opened.every_target
         return [
             (targets[key].target if key in targets else Target.removal(key[1], key[0]), self.hosts[key[1]], plan)
             for key, plan in self.plans.items()

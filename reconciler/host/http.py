@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reconciler.host.transport import Reader, Transport, Writer
+from reconciler.host.transport import LOOPBACK, Reader, Transport, Writer
 
 if TYPE_CHECKING:
     import h11
@@ -38,15 +38,16 @@ class Answer:
 
 
 class HttpConnection:
-    """Sends GETs to one port, one after the other, on one connection for as long as the server keeps it open.
+    """Sends GETs from the host to a port of an address, one after the other.
 
-    `headers` go with every request; Host is 127.0.0.1 with the port unless it is among them.
+    They share one connection for as long as the server keeps it open. `headers` go with every request; Host is the
+    address with the port unless it is among them.
     """
 
-    def __init__(self, host: Transport, port: int, headers: Headers = ()) -> None:
-        self._host, self._port = host, port
+    def __init__(self, host: Transport, port: int, headers: Headers = (), address: str = LOOPBACK) -> None:
+        self._host, self._port, self._address = host, port, address
         named = {name.lower() for name, _ in headers}
-        own = [("Host", f"127.0.0.1:{port}"), ("User-Agent", "reconcile"), ("Accept", "*/*")]
+        own = [("Host", f"{address}:{port}"), ("User-Agent", "reconcile"), ("Accept", "*/*")]
         pairs = [(name, value) for name, value in own if name.lower() not in named]
         self._headers = [(name.encode(), value.encode()) for name, value in (*pairs, *headers)]
         self._streams: tuple[Reader, Writer] | None = None
@@ -94,7 +95,10 @@ class HttpConnection:
         import h11
 
         if self._streams is None or self._state is None:
-            self._streams = await self._host.connect(self._port)
+            if self._address == LOOPBACK:
+                self._streams = await self._host.connect(self._port)
+            else:
+                self._streams = await self._host.connect(self._port, self._address)
             self.opened += 1
             self._state = h11.Connection(h11.CLIENT)
         reader, writer = self._streams

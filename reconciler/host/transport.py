@@ -19,6 +19,7 @@ LOOPBACK = "127.0.0.1"
 Stdin = bytes | AsyncIterator[bytes]
 OnOutput = Callable[[bytes], None]
 
+LOOPBACK = "127.0.0.1"
 ENDS_WITHIN_SECONDS = 5.0  # how long to wait for a command that was told to stop
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from reconciler.errors import Kind
 from reconciler.model.identity import Identity
-from reconciler.model.observed import HookName
+from reconciler.model.observed import EDGE, HookName
 
 Drift = Literal["stopped", "failed", "env", "unit", "route", "enabled", "release", "rights", "second_slot", "job"]
 """The thing that someone changed on the host and that an action restores."""
@@ -173,7 +173,20 @@ class ConfirmRoute(SlotAction):
 
     @property
     def subject(self) -> str:
-        return super().subject if self.slot else "route"
+        return super().subject if self.slot not in ("", EDGE) else "route"
+
+
+@dataclass(frozen=True)
+class BalanceRoute(Action):
+    """Write the route of an edge: the list of the proven instances, one for each host of the app."""
+
+    servers: tuple[tuple[str, str], ...]  # (host, slot)
+    attempt: int = 0
+    verb = "balance"
+
+    @property
+    def subject(self) -> str:
+        return ", ".join(f"{host}:{slot}" for host, slot in self.servers)
 
 
 @dataclass(frozen=True)
@@ -338,6 +351,7 @@ AnyAction = (
     | RestoreRights
     | WaitHealthy
     | Cutover
+    | BalanceRoute
     | HoldVisitors
     | EndHold
     | EnableInstance
@@ -356,3 +370,10 @@ AnyAction = (
     | ScheduleJobs
 )
 Step = AnyAction | Converged | Blocked
+
+
+def is_for_edge(action: AnyAction) -> bool:
+    """True if the action is about the route of an edge, even where the app runs on the edge itself."""
+    if isinstance(action, ConfirmRoute):
+        return action.slot == EDGE
+    return isinstance(action, BalanceRoute | WaitCertified)

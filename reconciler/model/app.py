@@ -190,6 +190,23 @@ class App(Common):
         return self
 
     @model_validator(mode="after")
+    def _check_edges(self) -> Self:
+        if self.route is None or not self.route.edges:
+            return self
+        if len(self.ports) < 2:
+            raise refuse("have only one slot to name", "write two ports, such as [4000, 4001]", at=("route", "edges"))
+        if self.health and self.health.tcp:
+            message = "ask each instance for a page, and an open port is none"
+            raise refuse(message, "write health: {path: /ping}", at=("route", "edges"))
+        if self.soak_seconds:
+            next_step = "delete soak_seconds, or write soak_seconds: 0 if defaults set it"
+            raise refuse("cannot go back to an instance that is kept warm", next_step, at=("route", "edges"))
+        if "BIND" in self.env:
+            message = "BIND is set by reconcile for an app with edges: the address to listen on"
+            raise refuse(message, "delete it here", at=("env", "BIND"))
+        return self
+
+    @model_validator(mode="after")
     def _check_migrate_when(self) -> Self:
         for index, key in enumerate(self.migrate_when):
             if self.migrate is None:

@@ -87,6 +87,16 @@ class Fleet(Strict):
         return self
 
 
+def edges_of(app: App) -> tuple[str, ...]:
+    """The hosts whose Traefik sends visitors to the app's hosts; empty if the Traefik of each host does."""
+    return app.route.edges if app.route else ()
+
+
+def routing_hosts(app: App) -> tuple[str, ...]:
+    """The hosts whose Traefik has the route of the app."""
+    return edges_of(app) or tuple(host for host in app.hosts if app.on(host).route)
+
+
 @dataclass(frozen=True)
 class Desired:
     """The whole desired state at one commit (`revision`; None for files on disk that no commit vouches for)."""
@@ -123,4 +133,4 @@ class Desired:
 
     def host_names(self) -> Iterator[str]:
         """Every host that an app names, sorted, without duplicates."""
-        yield from sorted({name for app in self.apps for name in app.hosts})
+        yield from sorted({name for app in self.apps for name in (*app.hosts, *edges_of(app))})

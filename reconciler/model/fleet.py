@@ -27,6 +27,7 @@ class DesiredFleet:
     allow_prune: bool = False  # even if that is a large part of all apps
     rollouts_at_once: Mapping[str, int] = field(default_factory=dict)  # by host, where fleet.yaml says so
     elsewhere: frozenset[str] = frozenset()  # hosts of other shards: they are at most looked at
+    edges: Mapping[Key, Target] = field(default_factory=dict)  # what each edge routes, beside `targets` of the same key
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class SeenFleet:
     behind: Mapping[Key, str] = field(default_factory=dict)  # why the desired state is older than what the host has
     rested: frozenset[Key] = frozenset()  # in a plan: the pause after these is over
     queue: tuple[Key, ...] = ()  # who waits for a place on a host, longest first
+    token: str = ""  # of our own leases; "" where nothing is changed
 
     def host(self, name: str) -> ObservedHost | None:
         """The observation of that host; None where there is none."""

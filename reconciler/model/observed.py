@@ -18,6 +18,9 @@ from reconciler.model.observed_job import ObservedJob
 TRAEFIK = "traefik"
 """The name of the app that a managed Traefik runs as; no other app may have it."""
 
+EDGE = "edge"
+"""In place of a slot: the route of an app whose instances run on other hosts, too. Its file lists one for each host."""
+
 CHANGED = "changed"
 """In place of a digest: the file from which an instance may have been started was not as reconcile had written it."""
 
@@ -100,7 +103,10 @@ class HookMark:
 
 @dataclass(frozen=True)
 class RouteFile:
-    """The route file that we wrote for an app: the slot it names and the digest of its contents."""
+    """The route file that we wrote for an app: the slot it names and the digest of its contents.
+
+    On an edge the slot is EDGE, the digest is that of everything but the servers, and `servers` lists them.
+    """
 
     slot: str
     digest: str
@@ -109,6 +115,7 @@ class RouteFile:
     age_seconds: int = 0  # since it was written, on the host's clock
     parts: tuple[tuple[str, str], ...] = ()  # (name of a part, digest of it), as in `TargetRoute`
     attempt: int = 0  # number of this write: no other of this app's routes has it
+    servers: tuple[tuple[str, str], ...] = ()  # (host, slot), on an edge
 
     @property
     def as_written(self) -> bool:
@@ -124,6 +131,8 @@ class AppliedRoute:
     digest: str
     problem: str | None = None  # why Traefik disabled the router, None if it did not
     attempt: int = 0  # that of the route file which Traefik has applied
+    servers: tuple[str, ...] = ()  # address:port of each instance, on an edge
+    down: tuple[str, ...] = ()  # those of them that fail Traefik's own health check
 
 
 @dataclass(frozen=True)

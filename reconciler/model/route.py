@@ -182,6 +182,15 @@ class Route(Strict):
         description="Only visitors from these ranges, such as 203.0.113.0/24; others get 403. Through trusted_proxies, "
         "X-Forwarded-For tells who the visitor is.",
     )
+    edges: Annotated[tuple[values.HostName, ...], EachOnce, MayBeEmpty(tuple)] = Field(
+        default=(),
+        description="Hosts of fleet.yaml whose Traefik sends the visitors to all hosts of the app, over their private "
+        "addresses. Without any, the Traefik of each host serves its own instance.",
+    )
+    sticky: values.Flag = Field(
+        default=False,
+        description="With edges: a cookie keeps a visitor on the instance that answered first, until it is replaced.",
+    )
     compress: values.Flag = Field(default=False, description="Compress responses for clients that accept it.")
     tcp: TcpRoute | None = Field(
         default=None, description="TCP connections instead of http. Leave out `domains` above then."
@@ -229,6 +238,14 @@ class Route(Strict):
     def _check_password(self) -> Self:
         if self.pass_password_on and self.basic_auth is None:
             raise refuse("needs basic_auth", "add basic_auth, or delete this line", at=("pass_password_on",))
+        return self
+
+    @model_validator(mode="after")
+    def _check_edges(self) -> Self:
+        if self.sticky and not self.edges:
+            raise refuse("needs edges", "add edges: [lb1], or delete this line", at=("sticky",))
+        if self.edges and self.protocol != "http":
+            raise refuse("speak http to the app only", "delete protocol, or edges", at=("edges",))
         return self
 
     @model_validator(mode="after")

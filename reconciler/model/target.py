@@ -32,6 +32,9 @@ class TargetRoute:
     held: dict[str, str] = field(default_factory=dict)  # as `digests`, of the route by which visitors wait
 
 
+LOOPBACK = "127.0.0.1"
+
+
 @dataclass(frozen=True)
 class TargetJob:
     """A job that runs on this host: its files, each with the sha256 of its text, and whether it has a timer."""
@@ -83,6 +86,9 @@ class Target:
     waits_for: str | None = None  # why it may not be removed yet
     lets_jobs_end: bool = False  # it goes on elsewhere: its removal waits for runs of its jobs, and does not end them
     owner: str = "-"  # which desired state this is, "-" if that is not known
+    address: str = LOOPBACK  # where its instances listen: the host's private address if visitors come by edges
+    edges: tuple[str, ...] = ()  # the hosts whose Traefik sends visitors to it; without any, that of its own host does
+    places: tuple[tuple[str, str], ...] = ()  # of an edge: (host of the app, its private address)
     proxy: bool = False  # this is Traefik itself, which serves the other apps
     too_many_removed: bool = False  # it may not be removed yet because too many others would be removed with it
     missing: str | None = None  # why the digest of the version's artifact is not known

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from reconciler.host.http import Headers, HttpConnection, NoAnswer
-from reconciler.host.transport import Transport
+from reconciler.host.transport import LOOPBACK, Transport
 from reconciler.model.observed import TRAEFIK, Certificate, ObservedHost
 from reconciler.observe.health_answer import HealthAnswer, read_health
 from reconciler.tools import traefik_api
@@ -148,9 +148,11 @@ def trouble_of_traefik(seen: ObservedHost, held: dict[int, Rawdata | str]) -> st
     return troubles[0] if troubles and (counting or len(troubles) == len(held)) else None
 
 
-async def ask_health(host: Transport, port: int, path: str, headers: Headers = ()) -> HealthAnswer:
-    """Send one GET to the slot itself. Returns its answer, or why there was none."""
-    http = HttpConnection(host, port, headers)
+async def ask_health(
+    host: Transport, port: int, path: str, headers: Headers = (), address: str = LOOPBACK
+) -> HealthAnswer:
+    """Send one GET to the slot itself, at this address. Returns its answer, or why there was none."""
+    http = HttpConnection(host, port, headers, address)
     try:
         return read_health(await http.ask(path))
     except NoAnswer as error:

@@ -10,7 +10,7 @@ from reconciler.errors import HostError, HostRefused
 from reconciler.host.bursts import Burst
 from reconciler.host.transport import Command, Transport
 from reconciler.model.observed import Lease, ObservedApp, ObservedHost, Unreachable
-from reconciler.model.target import Controller
+from reconciler.model.target import Controller, Target
 from reconciler.observe.ask import Questions, Rawdata, all_of, ask_health, trouble_of_traefik
 from reconciler.observe.health_answer import HealthAnswer
 from reconciler.observe.lease import is_dead, lease_words
@@ -49,7 +49,7 @@ async def observe(
             questions.begin(site.api_ports)
             reply, *answers = await all_of(
                 _look(host, site, targets, controller),
-                *(ask_health(host, int(slot), t.health_path or "/", t.health_headers) for slot, t in asked.items()),
+                *(_ask_health(host, slot, target) for slot, target in asked.items()),
             )
             seen = ObservedHost(host.name, reply.facts, apps=reply.apps)
             traefiks = await questions.answers_of(api_ports(seen, site))
@@ -76,6 +76,10 @@ async def observe(
     )
 
 
+async def _ask_health(host: Transport, slot: str, target: Target) -> HealthAnswer:
+    return await ask_health(host, int(slot), target.health_path or "/", target.health_headers, target.address)
+
+
 async def _look(host: Transport, site: HostSite, targets: list[TargetFiles], controller: Controller) -> Reply:
     words = (*lease_words(site.layout, controller, Lease()), "no", *(files.word for files in targets))
     completed = await host.run(Command(scripts.look_script(site.spec.scope), words))
@@ -83,7 +87,7 @@ async def _look(host: Transport, site: HostSite, targets: list[TargetFiles], con
         reason, _, next_step = completed.stderr.strip().partition("\n")
         raise HostRefused(host.name, printable(reason), printable(next_step))
     try:
-        return read_reply(completed.output, site.layout)
+        return read_reply(completed.output, site.layout, addresses={f.target.app: f.target.address for f in targets})
     except Unreadable as error:
         raise HostRefused(
             host.name,

@@ -29,7 +29,7 @@ from reconciler.host.local import LocalHost
 from reconciler.host.ssh import SshHost
 from reconciler.host.transport import Transport
 from reconciler.model.action import Blocked
-from reconciler.model.desired import App, Desired
+from reconciler.model.desired import App, Desired, edges_of
 from reconciler.model.environment import owner_in
 from reconciler.model.fleet import Key
 from reconciler.model.machine import HostSpec
@@ -39,7 +39,7 @@ from reconciler.model.references import references_in
 from reconciler.model.shard import Shard
 from reconciler.secrets.vault import Vault
 from reconciler.targets.find_artifact import Found, find_digest, raise_refusal, with_artifact
-from reconciler.targets.resolve import HostSite, TargetFiles, cluster_of, resolve
+from reconciler.targets.resolve import HostSite, TargetFiles, cluster_of, resolve, resolve_edge
 from reconciler.targets.traefik_app import all_apps
 from reconciler.tools.digests import digest
 
@@ -59,6 +59,7 @@ class OpenFleet:
 
     desired: Desired
     targets: dict[Key, TargetFiles] = field(default_factory=dict)
+    edges: dict[Key, TargetFiles] = field(default_factory=dict)  # what each edge routes; not one of `targets`
     refused: dict[Key, Blocked] = field(default_factory=dict)
     sites: dict[str, HostSite] = field(default_factory=dict)
     hosts: dict[str, Transport] = field(default_factory=dict)
@@ -76,13 +77,18 @@ class OpenFleet:
     def by_host(self) -> dict[str, list[TargetFiles]]:
         """The targets of each host that has any. It is worked out once, for looks at thousands of hosts."""
         found: dict[str, list[TargetFiles]] = {}
-        for files in self.targets.values():
+        for files in self.every_target.values():
             found.setdefault(files.target.host, []).append(files)
         return found
 
+    @property
+    def every_target(self) -> dict[Key, TargetFiles]:
+        """The targets, and the edges that are no host of the app they route."""
+        return self.edges | self.targets
+
     def names(self, key: Key) -> bool:
         """True if the desired state has this app on this host, even if the target cannot be worked out."""
-        return key in self.targets or key in self.refused
+        return key in self.targets or key in self.edges or key in self.refused
 
     def leads_to(self, site: HostSite) -> bool:
         """True if this host is open already, with the same address and login."""
@@ -163,7 +169,7 @@ async def work_out(
     A name such as group:web stands for its hosts. Raises UsageError for an unknown app or host, InvalidDesiredState for
     a local host that is not allowed.
     """
-    known = {host for app in desired.apps for host in app.hosts} | desired.fleet.hosts.keys()
+    known = {*desired.host_names(), *desired.fleet.hosts}
     hosts = desired.hosts_in(hosts) if hosts else hosts
     every = all_apps(desired)
     if desired.invalid and not {*(apps or ())} <= {app.app for app in every}:
@@ -185,9 +191,11 @@ async def work_out(
         for host in app.hosts:
             if (not hosts or host in hosts) and (of_shard is None or (app.app, host) in of_shard):
                 _add(opened, app, host, found[app.family], secret)
+        if not hosts or {*hosts} & {*app.hosts, *edges_of(app)}:
+            add_edges(opened, app, secret)
     opened.whole = opened.whole and opened.owner != "-"
     needed = known - opened.elsewhere if opened.whole else set[str]()
-    needed |= {host for _, host in opened.targets}
+    needed |= {host for _, host in opened.every_target}
     sites = [opened.sites.setdefault(name, _host_site(desired, name)) for name in sorted(needed)]
     _refuse_local(desired, [site.name for site in sites if not (before and before.leads_to(site))])
     apps_on = Counter(host for _, host in opened.targets)
@@ -221,6 +229,21 @@ def _add(opened: OpenFleet, app: App, host: str, found: Found, secret: Callable[
         opened.whole = False  # an app that cannot be worked out is still desired: remove nothing
     else:
         opened.targets[files.key] = files
+
+
+def add_edges(opened: OpenFleet, app: App, secret: Callable[[str], str]) -> None:
+    """Work out what each edge of the app routes. All of them, for whichever host: a cutover is one on every edge."""
+    desired = opened.desired
+    for edge in edges_of(app):
+        places = tuple((host, desired.host(host).private_address or "") for host in app.hosts)
+        try:
+            files = resolve_edge(app, _host_site(desired, edge), desired.fleet.traefik, desired.folder, secret, places)
+        except ReconcileError as error:
+            blocked = Blocked(edge, app.app, str(error), error.next_step or None, kind=error.kind)
+            opened.refused[app.app, edge] = blocked
+            opened.whole = False
+        else:
+            opened.edges[files.key] = files
 
 
 async def _owner(desired: Desired, remote: str | None) -> str:
@@ -265,7 +288,7 @@ def _refuse_local(desired: Desired, names: Iterable[str]) -> None:
     for name in names:
         if not desired.host(name).local:
             continue
-        named = [app.app for app in desired.apps if name in app.hosts]
+        named = [app.app for app in desired.apps if name in (*app.hosts, *edges_of(app))]
         in_fleet = name in desired.fleet.hosts or not named
         file, key = ("fleet.yaml", f"hosts.{name}") if in_fleet else (f"apps/{named[0]}.yaml", "hosts")
         message = "is this very machine (local), which the desired state alone may not change"

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from reconciler.decide.edges import route_digests
 from reconciler.errors import ReconcileError, SecretError, SecretUnusable
 from reconciler.model.action import RunHook
 from reconciler.model.desired import App, SecretRef
 from reconciler.model.identity import Identity
 from reconciler.model.machine import HostSpec, Layout
-from reconciler.model.observed import HOOKS, TRAEFIK, ObservedHost
-from reconciler.model.target import Target, TargetJob, TargetRoute
+from reconciler.model.observed import EDGE, HOOKS, TRAEFIK, ObservedHost
+from reconciler.model.target import LOOPBACK, Target, TargetJob, TargetRoute
 from reconciler.model.traefik import Traefik
 from reconciler.targets.health import health_headers, health_path
 from reconciler.targets.processes import kin_of
@@ -22,10 +23,11 @@ from reconciler.tools.jobs import JobSettings, job_files
 from reconciler.tools.masks import mask
 from reconciler.tools.release import as_one_program, release_id, start_program
 from reconciler.tools.systemd import UnitSettings, env_file, epmd_text, unit_text
-from reconciler.tools.traefik import RouteSettings, htpasswd_path, read_htpasswd, route_text
+from reconciler.tools.traefik import Balancer, RouteSettings, edge_route_text, htpasswd_path, read_htpasswd, route_text
 from reconciler.words import printable
 
 WORKER_SLOT = ("worker",)  # the only slot of an app without ports
+BIND = "BIND"  # tells an app that visitors reach by edges the address to listen on
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,11 @@ class TargetFiles:
         assert self.route is not None
         return route_text(self.route, slot, attempt, held=held)
 
+    def edge_route_text(self, servers: tuple[tuple[str, str], ...], attempt: int) -> str:
+        """The route file of an edge that sends visitors to these slots, one of each host."""
+        assert self.route is not None
+        return edge_route_text(self.route, servers, attempt)
+
     def mask(self, text: str) -> str:
         """The text with the values of secrets masked."""
         return mask(text, self.secrets)
@@ -184,10 +191,14 @@ def resolve(
     if cluster:
         variables["RECONCILE_CLUSTER"] = " ".join(cluster)
     users = _users(app, secret)
-    secrets |= {*users, *(user.partition(":")[2] for user in users)}
+    secrets |= {*users, *_hashes(users)}
+    edges = app.route.edges if app.route else ()
+    address = (site.spec.private_address if edges else None) or LOOPBACK
+    if edges:
+        variables[BIND] = address
     keys = tuple((key, digest(value)) for key, value in sorted(variables.items()))
     unit = _unit_settings(app, site.spec)
-    route = _route_settings(app, site, traefik, users)
+    route = None if edges else _route_settings(app, site, traefik, users)
     slots = tuple(str(port) for port in app.ports) or WORKER_SLOT
     headers = health_headers(app, traefik)
     minimum_healthy_seconds, healthy_within_seconds = app.proof_seconds
@@ -200,7 +211,7 @@ def resolve(
         unit=unit.digest,
         slots=slots,
         env_keys=keys,
-        route=_target_route(route, slots, site) if route else None,
+        route=_target_route(route, slots, site) if route else _route_at_edges(app, slots) if edges else None,
         health_path=health_path(app),
         health_headers=headers,
         port_asked=app.health is not None,
@@ -220,9 +231,39 @@ def resolve(
         jobs=_target_jobs(app, site.name, unit),
         firewalled=app.firewalled,
         only_report_drift=app.drift == "warn",
+        address=address,
+        edges=edges,
         proxy=app.app == TRAEFIK,
     )
     return TargetFiles(target, app, site, unit, route, folder, variables, secrets)
+
+
+def resolve_edge(
+    app: App,
+    site: HostSite,
+    traefik: Traefik,
+    folder: Path,
+    secret: Callable[[str], str],
+    places: tuple[tuple[str, str], ...],
+) -> TargetFiles:
+    """Work out what an edge routes to the app: `places` has each host of the app and its private address."""
+    assert app.route is not None
+    users = _users(app, secret)
+    check = Balancer(places, health_path(app) or "/", health_headers(app, traefik), sticky=app.route.sticky)
+    settings = _route_settings(app, site, traefik, users)
+    assert settings is not None
+    settings = replace(settings, balancer=check)
+    route = TargetRoute(
+        app.route.domains,
+        {EDGE: settings.edge_digest},
+        settings.parts,
+        (settings.entry_point,),
+        settings.certified,
+        settings.guarded,
+    )
+    target = Target(site.name, app.app, app.version, None, "", "", (), route=route, places=places)
+    target = replace(target, only_report_drift=app.drift == "warn")
+    return TargetFiles(target, app, site, None, settings, folder, {}, frozenset({*users, *_hashes(users)}))
 
 
 def _attempt(app: App, headers: tuple[tuple[str, str], ...]) -> str:
@@ -320,6 +361,17 @@ def _target_route(route: RouteSettings, slots: tuple[str, ...], site: HostSite) 
     held = {slot: route.digest(slot, held=True) for slot in slots} if site.spec.scope == "system" else {}
     domains = route.route.tcp.domains if route.route.tcp else route.route.domains
     return TargetRoute(domains, digests, route.parts, (route.entry_point,), route.certified, route.guarded, held)
+
+
+def _route_at_edges(app: App, slots: tuple[str, ...]) -> TargetRoute:
+    """The route of an app on its own host, while its edges serve it: the slot is all that the host has to know."""
+    assert app.route is not None
+    guarded = RouteSettings(app.app, app.route, "", None).guarded
+    return TargetRoute(app.route.domains, route_digests(slots), guarded=guarded)
+
+
+def _hashes(users: tuple[str, ...]) -> set[str]:
+    return {user.partition(":")[2] for user in users}
 
 
 def _users(app: App, secret: Callable[[str], str]) -> tuple[str, ...]:

@@ -1,12 +1,13 @@
 """The managed Traefik of fleet.yaml as an app, so that it is installed, proven, upgraded and removed like one.
 
-It runs on every host where an app has a route, in two slots whose ports are those of its API. It has no route itself:
+It runs on every host where an app has a route: on its edges, or without any on its own hosts. It has two slots, whose
+ports are those of its API. It has no route itself:
 the slot that is enabled for boot is the live one. Pure.
 """
 
 from __future__ import annotations
 
-from reconciler.model.desired import App, Desired, HealthCheck, Rollout, Sandbox
+from reconciler.model.desired import App, Desired, HealthCheck, Rollout, Sandbox, routing_hosts
 from reconciler.model.observed import TRAEFIK
 from reconciler.targets.processes import with_processes
 from reconciler.tools.traefik_static import PING, START, STOP_SECONDS, etcd_settings, static_settings
@@ -24,7 +25,7 @@ def all_apps(desired: Desired) -> tuple[App, ...]:
 def traefik_app(desired: Desired) -> App | None:
     """The managed Traefik as an app, on every host where an app has a route. None if Traefik is not managed."""
     traefik = desired.fleet.traefik
-    hosts = tuple(sorted({host for app in desired.apps for host in app.hosts if app.on(host).route}))
+    hosts = tuple(sorted({host for app in desired.apps for host in routing_hosts(app)}))
     if traefik.version is None or not hosts:
         return None
     # Built without validation: the name is refused for apps that people write.

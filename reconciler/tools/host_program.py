@@ -111,6 +111,15 @@ _JOB_WORDS = {
 _TEXTS = rf"\[{_JSON_TEXT}(, {_JSON_TEXT})*\]"
 _MAIN = rf'\{{"main": {_JSON_TEXT}\}}'
 _PAIRS = rf"\{{{_JSON_TEXT}: {_JSON_TEXT}(, {_JSON_TEXT}: {_JSON_TEXT})*\}}"
+_OCTET = "[0-9]{1,3}"
+# The networks of private addresses: an edge names other machines, and none but those of its own network.
+_PRIVATE = rf"(10\.{_OCTET}|172\.(1[6-9]|2[0-9]|3[01])|192\.168|100\.(6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7])|169\.254)"
+_EDGE_SERVER = rf'\{{"url": "http://{_PRIVATE}\.{_OCTET}\.{_OCTET}:{_PORT}"\}}'
+_CHECK = (
+    rf'\{{"path": {_JSON_TEXT}, "interval": "[0-9]{{1,4}}s", "timeout": "[0-9]{{1,4}}s", "followRedirects": false'
+    rf'(, "hostname": {_JSON_TEXT})?(, "headers": {_PAIRS})?\}}'
+)
+_STICKY = rf'\{{"cookie": \{{"name": {_JSON_TEXT}, "httpOnly": true, "secure": (true|false), "sameSite": "lax"\}}\}}'
 # The lines that a router, a middleware or a service may have. None can name a file of the host or another machine.
 _ROUTE_LINES = (
     rf"rule: {_JSON_TEXT}",
@@ -128,10 +137,13 @@ _ROUTE_LINES = (
     r'retry: \{"attempts": [0-9]{1,3}, "initialInterval": "[0-9]{1,5}ms"\}',
     rf'redirectRegex: \{{"regex": {_JSON_TEXT}, "replacement": {_JSON_TEXT}, "permanent": true\}}',
     rf'loadBalancer: \{{"servers": \[\{{"(url": "(http|h2c)://|address": ")(127\.0\.0\.1:{_PORT}|{_HOLD})"\}}\]\}}',
+    rf'loadBalancer: \{{"servers": \[{_EDGE_SERVER}(, {_EDGE_SERVER})*\]'
+    rf'(, "healthCheck": {_CHECK}(, "sticky": {_STICKY})?)?\}}',
 )
 _ROUTE_WORDS = {
     "app": "@APP@",
-    "slot": _PORT,
+    "slot": f"({_PORT}|edge)",
+    "servers": "[A-Za-z0-9._:,-]{1,8000}",
     "digest": _DIGEST,
     "attempt": "[0-9]{1,15}",
     "part": _DIGEST,

@@ -7,7 +7,7 @@ It never guesses. It rejects an incomplete reply as a whole; an app with a recor
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -30,6 +30,7 @@ from reconciler.model.observed import (
 from reconciler.model.process_name import SEPARATOR
 from reconciler.model.reserved import is_app_name
 from reconciler.model.source import MACHINES
+from reconciler.model.target import LOOPBACK
 from reconciler.tools import systemd
 from reconciler.tools.framing import Part, Unfit, Unreadable, read_parts
 from reconciler.tools.look_jobs import read_jobs
@@ -37,7 +38,15 @@ from reconciler.tools.look_marks import read_suspension
 from reconciler.tools.look_records import Processes, Unit, epoch, read_host, read_rights, read_sums, records_of
 from reconciler.tools.look_slot import Places, Sight, listens, read_slot, state_of
 from reconciler.tools.look_unit_changes import read_unit_changes
-from reconciler.tools.traefik import DEFAULT_FILE, HAND_MARK, HAND_UNIT, marker, read_route_head, route_files
+from reconciler.tools.traefik import (
+    DEFAULT_FILE,
+    HAND_MARK,
+    HAND_UNIT,
+    marker,
+    read_route_head,
+    read_route_servers,
+    route_files,
+)
 from reconciler.words import printable
 
 __all__ = ["Reply", "Unreadable", "layout_words", "read_reply"]
@@ -75,16 +84,20 @@ class _Looked:
     sums: dict[str, str]
     processes: Processes
     rights: dict[str, str]
+    addresses: Mapping[str, str]
 
     @property
     def now(self) -> int:
         return int(self.host.get("now", 0))
 
 
-def read_reply(data: bytes, layout: Layout, only: Collection[str] | None = None) -> Reply:
+def read_reply(
+    data: bytes, layout: Layout, only: Collection[str] | None = None, addresses: Mapping[str, str] | None = None
+) -> Reply:
     """Read one reply. Raises Unreadable if it is incomplete or malformed: half a look must not count as a look.
 
-    With `only`, apps of other names are skipped.
+    With `only`, apps of other names are skipped. `addresses` has the address at which an app's instances are asked, for
+    those that are not asked at 127.0.0.1.
     """
     parts = read_parts(data)
     single = {kind: _only(parts, kind) for kind in ("host", "sums", "units", "processes")}
@@ -93,7 +106,8 @@ def read_reply(data: bytes, layout: Layout, only: Collection[str] | None = None)
     processes.read(single["units"])
     processes.read(single["processes"])
     rights = {path: is_now for part in parts if part.kind == "rights" for path, is_now in read_rights(part).items()}
-    looked = _Looked(host, layout.at_home(host.get("home", "")), read_sums(single["sums"]), processes, rights)
+    sums = read_sums(single["sums"])
+    looked = _Looked(host, layout.at_home(host.get("home", "")), sums, processes, rights, addresses or {})
     apps: dict[str, ObservedApp] = {}
     for part in parts:
         if part.kind == "app" and is_app_name(part.name) and (only is None or part.name in only):
@@ -191,7 +205,8 @@ def _read_app(part: Part, looked: _Looked) -> ObservedApp:
         records = records_of(part)
         inventory = {path: sha for sha, path in records.get("inventory", [])}
         places = Places(part.name, looked.layout)
-        sight = Sight(places, records, looked.sums, looked.processes, inventory)
+        address = looked.addresses.get(part.name, LOOPBACK)
+        sight = Sight(places, records, looked.sums, looked.processes, inventory, address)
         app = _readable_app(sight, looked.now)
         return _with_traefik(app, sight) if part.name == TRAEFIK else app
     except Unfit as error:
@@ -289,11 +304,13 @@ def _read_route(sight: Sight, now: int) -> RouteFile | None:
     places = sight.places
     if places.route not in sight.sums:
         return None
-    slot, route_digest, attempt, parts = read_route_head([head for (head,) in sight.of("route")])
+    head = [line for (line,) in sight.of("route")]
+    slot, route_digest, attempt, parts = read_route_head(head)
     written = epoch(sight.first("routed") or "0", "the time of its route")
     age_seconds = max(0, now - written) if written else 0
     intact, htpasswd_intact = sight.as_written(places.route), sight.as_written(places.htpasswd)
-    return RouteFile(slot, route_digest, intact, htpasswd_intact, age_seconds, parts, attempt)
+    servers = read_route_servers(head)
+    return RouteFile(slot, route_digest, intact, htpasswd_intact, age_seconds, parts, attempt, servers)
 
 
 def _read_quarantine(at: str, failed: str, reason: str) -> Quarantine:

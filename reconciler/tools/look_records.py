@@ -84,7 +84,7 @@ _UNIT = re.compile(
 )
 _PROCESS = re.compile(r"(process|child) ([0-9A-Za-z@._:*\\-]{1,255}) ([0-9]{1,10})")
 _OPEN = re.compile(r"open ([0-9]{1,5}) ([0-9]{1,15})")
-_LISTEN = re.compile(r"listen ([0-9]{1,5}) ([0-9]{1,15}) ([0-9]{1,10}) ([0-4])")
+_LISTEN = re.compile(r"listen ([0-9]{1,5}) ([0-9]{1,15}) ([0-9]{1,10}) ([0-4])(?:-([0-9A-F]{8}|[0-9A-F]{32}))?")
 _USER = re.compile(rf"user ([0-9]{{1,10}}) /var/lib/private/({APP_NAME})")
 _OVERRIDE = re.compile(r"(dropin|masked|instead) ([0-9A-Za-z@._:*\\-]{1,255}) (-|/[0-9A-Za-z_.+@/:~-]{1,4000})")
 _SETTING = re.compile(r"sets (/[0-9A-Za-z_.+@/:~-]{1,4000}) ([0-9A-Za-z]{1,64})")
@@ -165,20 +165,33 @@ def read_rights(part: Part) -> dict[str, str]:
 
 # The addresses that a socket may listen on, from the nearest to 127.0.0.1.
 LOOPBACK, EVERY_IPV4, EVERY_IPV6, NEVER, OTHER = range(5)
+LOOPBACK_ADDRESS = "127.0.0.1"
 
 
 @dataclass(frozen=True)
 class Listener:
-    """A listening socket, the uid that owns it, and its rank for connections to 127.0.0.1."""
+    """A listening socket, the uid that owns it, and the kind of address that it listens on."""
 
     inode: str
     user: str
-    kind: int  # the socket with the lowest kind gets a connection; one of the kinds from `NEVER` on does not
+    kind: int
+    address: str = ""  # of kind OTHER, if it is one of IPv4
 
-    @property
-    def exposed(self) -> bool:
-        """True if other machines can reach it."""
-        return self.kind in (EVERY_IPV4, EVERY_IPV6, OTHER)
+    def rank(self, address: str) -> int:
+        """The socket with the lowest rank gets a connection to this address; one from `NEVER` on does not."""
+        if address == LOOPBACK_ADDRESS or self.kind in (EVERY_IPV4, EVERY_IPV6):
+            return self.kind
+        return LOOPBACK if self.address == address else max(self.kind, NEVER)
+
+    def exposed(self, address: str) -> bool:
+        """True if other machines can reach it at another address than this one."""
+        return self.kind in (EVERY_IPV4, EVERY_IPV6) or (self.kind == OTHER and self.address != address)
+
+
+def _read_address(hexadecimal: str) -> str:
+    """Return the IPv4 address that the tables of the kernel show in this form; "" for one of IPv6."""
+    found = re.fullmatch(r"(?:0000000000000000FFFF0000)?([0-9A-F]{8})", hexadecimal)
+    return ".".join(str(int(found[1][at : at + 2], 16)) for at in (6, 4, 2, 0)) if found else ""
 
 
 @dataclass
@@ -244,7 +257,8 @@ class Processes:
 
     def _is_port(self, line: str) -> bool:
         if found := _LISTEN.fullmatch(line):
-            self.listening.setdefault(found[1], set()).add(Listener(found[2], found[3], int(found[4])))
+            address = _read_address(found[5] or "")
+            self.listening.setdefault(found[1], set()).add(Listener(found[2], found[3], int(found[4]), address))
         elif found := _OPEN.fullmatch(line):
             self.opened[found[1]] = int(found[2])
         elif found := _USER.fullmatch(line):

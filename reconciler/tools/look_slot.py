@@ -9,6 +9,7 @@ from functools import cached_property
 from reconciler.model.identity import Copies, Identity
 from reconciler.model.machine import Layout
 from reconciler.model.observed import CHANGED, Slot, UnitState
+from reconciler.model.target import LOOPBACK
 from reconciler.tools import systemd
 from reconciler.tools.elixir import EPMD_UNIT
 from reconciler.tools.framing import Unfit, number
@@ -74,6 +75,7 @@ class Sight:
     sums: Mapping[str, str]  # path → sha256
     processes: Processes
     inventory: Mapping[str, str]  # path → sha256 of the text that reconcile wrote
+    address: str = LOOPBACK  # where the app's instances are asked
 
     @cached_property
     def copies(self) -> Copies:
@@ -124,7 +126,8 @@ def read_slot(name: str, sight: Sight) -> Slot:
     if trial and trial != prepared:  # if they are equal, it was accepted a moment ago
         slot = replace(slot, prepared=trial, env_keys=(), files_intact=True, on_trial=True, previous=slot.prepared)
     slot = _with_unit(slot, sight.processes.units[unit])
-    return _with_processes(replace(slot, running=_running_identity(slot, unit, sight)), unit, sight.processes)
+    slot = replace(slot, running=_running_identity(slot, unit, sight))
+    return _with_processes(slot, unit, sight.processes, sight.address)
 
 
 def _linked_release(name: str, sight: Sight) -> str:
@@ -146,7 +149,7 @@ def _with_unit(slot: Slot, unit: Unit) -> Slot:
 
 def listens(unit: str, port: str, processes: Processes) -> bool:
     """True if a process of this unit listens on the port of 127.0.0.1."""
-    return any(listener.kind < NEVER for listener in _held_sockets(unit, port, processes))
+    return any(listener.rank(LOOPBACK) < NEVER for listener in _held_sockets(unit, port, processes))
 
 
 def _held_sockets(unit: str, port: str, processes: Processes) -> set[Listener]:
@@ -155,20 +158,20 @@ def _held_sockets(unit: str, port: str, processes: Processes) -> set[Listener]:
     return {listener for listener in listeners if processes.holders.get(listener.inode, set()) & pids}
 
 
-def _with_processes(slot: Slot, unit: str, processes: Processes) -> Slot:
+def _with_processes(slot: Slot, unit: str, processes: Processes, address: str) -> Slot:
     pids = processes.pids.get(unit, set())
     memory_kib = number(str(sum(processes.memory_kib.get(pid, 0) for pid in pids)), LARGEST, "its memory")
     held = _held_sockets(unit, slot.name, processes)
     slot = replace(
         slot,
-        listening=any(listener.kind < NEVER for listener in held),
-        elsewhere=bool(held) and all(listener.kind >= NEVER for listener in held),
-        exposed=any(listener.exposed for listener in held),
+        listening=any(listener.rank(address) < NEVER for listener in held),
+        elsewhere=bool(held) and all(listener.rank(address) >= NEVER for listener in held),
+        exposed=any(listener.exposed(address) for listener in held),
         keeps_files=processes.main.get(unit) in processes.keepers,
         open_connections=processes.opened.get(slot.name, 0),
         memory_kib=memory_kib,
     )
-    stranger = _stranger(unit, slot.name, processes)
+    stranger = _stranger(unit, slot.name, processes, address)
     if stranger is None:
         return slot
     own, owner = unit.partition("@")[0], _app_of(stranger, processes)
@@ -188,12 +191,12 @@ def _app_of(listener: Listener, processes: Processes) -> str:
     return next(units, processes.users.get(listener.user, "")).partition("@")[0]
 
 
-def _stranger(unit: str, port: str, processes: Processes) -> Listener | None:
+def _stranger(unit: str, port: str, processes: Processes, address: str) -> Listener | None:
     """Return the listener that gets the port's connections, if it is not a process of this unit; else None."""
-    nearest = min((listener.kind for listener in processes.listening.get(port, set())), default=NEVER)
+    nearest = min((listener.rank(address) for listener in processes.listening.get(port, set())), default=NEVER)
     if nearest >= NEVER:
         return None
-    receiving = {listener for listener in processes.listening[port] if listener.kind == nearest}
+    receiving = {listener for listener in processes.listening[port] if listener.rank(address) == nearest}
     if receiving & _held_sockets(unit, port, processes):
         return None
     return min(receiving, key=lambda listener: listener.inode)

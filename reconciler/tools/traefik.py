@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from reconciler.model.observed import EDGE
 from reconciler.model.route import Route
 from reconciler.tools.digests import digest
 from reconciler.tools.holding import hold_address
@@ -26,7 +27,10 @@ HOLD = {"attempts": 20, "initialInterval": "250ms"}
 ENCODINGS = ["zstd", "br", "gzip"]
 # These forms must also suit grep -E. In htpasswd, a name is printable ASCII without colon and comma, and a line that
 # begins with # is a comment for Traefik.
-_ROUTE_HEAD = re.compile(r"# reconcile route slot=([0-9a-z]{1,16}) digest=([0-9a-f]{1,64})(?: attempt=([0-9]{1,15}))?")
+_ROUTE_HEAD = re.compile(
+    r"# reconcile route slot=([0-9a-z]{1,16}) digest=([0-9a-f]{1,64})(?: attempt=([0-9]{1,15}))?"
+    r"(?: servers=([A-Za-z0-9._:,-]{1,8000}))?"
+)
 _ROUTE_PART = re.compile(r"# part ([0-9a-f]{1,64}) ([ -~]{1,300})")
 HTPASSWD_LINE = re.compile(r"""[!"$-+.-9;-~-][!-+.-9;-~-]*:\$2[aby]\$(0[4-9]|1[0-6])\$[./A-Za-z0-9]{53}""")
 HAND_UNIT = "traefik.service"  # a Traefik set up by hand, for example with deploy/traefik/install.sh
@@ -45,6 +49,35 @@ def route_files(names: list[str]) -> tuple[str, ...]:
     return tuple(sorted(name for name in names if name not in _NOT_ROUTES))
 
 
+CHECK_INTERVAL, CHECK_TIMEOUT = "1s", "2s"
+_SERVERS = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,62}):([1-9][0-9]{3,4})")
+
+
+@dataclass(frozen=True)
+class Balancer:
+    """How an edge spreads visitors over the hosts of an app, and how its Traefik finds out which of them is gone."""
+
+    places: tuple[tuple[str, str], ...]  # (host, private address)
+    check_path: str
+    check_headers: tuple[tuple[str, str], ...]
+    sticky: bool = False
+
+    def addresses(self, servers: tuple[tuple[str, str], ...]) -> list[str]:
+        """The address and port of each of these slots. A host that is not among `places` is left out."""
+        places = dict(self.places)
+        return [f"{places[host]}:{slot}" for host, slot in servers if host in places]
+
+    def settings(self, app: str, *, secure: bool) -> dict[str, Any]:
+        """The settings of Traefik's load balancer beside its servers."""
+        headers = {name: value for name, value in self.check_headers if name.lower() != "host"}
+        name = next((value for name, value in self.check_headers if name.lower() == "host"), "")
+        check: dict[str, Any] = {"path": self.check_path, "interval": CHECK_INTERVAL, "timeout": CHECK_TIMEOUT}
+        check |= {"followRedirects": False, **({"hostname": name} if name else {})}
+        check |= {"headers": headers} if headers else {}
+        cookie = {"name": f"{app}_edge", "httpOnly": True, "secure": secure, "sameSite": "lax"}
+        return {"healthCheck": check, **({"sticky": {"cookie": cookie}} if self.sticky else {})}
+
+
 @dataclass(frozen=True)
 class RouteSettings:
     """Everything that goes into a route file, except the slot."""
@@ -56,6 +89,7 @@ class RouteSettings:
     users: tuple[str, ...] = ()  # htpasswd lines
     trusted_proxies: tuple[str, ...] = ()
     htpasswd: str = ""  # the file for them, which only Traefik may read; "" without root, who could give it to Traefik
+    balancer: Balancer | None = None  # on an edge
 
     def digest(self, slot: str, *, held: bool = False) -> str:
         content = self.content(slot, "", held=held)
@@ -84,14 +118,28 @@ class RouteSettings:
         address = hold_address(slot) if held else f"127.0.0.1:{slot}"
         if self.route.tcp:
             target = {"loadBalancer": {"servers": [{"address": address}]}}
-            routers, middlewares, kind = self._tcp_routers(), self._tcp_middlewares(), "tcp"
-        else:
-            target = {"loadBalancer": {"servers": [{"url": f"{self.route.protocol}://{address}"}]}}
-            routers, middlewares, kind = self._routers(), self._middlewares() | self._redirections(), "http"
-        content: dict[str, Any] = {"routers": routers}
-        if middlewares:  # an empty block makes the whole file invalid
-            content["middlewares"] = middlewares
-        return {kind: content | {"services": {self.app: target, marker: target}}}
+            return _content("tcp", self._tcp_routers(), self._tcp_middlewares(), {self.app: target, marker: target})
+        target = {"loadBalancer": {"servers": [{"url": f"{self.route.protocol}://{address}"}]}}
+        return self._http_content({self.app: target, marker: target})
+
+    @property
+    def edge_digest(self) -> str:
+        """The digest of everything in the file of an edge but the list of its servers and the marker."""
+        assert self.balancer is not None
+        content = self.edge_content((), "marker")
+        return digest([package_text("templates/route.yml.j2"), content, self.balancer.places, list(self.users)])
+
+    def edge_content(self, servers: tuple[tuple[str, str], ...], marker: str) -> dict[str, Any]:
+        """Return the content of the file of an edge that sends visitors to these slots, as `content` does."""
+        assert self.balancer is not None
+        addresses = [{"url": f"{self.route.protocol}://{each}"} for each in self.balancer.addresses(servers)]
+        settings = self.balancer.settings(self.app, secure=self.route.tls)
+        # The marker is asked for, never visited: a second check of the same servers would be for nothing.
+        shown = {"loadBalancer": {"servers": addresses[:1]}}
+        return self._http_content({self.app: {"loadBalancer": {"servers": addresses, **settings}}, marker: shown})
+
+    def _http_content(self, services: dict[str, Any]) -> dict[str, Any]:
+        return _content("http", self._routers(), self._middlewares() | self._redirections(), services)
 
     def _routers(self) -> dict[str, Any]:
         route = self.route
@@ -205,6 +253,15 @@ class RouteSettings:
         return tuple((name, digest(value)) for name, value in sorted(values.items()))
 
 
+def _content(
+    kind: str, routers: dict[str, Any], middlewares: dict[str, Any], services: dict[str, Any]
+) -> dict[str, Any]:
+    content: dict[str, Any] = {"routers": routers}
+    if middlewares:  # an empty block makes the whole file invalid
+        content["middlewares"] = middlewares
+    return {kind: content | {"services": services}}
+
+
 def marker(app: str, slot: str, route_digest: str) -> str:
     """Return the name of the service whose presence in Traefik's API shows that it has applied this very file."""
     return f"{app}-route-{slot}-{route_digest}"
@@ -222,11 +279,28 @@ def route_text(settings: RouteSettings, slot: str, attempt: int = 0, *, held: bo
     A different `attempt` gives the same route in a text that Traefik takes for a change.
     Raises ValueError if the text would not read back as the same route.
     """
-    import yaml
-
     route_digest = settings.digest(slot, held=held)
     marker = settings.marker(slot, route_digest) + (f"-{attempt}" if attempt else "")
-    content = settings.content(slot, marker, held=held)
+    return _text(settings, slot, route_digest, attempt, (), settings.content(slot, marker, held=held))
+
+
+def edge_route_text(settings: RouteSettings, servers: tuple[tuple[str, str], ...], attempt: int) -> str:
+    """Return the dynamic file of an edge that sends the app's visitors to these slots. As `route_text` otherwise."""
+    route_digest = settings.edge_digest
+    marker = f"{settings.marker(EDGE, route_digest)}-{attempt}"
+    return _text(settings, EDGE, route_digest, attempt, servers, settings.edge_content(servers, marker))
+
+
+def _text(
+    settings: RouteSettings,
+    slot: str,
+    route_digest: str,
+    attempt: int,
+    servers: tuple[tuple[str, str], ...],
+    content: dict[str, Any],
+) -> str:
+    import yaml
+
     (kind,) = content
     text = render(
         "templates/route.yml.j2",
@@ -234,9 +308,9 @@ def route_text(settings: RouteSettings, slot: str, attempt: int = 0, *, held: bo
         slot=slot,
         digest=route_digest,
         attempt=attempt,
+        servers=",".join(f"{host}:{port}" for host, port in servers),
         parts=settings.parts,
         kind=kind,
-        marker=marker,
         **{"middlewares": {}, **content[kind]},
     )
     if "{{" in text or yaml.safe_load(text) != content:
@@ -257,10 +331,17 @@ def htpasswd_text(users: tuple[str, ...]) -> str:
 def read_route_head(lines: list[str]) -> tuple[str, str, int, tuple[tuple[str, str], ...]]:
     """Read (slot, digest, attempt, parts) from the head of a route file; all are empty if it is not ours."""
     head = _ROUTE_HEAD.fullmatch(lines[0]) if lines else None
-    if head is None:
+    if head is None or (head[1] == EDGE) != bool(head[4]):
         return "", "", 0, ()
     parts = [found for line in lines[1:] if (found := _ROUTE_PART.fullmatch(line))]
     return head[1], head[2], int(head[3] or 0), tuple((found[2], found[1]) for found in parts)
+
+
+def read_route_servers(lines: list[str]) -> tuple[tuple[str, str], ...]:
+    """Read the (host, slot) pairs from the head of a route file; empty if it is not the file of an edge."""
+    head = _ROUTE_HEAD.fullmatch(lines[0]) if lines else None
+    named = [_SERVERS.fullmatch(each) for each in head[4].split(",")] if head and head[4] else []
+    return tuple((found[1], found[2]) for found in named if found)
 
 
 def read_htpasswd(text: str) -> tuple[str, ...]:

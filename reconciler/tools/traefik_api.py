@@ -11,7 +11,7 @@ import re
 from datetime import datetime
 from typing import Any, Final
 
-from reconciler.model.observed import AppliedRoute, Certificate
+from reconciler.model.observed import EDGE, AppliedRoute, Certificate
 from reconciler.tools.traefik_rules import is_router_of
 from reconciler.words import printable
 
@@ -20,6 +20,9 @@ ENTRY_POINTS = "/api/entrypoints"
 CERTIFICATES = "/api/certificates"  # since 3.7
 _ROUTERS_AND_MIDDLEWARES: Final = ("routers", "tcpRouters", "middlewares", "tcpMiddlewares")
 _SERVICES: Final = ("services", "tcpServices")
+
+
+_SERVER = re.compile(r"(?:http|h2c)://((?:[0-9]{1,3}\.){3}[0-9]{1,3}:[0-9]{1,5})")
 
 
 class NotTraefiks(ValueError):
@@ -36,8 +39,22 @@ def read_rawdata(body: bytes) -> dict[str, Any]:
         parts = answer.get(kind) or {}
         if not isinstance(parts, dict):
             raise NotTraefiks
-        read[kind] = {name: {} for name in parts} if kind in _SERVICES else {name: _part(parts[name]) for name in parts}
+        read[kind] = {name: (_service if kind in _SERVICES else _part)(parts[name]) for name in parts}
     return read
+
+
+def _service(value: object) -> dict[str, bool]:
+    """The servers of a service, by address and port: False for one that fails Traefik's own health check.
+
+    Anything else about a service is left out: only the list of an edge matters, and that is ours.
+    """
+    balancer = value.get("loadBalancer") if isinstance(value, dict) else None
+    servers = balancer.get("servers") if isinstance(balancer, dict) else None
+    states = value.get("serverStatus") if isinstance(value, dict) else None
+    urls = [each.get("url") for each in servers if isinstance(each, dict)] if isinstance(servers, list) else []
+    found = {url: _SERVER.fullmatch(url) for url in urls if isinstance(url, str)}
+    down = {url for url, state in states.items() if state == "DOWN"} if isinstance(states, dict) else set()
+    return {server[1]: url not in down for url, server in found.items() if server}
 
 
 def _part(value: object) -> dict[str, Any]:
@@ -81,7 +98,12 @@ def read_applied(app: str, rawdata: dict[str, Any]) -> AppliedRoute | None:
     middlewares = {**rawdata.get("tcpMiddlewares", {}), **rawdata.get("middlewares", {})}
     names = [name for router in ours.values() for name in router.get("middlewares", [])]
     used = [middlewares.get(name if "@" in name else f"{name}@file", {"status": "enabled"}) for name in names]
-    return AppliedRoute(slot, route_digest, "; ".join(_problems([*ours.values(), *used])) or None, attempt)
+    problem = "; ".join(_problems([*ours.values(), *used])) or None
+    if slot != EDGE:
+        return AppliedRoute(slot, route_digest, problem, attempt)
+    states = rawdata.get("services", {}).get(f"{app}@file", {})
+    down = tuple(sorted(server for server, up in states.items() if not up))
+    return AppliedRoute(slot, route_digest, problem, attempt, tuple(sorted(states)), down)
 
 
 def _problems(parts: list[dict[str, Any]]) -> list[str]:

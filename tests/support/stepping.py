@@ -16,14 +16,14 @@ from reconciler.decide.expected import expected_host, forget_evidence
 from reconciler.engine.engine import Engine
 from reconciler.engine.progress import Progress
 from reconciler.host.transport import Transport
-from reconciler.model.action import AnyAction, Blocked, RemoveApp
-from reconciler.model.desired import App, Desired, Fleet
-from reconciler.model.observed import HostFacts, ObservedHost, Unreachable
+from reconciler.model.action import AnyAction, Blocked, ConfirmRoute, RemoveApp, WaitCertified
+from reconciler.model.desired import App, Desired, Fleet, edges_of
+from reconciler.model.observed import HostFacts, Lease, ObservedHost, Unreachable
 from reconciler.model.outcome import Outcome
 from reconciler.model.target import Controller
 from reconciler.model.traefik import Traefik
 from reconciler.targets.open_fleet import OpenFleet
-from reconciler.targets.resolve import HostSite, resolve
+from reconciler.targets.resolve import HostSite, resolve, resolve_edge
 from tests.decide.test_fleet import site
 
 WHO = Controller("1-1", "anna", "reconcile", "c1")
@@ -50,7 +50,11 @@ def opened(
         for host in app.hosts:
             files = resolve(app, site(host), Traefik(), Path(), "a" * 64, lambda name: name)
             fleet.targets[files.key] = files
-    for host in {*hosts, *(host for app in apps for host in app.hosts)}:
+        for edge in edges_of(app):
+            places = tuple((host, f"10.0.0.{number}") for number, host in enumerate(app.hosts, 1))
+            files = resolve_edge(app, site(edge), Traefik(), Path(), lambda name: name, places)
+            fleet.edges[files.key] = files
+    for host in {*hosts, *(host for app in apps for host in (*app.hosts, *edges_of(app)))}:
         fleet.sites[host] = site(host)
         kept = before.hosts.get(host) if before else None
         fleet.hosts[host] = kept or cast(Transport, NoTransport(host))
@@ -92,11 +96,14 @@ class Stepping:
                 self.under_way.remove(action)
             self.done.append(action)
             after = expected_host(seen, action, applier.files.target)
+            if not isinstance(action, ConfirmRoute | WaitCertified):  # their scripts take the lease
+                after = replace(after, lease=Lease(seen.lease.generation + 1, applier.controller.token))
             app = after.app(action.app)
-            if app.slots:
+            if app.slots or app.route:
                 app = replace(app, owner=app.owner or "reconcile")
             now = self.hosts[action.host]
             assert isinstance(now, ObservedHost)
+            now = replace(now, lease=after.lease)
             gone = isinstance(action, RemoveApp)
             self.hosts[now.host] = _without(now, action.app) if gone else now.with_app(action.app, app)
             return _without(after, action.app) if gone else after.with_app(action.app, app)
@@ -105,6 +112,9 @@ class Stepping:
             host: Any, site: HostSite, who: Controller, outcomes: list[Outcome], *, keep_lease: bool = False
         ) -> None:
             self.closed.append((host.name, [each.end.app for each in outcomes], keep_lease))
+            now = self.hosts[host.name]
+            if not keep_lease and isinstance(now, ObservedHost):
+                self.hosts[host.name] = replace(now, lease=Lease(now.lease.generation))
 
         monkeypatch.setattr("reconciler.engine.fleet.observe", observe)
         monkeypatch.setattr(Applier, "apply", apply)

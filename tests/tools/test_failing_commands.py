@@ -171,6 +171,7 @@ MIGRATION = tar_of({"env": env(NEW), "unit": "[Service]\n"})
 JOB = tar_of({f"{APP}--nightly{end}": f"{end}\n" for end in ("@.service", ".service", ".timer")})
 ENDED = (*LIVE, act("unroute", APP), act("stop", APP, SLOT, of=UNIT))
 SCHEDULE = act("schedule", APP, stdin=JOB)
+BALANCE = act("balance", APP, stdin=route(SLOT))
 ADD_PASSWORDS = act("cutover", APP, SLOT, of=UNIT, stdin=route(SLOT, "me:hash"))
 CASES = {
     "install": Case((), install(NEW, "bin/x")),
@@ -185,6 +186,8 @@ CASES = {
     "cutover, to another": Case((*LIVE, start(NEW, OTHER)), TO_OTHER),
     "cutover, with passwords": Case(LIVE, ADD_PASSWORDS),
     "cutover, without passwords": Case((*LIVE, ADD_PASSWORDS), CUTOVER),
+    "balance, the first": Case((), BALANCE),
+    "balance, with passwords": Case((BALANCE,), act("balance", APP, stdin=route(OTHER, "me:hash"))),
     "enable": Case(LIVE[:2], act("enable", APP, SLOT, of=UNIT, last=("old.service",))),
     "goback": Case(
         (*LIVE, start(NEW, OTHER), TO_OTHER),

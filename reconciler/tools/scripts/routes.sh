@@ -11,11 +11,18 @@ is_routed() {
   [ "$routed" = "$2" ]
 }
 
-# route APP SLOT: write the app's route, which names this slot, or fail. Stdin is its text, and after the end of that
-# the text of the htpasswd file, if the route names one. First enable the slot: at every moment the routed slot is.
+# route APP SLOT: write the app's route, which names this slot, or fail. Stdin is as for write_route. First enable the slot: at
+# every moment the routed slot is.
 route() {
   [ -d "$ROUTES" ] || fail 1 "there is no $ROUTES: Traefik's dynamic directory must exist"
   systemctl is-enabled --quiet "$1@$2.service" 2>/dev/null || enable_slot "$1" "$2" || fail 1 "cannot enable $1@$2.service"
+  write_route "$1"
+}
+
+# write_route APP: write the app's route, or fail. Stdin is its text, and after the end of that the text of the htpasswd file,
+# if the route names one.
+write_route() {
+  [ -d "$ROUTES" ] || fail 1 "there is no $ROUTES: Traefik's dynamic directory must exist"
   texts=$(cat) || fail 1 "what was sent for $ROUTES/$1.yml broke off"
   has_passwords=no
   if printf '%s\n' "$texts" | grep -q '^      basicAuth: {.*"usersFile"'; then

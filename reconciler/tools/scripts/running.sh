@@ -131,7 +131,7 @@ look_settings() {
 
 # look_ports PORT…: print "listen PORT INODE USER KIND" and "open PORT COUNT". What Traefik sends to 127.0.0.1 reaches a
 # socket of that address first (0), then one of all addresses (1), then one of all of IPv6 (2), never one of another
-# loopback address (3), or of one that other machines may reach (4). A few of each kind are shown of each user, so that no user can hide the listener of another behind his own.
+# loopback address (3), or of one that other machines may reach (4, with the address as the table has it). A few of each kind are shown of each user, so that no user can hide the listener of another behind his own.
 look_ports() {
   tables=/proc/net/tcp
   [ ! -r /proc/net/tcp6 ] || tables="$tables /proc/net/tcp6"
@@ -141,7 +141,7 @@ look_ports() {
       kinds["0100007F"]=kinds[mapped "0100007F"]=0; kinds["00000000"]=kinds[mapped "00000000"]=1; kinds[nothing]=2}
     BEGIN {kinds["00000000000000000000000001000000"]=3}
     {n=split($2,local,":"); port=local[n]; kind=local[1] in kinds ? kinds[local[1]] : local[1] ~ /^(0000000000000000FFFF0000)?......7F$/ ? 3 : 4}
-    port in ours && $4=="0A" && heard[port,$8,kind]++ < 8 {print "listen", ours[port], $10, $8, kind}
+    port in ours && $4=="0A" && heard[port,$8,kind]++ < 8 {print "listen", ours[port], $10, $8, kind (kind == 4 ? "-" local[1] : "")}
     port in ours && $4=="01" {open[port]++}
     END {for (port in open) print "open", ours[port], open[port]}' $tables 2>/dev/null
 }
