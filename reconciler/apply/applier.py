@@ -8,7 +8,7 @@ from typing import assert_never
 
 from reconciler.apply import confirm, wait
 from reconciler.apply.default_certificate import new_certificate
-from reconciler.apply.edge_route import store_route
+from reconciler.apply.edge_route import share_route, store_route, withdraw_route
 from reconciler.apply.install import install
 from reconciler.apply.runner import Runner, tar_of
 from reconciler.decide.expected import forget_evidence
@@ -84,7 +84,9 @@ class Applier:
         Raises ActionFailed with the host's own error text, HostError or ArtifactError.
         """
         if isinstance(action, ConfirmRoute):
-            return await confirm.confirm_route(self.host, self.files, action, _forget_evidence_of(seen, action.app))
+            seen = _forget_evidence_of(seen, action.app)
+            fresh = await share_route(self.host, self.files, self.controller.owner, seen.app(action.app))
+            return await confirm.confirm_route(self.host, self.files, action, seen, new_in_etcd=fresh)
         if isinstance(action, WaitCertified):
             return await confirm.wait_for_certificates(
                 self.host, self.files, action, _forget_evidence_of(seen, action.app), self.report_progress
@@ -120,6 +122,8 @@ class Applier:
             case InstallRelease():
                 reply = await install(self.files, action, app, runner, self.host, self.report_progress)
             case _:
+                if isinstance(action, RemoveRoute | Cutover | RemoveApp):
+                    await withdraw_route(self.host, self.files, self.controller.owner, app)
                 reply = await self._change_host(action, app, runner)
         after = reply.apps.get(action.app, ObservedApp())
         if isinstance(action, Drain) and reply.status == 0:

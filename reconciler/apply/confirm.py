@@ -20,9 +20,12 @@ from reconciler.targets.resolve import TargetFiles, api_port, api_ports
 from reconciler.tools.traefik_api import is_served, route_held_by_all
 
 CONFIRM_WITHIN_SECONDS = 10.0
+ETCD_WITHIN_SECONDS = 75.0  # a Traefik that found etcd empty, or away, asks it again after up to a minute
 
 
-async def confirm_route(host: Transport, files: TargetFiles, action: ConfirmRoute, seen: ObservedHost) -> ObservedHost:
+async def confirm_route(
+    host: Transport, files: TargetFiles, action: ConfirmRoute, seen: ObservedHost, *, new_in_etcd: bool = False
+) -> ObservedHost:
     """Wait until every Traefik on the host has applied the route, or no longer has one if the action has no digest.
 
     Returns the observation with what Traefik holds in `applied`, or with `unconfirmed` if time ran out.
@@ -30,11 +33,12 @@ async def confirm_route(host: Transport, files: TargetFiles, action: ConfirmRout
     app = seen.app(action.app)
     ports = api_ports(seen, files.site)
     started, pause = now_seconds(), 0.005
+    within_seconds = ETCD_WITHIN_SECONDS if new_in_etcd else CONFIRM_WITHIN_SECONDS
     trouble: str | None = None
     applied = app.applied
     with contextlib.ExitStack() as stack:
         connections = {port: stack.enter_context(contextlib.closing(HttpConnection(host, port))) for port in ports}
-        while now_seconds() - started < CONFIRM_WITHIN_SECONDS:
+        while now_seconds() - started < within_seconds:
             held = await ask_all_traefiks(host, ports, connections)
             answered = [rawdata for rawdata in held.values() if isinstance(rawdata, dict)]
             trouble = trouble_of_traefik(seen, held)
@@ -45,7 +49,7 @@ async def confirm_route(host: Transport, files: TargetFiles, action: ConfirmRout
                 return replace(seen, traefik=None).with_app(action.app, replace(app, applied=applied, unconfirmed=None))
             await sleep_seconds(pause)
             pause = min(pause * 1.5, 0.5)
-    waited = f"not within {CONFIRM_WITHIN_SECONDS:g} s"
+    waited = f"not within {within_seconds:g} s"
     return replace(seen, traefik=trouble).with_app(action.app, replace(app, applied=applied, unconfirmed=waited))
 
 

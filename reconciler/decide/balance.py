@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from hashlib import sha256
 
 from reconciler.decide import guards
 from reconciler.decide.case import Case
@@ -355,17 +356,31 @@ def _next(case: Case, servers: Servers, balancing: _Balancing, moves: Mapping[st
         return confirm_drop(case.where, case.seen) or Wait(*case.where, "waits for the first proven instance")
     digest = route.digests[EDGE]
     fresh = found is not None and (found.slot, found.digest) == (EDGE, digest) and found.as_written
+    fresh = fresh and not (route.in_etcd and found is not None and found.attempt != number_of(servers))
     if not fresh or found is None or found.servers != servers:
         if blocked := check_route_writable(case) or check_route(case):
             return blocked
         by_hand = app.route_deleted or (found is not None and not found.as_written)
         drift: Drift | None = "route" if by_hand and not moves else None
-        return BalanceRoute(*case.where, _why(case, servers, digest), servers, next_attempt(case), drift=drift)
+        return BalanceRoute(*case.where, _why(case, servers, digest), servers, _attempt(case, servers), drift=drift)
     if not is_applied(app.applied, found):
         return confirm(case, found)
     if _is_fenced_for(case, balancing):
-        return BalanceRoute(*case.where, "takes the lease before an instance is stopped", servers, next_attempt(case))
+        return BalanceRoute(
+            *case.where, "takes the lease before an instance is stopped", servers, _attempt(case, servers)
+        )
     return certify(case) or _converged(case, servers)
+
+
+def _attempt(case: Case, servers: Servers) -> int:
+    """The number that marks this write. With etcd it follows from the list: all edges must have the same one."""
+    route = case.target.route
+    return number_of(servers) if route and route.in_etcd else next_attempt(case)
+
+
+def number_of(servers: Servers) -> int:
+    """A number of at most 15 digits that tells this list from others."""
+    return int(sha256(repr(servers).encode()).hexdigest()[:12], 16) or 1
 
 
 def _is_fenced_for(case: Case, balancing: _Balancing) -> bool:

@@ -92,6 +92,7 @@ def _on_routing_machines(files: Iterable[AppFile], fleet: Fleet) -> Iterator[tup
 
 def _edges(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
     """Refuse edges that fleet.yaml does not have, and hosts that edges cannot reach."""
+    first = next((file.app.route.edges for file in files if file.app.route and file.app.route.edges), ())
     for file in files:
         edges = file.app.route.edges if file.app.route else ()
         for index, name in enumerate(edges):
@@ -107,6 +108,10 @@ def _edges(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Problem]:
                     f"write hosts: {{{name}: {{private_address: 10.0.0.5}}}} in fleet.yaml, with its real address"
                 )
                 yield file.problem(("hosts", index), f"edges cannot reach the instances on {name}", next_step)
+        if edges and fleet.traefik.routes == "etcd" and {*edges} != {*first}:
+            message = f"differs from {', '.join(first)}, the edges of another app"
+            next_step = "every Traefik that reads the etcd serves all its routes: name the same edges in every app"
+            yield file.problem(("route", "edges"), message, next_step)
         for variant in file.variants:
             route = variant.app.route
             if (edges or (route and route.edges)) and (route, variant.app.health) != (file.app.route, file.app.health):

@@ -30,6 +30,7 @@ class TargetRoute:
     certified: tuple[str, ...] = ()  # names that Traefik should have a certificate for
     guarded: tuple[str, ...] = ()  # the keys of the route that keep some visitors out
     held: dict[str, str] = field(default_factory=dict)  # as `digests`, of the route by which visitors wait
+    in_etcd: bool = False  # all edges read one route, so what marks a write must not differ between them
 
 
 LOOPBACK = "127.0.0.1"

@@ -23,6 +23,7 @@ from reconciler.errors import (
     InvalidDesiredState,
     Problem,
     ReconcileError,
+    SecretError,
     UsageError,
 )
 from reconciler.host.local import LocalHost
@@ -31,6 +32,7 @@ from reconciler.host.transport import Transport
 from reconciler.model.action import Blocked
 from reconciler.model.desired import App, Desired, edges_of
 from reconciler.model.environment import owner_in
+from reconciler.model.etcd import Etcd
 from reconciler.model.fleet import Key
 from reconciler.model.machine import HostSpec
 from reconciler.model.options import Options
@@ -39,7 +41,7 @@ from reconciler.model.references import references_in
 from reconciler.model.shard import Shard
 from reconciler.secrets.vault import Vault
 from reconciler.targets.find_artifact import Found, find_digest, raise_refusal, with_artifact
-from reconciler.targets.resolve import HostSite, TargetFiles, cluster_of, resolve, resolve_edge
+from reconciler.targets.resolve import EtcdStore, HostSite, TargetFiles, cluster_of, etcd_access, resolve, resolve_edge
 from reconciler.targets.traefik_app import all_apps
 from reconciler.tools.digests import digest
 
@@ -63,6 +65,7 @@ class OpenFleet:
     refused: dict[Key, Blocked] = field(default_factory=dict)
     sites: dict[str, HostSite] = field(default_factory=dict)
     hosts: dict[str, Transport] = field(default_factory=dict)
+    etcd: EtcdStore | ReconcileError | None = None  # where the routes of edges lie, if not in files
     owner: str = "-"
     origin: Origin | None = None
     elsewhere: frozenset[str] = frozenset()  # hosts that controllers of other shards change
@@ -180,7 +183,11 @@ async def work_out(
     families = {family_of(name) for name in apps or ()}
     chosen = [app for app in every if not apps or app.family in families]
     owner = asyncio.create_task(_owner(desired, remote))
-    secret = await opened.vault.read_all(named.name for app in chosen for named in references_in(app, app.app))
+    etcd = desired.fleet.traefik.etcd if any(edges_of(app) for app in chosen) or not apps else None
+    named = [each.name for app in chosen for each in references_in(app, app.app)]
+    named += [each.name for each in references_in(etcd, "traefik")] if etcd else []
+    secret = await opened.vault.read_all(named)
+    opened.etcd = _etcd_store(desired, etcd, secret) if etcd else None
     whole = {app.family: app for app in reversed(chosen)}  # the processes of an app have its artifact
     found = dict(zip(whole, await asyncio.gather(*(find_digest(app, desired) for app in whole.values())), strict=True))
     opened.owner = await owner
@@ -196,7 +203,7 @@ async def work_out(
     opened.whole = opened.whole and opened.owner != "-"
     needed = known - opened.elsewhere if opened.whole else set[str]()
     needed |= {host for _, host in opened.every_target}
-    sites = [opened.sites.setdefault(name, _host_site(desired, name)) for name in sorted(needed)]
+    sites = [opened.sites.setdefault(name, _host_site(opened, name)) for name in sorted(needed)]
     _refuse_local(desired, [site.name for site in sites if not (before and before.leads_to(site))])
     apps_on = Counter(host for _, host in opened.targets)
     for site in sites:
@@ -210,8 +217,18 @@ def demand_all(opened: OpenFleet) -> None:
         raise UsageError(blocked.reason, blocked.next_step)
 
 
-def _host_site(desired: Desired, name: str) -> HostSite:
-    return HostSite(name, desired.host(name), desired.fleet.traefik.api_ports)
+def _host_site(opened: OpenFleet, name: str) -> HostSite:
+    etcd = None if isinstance(opened.etcd, ReconcileError) else opened.etcd
+    return HostSite(name, opened.desired.host(name), opened.desired.fleet.traefik.api_ports, etcd)
+
+
+def _etcd_store(desired: Desired, etcd: Etcd, secret: Callable[[str], str]) -> EtcdStore | ReconcileError:
+    """The etcd with the values of its secrets, or why one of them is not known."""
+    try:
+        access = etcd_access(etcd, secret)
+    except ReconcileError as error:
+        return SecretError(f"traefik.etcd: {error}", error.next_step)
+    return EtcdStore(access, {app.app: edges for app in desired.apps if (edges := edges_of(app))})
 
 
 def _add(opened: OpenFleet, app: App, host: str, found: Found, secret: Callable[[str], str]) -> None:
@@ -221,7 +238,7 @@ def _add(opened: OpenFleet, app: App, host: str, found: Found, secret: Callable[
         known = found if isinstance(found, str) else None  # a host that has the release needs no artifact
         cluster = cluster_of(app, map(desired.host, app.hosts))
         here, traefik = app.on(host), desired.fleet.traefik
-        files = resolve(here, _host_site(desired, host), traefik, desired.folder, known, secret, cluster)
+        files = resolve(here, _host_site(opened, host), traefik, desired.folder, known, secret, cluster)
         files = replace(files, target=with_artifact(files.target, found))
     except ReconcileError as error:
         blocked = Blocked(host, app.app, str(error), error.next_step or None, kind=error.kind)
@@ -237,7 +254,9 @@ def add_edges(opened: OpenFleet, app: App, secret: Callable[[str], str]) -> None
     for edge in edges_of(app):
         places = tuple((host, desired.host(host).private_address or "") for host in app.hosts)
         try:
-            files = resolve_edge(app, _host_site(desired, edge), desired.fleet.traefik, desired.folder, secret, places)
+            if isinstance(opened.etcd, ReconcileError):
+                raise opened.etcd
+            files = resolve_edge(app, _host_site(opened, edge), desired.fleet.traefik, desired.folder, secret, places)
         except ReconcileError as error:
             blocked = Blocked(edge, app.app, str(error), error.next_step or None, kind=error.kind)
             opened.refused[app.app, edge] = blocked

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from reconciler.decide.edges import route_digests
 from reconciler.errors import ReconcileError, SecretError, SecretUnusable
 from reconciler.model.action import RunHook
 from reconciler.model.desired import App, SecretRef
+from reconciler.model.etcd import Etcd, EtcdTls
 from reconciler.model.identity import Identity
 from reconciler.model.machine import HostSpec, Layout
 from reconciler.model.observed import EDGE, HOOKS, TRAEFIK, ObservedHost
@@ -19,15 +20,36 @@ from reconciler.targets.health import health_headers, health_path
 from reconciler.targets.processes import kin_of
 from reconciler.tools.digests import digest, sha256_of
 from reconciler.tools.elixir import node_host, node_name
+from reconciler.tools.etcd import EtcdAccess
 from reconciler.tools.jobs import JobSettings, job_files
 from reconciler.tools.masks import mask
 from reconciler.tools.release import as_one_program, release_id, start_program
 from reconciler.tools.systemd import UnitSettings, env_file, epmd_text, unit_text
-from reconciler.tools.traefik import Balancer, RouteSettings, edge_route_text, htpasswd_path, read_htpasswd, route_text
+from reconciler.tools.traefik import (
+    Balancer,
+    RouteSettings,
+    edge_keys,
+    edge_route_text,
+    htpasswd_path,
+    read_htpasswd,
+    route_text,
+)
 from reconciler.words import printable
 
 WORKER_SLOT = ("worker",)  # the only slot of an app without ports
 BIND = "BIND"  # tells an app that visitors reach by edges the address to listen on
+
+
+@dataclass(frozen=True)
+class EtcdStore:
+    """The etcd that the Traefik of every edge reads."""
+
+    access: EtcdAccess
+    edges: Mapping[str, tuple[str, ...]]  # of each app that has any
+
+    def keeps(self, app: str, host: str) -> bool:
+        """True if the route of the app stays there when this host gives up its own."""
+        return app in self.edges and host not in self.edges[app]
 
 
 @dataclass(frozen=True)
@@ -37,6 +59,7 @@ class HostSite:
     name: str
     spec: HostSpec
     api_ports: tuple[int, ...]
+    etcd: EtcdStore | None = None  # where the routes of edges lie, if not in files
 
     @property
     def layout(self) -> Layout:
@@ -161,6 +184,12 @@ class TargetFiles:
         assert self.route is not None
         return edge_route_text(self.route, servers, attempt)
 
+    def edge_keys(self, servers: tuple[tuple[str, str], ...], attempt: int) -> dict[str, str]:
+        """The same route for etcd; nothing if it lies in files alone."""
+        if self.route is None or self.route.balancer is None or not self.route.balancer.in_etcd:
+            return {}
+        return edge_keys(self.route, servers, attempt)
+
     def mask(self, text: str) -> str:
         """The text with the values of secrets masked."""
         return mask(text, self.secrets)
@@ -238,6 +267,23 @@ def resolve(
     return TargetFiles(target, app, site, unit, route, folder, variables, secrets)
 
 
+def etcd_access(etcd: Etcd, secret: Callable[[str], str]) -> EtcdAccess:
+    """How to ask the etcd, with the values of its secrets. Raises SecretError and whatever else `secret` raises."""
+
+    def text(value: str | SecretRef | None) -> str:
+        return secret(value.secret) if isinstance(value, SecretRef) else value or ""
+
+    tls = etcd.tls or EtcdTls()
+    return EtcdAccess(
+        etcd.endpoints,
+        ca=text(tls.ca),
+        user=etcd.username or "",
+        password=text(etcd.password),
+        certificate=text(tls.certificate),
+        key=text(tls.key),
+    )
+
+
 def resolve_edge(
     app: App,
     site: HostSite,
@@ -249,7 +295,9 @@ def resolve_edge(
     """Work out what an edge routes to the app: `places` has each host of the app and its private address."""
     assert app.route is not None
     users = _users(app, secret)
-    check = Balancer(places, health_path(app) or "/", health_headers(app, traefik), sticky=app.route.sticky)
+    in_etcd = traefik.routes == "etcd"
+    headers = health_headers(app, traefik)
+    check = Balancer(places, health_path(app) or "/", headers, sticky=app.route.sticky, in_etcd=in_etcd)
     settings = _route_settings(app, site, traefik, users)
     assert settings is not None
     settings = replace(settings, balancer=check)
@@ -260,6 +308,7 @@ def resolve_edge(
         (settings.entry_point,),
         settings.certified,
         settings.guarded,
+        in_etcd=in_etcd,
     )
     target = Target(site.name, app.app, app.version, None, "", "", (), route=route, places=places)
     target = replace(target, only_report_drift=app.drift == "warn")

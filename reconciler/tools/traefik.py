@@ -18,6 +18,7 @@ from reconciler.model.route import Route
 from reconciler.tools.digests import digest
 from reconciler.tools.holding import hold_address
 from reconciler.tools.rendering import package_text, render
+from reconciler.tools.traefik_keys import Keys, fallback_of, route_keys
 from reconciler.tools.traefik_rules import rules
 
 # When a connection is refused, nothing was sent, so even a POST may be retried. While an instance restarts, requests
@@ -61,6 +62,7 @@ class Balancer:
     check_path: str
     check_headers: tuple[tuple[str, str], ...]
     sticky: bool = False
+    in_etcd: bool = False  # the route lies in etcd, and the file serves only a Traefik that cannot read it there
 
     def addresses(self, servers: tuple[tuple[str, str], ...]) -> list[str]:
         """The address and port of each of these slots. A host that is not among `places` is left out."""
@@ -127,6 +129,7 @@ class RouteSettings:
         """The digest of everything in the file of an edge but the list of its servers and the marker."""
         assert self.balancer is not None
         content = self.edge_content((), "marker")
+        content = fallback_of(content) if self.balancer.in_etcd else content
         return digest([package_text("templates/route.yml.j2"), content, self.balancer.places, list(self.users)])
 
     def edge_content(self, servers: tuple[tuple[str, str], ...], marker: str) -> dict[str, Any]:
@@ -286,9 +289,21 @@ def route_text(settings: RouteSettings, slot: str, attempt: int = 0, *, held: bo
 
 def edge_route_text(settings: RouteSettings, servers: tuple[tuple[str, str], ...], attempt: int) -> str:
     """Return the dynamic file of an edge that sends the app's visitors to these slots. As `route_text` otherwise."""
-    route_digest = settings.edge_digest
-    marker = f"{settings.marker(EDGE, route_digest)}-{attempt}"
-    return _text(settings, EDGE, route_digest, attempt, servers, settings.edge_content(servers, marker))
+    assert settings.balancer is not None
+    content = settings.edge_content(servers, _edge_marker(settings, attempt))
+    if settings.balancer.in_etcd:
+        content = fallback_of(content)
+        del content["http"]["services"][_edge_marker(settings, attempt)]  # the one that etcd has is waited for
+    return _text(settings, EDGE, settings.edge_digest, attempt, servers, content)
+
+
+def edge_keys(settings: RouteSettings, servers: tuple[tuple[str, str], ...], attempt: int) -> Keys:
+    """Return the same route as keys for etcd."""
+    return route_keys(settings.edge_content(servers, _edge_marker(settings, attempt)))
+
+
+def _edge_marker(settings: RouteSettings, attempt: int) -> str:
+    return f"{settings.marker(EDGE, settings.edge_digest)}-{attempt}"
 
 
 def _text(

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from reconciler.model.observed import EDGE, AppliedRoute, Certificate
+from reconciler.tools.digests import digest
 from reconciler.tools.traefik_rules import is_router_of
 from reconciler.words import printable
 
@@ -20,6 +21,8 @@ ENTRY_POINTS = "/api/entrypoints"
 CERTIFICATES = "/api/certificates"  # since 3.7
 _ROUTERS_AND_MIDDLEWARES: Final = ("routers", "tcpRouters", "middlewares", "tcpMiddlewares")
 _SERVICES: Final = ("services", "tcpServices")
+ETCD: Final = "etcd"  # the provider's name
+_TRAEFIKS_OWN: Final = ("status", "error", "using", "priority")  # a fallback differs in its priority
 
 
 _SERVER = re.compile(r"(?:http|h2c)://((?:[0-9]{1,3}\.){3}[0-9]{1,3}:[0-9]{1,5})")
@@ -34,13 +37,17 @@ def read_rawdata(body: bytes) -> dict[str, Any]:
     answer = _json(body)
     if not isinstance(answer, dict):
         raise NotTraefiks
-    read: dict[str, Any] = {}
-    for kind in (*_ROUTERS_AND_MIDDLEWARES, *_SERVICES):
-        parts = answer.get(kind) or {}
-        if not isinstance(parts, dict):
-            raise NotTraefiks
-        read[kind] = {name: (_service if kind in _SERVICES else _part)(parts[name]) for name in parts}
-    return read
+    kinds = {kind: answer.get(kind) or {} for kind in (*_ROUTERS_AND_MIDDLEWARES, *_SERVICES)}
+    if not all(isinstance(parts, dict) for parts in kinds.values()):
+        raise NotTraefiks
+    shared = any(name.endswith(f"@{ETCD}") for parts in kinds.values() for name in parts)
+    return {
+        kind: {
+            name: _service(part) if kind in _SERVICES else _part(part) | ({"sum": _sum(part)} if shared else {})
+            for name, part in parts.items()
+        }
+        for kind, parts in kinds.items()
+    }
 
 
 def _service(value: object) -> dict[str, bool]:
@@ -55,6 +62,26 @@ def _service(value: object) -> dict[str, bool]:
     found = {url: _SERVER.fullmatch(url) for url in urls if isinstance(url, str)}
     down = {url for url, state in states.items() if state == "DOWN"} if isinstance(states, dict) else set()
     return {server[1]: url not in down for url, server in found.items() if server}
+
+
+def _sum(part: dict[str, Any]) -> str:
+    """The digest of what was written of a router or middleware, the same for a file and for etcd."""
+    written = {key: value for key, value in part.items() if key not in _TRAEFIKS_OWN}
+    return digest(json.dumps(written, sort_keys=True).replace(f"@{ETCD}", "@file"))
+
+
+def _unlike_its_file(app: str, rawdata: dict[str, Any], names: list[str]) -> str | None:
+    """Why the route from etcd is not the one in the edge's own file; None if they are the same."""
+    for kind in ("routers", "middlewares"):
+        parts = rawdata.get(kind, {})
+        for name in sorted({name.rpartition("@")[0] for name in names}):
+            here, there = (parts.get(f"{name}@{provider}", {}).get("sum") for provider in ("file", ETCD))
+            if here != there:
+                return f"{printable(name)} in etcd differs from what was written"
+    services = rawdata.get("services", {})
+    if services.get(f"{app}@file", {}).keys() != services.get(f"{app}@{ETCD}", {}).keys():
+        return "the servers in etcd differ from those that were written"
+    return None
 
 
 def _part(value: object) -> dict[str, Any]:
@@ -86,24 +113,39 @@ def read_applied(app: str, rawdata: dict[str, Any]) -> AppliedRoute | None:
     routers = {**rawdata.get("tcpRouters", {}), **rawdata.get("routers", {})}
     ours = {name: router for name, router in routers.items() if is_router_of(app, name)}
     # The form excludes the markers of an app called <app>-route.
-    marker = re.compile(rf"{re.escape(app)}-route-([^-]+)-([0-9a-f]{{12}})(?:-([0-9]{{1,15}}))?@file")
+    marker = re.compile(rf"{re.escape(app)}-route-([^-]+)-([0-9a-f]{{12}})(?:-([0-9]{{1,15}}))?@(file|etcd)")
     services = [*rawdata.get("services", {}), *rawdata.get("tcpServices", {})]
-    markers = [found for name in services if (found := marker.fullmatch(name))]
+    markers = sorted((found for name in services if (found := marker.fullmatch(name))), key=_after_files)
+    if all(name.endswith(f"@{ETCD}") for name in ours):
+        # An edge has a file of the app as well. Where there is none, the route in etcd is for other hosts.
+        ours, markers = {}, [found for found in markers if found[4] != ETCD]
     if not ours and not markers:
         return None
-    slot, route_digest, number = markers[0].groups() if markers else ("", "", "")
+    slot, route_digest, number, provider = markers[0].groups() if markers else ("", "", "", "file")
     attempt = int(number or 0)
-    if f"{app}@file" not in ours:
+    if f"{app}@{provider}" not in ours:
         return AppliedRoute(slot, route_digest, "the router is missing", attempt)
     middlewares = {**rawdata.get("tcpMiddlewares", {}), **rawdata.get("middlewares", {})}
-    names = [name for router in ours.values() for name in router.get("middlewares", [])]
-    used = [middlewares.get(name if "@" in name else f"{name}@file", {"status": "enabled"}) for name in names]
+    named = {
+        name if "@" in name else f"{name}@{provider}"
+        for router_name, router in ours.items()
+        if router_name.endswith(f"@{provider}")
+        for name in router.get("middlewares", [])
+    }
+    used = [middlewares.get(name, {"status": "enabled"}) for name in sorted(named)]
     problem = "; ".join(_problems([*ours.values(), *used])) or None
+    if provider == ETCD and not problem:
+        problem = _unlike_its_file(app, rawdata, [*ours, *named])
     if slot != EDGE:
         return AppliedRoute(slot, route_digest, problem, attempt)
-    states = rawdata.get("services", {}).get(f"{app}@file", {})
+    states = rawdata.get("services", {}).get(f"{app}@{provider}", {})
     down = tuple(sorted(server for server, up in states.items() if not up))
     return AppliedRoute(slot, route_digest, problem, attempt, tuple(sorted(states)), down)
+
+
+def _after_files(marker: re.Match[str]) -> bool:
+    """A key that sorts what etcd has last: where a file has a marker too, the route lies in files."""
+    return marker[4] == ETCD
 
 
 def _problems(parts: list[dict[str, Any]]) -> list[str]:
@@ -186,13 +228,13 @@ def _from_files(rawdata: dict[str, Any]) -> dict[str, str]:
         if each.get("status") == "enabled"
         else ": ".join(["is disabled", *each.get("error", [])])
         for name, each in routers.items()
-        if name.endswith("@file")
+        if name.endswith(("@file", f"@{ETCD}"))
     }
     services = [*rawdata.get("services", {}), *rawdata.get("tcpServices", {})]
     # A route that was written again, unchanged, carries a number after its digest.
     markers = [
         found[1]
         for name in services
-        if (found := re.fullmatch(r"(.+-route-[^-]+-[0-9a-f]{12})(?:-[0-9]+)?@file", name))
+        if (found := re.fullmatch(r"(.+-route-[^-]+-[0-9a-f]{12})(?:-[0-9]+)?@(?:file|etcd)", name))
     ]
     return states | dict.fromkeys(markers, "enabled")

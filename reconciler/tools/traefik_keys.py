@@ -10,6 +10,7 @@ a key that no record names is somebody else's.
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -69,6 +70,18 @@ def _keys(place: str, value: object) -> Iterator[tuple[str, str]]:
             yield place, str(value)
         case _:
             raise NotAKey(f"{place}: {type(value).__name__} has no form as a key")
+
+
+def fallback_of(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the same content for a file: its routers come after those of etcd, and are there when etcd is not.
+
+    Without a priority Traefik takes the length of the rule. One less keeps the order among different routes.
+    """
+    found = copy.deepcopy(dict(content))
+    for parts in found.values():
+        for router in parts["routers"].values():
+            router["priority"] = router.get("priority", len(router["rule"])) - 1
+    return found
 
 
 def record_text(owner: str, keys: Mapping[str, str]) -> str:

@@ -55,4 +55,4 @@ def _host_rule(domain: str) -> str:
 
 def is_router_of(app: str, name: str) -> bool:
     """True if a router of this name serves the app or redirects to it. App names do not have a dot."""
-    return bool(re.fullmatch(rf"{re.escape(app)}((\.wildcard)?(\.proxied)?|-redirect\..+)@file", name))
+    return bool(re.fullmatch(rf"{re.escape(app)}((\.wildcard)?(\.proxied)?|-redirect\..+)@(file|etcd)", name))

@@ -14,7 +14,9 @@ import pytest
 
 from reconciler.apply.etcd import Etcd
 from reconciler.apply.etcd_routes import write_route
-from reconciler.tools.traefik import route_text
+from reconciler.model.route import Route
+from reconciler.tools.traefik import Balancer, RouteSettings, edge_keys, edge_route_text, route_text
+from reconciler.tools.traefik_api import is_served, read_applied, read_rawdata
 from reconciler.tools.traefik_keys import route_keys
 from tests.apply.test_etcd import asked
 from tests.hosts.proxy import traefik_binary
@@ -115,3 +117,45 @@ def test_the_tree_is_watched_again_after_its_last_route_is_gone(traefik: Traefik
     for keys in ({}, wanted, {}, wanted):
         asked(traefik.cluster, lambda etcd, keys=keys: write(etcd, keys))  # type: ignore[misc]
         wait_for(lambda keys=keys: ("routers" in traefik.parts("etcd")) == bool(keys), 10, "Traefik follows")  # type: ignore[misc]
+
+
+def edge_route() -> RouteSettings:
+    route = Route.model_validate({"domains": ["edge.example"], "redirects": {"www.edge.example": "edge.example"}})
+    balancer = Balancer((("web1", "10.0.0.2"), ("web2", "10.0.0.3")), "/ping", (), sticky=True, in_etcd=True)
+    return RouteSettings("hello", route, "websecure", None, balancer=balancer)
+
+
+SERVERS = (("web1", "4001"), ("web2", "4000"))
+
+
+def rawdata(traefik: Traefik) -> dict[str, Any]:
+    with urllib.request.urlopen(f"{traefik.api}/api/rawdata", timeout=5) as answer:
+        return read_rawdata(answer.read())
+
+
+def test_a_real_traefik_shows_the_route_of_an_edge_and_what_somebody_changed(traefik: Traefik) -> None:
+    route, digest = edge_route(), edge_route().edge_digest
+    new = traefik.folder.parent / "new"
+    new.write_text(edge_route_text(route, SERVERS, 7))
+    new.replace(traefik.folder / "hello.yml")
+    wanted = edge_keys(route, SERVERS, 7)
+
+    def write() -> bool:
+        return asked(traefik.cluster, lambda etcd: write_route(etcd, "hello", "me", wanted))
+
+    def served() -> bool:
+        return is_served(read_applied("hello", rawdata(traefik)), digest, 7)
+
+    write()
+    wait_for(served, 75, "the route is applied")
+    applied = read_applied("hello", rawdata(traefik))
+    assert applied and applied.servers == ("10.0.0.2:4001", "10.0.0.3:4000")
+    for key, value in (
+        ("middlewares/hello-hold/retry/attempts", "1"),
+        ("services/hello/loadBalancer/servers/0/url", "http://203.0.113.1"),
+        ("routers/hello/rule", "Host(`other.example`)"),
+    ):
+        traefik.cluster.ctl("put", f"traefik/http/{key}", value)
+        wait_for(lambda: not served(), 10, f"the change of {key} is seen")
+        assert write()
+        wait_for(served, 10, f"{key} is put back")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -12,6 +14,7 @@ from reconciler.model.route import Route
 from reconciler.tools.traefik import (
     Balancer,
     RouteSettings,
+    edge_keys,
     edge_route_text,
     read_route_head,
     read_route_servers,
@@ -31,10 +34,11 @@ def edge_settings(balancer: Balancer, users: tuple[str, ...] = ()) -> RouteSetti
 @pytest.mark.parametrize("sticky", [False, True])
 @pytest.mark.parametrize("users", [(), ("me:$2y$05$" + "a" * 53,)])
 @pytest.mark.parametrize("headers", [(), (("Host", "a.test"), ("X-Forwarded-Proto", "https"))])
+@pytest.mark.parametrize("in_etcd", [False, True])
 def test_every_route_of_an_edge_that_we_write_is_accepted(
-    *, sticky: bool, users: tuple[str, ...], headers: tuple[tuple[str, str], ...], tmp_path: Path
+    *, in_etcd: bool, sticky: bool, users: tuple[str, ...], headers: tuple[tuple[str, str], ...], tmp_path: Path
 ) -> None:
-    settings = edge_settings(Balancer(PLACES, "/ping?deep=1", headers, sticky), users)
+    settings = edge_settings(Balancer(PLACES, "/ping?deep=1", headers, sticky, in_etcd), users)
 
     assert judged_file("sound_route", edge_route_text(settings, SERVERS, 7), tmp_path) == ""
 
@@ -77,10 +81,11 @@ def test_the_digest_tells_everything_but_the_servers() -> None:
             Balancer(PLACES[:2], "/ping", ()),
             Balancer(PLACES, "/", ()),
             Balancer(PLACES, "/ping", (), True),
+            Balancer(PLACES, "/ping", (), in_etcd=True),
         )
     }
 
-    assert len(digests) == 4
+    assert len(digests) == 5
     assert edge_route_text(edge_settings(base), SERVERS, 7) != edge_route_text(edge_settings(base), SERVERS[:2], 7)
 
 
@@ -118,3 +123,70 @@ def test_what_traefik_holds_names_its_servers_and_those_that_it_leaves_out() -> 
     assert read_applied("hello", read_rawdata(body)) == AppliedRoute(
         EDGE, "aaaaaaaaaaaa", None, 7, ("10.0.0.2:4001", "10.0.0.3:4000"), ("10.0.0.3:4000",)
     )
+
+
+def test_with_etcd_the_file_comes_after_it_and_leaves_the_marker_to_it() -> None:
+    settings = edge_settings(Balancer(PLACES, "/ping", (), in_etcd=True))
+    file, keys = yaml.safe_load(edge_route_text(settings, SERVERS, 7))["http"], edge_keys(settings, SERVERS, 7)
+    marker = f"hello-route-edge-{settings.edge_digest}-7"
+
+    assert file["routers"]["hello"]["priority"] == len("Host(`a.test`)") - 1
+    assert list(file["services"]) == ["hello"]
+    assert "traefik/http/routers/hello/priority" not in keys
+    assert keys[f"traefik/http/services/{marker}/loadBalancer/servers/0/url"] == "http://10.0.0.2:4001"
+    assert keys["traefik/http/services/hello/loadBalancer/healthCheck/interval"] == "1s"
+
+
+def held(**changes: Any) -> bytes:
+    """What Traefik holds of an edge's route from its file and from etcd, with changes in what etcd has."""
+    router = {"rule": "Host(`a.test`)", "service": "hello", "middlewares": ["hello-hold@P"], "status": "enabled"}
+    service = {"loadBalancer": {"servers": [{"url": "http://10.0.0.2:4001"}]}}
+    retry = {"retry": {"attempts": 20}, "status": "enabled"}
+
+    def of(provider: str, priority: int, **other: Any) -> dict[str, Any]:
+        parts = {"router": {**router, "priority": priority}, "service": service, "retry": retry, **other}
+        text = json.dumps(
+            {
+                "routers": {"hello@P": parts["router"]},
+                "middlewares": {"hello-hold@P": parts["retry"]},
+                "services": {"hello@P": parts["service"]},
+            }
+        )
+        return dict(json.loads(text.replace("@P", f"@{provider}")))
+
+    file, etcd = of("file", 13), of("etcd", 14, **changes)
+    both = {kind: {**file[kind], **etcd[kind]} for kind in file}
+    both["services"]["hello-route-edge-aaaaaaaaaaaa-7@etcd"] = {}
+    return json.dumps(both).encode()
+
+
+def test_a_route_from_etcd_is_applied_once_traefik_shows_its_marker() -> None:
+    assert read_applied("hello", read_rawdata(held())) == AppliedRoute(
+        EDGE, "aaaaaaaaaaaa", None, 7, ("10.0.0.2:4001",)
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        (
+            {"retry": {"retry": {"attempts": 1}, "status": "enabled"}},
+            "hello-hold in etcd differs from what was written",
+        ),
+        ({"service": {"loadBalancer": {"servers": [{"url": "http://10.6.6.6:4001"}]}}}, "the servers in etcd differ"),
+        ({"router": {"rule": "Host(`a.test`)", "status": "enabled"}}, "hello in etcd differs from what was written"),
+    ],
+)
+def test_what_somebody_changes_in_etcd_is_seen(changes: dict[str, Any], problem: str) -> None:
+    applied = read_applied("hello", read_rawdata(held(**changes)))
+
+    assert applied and applied.problem and applied.problem.startswith(problem)
+
+
+def test_a_route_in_etcd_is_not_that_of_a_host_without_a_file_of_the_app() -> None:
+    body = json.loads(held())
+    for parts in body.values():
+        for name in [name for name in parts if name.endswith("@file")]:
+            del parts[name]
+
+    assert read_applied("hello", read_rawdata(json.dumps(body).encode())) is None
