@@ -192,6 +192,11 @@ async def work_out(
     found = dict(zip(whole, await asyncio.gather(*(find_digest(app, desired) for app in whole.values())), strict=True))
     opened.owner = await owner
     of_shard = keys_of_shard(every, shard) if shard else None
+    if shard and (named_edges := next((app.app for app in every if edges_of(app)), None)):
+        next_step = "run one controller without --shard; or give these apps a desired state of their own"
+        raise UsageError(
+            f"--shard cannot divide a fleet with edges: {named_edges} has some, and all move together", next_step
+        )
     if shard:
         opened.elsewhere = frozenset(host for host in known if not shard.has(host))
     for app in chosen:

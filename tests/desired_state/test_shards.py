@@ -8,6 +8,7 @@ import pytest
 
 from reconciler.cli import main, read_options
 from reconciler.desired_state.load import load
+from reconciler.errors import UsageError
 from reconciler.model.shard import Shard
 from reconciler.targets.open_fleet import OpenFleet, work_out
 from tests.support.desired_folder import HELLO, write
@@ -45,6 +46,17 @@ def test_without_shards_it_connects_to_every_host() -> None:
 
     assert fleet.hosts.keys() == {*HOSTS, *SPARE}
     assert not fleet.elsewhere
+
+
+def test_a_fleet_with_edges_is_not_divided() -> None:
+    """A cutover is one on all edges and hosts of the app, which would be in several shards."""
+    fleet = FLEET + "  lb1: {address: 10.0.0.99}\n"
+    fleet = "\n".join(line.replace("}", ", private_address: 10.1.0.1}") for line in fleet.splitlines()) + "\n"
+    app = APP + "route: {domains: [hello.example], tls: false, edges: [lb1]}\nhealth: {path: /}\n"
+    app = "\n".join("hosts: [web1]" if line.startswith("hosts:") else line for line in app.splitlines()) + "\n"
+    desired = load(write({"hello": app}, fleet))
+    with pytest.raises(UsageError, match="--shard cannot divide a fleet with edges: hello has some"):
+        asyncio.run(work_out(desired, None, None, shard=SHARD))
 
 
 def test_a_shard_is_read_before_and_after_the_command() -> None:
