@@ -34,7 +34,11 @@ def project(tmp_path: Path) -> Path:
     (apps / "broken.yaml").write_text("hosts: [web9\n  - \t{")
     for name in HOSTILE:
         (apps / f"{name}.yaml").write_text("hosts: [$(touch pwned), '; touch pwned']\n")
-    (tmp_path / "desired-state" / "fleet.yaml").write_text(f"hosts:\n  db1: {{address: a}}\n{keys}")
+    (tmp_path / "desired-state" / "fleet.yaml").write_text(
+        f"hosts:\n  db1: {{address: a, groups: [web, '$(touch pwned)']}}\n{keys}"
+    )
+    (tmp_path / "desired-state" / "environments").mkdir()
+    (tmp_path / "desired-state" / "environments" / "staging.yaml").write_text("apps: {}\n")
     return tmp_path
 
 
@@ -57,8 +61,11 @@ def complete(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         ("reconcile --app ", ["broken", "hello", "shop"]),
         ("reconcile set h", ["hello"]),
         ("reconcile set hello ", []),
-        ("reconcile status --host ", ["db1", "deploy@10.0.0.1:2222", "web1", "web2"]),
+        ("reconcile status --host ", ["db1", "deploy@10.0.0.1:2222", "web1", "web2", "group:web"]),
         ("reconcile status --host=w", ["--host=web1", "--host=web2"]),
+        ("reconcile status --host g", ["group:web"]),
+        ("reconcile --environment ", ["production", "staging"]),
+        ("reconcile set shop --from s", ["staging"]),
         ("reconcile doctor d", ["db1", "deploy@10.0.0.1:2222"]),
         ("reconcile run hello ", ["nightly", "weekly"]),
         ("reconcile run broken ", []),

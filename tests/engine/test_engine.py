@@ -394,3 +394,36 @@ def test_a_rollback_reaches_no_host_that_only_the_former_version_had(
 
     assert (rollback.files, list(rollback.blocked)) == ({}, [("hello", "a")])
     assert rollback.blocked["hello", "a"].reason.endswith("there is no former version to roll back to")
+
+
+def test_a_pause_ends_by_itself_when_the_hosts_say_that_it_is_over(
+    stepping: Stepping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits through the pause with nothing under way, looks at the host of the batch before, and goes on."""
+    ages = {1: 9.95, 2: 10.0}
+    monkeypatch.setattr("reconciler.decide.batches._age_seconds", lambda *_: ages[min(stepping.looks["a"], 2)])
+    paused = app("hello", ["a", "b"], rollout={"pause_seconds": 10})
+
+    outcomes = asyncio.run(converge(opened(paused), QUIET, WHO))
+
+    assert ends(outcomes) == {("hello", "a"): "1", ("hello", "b"): "1"}
+    assert [action.host for action in stepping.done] == ["a"] * 4 + ["b"] * 4
+    assert stepping.looks == {"a": 2, "b": 1}
+
+
+def test_a_commit_ends_a_pause(stepping: Stepping) -> None:
+    """The next version begins with the first host, at once."""
+
+    async def story() -> list[str]:
+        engine = engine_of(opened(app("hello", ["a", "b"], rollout={"pause_seconds": 3600})))
+        work = asyncio.create_task(engine.run())
+        engine.begin_turn()
+        while stepping.verbs("hello") != ROLLOUT:
+            await asyncio.sleep(0.001)
+        engine.want(opened(app("hello", ["a", "b"], version="2")), WHO)
+        engine.begin_turn()
+        await settled(engine, work)
+        work.cancel()
+        return stepping.verbs("hello", "b")
+
+    assert asyncio.run(story())
