@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reconciler.decide.converged_app import converged_app
+from reconciler.decide.converged_app import balanced_edge, converged_app
 from reconciler.decide.guards import too_many_removals
 from reconciler.decide.plan import AppPlan, plan_fleet
 from reconciler.model.action import AnyAction, InstallRelease, Migrate, PruneReleases
@@ -84,6 +84,10 @@ def _converged(fleet: OfflineFleet) -> dict[str, ObservedHost]:
     for (app, host), target in fleet.fleet.targets.items():
         apps[host][app] = converged_app(target, fleet.fleet.owner)
         names[host] += target.route.certified if target.route else ()
+    for (app, edge), target in fleet.fleet.edges.items():
+        servers = {host: fleet.fleet.targets[app, host].slots[0] for host, _ in target.places}
+        apps[edge][app] = balanced_edge(target, servers, apps[edge].get(app), fleet.fleet.owner)
+        names[edge] += target.route.certified if target.route else ()
     return {
         name: ObservedHost(name, _FACTS, apps=apps[name], certificates=(Certificate(tuple(names[name]), _FAR_AWAY),))
         for name in fleet.fleet.hosts
@@ -92,7 +96,7 @@ def _converged(fleet: OfflineFleet) -> dict[str, ObservedHost]:
 
 def _empty_hosts(fleet: OfflineFleet) -> dict[str, ObservedHost]:
     entry_points: dict[str, set[str]] = {name: set() for name in fleet.fleet.hosts}
-    for (_, host), target in fleet.fleet.targets.items():
+    for (_, host), target in [*fleet.fleet.targets.items(), *fleet.fleet.edges.items()]:
         entry_points[host] |= {*(target.route.entry_points if target.route else ())}
     return {
         name: ObservedHost(name, _FACTS, entry_points=tuple(sorted(points)), certificates=())

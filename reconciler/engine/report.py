@@ -8,7 +8,7 @@ from typing import Any, Final
 from reconciler.decide.plan import AppPlan, PlanNote
 from reconciler.decide.serving import serving
 from reconciler.model.action import Blocked, Converged
-from reconciler.model.observed import ObservedHost, Unreachable
+from reconciler.model.observed import EDGE, ObservedHost, Unreachable
 from reconciler.model.target import Target
 from reconciler.words import printable_line, printable_text
 
@@ -155,7 +155,7 @@ def status_row(target: Target, seen: ObservedHost | Unreachable, plan: AppPlan) 
     ready = isinstance(plan.end, Converged) and not plan.actions
     return {
         **row,
-        "slot": slot.name if slot else None,
+        "slot": slot.name if slot else EDGE if target.places else None,
         "ready": ready,
         "because": _reason_text(plan),
         "quarantined": quarantined,

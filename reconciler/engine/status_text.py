@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, get_args
 from reconciler.colours import Paint, Style, plain
 from reconciler.layout import columns, cut_middle, fit_widths, pad, wrap
 from reconciler.model.action import Blocked
+from reconciler.model.observed import EDGE
 from reconciler.words import printable_text
 
 State = Literal["BROKEN", "blocked", "waiting", "fine"]
@@ -86,6 +87,11 @@ def _sameness(row: dict[str, Any]) -> tuple[str, str, str]:
     return row["app"], row["wants"] or "-", _because(row)
 
 
+def _nothing(row: dict[str, Any]) -> str:
+    """What stands for a version where none runs: an edge runs none, and is well."""
+    return "-" if row["slot"] == EDGE else "nothing"
+
+
 def _because(row: dict[str, Any]) -> str:
     because: str = row["because"].removeprefix(f"host {row['host']}: ").removeprefix(f"{row['app']}: ")
     return because
@@ -126,7 +132,14 @@ def _progress(by_state: dict[State, list[StatusLine]]) -> list[str]:
 def _cells(line: StatusLine) -> tuple[str, ...]:
     row = line.row
     since = _SINCE.sub(lambda found: found[1] + (found[2] or ""), row["since"] or "-")
-    cells = (row["host"], row["app"] or "-", row["wants"] or "-", row["runs"] or "nothing", row["slot"] or "-", since)
+    cells = (
+        row["host"],
+        row["app"] or "-",
+        row["wants"] or "-",
+        row["runs"] or _nothing(row),
+        row["slot"] or "-",
+        since,
+    )
     return (line.state, *map(printable_text, cells))
 
 
@@ -148,7 +161,7 @@ def _rest_of_fine(rows: list[dict[str, Any]], width: int | None) -> list[str]:
     """What is not shown of what is fine: for each app and version, on how many hosts."""
     hosts: dict[tuple[str, str], list[str]] = {}
     for row in rows:
-        hosts.setdefault((row["app"], row["runs"] or "nothing"), []).append(row["host"])
+        hosts.setdefault((row["app"], row["runs"] or _nothing(row)), []).append(row["host"])
     texts = [f"{app} {version} on {_names(names)}" for (app, version), names in sorted(hosts.items())]
     more = [f"and {len(texts) - MOST_ROWS:,} more apps"] if len(texts) > MOST_ROWS else []
     lines = [printable_text(f"fine     {text}") for text in (*texts[:MOST_ROWS], *more)]

@@ -6,19 +6,19 @@ that what they stand for differs.
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from reconciler.errors import ReconcileError
 from reconciler.model.action import Blocked
 from reconciler.model.app import App
 from reconciler.model.artifact import Digests
-from reconciler.model.desired import Desired
+from reconciler.model.desired import Desired, edges_of
 from reconciler.model.environment import owner_in
 from reconciler.model.fleet import DesiredFleet, Key
 from reconciler.model.process_name import family_of
 from reconciler.model.references import references_in
-from reconciler.targets.resolve import HostSite, TargetFiles, cluster_of, resolve
+from reconciler.targets.resolve import HostSite, TargetFiles, cluster_of, resolve, resolve_edge
 from reconciler.targets.traefik_app import all_apps
 from reconciler.tools.digests import sha256_of
 from reconciler.tools.release import release_id
@@ -48,8 +48,9 @@ class OfflineFleet:
         files = {key: each for key, each in self.files.items() if family_of(key[0]) in families}
         fleet = self.fleet
         targets = {key: each for key, each in fleet.targets.items() if key in files}
+        edges = {key: each for key, each in fleet.edges.items() if family_of(key[0]) in families}
         apps = {name: app for name, app in fleet.apps.items() if app.family in families}
-        return replace(self, files=files, fleet=replace(fleet, targets=targets, apps=apps))
+        return replace(self, files=files, fleet=replace(fleet, targets=targets, edges=edges, apps=apps))
 
 
 def work_out_offline(
@@ -73,9 +74,11 @@ def work_out_offline(
                 files[app.app, host] = same or _resolve(here, site, desired, stand_ins, cluster)
             except ReconcileError as error:
                 refused[app.app, host] = Blocked(host, app.app, str(error), error.next_step or None, kind=error.kind)
-    names = {host for app in apps for host in app.hosts} | desired.fleet.hosts.keys()
+    edges = _edges(apps, desired, sealed, refused)
+    names = {*desired.host_names(), *(host for app in apps for host in app.hosts), *desired.fleet.hosts}
     fleet = DesiredFleet(
         targets={key: each.target for key, each in files.items()},
+        edges={key: each.target for key, each in edges.items()},
         apps={app.app: app for app in apps},
         refused=refused,
         hosts=tuple(sorted(names)),
@@ -88,6 +91,24 @@ def work_out_offline(
         release_id(app.version, _artifact_digest(app)) for app in apps if not isinstance(app.artifact.sha256, str)
     }
     return OfflineFleet(desired, fleet, files, frozenset(unknown), sealed)
+
+
+def _edges(
+    apps: Iterable[App], desired: Desired, sealed: Mapping[str, str], refused: dict[Key, Blocked]
+) -> dict[Key, TargetFiles]:
+    """What each edge routes. What cannot be worked out is added to `refused`."""
+    found: dict[Key, TargetFiles] = {}
+    for app in apps:
+        for edge in edges_of(app):
+            site = HostSite(edge, desired.host(edge), desired.fleet.traefik.api_ports)
+            places = tuple((host, desired.host(host).private_address or "") for host in app.hosts)
+            try:
+                stand_ins = _StandIns(app, sealed)
+                files = resolve_edge(app, site, desired.fleet.traefik, desired.folder, stand_ins, places)
+                found[app.app, edge] = files
+            except ReconcileError as error:
+                refused[app.app, edge] = Blocked(edge, app.app, str(error), error.next_step or None, kind=error.kind)
+    return found
 
 
 def _resolve(app: App, site: HostSite, desired: Desired, secret: _StandIns, cluster: tuple[str, ...]) -> TargetFiles:

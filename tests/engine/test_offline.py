@@ -101,3 +101,24 @@ def test_a_converged_app_belongs_to_its_desired_state(tmp_path: Path) -> None:
     state = offline_of(tmp_path, app("shop"), fleet={**FLEET, "owner": "us"})
 
     assert converged_app(state.fleet.targets["shop", "web1"], state.fleet.owner).owner == "us"
+
+
+def test_a_plan_shows_what_each_edge_of_an_app_will_route(tmp_path: Path) -> None:
+    hosts = {
+        name: {"address": name, "private_address": f"10.0.0.{n}"} for n, name in enumerate(["lb1", "web1", "web2"], 1)
+    }
+    keys: Words = {"hosts": ["web1", "web2"], "route": {**ROUTE, "edges": ["lb1"]}}
+    before = offline_of(tmp_path, app("shop", "1.0", **keys), fleet={"hosts": hosts})
+    after = offline_of(tmp_path, app("shop", "1.1", **keys), fleet={"hosts": hosts})
+
+    nothing = plan_between(before, work_out_offline(before.desired, {}))
+    plans = plan_between(before, after)
+
+    assert [plan.actions for plan in nothing.values()] == [(), (), ()]
+    assert [f"{action.verb} {action.subject}" for action in plans["shop", "lb1"].actions] == [
+        "balance web1:4001, web2:4000",
+        "confirm route",
+        "balance web1:4001, web2:4001",
+        "confirm route",
+    ]
+    assert {type(plan.end).__name__ for plan in plans.values()} == {"Converged"}

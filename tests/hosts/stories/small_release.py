@@ -1,7 +1,7 @@
 """A small release: an HTTP server in the perl that every Debian has, started by sh. It boots in 30 ms.
 
 `bin/app start` serves `/`, `/ping`, `/version`, `/env/NAME`, `/header/NAME`, `/slow?seconds=3` and POST `/echo` on
-127.0.0.1:$PORT; `bin/app work` runs without a port; `bin/app migrate` notes version and GREETING in
+$BIND or 127.0.0.1, at $PORT; `bin/app work` runs without a port; `bin/app migrate` notes version and GREETING in
 $STATE_DIRECTORY/migrations.
 A behaviour is an environment variable (FAIL_BOOT, NEVER_HEALTHY, DIE_AFTER_SECONDS, FAIL_MIGRATE) or is built in. With
 DATABASE_PORT it exits, at boot and later, when nothing listens there. LISTEN_ON is another address to listen on.
@@ -52,7 +52,7 @@ if ($ENV{DATABASE_PORT}) {
   $SIG{ALRM} = sub { check_database(); alarm 1 }; alarm 1;
 }
 my $listener = IO::Socket::IP->new(
-  LocalHost => $ENV{LISTEN_ON} || '127.0.0.1', LocalPort => $ENV{PORT}, Listen => 512, ReuseAddr => 1)
+  LocalHost => $ENV{LISTEN_ON} || $ENV{BIND} || '127.0.0.1', LocalPort => $ENV{PORT}, Listen => 512, ReuseAddr => 1)
   or do { print "app $version: cannot listen on $ENV{PORT}: $!\n"; exit 1 };
 print "app $version: listens on $ENV{PORT}\n";
 $SIG{TERM} = sub { exit 0 };
