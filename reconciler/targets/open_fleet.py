@@ -203,9 +203,7 @@ async def work_out(
         for host in app.hosts:
             if (not hosts or host in hosts) and (of_shard is None or (app.app, host) in of_shard):
                 _add(opened, app, host, found[app.family], secret)
-                if shard and edges_of(app):
-                    _refuse_shared_edges(opened, app, host)
-        if not shard and (not hosts or {*hosts} & {*app.hosts, *edges_of(app)}):
+        if not hosts or {*hosts} & {*app.hosts, *edges_of(app)}:
             add_edges(opened, app, secret)
     opened.whole = opened.whole and opened.owner != "-"
     needed = known - opened.elsewhere if opened.whole else set[str]()
@@ -253,16 +251,6 @@ def _add(opened: OpenFleet, app: App, host: str, found: Found, secret: Callable[
         opened.whole = False  # an app that cannot be worked out is still desired: remove nothing
     else:
         opened.targets[files.key] = files
-
-
-def _refuse_shared_edges(opened: OpenFleet, app: App, host: str) -> None:
-    """Leave the app alone: each controller would write the lists of its edges as if it alone moved visitors."""
-    reason = "it has edges, whose lists one controller must write for all hosts"
-    opened.targets.pop((app.app, host), None)
-    opened.refused[app.app, host] = Blocked(
-        host, app.app, reason, "run it without --shard, as with --app", kind="other"
-    )
-    opened.whole = False
 
 
 def add_edges(opened: OpenFleet, app: App, secret: Callable[[str], str]) -> None:
