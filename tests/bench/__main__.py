@@ -25,7 +25,7 @@ from tests.hosts.farm import missing_requirements
 from tests.hosts.process import HostsError
 from tests.support.releases import elixir_missing
 
-MOST_FLEET_RUNS = 3
+MOST_FLEET_RUNS = 2
 Measure = Callable[[Lab, int], list[Row]]
 
 # Name → the measure, and how often it is repeated unless told otherwise.
