@@ -18,7 +18,8 @@ from tests.hosts.delay_proxy import DelayProxy
 from tests.hosts.distribution import PACKAGES, Distribution
 from tests.hosts.load import Load, Stream, Target
 from tests.hosts.process import HostsError
-from tests.support.releases import build_release
+from tests.hosts.stories.project import yaml
+from tests.support.releases import build_release, python_release, sha256
 
 APPS = (1, 5, 20)
 DISTANCES = (0, 50)  # milliseconds there and back
@@ -79,8 +80,29 @@ class Beside:
         self.tools.want(1, VERSIONS[0], first, "same")
         for milliseconds in DISTANCES:
             yield self._cell("code", 1, milliseconds, (OURS, PYINFRA, ANSIBLE, SCRIPT), self._change_code)
-        for work, change in (("env", self._change_env), ("install", self._install)):
-            yield self._cell(work, 1, DISTANCES[-1], (OURS, PYINFRA, ANSIBLE), change)
+        yield self._cell("env", 1, DISTANCES[-1], (OURS, PYINFRA, ANSIBLE), self._change_env)
+        with self._keeper():
+            yield self._cell("install", 1, DISTANCES[-1], (OURS, PYINFRA, ANSIBLE), self._install)
+
+    @contextmanager
+    def _keeper(self) -> Iterator[None]:
+        """Another small app of ours: an empty desired state would remove nothing. It shares no file with the first."""
+        artifact = python_release("1.0.0")
+        keys = {
+            "app": "keeper", "version": "1.0.0", "artifact": {"source": str(artifact), "sha256": sha256(artifact)},
+            "hosts": [self.lab.machine.name], "ports": [4190, 4191], "start": "bin/hello start",
+            "health": {"path": "/ping"},
+        }  # fmt: skip
+        file = self.lab.project.file.with_name("keeper.yaml")
+        file.write_text("".join(f"{key}: {yaml(value)}\n" for key, value in keys.items()))
+        self.lab.project.commit()
+        self.lab.once()
+        try:
+            yield
+        finally:
+            file.unlink()
+            self.lab.project.commit()
+            self.lab.once("--allow-prune")
 
     def _remove(self, *apps: str) -> None:
         for app in apps:
