@@ -166,7 +166,7 @@ class Systemd:
         wanted = [p for at, w in enumerate(words) if w in ("-p", "-P") for p in words[at + 1].split(",")]
         blocks = []
         for name in names:
-            units = self._matching([name]) if "*" in name else [self.unit(name)]
+            units = self._matching([name]) if any(sign in name for sign in "*?[") else [self.unit(name)]
             for unit in units:
                 self._load(unit)
                 values = {key: value for key, value in self._properties(unit).items() if key in wanted}
