@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,9 +30,19 @@ done
 _numbers = itertools.count(1)
 
 
+def end_units(projects: Collection[Project]) -> None:
+    """End every unit of these projects' apps, which are all on one host, now and for its next boot."""
+    if projects:
+        apps = "".join(f"{project.app}\n" for project in projects)
+        next(iter(projects)).machine.run(END_UNITS, stdin=apps.encode())
+
+
 class NewProject(Protocol):
-    def __call__(self, machine: Machine | None = None, **keys: Any) -> Project:
-        """A project with a small app in versions 0.1.0 and 0.2.0, written but not committed."""
+    def __call__(self, machine: Machine | None = None, *, stays: bool = False, **keys: Any) -> Project:
+        """A project with a small app in versions 0.1.0 and 0.2.0, written but not committed.
+
+        If it `stays`, its app runs on after the test; the caller ends it.
+        """
 
 
 @pytest.fixture(scope="session")
@@ -73,7 +83,7 @@ def new_project(
     """
     made: list[Project] = []
 
-    def make(machine: Machine | None = None, **keys: Any) -> Project:
+    def make(machine: Machine | None = None, *, stays: bool = False, **keys: Any) -> Project:
         machine = machine or request.getfixturevalue("shared")
         number = next(_numbers)
         project = Project(
@@ -82,13 +92,11 @@ def new_project(
         for version in ("0.1.0", "0.2.0"):
             project.add_artifact(small_release(version), version)
         project.write(**(usual_keys(project, 4000 + 2 * number) | keys))
-        made.append(project)
+        made.extend([] if stays else [project])
         return project
 
     yield make
-    apps = [project.app for project in made if project.machine.name == SHARED]
-    if apps:
-        request.getfixturevalue("shared").run(END_UNITS, stdin="".join(f"{app}\n" for app in apps).encode())
+    end_units([project for project in made if project.machine.name == SHARED])
 
 
 def usual_keys(project: Project, port: int) -> dict[str, Any]:

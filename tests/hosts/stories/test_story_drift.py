@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
-from tests.hosts.stories.conftest import NewProject
+from tests.hosts.stories.conftest import NewProject, end_units
 from tests.hosts.stories.project import Project, changed_lines, wait_for
 from tests.hosts.stories.visitors import visitors
 
@@ -24,20 +26,19 @@ INSTANCES = (
 
 
 @pytest.fixture(scope="module")
-def _drifting() -> dict[str, Project]:
-    return {}
+def _drifting() -> Iterator[list[Project]]:
+    projects: list[Project] = []
+    yield projects
+    end_units(projects)
 
 
 @pytest.fixture
-def drifting(new_project: NewProject, _drifting: dict[str, Project]) -> Project:
-    """One app for all these stories: each leaves it as it was, or fails."""
-    if "project" not in _drifting:
-        project = new_project()
-        project.converge()
-        neighbour = new_project()
-        neighbour.converge()
-        _drifting["project"] = project
-    return _drifting["project"]
+def drifting(new_project: NewProject, _drifting: list[Project]) -> Project:
+    """One app for all these stories, beside a neighbour: each leaves it as it was, or fails."""
+    while len(_drifting) < 2:
+        _drifting.append(new_project(stays=True))
+        _drifting[-1].converge()
+    return _drifting[0]
 
 
 def heal(project: Project, damage: str, *, restarts: bool) -> list[str]:
