@@ -12,12 +12,7 @@ from dataclasses import dataclass, replace
 from reconciler.decide.slots import carries
 from reconciler.model.fleet import DesiredFleet, Key, SeenFleet
 from reconciler.model.observed import EDGE, AppliedRoute, ObservedApp, ObservedHost, RouteFile
-from reconciler.model.target import Target
-
-
-def route_digests(slots: Iterable[str]) -> dict[str, str]:
-    """The digests of the routes that an app host seems to have: the slot alone tells them apart."""
-    return {slot: f"edges-{slot}" for slot in slots}
+from reconciler.model.target import Target, route_digests
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from reconciler.errors import Kind
@@ -31,6 +32,11 @@ class TargetRoute:
     guarded: tuple[str, ...] = ()  # the keys of the route that keep some visitors out
     held: dict[str, str] = field(default_factory=dict)  # as `digests`, of the route by which visitors wait
     in_etcd: bool = False  # all edges read one route, so what marks a write must not differ between them
+
+
+def route_digests(slots: Iterable[str]) -> dict[str, str]:
+    """The digests of the routes that an app host seems to have: the slot alone tells them apart."""
+    return {slot: f"edges-{slot}" for slot in slots}
 
 
 LOOPBACK = "127.0.0.1"

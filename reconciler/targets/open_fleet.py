@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
-from reconciler.decide.shards import keys_of_shard
 from reconciler.desired_state.git.commit import find_repository
 from reconciler.desired_state.git.history import root_commit
 from reconciler.desired_state.load import label
@@ -191,7 +190,7 @@ async def work_out(
     whole = {app.family: app for app in reversed(chosen)}  # the processes of an app have its artifact
     found = dict(zip(whole, await asyncio.gather(*(find_digest(app, desired) for app in whole.values())), strict=True))
     opened.owner = await owner
-    of_shard = keys_of_shard(every, shard) if shard else None
+    of_shard = _keys_of(every, shard) if shard else None
     if shard and (named_edges := next((app.app for app in every if edges_of(app)), None)):
         next_step = "run one controller without --shard; or give these apps a desired state of their own"
         raise UsageError(
@@ -214,6 +213,12 @@ async def work_out(
     for site in sites:
         opened.hosts[site.name] = (before or opened).transport(site, apps_on[site.name])
     return opened
+
+
+def _keys_of(apps: tuple[App, ...], shard: Shard) -> set[Key]:
+    from reconciler.decide.shards import keys_of_shard  # few need it, and the first connection waits for imports
+
+    return keys_of_shard(apps, shard)
 
 
 def demand_all(opened: OpenFleet) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from reconciler.decide.edges import route_digests
 from reconciler.errors import ReconcileError, SecretError, SecretUnusable
 from reconciler.model.action import RunHook
 from reconciler.model.desired import App, SecretRef
@@ -14,7 +13,7 @@ from reconciler.model.etcd import Etcd, EtcdTls
 from reconciler.model.identity import Identity
 from reconciler.model.machine import HostSpec, Layout
 from reconciler.model.observed import EDGE, HOOKS, TRAEFIK, ObservedHost
-from reconciler.model.target import LOOPBACK, Target, TargetJob, TargetRoute
+from reconciler.model.target import LOOPBACK, Target, TargetJob, TargetRoute, route_digests
 from reconciler.model.traefik import Traefik
 from reconciler.targets.health import health_headers, health_path
 from reconciler.targets.processes import kin_of

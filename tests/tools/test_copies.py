@@ -25,7 +25,7 @@ def host(tmp_path: Path) -> FailingHost:
 
 def install(release: str, mode: str) -> Step:
     words, stdin = upload("bin/x")
-    return act("install", APP, release, *words[:-1], mode, stdin=stdin)
+    return act("install", APP, release, *words[:-3], mode, *words[-2:], stdin=stdin)
 
 
 def folders(host: FailingHost) -> list[str]:

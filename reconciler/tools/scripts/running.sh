@@ -161,7 +161,7 @@ look_sockets() {
   while [ $# -gt 2 ]; do
     case $1 in
       unit) last='' && shift 10 ;;
-      dropin | masked | instead | /proc/*) shift 3 ;;
+      dropin | masked | instead | */proc/*) shift 3 ;;
       *)
         if [ "$2" = "$last" ]; then others="$others$2 $3 "; else mains="$mains /proc/$3/fd"; fi
         last=$2
@@ -238,7 +238,7 @@ look_processes() {
   while [ $# -gt 2 ]; do
     case $1 in
       unit) last='' && shift 10 ;;
-      dropin | masked | instead | /proc/*) shift 3 ;;
+      dropin | masked | instead | */proc/*) shift 3 ;;
       *)
         [ "$2" = "$last" ] || {
           environs="$environs /proc/$3/environ"

@@ -16,16 +16,17 @@ pytestmark = pytest.mark.hosts
 STAGING = ("--environment", "staging")
 
 
-def write_staging(project: Project, app: dict[str, Any] | None) -> None:
+def write_staging(project: Project, app: dict[str, Any] | None, *, on_same_host: bool = True) -> None:
     """environments/staging.yaml with the app as it differs there, or without any app.
 
-    It names the project's host, so that a pass looks there when no app is left.
+    On the same host it names that, so that a pass looks there when no app is left.
     """
     file = project.folder / "desired-state" / "environments" / "staging.yaml"
     file.parent.mkdir(parents=True, exist_ok=True)
     apps = {project.app: app} if app is not None else {}
-    hosts = {project.machine.name: {"address": project.machine.name}}
-    file.write_text(f"hosts: {yaml(hosts)}\napps: {yaml(apps)}\n", encoding="utf-8")
+    hosts = {project.machine.name: {"address": project.machine.name}} if on_same_host else {}
+    named = f"hosts: {yaml(hosts)}\n" if hosts else ""
+    file.write_text(f"{named}apps: {yaml(apps)}\n", encoding="utf-8")
 
 
 def served(project: Project, name: str, address: str = "") -> str:
@@ -76,7 +77,7 @@ def test_on_two_hosts_the_same_app_runs_in_both(new_project: NewProject, own: Ma
     """It has one name, and each environment its host and version. A commit for one is nothing to the other."""
     project = new_project()
     differs = {"version": "0.2.0", "hosts": [own.name]}
-    write_staging(project, differs)
+    write_staging(project, differs, on_same_host=False)
     project.converge()
 
     assert project.once(*STAGING).code == 0
@@ -86,7 +87,7 @@ def test_on_two_hosts_the_same_app_runs_in_both(new_project: NewProject, own: Ma
     assert rows == [(project.machine.name, "0.1.0"), (own.name, "0.2.0")]
     assert served(project, project.app, own.address) == "0.2.0"
 
-    write_staging(project, {**differs, "env": {"GREETING": "Try"}})
+    write_staging(project, {**differs, "env": {"GREETING": "Try"}}, on_same_host=False)
     project.commit()
     assert (project.once().verbs, project.plan(*STAGING).code) == ([], 3)
     assert project.once(*STAGING).code == 0
