@@ -67,6 +67,24 @@ _OF_AN_APP = {
 }
 
 
+@dataclass
+class _Fence:
+    """Makes sure that the host is still ours, by a change of nothing, before something beyond it is changed."""
+
+    applier: Applier
+    runner: Runner
+    app: str
+
+    def __post_init__(self) -> None:
+        self.lease = self.runner.lease
+
+    async def __call__(self) -> None:
+        """Raises HostLocked if another controller has taken the host since our look, ActionFailed, HostError."""
+        reply = await self.runner.run("prune", (self.app,))
+        self.applier.check(reply, self.app)
+        self.lease = reply.lease
+
+
 @dataclass(frozen=True)
 class Applier:
     """Applies the actions of one app to one host. Long actions call `report_progress` with a short text."""
@@ -83,30 +101,32 @@ class Applier:
         If the host has changed since `seen`, nothing is done; the returned observation shows the change.
         Raises ActionFailed with the host's own error text, HostError or ArtifactError.
         """
+        target = self.files.target
+        runner = Runner(self.host, self.files.site, self.controller, self.files.word, seen.lease, target.address)
         if isinstance(action, ConfirmRoute):
-            seen = _forget_evidence_of(seen, action.app)
-            fresh = await share_route(self.host, self.files, self.controller.owner, seen.app(action.app))
+            seen, fence = _forget_evidence_of(seen, action.app), _Fence(self, runner, action.app)
+            fresh = await share_route(self.host, self.files, self.controller.owner, seen.app(action.app), fence)
+            seen = replace(seen, lease=fence.lease)
             return await confirm.confirm_route(self.host, self.files, action, seen, new_in_etcd=fresh)
         if isinstance(action, WaitCertified):
             return await confirm.wait_for_certificates(
                 self.host, self.files, action, _forget_evidence_of(seen, action.app), self.report_progress
             )
-        target = self.files.target
-        runner = Runner(self.host, self.files.site, self.controller, self.files.word, seen.lease, target.address)
         reply, app = await self._act(action, seen.app(action.app), runner)
-        if reply.status == LOCKED:
-            raise HostLocked(
-                self.host.name,
-                printable(reply.stderr) or "another controller holds the lease",
-                "--wait-lock waits for it",
-            )
-        if reply.status not in (0, STALE):
-            raise ActionFailed(self.host.name, f"{action.app}: {self._failure_text(reply)}", _next_step(reply))
+        self.check(reply, action.app)
         # Only the waits ask Traefik and the instances again. Until then their last answers stay in the observation.
         before = seen.app(action.app)
         slots = tuple(_keep_last_answer(slot, before.slot(slot.name)) for slot in app.slots)
         app = replace(app, slots=slots, applied=before.applied)
         return replace(seen, lease=reply.lease, facts=reply.facts).with_app(action.app, app)
+
+    def check(self, reply: Reply, app: str) -> None:
+        """Raise HostLocked or ActionFailed if the script did not do what it was for."""
+        if reply.status == LOCKED:
+            held = printable(reply.stderr) or "another controller holds the lease"
+            raise HostLocked(self.host.name, held, "--wait-lock waits for it")
+        if reply.status not in (0, STALE):
+            raise ActionFailed(self.host.name, f"{app}: {self._failure_text(reply)}", _next_step(reply))
 
     async def _act(self, action: AnyAction, app: ObservedApp, runner: Runner) -> tuple[Reply, ObservedApp]:
         """Return the last reply, and the app with the evidence added that only watching could give."""
@@ -123,7 +143,8 @@ class Applier:
                 reply = await install(self.files, action, app, runner, self.host, self.report_progress)
             case _:
                 if isinstance(action, RemoveRoute | Cutover | RemoveApp):
-                    await withdraw_route(self.host, self.files, self.controller.owner, app)
+                    fence = _Fence(self, runner, action.app)
+                    await withdraw_route(self.host, self.files, self.controller.owner, app, fence)
                 reply = await self._change_host(action, app, runner)
         after = reply.apps.get(action.app, ObservedApp())
         if isinstance(action, Drain) and reply.status == 0:

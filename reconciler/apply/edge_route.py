@@ -7,7 +7,7 @@ written first: it comes after etcd in Traefik's order, and is there if a Traefik
 from __future__ import annotations
 
 from reconciler.apply.etcd import Etcd, EtcdFailed
-from reconciler.apply.etcd_routes import RouteClaimed, write_route
+from reconciler.apply.etcd_routes import Fence, RouteClaimed, write_route
 from reconciler.apply.runner import Runner
 from reconciler.errors import ActionFailed
 from reconciler.host.transport import Transport
@@ -23,32 +23,32 @@ async def store_route(files: TargetFiles, action: BalanceRoute, runner: Runner) 
     return await runner.run("balance", (action.app,), text.encode())
 
 
-async def share_route(host: Transport, files: TargetFiles, owner: str, app: ObservedApp) -> bool:
+async def share_route(host: Transport, files: TargetFiles, owner: str, app: ObservedApp, fence: Fence) -> bool:
     """Write what the edge's own file names into etcd, if routes lie there and it differs. True if it was written.
 
     Raises ActionFailed, HostError.
     """
     route = app.route
     keys = files.edge_keys(route.servers, route.attempt) if route and route.slot == EDGE else {}
-    return bool(keys) and await _write(host, files, owner, keys)
+    return bool(keys) and await _write(host, files, owner, keys, fence)
 
 
-async def withdraw_route(host: Transport, files: TargetFiles, owner: str, app: ObservedApp) -> None:
+async def withdraw_route(host: Transport, files: TargetFiles, owner: str, app: ObservedApp, fence: Fence) -> None:
     """Before the edge gives up its file: remove the route from etcd too, unless the app keeps other edges there.
 
     Raises ActionFailed, HostError.
     """
     etcd, name = files.site.etcd, files.target.app
     if etcd and app.route and app.route.slot == EDGE and not etcd.keeps(name, files.site.name):
-        await _write(host, files, owner, {})
+        await _write(host, files, owner, {}, fence)
 
 
-async def _write(host: Transport, files: TargetFiles, owner: str, keys: dict[str, str]) -> bool:
+async def _write(host: Transport, files: TargetFiles, owner: str, keys: dict[str, str], fence: Fence) -> bool:
     store, app = files.site.etcd, files.target.app
     assert store is not None
     etcd = Etcd(host, store.access)
     try:
-        return await write_route(etcd, app, owner, keys)
+        return await write_route(etcd, app, owner, keys, fence)
     except RouteClaimed as error:
         raise ActionFailed(host.name, f"{app}: {error}", error.next_step) from None
     except EtcdFailed as error:

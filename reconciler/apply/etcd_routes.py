@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from reconciler.apply.etcd import Etcd, EtcdFailed
 from reconciler.tools import traefik_keys
 from reconciler.tools.traefik_keys import Claimed, Keys
 
+Fence = Callable[[], Awaitable[None]]
 MOST_ATTEMPTS: Final = 5  # each fails only because another controller has written since our look
 
 
@@ -19,10 +21,16 @@ class RouteClaimed(EtcdFailed):
         self.next_step = claimed.next_step
 
 
-async def write_route(etcd: Etcd, app: str, owner: str, wanted: Keys) -> bool:
+async def _no_fence() -> None:
+    """For a caller that nobody else can be in the way of."""
+
+
+async def write_route(etcd: Etcd, app: str, owner: str, wanted: Keys, fence: Fence = _no_fence) -> bool:
     """Make the app's keys in etcd the wanted ones, in one transaction; without any, remove its route.
 
-    Returns True if anything had to be written. Raises RouteClaimed, EtcdFailed, HostError.
+    `fence` raises unless we still may change the route. It is asked after the look: whoever changes the route later has
+    changed its record too, so a controller that slept writes nothing. Returns True if anything had to be written.
+    Raises RouteClaimed, EtcdFailed, HostError, and what `fence` raises.
     """
     place = traefik_keys.record_key(app)
     for _ in range(MOST_ATTEMPTS):
@@ -32,6 +40,7 @@ async def write_route(etcd: Etcd, app: str, owner: str, wanted: Keys) -> bool:
             raise RouteClaimed(change)
         if not change:
             return False
+        await fence()
         revision = found[place].revision if place in found else 0
         if await etcd.write(change.put, change.remove, {place: revision}):
             return True

@@ -13,6 +13,7 @@ import pytest
 
 from reconciler.apply.etcd import Etcd, EtcdFailed
 from reconciler.apply.etcd_routes import RouteClaimed, write_route
+from reconciler.errors import HostLocked
 from reconciler.host.local import LocalHost
 from reconciler.tools.etcd import EtcdAccess
 from reconciler.tools.traefik_keys import SEED, record_key, route_keys
@@ -133,6 +134,23 @@ def test_of_two_controllers_that_write_at_once_one_sees_what_the_other_wrote(clu
 
     assert asyncio.run(story()) == [True]
     assert held(cluster) == keys_of("shop", "4001")
+
+
+def test_a_controller_that_has_lost_the_edge_writes_nothing(cluster: Cluster) -> None:
+    """It is asked between the look at etcd and the write: what another one writes after that makes ours fail."""
+    written(cluster, "shop", keys_of("shop", "4000"))
+    asked_for = []
+
+    async def lost() -> None:
+        asked_for.append("the lease")
+        raise HostLocked("lb1", "another controller has this host")
+
+    for wanted in (keys_of("shop", "4001"), {}):
+        with pytest.raises(HostLocked):
+            asked(cluster, lambda etcd, wanted=wanted: write_route(etcd, "shop", ME, wanted, lost))  # type: ignore[misc]
+    assert held(cluster) == keys_of("shop", "4000")
+    assert not asked(cluster, lambda etcd: write_route(etcd, "shop", ME, keys_of("shop", "4000"), lost))
+    assert len(asked_for) == 2
 
 
 def test_a_killed_or_silent_member_is_passed_over_and_without_a_majority_it_is_told(cluster: Cluster) -> None:

@@ -62,7 +62,7 @@ def place(new_project: NewProject, farm: Farm, machine_factory: MachineFactory) 
     for edge in edges:
         edge.run(f"sed -i 's/^providers:/providers:\\n  etcd: {{endpoints: [{bare}]}}/' /etc/traefik/traefik.yml")
         edge.run("systemctl restart traefik")
-    project = new_project(hosts[0], hosts=[host.name for host in hosts], drain_seconds=2)
+    project = new_project(hosts[0], hosts=[host.name for host in hosts], drain_seconds=5)
     project.write(route={"domains": [project.domain], "tls": False, "edges": [edge.name for edge in edges]})
     fleet = f"traefik:\n  routes: etcd\n  etcd: {{endpoints: [{', '.join(endpoints)}]}}\nhosts:\n" + "".join(
         f"  {each.name}: {{address: {each.name}, private_address: {each.address}}}\n" for each in [*edges, *hosts]
