@@ -26,7 +26,7 @@ from reconciler.artifact.cache import (
     open_regular,
     wrong_digest,
 )
-from reconciler.artifact.formats import HEAD_BYTES, foreign_format, foreign_format_of
+from reconciler.artifact.formats import HEAD_BYTES, foreign_format, foreign_format_of, is_compressed
 from reconciler.artifact.members import Member, bare_program, read_members
 from reconciler.artifact.pack import pack
 from reconciler.artifact.spool import Limits, size_text, spool
@@ -37,7 +37,7 @@ from reconciler.tools.release import Entry, manifest_sums, manifest_tree, read_m
 
 LIMITS: Final = Limits()
 # Increase it whenever members.py, pack.py or the notes change, so that what older rules cached is ignored.
-_RULES: Final = "v3"
+_RULES: Final = "v4"
 _START_ERL: Final = "releases/start_erl.data"
 _CHUNK: Final = 1024 * 1024
 
@@ -192,6 +192,8 @@ def _spool_verified(file: BinaryIO, sha256: str, limits: Limits) -> BinaryIO:
 def _prepare(tar: BinaryIO, sha256: str, program: str, limits: Limits) -> Prepared:
     # Not closed explicitly: an error that is being raised may still refer to a slice. The last reference frees it.
     content = memoryview(mmap.mmap(tar.fileno(), 0, access=mmap.ACCESS_READ))
+    if is_compressed(bytes(content[:6])):
+        raise ArtifactRefused("it is compressed twice", "compress it once, or publish it as a .tar")
     if other := foreign_format(bytes(content[:HEAD_BYTES]), bytes(content[-HEAD_BYTES:])):
         raise ArtifactRefused(f"it is {other.name}", other.next_step)
     bare = program if bytes(content[:4]) == b"\x7fELF" else ""
@@ -220,7 +222,7 @@ def _prepare(tar: BinaryIO, sha256: str, program: str, limits: Limits) -> Prepar
 def _start_erl(members: tuple[Member, ...], content: memoryview) -> str:
     for member in members:
         if member.path == _START_ERL and member.size <= 256:
-            text = bytes(content[member.offset : member.offset + member.size]).decode("utf-8", "replace").strip()
+            text = bytes(member.content(content)).decode("utf-8", "replace").strip()
             return text if re.fullmatch(r"[\w.+~-]+ [\w.+~-]+", text) else ""
     return ""
 

@@ -50,9 +50,14 @@ _TITLE = re.compile(r"<title[^>]*>([^<]{1,300})", re.IGNORECASE)
 _CODE = re.compile(r"<code>([^<]{1,100})</code>", re.IGNORECASE)
 
 
+def is_compressed(head: bytes) -> bool:
+    """True for what begins as gzip, bzip2 or xz do."""
+    return head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0"))
+
+
 def foreign_format(head: bytes, tail: bytes = b"") -> Format | None:
     """Return what a file is that begins and ends so; None for an archive, a Linux program, and what is not known."""
-    if _is_tar(head) or head.startswith((b"\x7fELF", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0")):
+    if _is_tar(head) or head.startswith(b"\x7fELF") or is_compressed(head):
         return None
     for magic, name in _MAGIC.items():
         if head.startswith(magic):

@@ -10,9 +10,11 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import IO, Final, NoReturn, cast
+from typing import Final, NoReturn
 
+from reconciler.artifact.sparse import Piece, read_pieces, with_holes
 from reconciler.artifact.spool import Limits, size_text
+from reconciler.artifact.tar_headers import read_headers
 from reconciler.errors import ArtifactRefused
 from reconciler.tools.release import (
     DIRECTORY_MODE,
@@ -26,13 +28,12 @@ from reconciler.words import printable_name
 
 _APPLE_DOUBLE: Final = b"\0\5\26\7"
 _BLOCK: Final = tarfile.BLOCKSIZE
-_LONGEST_HEADER: Final = 256 * 1024
-_MOST_SHARED_HEADERS: Final = 1000
 _MOST_LINKS_IN_A_PATH: Final = 40  # Linux follows as many
 _MOST_LINK_STEPS: Final = 10_000_000  # of all links together; crafted links must not keep us busy
 _LATEST_TIME: Final = 8**11 - 1  # the maximum of an eleven-digit octal header field
 _WITHOUT_IT: Final = "build the artifact again without it"
 _AGAIN: Final = "build or upload the artifact again"
+_VOLUME_LABEL: Final = b"V"  # of GNU tar's --label
 _SPECIAL_BITS: Final = {0o4000: "setuid", 0o2000: "setgid", 0o1000: "sticky"}
 _SPECIAL_TYPES: Final = {
     tarfile.CHRTYPE: "it is a device",
@@ -43,7 +44,10 @@ _SPECIAL_TYPES: Final = {
 
 @dataclass(frozen=True)
 class Member:
-    """One entry of the future release. The content of a file is the `size` bytes at `offset` in the tar."""
+    """One entry of the future release. The content of a file is the `size` bytes at `offset` in the tar.
+
+    Of a sparse file only `pieces` are stored there.
+    """
 
     path: str
     kind: Kind
@@ -52,6 +56,13 @@ class Member:
     offset: int = 0
     size: int = 0
     target: str = ""
+    pieces: tuple[Piece, ...] | None = None
+
+    def content(self, tar: memoryview) -> memoryview:
+        """Return the bytes of a file, those of its holes included."""
+        if self.pieces is None:
+            return tar[self.offset : self.offset + self.size]
+        return with_holes(tar[self.offset :], self.pieces, self.size)
 
 
 def read_members(tar: memoryview, limits: Limits) -> tuple[tuple[Member, ...], str]:
@@ -62,8 +73,10 @@ def read_members(tar: memoryview, limits: Limits) -> tuple[tuple[Member, ...], s
     """
     members: dict[str, Member] = {}
     unpacked = 0
-    for info in _headers(tar):
-        member = _member(info, tar, members)
+    for info, end in read_headers(tar):
+        if info.type == _VOLUME_LABEL:
+            continue
+        member = _member(info, tar[:end], members)
         if member is None or _is_of_a_mac(member, tar):
             continue
         previous = members.get(member.path)
@@ -88,62 +101,6 @@ def bare_program(name: str, size: int) -> tuple[Member, ...]:
     return (Member(name, "f", PROGRAM_MODE, 1, 0, size),)
 
 
-class _Headers:
-    """The tar as a file object for tarfile, which may only read headers and seek forward."""
-
-    def __init__(self, tar: memoryview) -> None:
-        self._tar, self._at, self._ends_seen = tar, 0, 0
-
-    def read(self, size: int = -1) -> bytes:
-        if not 0 <= size <= _LONGEST_HEADER:
-            raise ArtifactRefused("it contains a header of an impossible size", _AGAIN)
-        piece = bytes(self._tar[self._at : self._at + size])
-        self._at += len(piece)
-        # tarfile keeps reading at the end while it parses the map of some crafted sparse files.
-        self._ends_seen += not piece
-        if self._ends_seen > 3:
-            raise EOFError("it ends too early")
-        return piece
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        # A negative size would send tarfile into a loop.
-        if whence != 0 or offset < self._at:
-            raise ArtifactRefused("it contains a member of an impossible size", _AGAIN)
-        self._at = offset
-        return offset
-
-    def tell(self) -> int:
-        return self._at
-
-
-def _headers(tar: memoryview) -> Iterator[tarfile.TarInfo]:
-    try:
-        source = cast(IO[bytes], _Headers(tar))
-        reader = tarfile.TarFile(fileobj=source, mode="r", encoding="utf-8", errors="surrogateescape")
-        while (info := reader.next()) is not None:
-            reader.members = []  # type: ignore[attr-defined]  # or it would keep all of them
-            if len(reader.pax_headers) > _MOST_SHARED_HEADERS:
-                raise ArtifactRefused("it contains too many PAX records", _AGAIN)
-            yield info
-    except tarfile.ReadError as error:
-        raise ArtifactRefused(f"it is not a complete tar archive: {error}", _AGAIN) from error
-    except (tarfile.TarError, EOFError, ValueError, ArithmeticError, LookupError, RecursionError) as error:
-        reason = "too many headers in a row" if isinstance(error, RecursionError) else str(error)
-        raise ArtifactRefused(f"its tar headers cannot be read: {reason}", _AGAIN) from error
-    _check_end(tar, reader.offset)
-
-
-def _check_end(tar: memoryview, at: int) -> None:
-    """Raise ArtifactRefused unless only zeros follow. tarfile takes any header that it cannot read for the end."""
-    if len(tar) - at < _BLOCK:
-        raise ArtifactRefused("it is truncated: the end-of-archive mark is missing", _AGAIN)
-    if bytes(tar[at : at + _BLOCK]).strip(b"\0"):
-        raise ArtifactRefused(f"it is damaged: no tar header at byte {at}", _AGAIN)
-    for start in range(at, len(tar), _LONGEST_HEADER):
-        if bytes(tar[start : start + _LONGEST_HEADER]).strip(b"\0"):
-            raise ArtifactRefused("it continues after the end-of-archive mark", "pack all files in one archive")
-
-
 def _member(info: tarfile.TarInfo, tar: memoryview, before: dict[str, Member]) -> Member | None:
     """Return the member that a header describes; None for the root itself. `before` are the members so far, by path."""
     path = _clean_path(info.name, info.name, "its name")
@@ -162,15 +119,15 @@ def _member(info: tarfile.TarInfo, tar: memoryview, before: dict[str, Member]) -
             _refuse(path, f"it has the {name} bit")
     if info.islnk():
         linked = before.get(_clean_path(info.linkname, path, "the name it is a hard link to"))
-        if linked is None or linked.kind != "f":
+        if linked is None or linked.kind == "d":  # a link may have a second name, too
             _refuse(
                 path,
                 f"it is a hard link to {printable_name(info.linkname)}, which is not an earlier file of the archive",
             )
         return replace(linked, path=path, modified=modified)
-    _check_size(info, tar, path)
+    pieces = _check_size(info, tar, path)
     mode = PROGRAM_MODE if info.mode & 0o111 else FILE_MODE
-    return Member(path, "f", mode, modified, info.offset_data, info.size)
+    return Member(path, "f", mode, modified, info.offset_data, info.size, pieces=pieces)
 
 
 def _is_of_a_mac(member: Member, tar: memoryview) -> bool:
@@ -195,18 +152,19 @@ def _clean_path(name: str, owner: str, what: str) -> str:
 
 
 def _check_type(info: tarfile.TarInfo) -> None:
-    if info.issparse() or any(key.startswith("GNU.sparse") for key in info.pax_headers):
-        _refuse(info.name, "it is a sparse file")
+    if any(key.startswith("GNU.sparse") for key in info.pax_headers) and not (info.issparse() and info.isreg()):
+        _refuse(info.name, "its header describes a sparse file, which it is not")
     if reason := _SPECIAL_TYPES.get(info.type):
         _refuse(info.name, reason)
     if not (info.isreg() or info.isdir() or info.issym() or info.islnk()):
         _refuse(info.name, f"its type {info.type!r} is unknown")
 
 
-def _check_size(info: tarfile.TarInfo, tar: memoryview, path: str) -> None:
+def _check_size(info: tarfile.TarInfo, tar: memoryview, path: str) -> tuple[Piece, ...] | None:
+    """Refuse a file whose size cannot be right. Return the pieces of a sparse file."""
     if info.size < 0:
         _refuse(path, "its size is negative")
-    if info.offset_data + info.size > len(tar):
+    if not info.issparse() and info.offset_data + info.size > len(tar):
         _refuse(path, "the archive ends inside it")
     if "size" in info.pax_headers:
         # tarfile trusts the PAX record, other readers the header.
@@ -214,6 +172,10 @@ def _check_size(info: tarfile.TarInfo, tar: memoryview, path: str) -> None:
         stated = tarfile.nti(header[124:136])  # type: ignore[attr-defined]  # not in typeshed
         if info.size != stated or str(info.size) != info.pax_headers["size"]:
             _refuse(path, "its two headers state different sizes")
+    try:
+        return read_pieces(info, len(tar) - info.offset_data) if info.issparse() else None
+    except ValueError as error:
+        _refuse(path, f"it is a sparse file with a wrong map: {error}")
 
 
 def _time(stated: float) -> int:

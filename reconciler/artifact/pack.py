@@ -102,15 +102,16 @@ def _pack(members: Sequence[Member], tar: memoryview, writer: GzipWriter) -> Pac
     for member in members:
         writer.write(_header(member))
         digest = hashlib.sha256()
-        for start in range(member.offset, member.offset + member.size, _CHUNK):
-            piece = tar[start : min(start + _CHUNK, member.offset + member.size)]
+        content = member.content(tar)
+        for start in range(0, member.size, _CHUNK):
+            piece = content[start : start + _CHUNK]
             digest.update(piece)
             writer.write(piece)
         writer.write(bytes(-member.size % tarfile.BLOCKSIZE))
         sha256 = digest.hexdigest() if member.kind == "f" else ""
         entries.append(Entry(member.path, member.kind, member.mode, sha256, member.target))
         if member.size and len(programs) < _ELF_FILES:
-            elf = read_elf(member.path, tar[member.offset : member.offset + member.size])
+            elf = read_elf(member.path, content)
             programs += [elf] if elf else []
     writer.write(bytes(2 * tarfile.BLOCKSIZE))
     return Packed(

@@ -13,13 +13,15 @@ import tarfile
 import tempfile
 import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from reconciler.artifact.archive import Prepared, load_prepared, prepare
-from reconciler.artifact.members import _Headers
+from reconciler.artifact.pack import open_packed
 from reconciler.artifact.spool import Limits
+from reconciler.artifact.tar_headers import _Headers
 from reconciler.errors import ArtifactRefused, ArtifactUnavailable
 from tests.support.archives import Named, file, folder, link, special, tar_bytes
 
@@ -201,12 +203,84 @@ def test_links_that_stay_inside_pass_even_when_they_lead_nowhere() -> None:
     assert prepared_members(file("bin/app"), *links).tree.count("\nl ") == 4
 
 
-def test_sparse_files_are_refused() -> None:
-    info, content = file("sparse", b"0\n")
-    info.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "sparse"}
+def sparse(form: str, mapped: str, content: bytes, size: int = 5000) -> Named:
+    """A sparse file as GNU tar writes it with --format=posix, and bsdtar on a Mac; `form` 0.1 or 1.0."""
+    info, _ = file("GNUSparseFile.0/data", content)
+    info.pax_headers = {"GNU.sparse.name": "data"}
+    if form == "1.0":
+        numbers = mapped.split(",")
+        content = "".join(f"{each}\n" for each in (len(numbers) // 2, *numbers)).encode().ljust(512, b"\0") + content
+        info.pax_headers |= {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": str(size)}
+    else:
+        info.pax_headers |= {"GNU.sparse.size": str(size), "GNU.sparse.map": mapped}
+    info.size = len(content)
+    return info, content
 
-    assert "sparse" in refusal_of((info, content))
-    assert refusal_of(special("old", tarfile.GNUTYPE_SPARSE)) == "old: it is a sparse file"
+
+@pytest.mark.parametrize("form", ["0.1", "1.0"])
+def test_a_sparse_file_arrives_with_its_holes_filled(form: str) -> None:
+    ready = prepared_members(file("app"), sparse(form, "0,3,4096,2,5000,0", b"onetw"), file("later"))
+
+    with open_packed(ready.packed) as archive:
+        found = {info.name: archive.extractfile(info).read() for info in archive if info.isfile()}  # type: ignore[union-attr]
+    assert found == {"app": b"x", "data": b"one" + bytes(4093) + b"tw" + bytes(902), "later": b"x"}
+
+
+def test_a_sparse_file_of_the_older_kind_arrives_as_well() -> None:
+    header = bytearray(file("data", b"onetw")[0].tobuf(tarfile.GNU_FORMAT))
+    header[386:434] = b"".join(b"%011o\0" % number for number in (0, 3, 4096, 2))
+    header[483:495] = b"%011o\0" % 5000
+    content = with_size(bytes(header), b"%011o\0" % 5, tarfile.GNUTYPE_SPARSE) + b"onetw".ljust(512, b"\0")
+
+    ready = prepared(gzip.compress(content + tar_bytes([file("later")])))
+
+    expected = hashlib.sha256(b"one" + bytes(4093) + b"tw" + bytes(902)).hexdigest()
+    assert [(entry.path, entry.sha256 == expected) for entry in ready.entries] == [("data", True), ("later", False)]
+
+
+@pytest.mark.parametrize(
+    ("mapped", "problem"),
+    [
+        ("0,3,2,2", "its pieces overlap"),
+        ("4,-3", "its pieces overlap"),
+        ("-4,3", "its pieces overlap"),
+        ("0,3,4999,2", "its pieces go beyond its end"),
+        ("0,4000,4000,1000", "the archive ends inside it"),
+    ],
+)
+@pytest.mark.parametrize("form", ["0.1", "1.0"])
+def test_a_sparse_file_with_a_wrong_map_is_refused(form: str, mapped: str, problem: str) -> None:
+    assert refusal_of(sparse(form, mapped, b"onetw")) == f"data: it is a sparse file with a wrong map: {problem}"
+
+
+def test_what_only_claims_to_be_sparse_is_refused() -> None:
+    info, content = file("data", b"one")
+    info.pax_headers = {"GNU.sparse.realsize": "4"}
+
+    assert refusal_of((info, content)) == "data: its header describes a sparse file, which it is not"
+
+
+def test_holes_count_as_what_they_unpack_to() -> None:
+    content = gzip.compress(tar_bytes([sparse("1.0", "0,3", b"one", size=1 << 40)]))
+
+    assert refusal(content) == "it unpacks to more than 8 GiB"
+
+
+def test_a_link_may_have_a_second_name() -> None:
+    """tar stores it as a hard link: its target counts from where the second name is."""
+    second = special("b", tarfile.LNKTYPE, "lib/a")
+    assert prepared_members(file("app"), link("lib/a", "c"), second).tree.count("\nl ") == 2
+    assert refusal_of(link("lib/a", "../x"), second) == "b: it is a link that leaves the release: ../x"
+
+
+def test_the_label_of_an_archive_is_passed_over() -> None:
+    assert [entry.path for entry in prepared_members(special("Release 1", b"V"), file("app")).entries] == ["app"]
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
+def test_an_archive_that_is_compressed_twice_is_named(compress: Callable[[bytes], bytes]) -> None:
+    """A server or a CI job that compresses what it hands on does so."""
+    assert refusal(gzip.compress(compress(tar_bytes([file("app")])))) == "it is compressed twice"
 
 
 def test_two_sizes_of_one_member_are_refused() -> None:
