@@ -50,8 +50,8 @@ from reconciler.model.transfer import ReportProgress
 from reconciler.targets.resolve import TargetFiles
 from reconciler.tools import traefik
 from reconciler.tools.look import Reply
-from reconciler.tools.release import start_program
 from reconciler.tools.sandbox_hints import explain_log
+from reconciler.tools.start_command import start_program
 from reconciler.words import printable, printable_line
 
 STALE = 75  # prelude.sh: the host has changed since the look; nothing was done

@@ -24,8 +24,8 @@ from reconciler.tools import scripts
 from reconciler.tools.elf import HostAbi, unmet_needs
 from reconciler.tools.look import Reply
 from reconciler.tools.offer import Offer, Question
-from reconciler.tools.release import start_program
 from reconciler.tools.sandbox_hints import needs_to_write_code
+from reconciler.tools.start_command import start_program
 
 BLOCK_BYTES = 256 * 1024
 SMALL_BYTES = 256 * 1024

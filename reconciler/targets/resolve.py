@@ -22,7 +22,8 @@ from reconciler.tools.elixir import node_host, node_name
 from reconciler.tools.etcd import EtcdAccess
 from reconciler.tools.jobs import JobSettings, job_files
 from reconciler.tools.masks import mask
-from reconciler.tools.release import as_one_program, release_id, start_program
+from reconciler.tools.release import release_id
+from reconciler.tools.start_command import as_one_program, start_program
 from reconciler.tools.systemd import UnitSettings, env_file, epmd_text, unit_text
 from reconciler.tools.traefik import (
     Balancer,
@@ -372,7 +373,7 @@ def _job_settings(app: App, host: str) -> list[JobSettings]:
     return [
         JobSettings(
             name,
-            job.run,
+            as_one_program(job.run, takes_arguments=True),
             job.at,
             job.within_minutes,
             job.catch_up,

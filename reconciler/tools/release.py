@@ -9,7 +9,6 @@ A host needs coreutils and findutils only. Run inside an unpacked release, these
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -130,28 +129,3 @@ def _refuse_unsafe(name: str) -> str:
     if problem := name_problem(name):
         raise ValueError(f"{printable(name)}: {problem}")
     return name
-
-
-def as_one_program(command: str) -> str:
-    """Return a start command so that the shell's `exec` takes it: variables in front of it are set by `env`."""
-    command = re.sub(r"^\s*exec\s+", "", command)
-    return f"env {command}" if re.match(r"\s*[A-Za-z_][A-Za-z0-9_]*=", command) else command
-
-
-def start_program(command: str) -> str | None:
-    """The path in the release of the program that this start command runs; None if that cannot be told.
-
-    `exec`, `env` and variables in front of it are passed over.
-    """
-    try:
-        words = shlex.split(command)
-    except ValueError:
-        return None
-    while words and (words[0] in ("exec", "env", "/usr/bin/env") or re.match(r"[A-Za-z_][A-Za-z0-9_]*=", words[0])):
-        words = words[1:]
-    path = words[0].removeprefix("./") if words else ""
-    if words and (
-        "/" not in words[0] or ".." in path.split("/") or not re.fullmatch(r"[A-Za-z0-9_.+@-][/A-Za-z0-9_.+@-]*", path)
-    ):
-        return None
-    return path or None

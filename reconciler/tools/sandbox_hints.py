@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 
 from reconciler.model.desired import App
-from reconciler.tools.release import start_program
+from reconciler.tools.start_command import start_program
 
 # Runtimes that compile while they run. They write code into memory and execute it there.
 _COMPILERS = frozenset({"node", "deno", "bun", "java"})

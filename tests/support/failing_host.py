@@ -59,7 +59,8 @@ systemctl() {
       MainPID) echo 0 ;;
     esac ;;
     start | restart) [ "$verb" = start ] && [ -e "$HOST/systemd/$name.active" ] || {
-      command mktemp -u XXXXXXXXXXXXXXXX >"$HOST/systemd/$name.run"; : >"$HOST/systemd/$name.active"; } ;;
+      command mktemp -u XXXXXXXXXXXXXXXX >"$HOST/systemd/$name.run"; : >"$HOST/systemd/$name.active"; }
+      [ ! -e "$HOST/systemd/$name.fails" ] ;;
     stop | kill) command rm -f "$HOST/systemd/$name.active" ;;
     is-active) [ -e "$HOST/systemd/$name.active" ] ;;
     is-enabled) [ -L "$wants/$name" ] ;;

@@ -42,6 +42,16 @@ def test_a_start_notes_what_it_started(host: FailingHost) -> None:
     assert host.path(NOTED).read_text() == f"{host.invocation(UNIT)} {OLD} {OLD}/e/u\n"
 
 
+def test_a_run_that_ended_at_once_is_noted_too(host: FailingHost) -> None:
+    """What it said is shown later on: when systemd has just started the slot again, that run has said nothing yet."""
+    (host.root / "systemd" / f"{APP}@{OTHER}.service.fails").touch()
+
+    assert start(OLD, OTHER)(host).status == 0
+
+    run = host.invocation(f"{APP}@{OTHER}.service")
+    assert host.path(f"state/.run/{APP}/{OTHER}.started").read_text() == f"{run} {OLD} {OLD}/e/u\n"
+
+
 def test_what_runs_is_noted_before_its_files_change(host: FailingHost) -> None:
     """The script ends before the restart: the files tell of the new version, and the old one still runs."""
     boot(host)

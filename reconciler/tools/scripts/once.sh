@@ -15,7 +15,7 @@ await_unit() {
 # name of its folder in /run, and what follows are options of systemd-run. Returns 1, and has said why.
 run_once() {
   # shellcheck disable=SC2016 # the shell that systemd starts expands it
-  program='set -a && . "$CREDENTIALS_DIRECTORY/env" && set +a && eval "exec $'$1'" </dev/null'
+  program='set -a && . "$CREDENTIALS_DIRECTORY/env" && set +a && eval "$'$1'" </dev/null'
   program=$(printf '%s\n' "$program" | base64 -w 0) || return 1
   folder=$2 limit=$3
   shift 3

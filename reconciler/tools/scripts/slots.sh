@@ -199,6 +199,7 @@ start_slot() {
     return
   fi
   invocation=$(invocation_of "$2" "$3") || invocation=
+  [ "$invocation" = "$4" ] || note_started "$2" "$3" "$invocation" # a later run may have less to say
   print_log "$2@$3.service" "$(started_at "$2" "$3")" "$invocation"
   [ -n "$invocation" ] && [ "$invocation" != "$4" ] ||
     fail 1 "systemd did not start slot $3: $(printf '%s\n' "$words" | head -n 1 | cut -b 1-300)"

@@ -22,7 +22,7 @@ def test_a_migration_runs_once_per_release_before_it_starts(project: Project) ->
 
     The plan names the migrations that a release brings, and those that an older one does not know.
     """
-    first = project.converge(migrate="bin/app migrate")
+    first = project.converge(migrate="cd bin && ./app migrate")
     project.add_artifact(small_release("0.2.0", migrations=("20260101_add_price", "20260102_add_size")), "0.2.0")
     project.commit(version="0.2.0")
     forward = project.plan()
@@ -82,7 +82,7 @@ def test_a_failing_migration_is_a_failed_rollout(project: Project) -> None:
 def test_a_daemon_reload_during_a_migration_does_not_run_it_twice(project: Project) -> None:
     """As when another app is rolled out at the same time: systemd 252 then forgets what it was to note at the end."""
     unit = f"{project.app}-migrate.service"
-    project.commit(migrate='sh -c "bin/app migrate; sleep 1"')
+    project.commit(migrate="bin/app migrate; sleep 1")
 
     with ThreadPoolExecutor() as pool:
         reloaded = pool.submit(reload_when, project, unit, "start")
