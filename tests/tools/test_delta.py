@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import hashlib
+import os
 import random
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from reconciler.apply.applier import STALE
 from reconciler.apply.install import NOT_HELD
 from reconciler.artifact import delta
 from reconciler.artifact.archive import Prepared
@@ -188,6 +192,24 @@ def test_what_came_of_an_upload_that_broke_off_is_not_sent_again(host: FailingHo
     assert bytes_of(installed(host, NEW)) == plain(LARGE)
     assert not arrived(host, NEW).exists()
     assert not list(host.path("state/hello/sums").glob(".arrived-*"))
+
+
+def test_an_upload_that_waited_for_the_end_of_another_asks_anew_what_is_here(host: FailingHost, tmp_path: Path) -> None:
+    """What it was told, it was told too early: what came of the other was not kept yet."""
+    prepared = release(LARGE, tmp_path)
+    send(host, OLD, prepared, whole(prepared), cut=155_000)
+    with host.path("state/hello/lock").open() as lock, ThreadPoolExecutor(1) as pool:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        ending = pool.submit(send, host, NEW, prepared, whole(prepared))
+        waits = f":{os.fstat(lock.fileno()).st_ino} "
+        while not any("->" in line and waits in line for line in Path("/proc/locks").read_text().splitlines()):
+            assert not ending.done(), ending.result()
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        ended = ending.result()
+
+    assert ended.status == STALE
+    assert not installed(host, NEW).exists()
+    assert arrived(host, OLD).exists()
 
 
 def test_each_upload_that_breaks_off_adds_to_what_is_here(host: FailingHost, tmp_path: Path) -> None:

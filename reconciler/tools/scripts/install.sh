@@ -3,6 +3,8 @@
 # named, with the digest of its sums, both are what differs from that one (delta.sh).
 change() {
   begin_change "$1"
+  # What came of the upload that ended meanwhile was not here when the controller asked what it need not send.
+  [ -z "$waited" ] || fail "$STALE" "another upload for $1 ended just now"
   begin_release "$1" "$2" "$6" "$7" || return 0
   [ "$8" = - ] || find_old "$1" "$8" "$9"
   read_stdin upload

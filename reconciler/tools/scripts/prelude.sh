@@ -145,8 +145,9 @@ is_app_name() {
   [ "${#1}" -le 31 ]
 }
 
-# begin_change APP: take the lease, make the app's folders, and lock the app. Fails if any of it is not possible, or if
-# another controller took the lease while this one waited for the lock: it may have changed the app, too.
+# begin_change APP: take the lease, make the app's folders, and lock the app; set waited if another change of the app was
+# still ending. Fails if any of it is not possible, or if another controller took the lease while this one waited for the
+# lock: it may have changed the app, too.
 begin_change() {
   is_app_name "$1" || fail 77 "what is to be changed does not have the name of an app"
   take_lease
@@ -156,7 +157,8 @@ begin_change() {
       chmod 0700 "$STATE" "$ENV" "$STATE/$1" "$ENV/$1"
   } || fail 1 "cannot write below $STATE, $ENV and $RELEASES"
   exec 9>>"$STATE/$1/lock"
-  flock -w 30 9 || fail "$STALE" "another reconcile is changing $1 on this host"
+  waited=''
+  flock -n 9 || { waited=yes && flock -w 30 9; } || fail "$STALE" "another reconcile is changing $1 on this host"
   read_lease
   [ "$generation" = "$own_generation" ] || fail "$LOCKED" "$holder took this host over while this one waited"
   sweep "$1"
