@@ -148,6 +148,7 @@ is_app_name() {
 # begin_change APP: take the lease, make the app's folders, and lock the app; set waited if another change of the app was
 # still ending. Fails if any of it is not possible, or if another controller took the lease while this one waited for the
 # lock: it may have changed the app, too.
+# shellcheck disable=SC2034 # only an install asks whether it waited
 begin_change() {
   is_app_name "$1" || fail 77 "what is to be changed does not have the name of an app"
   take_lease

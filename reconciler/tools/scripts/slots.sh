@@ -215,6 +215,8 @@ print_log() {
   # shellcheck disable=SC2046 # a word for each field, here and below
   lines=$(journalctl --no-pager -o cat --since "@$since" $(said_by "$unit" "$@") 2>/dev/null | tail -n 15)
   # shellcheck disable=SC2046
+  [ -n "$lines" ] || lines=$(said_since_first "$unit" "$@" | tail -n 15)
+  # shellcheck disable=SC2046
   [ -n "$lines" ] || lines=$(journalctl --no-pager -o cat --since "@$since" -u "$unit" $(said_of "$@") 2>/dev/null | tail -n 15)
   [ -n "$lines" ] || journalctl -n 0 >/dev/null 2>&1 || lines='its journal cannot be read by this login'
   case $lines in *'at step USER spawning'* | *'at step NAMESPACE spawning'*)
@@ -223,6 +225,14 @@ print_log() {
     ;;
   esac
   part log - "$(printf '%s\n' "$lines" | cut -b 1-4000)"
+}
+
+# said_since_first UNIT INVOCATION…: print what its processes said since the first of these runs began, in any run: a journal on a
+# busy host reads the last words of a run when the next one has begun, and notes them as said by that.
+said_since_first() {
+  began=$([ -z "$2" ] || journalctl --no-pager -o short-unix "$(said_of "$2")" 2>/dev/null | head -n 1)
+  # shellcheck disable=SC2046
+  [ -z "$began" ] || journalctl --no-pager -o cat --since "@${began%% *}" $(said_by "$1" '') 2>/dev/null
 }
 
 # clear_slot APP SLOT: the slot is not enabled, does not run and has no files any more. Or it fails. What the route says is on
