@@ -17,7 +17,7 @@ from reconciler.errors import ReconcileError, UsageError
 from reconciler.host.local import LocalHost
 from reconciler.observe.ask import ask_traefik
 
-STARTS_WITHIN_SECONDS = 15
+STARTS_WITHIN_SECONDS = 60  # a first start reads 150 MB from disk; if it exits, that is seen at once
 # The same as in deploy/traefik, but for the ports and idleConnTimeout, which ends idle connections to a slot so soon
 # that a drain takes less than a second.
 STATIC = """\
