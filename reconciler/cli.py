@@ -9,6 +9,7 @@ import argparse
 import gc
 import importlib
 import io
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -204,6 +205,8 @@ def program() -> int:
     # Almost every object that imports create stays alive. Collecting garbage among them takes a fifth of a short run.
     # A watch sets it back: in weeks, what is collected late adds up.
     gc.set_threshold(50_000, 5, 5)
+    # pydantic would search every installed package for plugins. They would see all values, and we use none.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     try:
         return main()
     finally:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
-import tarfile
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from reconciler.clock import now_seconds
+from reconciler.dataclass import dataclass
 from reconciler.errors import ActionFailed
 from reconciler.host.transport import Command, Stdin, Transport
 from reconciler.model.observed import Lease
@@ -75,6 +75,8 @@ class Runner:
 
 def tar_of(files: dict[str, str]) -> bytes:
     """Return the files as a tar archive for stdin. Data never travels in arguments, where `ps` shows it."""
+    import tarfile  # a pass that changes nothing sends none
+
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
         for name, text in files.items():

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import tarfile
 from typing import BinaryIO, Final, NamedTuple
 
 from reconciler.words import printable
@@ -86,6 +85,8 @@ def foreign_format_of(file: BinaryIO) -> Format | None:
 
 
 def _is_tar(head: bytes) -> bool:
+    import tarfile  # only an artifact that is read needs it
+
     try:
         tarfile.TarInfo.frombuf(head[: tarfile.BLOCKSIZE], "utf-8", "surrogateescape")
     except (tarfile.HeaderError, ValueError):

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from reconciler.dataclass import dataclass
 
 _WORD = r"[A-Za-z0-9_]{1,100}"
 _FOLDERS = r"(?:[A-Za-z0-9_.@+~-]{1,100}/){0,8}"

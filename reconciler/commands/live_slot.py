@@ -6,8 +6,9 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from reconciler.dataclass import dataclass
 from reconciler.decide.slots import live_slot
 from reconciler.errors import HostError, UsageError
 from reconciler.host.transport import Command, Completed, Transport

@@ -13,9 +13,10 @@ app's host, and whoever stops an instance has taken that of every edge.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
 
+from reconciler.dataclass import dataclass
 from reconciler.decide import guards
 from reconciler.decide.case import Case
 from reconciler.decide.certificates import certificate_note, certify

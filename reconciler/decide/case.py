@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from reconciler.dataclass import dataclass
 from reconciler.decide.serving import serving_version
 from reconciler.errors import Kind
 from reconciler.model.action import Blocked

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from reconciler.dataclass import dataclass
 from reconciler.decide.expected import expected_host
 from reconciler.decide.fleet import Answers, next_steps
 from reconciler.decide.order import FleetStep

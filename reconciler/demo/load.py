@@ -7,9 +7,10 @@ import contextlib
 import itertools
 from collections import Counter
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from reconciler.clock import now_seconds, sleep_seconds
+from reconciler.dataclass import dataclass
 
 LONGEST_SECONDS = 90.0
 ANSWER_WITHIN_SECONDS = 10.0

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import PurePosixPath
 from typing import Any
 
+from reconciler.dataclass import dataclass
 from reconciler.desired_state.environments import (
     app_in,
     claims_of,

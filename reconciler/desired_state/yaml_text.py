@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple, Protocol
 
 import yaml
 
+from reconciler.dataclass import dataclass
 from reconciler.errors import InvalidDesiredState, Problem
 
 KeyPath = tuple[str | int, ...]
@@ -22,7 +23,8 @@ DEEPEST = 20
 MOST_PROBLEMS = 100  # per file: with more, the file is not desired state at all
 _NULLS = frozenset(("", "~", "null", "Null", "NULL"))
 # The characters that YAML calls non-printable. A BOM is one of them only inside the text.
-_CONTROL = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_CONTROL = "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+_CONTROL_OF_ASCII = "[^\t\n\r\x20-\x7e]"  # the same; the other one takes long to compile
 
 
 class Place(NamedTuple):
@@ -124,7 +126,7 @@ def _decode(content: bytes, file: str) -> tuple[str, Problem | None]:
         line = content.count(b"\n", 0, error.start) + 1
         column = len(content[: error.start].rpartition(b"\n")[2].decode("utf-8", "replace")) + 1
         return "", Problem(file, line, column, "", "is not UTF-8 text", "save the file as UTF-8")
-    if found := _CONTROL.search(text):
+    if found := re.search(_CONTROL_OF_ASCII if text.isascii() else _CONTROL, text):
         line, column = (
             text.count("\n", 0, found.start()) + 1,
             found.start() - text.rfind("\n", 0, found.start()),

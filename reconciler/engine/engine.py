@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 
 from reconciler.clock import now_seconds
+from reconciler.dataclass import dataclass
 from reconciler.decide.fleet import Answers, failures, next_steps
 from reconciler.decide.order import FleetStep
 from reconciler.decide.serving import serving_version

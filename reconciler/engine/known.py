@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from reconciler.clock import epoch_seconds
+from reconciler.dataclass import dataclass
 from reconciler.decide.expected import forget_evidence
 from reconciler.model.action import Blocked
 from reconciler.model.fleet import Key

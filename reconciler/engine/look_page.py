@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from reconciler.dataclass import dataclass
 from reconciler.desired_state.origin import Origin
 from reconciler.engine.page_source import CommitBook, Past, empty_snapshot, read_past, snapshot_of_preview
 from reconciler.engine.preview import Preview, preview

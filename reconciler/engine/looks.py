@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from reconciler.clock import sleep_seconds
+from reconciler.dataclass import dataclass
 from reconciler.engine.fleet import look_at
 from reconciler.engine.known import Known
 from reconciler.model.target import Controller

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from reconciler.dataclass import dataclass
 
 MOST_SESSIONS = 6  # below sshd's 10, since sshd still counts a session that has just ended
 LONG_SECONDS = 90  # commands that may take longer leave one session free for the others

@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
+
+from reconciler.dataclass import dataclass
 
 
 def digest_of(text: str) -> str:

@@ -7,10 +7,11 @@ depend on the host: `CET` is the host's own winter time if the host is in Vienna
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from reconciler.dataclass import dataclass
 from reconciler.model.calendar_hints import explain_form, explain_zone
 from reconciler.model.calendar_times import FIRST_YEAR, LAST_YEAR, MICROSECONDS, CalendarTimes, Span, next_elapse
 from reconciler.model.fields import quoted_excerpt
@@ -29,7 +30,7 @@ def _chain(number: str) -> str:
 
 
 _WHOLE, _SECONDS = _chain("[0-9]+"), _chain(r"[0-9]+(?:\.[0-9]+)?")
-_FORM = re.compile(
+_FORM = (
     rf"(?:(?P<weekdays>(?i:{_DAY_RANGE}(?:,{_DAY_RANGE})*),?)(?: +|$))?"
     r"(?:@ *\+?(?P<epoch>[0-9]{1,20})|"
     rf"(?:(?:(?P<year>{_WHOLE})-)?(?P<month>{_WHOLE})(?P<dash>[-~])(?P<day>{_WHOLE})(?: +|$))?"
@@ -93,7 +94,7 @@ def parse_calendar(text: str) -> Calendar:
 
 
 def _match(form: str) -> re.Match[str] | None:
-    return _FORM.fullmatch(_SHORTHANDS.get(form.lower(), form)) if form and form.isascii() else None
+    return re.fullmatch(_FORM, _SHORTHANDS.get(form.lower(), form)) if form and form.isascii() else None
 
 
 def _is_form(text: str) -> bool:

@@ -31,6 +31,7 @@ class _KeysOfApp:
         return core_schema.dict_schema(core_schema.str_schema(), core_schema.any_schema())
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        App.model_rebuild()  # it may not have been built yet
         described = handler(App.__pydantic_core_schema__)
         handler.resolve_ref_schema(described).pop("required", None)
         return described

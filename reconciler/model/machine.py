@@ -14,7 +14,7 @@ from reconciler.model.reserved import is_system_folder
 class Strict(BaseModel):
     """Base of all models: frozen, with known keys only. Errors never repeat a refused value: it may be a secret."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
 
 Scope = Literal["system", "user"]

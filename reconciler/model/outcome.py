@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from reconciler.dataclass import dataclass
 from reconciler.model.action import (
     AnyAction,
     Blocked,

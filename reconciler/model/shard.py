@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+
+from reconciler.dataclass import dataclass
 
 MOST_SHARDS = 64
 

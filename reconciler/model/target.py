@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from reconciler.dataclass import dataclass
 from reconciler.errors import Kind
 from reconciler.model.identity import Identity
 from reconciler.model.observed import HookName

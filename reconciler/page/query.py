@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 from urllib.parse import parse_qsl, quote, urlencode
 
+from reconciler.dataclass import dataclass
 from reconciler.page.states import WORDS
 
 LONGEST: Final = 200

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
+from reconciler.dataclass import dataclass
 from reconciler.decide.order import FleetStep
 from reconciler.decide.plan import AppPlan
 from reconciler.model.fleet import DesiredFleet, Key, SeenFleet

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from reconciler.dataclass import dataclass
 from reconciler.tools.framing import Unfit, Unreadable, number, read_parts
 
 DEPLOY_USER = "reconcile"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
+from reconciler.dataclass import dataclass
 from reconciler.desired_state.files import SECRETS
 from reconciler.errors import ReconcileError, SecretError, SecretMissing
 from reconciler.model.references import Reference

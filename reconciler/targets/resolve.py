@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
+from reconciler.dataclass import dataclass
 from reconciler.errors import ReconcileError, SecretError, SecretUnusable
 from reconciler.model.action import RunHook
 from reconciler.model.desired import App, SecretRef

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from reconciler.dataclass import dataclass
 
 EPMD_UNIT = "reconcile-epmd.service"
 EPMD_PORT = 14368  # not 4369, which the epmd of another program on the host, such as RabbitMQ's, may use

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+from functools import cache
 from typing import Final
 
+from reconciler.dataclass import dataclass
 from reconciler.model.reserved import APP_NAME
 from reconciler.tools.framing import Part, Unfit, Unreadable, number
 
@@ -23,58 +25,54 @@ _FILE = r"[0-9A-Za-z@._+~-]{1,255}"
 _PATH = r"/[0-9A-Za-z_.+@/-]{1,4000}"
 _TEXT = r".{0,8192}"  # no line end
 
-OF_AN_APP: Final[Mapping[str, re.Pattern[str]]] = {
-    kind: re.compile(form)
-    for kind, form in {
-        "slots": rf"((?:{SLOT} )*)",
-        "link": rf"({_FILE}) (-|\.\./releases/{RELEASE})",
-        "release": rf"(-?[0-9]{{1,12}}(?:\.[0-9]{{1,12}})?) ({RELEASE})",
-        "enabled": r"([0-9a-z]{1,255})",
-        "migrated": rf"({RELEASE}(?:@[0-9a-f]{{12}})?)",
-        "inventory": rf"([0-9a-f]{{0,64}})  ?({_PATH})",
-        "quarantine": rf"([0-9]{{1,18}}) ([0-9A-Za-z._+~/-]{{1,300}})(?: ({_TEXT}))?",
-        "hook": rf"(after_rollout|on_failure) ({RELEASE}/{RELEASE}/{RELEASE})"
-        rf" (due|begun|done|failed)(?: ({_TEXT}))?",
-        "owner": rf"({_WORD})",
-        "commit": rf"({_WORD})",
-        "suspended": rf"([0-9]{{1,18}}) ({_WORD}) ?({_TEXT})",
-        "timer": rf"({JOB})",
-        "jobs": r"(unfinished)",
-        "runs": rf"({JOB}) ([0-9]{{1,18}}) ({SLOT}|-) ({RELEASE})",
-        "ran": rf"({JOB}) ([0-9]{{1,18}}) ([0-9]{{1,18}}) ([a-z-]{{1,40}}) ([0-9]{{1,3}}) ({RELEASE})",
-        "paused": rf"({JOB}) ([0-9]{{1,18}}) ({_WORD}) ?({_TEXT})",
-        "trial": rf"({SLOT}) (#{_TEXT})",
-        "started": rf"({SLOT}) ([0-9a-f]{{32}}) ({RELEASE}) (-|{RELEASE}/{RELEASE}/{RELEASE})",
-        "env": rf"({SLOT}) (#{_TEXT})",
-        "unit": rf"(#{_TEXT})",
-        "route": rf"(#{_TEXT})",
-        "routed": r"([0-9]{1,18})",
-        "taken": rf"({_PATH})",
-        "damaged": rf"({RELEASE})",
-        "dump": rf"([0-9]{{1,18}}) ({SLOT})",
-        "watched": rf"(-|{_FILE})",
-        "served": rf"({_FILE}) (#{_TEXT})",
-        "hold": r"(armed|refused)",
-        "hand": rf"(enabled|#{_TEXT})",
-        "certificate": r"(kept)",
-        "long": rf"({_FILE})",
-    }.items()
+OF_AN_APP: Final[Mapping[str, str]] = {
+    "slots": rf"((?:{SLOT} )*)",
+    "link": rf"({_FILE}) (-|\.\./releases/{RELEASE})",
+    "release": rf"(-?[0-9]{{1,12}}(?:\.[0-9]{{1,12}})?) ({RELEASE})",
+    "enabled": r"([0-9a-z]{1,255})",
+    "migrated": rf"({RELEASE}(?:@[0-9a-f]{{12}})?)",
+    "inventory": rf"([0-9a-f]{{0,64}})  ?({_PATH})",
+    "quarantine": rf"([0-9]{{1,18}}) ([0-9A-Za-z._+~/-]{{1,300}})(?: ({_TEXT}))?",
+    "hook": rf"(after_rollout|on_failure) ({RELEASE}/{RELEASE}/{RELEASE})"
+    rf" (due|begun|done|failed)(?: ({_TEXT}))?",
+    "owner": rf"({_WORD})",
+    "commit": rf"({_WORD})",
+    "suspended": rf"([0-9]{{1,18}}) ({_WORD}) ?({_TEXT})",
+    "timer": rf"({JOB})",
+    "jobs": r"(unfinished)",
+    "runs": rf"({JOB}) ([0-9]{{1,18}}) ({SLOT}|-) ({RELEASE})",
+    "ran": rf"({JOB}) ([0-9]{{1,18}}) ([0-9]{{1,18}}) ([a-z-]{{1,40}}) ([0-9]{{1,3}}) ({RELEASE})",
+    "paused": rf"({JOB}) ([0-9]{{1,18}}) ({_WORD}) ?({_TEXT})",
+    "trial": rf"({SLOT}) (#{_TEXT})",
+    "started": rf"({SLOT}) ([0-9a-f]{{32}}) ({RELEASE}) (-|{RELEASE}/{RELEASE}/{RELEASE})",
+    "env": rf"({SLOT}) (#{_TEXT})",
+    "unit": rf"(#{_TEXT})",
+    "route": rf"(#{_TEXT})",
+    "routed": r"([0-9]{1,18})",
+    "taken": rf"({_PATH})",
+    "damaged": rf"({RELEASE})",
+    "dump": rf"([0-9]{{1,18}}) ({SLOT})",
+    "watched": rf"(-|{_FILE})",
+    "served": rf"({_FILE}) (#{_TEXT})",
+    "hold": r"(armed|refused)",
+    "hand": rf"(enabled|#{_TEXT})",
+    "certificate": r"(kept)",
+    "long": rf"({_FILE})",
 }
-OF_THE_HOST: Final[Mapping[str, re.Pattern[str]]] = {
-    key: re.compile(form)
-    for key, form in {
-        "lease": r"[0-9]{1,15} [0-9A-Za-z._-]{1,128} [0-9]{1,9} [0-9A-Za-z@.:_-]{1,255}",
-        "now": r"[0-9]{1,12}",
-        "memory": r"[0-9]{1,15}",
-        "disk": r"[0-9]{1,15} [0-9]{1,15} [0-9]{1,7}",
-        "noexec": r"/[0-9A-Za-z_.+@/-]{0,4000}",
-        "cpus": r"[0-9]{1,5}(-[0-9]{1,5})?(,[0-9]{1,5}(-[0-9]{1,5})?){0,63}",
-        "machine": r"[0-9A-Za-z_.-]{1,32}",
-        "home": r"(/[0-9A-Za-z_.+@/-]{0,4000})?",
-        "zone": r"[0-9A-Za-z_+/-]{1,64}",
-        "noroutes": r"(there is no|[0-9A-Za-z_.$-]{1,64} may not write to) [0-9A-Za-z_.+@/-]{1,4000}",
-    }.items()
+OF_THE_HOST: Final[Mapping[str, str]] = {
+    "lease": r"[0-9]{1,15} [0-9A-Za-z._-]{1,128} [0-9]{1,9} [0-9A-Za-z@.:_-]{1,255}",
+    "now": r"[0-9]{1,12}",
+    "memory": r"[0-9]{1,15}",
+    "disk": r"[0-9]{1,15} [0-9]{1,15} [0-9]{1,7}",
+    "noexec": r"/[0-9A-Za-z_.+@/-]{0,4000}",
+    "cpus": r"[0-9]{1,5}(-[0-9]{1,5})?(,[0-9]{1,5}(-[0-9]{1,5})?){0,63}",
+    "machine": r"[0-9A-Za-z_.-]{1,32}",
+    "home": r"(/[0-9A-Za-z_.+@/-]{0,4000})?",
+    "zone": r"[0-9A-Za-z_+/-]{1,64}",
+    "noroutes": r"(there is no|[0-9A-Za-z_.$-]{1,64} may not write to) [0-9A-Za-z_.+@/-]{1,4000}",
 }
+# Of the forms above, a look has few: each is compiled when the first record of its kind is read.
+compiled: Final = cache(re.compile)
 _SUM = re.compile(rf"([0-9a-f]{{64}})  ({_PATH})")
 _RIGHTS = re.compile(rf"([0-7]{{1,5}}) ([0-9]{{1,10}}) ({_PATH})")
 _UNIT = re.compile(
@@ -117,7 +115,7 @@ def records_of(part: Part) -> dict[str, list[tuple[str, ...]]]:
         form = OF_AN_APP.get(kind)
         if form is None:
             raise Unfit("one of its records on the host is of an unknown kind")
-        found = form.fullmatch(rest)
+        found = compiled(form).fullmatch(rest)
         if found is None:
             raise Unfit(f"its {kind} record on the host is malformed")
         records.setdefault(kind, []).append(tuple(group or "" for group in found.groups()))
@@ -135,7 +133,7 @@ def read_host(part: Part) -> dict[str, str]:
     for line in part.lines:
         key, _, value = line.partition(" ")
         form = OF_THE_HOST.get(key)
-        if form is None or not form.fullmatch(value) or key in values:
+        if form is None or not compiled(form).fullmatch(value) or key in values:
             raise Unreadable(f"its {key} record is malformed" if form else "it has a record of an unknown kind")
         values[key] = value
     return values

@@ -6,7 +6,6 @@ docs/secrets.md lists the encodings; any other is not recognised.
 from __future__ import annotations
 
 import base64
-import html
 import json
 import re
 import shlex
@@ -30,6 +29,8 @@ def mask(text: str, secrets: Collection[str]) -> str:
 
 def forms_of(secret: str) -> set[str]:
     """Return the value, its longer lines, and the value in JSON, Python, shell, HTML, URLs, base64, hex, as a list."""
+    import html  # only a fleet with secrets needs its table of entities
+
     raw = secret.encode(errors="surrogatepass")
     lines = {line.strip() for line in secret.splitlines() if len(line.strip()) >= SHORTEST_PART}
     quoted = _json(secret) | {twice for once in _json(secret) for twice in _json(once)}

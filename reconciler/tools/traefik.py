@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
+from reconciler.dataclass import dataclass
 from reconciler.model.observed import EDGE
 from reconciler.model.route import Route
 from reconciler.tools.digests import digest

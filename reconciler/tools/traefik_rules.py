@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from reconciler.dataclass import dataclass
 
 # By default the longer rule wins, and a rule with many domains is longer than one with a path.
 PATH_PRIORITY = 10_000

@@ -12,10 +12,10 @@ import re
 import resource
 import signal
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from reconciler.dataclass import dataclass
 from reconciler.desired_state.git.commit import NEUTRAL, environment
 from reconciler.errors import GitError
 from reconciler.programs import why_not_started
@@ -52,12 +52,15 @@ class Bounds:
     file_bytes: int = 16 * 1024 * 1024
 
 
+_USUAL: Final = Bounds()
+
+
 async def ask_git(
     *words: str,
     folder: Path,
     stdin: bytes = b"",
     protocols: str = "none",
-    bounds: Bounds = Bounds(),
+    bounds: Bounds = _USUAL,
     variables: dict[str, str] | None = None,
 ) -> Answer:
     """Run git in `folder`, with these environment variables added. `protocols` is a value of GIT_ALLOW_PROTOCOL.

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from reconciler.dataclass import dataclass
 from reconciler.desired_state.git.commit import CommitRefused
 from reconciler.desired_state.git.history import Direction, History
 from reconciler.desired_state.git.remote import Remote
