@@ -34,11 +34,16 @@ USUAL_PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
 _MARK = "for of in 1 2; do [ -t $of ] || printf '\\036{mark}\\036' >&$of; done\n"
 # A start-up file may have limited the size of files, and what is sent may be larger.
 _LIFT = "ulimit -f unlimited 2>/dev/null\n"
+# Wait for the first line, whose absence tells that another program has read what was meant for us.
+_AWAIT_LINE = f"""\
+[ -t 0 ] || {{ IFS= read -r first && [ "$first" = 'exit {_REPLACED}' ]; }} || exit {_STDIN_EATEN}
+"""
+# A command that reads nothing does not wait: the line comes a round trip after the command.
+_READ_NOTHING = "[ -t 0 ] || exec </dev/null\n"
 # A stream that a start-up file closed is opened, or what is started next gets a file of its own in its place.
 _ENTER = f"""\
 true >&2 || exec 2>/dev/null
-{_MARK.format(mark="entered")}{_LIFT}\
-[ -t 0 ] || {{ IFS= read -r first && [ "$first" = 'exit {_REPLACED}' ]; }} || exit {_STDIN_EATEN}
+{_MARK.format(mark="entered")}{_LIFT}{_AWAIT_LINE}\
 cd /
 umask 022
 path=${{RECONCILE_PATH:-{USUAL_PATH}}}
@@ -102,6 +107,11 @@ else
   set -- sudo -n sh -c "$as_root" reconcile "$path" "$@"
 fi
 {_CLEAN}"""
+
+
+def without_stdin(words: list[str]) -> list[str]:
+    """Return the same words for a command that reads nothing, and need not wait for its first line."""
+    return [word.replace(_AWAIT_LINE, _READ_NOTHING) for word in words[:3]] + words[3:]
 
 
 def entry_words(text: str, arguments: tuple[str, ...], *, sudo: bool, verb: tuple[str, str] | None) -> list[str]:

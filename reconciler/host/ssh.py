@@ -60,6 +60,7 @@ class SshHost:
         self._sessions = Sessions()
         self._keeps_scripts = needs_root
         self._stored = Stored(needs_root)
+        self._leaves_stdin = False  # a command has shown that the start-up files of the login do not read it
         self._ending: set[asyncio.Future[None]] = set()
 
     def open_ahead(self) -> None:
@@ -97,13 +98,15 @@ class SshHost:
                 sudo = self._needs_root and connection.get_extra_info("username") != "root"
                 sent = self._stored.to_send(command.shared, stdin) if sent is None else command.shared
                 with self.round_trips:
-                    process = await self._session(connection, command.loading_line(sudo, sent))
+                    data = with_first(command.packed(sent), stdin)
+                    line = command.loading_line(sudo, sent, fed=data != b"" or not self._leaves_stdin)
+                    process = await self._session(connection, line)
                     if process:
                         self._sessions.note_session()
                         queued = clock() - begin
-                        data = with_first(command.packed(sent), stdin)
                         completed = await self._complete(connection, process, data, timeout_seconds, on_output)
                         self._stored.note(command.shared, sent, missed=completed is None)
+                        self._leaves_stdin = True
                         if completed is None and (sent == command.shared or not isinstance(stdin, bytes)):
                             raise HostUnreachable(self.name, "it lost a script that it had stored", "run a pass again")
                 if process is None:
@@ -246,6 +249,7 @@ class SshHost:
         async with self._connecting:
             if self._connection is None or self._connection.is_closed():
                 self._stored = Stored(self._keeps_scripts)
+                self._leaves_stdin = False
                 connecting = connect(
                     self.name, self._address, user=self._user, port=self._port, host_key=self._host_key,
                     compress=self._compress,

@@ -11,6 +11,7 @@ from reconciler.host.entry import (
     entry_words,
     loading_words,
     shell_line,
+    without_stdin,
 )
 from reconciler.words import printable
 
@@ -79,14 +80,19 @@ class Command:
         """The command as one line for a login shell, with all of its text."""
         return shell_line(self.words(sudo))
 
-    def loading_line(self, sudo: bool, sent: frozenset[str]) -> str:
-        """The same command without its shared texts. Those that are `sent` come first on stdin, see `packed`."""
+    def loading_line(self, sudo: bool, sent: frozenset[str], *, fed: bool = True) -> str:
+        """The same command without its shared texts. Those that are `sent` come first on stdin, see `packed`.
+
+        One that is not `fed` anything begins a round trip earlier.
+        """
+        words = self._loading_words(sudo, sent)
+        return shell_line(words if fed else without_stdin(words))
+
+    def _loading_words(self, sudo: bool, sent: frozenset[str]) -> list[str]:
         if isinstance(self.script, str) or not self.script.shared:
-            return self.line(sudo)
+            return self.words(sudo)
         names, verb = shared_text.names(self.script.shared, sent), (self.script.verb, self.script.scripts)
-        return shell_line(
-            loading_words(self.script.first, names, self.script.last, self.arguments, sudo=sudo, verb=verb)
-        )
+        return loading_words(self.script.first, names, self.script.last, self.arguments, sudo=sudo, verb=verb)
 
     def packed(self, sent: frozenset[str]) -> bytes:
         """These shared texts as they come first on stdin."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,31 @@ def test_a_start_up_file_in_the_way_is_named_and_nothing_of_ours_runs(
 
     assert caught.value.next_step
     assert not (tmp_path / "harm").exists()
+
+
+def test_a_command_that_reads_nothing_does_not_wait_for_its_first_line() -> None:
+    """The line comes a round trip later, and such a command must not take it for its own input."""
+    line = Command("cat; echo done").loading_line(False, frozenset(), fed=False)
+    with subprocess.Popen(["sh", "-c", line], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin and process.stdout
+        output = process.stdout.read()  # to its end, although stdin is still open
+        process.stdin.close()
+
+    assert output.endswith(b"done\n") and b"exit" not in output
+
+
+def test_commands_with_and_without_stdin_take_turns_on_a_connection() -> None:
+    """Only the first one without stdin waits for a line: it shows that no start-up file reads stdin."""
+
+    async def story() -> list[str]:
+        async with SshServer().running() as server:
+            host = server.host()
+            try:
+                return [(await host.run(Command("cat; echo ."), data)).stdout for data in (b"", b"", b"more\n", b"")]
+            finally:
+                await host.close()
+
+    assert asyncio.run(story()) == [".\n", ".\n", "more\n.\n", ".\n"]
 
 
 def sudo(folder: Path, script: str) -> str:
