@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+PART = re.compile(rb"@@ (\S+ \S+) (\d+)\n")  # look.sh; its text follows, of so many bytes
 LONGER_THAN = 7  # arguments that name the controller or a commit; shorter ones could stand in an answer by chance
 
 
@@ -17,7 +19,7 @@ class Ran:
     """A command, and how it ended."""
 
     begins: str  # the command line up to its arguments
-    looks: bool
+    verb: str  # of a look or a wait, which may be asked again; else empty
     arguments: tuple[str, ...]
     seconds: float
     status: int
@@ -26,11 +28,23 @@ class Ran:
 
     def output_for(self, line: str) -> bytes:
         """Its output, with the arguments of this command line in place of those that were recorded."""
-        output = self.output
-        for was, now in zip(self.arguments, shlex.split(line[len(self.begins) :]), strict=False):
-            if was != now and len(was) > LONGER_THAN:
-                output = output.replace(was.encode(), now.encode())
-        return output
+        given = zip(self.arguments, shlex.split(line[len(self.begins) :]), strict=False)
+        changed = [(was.encode(), now.encode()) for was, now in given if was != now and len(was) > LONGER_THAN]
+        output, done = b"", 0
+        while header := PART.match(self.output, done):
+            ends = header.end() + int(header[2])
+            text = _replaced(self.output[header.end() : ends], changed)
+            output += b"@@ %s %d\n%s" % (header[1], len(text), text)
+            done = ends
+            if self.output[done : done + 1] == b"\n":
+                output, done = output + b"\n", done + 1
+        return output + _replaced(self.output[done:], changed)
+
+
+def _replaced(text: bytes, changed: list[tuple[bytes, bytes]]) -> bytes:
+    for was, now in changed:
+        text = text.replace(was, now)
+    return text
 
 
 @dataclass(frozen=True)
@@ -54,14 +68,17 @@ def _entry(found: dict[str, object]) -> Ran | Asked:
     arguments = found["arguments"]
     assert isinstance(arguments, list)
     return Ran(
-        str(found["begins"]), bool(found["looks"]), tuple(map(str, arguments)), float(str(found["seconds"])),
+        str(found["begins"]), str(found["verb"]), tuple(map(str, arguments)), float(str(found["seconds"])),
         int(str(found["status"])), output, errors,
     )  # fmt: skip
 
 
 @dataclass
 class Player:
-    """One host that plays the record. A look shows what was seen at this place of it; other commands go on in it."""
+    """One host that plays the record. A look or a wait shows this place of it; other commands go on in it.
+
+    A busy controller waits more often than the one that was recorded.
+    """
 
     record: tuple[Ran | Asked, ...]
     place: int = 0  # of the entry that comes next
@@ -78,10 +95,10 @@ class Player:
                     self.place = at + 1
                     self._looked[entry.begins] = entry
                     return entry
-                if not entry.looks and self._is_look(line):
+                if entry.verb != "look" and self._asks(line):
                     break
             at += 1
-        again = next((entry for begins, entry in self._looked.items() if line.startswith(begins) and entry.looks), None)
+        again = next((entry for begins, entry in self._looked.items() if line.startswith(begins) and entry.verb), None)
         self.unknown += again is None
         return again
 
@@ -89,11 +106,11 @@ class Player:
         """What a port answered last at this place of the record."""
         latest = None
         for at, entry in enumerate(self.record):
-            if isinstance(entry, Ran) and at >= self.place and not entry.looks and latest is not None:
+            if isinstance(entry, Ran) and at >= self.place and entry.verb != "look" and latest is not None:
                 break
             if isinstance(entry, Asked) and (entry.port, entry.path) == (port, path):
                 latest = entry.answer
         return latest
 
-    def _is_look(self, line: str) -> bool:
-        return any(isinstance(entry, Ran) and entry.looks and line.startswith(entry.begins) for entry in self.record)
+    def _asks(self, line: str) -> bool:
+        return any(isinstance(entry, Ran) and entry.verb and line.startswith(entry.begins) for entry in self.record)

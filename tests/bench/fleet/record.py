@@ -28,9 +28,10 @@ async def _run(
     self: SshHost, command: Command, stdin: Stdin = b"", timeout_seconds: float = 60, *,
     on_output: OnOutput | None = None,
 ) -> Completed:  # fmt: skip
+    verb = "" if isinstance(command.script, str) else command.script.verb
     entry: dict[str, Any] = {
         "begins": Command(command.script).loading_line(False, frozenset()),
-        "looks": not isinstance(command.script, str) and command.script.verb == "look",
+        "verb": verb if verb in ("look", "await") else "",
         "arguments": command.arguments,
     }
     ENTRIES.append(entry)

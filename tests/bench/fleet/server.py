@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
+import socket
 import sys
 import time
 from collections import deque
@@ -98,7 +99,7 @@ class _Session(asyncssh.SSHServerSession[bytes]):
             self._channel.write_stderr(ENTERED + BEGUN + b"no such command was recorded")
             self._channel.exit(1)
             return
-        if not ran.looks:
+        if ran.verb != "look":
             await asyncio.sleep(ran.seconds)
         if not self._channel.is_closing():
             self._channel.write(ENTERED + BEGUN + ran.output_for(self._line))
@@ -150,8 +151,11 @@ async def serve(host_key: Path, fleet: Fleet) -> None:
     """Serve until stdin ends."""
     asyncssh.connection.SSHServerConnection = _FarAway  # type: ignore[misc]
     _FarAway.fleet = fleet
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")  # every address of 127/8, and no other
+    listener.bind(("0.0.0.0", 0))
     server = await asyncssh.create_server(
-        lambda: _Login(fleet), "0.0.0.0", 0, server_host_keys=[str(host_key)], encoding=None, backlog=4096,
+        lambda: _Login(fleet), sock=listener, server_host_keys=[str(host_key)], encoding=None, backlog=4096,
         login_timeout=60, keepalive_interval=0, allow_scp=False, compression_algs=["none"],
     )  # fmt: skip
     print(server.sockets[0].getsockname()[1], flush=True)
