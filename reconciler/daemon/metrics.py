@@ -115,6 +115,7 @@ class Metrics:
         self.suspended = Family("gauge", "1 while changes to the app are suspended.", "app", "host")
         self.job_failed = Family("gauge", "1 if the last run of the job failed.", "app", "host", "job")
         self.job_end = Family("gauge", "When the last run of the job ended.", "app", "host", "job")
+        self.certificate_end = Family("gauge", "When the first certificate of the route ends.", "app", "host")
         self.drift = Family("counter", "Differences that somebody else made, by kind.", "kind")
         self.rollback = Family("counter", "Versions given up: before (reject) or after (goback) the cutover.", "reason")
         self.actions = Family("counter", "Actions carried out, by verb.", "verb")
@@ -146,6 +147,7 @@ class Metrics:
             "reconcile_suspended": self.suspended,
             "reconcile_job_failed": self.job_failed,
             "reconcile_job_last_end_timestamp_seconds": self.job_end,
+            "reconcile_certificate_end_timestamp_seconds": self.certificate_end,
             "reconcile_drift_detected_total": self.drift,
             "reconcile_rollback_total": self.rollback,
             "reconcile_actions_total": self.actions,
@@ -174,7 +176,7 @@ class Metrics:
         self.passes.add(host=host, outcome="converged" if good else "blocked")
         for app in [app for app, on in self._problems if on == host and (app in here or app not in (wants or {}))]:
             self.app.drop(host=host, app=app)
-            for family in (self.suspended, self.job_failed, self.job_end):
+            for family in (self.suspended, self.job_failed, self.job_end, self.certificate_end):
                 family.drop(host=host, app=app)
             if app not in here:
                 del self._problems[app, host]
@@ -207,6 +209,11 @@ class Metrics:
             suspended = suspended or problem == "suspended"
             self.app.set(1, **where, wants=wants, runs=end.serving or "", ready="false")
         self.suspended.set(float(suspended), **where)
+        self._observe_ends(outcome, where)
+
+    def _observe_ends(self, outcome: Outcome, where: Mapping[str, str]) -> None:
+        if outcome.certificate_ends is not None:
+            self.certificate_end.set(outcome.certificate_ends, **where)
         for job in outcome.jobs:
             if job.files and job.last:
                 self.job_failed.set(float(job.last.failed), **where, job=job.name)

@@ -59,7 +59,8 @@ def expected_host(seen: ObservedHost, action: AnyAction, target: Target) -> Obse
     """Return the observation after `action` succeeded, without evidence of earlier looks, as after a real action."""
     app = forget_evidence(seen.app(action.app))
     if isinstance(action, WaitCertified):
-        ends = seen.facts.now_epoch_seconds + 90 * 86_400
+        own = target.route.certificate if target.route else None
+        ends = own.ends_epoch_seconds if own else seen.facts.now_epoch_seconds + 90 * 86_400
         seen = replace(seen, certificates=(*(seen.certificates or ()), Certificate(action.names, ends)))
     return seen.with_app(action.app, _expected_app(app, action, target))
 

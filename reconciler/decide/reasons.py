@@ -39,6 +39,8 @@ def route_difference(app: ObservedApp, wanted: TargetRoute, digest: str) -> str:
         return "the route file was changed on the host"
     if not found.htpasswd_intact:
         return "the route's password file was changed on the host"
+    if not found.certificate_intact:
+        return "the route's certificate file was changed on the host"
     changes = _changes(dict(found.parts), dict(wanted.parts)) if found.parts and found.digest != digest else []
     return ", ".join(changes) or "this version of reconcile writes the route differently"
 

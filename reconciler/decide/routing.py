@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from reconciler.decide.case import Case
 from reconciler.decide.guards import belongs_to_another
+from reconciler.decide.own_certificate import check_certificate
 from reconciler.errors import Kind
 from reconciler.model.action import Blocked, ConfirmRoute, Step
 from reconciler.model.observed import AppliedRoute, ObservedHost, RouteFile
@@ -16,7 +17,7 @@ _DOMAIN = "domain "  # as in `RouteSettings.parts`
 
 def check_route(case: Case) -> Blocked | None:
     """Return Blocked if the desired route would not serve its names, else None."""
-    return check_entry_points(case) or check_names(case)
+    return check_entry_points(case) or check_names(case) or check_certificate(case)
 
 
 def check_entry_points(case: Case) -> Blocked | None:

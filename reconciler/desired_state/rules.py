@@ -201,6 +201,8 @@ def _rights_of_a_user(files: Sequence[AppFile], fleet: Fleet) -> Iterator[Proble
             wants += ["come after units of the system"] * bool(file.app.after_units)
             local = here.app.route is not None and not here.app.route.edges
             wants += ["be served by a managed Traefik"] * (fleet.traefik.managed and local)
+            own = here.app.route is not None and here.app.route.certificate is not None
+            wants += ["serve a certificate of its own"] * (local and own)
             for what in wants:
                 yield file.problem(
                     ("hosts", index), f"{name} has scope user, where an app cannot {what}", "leave out one of the two"
@@ -288,13 +290,21 @@ def _uncertified_wildcards(files: Sequence[AppFile], fleet: Fleet) -> Iterator[P
     acme = fleet.traefik.acme
     for file in _variants(files):
         route = file.app.route
-        if route is None or not route.tls or acme is None or acme.challenge == "dns" or not fleet.traefik.resolver:
+        if (
+            route is None
+            or not route.tls
+            or route.certificate
+            or acme is None
+            or acme.challenge == "dns"
+            or not fleet.traefik.resolver
+        ):
             continue
         for index, domain in enumerate(route.domains):
             if domain.startswith("*."):
                 message = f"{domain} gets no certificate by the http challenge"
                 next_step = (
-                    "write acme: {challenge: dns, provider: …} in fleet.yaml, or tls: false behind a TLS terminator"
+                    "write acme: {challenge: dns, provider: …} in fleet.yaml, tls: {certificate: {secret: …}} "
+                    "with one of your own, or tls: false behind a TLS terminator"
                 )
                 yield file.problem(("route", "domains", index), message, next_step)
 

@@ -13,6 +13,7 @@ from functools import partial
 
 from reconciler.clock import now_seconds
 from reconciler.dataclass import dataclass
+from reconciler.decide.certificates import first_end
 from reconciler.decide.fleet import Answers, failures, next_steps
 from reconciler.decide.order import FleetStep
 from reconciler.decide.serving import serving_version
@@ -308,10 +309,15 @@ class Engine:
     def _outcome(self, key: Key, end: Converged | Blocked, *, unwritten: bool = False) -> Outcome:
         episode = self.turns.episodes.get(key) or Episode(self._serving(key))
         seen = self.known.hosts.get(key[1])
-        jobs = seen.app(key[0]).jobs if isinstance(seen, ObservedHost) else ()
-        outcome = replace(episode.outcome(end, unwritten=unwritten), jobs=jobs)
+        outcome = episode.outcome(end, unwritten=unwritten)
+        if isinstance(seen, ObservedHost):
+            outcome = replace(outcome, jobs=seen.app(key[0]).jobs, certificate_ends=self._certificate_ends(key, seen))
         rollback = self.rollbacks.of(key)
         return rollback.outcome(key, outcome) if rollback else outcome
+
+    def _certificate_ends(self, key: Key, seen: ObservedHost) -> int | None:
+        files = self.opened.edges.get(key) or self._files_of(key)
+        return first_end(files.target, seen) if files else None
 
     # Queries.
 

@@ -14,9 +14,8 @@ from reconciler.model.action import AnyAction, InstallRelease, Migrate, PruneRel
 from reconciler.model.fleet import Key, SeenFleet
 from reconciler.model.observed import Certificate, HostFacts, ObservedApp, ObservedHost
 from reconciler.model.process_name import family_of
-from reconciler.targets.without_hosts import OfflineFleet
+from reconciler.targets.without_hosts import FAR_AWAY, OfflineFleet
 
-_FAR_AWAY = 1 << 40
 _FACTS = HostFacts(memory_available_kib=1 << 40, cores=1)  # this plan is not about the machines
 
 
@@ -89,7 +88,7 @@ def _converged(fleet: OfflineFleet) -> dict[str, ObservedHost]:
         apps[edge][app] = balanced_edge(target, servers, apps[edge].get(app), fleet.fleet.owner)
         names[edge] += target.route.certified if target.route else ()
     return {
-        name: ObservedHost(name, _FACTS, apps=apps[name], certificates=(Certificate(tuple(names[name]), _FAR_AWAY),))
+        name: ObservedHost(name, _FACTS, apps=apps[name], certificates=(Certificate(tuple(names[name]), FAR_AWAY),))
         for name in fleet.fleet.hosts
     }
 

@@ -117,11 +117,12 @@ class RouteFile:
     parts: tuple[tuple[str, str], ...] = ()  # (name of a part, digest of it), as in `TargetRoute`
     attempt: int = 0  # number of this write: no other of this app's routes has it
     servers: tuple[tuple[str, str], ...] = ()  # (host, slot), on an edge
+    certificate_intact: bool = True  # as `htpasswd_intact`, of the file with its certificate and key
 
     @property
     def as_written(self) -> bool:
-        """True if neither the file nor the password file that it names was changed on the host."""
-        return self.intact and self.htpasswd_intact
+        """True if neither the file nor those that it names were changed on the host."""
+        return self.intact and self.htpasswd_intact and self.certificate_intact
 
 
 @dataclass(frozen=True)

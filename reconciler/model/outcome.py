@@ -21,4 +21,5 @@ class Outcome:
     before: str | None = None  # the version that ran when the pass began
     waited_seconds: float = 0.0  # for another controller
     jobs: tuple[ObservedJob, ...] = ()  # of the app on this host, as last seen
+    certificate_ends: int | None = None  # when the first certificate of its route ends, in epoch seconds
     rested_seconds: float = 0.0  # since its last action ended

@@ -6,7 +6,7 @@ import ipaddress
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from reconciler.model import addresses, values
 from reconciler.model.fields import AtLeastOne, EachOnce, MayBeEmpty, Text, quoted_excerpt, refuse
@@ -146,6 +146,21 @@ class TcpRoute(Strict):
         return self
 
 
+class RouteTls(Strict):
+    """https with a certificate that is not Traefik's to obtain."""
+
+    certificate: SecretRef = Field(
+        description="PEM text: the certificate, those of its issuers, and its private key. Every edge serves the same."
+    )
+
+
+def _kind_of_tls(value: object) -> str:
+    return "RouteTls" if isinstance(value, (dict, RouteTls)) else "flag"
+
+
+Tls = Annotated[Annotated[values.Flag, Tag("flag")] | Annotated[RouteTls, Tag("RouteTls")], Discriminator(_kind_of_tls)]
+
+
 class Route(Strict):
     """The visitors that reach the app through Traefik."""
 
@@ -158,7 +173,11 @@ class Route(Strict):
         default="http",
         description="How Traefik speaks to the app: http is HTTP/1.1; h2c is HTTP/2 without TLS, as gRPC needs it.",
     )
-    tls: values.Flag = Field(default=True, description="Serve over https, on the https entry point of fleet.yaml.")
+    tls: Tls = Field(
+        default=True,
+        description="Serve over https, on the https entry point of fleet.yaml. With {certificate: {secret: name}}, "
+        "with that certificate; else Traefik obtains one.",
+    )
     redirects: Annotated[dict[addresses.Domain, addresses.Domain], MayBeEmpty(dict)] = Field(
         default_factory=dict,
         description="Names that only redirect to one of the domains, such as {www.example.com: example.com}.",
@@ -195,6 +214,11 @@ class Route(Strict):
     tcp: TcpRoute | None = Field(
         default=None, description="TCP connections instead of http. Leave out `domains` above then."
     )
+
+    @property
+    def certificate(self) -> SecretRef | None:
+        """The secret that holds the certificate, if it is one of the app's own."""
+        return self.tls.certificate if isinstance(self.tls, RouteTls) else None
 
     @property
     def visited_domain(self) -> str:

@@ -22,6 +22,15 @@ class Controller:
 
 
 @dataclass(frozen=True)
+class OwnCertificate:
+    """The certificate that a route brings along: the secret that it is in, its names, and when it ends."""
+
+    secret: str
+    names: tuple[str, ...]
+    ends_epoch_seconds: int
+
+
+@dataclass(frozen=True)
 class TargetRoute:
     """The route of the app. `digests` has, for each slot, the digest that its route file must carry."""
 
@@ -33,6 +42,7 @@ class TargetRoute:
     guarded: tuple[str, ...] = ()  # the keys of the route that keep some visitors out
     held: dict[str, str] = field(default_factory=dict)  # as `digests`, of the route by which visitors wait
     in_etcd: bool = False  # all edges read one route, so what marks a write must not differ between them
+    certificate: OwnCertificate | None = None  # None: Traefik obtains those of `certified`
 
 
 def route_digests(slots: Iterable[str]) -> dict[str, str]:

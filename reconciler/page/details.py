@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from reconciler.dataclass import dataclass
 from reconciler.decide.certificates import names_without_certificate
+from reconciler.decide.own_certificate import SOON_SECONDS
 from reconciler.model.job import Job
 from reconciler.model.job_times import next_times
 from reconciler.model.observed import TRAEFIK, Certificate, ObservedApp, ObservedHost, Slot, Unreachable
@@ -15,7 +16,6 @@ from reconciler.page.index import Index, Row
 from reconciler.page.snapshot import ActionSeen
 from reconciler.page.wording import bytes_of, size
 
-SOON_SECONDS = 14 * 86_400  # a certificate that ends within this time deserves a look
 SKEW_SECONDS = 5
 LITTLE_MEMORY_KIB = 100 * 1024
 LITTLE_DISK_SHARE = 20  # less than a twentieth is free

@@ -7,17 +7,19 @@ from dataclasses import field, replace
 from pathlib import Path
 
 from reconciler.dataclass import dataclass
-from reconciler.errors import ReconcileError, SecretError, SecretUnusable
+from reconciler.errors import ReconcileError, SecretError
 from reconciler.model.action import RunHook
 from reconciler.model.desired import App, SecretRef
 from reconciler.model.etcd import Etcd, EtcdTls
 from reconciler.model.identity import Identity
 from reconciler.model.machine import HostSpec, Layout
 from reconciler.model.observed import EDGE, HOOKS, TRAEFIK, ObservedHost
-from reconciler.model.target import LOOPBACK, Target, TargetJob, TargetRoute, route_digests
+from reconciler.model.target import LOOPBACK, OwnCertificate, Target, TargetJob, TargetRoute, route_digests
 from reconciler.model.traefik import Traefik
 from reconciler.targets.health import health_headers, health_path
 from reconciler.targets.processes import kin_of
+from reconciler.targets.route_secrets import ReadKeyPair, hashes_of, key_pair_of, keys_of, users_of
+from reconciler.tools.certificates import KeyPair, certificate_path
 from reconciler.tools.digests import digest, sha256_of
 from reconciler.tools.elixir import node_host, node_name
 from reconciler.tools.etcd import EtcdAccess
@@ -32,7 +34,6 @@ from reconciler.tools.traefik import (
     edge_keys,
     edge_route_text,
     htpasswd_path,
-    read_htpasswd,
     route_text,
 )
 from reconciler.words import printable
@@ -210,6 +211,7 @@ def resolve(
     artifact_digest: str | None,
     secret: Callable[[str], str],
     cluster: tuple[str, ...] = (),
+    key_pair: ReadKeyPair = key_pair_of,
 ) -> TargetFiles:
     """Work out the target of one app on one host. Raises SecretError and whatever else `secret` raises.
 
@@ -220,15 +222,16 @@ def resolve(
     variables = {**values, "RECONCILE_START": as_one_program(app.start_command)}
     if cluster:
         variables["RECONCILE_CLUSTER"] = " ".join(cluster)
-    users = _users(app, secret)
-    secrets |= {*users, *_hashes(users)}
+    users = users_of(app, secret)
+    pair = key_pair(app, secret)
+    secrets |= {*users, *hashes_of(users), *keys_of(pair)}
     edges = app.route.edges if app.route else ()
     address = (site.spec.private_address if edges else None) or LOOPBACK
     if edges:
         variables[BIND] = address
     keys = tuple((key, digest(value)) for key, value in sorted(variables.items()))
     unit = _unit_settings(app, site.spec)
-    route = None if edges else _route_settings(app, site, traefik, users)
+    route = None if edges else _route_settings(app, site, traefik, users, pair)
     slots = tuple(str(port) for port in app.ports) or WORKER_SLOT
     headers = health_headers(app, traefik)
     minimum_healthy_seconds, healthy_within_seconds = app.proof_seconds
@@ -292,14 +295,16 @@ def resolve_edge(
     folder: Path,
     secret: Callable[[str], str],
     places: tuple[tuple[str, str], ...],
+    key_pair: ReadKeyPair = key_pair_of,
 ) -> TargetFiles:
     """Work out what an edge routes to the app: `places` has each host of the app and its private address."""
     assert app.route is not None
-    users = _users(app, secret)
+    users = users_of(app, secret)
+    pair = key_pair(app, secret)
     in_etcd = traefik.routes == "etcd"
     headers = health_headers(app, traefik)
     check = Balancer(places, health_path(app) or "/", headers, sticky=app.route.sticky, in_etcd=in_etcd)
-    settings = _route_settings(app, site, traefik, users)
+    settings = _route_settings(app, site, traefik, users, pair)
     assert settings is not None
     settings = replace(settings, balancer=check)
     route = TargetRoute(
@@ -310,10 +315,13 @@ def resolve_edge(
         settings.certified,
         settings.guarded,
         in_etcd=in_etcd,
+        certificate=_own_certificate(settings),
     )
     target = Target(site.name, app.app, app.version, None, "", "", (), route=route, places=places)
     target = replace(target, only_report_drift=app.drift == "warn")
-    return TargetFiles(target, app, site, None, settings, folder, {}, frozenset({*users, *_hashes(users)}))
+    return TargetFiles(
+        target, app, site, None, settings, folder, {}, frozenset({*users, *hashes_of(users), *keys_of(pair)})
+    )
 
 
 def _attempt(app: App, headers: tuple[tuple[str, str], ...]) -> str:
@@ -394,7 +402,9 @@ def _target_jobs(app: App, host: str, unit: UnitSettings) -> tuple[TargetJob, ..
     return tuple(found)
 
 
-def _route_settings(app: App, site: HostSite, traefik: Traefik, users: tuple[str, ...]) -> RouteSettings | None:
+def _route_settings(
+    app: App, site: HostSite, traefik: Traefik, users: tuple[str, ...], pair: KeyPair | None
+) -> RouteSettings | None:
     route = app.route
     if route is None:
         return None
@@ -402,7 +412,13 @@ def _route_settings(app: App, site: HostSite, traefik: Traefik, users: tuple[str
     if route.tcp:
         entry_point = route.tcp.entry_point
     htpasswd = htpasswd_path(site.layout.traefik, app.app) if site.spec.scope == "system" else ""
-    return RouteSettings(app.app, route, entry_point, traefik.resolver, users, traefik.trusted_proxies, htpasswd)
+    settings = RouteSettings(app.app, route, entry_point, traefik.resolver, users, traefik.trusted_proxies, htpasswd)
+    return replace(settings, certificate=pair, certificate_file=certificate_path(site.layout.traefik, app.app))
+
+
+def _own_certificate(route: RouteSettings) -> OwnCertificate | None:
+    pair = route.certificate
+    return OwnCertificate(pair.secret, pair.names, pair.ends_epoch_seconds) if pair else None
 
 
 def _target_route(route: RouteSettings, slots: tuple[str, ...], site: HostSite) -> TargetRoute:
@@ -410,7 +426,16 @@ def _target_route(route: RouteSettings, slots: tuple[str, ...], site: HostSite) 
     # A user's own systemd may not listen on port 1.
     held = {slot: route.digest(slot, held=True) for slot in slots} if site.spec.scope == "system" else {}
     domains = route.route.tcp.domains if route.route.tcp else route.route.domains
-    return TargetRoute(domains, digests, route.parts, (route.entry_point,), route.certified, route.guarded, held)
+    return TargetRoute(
+        domains,
+        digests,
+        route.parts,
+        (route.entry_point,),
+        route.certified,
+        route.guarded,
+        held,
+        certificate=_own_certificate(route),
+    )
 
 
 def _route_at_edges(app: App, slots: tuple[str, ...]) -> TargetRoute:
@@ -418,22 +443,3 @@ def _route_at_edges(app: App, slots: tuple[str, ...]) -> TargetRoute:
     assert app.route is not None
     guarded = RouteSettings(app.app, app.route, "", None).guarded
     return TargetRoute(app.route.domains, route_digests(slots), guarded=guarded)
-
-
-def _hashes(users: tuple[str, ...]) -> set[str]:
-    return {user.partition(":")[2] for user in users}
-
-
-def _users(app: App, secret: Callable[[str], str]) -> tuple[str, ...]:
-    named = app.route.basic_auth if app.route else None
-    if named is None:
-        return ()
-    try:
-        return read_htpasswd(secret(named.secret))
-    except SecretError as error:
-        raise SecretError(f"route.basic_auth: {error}", error.next_step) from None
-    except ValueError as error:
-        raise SecretUnusable(
-            f"the secret {named.secret} {error}; route.basic_auth needs htpasswd lines with bcrypt",
-            "make each line with `htpasswd -nB NAME` and set the secret again",
-        ) from None

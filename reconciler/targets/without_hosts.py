@@ -6,7 +6,7 @@ that what they stand for differs.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import field, replace
 
 from reconciler.dataclass import dataclass
@@ -21,10 +21,12 @@ from reconciler.model.process_name import family_of
 from reconciler.model.references import references_in
 from reconciler.targets.resolve import HostSite, TargetFiles, cluster_of, resolve, resolve_edge
 from reconciler.targets.traefik_app import all_apps
+from reconciler.tools.certificates import KeyPair
 from reconciler.tools.digests import sha256_of
 from reconciler.tools.release import release_id
 
 MOST_TARGETS = 5000
+FAR_AWAY = 1 << 40  # epoch seconds at which a certificate ends that is only assumed
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,9 @@ def _edges(
             places = tuple((host, desired.host(host).private_address or "") for host in app.hosts)
             try:
                 stand_ins = _StandIns(app, sealed)
-                files = resolve_edge(app, site, desired.fleet.traefik, desired.folder, stand_ins, places)
+                files = resolve_edge(
+                    app, site, desired.fleet.traefik, desired.folder, stand_ins, places, _stand_in_pair
+                )
                 found[app.app, edge] = files
             except ReconcileError as error:
                 refused[app.app, edge] = Blocked(edge, app.app, str(error), error.next_step or None, kind=error.kind)
@@ -113,7 +117,9 @@ def _edges(
 
 
 def _resolve(app: App, site: HostSite, desired: Desired, secret: _StandIns, cluster: tuple[str, ...]) -> TargetFiles:
-    return resolve(app, site, desired.fleet.traefik, desired.folder, _artifact_digest(app), secret, cluster)
+    return resolve(
+        app, site, desired.fleet.traefik, desired.folder, _artifact_digest(app), secret, cluster, _stand_in_pair
+    )
 
 
 def _artifact_digest(app: App) -> str:
@@ -123,6 +129,15 @@ def _artifact_digest(app: App) -> str:
         return written
     each = (written.amd64, written.arm64) if isinstance(written, Digests) else ()
     return sha256_of(repr((app.artifact.source, app.version, each)))
+
+
+def _stand_in_pair(app: App, secret: Callable[[str], str]) -> KeyPair | None:
+    """A certificate for all names of the route that never ends, and changes with the secret."""
+    route = app.route
+    if route is None or route.certificate is None:
+        return None
+    name = route.certificate.secret
+    return KeyPair(name, (*route.domains, *route.redirects), FAR_AWAY, secret(name), "")
 
 
 class _StandIns:

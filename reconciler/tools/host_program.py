@@ -20,6 +20,7 @@ from pathlib import Path
 from reconciler.dataclass import dataclass
 from reconciler.model.machine import Layout
 from reconciler.model.reserved import APP_NAMES, ENV_KEYS
+from reconciler.tools.certificates import PEM_LINE
 from reconciler.tools.digests import digest
 from reconciler.tools.elixir import EPMD_UNIT, NODE_PORTS
 from reconciler.tools.forms import decide_blocks, escape, form_of
@@ -151,6 +152,7 @@ _ROUTE_WORDS = {
     "name": "[ -~]{1,300}",
     "kind": "(http|tcp)",
     "name | tojson": '"@APP@([.-][A-Za-z0-9_.-]+)?"',
+    "certificates | tojson": r'\[\{"certFile": "@CERTIFICATE@", "keyFile": "@CERTIFICATE@"\}\]',
     "line": f"({'|'.join(_ROUTE_LINES)})",
 }
 
@@ -260,7 +262,9 @@ def _job_forms(folders: dict[str, str]) -> dict[str, str]:
 def _route_form(folder: str) -> str:
     text = package_text("templates/route.yml.j2")
     form = form_of(text.replace("{{ key }}: {{ value | tojson }}", "{{ line }}"), _ROUTE_WORDS)
-    return form.replace("@HTPASSWD@", f"{escape(folder)}/@APP@\\.htpasswd") + f"(({HTPASSWD_LINE.pattern}\n)+# end\n)?"
+    form = form.replace("@HTPASSWD@", f"{escape(folder)}/@APP@\\.htpasswd")
+    form = form.replace("@CERTIFICATE@", f"{escape(folder)}/@APP@\\.pem")
+    return form + f"(({HTPASSWD_LINE.pattern}\n)+# end\n)?(({PEM_LINE}\n)+# end\n)?"
 
 
 # `env -i` drops the caller's environment.

@@ -234,7 +234,7 @@ def _readable_app(sight: Sight, now: int) -> ObservedApp:
     slots = tuple(read_slot(slot, sight) for slot in sorted(named))
     folders = [name for _, name in sorted((float(at), name) for at, name in sight.of("release"))]
     names = [sight.copies.name(folder) for folder in folders]
-    ours = [path for path in (places.unit, places.route, places.htpasswd) if path in sight.sums]
+    ours = [path for path in (places.unit, places.route, places.htpasswd, places.certificate) if path in sight.sums]
     ours += [places.env(slot.name) for slot in slots if places.env(slot.name) in sight.sums]
     return ObservedApp(
         slots=slots,
@@ -310,8 +310,10 @@ def _read_route(sight: Sight, now: int) -> RouteFile | None:
     written = epoch(sight.first("routed") or "0", "the time of its route")
     age_seconds = max(0, now - written) if written else 0
     intact, htpasswd_intact = sight.as_written(places.route), sight.as_written(places.htpasswd)
-    servers = read_route_servers(head)
-    return RouteFile(slot, route_digest, intact, htpasswd_intact, age_seconds, parts, attempt, servers)
+    servers, certificate_intact = read_route_servers(head), sight.as_written(places.certificate)
+    return RouteFile(
+        slot, route_digest, intact, htpasswd_intact, age_seconds, parts, attempt, servers, certificate_intact
+    )
 
 
 def _read_quarantine(at: str, failed: str, reason: str) -> Quarantine:

@@ -12,6 +12,7 @@ from reconciler.model.machine import Layout
 from reconciler.model.observed import CHANGED, Slot, UnitState
 from reconciler.model.target import LOOPBACK
 from reconciler.tools import systemd
+from reconciler.tools.certificates import certificate_path
 from reconciler.tools.elixir import EPMD_UNIT
 from reconciler.tools.framing import Unfit, number
 from reconciler.tools.look_records import LARGEST, NEVER, Listener, Processes, Unit
@@ -52,6 +53,10 @@ class Places:
         return htpasswd_path(self.layout.traefik, self.app)
 
     @property
+    def certificate(self) -> str:
+        return certificate_path(self.layout.traefik, self.app)
+
+    @property
     def handed_over(self) -> tuple[str, ...]:
         """The paths that an app's first start takes over. passwd and group stand for its user and group."""
         folders = (f"/var/lib/{self.app}", f"/var/lib/private/{self.app}", f"/run/{self.app}")
@@ -64,7 +69,7 @@ class Places:
     def holds(self, path: str) -> bool:
         """True if this is a file or folder of this app."""
         own = [f"{folder}/{self.app}/" for folder in (self.layout.releases, self.layout.env, self.layout.state)]
-        return path in (self.unit, self.route, self.htpasswd) or f"{path}/".startswith(tuple(own))
+        return path in (self.unit, self.route, self.htpasswd, self.certificate) or f"{path}/".startswith(tuple(own))
 
 
 @dataclass(frozen=True)

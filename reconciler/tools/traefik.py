@@ -15,6 +15,7 @@ from typing import Any
 from reconciler.dataclass import dataclass
 from reconciler.model.observed import EDGE
 from reconciler.model.route import Route
+from reconciler.tools.certificates import KeyPair, certificate_text
 from reconciler.tools.digests import digest
 from reconciler.tools.holding import hold_address
 from reconciler.tools.rendering import package_text, render
@@ -92,20 +93,26 @@ class RouteSettings:
     trusted_proxies: tuple[str, ...] = ()
     htpasswd: str = ""  # the file for them, which only Traefik may read; "" without root, who could give it to Traefik
     balancer: Balancer | None = None  # on an edge
+    certificate: KeyPair | None = None  # one of the app's own, which lies in the file `certificate_file`
+    certificate_file: str = ""
 
     def digest(self, slot: str, *, held: bool = False) -> str:
         content = self.content(slot, "", held=held)
-        return digest([package_text("templates/route.yml.j2"), content, list(self.users)])
+        return digest([package_text("templates/route.yml.j2"), content, list(self.users), *self._own_pem])
+
+    @property
+    def _own_pem(self) -> list[str]:
+        return [self.certificate.pem] if self.certificate else []
 
     def marker(self, slot: str, route_digest: str) -> str:
         return marker(self.app, slot, route_digest)
 
     @property
     def certified(self) -> tuple[str, ...]:
-        """The names for which Traefik requests a certificate."""
+        """The names for which Traefik has to have a certificate."""
         route = self.route
         ends_tls = route.tcp.tls == "terminate" if route.tcp else route.tls
-        if not ends_tls or not self.cert_resolver:
+        if not ends_tls or not (self.cert_resolver or self.certificate):
             return ()
         return route.tcp.domains if route.tcp else (*route.domains, *route.redirects)
 
@@ -130,19 +137,25 @@ class RouteSettings:
         assert self.balancer is not None
         content = self.edge_content((), "marker")
         content = fallback_of(content) if self.balancer.in_etcd else content
-        return digest([package_text("templates/route.yml.j2"), content, self.balancer.places, list(self.users)])
+        return digest(
+            [package_text("templates/route.yml.j2"), content, self.balancer.places, list(self.users), *self._own_pem]
+        )
 
     def edge_content(self, servers: tuple[tuple[str, str], ...], marker: str) -> dict[str, Any]:
         """Return the content of the file of an edge that sends visitors to these slots, as `content` does."""
         assert self.balancer is not None
         addresses = [{"url": f"{self.route.protocol}://{each}"} for each in self.balancer.addresses(servers)]
-        settings = self.balancer.settings(self.app, secure=self.route.tls)
+        settings = self.balancer.settings(self.app, secure=bool(self.route.tls))
         # The marker is asked for, never visited: a second check of the same servers would be for nothing.
         shown = {"loadBalancer": {"servers": addresses[:1]}}
         return self._http_content({self.app: {"loadBalancer": {"servers": addresses, **settings}}, marker: shown})
 
     def _http_content(self, services: dict[str, Any]) -> dict[str, Any]:
-        return _content("http", self._routers(), self._middlewares() | self._redirections(), services)
+        content = _content("http", self._routers(), self._middlewares() | self._redirections(), services)
+        if self.certificate is None:
+            return content
+        file = self.certificate_file
+        return content | {"tls": {"certificates": [{"certFile": file, "keyFile": file}]}}
 
     def _routers(self) -> dict[str, Any]:
         route = self.route
@@ -152,7 +165,7 @@ class RouteSettings:
             router = self._router(rule.text, steps)
             if rule.priority:
                 router["priority"] = rule.priority
-            if route.tls and self.cert_resolver and (len(route.domains) > 1 or rule.domains[0].startswith("*.")):
+            if self._tls() and (len(route.domains) > 1 or rule.domains[0].startswith("*.")):
                 # A single certificate for all of them would fail as long as one name does not point to this host.
                 router["tls"]["domains"] = [{"main": domain} for domain in rule.domains]
             routers[f"{self.app}{rule.suffix}"] = router
@@ -174,7 +187,7 @@ class RouteSettings:
         return router | ({"tls": self._tls()} if self.route.tls else {})
 
     def _tls(self) -> dict[str, Any]:
-        return {"certResolver": self.cert_resolver} if self.cert_resolver else {}
+        return {"certResolver": self.cert_resolver} if self.cert_resolver and not self.certificate else {}
 
     def _steps_on_the_way(self, *, proxied: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield (name, middleware) in the order in which they apply to a request, `proxied` if by a trusted proxy."""
@@ -245,7 +258,11 @@ class RouteSettings:
         values |= {f"response header {name}": value for name, value in route.headers.response.items()}
         values |= {f"allowed range {range_}": "" for range_ in route.allow_ips}
         tls = route.tcp.tls if route.tcp else "terminate" if route.tls else "none"
-        values |= {"entry point": self.entry_point, "tls": [tls, self.cert_resolver if tls == "terminate" else None]}
+        values |= {
+            "entry point": self.entry_point,
+            "tls": [tls, self._tls().get("certResolver") if tls == "terminate" else None],
+        }
+        values |= {"certificate": self.certificate.pem} if self.certificate else {}
         values |= {"path": [route.path, route.strip_path]} if route.path else {}
         values |= {"basic_auth": self.users} if self.users else {}
         values |= {"password passed on": ""} if self.users and route.pass_password_on else {}
@@ -278,7 +295,7 @@ def redirect_name(app: str, source: str) -> str:
 def route_text(settings: RouteSettings, slot: str, attempt: int = 0, *, held: bool = False) -> str:
     """Return the dynamic file that sends the app's visitors to one slot, `held` by way of the place where they wait.
 
-    The htpasswd lines for the file that it names follow after its end; the host separates the two.
+    The htpasswd lines and the certificate for the files that it names follow after its end; the host separates them.
     A different `attempt` gives the same route in a text that Traefik takes for a change.
     Raises ValueError if the text would not read back as the same route.
     """
@@ -299,7 +316,8 @@ def edge_route_text(settings: RouteSettings, servers: tuple[tuple[str, str], ...
 
 def edge_keys(settings: RouteSettings, servers: tuple[tuple[str, str], ...], attempt: int) -> Keys:
     """Return the same route as keys for etcd."""
-    return route_keys(settings.edge_content(servers, _edge_marker(settings, attempt)))
+    content = settings.edge_content(servers, _edge_marker(settings, attempt))
+    return route_keys({"http": content["http"]})  # a private key stays in a file
 
 
 def _edge_marker(settings: RouteSettings, attempt: int) -> str:
@@ -316,7 +334,7 @@ def _text(
 ) -> str:
     import yaml
 
-    (kind,) = content
+    kind = next(iter(content))
     text = render(
         "templates/route.yml.j2",
         app=settings.app,
@@ -326,11 +344,14 @@ def _text(
         servers=",".join(f"{host}:{port}" for host, port in servers),
         parts=settings.parts,
         kind=kind,
+        certificates=content.get("tls", {}).get("certificates", []),
         **{"middlewares": {}, **content[kind]},
     )
     if "{{" in text or yaml.safe_load(text) != content:
         raise ValueError(f"the route of {settings.app} would not read back as intended")
-    return text + htpasswd_text(settings.users) if settings.htpasswd and settings.users else text
+    if settings.htpasswd and settings.users:
+        text += htpasswd_text(settings.users)
+    return text + certificate_text(settings.certificate) if settings.certificate else text
 
 
 def htpasswd_path(folder: str, app: str) -> str:

@@ -80,7 +80,7 @@ def fallback_of(content: Mapping[str, Any]) -> dict[str, Any]:
     """
     found = copy.deepcopy(dict(content))
     for parts in found.values():
-        for router in parts["routers"].values():
+        for router in parts.get("routers", {}).values():
             router["priority"] = router.get("priority", len(router["rule"])) - 1
     return found
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.decide.certificates import ASKED_FOR_SECONDS, RETRY_SECONDS
+from reconciler.decide.certificates import ASKED_FOR_SECONDS, RETRY_SECONDS, first_end
 from reconciler.decide.next_action import next_action
 from reconciler.decide.plan import plan
 from reconciler.model.action import Blocked, Converged, RetryCertificates, Step, WaitCertified
 from reconciler.model.observed import Certificate, HostFacts, ObservedHost
-from reconciler.model.target import Target, TargetRoute
+from reconciler.model.target import OwnCertificate, Target, TargetRoute
 from tests.support.world import World, run_pass, wanted
 
 NOW = 1_800_000_000
@@ -238,3 +238,61 @@ def test_an_edited_route_file_is_distinguished_from_a_changed_desired_route() ->
     assert reason(digest="x", parts=()) == "this version of reconcile writes the route differently"
     assert reason(deleted=True) == "the route file was deleted on the host"
     assert reason() == "the route is new"
+
+
+def own(ends: int) -> Target:
+    return routed(
+        "example.com", certificate=OwnCertificate("shop/pem", ("example.com",), ends), parts=(("certificate", "a"),)
+    )
+
+
+@pytest.mark.parametrize(
+    ("ends", "note"),
+    [
+        (NOW + 15 * 86_400, None),
+        (NOW + 13 * 86_400, "the certificate in the secret shop/pem ends on 2027-01-28"),
+        (NOW, "the certificate in the secret shop/pem ended on 2027-01-15"),
+    ],
+)
+def test_the_end_of_a_certificate_of_ones_own_is_told_two_weeks_before(ends: int, note: str | None) -> None:
+    """Whether it has ended meanwhile or not, what serves goes on serving."""
+    target = own(ends)
+    seen = look(converged_world(own(NOW + 1)), Certificate(("example.com",), ends), age_seconds=10_000)
+    app = seen.app("hello")
+    assert app.route
+    seen = seen.with_app("hello", replace(app, route=replace(app.route, parts=(("certificate", "a"),))))
+
+    end = next_action(target, seen)
+
+    assert isinstance(end, Converged)
+    assert end.note == note
+    assert bool(end.next_step and "reconcile secrets set shop/pem" in end.next_step) == bool(note)
+
+
+def test_a_certificate_that_has_ended_is_written_to_no_host() -> None:
+    target = own(NOW)
+    seen = look(converged_world(own(NOW + 1)), age_seconds=10_000)
+    app = seen.app("hello")
+    assert app.route
+    other = replace(app.route, digest="other", parts=(("certificate", "b"),))
+
+    end = next_action(target, seen.with_app("hello", replace(app, route=other)))
+
+    assert isinstance(end, Blocked)
+    assert (end.kind, end.reason) == (
+        "secret",
+        "the certificate in the secret shop/pem ended on 2027-01-15, so visitors would refuse it",
+    )
+
+
+def test_another_certificate_for_the_same_name_is_not_taken_for_ones_own() -> None:
+    """Traefik still holds the one before: it is waited for, and its end is the only one that counts."""
+    target = own(NOW + 100 * 86_400)
+    world = converged_world(target)
+    before = Certificate(("example.com",), NOW + 50 * 86_400)
+
+    assert verbs(target, look(world, before, age_seconds=2)) == ["certify"]
+    end = next_action(target, look(world, before, age_seconds=100))
+    assert isinstance(end, Converged)
+    assert end.note == "https for example.com is not answered with the certificate in the secret shop/pem"
+    assert first_end(target, look(world, before, age_seconds=100)) is None

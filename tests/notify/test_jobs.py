@@ -32,6 +32,17 @@ def test_a_failing_job_is_told_once_and_once_when_it_recovers() -> None:
     ]
 
 
+def test_the_metrics_have_the_end_of_the_first_certificate() -> None:
+    metrics = Metrics(lambda: 1000.0)
+
+    metrics.observe_pass("lb1", 1.0, [Outcome(Converged("lb1", "hello", "1", "edge"), certificate_ends=5)], wants={})
+
+    series = 'reconcile_certificate_end_timestamp_seconds{app="hello",host="lb1"}'
+    assert f"{series} 5.0" in metrics.render().decode()
+    metrics.observe_pass("lb1", 1.0, [Outcome(Converged("lb1", "hello", "1", "edge"))], wants={})
+    assert series not in metrics.render().decode()
+
+
 def test_the_metrics_have_the_last_run_of_each_job() -> None:
     metrics = Metrics(lambda: 1000.0)
 

@@ -13,7 +13,9 @@ from reconciler.tools.look import Unreadable, read_reply
 from reconciler.tools.script_text import join_scripts
 from tests.support.failing_host import SHELL, FailingHost
 from tests.support.look_text import apart, case, framed
-from tests.tools.test_failing_commands import ADD_PASSWORDS, APP, LIVE, OLD, SLOT, act, open_to_others
+from tests.tools.test_failing_commands import APP, LIVE, OLD, SLOT, act
+from tests.tools.test_failing_commands import open_to_others as open_some_to_others
+from tests.tools.test_private_files import WITH_BOTH
 
 RELEASE = f"releases/{APP}/releases/{OLD}"
 
@@ -23,9 +25,14 @@ def host(tmp_path: Path) -> FailingHost:
     """A host that serves, as all umasks of this suite leave it."""
     host = FailingHost(tmp_path)
     host.make()
-    for step in (*LIVE, ADD_PASSWORDS):
+    for step in (*LIVE, WITH_BOTH):
         assert step(host).status == 0
     return host
+
+
+def open_to_others(host: FailingHost) -> None:
+    open_some_to_others(host)
+    host.path(f"traefik/{APP}.pem").chmod(0o644)
 
 
 def odd(host: FailingHost) -> list[str]:
@@ -50,8 +57,8 @@ def test_each_changed_mode_is_found_and_put_back(host: FailingHost) -> None:
     found = odd(host)
 
     assert sorted(line.split()[2] for line in found) == [
-        f"env/{APP}/{SLOT}.env", RELEASE, f"state/{APP}/owner", f"traefik/{APP}.htpasswd", f"traefik/{APP}.yml",
-        f"units/{APP}@.service",
+        f"env/{APP}/{SLOT}.env", RELEASE, f"state/{APP}/owner", f"traefik/{APP}.htpasswd", f"traefik/{APP}.pem",
+        f"traefik/{APP}.yml", f"units/{APP}@.service",
     ]  # fmt: skip
     assert act("restore", APP)(host).status == 0
     assert (odd(host), host.snapshot()) == ([], before)

@@ -29,6 +29,7 @@ HALF_WRITTEN = (
     "units/.run/.{app}@4000.new",
     ".reconcile/.{app}.yml.new",
     "traefik/.{app}.htpasswd.new",
+    "traefik/.{app}.pem.new",
 )
 
 OF_JOBS = "nightly"

@@ -175,7 +175,7 @@ look() {
 
 # note_units_and_files: add those of the app, after find_slots, to units, files and numbers, the slots that are ports.
 note_units_and_files() {
-  set -- "$UNITS/$app@.service" "$ROUTES/$app.yml" "$ROUTES/$app.htpasswd"
+  set -- "$UNITS/$app@.service" "$ROUTES/$app.yml" "$ROUTES/$app.htpasswd" "$ROUTES/$app.pem"
   for slot in ${slots%+}; do
     units="$units $app@$slot.service"
     case $slot in *[!0-9]*) ;; *) numbers="$numbers $slot" ;; esac

@@ -177,8 +177,9 @@ sweep() {
     "$UNITS/.$1@.service.new" "$UNITS/.$1--"*.new "$RELEASES/$1/slots"/.*.new \
     "$TRIAL_ENV/$1"/.*.new "$TRIAL_ENV/$1"/.*.started "$TRIAL_UNITS/.$1@"*.new \
     "$RELEASES/$1/releases"/.incoming-* "$RELEASES/$1/releases"/.old-* \
-    "${ROUTES%/*}/.reconcile/.$1.yml.new" "${ROUTES%/*}/.reconcile/.$1.htpasswd.new" "${ROUTES%/*}/.reconcile/$certificate" \
-    "$ROUTES/.$1.yml.new" "$ROUTES/.$1.htpasswd.new" "$ROUTES/$certificate"; do
+    "${ROUTES%/*}/.reconcile/.$1.yml.new" "${ROUTES%/*}/.reconcile/.$1.htpasswd.new" "${ROUTES%/*}/.reconcile/.$1.pem.new" \
+    "${ROUTES%/*}/.reconcile/$certificate" \
+    "$ROUTES/.$1.yml.new" "$ROUTES/.$1.htpasswd.new" "$ROUTES/.$1.pem.new" "$ROUTES/$certificate"; do
     { [ ! -e "$part" ] && [ ! -L "$part" ]; } || is_of_process "$1" "$part" || rm -rf "${part:?}" ||
       fail "$NO_ROOM" "cannot take $part away, which is half-written"
   done

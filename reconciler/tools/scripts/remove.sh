@@ -14,7 +14,7 @@ change() {
   if is_recorded "$app" "$ROUTES/00-certificate.yml"; then
     rm -f "$ROUTES/00-certificate.yml" || fail 1 "cannot take away $ROUTES/00-certificate.yml"
   fi
-  drop_htpasswd "$app"
+  drop_private "$app"
   drop_hold "$app"
   remove_folders "$app" || fail 1 "cannot take away the folders of $app"
   drop_epmd

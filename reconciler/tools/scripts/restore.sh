@@ -19,7 +19,7 @@ restore_rights() {
   case $2 in
     "$STATE"/./*/*) chmod go-w "$2" ;;
     "$STATE" | "$ENV" | "$STATE"/* | "$ENV"/*) chmod go-rwx "$2" ;;
-    "$ROUTES"/*.htpasswd) chgrp "$(traefik_group)" "$2" && chmod 0640 "$2" ;;
+    "$ROUTES"/*.htpasswd | "$ROUTES"/*.pem) chgrp "$(traefik_group)" "$2" && chmod 0640 "$2" ;;
     "$ROUTES"/* | "$UNITS"/*) chmod 0644 "$2" ;;
     *) chmod go-w,a+rx "$2" ;;
   esac

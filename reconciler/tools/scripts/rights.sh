@@ -9,7 +9,7 @@ find_rights() {
     [ -d "$STATE/$app" ] || continue
     roots="$roots $STATE/./$app $ENV/./$app $RELEASES/./$app/releases $RELEASES/./$app/slots"
     [ -e "$STATE/$app/adopted" ] || roots="$roots $RELEASES/$app" # of an adopted app it may be the people's who made it
-    roots="$roots $UNITS/$app@.service $ROUTES/$app.yml $ROUTES/$app.htpasswd"
+    roots="$roots $UNITS/$app@.service $ROUTES/$app.yml $ROUTES/$app.htpasswd $ROUTES/$app.pem"
   done
   # The /./ tells what is below one of an app's folders from what is below a folder that stands for itself.
   # shellcheck disable=SC2086 # several paths
@@ -18,7 +18,7 @@ find_rights() {
     -path "$ENV/[!.]*" -o -path "$RELEASES/[!.]*/*" -o -path "$RELEASES/./*/*/*/*" ')' -prune -o \
     '(' ! -uid "$OWN_UID" -o -path "$STATE/./*/*" -perm /022 -o -path "$RELEASES/*" '(' -perm /022 -o -type d ! -perm -555 ')' -o \
     '(' -path "$STATE" -o -path "$ENV" -o -path "$ENV/./*" -o -path "$STATE/./*" ! -path "$STATE/./*/*" ')' -perm /077 -o \
-    -path "$ROUTES/*.htpasswd" -perm /027 -o \
-    '(' -path "$ROUTES/*" -o -path "$UNITS/*" ')' ! -name '*.htpasswd' '(' -perm /022 -o ! -perm -444 ')' ')' \
+    '(' -path "$ROUTES/*.htpasswd" -o -path "$ROUTES/*.pem" ')' -perm /027 -o \
+    '(' -path "$ROUTES/*" -o -path "$UNITS/*" ')' ! -name '*.htpasswd' ! -name '*.pem' '(' -perm /022 -o ! -perm -444 ')' ')' \
     -printf '%m %U %p\n' 2>/dev/null
 }

@@ -20,29 +20,44 @@ route() {
 }
 
 # write_route APP: write the app's route, or fail. Stdin is its text, and after the end of that the text of the htpasswd file,
-# if the route names one.
+# if the route names one, and after the end of that the certificate with its key, if it names one.
 write_route() {
   [ -d "$ROUTES" ] || fail 1 "there is no $ROUTES: Traefik's dynamic directory must exist"
   texts=$(cat) || fail 1 "what was sent for $ROUTES/$1.yml broke off"
-  has_passwords=no
-  if printf '%s\n' "$texts" | grep -q '^      basicAuth: {.*"usersFile"'; then
-    has_passwords=yes
-    printf '%s\n' "$texts" | sed '1,/^# end$/d' | write_watched "$1" "$1.htpasswd" 0640 || exit
-  fi
-  printf '%s\n' "$texts" | sed '/^# end$/q' | write_watched "$1" "$1.yml" 0644 || exit
-  [ $has_passwords = yes ] || drop_htpasswd "$1"
+  named='' number=1
+  if printf '%s\n' "$texts" | grep -q '^      basicAuth: {.*"usersFile"'; then named=.htpasswd; fi
+  if printf '%s\n' "$texts" | grep -q '^  certificates: '; then named="$named .pem"; fi
+  for suffix in $named; do
+    number=$((number + 1))
+    part_of_texts $number | write_watched "$1" "$1$suffix" 0640 || exit
+  done
+  part_of_texts 1 | write_watched "$1" "$1.yml" 0644 || exit
+  for suffix in .htpasswd .pem; do
+    case $named in *"$suffix"*) ;; *) drop_beside_route "$1" "$suffix" ;; esac
+  done
+}
+
+# part_of_texts NUMBER: print this part of texts, up to the line that ends it.
+part_of_texts() {
+  printf '%s\n' "$texts" | awk -v wanted="$1" 'BEGIN {part = 1} part == wanted {print} $0 == "# end" {part++}'
 }
 
 # unroute APP: take the app's route away, or fail.
 unroute() {
   { rm -f "$ROUTES/$1.yml" && forget "$1" "$ROUTES/$1.yml"; } || fail "$NO_ROOM" "cannot write below $ROUTES and $STATE"
-  drop_htpasswd "$1"
+  drop_private "$1"
 }
 
-# drop_htpasswd APP: take the app's htpasswd file away if it is ours, or fail.
-drop_htpasswd() {
-  is_recorded "$1" "$ROUTES/$1.htpasswd" || return 0
-  { rm -f "$ROUTES/$1.htpasswd" && forget "$1" "$ROUTES/$1.htpasswd"; } ||
+# drop_private APP: take away what only Traefik may read of the app, or fail.
+drop_private() {
+  drop_beside_route "$1" .htpasswd
+  drop_beside_route "$1" .pem
+}
+
+# drop_beside_route APP SUFFIX: take the app's file with this suffix away if it is ours, or fail.
+drop_beside_route() {
+  is_recorded "$1" "$ROUTES/$1$2" || return 0
+  { rm -f "$ROUTES/$1$2" && forget "$1" "$ROUTES/$1$2"; } ||
     fail "$NO_ROOM" "cannot write below $ROUTES and $STATE"
 }
 
@@ -103,14 +118,14 @@ future_group() {
   stat -Lc %g /var/lib/traefik 2>/dev/null || echo 0
 }
 
-# give_passwords: let Traefik, which is about to start, read the htpasswd files that we wrote. Returns 1.
-give_passwords() (
-  set -- "$ROUTES"/*.htpasswd
-  [ -e "$1" ] || exit 0
+# give_private: let Traefik, which is about to start, read the htpasswd files and certificates that we wrote. Returns 1.
+give_private() (
+  set -- "$ROUTES"/*.htpasswd "$ROUTES"/*.pem
+  [ -e "$1" ] || [ -e "$2" ] || exit 0
   # A command of its user makes the folder.
   [ -e /var/lib/traefik ] || run_as traefik traefik-state.service state /bin/true || exit 1
   for file; do
-    routed=${file##*/} routed=${routed%.htpasswd}
+    routed=${file##*/} routed=${routed%.*}
     ! is_as_written "$routed" "$file" || chgrp "$(future_group)" "$file" || exit 1
   done
 )

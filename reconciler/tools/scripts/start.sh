@@ -18,7 +18,7 @@ change() {
     write_trial "$app" "$slot" "$3" "$stage" || fail "$NO_ROOM" "cannot write the files of slot $slot"
   fi
   systemctl daemon-reload || fail 1 "systemd cannot reload its units"
-  [ "$app" != traefik ] || give_passwords || fail 1 "cannot let Traefik read the htpasswd files"
+  [ "$app" != traefik ] || give_private || fail 1 "cannot let Traefik read the htpasswd files and certificates"
   [ "$5" = - ] || step_aside "$5" "$slot" || fail 1 "cannot stop $5"
   start_slot restart "$app" "$slot" "$4"
 }

@@ -116,7 +116,7 @@ is_own_app() {
       [ ! -e "$folder/systemd/system/$unit" ] || refuse "$unit is a unit of this host's system"
     done
   done
-  for file in "$UNITS/$1@.service" "$ROUTES/$1.yml" "$ROUTES/$1.htpasswd"; do
+  for file in "$UNITS/$1@.service" "$ROUTES/$1.yml" "$ROUTES/$1.htpasswd" "$ROUTES/$1.pem"; do
     [ ! -e "$file" ] && [ ! -L "$file" ] || grep -qF "  $file" "$STATE/$1/inventory" 2>/dev/null || refuse "$file is not ours: only root takes it over"
   done
   [ -d "$STATE/$1" ] || [ ! -e "$RELEASES/$1" ] || refuse "$RELEASES/$1 is not ours: root may give it away by making the folder $STATE/$1"

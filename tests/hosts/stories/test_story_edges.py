@@ -9,12 +9,14 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.hosts.acme import https_get
 from tests.hosts.conftest import MachineFactory
 from tests.hosts.farm import Farm
 from tests.hosts.load import Load, Stream, Target
 from tests.hosts.machine import Machine
 from tests.hosts.stories.conftest import NewProject
-from tests.hosts.stories.project import Project, wait_for
+from tests.hosts.stories.project import Project, Result, wait_for
+from tests.support.certificates import made
 
 pytestmark = pytest.mark.hosts
 
@@ -74,6 +76,9 @@ def streams() -> list[Stream]:
 def place(new_project: NewProject, farm: Farm, machine_factory: MachineFactory) -> Iterator[Place]:
     edges = [machine_factory(f"lb{number}") for number in (1, 2)]
     hosts = [machine_factory(f"app{number}", with_traefik=False) for number in (1, 2)]
+    for edge in edges:
+        edge.run("sed -i 's/^entryPoints:/&\\n  websecure: {address: \":443\"}/' /etc/traefik/traefik.yml")
+        edge.run("systemctl restart traefik")
     names = [host.name for host in hosts]
     project = new_project(hosts[0], hosts=names, drain_seconds=5)
     route = {"domains": [project.domain], "tls": False, "edges": [edge.name for edge in edges]}
@@ -83,6 +88,40 @@ def place(new_project: NewProject, farm: Farm, machine_factory: MachineFactory) 
     yield Place(edges, hosts, project)
     for machine in [*edges, *hosts]:
         farm.remove(machine)
+
+
+def one_certificate(place: Place) -> None:
+    """Both edges serve the one of a secret; it is replaced without a restart, put back, and taken away."""
+    project, path = place.project, f"/etc/traefik/dynamic/{place.project.app}.pem"
+    old, new = made(project.domain), made(project.domain, days=3)
+    route = project.keys["route"]
+    project.commit(route={**route, "tls": {"certificate": {"secret": "shop/pem"}}})
+
+    def pass_with(pem: str) -> Result:
+        return project.once("--verbose", RECONCILE_SECRET_SHOP_PEM=pem)
+
+    traefiks = [edge.run("systemctl show -P InvocationID traefik").stdout for edge in place.edges]
+    refused = pass_with(old.leaf + new.key)
+    assert refused.code == 1
+    assert "is not that of its certificate" in refused.told
+    assert pass_with(old.pem).code == 0
+    for edge in place.edges:
+        assert https_get(edge, project.domain, root=old.root).status == 200
+        assert edge.run(f"stat -c '%a %U' {path}").stdout == "640 root\n"
+    place.edges[0].run(f"echo '# end' >{path}")
+    back = pass_with(old.pem)
+    assert (back.code, back.verbs[:1]) == (0, ["balance"])
+    replaced = pass_with(new.pem)
+    assert replaced.code == 0
+    assert "the certificate in the secret shop/pem ends on" in replaced.told
+    for edge in place.edges:
+        assert https_get(edge, project.domain, root=new.root).status == 200
+    assert traefiks == [edge.run("systemctl show -P InvocationID traefik").stdout for edge in place.edges]
+    for text in (replaced.told, back.told, refused.told):
+        assert not [line for line in (old.key + new.key).splitlines()[1:-1] if len(line) > 20 and line in text]
+    project.converge(route=route)
+    for edge in place.edges:
+        assert edge.run(f"test -e {path}", check=False).returncode == 1
 
 
 def test_visitors_of_two_edges_and_what_dies_while_they_come(place: Place) -> None:
@@ -121,6 +160,7 @@ def test_visitors_of_two_edges_and_what_dies_while_they_come(place: Place) -> No
     assert {name: len(slots) for name, slots in place.slots().items()} == {"app1": 1, "app2": 1}
     assert place.served_by(lb1) == place.served_by(lb2)
 
+    one_certificate(place)
     with place.loads(answer_within_seconds=8) as loads:
         time.sleep(1)
         app2.power_off_hard()
