@@ -81,6 +81,8 @@ def _words_of(error: ErrorDetails, model: type[BaseModel], path: KeyPath) -> tup
         return _WORDS[kind], f"add it: {_help_of(keys.get(str(path[-1])))}"
     if error["input"] is None:
         return "has no value", "write one, or delete the line"
+    if kind == "dict_type":  # its keys are free
+        return _WORDS[kind], "write `NAME: value` lines below it"
     if kind == "tuple_type":
         return _WORDS[kind], "put it into [ ], even a single item"
     return _WORDS.get(kind, error["msg"]), _list_of(_keys_at(model, path)) or "write `key: value` lines below it"

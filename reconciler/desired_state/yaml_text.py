@@ -22,6 +22,7 @@ LARGEST_FILE = 1 << 20
 DEEPEST = 20
 MOST_PROBLEMS = 100  # per file: with more, the file is not desired state at all
 _NULLS = frozenset(("", "~", "null", "Null", "NULL"))
+_PLAIN_SPACE = "type a plain space; text from a web page may have others"
 # The characters that YAML calls non-printable. A BOM is one of them only inside the text.
 _CONTROL = "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 _CONTROL_OF_ASCII = "[^\t\n\r\x20-\x7e]"  # the same; the other one takes long to compile
@@ -220,6 +221,8 @@ class _Reader:
                 "a key is missing here",
                 "write the name of a key before the colon",
             )
+        if not event.style and "\xa0" in event.value:
+            self._refuse(event, (*path, event.value), "there is a no-break space here", _PLAIN_SPACE)
         if not event.style and event.value == "<<":
             self._refuse(
                 event,
@@ -306,6 +309,9 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str, file: str) -> Proble
         return version
     if text[mark.index : mark.index + 1] == "\t":
         return Problem(*place, "there is a tab here", "indent with spaces")
+    lines = text.split("\n")[: mark.line + 1][-2:]  # YAML may notice it one line later
+    if found := next(((back, line.index("\xa0")) for back, line in enumerate(reversed(lines)) if "\xa0" in line), None):
+        return Problem(file, mark.line + 1 - found[0], found[1] + 1, "", "there is a no-break space here", _PLAIN_SPACE)
     problem = error.problem or "cannot be read"
     hint = next(
         (hint for start, hint in _HINTS.items() if problem.startswith(start)), "check quotes, brackets and indentation"

@@ -187,6 +187,11 @@ class Before:
             return f"it could not unpack what it was sent: {said or 'the end was missing'}", "see that it has gzip"
         if status in (ARGUMENT_REFUSED, OF_OTHER_SCRIPTS):
             return _why_refused_by_program(status, said)
+        if "must have a tty" in said:  # the words of sudo in English: LC_ALL is ours
+            return (
+                f"sudo wants a terminal, which a program's login does not have: {said}",
+                "take requiretty out of /etc/sudoers, or write `Defaults:USER !requiretty` for this login",
+            )
         return (
             f"the user may not become root: {said or f'sudo ended with {status}'}",
             "run reconcile bootstrap with a login that may, or allow this one sudo without a password (NOPASSWD)",

@@ -126,8 +126,9 @@ class Traefik(Strict):
         description="TCP load balancers whose PROXY protocol header is trusted: it names the visitor's address.",
     )
     idle_seconds: Annotated[int, Whole(1, 3600)] = Field(
-        default=4,
-        description="When to close idle connections to apps. Must be shorter than the apps' own keep-alive time.",
+        default=1,
+        description="When to close idle connections to apps. Must be shorter than the apps' own keep-alive time, which "
+        "is 2 s for gunicorn and 5 s for Node and uvicorn.",
     )
     timeouts: Annotated[Timeouts, MayBeEmpty(dict)] = Field(
         default_factory=Timeouts,

@@ -153,7 +153,7 @@ REFUSED_LINES = [
     ("env: {A: {secret: ../x}}", "6:19  env.A.secret: is not the name of a secret"),
     ("env: {A: {scret: x, secret: y}}", "6:11  env.A.scret: is not a key; did you mean secret?"),
     ("env: {A: x, A: y}", "6:13  env.A: is a duplicate key"),
-    ("env: text", "6:6  env: must be a block of keys"),
+    ("env: text", "6:6  env: must be a block of keys; write `NAME: value` lines"),
     ("health: {path: //evil}", "6:16  health.path: '//evil' is not a path"),
     ("health: {path: 'http://169.254.169.254/'}", "6:16  health.path: 'http://169.254.169.254/' is not"),
     ('health: {path: "/a\\r\\nX: y"}', "6:16  health.path: '/a\\r\\nX: y' is not"),

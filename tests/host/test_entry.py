@@ -167,6 +167,7 @@ def test_what_sudo_adds_to_the_environment_does_not_reach_the_script(tmp_path: P
     [
         ("echo 'sudo: a password is required' >&2; exit 1", "may not become root: .*a password is required"),
         ("echo 'sudo: ein Kennwort ist notwendig' >&2; exit 1", "may not become root: .*ein Kennwort"),
+        ("echo 'sudo: sorry, you must have a tty to run sudo' >&2; exit 1", "sudo wants a terminal"),
         (
             "echo 'reconcile-host: made from scripts 0' >&2; exit 78",
             "another version of reconcile .made from scripts 0",
