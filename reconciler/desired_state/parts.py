@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -202,6 +201,8 @@ def with_defaults(value: object, defaults: Mapping[str, object]) -> object:
 
 
 def _apps_without_a_file(document: Document, environment: Environment, files: Mapping[str, bytes]) -> list[Problem]:
+    from difflib import get_close_matches  # only needed after an error
+
     known = [PurePosixPath(name).stem for name in files]
     found = []
     for app in environment.apps:

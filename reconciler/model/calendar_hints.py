@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from difflib import get_close_matches
 from functools import cache
 from zoneinfo import available_timezones
 
@@ -21,6 +20,8 @@ def explain_zone(name: str) -> str:
     """Why the last word is not a time zone that means the same on each host."""
     if re.fullmatch(r"[A-Za-z]{2,5}", name):
         return f"{quoted_excerpt(name)} is not one zone on every host: name a place, like 'Europe/Vienna', or 'UTC'"
+    from difflib import get_close_matches  # only needed after an error
+
     known = _zones()
     similar = get_close_matches(name.lower()[:64], known, 1)
     return f"{quoted_excerpt(name)} is not a time zone: write " + (

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import field, replace
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from reconciler.dataclass import dataclass
 from reconciler.desired_state.git.commit import find_repository
@@ -39,11 +39,13 @@ from reconciler.model.options import Options
 from reconciler.model.process_name import family_of
 from reconciler.model.references import references_in
 from reconciler.model.shard import Shard
-from reconciler.secrets.vault import Vault
 from reconciler.targets.find_artifact import Found, find_digest, raise_refusal, with_artifact
 from reconciler.targets.resolve import EtcdStore, HostSite, TargetFiles, cluster_of, etcd_access, resolve, resolve_edge
 from reconciler.targets.traefik_app import all_apps
 from reconciler.tools.digests import digest
+
+if TYPE_CHECKING:
+    from reconciler.secrets.vault import Vault
 
 History = Literal["unasked", "wanted", "demanded"]
 """How a command uses the history of the desired state: not at all, to report by it, or to change hosts by it."""
@@ -74,6 +76,8 @@ class OpenFleet:
     @property
     def vault(self) -> Vault:
         """A new vault for the secrets of this desired state."""
+        from reconciler.secrets.vault import Vault  # many a desired state names no secret
+
         return Vault(self.desired.secret_files)
 
     @cached_property
@@ -186,7 +190,7 @@ async def work_out(
     etcd = desired.fleet.traefik.etcd if any(edges_of(app) for app in chosen) or not apps else None
     named = [each.name for app in chosen for each in references_in(app, app.app)]
     named += [each.name for each in references_in(etcd, "traefik")] if etcd else []
-    secret = await opened.vault.read_all(named)
+    secret = await opened.vault.read_all(named) if named else _no_secret
     opened.etcd = _etcd_store(desired, etcd, secret) if etcd else None
     whole = {app.family: app for app in reversed(chosen)}  # the processes of an app have its artifact
     found = dict(zip(whole, await asyncio.gather(*(find_digest(app, desired) for app in whole.values())), strict=True))
@@ -214,6 +218,10 @@ async def work_out(
     for site in sites:
         opened.hosts[site.name] = (before or opened).transport(site, apps_on[site.name])
     return opened
+
+
+def _no_secret(name: str) -> str:
+    raise KeyError(name)
 
 
 def _keys_of(apps: tuple[App, ...], shard: Shard) -> set[Key]:
