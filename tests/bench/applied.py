@@ -20,7 +20,7 @@ def main() -> None:
     connection = http.client.HTTPConnection("127.0.0.1", 8080, timeout=5)
     known: set[bytes] = set()
     while True:
-        connection.request("GET", "/api/rawdata")
+        connection.request("GET", f"/api/http/services?search={sys.argv[1]}-route-&per_page=100")
         found = set(pattern.findall(connection.getresponse().read()))
         now = time.time_ns()
         for marker in found - known:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import statistics
 import subprocess
@@ -17,10 +18,11 @@ from tests.bench import applied
 from tests.bench.lab import APP, MINIMUM_HEALTHY_SECONDS, Lab
 from tests.bench.table import Row, percentile, spread
 from tests.hosts.load import Load, Stream
-from tests.hosts.process import HostsError
+from tests.hosts.process import HostsError, wait_until
 from tests.support.releases import build_release
 
-MOST_SECONDS, MOST_APPLIED_MILLISECONDS = 2.0, 30.0
+MOST_SECONDS, MOST_APPLIED_MILLISECONDS, MOST_APPLIED_AMONG_MANY = 2.0, 15.0, 60.0
+OTHER_ROUTERS = 500
 POLLS_PER_SECOND = 100
 
 BOOT = """\
@@ -54,21 +56,51 @@ def measure(lab: Lab, runs: int) -> list[Row]:
             # A release of its own each time: judged, uploaded and unpacked anew.
             version = ("0.2.0", "0.1.0")[number % 2]
             installed.append(_roll_out(lab, build_release(version, drain_seconds=31 + number), seen))
+        with _other_routers(lab):
+            among_many = [_roll_out(lab, None, seen).applied_milliseconds for _ in range(runs)]
     every = [each.applied_milliseconds for each in changed + installed]
     return [
         _row("env change: start of --once -> new version serves", changed),
         _row("new 5.7 MB artifact: start of --once -> new version serves", installed),
-        Row(
-            "route file renamed -> applied by Traefik",
-            f"p50 {statistics.median(every):.0f} ms, max {max(every):.0f} ms (n={len(every)})",
-            goal=f"p50 <= {MOST_APPLIED_MILLISECONDS:.0f} ms",
-            met=percentile(every, 0.5) <= MOST_APPLIED_MILLISECONDS,
-            notes=(
-                "renamed -> applied: from the ctime of the route file (set by the rename) to the first answer of "
-                "Traefik's API that shows its marker, asked every 3 ms on a kept connection inside the host's network",
-            ),
-        ),
+        _applied_row("route file renamed -> applied by Traefik", every, MOST_APPLIED_MILLISECONDS),
+        _applied_row(f"the same beside {OTHER_ROUTERS} other routers", among_many, MOST_APPLIED_AMONG_MANY),
     ]
+
+
+def _applied_row(measure: str, milliseconds: list[float], most: float) -> Row:
+    return Row(
+        measure,
+        f"p50 {statistics.median(milliseconds):.0f} ms, max {max(milliseconds):.0f} ms (n={len(milliseconds)})",
+        goal=f"p50 <= {most:.0f} ms",
+        met=percentile(milliseconds, 0.5) <= most,
+        notes=(
+            "renamed -> applied: from the ctime of the route file (set by the rename) to the first answer of "
+            "Traefik's API that shows its marker, asked every 3 ms on a kept connection inside the host's network",
+        ),
+    )
+
+
+@contextmanager
+def _other_routers(lab: Lab) -> Iterator[None]:
+    """Traefik has so many route files of other apps meanwhile, of the same form as ours, and has applied them all."""
+    folder = lab.machine.root / "etc/traefik/dynamic"
+    text = (folder / f"{APP}.yml").read_text()
+    try:
+        for number in range(OTHER_ROUTERS):
+            domain = f"{number}.{lab.project.domain}"
+            (folder / f"other-{number}.yml").write_text(
+                text.replace(lab.project.domain, domain).replace(APP, f"other-{number}")
+            )
+        wait_until(lambda: _answers(lab, domain), 60, f"Traefik to apply {OTHER_ROUTERS} route files")
+        yield
+    finally:
+        lab.machine.run("rm -f /etc/traefik/dynamic/other-*.yml")
+
+
+def _answers(lab: Lab, domain: str) -> bool:
+    connection = http.client.HTTPConnection(lab.machine.address, timeout=5)
+    connection.request("GET", "/", headers={"Host": domain})
+    return connection.getresponse().status == 200
 
 
 def _row(measure: str, rollouts: list[Rollout]) -> Row:
