@@ -4,7 +4,7 @@ cli.py            the command line; heavy imports wait                          
 commands/         one short file per command; arguments, live_slot                                             10
 demo/             a whole rollout on this machine                                                               9
 engine/           one engine and one opinion of the fleet: converge, watch, preview, rollback, report           8
-apply/            one action → its host: applier, runner, install, wait, marks, history                         7
+apply/            one action → its host: applier, runner, install, wait, history, edge_route, etcd               7
 observe/          hosts → Observed: look, ask (Traefik, health), lease                                          6
 daemon/           what a long-running controller offers: http_server, page_server, webhook, metrics             6
 targets/          desired state and fleet → what is wanted on each host                                         5

@@ -12,8 +12,8 @@ from pathlib import Path
 from reconciler.apply.runner import tar_of
 from reconciler.dataclass import dataclass
 from reconciler.desired_state.add_host import add_host, read_fleet_of
-from reconciler.desired_state.load import label
-from reconciler.errors import ActionFailed, HostError, HostKeyRefused, HostRefused, UsageError
+from reconciler.desired_state.load import label, load
+from reconciler.errors import ActionFailed, HostError, HostKeyRefused, HostRefused, ReconcileError, UsageError
 from reconciler.host.hostkey import ShownKey, ask_host_key
 from reconciler.host.ssh import SshHost
 from reconciler.host.transport import Command, Transport
@@ -22,6 +22,7 @@ from reconciler.model.desired import HostSpec
 from reconciler.model.options import Options
 from reconciler.provision.files import shell_text
 from reconciler.provision.look import survey
+from reconciler.provision.neighbours import places_to_open
 from reconciler.provision.steps import Asked, Impossible, Step, notes, steps
 from reconciler.provision.survey import DEPLOY_USER, Survey
 from reconciler.words import printable
@@ -59,7 +60,7 @@ async def _bootstrap(options: Options) -> int:
     user = machine.user or shown.login
     host = SshHost(machine.name, machine.address, user=user, port=machine.port, host_key=shown.line)
     layout = (machine.spec or HostSpec(address=machine.address)).paths
-    asked = Asked(layout, keys, swap)
+    asked = Asked(layout, keys, swap, _places_to_open(options, machine))
     try:
         seen = await survey(host, layout, as_root=True)
         plan = steps(seen, asked)
@@ -97,6 +98,16 @@ def _machine(options: Options) -> Machine:
     if spec and name == address:
         return Machine(name, user, spec.address, port or spec.port, spec)
     return Machine(name, user, address, port, spec)
+
+
+def _places_to_open(options: Options, machine: Machine) -> tuple[str, ...]:
+    """Return what the host has to let the controller reach if the desired state on disk has it as an edge."""
+    if machine.spec is None:
+        return ()
+    try:
+        return places_to_open(load(options.desired_state, working_tree=True, valid_only=True), machine.name)
+    except ReconcileError:
+        return ()  # whatever is wrong there keeps nobody from making a host
 
 
 def _public_keys(files: tuple[Path, ...] | None) -> tuple[str, ...]:

@@ -59,9 +59,9 @@ class Script:
         return (Path(__file__).parent / "scripts" / f"{self.name}.sh").read_text(encoding="utf-8")
 
 
-def key_line(public_key: str) -> str:
-    """Return the line of authorized_keys for a controller's public key."""
-    return f"{KEY_OPTIONS} {public_key}"
+def key_line(public_key: str, opens: tuple[str, ...] = ()) -> str:
+    """Return the line of authorized_keys for a controller's public key, which may also connect to these places."""
+    return ",".join((KEY_OPTIONS, *(f'permitopen="{place}"' for place in opens))) + f" {public_key}"
 
 
 def shell_text(scripts: list[Script]) -> str:

@@ -23,11 +23,15 @@ PACKAGES = {
 
 @dataclass(frozen=True)
 class Asked:
-    """The operator's choices: the keys that may log in as the deploy user, and the swap (None: a default)."""
+    """The operator's choices: the keys that may log in as the deploy user, and the swap (None: a default).
+
+    `opens` has the places on other machines that the keys may connect to, as `permitopen` names them.
+    """
 
     layout: Layout
     public_keys: tuple[str, ...]
     swap_mib: int | None = None
+    opens: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -88,15 +92,18 @@ def _packages(packages: list[str]) -> Step | None:
 
 
 def _user(seen: Survey, asked: Asked) -> Step | None:
-    lines = [key_line(key) for key in asked.public_keys]
+    lines = [key_line(key, asked.opens) for key in asked.public_keys]
     account = seen.account
     reasons = []
     if account is None:
         reasons.append("it does not exist")
     else:
         missing = [line for line in lines if line not in account.keys]
-        if missing:
-            reasons.append(f"{len(missing)} of {len(lines)} keys cannot log in yet")
+        known = [line for line in missing if any(each.endswith(line.partition(" ")[2]) for each in account.keys)]
+        if known:
+            reasons.append(f"{len(known)} of {len(lines)} keys may not connect to the places that they should")
+        if len(missing) > len(known):
+            reasons.append(f"{len(missing) - len(known)} of {len(lines)} keys cannot log in yet")
         if account.password != "closed":  # noqa: S105
             reasons.append(f"its password is {account.password}")
         if account.shell != "/bin/sh":

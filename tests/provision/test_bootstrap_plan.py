@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.desired_state.load import load
 from reconciler.model.machine import Layout
 from reconciler.provision.files import JOURNALD, NEEDRESTART, Files, key_line, shell_text
 from reconciler.provision.findings import Around, findings
+from reconciler.provision.neighbours import places_to_open
 from reconciler.provision.steps import Asked, Impossible, notes, steps
 from reconciler.provision.survey import Mode, NotASurvey, Room, Survey, read_survey
 from reconciler.tools.host_program import PROGRAM, SUDOERS
@@ -101,6 +103,40 @@ def test_a_new_key_is_authorized() -> None:
     other = KEY.replace("LpwC", "LpwD").replace(" me", " ci").replace("AAAAI", "AAAAJ")
 
     assert planned(ready(), Asked(Layout(), (KEY, other))) == [ALL[0]]
+
+
+def test_a_key_on_an_edge_may_connect_to_its_neighbours() -> None:
+    """The key is there already; only what it may connect to has changed."""
+    opens = ("10.0.0.2:*", "10.0.0.5:2379")
+    plan = steps(ready(), Asked(Layout(), (KEY,), opens=opens))
+    assert not isinstance(plan, Impossible)
+
+    (step,) = plan
+
+    assert step.reason == "1 of 1 keys may not connect to the places that they should"
+    assert (
+        step.script.text
+        == f'{key_line(KEY)[: -len(KEY) - 1]},permitopen="10.0.0.2:*",permitopen="10.0.0.5:2379" {KEY}\n'
+    )
+
+
+def test_an_edge_opens_the_hosts_of_its_apps_and_etcd_and_other_hosts_open_nothing(tmp_path: Path) -> None:
+    (tmp_path / "apps").mkdir()
+    head = 'version: "1"\nartifact: {source: x.tar.gz}\nports: [4000, 4001]\nhealth: {path: /}\n'
+    route = "route: {domains: [shop.test], tls: false, edges: [lb1]}\n"
+    (tmp_path / "apps" / "shop.yaml").write_text(f"app: shop\nhosts: [web1, web2]\n{head}{route}")
+    (tmp_path / "fleet.yaml").write_text(
+        "traefik: {routes: etcd, etcd: {endpoints: [https://10.0.0.5, 'https://[fd00::6]:2380']}}\nhosts:\n"
+        "  lb1: {address: lb1, private_address: 10.0.0.1}\n  web1: {address: web1, private_address: 10.0.0.2}\n"
+        "  web2: {address: web2, private_address: 10.0.0.3}\n  db1: {address: db1, private_address: 10.0.0.4}\n"
+    )
+    desired = load(tmp_path)
+
+    assert {host: places_to_open(desired, host) for host in ("lb1", "web1", "db1")} == {
+        "lb1": ("10.0.0.2:*", "10.0.0.3:*", "10.0.0.5:2379", "[fd00::6]:2380"),
+        "web1": (),
+        "db1": (),
+    }
 
 
 def test_a_host_for_other_folders_gets_another_program() -> None:
