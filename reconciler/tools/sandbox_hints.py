@@ -13,7 +13,7 @@ _COMPILERS = frozenset({"node", "deno", "bun", "java"})
 _WRITES_CODE = (
     "memory that it can write and execute: write sandbox: {write_execute_memory: true}",
     r"\bmprotect\b.*(EPERM|not permitted|failed)|Check failed: 12 == \(\*__errno_location"
-    r"|OS::SetPermissions|CodeRange|executable memory",
+    r"|OS::SetPermissions|CodeRange|executable memory|write\+execute memory|\bJIT memory\b",
 )
 _DENIED = (
     _WRITES_CODE,

@@ -59,6 +59,8 @@ def test_a_runtime_anywhere_in_the_release_is_a_warning() -> None:
             "write_execute",
         ),
         ("mprotect(0x7f, 4096, PROT_EXEC) = -1 EPERM (Operation not permitted)", "write_execute_memory"),
+        ("MemoryError: Cannot allocate write+execute memory for ffi.callback().", "write_execute_memory"),
+        ("preg_match(): Allocation of JIT memory failed, PCRE JIT will be disabled.", "write_execute_memory"),
         ("OSError: [Errno 30] Read-only file system: '/srv/a/cache'", "$STATE_DIRECTORY"),
         ("Error: EROFS: read-only file system, mkdir '/x'", "extra_writable_paths"),
         ("SystemError [ERR_SYSTEM_ERROR]: Unknown system error 97", "address family"),
