@@ -24,6 +24,9 @@ from tests.support.releases import build_release
 MOST_SECONDS, MOST_APPLIED_MILLISECONDS, MOST_APPLIED_AMONG_MANY = 2.0, 15.0, 60.0
 OTHER_ROUTERS = 500
 POLLS_PER_SECOND = 100
+BY_API = "of Traefik's API that shows its marker, asked every 3 ms on a kept connection inside the host's network"
+# With hundreds of routers each answer of the API costs Traefik 10 ms: asking often would slow down what is measured.
+BY_VISITORS = f"of the new version to a visitor, one every {1000 // POLLS_PER_SECOND} ms"
 
 BOOT = """\
 unit=$(sed -n '1s/.*slot=\\([^ ]*\\) .*/\\1/p' /etc/traefik/dynamic/my_application.yml)
@@ -56,27 +59,26 @@ def measure(lab: Lab, runs: int) -> list[Row]:
             # A release of its own each time: judged, uploaded and unpacked anew.
             version = ("0.2.0", "0.1.0")[number % 2]
             installed.append(_roll_out(lab, build_release(version, drain_seconds=31 + number), seen))
-        with _other_routers(lab):
-            among_many = [_roll_out(lab, None, seen).applied_milliseconds for _ in range(runs)]
+    with _other_routers(lab):
+        among_many = [_roll_out(lab, None).applied_milliseconds for _ in range(runs)]
     every = [each.applied_milliseconds for each in changed + installed]
     return [
         _row("env change: start of --once -> new version serves", changed),
         _row("new 5.7 MB artifact: start of --once -> new version serves", installed),
-        _applied_row("route file renamed -> applied by Traefik", every, MOST_APPLIED_MILLISECONDS),
-        _applied_row(f"the same beside {OTHER_ROUTERS} other routers", among_many, MOST_APPLIED_AMONG_MANY),
+        _applied_row("route file renamed -> applied by Traefik", every, MOST_APPLIED_MILLISECONDS, BY_API),
+        _applied_row(
+            f"the same beside {OTHER_ROUTERS} other routers", among_many, MOST_APPLIED_AMONG_MANY, BY_VISITORS
+        ),
     ]
 
 
-def _applied_row(measure: str, milliseconds: list[float], most: float) -> Row:
+def _applied_row(measure: str, milliseconds: list[float], most: float, how: str) -> Row:
     return Row(
         measure,
         f"p50 {statistics.median(milliseconds):.0f} ms, max {max(milliseconds):.0f} ms (n={len(milliseconds)})",
         goal=f"p50 <= {most:.0f} ms",
         met=percentile(milliseconds, 0.5) <= most,
-        notes=(
-            "renamed -> applied: from the ctime of the route file (set by the rename) to the first answer of "
-            "Traefik's API that shows its marker, asked every 3 ms on a kept connection inside the host's network",
-        ),
+        notes=(f"{measure}: from the ctime of the route file, set by the rename, to the first answer {how}",),
     )
 
 
@@ -119,16 +121,24 @@ def _row(measure: str, rollouts: list[Rollout]) -> Row:
     )
 
 
-def _roll_out(lab: Lab, artifact: Path | None, seen: dict[str, int]) -> Rollout:
+def _roll_out(lab: Lab, artifact: Path | None, seen: dict[str, int] | None = None) -> Rollout:
     greeting = lab.want(artifact)
     load = Load(lab.target, [Stream("GET", POLLS_PER_SECOND)], max_seconds=60)
-    began = time.monotonic()
+    began, began_nanoseconds = time.monotonic(), time.time_ns()
     with load.running():
         ended = lab.once()
     first = load.first_answer(greeting.encode())
     if first is None or load.failures:
         raise HostsError(f"the new version was not seen, or requests failed: {load.summary()}\n{ended}")
-    return Rollout(began + first - ended.begin, boot_seconds(lab), _applied_milliseconds(lab, seen))
+    if seen is None:
+        applied_milliseconds = (began_nanoseconds - _route_file(lab).stat().st_ctime_ns) / 1e6 + first * 1000
+    else:
+        applied_milliseconds = _applied_milliseconds(lab, seen)
+    return Rollout(began + first - ended.begin, boot_seconds(lab), applied_milliseconds)
+
+
+def _route_file(lab: Lab) -> Path:
+    return lab.machine.root / f"etc/traefik/dynamic/{APP}.yml"
 
 
 def boot_seconds(lab: Lab) -> float:
@@ -144,7 +154,7 @@ def boot_seconds(lab: Lab) -> float:
 
 
 def _applied_milliseconds(lab: Lab, seen: dict[str, int]) -> float:
-    path = lab.machine.root / f"etc/traefik/dynamic/{APP}.yml"
+    path = _route_file(lab)
     words = dict(word.partition("=")[::2] for word in path.read_text().splitlines()[0].split())
     marker = f"{APP}-route-{words['slot']}-{words['digest']}-{words['attempt']}"
     if marker not in seen:
