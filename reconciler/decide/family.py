@@ -16,10 +16,11 @@ from dataclasses import replace
 from reconciler.dataclass import dataclass
 from reconciler.decide.case import Case
 from reconciler.decide.hooks import mark_of
+from reconciler.decide.incomplete import incomplete
 from reconciler.decide.jobs import is_at_home
 from reconciler.decide.order import FleetStep, not_looked_at, obstacle, runs_as_desired
 from reconciler.decide.serving import serving_version
-from reconciler.decide.slots import carries, live_slot, target_identity
+from reconciler.decide.slots import has_taken_over, live_slot, target_identity
 from reconciler.decide.warm import go_back, warm_slot
 from reconciler.model.action import (
     Blocked,
@@ -47,6 +48,7 @@ Steps = dict[Key, FleetStep]
 
 def together(desired: DesiredFleet, seen: SeenFleet, steps: Steps) -> Steps:
     """Return the steps, with those changed by which one part of an app would go ahead of the others. Same keys."""
+    steps = steps | incomplete(desired, seen, steps)
     families: dict[Key, list[Key]] = {}
     for key in steps:
         if is_process(key[0]) and key in desired.targets:
@@ -252,9 +254,7 @@ class _Family:
 
     def _has_taken_over(self, key: Key) -> bool:
         """True if the desired release was accepted in the live slot."""
-        target, app = self._target(key), self.look.app(key[0])
-        live = live_slot(target, app)
-        return live is not None and live.previous is None and not live.on_trial and carries(live, target, app)
+        return has_taken_over(self._target(key), self.look.app(key[0]))
 
     def _failed_process(self) -> Key | None:
         return next((key for key in self.processes if self._is_quarantined(key)), None)

@@ -30,6 +30,12 @@ def carries(slot: Slot, target: Target, app: ObservedApp) -> bool:
     return identity is not None and (slot.running if slot.running_now else slot.prepared) == identity
 
 
+def has_taken_over(target: Target, app: ObservedApp) -> bool:
+    """True if the desired release was accepted in the live slot."""
+    live = live_slot(target, app)
+    return live is not None and live.previous is None and not live.on_trial and carries(live, target, app)
+
+
 def choose_slot(target: Target, app: ObservedApp, live: Slot | None, crowded: str | None = None) -> Slot:
     """Return the slot for the desired release: the one that has it already, else one that does not serve.
 

@@ -23,6 +23,7 @@ from reconciler.model.action import (
     RejectRelease,
     RunHook,
     Soak,
+    StartAgain,
     StartInstance,
     StopInstance,
     WaitHealthy,
@@ -457,3 +458,48 @@ def test_a_process_that_failed_makes_on_failure_due_for_the_app_alone() -> None:
     steps = next_steps(desired, seen)
     assert kinds(steps, SHOP, WORKER) == [RunHook, RejectRelease]
     assert [step.hook for step in (steps[SHOP], steps[WORKER])] == ["on_failure", "none"]  # type: ignore[union-attr]
+
+
+def without_mailer(desired: DesiredFleet) -> DesiredFleet:
+    """The same while a secret that only the mailer has is missing."""
+    refused = Blocked("a", "shop--mailer", "no secret", "set it", kind="secret")
+    targets = {key: target for key, target in desired.targets.items() if key != MAILER}
+    return replace(desired, targets=targets, refused={MAILER: refused})
+
+
+def test_an_app_does_not_begin_a_version_of_which_a_process_cannot_be_worked_out() -> None:
+    """A version is all of them: nothing is installed, migrated or started, and the reason is told."""
+    desired, seen = upgrade()
+
+    steps = next_steps(without_mailer(desired), seen)
+
+    assert kinds(steps, SHOP, MAILER, WORKER) == [Blocked, Blocked, Blocked]
+    reason = "waits for shop--mailer: no secret"
+    assert steps[SHOP] == Blocked("a", "shop", reason, "set it", serving="1", kind="waiting")
+
+
+def test_a_proven_app_does_not_take_over_without_a_process_that_cannot_be_worked_out() -> None:
+    desired, seen = upgrade()
+
+    ready = trial(desired, trial(desired, seen, SHOP), WORKER)
+
+    assert kinds(next_steps(desired, trial(desired, ready, MAILER)), SHOP) == [Cutover]
+    assert kinds(next_steps(without_mailer(desired), ready), SHOP, WORKER) == [Blocked, Blocked]
+
+
+def test_an_app_whose_version_serves_goes_on_without_a_process_that_cannot_be_worked_out() -> None:
+    """It is as desired, and a stopped instance is started again."""
+    desired, seen = without_mailer(shop("1")), converged(shop("1"))
+    (live, *_) = look_of(seen).app("shop").slots
+    stopped = replace(live, state="inactive", running=None, listening=False, healthy=False, health="")
+
+    assert kinds(next_steps(desired, seen), SHOP, WORKER) == [Converged, Converged]
+    assert isinstance(next_steps(desired, changed(seen, SHOP, slots=(stopped,)))[SHOP], StartInstance | StartAgain)
+
+
+def test_visitors_who_wait_for_the_only_slot_do_not_wait_for_a_process_that_cannot_be_worked_out() -> None:
+    desired, seen = shop("2", ports=[4000]), converged(shop("1", ports=[4000]))
+
+    held = next_steps(without_mailer(desired), changed(trial(desired, seen, SHOP), SHOP, hold="armed"))[SHOP]
+
+    assert not isinstance(held, Blocked)
