@@ -45,7 +45,7 @@ async def mark_job(opened: OpenFleet, app: str, job: str, host: str, words: tupl
 async def reject(
     opened: OpenFleet, app: str, reason: str, hosts: Collection[str], who: Controller, busy: Collection[str] = ()
 ) -> list[str]:
-    """Quarantine the app's desired version on these hosts, as if it had failed there.
+    """Quarantine the desired version of the app and its processes on these hosts, as if it had failed there.
 
     Returns the hosts that were marked: those of `hosts` that the desired state gives the app. The lease of a `busy`
     host is kept: other work of this process is under way there.
@@ -53,13 +53,13 @@ async def reject(
     marked_hosts = []
     for files in opened.targets.values():
         target = files.target
-        if target.app == app and target.host in hosts and any(target.releases):
+        if family_of(target.app) == app and target.host in hosts and any(target.releases):
             # That for another architecture is never tried here, so its mark has no effect.
             for release in filter(None, target.releases):
                 text, keeps = f"{target.identity(release)}/{target.attempt}\n{reason}", target.host in busy
-                await _mark(opened, target.host, app, ("reject", "0"), text, who, keep_lease=keeps)
+                await _mark(opened, target.host, target.app, ("reject", "0"), text, who, keep_lease=keeps)
             marked_hosts.append(target.host)
-    return marked_hosts
+    return list(dict.fromkeys(marked_hosts))
 
 
 async def _mark(

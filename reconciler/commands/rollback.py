@@ -66,7 +66,7 @@ def _print_advice(options: Options, current: App, former: Desired) -> None:
             json.dumps({"app": current.app, "from": current.version, "to": earlier.version, "commit": former.revision})
         )
         return
-    same_version = f"{current.version} with its earlier env"
+    same_version = f"{current.version} with its earlier settings"
     change = f"{current.version} → {earlier.version}" if current.version != earlier.version else same_version
     print(f"{current.app}: {change}, as in commit {former.revision[:12]}")
     if not options.now:

@@ -20,6 +20,7 @@ from reconciler.model.desired import App, Desired
 from reconciler.model.fleet import Key
 from reconciler.model.observed import ObservedHost
 from reconciler.model.outcome import Outcome
+from reconciler.model.process_name import family_of
 from reconciler.model.target import Controller
 from reconciler.observe.look import observe
 from reconciler.targets.open_fleet import OpenFleet, close, work_out
@@ -99,9 +100,12 @@ async def find_former(opened: OpenFleet, now: App, who: Controller) -> Desired |
     """
     if opened.origin is None:
         return None
-    targets = [files for files in opened.targets.values() if files.target.app == now.app]
+    on: dict[str, list[TargetFiles]] = {}  # the app and its processes, on each host
+    for files in opened.targets.values():
+        if family_of(files.target.app) == now.app:
+            on.setdefault(files.target.host, []).append(files)
     looks = await asyncio.gather(
-        *(observe(opened.hosts[t.target.host], opened.sites[t.target.host], [t], who) for t in targets)
+        *(observe(opened.hosts[host], opened.sites[host], files, who) for host, files in on.items())
     )
     seen = {look.host: look for look in looks if isinstance(look, ObservedHost)}
     async for desired in opened.origin.past_states():
@@ -116,7 +120,10 @@ async def find_former(opened: OpenFleet, now: App, who: Controller) -> Desired |
 
 
 def _made_of(app: App) -> tuple[object, ...]:
-    return app.version, app.env, app.start, app.processes, app.overrides
+    """What decides which version runs and whether it succeeds: a change of it is another attempt."""
+    unit = app.sandbox, app.memory_max, app.cpu_max, app.distribution
+    proof = app.migrate, app.before_migrate, app.health
+    return app.version, app.env, app.start, app.processes, app.overrides, unit, proof
 
 
 def app_of(desired: Desired, name: str) -> App | None:
