@@ -165,7 +165,7 @@ class RouteSettings:
             router = self._router(rule.text, steps)
             if rule.priority:
                 router["priority"] = rule.priority
-            if self._tls() and (len(route.domains) > 1 or rule.domains[0].startswith("*.")):
+            if route.tls and self._tls() and (len(route.domains) > 1 or rule.domains[0].startswith("*.")):
                 # A single certificate for all of them would fail as long as one name does not point to this host.
                 router["tls"]["domains"] = [{"main": domain} for domain in rule.domains]
             routers[f"{self.app}{rule.suffix}"] = router

@@ -127,6 +127,13 @@ def test_a_redirect_has_a_certificate_of_its_own_and_keeps_the_rest_of_the_addre
     }
 
 
+def test_a_route_of_several_names_without_tls_asks_for_no_certificate() -> None:
+    """Where the fleet has a resolver for its other routes."""
+    plain = written(settings(domains=["example.com", "example.org"], tls=False))
+
+    assert "tls" not in plain["http"]["routers"]["hello"]
+
+
 def test_access_rules_come_before_every_other_middleware() -> None:
     every = settings(
         allow_ips=["10.0.0.0/8"], compress=True, path="/a", strip_path=True, headers={"request": {"X-A": "1"}}
