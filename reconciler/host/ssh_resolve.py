@@ -19,7 +19,7 @@ from reconciler.logs import log_detail
 from reconciler.programs import is_missing
 from reconciler.words import printable
 
-SECONDS = 10  # a condition `Match exec` runs a program of the user's
+SECONDS = 30  # on a busy machine, too; a condition `Match exec` runs a program of the user's
 LARGEST_BYTES = 1024 * 1024
 SAME_SECONDS = 1.0  # hosts that are resolved within this time share one reading of the configuration
 AT_ONCE = 8  # processes, for a fleet of hundreds of hosts

@@ -343,9 +343,10 @@ class Simulation:
 
     def _note_lock(self, sent: Sent, host: Host, run: Run, command: str) -> None:
         """It goes on after it waited for the lock of its app."""
-        if run.notes.pop("waited", False):
+        locks = command.startswith("begin_change: flock")
+        if run.notes.pop("waited", False) and not locks:
             self.oracles.has_lock(sent, host)
-        run.notes["waited"] = command.startswith("begin_change: flock")
+        run.notes["waited"] = locks
 
     def _fault(self, sent: Sent, point: int) -> Fault | None:
         if not sent.number:

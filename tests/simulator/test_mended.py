@@ -28,7 +28,7 @@ def test_what_was_removed_stays_so_where_releases_are_on_a_file_system_of_their_
 def test_a_controller_that_is_gone_runs_no_migration_again() -> None:
     """Its script waited for the app's lock, while the next controller ran the migration."""
     reference = reference_of(by_name("bad migration"))
-    flock = next(p.boundary for p in reference.points if p.verb == "migrate" and p.command.endswith("flock -w 30 9"))
+    flock = next(p.boundary for p in reference.points if p.verb == "migrate" and p.command.endswith("flock -n 9"))
 
     result = disturbed(reference, number_of(reference.story, _last(reference, "migrate"), flock, "kill known"))
 
