@@ -48,7 +48,7 @@ from reconciler.model.identity import Identity
 from reconciler.model.observed import ObservedApp, ObservedHost, Slot
 from reconciler.model.target import Controller
 from reconciler.model.transfer import ReportProgress
-from reconciler.targets.resolve import TargetFiles
+from reconciler.targets.target_files import TargetFiles
 from reconciler.tools import traefik
 from reconciler.tools.look import Reply
 from reconciler.tools.sandbox_hints import explain_log

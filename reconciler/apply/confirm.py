@@ -16,7 +16,8 @@ from reconciler.model.action import ConfirmRoute, WaitCertified
 from reconciler.model.observed import ObservedHost
 from reconciler.model.transfer import ReportProgress
 from reconciler.observe.ask import ask_all_traefiks, ask_certificates, trouble_of_traefik
-from reconciler.targets.resolve import TargetFiles, api_port, api_ports
+from reconciler.targets.site import api_port, api_ports
+from reconciler.targets.target_files import TargetFiles
 from reconciler.tools.traefik_api import is_served, route_held_by_all
 
 CONFIRM_WITHIN_SECONDS = 10.0

@@ -13,7 +13,7 @@ from reconciler.errors import ActionFailed
 from reconciler.host.transport import Transport
 from reconciler.model.action import BalanceRoute
 from reconciler.model.observed import EDGE, ObservedApp
-from reconciler.targets.resolve import TargetFiles
+from reconciler.targets.target_files import TargetFiles
 from reconciler.tools.look import Reply
 
 

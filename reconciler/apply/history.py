@@ -17,7 +17,7 @@ from reconciler.model.observed import Lease
 from reconciler.model.observed_job import JobRun
 from reconciler.model.target import Controller
 from reconciler.observe.lease import lease_words
-from reconciler.targets.resolve import HostSite
+from reconciler.targets.site import HostSite
 from reconciler.tools import scripts
 
 _TRIES = 40  # a second apart: longer than a lease

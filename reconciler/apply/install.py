@@ -19,7 +19,7 @@ from reconciler.model.action import InstallRelease
 from reconciler.model.desired import App, Artifact
 from reconciler.model.observed import TRAEFIK, ObservedApp
 from reconciler.model.transfer import ReportProgress, Transfer
-from reconciler.targets.resolve import TargetFiles
+from reconciler.targets.target_files import TargetFiles
 from reconciler.tools import scripts
 from reconciler.tools.elf import HostAbi, unmet_needs
 from reconciler.tools.look import Reply

@@ -12,7 +12,7 @@ from reconciler.host.transport import Command, Stdin, Transport
 from reconciler.model.observed import Lease
 from reconciler.model.target import LOOPBACK, Controller
 from reconciler.observe.lease import lease_words
-from reconciler.targets.resolve import HostSite
+from reconciler.targets.site import HostSite
 from reconciler.tools import scripts
 from reconciler.tools.look import Reply, Unreadable, read_reply
 

@@ -18,7 +18,7 @@ from reconciler.model.observed import ObservedApp, Slot
 from reconciler.model.transfer import ReportProgress
 from reconciler.observe.ask import all_of, ask_all_traefiks
 from reconciler.observe.health_answer import NOT_ASKED, HealthAnswer, read_health
-from reconciler.targets.resolve import TargetFiles
+from reconciler.targets.target_files import TargetFiles
 from reconciler.tools.health_hints import NOT_HTTP_HINT, explain_answer
 from reconciler.tools.look import Reply
 from reconciler.tools.sandbox_hints import explain_log

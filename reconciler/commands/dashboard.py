@@ -16,7 +16,7 @@ from reconciler.model.options import Options
 from reconciler.observe.lease import new_controller
 from reconciler.observe.look import observe
 from reconciler.targets.open_fleet import open_fleet
-from reconciler.targets.resolve import api_port
+from reconciler.targets.site import api_port
 
 PATH = "/dashboard/"
 

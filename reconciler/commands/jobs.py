@@ -17,7 +17,7 @@ from reconciler.model.options import Options
 from reconciler.observe.lease import new_controller
 from reconciler.observe.look import observe
 from reconciler.targets.open_fleet import OpenFleet, open_fleet
-from reconciler.targets.resolve import TargetFiles
+from reconciler.targets.target_files import TargetFiles
 
 
 def run(options: Options) -> int:

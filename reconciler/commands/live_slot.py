@@ -18,7 +18,7 @@ from reconciler.model.target import Controller
 from reconciler.observe.lease import new_controller
 from reconciler.observe.look import observe
 from reconciler.targets.open_fleet import demand_all, open_fleet
-from reconciler.targets.resolve import TargetFiles
+from reconciler.targets.target_files import TargetFiles
 from reconciler.tools import scripts
 from reconciler.tools.elixir import Node, read_node
 from reconciler.tools.masking import Masker

@@ -15,7 +15,7 @@ from reconciler.model.observed_job import JobRun
 from reconciler.model.options import Options
 from reconciler.observe.lease import new_controller
 from reconciler.targets.open_fleet import OpenFleet, demand_all, open_fleet
-from reconciler.targets.resolve import TargetFiles
+from reconciler.targets.target_files import TargetFiles
 from reconciler.tools import scripts
 
 _RAN = re.compile(r"ran ([0-9]{1,12}) ([0-9]{1,12}) ([a-z-]{1,40}) ([0-9]{1,3}) ([0-9A-Za-z._+~-]{1,128})")

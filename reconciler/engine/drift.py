@@ -9,7 +9,7 @@ from reconciler.model.action import AnyAction
 from reconciler.model.observed import ObservedApp
 from reconciler.observe.files import read_files
 from reconciler.targets.file_diffs import diff, texts_of_both
-from reconciler.targets.resolve import TargetFiles
+from reconciler.targets.target_files import TargetFiles
 from reconciler.words import printable_line
 
 MOST_LINES = 40

@@ -31,7 +31,7 @@ from reconciler.model.observed import TRAEFIK, ObservedHost
 from reconciler.model.outcome import Outcome
 from reconciler.model.target import Controller, Target
 from reconciler.targets.open_fleet import OpenFleet
-from reconciler.targets.resolve import TargetFiles, removal
+from reconciler.targets.target_files import TargetFiles, removal
 
 CALLED_OFF = "interrupted; the next pass continues from here"
 STARTS_WITHIN_SECONDS = 15  # for a Traefik whose unit is active: longer than it needs after a boot

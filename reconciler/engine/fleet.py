@@ -10,7 +10,7 @@ from reconciler.model.observed import ObservedHost, Unreachable
 from reconciler.model.target import Controller
 from reconciler.observe.look import observe
 from reconciler.targets.open_fleet import OpenFleet
-from reconciler.targets.resolve import TargetFiles
+from reconciler.targets.target_files import TargetFiles
 from reconciler.targets.traefik_app import all_apps
 
 

@@ -23,7 +23,7 @@ from reconciler.model.action import (
 from reconciler.model.observed import ObservedApp, ObservedHost
 from reconciler.model.target import Controller
 from reconciler.targets.open_fleet import OpenFleet
-from reconciler.targets.resolve import TargetFiles
+from reconciler.targets.target_files import TargetFiles
 
 # Before these are put back, the log tells what somebody changed.
 DRIFT_OF_FILES = ("unit", "route")

@@ -19,7 +19,7 @@ from reconciler.model.action import StartInstance
 from reconciler.model.fleet import Key
 from reconciler.model.observed import ObservedHost
 from reconciler.targets.open_fleet import OpenFleet
-from reconciler.targets.resolve import TargetFiles
+from reconciler.targets.target_files import TargetFiles
 
 MOST_RELEASES: Final = 10  # of those that migrated, the last so many are compared
 _RELEASE = re.compile(r"(?P<version>.+)-(?P<digest>[0-9a-f]{12})(?:~[0-9]+)?(?:@.*)?")

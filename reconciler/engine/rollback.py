@@ -24,7 +24,7 @@ from reconciler.model.process_name import family_of
 from reconciler.model.target import Controller
 from reconciler.observe.look import observe
 from reconciler.targets.open_fleet import OpenFleet, close, work_out
-from reconciler.targets.resolve import TargetFiles
+from reconciler.targets.target_files import TargetFiles
 from reconciler.targets.traefik_app import all_apps
 
 

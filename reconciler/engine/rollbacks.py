@@ -13,7 +13,7 @@ from reconciler.model.fleet import Key
 from reconciler.model.process_name import family_of
 from reconciler.model.target import Controller
 from reconciler.targets.open_fleet import OpenFleet
-from reconciler.targets.resolve import TargetFiles
+from reconciler.targets.target_files import TargetFiles
 
 
 @dataclass

@@ -8,7 +8,7 @@ import binascii
 from reconciler.dataclass import dataclass
 from reconciler.errors import HostRefused
 from reconciler.host.transport import Command, Transport
-from reconciler.targets.resolve import HostSite
+from reconciler.targets.site import HostSite
 from reconciler.tools import scripts
 
 LONGEST_FILE = 65_536

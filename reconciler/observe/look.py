@@ -14,7 +14,8 @@ from reconciler.model.target import Controller, Target
 from reconciler.observe.ask import Questions, Rawdata, all_of, ask_health, trouble_of_traefik
 from reconciler.observe.health_answer import HealthAnswer
 from reconciler.observe.lease import is_dead, lease_words
-from reconciler.targets.resolve import HostSite, TargetFiles, api_ports
+from reconciler.targets.site import HostSite, api_ports
+from reconciler.targets.target_files import TargetFiles
 from reconciler.tools import scripts, traefik_api
 from reconciler.tools.look import Reply, Unreadable, read_reply
 from reconciler.words import printable

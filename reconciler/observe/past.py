@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from reconciler.host.transport import Command, Transport
-from reconciler.targets.resolve import HostSite
+from reconciler.targets.site import HostSite
 from reconciler.tools import scripts
 from reconciler.tools.records import read_entry
 

@@ -12,7 +12,7 @@ from difflib import unified_diff
 
 from reconciler.model.observed import Slot
 from reconciler.model.secret import SecretRef
-from reconciler.targets.resolve import TargetFiles
+from reconciler.targets.target_files import TargetFiles
 from reconciler.tools.digests import digest
 
 MOST_LINES = 300  # of one app

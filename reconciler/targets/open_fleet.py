@@ -40,7 +40,9 @@ from reconciler.model.process_name import family_of
 from reconciler.model.references import references_in
 from reconciler.model.shard import Shard
 from reconciler.targets.find_artifact import Found, find_digest, raise_refusal, with_artifact
-from reconciler.targets.resolve import EtcdStore, HostSite, TargetFiles, cluster_of, etcd_access, resolve, resolve_edge
+from reconciler.targets.resolve import cluster_of, resolve, resolve_edge
+from reconciler.targets.site import EtcdStore, HostSite, etcd_access
+from reconciler.targets.target_files import TargetFiles
 from reconciler.targets.traefik_app import all_apps
 from reconciler.tools.digests import digest
 

@@ -19,7 +19,9 @@ from reconciler.model.environment import owner_in
 from reconciler.model.fleet import DesiredFleet, Key
 from reconciler.model.process_name import family_of
 from reconciler.model.references import references_in
-from reconciler.targets.resolve import HostSite, TargetFiles, cluster_of, resolve, resolve_edge
+from reconciler.targets.resolve import cluster_of, resolve, resolve_edge
+from reconciler.targets.site import HostSite
+from reconciler.targets.target_files import TargetFiles
 from reconciler.targets.traefik_app import all_apps
 from reconciler.tools.certificates import KeyPair
 from reconciler.tools.digests import sha256_of

@@ -39,11 +39,11 @@ from reconciler.tools.look_marks import read_suspension
 from reconciler.tools.look_records import Processes, Unit, epoch, read_host, read_rights, read_sums, records_of
 from reconciler.tools.look_slot import Places, Sight, listens, read_slot, state_of
 from reconciler.tools.look_unit_changes import read_unit_changes
+from reconciler.tools.route_settings import marker
 from reconciler.tools.traefik import (
     DEFAULT_FILE,
     HAND_MARK,
     HAND_UNIT,
-    marker,
     read_route_head,
     read_route_servers,
     route_files,

@@ -15,7 +15,8 @@ import pytest
 from reconciler.apply.etcd import Etcd
 from reconciler.apply.etcd_routes import write_route
 from reconciler.model.route import Route
-from reconciler.tools.traefik import Balancer, RouteSettings, edge_keys, edge_route_text, route_text
+from reconciler.tools.route_settings import Balancer, RouteSettings
+from reconciler.tools.traefik import edge_keys, edge_route_text, route_text
 from reconciler.tools.traefik_api import is_served, read_applied, read_rawdata
 from reconciler.tools.traefik_keys import route_keys
 from tests.apply.test_etcd import asked

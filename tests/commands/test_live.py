@@ -18,7 +18,8 @@ from reconciler.host.local import LocalHost
 from reconciler.host.transport import Command
 from reconciler.commands.live_slot import LiveSlot
 from reconciler.model.observed import Slot
-from reconciler.targets.resolve import HostSite, TargetFiles
+from reconciler.targets.site import HostSite
+from reconciler.targets.target_files import TargetFiles
 from reconciler.model.machine import HostSpec
 from reconciler.model.target import Target
 

@@ -42,7 +42,9 @@ from reconciler.model.observed import (
 )
 from reconciler.model.target import Target
 from reconciler.model.traefik import Traefik
-from reconciler.targets.resolve import HostSite, TargetFiles, resolve
+from reconciler.targets.resolve import resolve
+from reconciler.targets.site import HostSite
+from reconciler.targets.target_files import TargetFiles
 
 HOST = "web1"
 PLENTY_KIB = 4_000_000

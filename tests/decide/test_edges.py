@@ -29,7 +29,8 @@ from reconciler.model.fleet import DesiredFleet, Key, SeenFleet, Wait
 from reconciler.model.machine import HostSpec
 from reconciler.model.observed import ObservedApp, ObservedHost, Unreachable
 from reconciler.model.traefik import Traefik
-from reconciler.targets.resolve import HostSite, resolve, resolve_edge
+from reconciler.targets.resolve import resolve, resolve_edge
+from reconciler.targets.site import HostSite
 from tests.decide import test_fleet
 from tests.decide.test_fleet import DIGEST, app
 

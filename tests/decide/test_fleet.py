@@ -21,7 +21,9 @@ from reconciler.model.machine import read_host
 from reconciler.model.observed import AppliedRoute, HostFacts, ObservedApp, ObservedHost, RouteFile, Slot, Unreachable
 from reconciler.model.target import Target
 from reconciler.model.traefik import Traefik
-from reconciler.targets.resolve import HostSite, TargetFiles, resolve
+from reconciler.targets.resolve import resolve
+from reconciler.targets.site import HostSite
+from reconciler.targets.target_files import TargetFiles
 from reconciler.targets.traefik_app import traefik_app
 
 DIGEST = "a" * 64

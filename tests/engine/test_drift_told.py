@@ -14,7 +14,7 @@ from reconciler.host.local import LocalHost
 from reconciler.host.transport import Completed
 from reconciler.logs import readable_line
 from reconciler.model.action import RepairFiles
-from reconciler.targets.resolve import TargetFiles
+from reconciler.targets.target_files import TargetFiles
 from reconciler.targets.without_hosts import work_out_offline
 from tests.support.repository import Repository, app
 

@@ -21,7 +21,9 @@ from reconciler.model.outcome import Outcome
 from reconciler.model.traefik import Traefik
 from reconciler.targets.open_fleet import OpenFleet
 from reconciler.targets.processes import with_processes
-from reconciler.targets.resolve import HostSite, TargetFiles, resolve
+from reconciler.targets.resolve import resolve
+from reconciler.targets.site import HostSite
+from reconciler.targets.target_files import TargetFiles
 from tests.decide.test_fleet import app
 from tests.support.stepping import PLENTY, QUIET, WHO, Stepping, ends, engine_of, opened, stepping
 

@@ -33,8 +33,9 @@ from reconciler.model.machine import Layout
 from reconciler.model.route import Route
 from reconciler.tools.host_program import PROGRAM, verbs, verbs_digest
 from reconciler.tools.offer import Question
+from reconciler.tools.route_settings import RouteSettings
 from reconciler.tools.systemd import UnitSettings, env_file, unit_text
-from reconciler.tools.traefik import RouteSettings, route_text
+from reconciler.tools.traefik import route_text
 from tests.hosts.conftest import MachineFactory
 from tests.hosts.farm import Farm
 from tests.hosts.machine import Machine

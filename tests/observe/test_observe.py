@@ -11,7 +11,7 @@ from reconciler.model.machine import HostSpec
 from reconciler.model.observed import Unreachable
 from reconciler.model.target import Controller
 from reconciler.observe.look import observe
-from reconciler.targets.resolve import HostSite
+from reconciler.targets.site import HostSite
 
 
 class Away:

@@ -23,7 +23,8 @@ from reconciler.model.outcome import Outcome
 from reconciler.model.target import Controller
 from reconciler.model.traefik import Traefik
 from reconciler.targets.open_fleet import OpenFleet
-from reconciler.targets.resolve import HostSite, resolve, resolve_edge
+from reconciler.targets.resolve import resolve, resolve_edge
+from reconciler.targets.site import HostSite
 from tests.decide.test_fleet import site
 
 WHO = Controller("1-1", "anna", "reconcile", "c1")

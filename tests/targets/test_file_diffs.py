@@ -13,7 +13,7 @@ import pytest
 from reconciler.decide.converged_app import converged_app
 from reconciler.desired_state.load import load
 from reconciler.targets.file_diffs import MOST_LINES, by_host, diff, readable, texts_of, texts_of_both
-from reconciler.targets.resolve import TargetFiles
+from reconciler.targets.target_files import TargetFiles
 from reconciler.targets.without_hosts import work_out_offline
 from reconciler.tools import scripts
 from tests.support.repository import Repository, app

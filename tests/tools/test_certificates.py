@@ -10,7 +10,9 @@ import pytest
 from reconciler.errors import SecretUnusable
 from reconciler.model.machine import HostSpec
 from reconciler.model.traefik import Traefik
-from reconciler.targets.resolve import HostSite, TargetFiles, resolve, resolve_edge
+from reconciler.targets.resolve import resolve, resolve_edge
+from reconciler.targets.site import HostSite
+from reconciler.targets.target_files import TargetFiles
 from reconciler.tools.certificates import read_key_pair
 from reconciler.tools.traefik import edge_keys, edge_route_text
 from tests.support.certificates import Made, made

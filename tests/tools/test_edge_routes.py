@@ -11,14 +11,8 @@ import yaml
 
 from reconciler.model.observed import EDGE, AppliedRoute
 from reconciler.model.route import Route
-from reconciler.tools.traefik import (
-    Balancer,
-    RouteSettings,
-    edge_keys,
-    edge_route_text,
-    read_route_head,
-    read_route_servers,
-)
+from reconciler.tools.route_settings import Balancer, RouteSettings
+from reconciler.tools.traefik import edge_keys, edge_route_text, read_route_head, read_route_servers
 from reconciler.tools.traefik_api import read_applied, read_rawdata
 from tests.tools.test_verbs import judged_file
 

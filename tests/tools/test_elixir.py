@@ -12,7 +12,9 @@ from reconciler.model.desired import App
 from reconciler.model.identity import Identity
 from reconciler.model.machine import HostSpec
 from reconciler.model.traefik import Traefik
-from reconciler.targets.resolve import HostSite, TargetFiles, cluster_of, resolve
+from reconciler.targets.resolve import cluster_of, resolve
+from reconciler.targets.site import HostSite
+from reconciler.targets.target_files import TargetFiles
 from reconciler.tools.elixir import Node, read_node
 from reconciler.tools.systemd import epmd_text
 

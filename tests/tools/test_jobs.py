@@ -12,7 +12,8 @@ import pytest
 from reconciler.apply.runner import tar_of
 from reconciler.model.machine import Layout, Scope
 from reconciler.model.sandbox import Sandbox
-from reconciler.tools.host_program import _forms, verb_file
+from reconciler.tools.file_forms import file_forms
+from reconciler.tools.host_program import verb_file
 from reconciler.tools.jobs import JobSettings, job_files
 from reconciler.tools.systemd import UnitSettings, unit_text
 
@@ -74,7 +75,7 @@ def test_a_job_without_a_time_has_no_timer() -> None:
 
 def forms() -> dict[str, str]:
     """The forms of a job's units, as the program on a host has them."""
-    found = _forms(Layout().model_dump())
+    found = file_forms(Layout().model_dump())
     return {
         name: found[name].replace("@APP@", "shop").replace("@JOB@", "nightly").replace("@USER@", "shop")
         for name in KINDS.values()

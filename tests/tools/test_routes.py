@@ -11,7 +11,9 @@ from reconciler.desired_state.load import load
 from reconciler.errors import InvalidDesiredState, SecretUnusable
 from reconciler.model.desired import App, Traefik
 from reconciler.model.machine import HostSpec, Scope
-from reconciler.targets.resolve import HostSite, TargetFiles, resolve
+from reconciler.targets.resolve import resolve
+from reconciler.targets.site import HostSite
+from reconciler.targets.target_files import TargetFiles
 from tests.tools.test_traefik import HASH
 
 HEAD = "app: {app}\nversion: 1\nartifact: {{source: x}}\nhosts: [web1]\nports: [{port}]\n"

@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from reconciler.model.route import Route
-from reconciler.tools.traefik import RouteSettings, read_htpasswd, read_route_head, route_text
+from reconciler.tools.route_settings import RouteSettings
+from reconciler.tools.traefik import read_htpasswd, read_route_head, route_text
 
 HASH = "$2y$05$" + "a" * 53
 

@@ -23,7 +23,8 @@ import pytest
 from reconciler.model.route import Route, TcpRoute
 from reconciler.model.secret import SecretRef
 from reconciler.model.traefik import Traefik
-from reconciler.tools.traefik import RouteSettings, route_text
+from reconciler.tools.route_settings import RouteSettings
+from reconciler.tools.traefik import route_text
 from reconciler.tools.traefik_api import NotTraefiks, read_applied, read_rawdata
 from reconciler.tools.traefik_static import static_settings
 from tests.hosts.proxy import traefik_binary

@@ -15,7 +15,8 @@ from reconciler.errors import InvalidDesiredState
 from reconciler.model.machine import read_host
 from reconciler.model.secret import SecretRef
 from reconciler.model.traefik import Traefik
-from reconciler.targets.resolve import HostSite, resolve
+from reconciler.targets.resolve import resolve
+from reconciler.targets.site import HostSite
 from reconciler.targets.traefik_app import all_apps, traefik_app
 from reconciler.tools.traefik_static import etcd_settings, static_settings
 

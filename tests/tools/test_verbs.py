@@ -23,12 +23,13 @@ from reconciler.model.identity import Identity
 from reconciler.model.machine import Layout
 from reconciler.model.route import Headers, Route, TcpRoute
 from reconciler.model.secret import SecretRef
+from reconciler.tools import file_forms, script_text, scripts
 from reconciler.tools import host_program as verbs
-from reconciler.tools import script_text, scripts
 from reconciler.tools.forms import FormUnknown, decide_blocks, form_of
 from reconciler.tools.host_program import SignatureUnknown, read_signature, verb_file
+from reconciler.tools.route_settings import RouteSettings
 from reconciler.tools.systemd import UnitSettings, env_file, epmd_text, unit_text
-from reconciler.tools.traefik import RouteSettings, default_text, route_text
+from reconciler.tools.traefik import default_text, route_text
 
 UNIT = UnitSettings("hello", Layout().model_dump(), Sandbox().model_dump(), 30, "512M", "none", "", True)
 SHELL = shutil.which("dash") or "sh"
@@ -241,7 +242,7 @@ def test_a_unit_with_a_removed_doubled_or_moved_line_is_refused(tmp_path: Path) 
     ]
     form = tmp_path / "form"
     form.write_text(
-        re.sub("@(APP|USER)@", "hello", verbs._unit_form(Layout().model_dump(), proxy=False)).replace("\n", "\x01")
+        re.sub("@(APP|USER)@", "hello", file_forms._unit_form(Layout().model_dump(), proxy=False)).replace("\n", "\x01")
     )
     texts = tmp_path / "texts"
     texts.write_text("".join("".join(each).replace("\n", "\x01") + "\n" for each in [*spoiled, lines]))

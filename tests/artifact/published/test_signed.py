@@ -18,7 +18,9 @@ from reconciler.errors import ArtifactMissing, ArtifactRefused
 from reconciler.model.desired import App
 from reconciler.model.machine import read_host
 from reconciler.model.traefik import Traefik
-from reconciler.targets.resolve import HostSite, TargetFiles, resolve
+from reconciler.targets.resolve import resolve
+from reconciler.targets.site import HostSite
+from reconciler.targets.target_files import TargetFiles
 from tests.support.archives import file, tar_bytes
 from tests.support.web_server import Server, gives
 
