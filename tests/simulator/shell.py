@@ -258,7 +258,11 @@ flock() {
   while :; do
     _ask flock "$@"
     case $_a in status* | skip*) return 1 ;; esac
-    case $1 in -w) command flock -n "$3" && return ;; -n) command flock -n "$2"; return ;; *) command flock -n "$1" && return ;; esac
+    case $1 in
+      -w) command flock -n "$3" && return ;;
+      -n) command flock -n "$2"; return ;;
+      *) command flock -n "$1" && return ;;
+    esac
     _ask locked "$@"
     case $_a in status*) return 1 ;; esac
   done
