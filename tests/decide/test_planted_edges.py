@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from reconciler.decide import balance, batches
+from reconciler.decide import balancing as one_app
+from reconciler.decide import batches, behind_edges
 from reconciler.decide.edges import Edges
 from tests.decide import test_batches as of_batches
 from tests.decide import test_edges as of_edges
@@ -26,18 +27,18 @@ def one_edge_is_enough(patch: pytest.MonkeyPatch) -> None:
 
 
 def nothing_is_asked_before_a_stop(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(balance, "_end_behind_edges", lambda step, key, balancing: None)
+    patch.setattr(behind_edges, "_end_behind_edges", lambda step, key, balancing: None)
 
 
 def a_lost_edge_is_forgotten(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(balance._Balancing, "trouble", lambda balancing: None)
+    patch.setattr(one_app.Balancing, "trouble", lambda balancing: None)
 
 
 def edges_move_before_the_slot_is_enabled(patch: pytest.MonkeyPatch) -> None:
-    def move(step: object, key: tuple[str, str], look: object, balancing: balance._Balancing) -> object:
-        return balance._wait_for_edges(key, balancing.edges, "move"), step.slot  # type: ignore[attr-defined]
+    def move(step: object, key: tuple[str, str], look: object, balancing: one_app.Balancing) -> object:
+        return behind_edges._wait_for_edges(key, balancing.edges, "move"), step.slot  # type: ignore[attr-defined]
 
-    patch.setattr(balance, "_move", move)
+    patch.setattr(behind_edges, "_move", move)
 
 
 def nothing_halts(patch: pytest.MonkeyPatch) -> None:
