@@ -16,7 +16,6 @@ tools/            PURE: all we know of one outside program, text in, text out; i
 model/            PURE: the nouns, frozen and strict                                                            2
 host/             the only code that touches a machine                                                          2
 errors.py  clock.py  files.py  logs.py  programs.py  terminal.py  colours.py  layout.py  words.py               1
-dataclass.py      the standard library's, made at first use                                                     1
 
 Imports point downward. ARCHITECTURE.md follows one value through the packages.
 """

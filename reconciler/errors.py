@@ -25,9 +25,9 @@ Any other exception is a bug in reconcile. At the edges of a pass it becomes Une
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
-from reconciler.dataclass import dataclass
 from reconciler.words import printable_text
 
 Kind = Literal[

@@ -9,10 +9,9 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
-
-from reconciler.dataclass import dataclass
 
 TEMPORARY: Final = ".tmp-"  # in the name of an unfinished file; a killed process leaves it behind
 _PRIVATE: Final = 0o600

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from reconciler.apply import confirm, wait
@@ -11,7 +11,6 @@ from reconciler.apply.default_certificate import new_certificate
 from reconciler.apply.edge_route import share_route, store_route, withdraw_route
 from reconciler.apply.install import install
 from reconciler.apply.runner import Runner, tar_of
-from reconciler.dataclass import dataclass
 from reconciler.decide.expected import forget_evidence
 from reconciler.decide.host_faults import keep_host_fault
 from reconciler.errors import ActionFailed, HostLocked

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from reconciler.clock import now_seconds
-from reconciler.dataclass import dataclass
 from reconciler.errors import ActionFailed
 from reconciler.host.transport import Command, Stdin, Transport
 from reconciler.model.observed import Lease

@@ -6,11 +6,10 @@ lease, since waiting is part of a rollout.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from reconciler.apply.runner import Runner
 from reconciler.clock import now_seconds, sleep_seconds
-from reconciler.dataclass import dataclass
 from reconciler.host.http import NOT_HTTP, HttpConnection, NoAnswer
 from reconciler.host.transport import Transport
 from reconciler.model.action import Drain, Soak, WaitHealthy

@@ -12,7 +12,7 @@ import json
 import mmap
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -30,7 +30,6 @@ from reconciler.artifact.formats import HEAD_BYTES, foreign_format, foreign_form
 from reconciler.artifact.members import Member, bare_program, read_members
 from reconciler.artifact.pack import pack
 from reconciler.artifact.spool import Limits, size_text, spool
-from reconciler.dataclass import dataclass
 from reconciler.errors import ArtifactError, ArtifactRefused
 from reconciler.files import draft, write_whole
 from reconciler.tools.elf import ElfFile, Requirements

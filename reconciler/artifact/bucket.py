@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from reconciler.artifact.download import Progress, Question, check_address, download, read_text, readable_address
 from reconciler.artifact.memory import ask_or_recall
 from reconciler.artifact.store import LARGEST_TEXT
-from reconciler.dataclass import dataclass
 from reconciler.errors import ArtifactError, ArtifactMissing, ArtifactRefused, ArtifactUnavailable
 from reconciler.model.source import BucketObject
 

@@ -10,12 +10,12 @@ import hashlib
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from reconciler.artifact.archive import Prepared, load_release
 from reconciler.artifact.pack import open_packed
-from reconciler.dataclass import dataclass
 
 if TYPE_CHECKING:
     if sys.version_info >= (3, 14):

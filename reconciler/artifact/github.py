@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import dataclass
 from typing import BinaryIO, Final
 from urllib.parse import quote
 
@@ -24,7 +25,6 @@ from reconciler.artifact.download import (
 )
 from reconciler.artifact.memory import KEEP_SECONDS, ask_or_recall
 from reconciler.artifact.store import LARGEST_TEXT, choose
-from reconciler.dataclass import dataclass
 from reconciler.errors import ArtifactMissing, ArtifactRefused, ArtifactUnavailable
 from reconciler.model.source import GitHubAsset
 from reconciler.words import printable

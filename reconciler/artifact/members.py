@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final, NoReturn
 
 from reconciler.artifact.sparse import Piece, read_pieces, with_holes
 from reconciler.artifact.spool import Limits, size_text
 from reconciler.artifact.tar_headers import read_headers
-from reconciler.dataclass import dataclass
 from reconciler.errors import ArtifactRefused
 from reconciler.tools.release import (
     DIRECTORY_MODE,

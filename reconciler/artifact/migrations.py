@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-
-from reconciler.dataclass import dataclass
+from dataclasses import dataclass
 
 _WORD = r"[A-Za-z0-9_]{1,100}"
 _FOLDERS = r"(?:[A-Za-z0-9_.@+~-]{1,100}/){0,8}"

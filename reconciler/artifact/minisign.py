@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+from dataclasses import dataclass
 from typing import Final
 
-from reconciler.dataclass import dataclass
 from reconciler.errors import ArtifactRefused
 
 _SIGN_AGAIN: Final = "sign it again with minisign -S, and publish the .minisig"

@@ -14,11 +14,11 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final, Self
 
 from reconciler.artifact.members import Member
-from reconciler.dataclass import dataclass
 from reconciler.tools.elf import ElfFile, Requirements, read_elf
 from reconciler.tools.release import Entry
 

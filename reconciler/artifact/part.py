@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import tarfile
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -17,7 +18,6 @@ from reconciler.artifact.archive import Prepared
 from reconciler.artifact.cache import cache_errors, cache_folder, forget_old, mark_used
 from reconciler.artifact.delta import Base, ZstdWriter, files_of, packed_by, reference_of, resembles
 from reconciler.artifact.pack import GzipWriter, open_packed
-from reconciler.dataclass import dataclass
 from reconciler.files import draft
 from reconciler.tools.offer import ranges
 

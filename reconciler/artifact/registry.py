@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import BinaryIO, Final
 from urllib.parse import urlencode, urlsplit
 
@@ -28,7 +28,6 @@ from reconciler.artifact.download import (
 from reconciler.artifact.logins import login_of
 from reconciler.artifact.memory import ask_or_recall
 from reconciler.artifact.store import LARGEST_TEXT, choose
-from reconciler.dataclass import dataclass
 from reconciler.errors import ArtifactMissing, ArtifactRefused, ArtifactUnavailable
 from reconciler.model.source import RegistryTag
 

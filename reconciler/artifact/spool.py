@@ -7,10 +7,10 @@ import lzma
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
-from reconciler.dataclass import dataclass
 from reconciler.errors import ArtifactRefused
 
 GIB: Final = 1024**3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 from urllib.parse import urlsplit
@@ -20,7 +21,6 @@ from reconciler.artifact.download import (
     sibling_address,
 )
 from reconciler.artifact.memory import ask_or_recall
-from reconciler.dataclass import dataclass
 from reconciler.errors import ArtifactMissing, ArtifactRefused
 from reconciler.words import printable
 

@@ -7,10 +7,10 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.apply.runner import tar_of
-from reconciler.dataclass import dataclass
 from reconciler.desired_state.add_host import add_host, read_fleet_of
 from reconciler.desired_state.load import label, load
 from reconciler.errors import ActionFailed, HostError, HostKeyRefused, HostRefused, ReconcileError, UsageError

@@ -5,12 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from reconciler.apply.applier import Applier
 from reconciler.apply.runner import Runner, tar_of
 from reconciler.commands.live_slot import AppOnHost, look_at_app
-from reconciler.dataclass import dataclass
 from reconciler.decide.guards import refusal
 from reconciler.decide.slots import target_identity
 from reconciler.engine.progress import Progress

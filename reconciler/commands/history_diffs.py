@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-from reconciler.dataclass import dataclass
 from reconciler.decide.changes import Change, changes
 from reconciler.desired_state.git.between import WHOLE_HISTORY, Commit, commits_between
 from reconciler.desired_state.two_states import Place, paths_of_app, place_of, read_pair

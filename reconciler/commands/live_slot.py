@@ -6,9 +6,8 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from reconciler.dataclass import dataclass
 from reconciler.decide.slots import live_slot
 from reconciler.errors import HostError, UsageError
 from reconciler.host.transport import Command, Completed, Transport

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import signal
 import sys
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,6 @@ from reconciler.daemon.http_server import Get, Page, serve
 from reconciler.daemon.metrics import CONTENT_TYPE, liveness, readiness
 from reconciler.daemon.traces import Traces, traces_of
 from reconciler.daemon.webhook import serve_webhook
-from reconciler.dataclass import dataclass
 from reconciler.desired_state.origin import origin_of
 from reconciler.desired_state.wake_on_change import watch_changes
 from reconciler.engine.progress import Progress

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from reconciler.clock import epoch_seconds
 from reconciler.daemon.metrics import Metrics
-from reconciler.dataclass import dataclass
 from reconciler.errors import GitError, InvalidDesiredState, ReconcileError, Unexpected
 from reconciler.files import cache_path, make_private
 from reconciler.logs import log

@@ -11,12 +11,11 @@ import re
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import h11
 
-from reconciler.dataclass import dataclass
 from reconciler.errors import UsageError
 
 Answer = tuple[int, str, bytes]  # status, content type, body

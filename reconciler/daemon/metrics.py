@@ -8,10 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
-from reconciler.dataclass import dataclass
 from reconciler.errors import ReconcileError
 from reconciler.files import write_whole
 from reconciler.model.action import AnyAction, Converged, Drift

@@ -8,12 +8,11 @@ import hmac
 import ipaddress
 import re
 from contextlib import suppress
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from reconciler.daemon.http_server import Headers, read_listen
-from reconciler.dataclass import dataclass
 from reconciler.errors import UsageError
 
 SHORTEST_TOKEN: Final = 16

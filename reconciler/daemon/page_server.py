@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 import gzip
 from collections.abc import AsyncGenerator
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from reconciler.clock import now_seconds, sleep_seconds
 from reconciler.daemon.http_server import TEXT, Headers, Request, Response
 from reconciler.daemon.page_access import Access
-from reconciler.dataclass import dataclass
 from reconciler.page.index import Index
 from reconciler.page.query import Query, read_query
 from reconciler.page.render import ASSETS, asset, render

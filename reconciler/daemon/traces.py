@@ -11,12 +11,11 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from reconciler.clock import epoch_seconds
-from reconciler.dataclass import dataclass
 from reconciler.logs import log
 from reconciler.model.action import AnyAction, Blocked
 from reconciler.model.outcome import Outcome

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from reconciler.dataclass import dataclass
 from reconciler.decide import guards
 from reconciler.decide.case import Case
 from reconciler.decide.edges import Edges, edge_target

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
-from reconciler.dataclass import dataclass
 from reconciler.decide.slots import live_slot
 from reconciler.model.action import Blocked, Converged, Step
 from reconciler.model.defaults import Rollout

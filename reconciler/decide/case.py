@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from reconciler.dataclass import dataclass
+from dataclasses import dataclass
+
 from reconciler.decide.serving import serving_version
 from reconciler.errors import Kind
 from reconciler.model.action import Blocked

@@ -6,11 +6,11 @@ Values of variables are compared and never returned: a plan is posted where more
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import BaseModel
 
-from reconciler.dataclass import dataclass
 from reconciler.model.desired import App, Desired
 from reconciler.model.overrides import Overrides
 from reconciler.model.references import references_in

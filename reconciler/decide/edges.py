@@ -7,9 +7,8 @@ it. While they differ, the slot that has not been left everywhere counts as the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from reconciler.dataclass import dataclass
 from reconciler.decide.slots import carries
 from reconciler.model.fleet import DesiredFleet, Key, SeenFleet
 from reconciler.model.observed import EDGE, AppliedRoute, ObservedApp, ObservedHost, RouteFile

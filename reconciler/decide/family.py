@@ -11,9 +11,8 @@ ends meanwhile still takes all of them back. Two of one process never run: the f
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from reconciler.dataclass import dataclass
 from reconciler.decide.case import Case
 from reconciler.decide.hooks import mark_of
 from reconciler.decide.incomplete import incomplete

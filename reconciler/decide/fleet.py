@@ -8,9 +8,8 @@ Everything that makes one app wait for another is decided here: the order of app
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from reconciler.dataclass import dataclass
 from reconciler.decide import hooks
 from reconciler.decide.balance import balance
 from reconciler.decide.budget import admit

@@ -6,8 +6,8 @@ A run that is under way there goes on to its end, with its release, and is waite
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from reconciler.dataclass import dataclass
 from reconciler.decide.jobs import is_at_home, schedule_all_but
 from reconciler.decide.order import FleetStep, not_looked_at
 from reconciler.decide.serving import serving_version

@@ -6,10 +6,10 @@ Only a rollout waits. A correction of drift concerns its own host alone, and a r
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
-from reconciler.dataclass import dataclass
 from reconciler.decide.batches import Course, failed_on, groups
 from reconciler.decide.slots import carries, live_slot
 from reconciler.model.action import (

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from reconciler.dataclass import dataclass
 from reconciler.decide.expected import expected_host
 from reconciler.decide.fleet import Answers, next_steps
 from reconciler.decide.order import FleetStep

@@ -13,10 +13,10 @@ import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconciler.dataclass import dataclass
 from reconciler.demo.processes import end_tasks, signal_group
 from reconciler.host.child import child_process
 

@@ -8,12 +8,11 @@ import signal
 import uuid
 from asyncio.subprocess import DEVNULL, Process
 from collections import deque
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from reconciler.clock import now_seconds
-from reconciler.dataclass import dataclass
 from reconciler.demo.processes import end, finish_within, signal_group, spawn
 from reconciler.demo.unit import Service, expand, read_env_file, read_service
 

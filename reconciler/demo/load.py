@@ -7,10 +7,9 @@ import contextlib
 import itertools
 from collections import Counter
 from collections.abc import AsyncIterator
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from reconciler.clock import now_seconds, sleep_seconds
-from reconciler.dataclass import dataclass
 
 LONGEST_SECONDS = 90.0
 ANSWER_WITHIN_SECONDS = 10.0

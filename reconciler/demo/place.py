@@ -15,9 +15,9 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler.dataclass import dataclass
 from reconciler.errors import UsageError
 from reconciler.model.machine import Layout
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler.dataclass import dataclass
 from reconciler.demo.host import demo_host, make_login, write_shims
 from reconciler.demo.place import Place, hold_ports, make_temporary_place
 from reconciler.demo.systemctl import run_systemd

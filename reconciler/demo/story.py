@@ -6,9 +6,9 @@ import os
 import sys
 import textwrap
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from reconciler.clock import now_seconds, sleep_seconds
-from reconciler.dataclass import dataclass
 from reconciler.demo.load import BadAnswer, Visitors, visit_meanwhile
 from reconciler.demo.place import APP, DOMAIN
 from reconciler.demo.processes import spawn

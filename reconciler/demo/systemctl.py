@@ -11,11 +11,10 @@ import fnmatch
 import json
 import signal
 from collections.abc import AsyncIterator
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from reconciler.dataclass import dataclass
 from reconciler.demo.instance import Entry, Instance
 from reconciler.demo.processes import end_tasks
 

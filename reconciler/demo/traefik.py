@@ -8,10 +8,10 @@ import importlib.metadata
 import os
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.clock import now_seconds, sleep_seconds
-from reconciler.dataclass import dataclass
 from reconciler.demo.processes import end, spawn
 from reconciler.errors import ReconcileError, UsageError
 from reconciler.host.local import LocalHost

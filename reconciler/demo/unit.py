@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
-
-from reconciler.dataclass import dataclass
+from dataclasses import dataclass
 
 _ASSIGNMENT = re.compile(r'([A-Za-z_][A-Za-z0-9_]*)="((?:[^"\\]|\\.)*)"\n', re.DOTALL)
 _COMMENT = re.compile(r"[#;][^\n]*\n|\n")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from reconciler.dataclass import dataclass
 from reconciler.desired_state.environments import environment_file
 from reconciler.desired_state.files import FLEET
 from reconciler.desired_state.overlay import part_of

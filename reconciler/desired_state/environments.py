@@ -7,12 +7,11 @@ have one app, port or domain on one machine.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from pydantic_core import PydanticCustomError
 
-from reconciler.dataclass import dataclass
 from reconciler.desired_state.files import ENVIRONMENTS
 from reconciler.desired_state.overlay import overlay, part_of
 from reconciler.desired_state.problems import fill

@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from reconciler.dataclass import dataclass
 from reconciler.desired_state.yaml_text import DEEPEST, LARGEST_FILE
 from reconciler.errors import Problem
 

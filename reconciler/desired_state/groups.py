@@ -7,9 +7,8 @@ takes its host or group out of all that the others name. A host that two entries
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
-from reconciler.dataclass import dataclass
 from reconciler.desired_state.yaml_text import Document, KeyPath
 from reconciler.model.addresses import GROUP
 

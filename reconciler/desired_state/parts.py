@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from reconciler.dataclass import dataclass
 from reconciler.desired_state.environments import (
     app_in,
     claims_of,

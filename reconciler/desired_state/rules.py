@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
-from reconciler.dataclass import dataclass
 from reconciler.desired_state.yaml_text import Document, KeyPath
 from reconciler.errors import Problem
 from reconciler.model.desired import App, Fleet, HostSpec, SecretRef, read_host

@@ -5,9 +5,9 @@ endings stay. The file is that of the app, or that of an environment, where the 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler.dataclass import dataclass
 from reconciler.desired_state.environments import environment_file, find_environment
 from reconciler.desired_state.files import FLEET, FolderTree, Written, collect
 from reconciler.desired_state.free_ports import AUTO, free_ports

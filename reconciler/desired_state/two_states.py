@@ -10,10 +10,9 @@ import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from reconciler.dataclass import dataclass
 from reconciler.desired_state.environments import environment_file
 from reconciler.desired_state.files import FLEET, FolderTree, Kind, Tree, Written, collect
 from reconciler.desired_state.git.between import Commits, commits_between, find_commit, find_merge_base

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 import yaml
 
-from reconciler.dataclass import dataclass
 from reconciler.errors import InvalidDesiredState, Problem
 
 KeyPath = tuple[str | int, ...]

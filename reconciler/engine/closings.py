@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
-from dataclasses import field
+from dataclasses import dataclass, field
 
-from reconciler.dataclass import dataclass
 from reconciler.errors import Unexpected
 from reconciler.logs import log
 from reconciler.model.action import AnyAction, ConfirmRoute, RetryCertificates, WaitCertified

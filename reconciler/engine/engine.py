@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from reconciler.clock import now_seconds
-from reconciler.dataclass import dataclass
 from reconciler.decide.certificates import first_end
 from reconciler.decide.fleet import Answers, failures, next_steps
 from reconciler.decide.order import FleetStep

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 
-from reconciler.dataclass import dataclass
 from reconciler.engine.progress import Progress
 from reconciler.errors import ArtifactError, ArtifactMissing, ReconcileError, Unexpected
 from reconciler.host.transport import Transport

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
 from reconciler.clock import epoch_seconds
-from reconciler.dataclass import dataclass
 from reconciler.decide.expected import forget_evidence
 from reconciler.model.action import Blocked
 from reconciler.model.fleet import Key

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
-from reconciler.dataclass import dataclass
 from reconciler.desired_state.origin import Origin
 from reconciler.engine.page_source import CommitBook, Past, empty_snapshot, read_past, snapshot_of_preview
 from reconciler.engine.preview import Preview, preview

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from reconciler.clock import sleep_seconds
-from reconciler.dataclass import dataclass
 from reconciler.engine.fleet import look_at
 from reconciler.engine.known import Known
 from reconciler.model.target import Controller

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from html import escape
 
-from reconciler.dataclass import dataclass
 from reconciler.words import printable, printable_line
 
 LONGEST_PAGE = 65_000  # bytes: a comment on GitHub has at most 65,536 characters

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-from reconciler.dataclass import dataclass
 from reconciler.decide.changes import Change
 from reconciler.decide.plan import AppPlan
 from reconciler.engine.diff_text import diff_blocks, diff_text, diffs_json

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from reconciler.clock import epoch_seconds
-from reconciler.dataclass import dataclass
 from reconciler.desired_state.git.describe import Described, Descriptions, describe
 from reconciler.engine.engine import Engine
 from reconciler.engine.fleet import desired_fleet

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Literal
 
-from reconciler.dataclass import dataclass
 from reconciler.decide.plan import AppPlan
 from reconciler.model.action import (
     Blocked,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from reconciler.dataclass import dataclass
 from reconciler.decide.fleet import next_steps
 from reconciler.decide.plan import AppPlan, plan_fleet
 from reconciler.engine.fleet import desired_fleet, look_at

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Final
 
 from reconciler.colours import Paint, plain, style_of_verb
-from reconciler.dataclass import dataclass
 from reconciler.layout import columns, cut_end, cut_middle, pad
 from reconciler.model.transfer import Transfer
 

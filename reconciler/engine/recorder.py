@@ -9,11 +9,10 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
 from reconciler.apply.history import ROLLOUT_VERBS
 from reconciler.clock import epoch_seconds, now_seconds
-from reconciler.dataclass import dataclass
 from reconciler.engine.progress import Progress
 from reconciler.model.action import AnyAction, Converged
 from reconciler.model.fleet import Key

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
 from reconciler.apply.marks import reject
-from reconciler.dataclass import dataclass
 from reconciler.decide.fleet import Failure
 from reconciler.decide.next_action import next_action
 from reconciler.errors import ReconcileError, Unexpected

@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, get_args
 
 from reconciler.colours import Paint, Style, plain
-from reconciler.dataclass import dataclass
 from reconciler.layout import columns, cut_middle, fit_widths, pad, wrap
 from reconciler.model.action import Blocked
 from reconciler.model.observed import EDGE

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
 from reconciler.clock import now_seconds
-from reconciler.dataclass import dataclass
 from reconciler.decide.fleet import Failure
 from reconciler.model.action import AnyAction, Blocked, Converged
 from reconciler.model.fleet import Key

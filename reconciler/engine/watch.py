@@ -10,10 +10,9 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
 from reconciler.clock import now_seconds
-from reconciler.dataclass import dataclass
 from reconciler.desired_state.origin import Origin
 from reconciler.engine.engine import Engine, Report
 from reconciler.engine.progress import Progress

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from reconciler.clock import epoch_seconds
-from reconciler.dataclass import dataclass
 from reconciler.engine.page_source import CommitBook, Past, empty_snapshot, read_past, snapshot_of_engine
 from reconciler.engine.recorder import Changes, Recorder, RecordingProgress
 from reconciler.engine.watch import Watch

@@ -9,8 +9,8 @@ exit statuses count as its own only after that mark.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
-from reconciler.dataclass import dataclass
 from reconciler.words import printable
 
 PROGRAM = "/usr/local/sbin/reconcile-host"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from reconciler.dataclass import dataclass
 from reconciler.errors import HostUnreachable
 from reconciler.host.known_hosts import KnownKeys, known_keys
 from reconciler.host.ssh_connect import CONNECT_SECONDS, connect_error, open_tunnel

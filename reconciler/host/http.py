@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reconciler.dataclass import dataclass
 from reconciler.host.transport import LOOPBACK, Reader, Transport, Writer
 
 if TYPE_CHECKING:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconciler.dataclass import dataclass
 from reconciler.host.ssh_settings import Settings
 from reconciler.logs import log_detail
 

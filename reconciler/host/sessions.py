@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import field
-
-from reconciler.dataclass import dataclass
+from dataclasses import dataclass, field
 
 MOST_SESSIONS = 6  # below sshd's 10, since sshd still counts a session that has just ended
 LONG_SECONDS = 90  # commands that may take longer leave one session free for the others

@@ -5,10 +5,8 @@ from __future__ import annotations
 import gzip
 import hashlib
 from collections.abc import Iterable
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import cache
-
-from reconciler.dataclass import dataclass
 
 
 def digest_of(text: str) -> str:

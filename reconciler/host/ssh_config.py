@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 
-from reconciler.dataclass import dataclass
 from reconciler.host.ssh_settings import local_user
 
 SYSTEM_FOLDER = Path("/etc/ssh")

@@ -6,9 +6,8 @@ import getpass
 import os
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-
-from reconciler.dataclass import dataclass
 
 _KINDS = ("rsa", "ecdsa", "ecdsa_sk", "ed25519", "ed25519_sk", "xmss", "dsa")
 USUAL_IDENTITIES = tuple(f"~/.ssh/id_{kind}" for kind in _KINDS)

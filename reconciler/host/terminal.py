@@ -10,8 +10,8 @@ import sys
 import termios
 import tty
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
-from reconciler.dataclass import dataclass
 from reconciler.errors import UsageError
 
 _ENDED_BY = (signal.SIGTERM, signal.SIGHUP)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import Protocol
 
-from reconciler.dataclass import dataclass
 from reconciler.host import shared_text
 from reconciler.host.entry import (
     entry_words,

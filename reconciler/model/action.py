@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from reconciler.dataclass import dataclass
 from reconciler.errors import Kind
 from reconciler.model.identity import Identity
 from reconciler.model.observed import EDGE, HookName

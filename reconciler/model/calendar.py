@@ -7,11 +7,10 @@ depend on the host: `CET` is the host's own winter time if the host is in Vienna
 from __future__ import annotations
 
 import re
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from reconciler.dataclass import dataclass
 from reconciler.model.calendar_hints import explain_form, explain_zone
 from reconciler.model.calendar_times import FIRST_YEAR, LAST_YEAR, MICROSECONDS, CalendarTimes, Span, next_elapse
 from reconciler.model.fields import quoted_excerpt

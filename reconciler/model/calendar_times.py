@@ -12,10 +12,9 @@ from __future__ import annotations
 
 from calendar import monthrange
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
-
-from reconciler.dataclass import dataclass
 
 FIRST_YEAR, LAST_YEAR = 1970, 2199
 MICROSECONDS = 1_000_000

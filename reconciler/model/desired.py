@@ -6,13 +6,12 @@ These definitions are the only ones: the loader fills them, and `schemas/` is ge
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from reconciler.dataclass import dataclass
 from reconciler.errors import Problem, ReconcileError, UsageError
 from reconciler.model import values
 from reconciler.model.addresses import GROUP

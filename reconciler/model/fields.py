@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import AfterValidator, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
-
-from reconciler.dataclass import dataclass
 
 # Samples of text that an editor, following YAML 1.2, takes for a number or a boolean.
 _NUMBERS = ("1", "1.5", "-1", "1e3", "1" * 64)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
-from reconciler.dataclass import dataclass
 from reconciler.model.action import AnyAction, Blocked
 from reconciler.model.desired import App
 from reconciler.model.observed import ObservedHost, Unreachable

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-
-from reconciler.dataclass import dataclass
+from dataclasses import dataclass
 
 _IDENTITY = re.compile("/".join([r"([0-9A-Za-z._+~-]{1,128})"] * 3))
 _COPY = re.compile(r"(.+-[0-9a-f]{12})~([1-9][0-9]{0,2})")

@@ -8,10 +8,9 @@ again.
 
 from __future__ import annotations
 
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal, get_args
 
-from reconciler.dataclass import dataclass
 from reconciler.errors import Kind
 from reconciler.model.identity import Identity
 from reconciler.model.observed_job import ObservedJob

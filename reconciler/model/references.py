@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from reconciler.dataclass import dataclass
 from reconciler.model.desired import Desired
 
 

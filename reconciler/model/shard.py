@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-
-from reconciler.dataclass import dataclass
+from dataclasses import dataclass
 
 MOST_SHARDS = 64
 

@@ -6,9 +6,8 @@ Every part is checked here, so that it cannot take on another meaning in a path,
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Final
-
-from reconciler.dataclass import dataclass
 
 KINDS: Final = "a path, https://, github:owner/repo, s3://bucket/key or oci://registry/repo:{version}"
 MACHINES: Final = {"amd64": "x86_64", "arm64": "aarch64"}

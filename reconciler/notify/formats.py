@@ -9,10 +9,9 @@ import hashlib
 import hmac
 import json
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Final
 
-from reconciler.dataclass import dataclass
 from reconciler.notify.transitions import Notice
 
 MOST_LINES: Final = 20  # further lines are only counted: Slack and ntfy refuse or fold longer messages

@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Final, Literal
 from urllib.parse import quote
 
-from reconciler.dataclass import dataclass
 from reconciler.notify.channel import Channel
 from reconciler.notify.formats import Request
 from reconciler.notify.problems import QUIET

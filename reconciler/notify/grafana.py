@@ -9,9 +9,9 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from reconciler.dataclass import dataclass
 from reconciler.notify.channel import Channel
 from reconciler.notify.formats import Request
 from reconciler.notify.problems import QUIET

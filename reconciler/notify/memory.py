@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from reconciler.dataclass import dataclass
 from reconciler.files import write_whole
 from reconciler.notify.grafana import Rollout
 from reconciler.notify.states import State

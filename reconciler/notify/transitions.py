@@ -7,10 +7,9 @@ two notices causes none.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from reconciler.dataclass import dataclass
 from reconciler.notify.problems import QUIET, TOLD_ONCE
 from reconciler.notify.states import State
 

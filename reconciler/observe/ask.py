@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from reconciler.dataclass import dataclass
 from reconciler.host.http import Headers, HttpConnection, NoAnswer
 from reconciler.host.transport import LOOPBACK, Transport
 from reconciler.model.observed import TRAEFIK, Certificate, ObservedHost

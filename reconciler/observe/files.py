@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+from dataclasses import dataclass
 
-from reconciler.dataclass import dataclass
 from reconciler.errors import HostRefused
 from reconciler.host.transport import Command, Transport
 from reconciler.targets.site import HostSite

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from reconciler.dataclass import dataclass
 from reconciler.host.http import Answer
 from reconciler.words import printable
 

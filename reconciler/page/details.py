@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from reconciler.dataclass import dataclass
 from reconciler.decide.certificates import names_without_certificate
 from reconciler.decide.own_certificate import SOON_SECONDS
 from reconciler.model.job import Job

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cached_property
 
-from reconciler.dataclass import dataclass
 from reconciler.decide.serving import serving
 from reconciler.model.action import Blocked, Converged
 from reconciler.model.fleet import Key, Wait

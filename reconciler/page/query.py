@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import parse_qsl, quote, urlencode
 
-from reconciler.dataclass import dataclass
 from reconciler.page.states import WORDS
 
 LONGEST: Final = 200

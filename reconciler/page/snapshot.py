@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Literal
 
-from reconciler.dataclass import dataclass
 from reconciler.decide.order import FleetStep
 from reconciler.decide.plan import AppPlan
 from reconciler.model.fleet import DesiredFleet, Key, SeenFleet

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
-from reconciler.dataclass import dataclass
 from reconciler.decide.order import FleetStep
 from reconciler.model.action import Blocked, Converged
 from reconciler.model.fleet import Wait

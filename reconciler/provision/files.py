@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from reconciler.dataclass import dataclass
 from reconciler.model.machine import Layout
 from reconciler.provision.survey import DEPLOY_USER
 from reconciler.tools.host_program import PROGRAM, SUDOERS, sudoers_text, verb_file

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from reconciler.dataclass import dataclass
 from reconciler.model.machine import Layout
 from reconciler.provision.files import JOURNALD, NEEDRESTART, Files
 from reconciler.provision.steps import PACKAGES, folder_faults

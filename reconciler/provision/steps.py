@@ -5,7 +5,8 @@ The same function makes the plan that the operator sees and the work. After a bo
 
 from __future__ import annotations
 
-from reconciler.dataclass import dataclass
+from dataclasses import dataclass
+
 from reconciler.model.machine import Layout
 from reconciler.provision.files import JOURNALD, NEEDRESTART, Files, Script, key_line
 from reconciler.provision.survey import DEPLOY_USER, Mode, Survey

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import field
+from dataclasses import dataclass, field
 
-from reconciler.dataclass import dataclass
 from reconciler.tools.framing import Unfit, Unreadable, number, read_parts
 
 DEPLOY_USER = "reconcile"

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from reconciler.dataclass import dataclass
 from reconciler.desired_state.files import SECRETS
 from reconciler.errors import ReconcileError, SecretError, SecretMissing
 from reconciler.model.references import Reference

@@ -6,10 +6,9 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from reconciler.dataclass import dataclass
 from reconciler.errors import SecretRefused
 from reconciler.words import printable
 

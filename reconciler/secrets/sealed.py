@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from reconciler.dataclass import dataclass
 from reconciler.errors import SecretRefused, UsageError
 from reconciler.secrets.age_format import NotAge, remove_armor, split_comments, stanza_kinds
 from reconciler.secrets.identities import Keys

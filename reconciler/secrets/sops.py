@@ -13,10 +13,10 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from reconciler.dataclass import dataclass
 from reconciler.errors import SecretRefused
 from reconciler.secrets.age_format import NotAge, remove_armor
 from reconciler.secrets.identities import Keys

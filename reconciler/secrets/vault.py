@@ -12,12 +12,12 @@ import asyncio
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
 
 from pydantic_core import PydanticCustomError
 
-from reconciler.dataclass import dataclass
 from reconciler.desired_state.files import SECRETS
 from reconciler.errors import ReconcileError, SecretError, SecretMissing, SecretRefused
 from reconciler.model.values import env_text

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic_core import PydanticCustomError
 
-from reconciler.dataclass import dataclass
 from reconciler.desired_state.files import RECIPIENTS, SECRETS, FolderTree, collect_secrets, secret_files
 from reconciler.errors import InvalidDesiredState, SecretError, SecretRefused, UsageError
 from reconciler.files import write_whole

@@ -9,11 +9,10 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-from reconciler.dataclass import dataclass
 from reconciler.desired_state.git.commit import find_repository
 from reconciler.desired_state.git.history import root_commit
 from reconciler.desired_state.load import label

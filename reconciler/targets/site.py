@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
-from reconciler.dataclass import dataclass
 from reconciler.model.desired import SecretRef
 from reconciler.model.etcd import Etcd, EtcdTls
 from reconciler.model.machine import HostSpec, Layout

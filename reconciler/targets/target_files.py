@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from reconciler.dataclass import dataclass
 from reconciler.model.action import RunHook
 from reconciler.model.desired import App
 from reconciler.model.identity import Identity

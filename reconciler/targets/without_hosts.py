@@ -7,9 +7,8 @@ that what they stand for differs.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
-from reconciler.dataclass import dataclass
 from reconciler.errors import ReconcileError
 from reconciler.model.action import Blocked
 from reconciler.model.app import App

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import field
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
-
-from reconciler.dataclass import dataclass
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 
-from reconciler.dataclass import dataclass
 from reconciler.tools.elf_image import ElfFile, read_elf, version_number
 
 __all__ = ["ElfFile", "HostAbi", "Requirements", "read_elf", "unmet_needs"]

@@ -8,9 +8,8 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
-
-from reconciler.dataclass import dataclass
 
 Bytes = bytes | memoryview
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-
-from reconciler.dataclass import dataclass
+from dataclasses import dataclass
 
 EPMD_UNIT = "reconcile-epmd.service"
 EPMD_PORT = 14368  # not 4369, which the epmd of another program on the host, such as RabbitMQ's, may use

@@ -7,8 +7,8 @@ are skipped.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
-from reconciler.dataclass import dataclass
 from reconciler.words import printable
 
 LARGEST_PART_BYTES = 4 * 1024 * 1024  # look.sh prints at most 256 KiB per app

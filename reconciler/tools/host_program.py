@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from reconciler.dataclass import dataclass
 from reconciler.model.machine import Layout
 from reconciler.model.reserved import APP_NAMES, ENV_KEYS
 from reconciler.tools.digests import digest

@@ -8,9 +8,8 @@ and is active for as long as the run. `APP--JOB.timer` starts that.
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from reconciler.dataclass import dataclass
 from reconciler.model.machine import Scope
 from reconciler.model.process_name import SEPARATOR
 from reconciler.tools.forms import decide_blocks

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import cast
 
-from reconciler.dataclass import dataclass
 from reconciler.model.identity import Identity, is_damaged_copy
 from reconciler.model.machine import Layout
 from reconciler.model.observed import (

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Final
 
-from reconciler.dataclass import dataclass
 from reconciler.model.reserved import APP_NAME
 from reconciler.tools.framing import Part, Unfit, Unreadable, number
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-from reconciler.dataclass import dataclass
 from reconciler.model.identity import Copies, Identity
 from reconciler.model.machine import Layout
 from reconciler.model.observed import CHANGED, Slot, UnitState

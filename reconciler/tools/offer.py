@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
-from reconciler.dataclass import dataclass
 from reconciler.tools.elf import HostAbi
 
 DIGITS_ASKED = 16  # of each sha256: all of its bytes are checked on the host in the end

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final, Literal
 
-from reconciler.dataclass import dataclass
 from reconciler.words import printable
 
 Kind = Literal["d", "f", "l"]

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from reconciler.dataclass import dataclass
 from reconciler.model.route import Route
 from reconciler.tools.certificates import KeyPair
 from reconciler.tools.digests import digest

@@ -9,9 +9,9 @@ comments and indentation.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache, cached_property
 
-from reconciler.dataclass import dataclass
 from reconciler.model.machine import Scope
 from reconciler.tools.script_text import CHANGING, LOOK_ALONE, LOOKING, join_scripts, own_text, shared_names, strip
 

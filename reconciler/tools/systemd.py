@@ -6,9 +6,9 @@ An EnvironmentFile takes KEY="…" with a backslash before each of " \\ $ ` and 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
-from reconciler.dataclass import dataclass
 from reconciler.model.identity import Identity
 from reconciler.model.machine import Scope
 from reconciler.model.observed import TRAEFIK

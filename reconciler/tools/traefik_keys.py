@@ -14,9 +14,8 @@ import copy
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
-
-from reconciler.dataclass import dataclass
 
 ROOT: Final = "traefik"  # Traefik's own default
 RECORDS: Final = "reconcile/routes"

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-
-from reconciler.dataclass import dataclass
+from dataclasses import dataclass
 
 # By default the longer rule wins, and a rule with many domains is longer than one with a path.
 PATH_PRIORITY = 10_000

@@ -9,10 +9,10 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from reconciler.dataclass import dataclass
 from reconciler.errors import UsageError
 
 _LONGEST: Final = 1000

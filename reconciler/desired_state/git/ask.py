@@ -12,10 +12,10 @@ import re
 import resource
 import signal
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from reconciler.dataclass import dataclass
 from reconciler.desired_state.git.commit import NEUTRAL, environment
 from reconciler.errors import GitError
 from reconciler.programs import why_not_started

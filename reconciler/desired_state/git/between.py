@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from reconciler.dataclass import dataclass
 from reconciler.desired_state.git.ask import Bounds, ask_git
 from reconciler.desired_state.git.history import is_shallow
 from reconciler.errors import GitError

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from reconciler.dataclass import dataclass
 from reconciler.desired_state.git.ask import Bounds, ask_git
 from reconciler.desired_state.git.commit import find_repository
 from reconciler.errors import GitError

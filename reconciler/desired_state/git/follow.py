@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from reconciler.dataclass import dataclass
 from reconciler.desired_state.git.commit import CommitRefused
 from reconciler.desired_state.git.history import Direction, History
 from reconciler.desired_state.git.remote import Remote

@@ -10,10 +10,10 @@ import hashlib
 import os
 import re
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from reconciler.dataclass import dataclass
 from reconciler.desired_state.git.ask import Bounds, ask_git
 from reconciler.desired_state.git.commit import CommitRefused, find_repository
 from reconciler.desired_state.git.history import read_history
