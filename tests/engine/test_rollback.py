@@ -20,7 +20,7 @@ from reconciler.model.observed import ObservedHost, Quarantine
 from reconciler.model.target import Target
 from reconciler.targets.open_fleet import OpenFleet
 from reconciler.targets.processes import with_processes
-from reconciler.targets.resolve import TargetFiles
+from reconciler.targets.target_files import TargetFiles
 from tests.decide.test_family import changed, converged
 from tests.decide.test_fleet import app, desired_of
 from tests.support.stepping import WHO, opened
