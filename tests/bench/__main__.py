@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import tests.bench
 from tests.bench import distance, passes, quiet, reviews, rollout, soak, swaps, watching, wire
@@ -79,31 +80,43 @@ def _say_since(begin: float) -> Callable[[str], None]:
 
 
 def _write_page(path: Path, runs: int, load: float) -> int:
-    """The page beside other tools. It is written at the end, with the machine, the commit and the versions."""
+    """The page beside other tools. It is written anew after each measure, without what is not measured yet."""
     if path.resolve() != (page.DOCS / "performance.md"):
         print(f"the page is docs/performance.md, not {path}", file=sys.stderr)
         return 2
     begin = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="reconcile-bench-") as name, ExitStack() as stack:
-        folder, say = Path(name), _say_since(begin)
-        (folder / "tools").mkdir()
-        made = stack.enter_context(lab(folder, say, beside.WITH_PYTHON))
-        with beside.prepared(made, folder / "tools") as tools:
-            side = beside.Beside(made, tools, runs)
-            cells = [cell.as_data() for cell in side.all_cells()]
-            versions = tool_versions(tools)
-        taken = [each.as_data() for each in fleets.figures(made, max(1, min(runs, MOST_FLEET_RUNS)))]
-        boot = rollout.boot_seconds(made)
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=page.DOCS, capture_output=True, text=True, check=True
     )
     cores, processor = os.cpu_count() or 1, _processor()
-    page.write({
-        "commit": commit.stdout.strip(), "date": time.strftime("%-d %B %Y", time.gmtime()), "versions": versions,
+    figures: dict[str, Any] = {
+        "commit": commit.stdout.strip(), "date": time.strftime("%-d %B %Y", time.gmtime()),
         "machine": f"Python {platform.python_version()}, {cores} cores{processor}, Linux {platform.release()}",
-        "load": [load, os.getloadavg()[0]], "minutes": (time.monotonic() - begin) / 60, "boot_seconds": boot,
-        "cells": cells, "fleets": taken,
-    })  # fmt: skip
+        "cells": [], "fleets": [],
+    }  # fmt: skip
+
+    def write() -> None:
+        page.write({
+            **figures, "load": [load, os.getloadavg()[0]], "minutes": (time.monotonic() - begin) / 60
+        })  # fmt: skip
+
+    with tempfile.TemporaryDirectory(prefix="reconcile-bench-") as name, ExitStack() as stack:
+        folder, say = Path(name), _say_since(begin)
+        (folder / "tools").mkdir()
+        made = stack.enter_context(lab(folder, say, beside.WITH_PYTHON))
+        figures["boot_seconds"] = rollout.boot_seconds(made)
+        fleet_runs = max(1, min(runs, MOST_FLEET_RUNS))
+        with beside.prepared(made, folder / "tools") as tools:
+            figures["versions"] = tool_versions(tools)
+            side = beside.Beside(made, tools, runs)
+            for cell in side.cells():
+                figures["cells"].append(cell.as_data())
+                write()
+            figures["fleets"] = [each.as_data() for each in fleets.figures(made, fleet_runs)]
+            write()
+            for cell in side.cells_of_many():
+                figures["cells"].append(cell.as_data())
+                write()
     print(f"{path} is written", file=sys.stderr)
     return 0
 

@@ -21,7 +21,7 @@ from tests.hosts.process import HostsError
 from tests.hosts.stories.project import yaml
 from tests.support.releases import build_release, python_release, sha256
 
-APPS = (1, 5, 20)
+FEW_APPS, MANY_APPS = (1, 5), 20
 DISTANCES = (0, 50)  # milliseconds there and back
 OURS, ANSIBLE, PYINFRA, BARE, SCRIPT = "reconcile", "Ansible", "pyinfra", "bare asyncssh", "deploy script"
 SLOW_SECONDS = 15  # a tool is not run again for the same cell once it has taken so long
@@ -67,22 +67,28 @@ class Beside:
         self.changes = 0
         self.greeting = ""
 
-    def all_cells(self) -> Iterator[Cell]:
-        """Every cell of the page."""
-        first = build_release(VERSIONS[0])
-        for count in APPS:
-            self.tools.want(count, VERSIONS[0], first, "same")
-            with self.lab.apps(count), link(self.lab) as near:
-                self._settle(near)
-                for milliseconds in DISTANCES:
-                    yield self._cell("quiet", count, milliseconds, (BARE, OURS, PYINFRA, ANSIBLE), self._quiet)
+    def cells(self) -> Iterator[Cell]:
+        """Every cell of the page but those of `cells_of_many`."""
+        for count in FEW_APPS:
+            yield from self._quiet_cells(count)
         self._remove(*(each.app for each in self.tools.wanted[1:]))
-        self.tools.want(1, VERSIONS[0], first, "same")
+        self.tools.want(1, VERSIONS[0], build_release(VERSIONS[0]), "same")
         for milliseconds in DISTANCES:
             yield self._cell("code", 1, milliseconds, (OURS, PYINFRA, ANSIBLE, SCRIPT), self._change_code)
         yield self._cell("env", 1, DISTANCES[-1], (OURS, PYINFRA, ANSIBLE), self._change_env)
         with self._keeper():
             yield self._cell("install", 1, DISTANCES[-1], (OURS, PYINFRA, ANSIBLE), self._install)
+
+    def cells_of_many(self) -> Iterator[Cell]:
+        """A quiet pass over many apps: ten minutes for each distance, most of them for one run of Ansible."""
+        yield from self._quiet_cells(MANY_APPS)
+
+    def _quiet_cells(self, apps: int) -> Iterator[Cell]:
+        self.tools.want(apps, VERSIONS[0], build_release(VERSIONS[0]), "same")
+        with self.lab.apps(apps), link(self.lab) as near:
+            self._settle(near)
+            for milliseconds in DISTANCES:
+                yield self._cell("quiet", apps, milliseconds, (BARE, OURS, PYINFRA, ANSIBLE), self._quiet)
 
     @contextmanager
     def _keeper(self) -> Iterator[None]:
