@@ -209,6 +209,8 @@ def program() -> int:
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     try:
         return main()
+    except KeyboardInterrupt:  # before a command has begun
+        return _print_stopped()
     finally:
         gc.freeze()
 
@@ -235,13 +237,17 @@ def main(argv: list[str] | None = None) -> int:
     except ReconcileError as error:
         return _print_error(error, options)
     except KeyboardInterrupt:
-        print("stopped; the next pass continues from what it finds", file=sys.stderr)
-        return 130
+        return _print_stopped()
     except BrokenPipeError:
         sys.stderr.close()
         return 1
     except Exception as error:
         return _print_error(Unexpected(error), options)
+
+
+def _print_stopped() -> int:
+    print("stopped; the next pass continues from what it finds", file=sys.stderr)
+    return 130
 
 
 def _set_output(options: Options) -> None:

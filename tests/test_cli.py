@@ -5,6 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
+
+import pytest
+
+from reconciler import cli
 
 HEAVY = ("asyncssh", "structlog", "jinja2", "httpx2", "prometheus_client", "pydantic", "watchfiles", "asyncio", "yaml")
 
@@ -39,6 +44,20 @@ def test_once_imports_what_it_does_not_need_to_connect_later() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout == "[]\n"
+
+
+def test_a_ctrl_c_while_the_options_are_read_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(argv: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "read_options", interrupt)
+    monkeypatch.setattr(cli, "gc", Mock())  # the test's own process goes on
+    monkeypatch.setenv("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
+    assert cli.program() == 130
+    assert "stopped" in capsys.readouterr().err
 
 
 def test_a_missing_folder_is_reported_with_exit_2(tmp_path: Path) -> None:
