@@ -63,6 +63,7 @@ def traefik(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traefik]:
     folder, address = tmp_path_factory.mktemp("traefik"), own_address(7)
     (folder / "dynamic").mkdir()
     with etcd_cluster(folder, size=1, first=4) as cluster:
+        cluster.wait()
         environ = {
             "TRAEFIK_API_INSECURE": "true",
             **{f"TRAEFIK_ENTRYPOINTS_{name}_ADDRESS": f"{address}:{port}" for name, port in PORTS.items()},

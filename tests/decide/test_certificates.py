@@ -296,3 +296,12 @@ def test_another_certificate_for_the_same_name_is_not_taken_for_ones_own() -> No
     assert isinstance(end, Converged)
     assert end.note == "https for example.com is not answered with the certificate in the secret shop/pem"
     assert first_end(target, look(world, before, age_seconds=100)) is None
+
+
+def test_the_first_end_is_that_of_the_certificate_that_ends_first() -> None:
+    target = routed("example.com", "www.example.com")
+    late, soon = (
+        Certificate((name,), NOW + days * 86_400) for name, days in (("example.com", 50), ("www.example.com", 9))
+    )
+
+    assert first_end(target, look(converged_world(target), late, soon, age_seconds=100)) == soon.ends_epoch_seconds
