@@ -52,7 +52,7 @@ def lived() -> Metrics:
     repaired = RepairFiles("web1", "shop", "its env file was changed", "4000", IDENTITY, drift="env")
     outcomes = [
         Outcome(Blocked("web1", "hello", "unhealthy", kind="unhealthy"), tried, 42.0, waited_seconds=1.0, jobs=jobs),
-        Outcome(Converged("web1", "shop", "3", "4000"), (repaired,), 0.2),
+        Outcome(Converged("web1", "shop", "3", "4000"), (repaired,), 0.2, certificate_ends=1_800_000_000),
         Outcome(Blocked("web1", "blog", "paused", kind="suspended")),
     ]
     made.observe_pass("web1", 43.0, outcomes, wants={"hello": "2", "shop": "3", "blog": "1"}, suspended=["blog"])
